@@ -1,0 +1,283 @@
+"""The configuration: every parameter of the machine, validated, in one frozen dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pulsarray.errors import InputError
+
+__all__ = ["PRESETS", "Config", "load_config"]
+
+SEMAPHORES = 16
+"""Counting semaphores (an 8-bit count each)."""
+SEMAPHORE_MAX = 255
+"""Largest count of a semaphore; one more signal is an error."""
+EXPONENTS = 32
+"""Registers of the exponent file; register 0 reads as zero."""
+FETCH_BYTES = 512
+"""Bytes that FETCH asks for at a time (less when a burst cannot hold them)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One machine.
+
+    Parameters
+    ----------
+    dim
+        Rows and columns of the array, D: any integer from 2 to 64.
+    operand_bits
+        Width of an operand: 8 (codes) or 16 (mantissas).
+    acc_bits
+        Width of a sum: 24..32 with 8-bit operands, 40..64 with 16-bit operands.
+    scale_bits
+        Width of a requantization multiplier: 16, 24 or 31; 0 means powers of two only
+        (16-bit operands).
+    scratchpad_banks, scratchpad_depth
+        Banks of operand words, and words in each.
+    accumulator_banks, accumulator_depth
+        Banks of accumulator words, and words in each.
+    parameter_depth
+        Rows of per-lane constants (bias, multiplier, shift, constant) in the vector unit.
+    tables, table_segments
+        Resident function tables, and segments of each (256 with 8-bit operands).
+    bus_bits
+        Width of the memory bus: from one padded operand word down to a quarter of it.
+    burst_beats
+        Longest AXI burst, in beats.
+    outstanding
+        Bursts that may be outstanding in each direction.
+    queue_depth
+        Instructions that each unit's queue holds.
+    transposer, vector_multiply, counters, trace
+        Optional parts; a part that is off is absent from the RTL.
+
+    Raises
+    ------
+    InputError
+        If any field breaks its rule; the text names the field, the rule and the value.
+    """
+
+    dim: int = 8
+    operand_bits: int = 8
+    acc_bits: int = 32
+    scale_bits: int = 31
+    scratchpad_banks: int = 8
+    scratchpad_depth: int = 1024
+    accumulator_banks: int = 2
+    accumulator_depth: int = 256
+    parameter_depth: int = 64
+    tables: int = 2
+    table_segments: int = 256
+    bus_bits: int = 64
+    burst_beats: int = 256
+    outstanding: int = 8
+    queue_depth: int = 4
+    transposer: bool = True
+    vector_multiply: bool = True
+    counters: bool = True
+    trace: bool = True
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, wanted = getattr(self, field.name), type(field.default)
+            if type(value) is not wanted:
+                raise InputError(f"config: {field.name} must be {_TYPE_NAMES[wanted]}, not {value!r}")
+        self._check_range("dim", 2, 64)
+        self._check_choice("operand_bits", (8, 16))
+        low, high = (24, 32) if self.operand_bits == 8 else (40, 64)
+        self._check_range("acc_bits", low, high, f"with operand_bits = {self.operand_bits}")
+        scales = (16, 24, 31) if self.operand_bits == 8 else (0,)
+        self._check_choice("scale_bits", scales, f"with operand_bits = {self.operand_bits}")
+        self._check_range("scratchpad_banks", 4, 32)
+        self._check_range("scratchpad_depth", 16, 32768)
+        self._check_range("accumulator_banks", 2, 16)
+        self._check_range("accumulator_depth", 16, 32768)
+        self._check_range("parameter_depth", 1, 4096)
+        self._check_range("tables", 0, 8)
+        segments = (256,) if self.operand_bits == 8 else (16, 32, 64, 128, 256)
+        self._check_choice("table_segments", segments, f"with operand_bits = {self.operand_bits}")
+        word = 8 * self.word_bytes
+        buses = tuple(b for b in (word // 4, word // 2, word) if b >= 8)
+        self._check_choice("bus_bits", buses, f"(a quarter, a half or all of a {word}-bit word)")
+        self._check_choice("burst_beats", (16, 32, 64, 128, 256))
+        self._check_range("outstanding", 1, 64)
+        self._check_range("queue_depth", 1, 64)
+
+    def _check_range(self, name: str, low: int, high: int, when: str = "") -> None:
+        value = getattr(self, name)
+        if not low <= value <= high:
+            rule = f"{low} to {high} {when}".rstrip()
+            raise InputError(f"config: {name} must be {rule}, not {value}")
+
+    def _check_choice(self, name: str, allowed: tuple[int, ...], when: str = "") -> None:
+        value = getattr(self, name)
+        if value not in allowed:
+            rule = f"one of {', '.join(map(str, allowed))} {when}".rstrip()
+            raise InputError(f"config: {name} must be {rule}, not {value}")
+
+    @property
+    def operand_bytes(self) -> int:
+        """Bytes of one operand."""
+        return self.operand_bits // 8
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes of one operand word in memory: D operands padded to a power of two."""
+        return (1 << (self.dim - 1).bit_length()) * self.operand_bytes
+
+    @property
+    def acc_slot_bytes(self) -> int:
+        """Bytes of one sum in memory (four operands)."""
+        return 4 * self.operand_bytes
+
+    @property
+    def acc_word_bytes(self) -> int:
+        """Bytes of one accumulator word in memory (four operand words)."""
+        return 4 * self.word_bytes
+
+    @property
+    def bus_bytes(self) -> int:
+        """Bytes of one beat of the memory bus."""
+        return self.bus_bits // 8
+
+    @property
+    def beats_per_word(self) -> int:
+        """Beats of one operand word: 1, 2 or 4."""
+        return self.word_bytes // self.bus_bytes
+
+    @property
+    def burst_bytes(self) -> int:
+        """Longest burst in bytes; a burst also never crosses 4 KiB."""
+        return min(4096, self.burst_beats * self.bus_bytes)
+
+    @property
+    def fetch_bytes(self) -> int:
+        """Bytes of one instruction fetch, a power of two."""
+        return min(FETCH_BYTES, self.burst_bytes)
+
+    @property
+    def psum_bits(self) -> int:
+        """Width of a partial sum at the foot of the array: exact for D products."""
+        return min(self.acc_bits, 2 * self.operand_bits + (self.dim - 1).bit_length())
+
+    @property
+    def alu_bits(self) -> int:
+        """Width of the vector unit's value before the scale multiply, whose product has 64 bits."""
+        return 64 - self.scale_bits
+
+    @property
+    def table_planes(self) -> int:
+        """Operand-wide planes of a table: 1 (codes), or 3 (low and high half of c0, then c1)."""
+        return 1 if self.operand_bits == 8 else 3
+
+    @property
+    def table_words(self) -> int:
+        """Operand words that hold one plane of a table."""
+        return -(-self.table_segments // (self.word_bytes // self.operand_bytes))
+
+    @property
+    def fingerprint(self) -> str:
+        """64 bits of SHA-256 over every parameter, as 16 hexadecimal digits."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, int | bool]:
+        """Every parameter by name."""
+        return dataclasses.asdict(self)
+
+    def to_toml(self) -> str:
+        """The configuration as a TOML document that :func:`load_config` reads back."""
+        lines = [f"{name} = {json.dumps(value)}" for name, value in self.to_dict().items()]
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "config") -> Config:
+        """Build from a mapping, refusing unknown names.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown or a value breaks its rule.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise InputError(f"{where}: unknown parameter {name!r}; known: {', '.join(known)}")
+        try:
+            return cls(**values)
+        except InputError as error:
+            raise InputError(str(error).replace("config:", f"{where}:", 1)) from None
+
+
+_TYPE_NAMES: dict[type, str] = {int: "an integer", bool: "true or false"}
+
+_BASE = {"dim": 16, "scratchpad_depth": 2048, "accumulator_depth": 512, "bus_bits": 128}
+_TRAIN = {"operand_bits": 16, "acc_bits": 48, "scale_bits": 0}
+
+PRESETS: dict[str, Config] = {
+    "tiny": Config(
+        dim=4, scratchpad_banks=4, scratchpad_depth=512, accumulator_depth=128, bus_bits=32
+    ),
+    "small": Config(dim=8),
+    "base": Config(**_BASE),  # type: ignore[arg-type]
+    "large": Config(dim=32, scratchpad_depth=2048, accumulator_depth=512, bus_bits=256),
+    "train-small": Config(bus_bits=128, **_TRAIN),  # type: ignore[arg-type]
+    "train": Config(**{**_BASE, **_TRAIN, "bus_bits": 256}),  # type: ignore[arg-type]
+}
+"""Configurations by name; ``base`` is the reference of the published figures."""
+
+
+def load_config(source: str = "small", overrides: Iterable[str] = ()) -> Config:
+    """The configuration that a preset name or a TOML file gives, with ``key=value`` overrides.
+
+    A file may name a ``preset`` to start from and change some parameters of it.
+
+    Raises
+    ------
+    InputError
+        If the source is neither a preset nor a readable TOML file, or a value breaks its rule.
+    """
+    values, where = _read_source(source)
+    for item in overrides:
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise InputError(f"--set: expected key=value, not {item!r}")
+        values[name.strip()] = _parse_value(text.strip(), item)
+        where = "--set" if not where else where
+    return Config.from_dict(values, where or "config")
+
+
+def _read_source(source: str) -> tuple[dict[str, Any], str]:
+    if source in PRESETS:
+        return dict(PRESETS[source].to_dict()), ""
+    path = Path(source)
+    if not path.is_file():
+        presets = ", ".join(PRESETS)
+        raise InputError(f"--config: {source!r} is neither a file nor a preset ({presets})")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{source}: not a readable TOML file: {error}") from None
+    preset = values.pop("preset", None)
+    if preset is None:
+        return values, source
+    if preset not in PRESETS:
+        raise InputError(f"{source}: preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+    return {**PRESETS[preset].to_dict(), **values}, source
+
+
+def _parse_value(text: str, item: str) -> int | bool:
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise InputError(f"--set: value must be an integer, true or false, not {item!r}") from None
