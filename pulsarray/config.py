@@ -107,7 +107,9 @@ class Config:
         word = 8 * self.word_bytes
         buses = tuple(b for b in (word // 4, word // 2, word) if b >= 8)
         self._check_choice("bus_bits", buses, f"(a quarter, a half or all of a {word}-bit word)")
-        self._check_choice("burst_beats", (16, 32, 64, 128, 256))
+        # A fetch is one burst and holds at least one 32-byte unit of the program.
+        bursts = tuple(n for n in (16, 32, 64, 128, 256) if n * self.bus_bytes >= 32)
+        self._check_choice("burst_beats", bursts, f"with bus_bits = {self.bus_bits}")
         self._check_range("outstanding", 1, 64)
         self._check_range("queue_depth", 1, 64)
 

@@ -1,0 +1,1 @@
+"""The machine in Amaranth, and the writer of its Verilog."""

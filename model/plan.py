@@ -1,0 +1,157 @@
+"""A program as the timing model needs it: what each instruction costs, not what it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+
+from pulsarray.config import SEMAPHORES
+from pulsarray.errors import ProgramError
+from pulsarray.isa import (
+    UNIT_BYTES,
+    Bank,
+    Instruction,
+    Opcode,
+    StreamFlag,
+    Unit,
+    WeightFlag,
+)
+from pulsarray.model.channels import burst_lengths
+from pulsarray.program import Program
+from pulsarray.registers import ErrorCode
+
+__all__ = ["Plan", "Step", "bits"]
+
+
+@cache
+def bits(mask: int) -> tuple[int, ...]:
+    """Numbers of the bits set in a semaphore mask, lowest first."""
+    return tuple(k for k in range(SEMAPHORES) if mask >> k & 1)
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One instruction: its cost, then its times as they become known (-1 until then).
+
+    ``words`` are the words of a pass (STREAM) or of the instruction (VECTOR, 0 for EXPONENT);
+    ``tiles`` the tiles of WEIGHT or the passes of STREAM; ``first`` the first word written (LOAD).
+    """
+
+    index: int
+    unit: int
+    units: int
+    waits: tuple[int, ...]
+    signal: int
+    bank: int = Bank.NONE
+    bursts: list[int] | None = None
+    word_beats: int = 0
+    words: int = 0
+    tiles: int = 0
+    transposed: bool = False
+    keep: bool = False
+    sources: tuple[int, ...] = ()
+    targets: tuple[int, ...] = ()
+    dispatch: int = -1
+    queue: int = -1
+    start: int = -1
+    first: int = -1
+    end: int = -1
+    complete: int = -1
+
+
+class Plan:
+    """Every instruction's cost.
+
+    Parameters
+    ----------
+    program
+        The program.
+
+    Members
+    -------
+    steps, queues
+        Every instruction but END, in program order, and by unit.
+    waiter
+        For each semaphore the unit that waits for it.
+
+    Raises
+    ------
+    ProgramError
+        If two units wait for the same semaphore.
+    """
+
+    def __init__(self, program: Program) -> None:
+        config = program.config
+        self.config = config
+        self.steps: list[Step] = []
+        self.queues: list[list[Step]] = [[] for _ in Unit]
+        self.waiter = [-1] * SEMAPHORES
+        for index, instruction in enumerate(program.instructions):
+            if instruction.op is Opcode.END:
+                break
+            step = self._step(index, instruction)
+            self.steps.append(step)
+            self.queues[step.unit].append(step)
+            self._note_waits(step)
+        self.fetch_units = sum(step.units for step in self.steps) + 1
+        self.units_per_fetch = config.fetch_bytes // UNIT_BYTES
+        self.fetch_beats = config.fetch_bytes // config.bus_bytes
+        self.fetches = -(-len(program.code) // config.fetch_bytes)
+
+    def _step(self, index: int, instruction: Instruction) -> Step:
+        values, form = instruction.values, instruction.format
+        unit = form.unit
+        assert unit is not None
+        step = Step(index, int(unit), form.units, bits(values[2]), values[3])
+        _COSTS[form.opcode](self, step, instruction)
+        return step
+
+    def _note_waits(self, step: Step) -> None:
+        for k in step.waits:
+            if self.waiter[k] not in (-1, step.unit):
+                units = f"{Unit(self.waiter[k]).name} and {Unit(step.unit).name}"
+                raise ProgramError(
+                    ErrorCode.SEMAPHORE, step.index, f"semaphore {k} is waited for by {units}"
+                )
+            self.waiter[k] = step.unit
+
+    def _transfer(self, step: Step, instruction: Instruction) -> None:
+        step.bank = instruction["bank"]
+        step.bursts = burst_lengths(instruction, self.config)
+        wide = Bank.ACCUMULATOR <= step.bank < Bank.TABLE
+        step.word_beats = self.config.beats_per_word * (4 if wide else 1)
+
+    def _weight(self, step: Step, instruction: Instruction) -> None:
+        step.bank = instruction["bank"]
+        step.tiles = instruction["count0"] * instruction["count1"]
+        step.transposed = bool(instruction["flags"] & WeightFlag.TRANSPOSE)
+
+    def _stream(self, step: Step, instruction: Instruction) -> None:
+        counts = [instruction[f"count{level}"] for level in range(5)]
+        split = 5 - instruction["inner"]
+        step.tiles, step.words = prod(counts[:split]), prod(counts[split:])
+        step.bank = instruction["source_bank"]
+        step.targets = (instruction["target_bank"],)
+        step.transposed = bool(instruction["flags"] & StreamFlag.TRANSPOSE)
+        step.keep = bool(instruction["flags"] & StreamFlag.KEEP)
+
+    def _vector(self, step: Step, instruction: Instruction) -> None:
+        step.words = prod(instruction[f"count{level}"] for level in range(4))
+        given = [instruction[name] for name in ("a_bank", "b_bank")]
+        step.sources = tuple(bank for bank in given if bank != Bank.NONE)
+        given = [instruction[name] for name in ("target_bank", "acc_bank")]
+        step.targets = tuple(bank for bank in given if bank != Bank.NONE)
+
+    def _exponent(self, step: Step, instruction: Instruction) -> None:
+        """One cycle of VECTOR's front, nothing else."""
+
+
+_COSTS = {
+    Opcode.LOAD: Plan._transfer,
+    Opcode.STORE: Plan._transfer,
+    Opcode.WEIGHT: Plan._weight,
+    Opcode.STREAM: Plan._stream,
+    Opcode.VECTOR: Plan._vector,
+    Opcode.EXPONENT: Plan._exponent,
+}

@@ -1,0 +1,357 @@
+"""The timing model: every event and counter of a run, to the cycle, without simulating cycles.
+
+It advances by events (an instruction starts, a burst is granted, a semaphore is signalled); what
+happens between two events has a closed form. The rules are those of docs/machine.md; nothing here
+looks at the RTL. Cost: a few microseconds an instruction and a burst, whatever D and the length of
+a pass.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+import numpy as np
+
+from pulsarray.config import SEMAPHORE_MAX, SEMAPHORES, Config
+from pulsarray.errors import ProgramError
+from pulsarray.isa import Bank, Unit
+from pulsarray.model.channels import ReadChannel, WriteChannel, burst_lengths
+from pulsarray.model.counters import count
+from pulsarray.model.fetch import NEVER, Fetch
+from pulsarray.model.holds import Holds
+from pulsarray.model.passes import Passes, StreamJob, WeightJob
+from pulsarray.model.plan import Plan, Step, bits
+from pulsarray.program import Program
+from pulsarray.registers import ErrorCode
+from pulsarray.run import RunResult
+
+__all__ = ["VECTOR_LATENCY", "simulate_timing"]
+
+VECTOR_LATENCY = 8
+"""Cycles from the issue of a word in the vector unit to its write."""
+
+_LOAD, _WEIGHT, _STREAM, _VECTOR, _STORE = (int(unit) for unit in Unit)
+_SIGNAL, _GRANT = -1, 5
+
+
+def simulate_timing(
+    program: Program, *, memory_latency: int = 64, memory_interval: int = 1
+) -> RunResult:
+    """Run the timing model.
+
+    Parameters
+    ----------
+    program
+        The program.
+    memory_latency, memory_interval
+        L (cycles from an address to its first beat) and I (cycles a beat) of the memory.
+
+    Raises
+    ------
+    ProgramError
+        If the machine would stop: port conflict, semaphore overflow, deadlock.
+    """
+    machine = _Machine(program, memory_latency, memory_interval)
+    machine.run()
+    machine.holds.check()
+    return machine.result(memory_latency, memory_interval)
+
+
+class _Machine:
+    """State of one run. Events are ``(cycle, order, argument)``: semaphores first in a cycle."""
+
+    def __init__(self, program: Program, latency: int, interval: int) -> None:
+        config = program.config
+        self.config: Config = config
+        self.plan = Plan(program)
+        self.steps = self.plan.steps
+        self.events: list[tuple[int, int, int]] = []
+        self.semaphores = [0] * SEMAPHORES
+        self.waits = [0] * SEMAPHORES
+        self.queues = self.plan.queues
+        self.started = [0] * len(Unit)  # instructions started, by unit
+        self.dispatched = [0] * len(Unit)
+        self.blocked: list[tuple[int, int] | None] = [None] * len(Unit)
+        self.woken = [False] * len(Unit)
+        self.reads = ReadChannel(latency, interval, config.outstanding)
+        self.writes = WriteChannel(latency, interval, config.outstanding)
+        self.passes = Passes(config.dim)
+        self.weight_jobs: list[WeightJob] = []
+        self.stream_job: StreamJob | None = None
+        self.loading: Step | None = None
+        self.bursts: list[int] = []
+        self.burst = 0
+        self.load_want = NEVER
+        self.holds = Holds()
+        self.fetch = Fetch(self.plan, interval, self.dispatch)
+
+    def run(self) -> None:
+        """Handle every event."""
+        self.schedule_grant()
+        events = self.events
+        while events:
+            cycle, order, argument = heappop(events)
+            if order == _SIGNAL:
+                self.signal(cycle, argument)
+            elif order == _GRANT:
+                self.grant(cycle)
+            else:
+                self.try_start(order, cycle)
+        if not self.fetch.ended or any(step.complete < 0 for step in self.steps):
+            raise self.deadlock()
+
+    def deadlock(self) -> ProgramError:
+        """What each unit waits for, when nothing can happen any more."""
+        stuck = [unit for unit in Unit if self.started[unit] < len(self.queues[unit])]
+        texts, index = [], -1
+        for unit in stuck:
+            step = self.queues[unit][self.started[unit]]
+            index = step.index if index < 0 else min(index, step.index)
+            blocked = self.blocked[unit]
+            why = f"semaphore {blocked[0]}" if blocked else "its turn"
+            texts.append(f"{unit.name} (instruction {step.index}) waits for {why}")
+        for job in self.weight_jobs:
+            texts.append(f"WEIGHT (instruction {job.index}) waits for the array")
+        text = "; ".join(texts) or "an instruction never completes"
+        return ProgramError(ErrorCode.CYCLE_LIMIT, index, f"deadlock: {text}")
+
+    # Semaphores and starts
+
+    def signal(self, cycle: int, mask: int) -> None:
+        """Semaphores gain one each, visible in this cycle."""
+        for k in bits(mask):
+            self.semaphores[k] += 1
+            if self.semaphores[k] > SEMAPHORE_MAX:
+                raise ProgramError(
+                    ErrorCode.SEMAPHORE, -1, f"cycle {cycle - 1}: semaphore {k} overflows"
+                )
+            unit = self.plan.waiter[k]
+            blocked = self.blocked[unit]
+            if blocked and blocked[0] == k and not self.woken[unit]:
+                self.woken[unit] = True
+                heappush(self.events, (cycle, unit, 0))
+
+    def offer(self, unit: int) -> None:
+        """The unit's next instruction may start once it is in the IR and the front is free."""
+        queue, number = self.queues[unit], self.started[unit]
+        if number >= self.dispatched[unit]:
+            return
+        step = queue[number]
+        previous_end = queue[number - 1].end if number else 0
+        if step.queue >= 0 and previous_end >= 0:
+            start = step.queue + 1
+            heappush(self.events, (start if start > previous_end else previous_end, unit, 0))
+
+    def try_start(self, unit: int, cycle: int) -> None:
+        """Start the unit's next instruction in this cycle, unless a semaphore is missing."""
+        step = self.queues[unit][self.started[unit]]
+        semaphores, blocked = self.semaphores, self.blocked[unit]
+        self.woken[unit] = False
+        if blocked:
+            self.waits[blocked[0]] += max(0, cycle - blocked[1])
+        for k in step.waits:
+            if not semaphores[k]:
+                number = self.started[unit]
+                busy = self.queues[unit][number - 1].end if number else -1
+                self.blocked[unit] = (k, max(cycle, busy + 1))
+                return
+        self.blocked[unit] = None
+        for k in step.waits:
+            semaphores[k] -= 1
+        step.start = cycle
+        self.started[unit] += 1
+        self._pop_next(unit, cycle)
+        _STARTERS[unit](self, step, cycle)
+
+    def _pop_next(self, unit: int, cycle: int) -> None:
+        number = self.started[unit]
+        if number < self.dispatched[unit]:
+            self.leave_queue(unit, number, max(self.queues[unit][number].dispatch + 1, cycle))
+
+    def leave_queue(self, unit: int, number: int, cycle: int) -> None:
+        """The unit's instruction ``number`` moves to the IR in this cycle."""
+        self.queues[unit][number].queue = cycle
+        fetch = self.fetch
+        if fetch.blocked_on == unit:
+            wanted = fetch.wanted
+            fetch.advance()
+            if fetch.wanted != wanted:
+                self.schedule_grant()
+
+    def dispatch(self, step: Step, cycle: int) -> None:
+        """FETCH hands an instruction to its unit's queue."""
+        unit = step.unit
+        step.dispatch = cycle
+        number = self.dispatched[unit]
+        self.dispatched[unit] = number + 1
+        if number == self.started[unit]:
+            previous = self.queues[unit][number - 1].start if number else -1
+            step.queue = max(cycle + 1, previous)
+            self.offer(unit)
+
+    def finish(self, step: Step, end: int, complete: int) -> None:
+        """Both ends of an instruction are known."""
+        step.end = end
+        self.completes(step, complete)
+        self.offer(step.unit)
+
+    def completes(self, step: Step, cycle: int) -> None:
+        """An instruction's effects are complete in this cycle."""
+        step.complete = cycle
+        if step.signal:
+            heappush(self.events, (cycle + 1, _SIGNAL, step.signal))
+
+    # Units
+
+    def start_load(self, step: Step, cycle: int) -> None:
+        """LOAD asks for its bursts one after the other."""
+        self.loading, self.bursts, self.burst = step, step.bursts, 0
+        self.load_want = cycle + 1
+        self.schedule_grant()
+
+    def start_store(self, step: Step, cycle: int) -> None:
+        """STORE has the write channel for itself."""
+        end, complete = self.writes.transfer(cycle, step.bursts)
+        self.holds.read(step.bank, cycle + 1, end, _STORE, step.index)
+        self.finish(step, end, complete)
+
+    def start_vector(self, step: Step, cycle: int) -> None:
+        """VECTOR issues a word a cycle; EXPONENT takes one."""
+        if not step.words:
+            self.finish(step, cycle + 1, cycle + 1)
+            return
+        end = cycle + step.words
+        complete = end + VECTOR_LATENCY
+        for bank in step.sources:
+            self.holds.read(bank, cycle + 1, end, _VECTOR, step.index)
+        for bank in step.targets:
+            self.holds.write(bank, cycle + 1 + VECTOR_LATENCY, complete, _VECTOR, step.index)
+        self.finish(step, end, complete)
+
+    def start_weight(self, step: Step, cycle: int) -> None:
+        """WEIGHT's tiles wait for the passes that use them."""
+        job = WeightJob(step.index, step.transposed, step.tiles, cycle + 1)
+        self.weight_jobs.append(job)
+        self.passes.start_weight(job)
+        self.advance_passes()
+
+    def start_stream(self, step: Step, cycle: int) -> None:
+        """STREAM's passes wait for their tiles."""
+        delay = self.config.dim if step.transposed else 0
+        self.stream_job = StreamJob(
+            step.index, step.words, step.tiles, delay, step.keep, cycle + 1
+        )
+        self.passes.start_stream(self.stream_job)
+        self.advance_passes()
+
+    def advance_passes(self) -> None:
+        """Place tiles and passes, and finish the instructions whose last one is placed."""
+        self.passes.advance()
+        jobs = self.weight_jobs
+        while jobs:
+            job = jobs[0]
+            step = self.steps[job.index]
+            if job.complete >= 0 and step.complete < 0:
+                self.completes(step, job.complete)
+            if job.complete < 0:
+                break
+            self._end_weight(step, job)
+            jobs.pop(0)
+        if jobs:
+            self._end_weight(self.steps[jobs[-1].index], jobs[-1])
+        stream = self.stream_job
+        if stream is not None and stream.end >= 0:
+            self.stream_job = None
+            self._end_stream(self.steps[stream.index], stream)
+
+    def _end_weight(self, step: Step, job: WeightJob) -> None:
+        if job.end >= 0 and step.end < 0:
+            step.end = job.end
+            self.holds.read(step.bank, step.start + 1, job.end, _WEIGHT, step.index)
+            self.offer(_WEIGHT)
+
+    def _end_stream(self, step: Step, job: StreamJob) -> None:
+        latency = job.delay + 2 * self.config.dim + 2
+        complete = job.end + latency + 1
+        self.holds.read(step.bank, step.start + 1, job.end, _STREAM, step.index)
+        bank = step.targets[0]
+        self.holds.read(bank, job.first + latency, complete, _STREAM, step.index)
+        self.holds.write(bank, job.first + latency, complete, _STREAM, step.index)
+        self.finish(step, job.end, complete)
+
+    # Read requests
+
+    def schedule_grant(self) -> None:
+        """Look again at who wants to read when, in the first cycle in which anyone can."""
+        if self.reads.earliest(self.fetch.wanted) > self.fetch.stop:
+            self.fetch.wanted = NEVER
+        want = min(self.load_want, self.fetch.wanted)
+        if want < NEVER:
+            heappush(self.events, (self.reads.earliest(want), _GRANT, 0))
+
+    def grant(self, cycle: int) -> None:
+        """Grant a burst in this cycle, if someone wants one: FETCH before LOAD."""
+        fetch, reads = self.fetch, self.reads
+        if fetch.wanted <= cycle <= fetch.stop and reads.earliest(fetch.wanted) <= cycle:
+            fetch.granted(reads.grant(cycle, self.plan.fetch_beats))
+            self.schedule_grant()
+        elif self.load_want <= cycle and reads.earliest(self.load_want) <= cycle:
+            self.grant_load(cycle)
+
+    def grant_load(self, cycle: int) -> None:
+        """Grant LOAD's bursts from this cycle on, until something else may come between."""
+        reads, events, step = self.reads, self.events, self.loading
+        assert step is not None
+        bursts, burst = self.bursts, self.burst
+        # A start in the next event's cycle t can make FETCH want a burst in t + 2 at the earliest.
+        horizon = min(self.fetch.wanted - 1, events[0][0] + 1 if events else NEVER)
+        while True:
+            first = reads.grant(cycle, bursts[burst])
+            if not burst:
+                step.first = first + (step.word_beats - 1) * reads.interval + 1
+            burst += 1
+            if burst == len(bursts):
+                break
+            following = reads.earliest(cycle + 1)
+            if following > horizon:
+                self.burst, self.load_want = burst, cycle + 1
+                self.schedule_grant()
+                return
+            cycle = following
+        self.load_want = NEVER
+        if step.bank < Bank.PARAMETER:
+            self.holds.write(step.bank, step.first, reads.last + 1, _LOAD, step.index)
+        self.finish(step, cycle, reads.last + 1)
+        self.schedule_grant()
+
+    def result(self, latency: int, interval: int) -> RunResult:
+        """Counters and events."""
+        steps = self.steps
+        last = max([self.fetch.end_dispatch, self.reads.last, *(s.complete for s in steps)])
+        counters = count(
+            last + 2,
+            self.queues,
+            self.config.dim,
+            fetch=(self.plan.fetch_units, self.fetch.queued, self.fetch.end_dispatch),
+            waits=self.waits,
+            beats=(self.reads.beats, self.writes.beats),
+        )
+        table = [(s.index, s.queue, s.start, s.complete) for s in steps]
+        events = np.array(table if self.config.trace else [], np.int64).reshape(-1, 4)
+        return RunResult(
+            source="model",
+            counters=counters,
+            events=events,
+            memory=None,
+            memory_latency=latency,
+            memory_interval=interval,
+        )
+
+
+_STARTERS = (
+    _Machine.start_load,
+    _Machine.start_weight,
+    _Machine.start_stream,
+    _Machine.start_vector,
+    _Machine.start_store,
+)

@@ -1,0 +1,1 @@
+"""Proof by simulation: tools, benches, the memory outside the chip, and comparisons."""
