@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +13,7 @@ from pulsarray.hw.shared import Shared
 __all__ = ["AddressGenerator"]
 
 COUNT_BITS = 16
+AXIS_BITS = 16
 
 
 class AddressGenerator(Shared):
@@ -79,9 +80,9 @@ class AddressGenerator(Shared):
         }
         if window:
             for axis in ("row", "column"):
-                members[f"{axis}_start"] = In(signed(16))
-                members[f"{axis}_steps"] = In(data.ArrayLayout(signed(16), levels))
-                members[f"{axis}_limit"] = In(16)
+                members[f"{axis}_start"] = In(signed(AXIS_BITS))
+                members[f"{axis}_steps"] = In(data.ArrayLayout(signed(AXIS_BITS), levels))
+                members[f"{axis}_limit"] = In(AXIS_BITS)
         super().__init__(
             members,
             levels=levels,
@@ -92,20 +93,15 @@ class AddressGenerator(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """Down counters for the loops, and a chain of pointers for each stream."""
+        """Down counters for the loops, and a walker for each position."""
         m = Module()
         self._control(m)
         advance = self._loops(m)
         for stream in range(self._streams):
-            address = self._walk(
-                m,
-                f"address{stream}",
-                unsigned(self._address_bits),
-                self.bases[stream],
-                self.strides[stream],
-                advance,
+            position = self._walk(
+                m, f"stream{stream}", self.bases[stream], self.strides[stream], advance
             )
-            m.d.comb += self.addresses[stream].eq(address)
+            m.d.comb += self.addresses[stream].eq(position)
         inside: Value | int = 1
         if self._window:
             inside = self._axis(m, "row", advance) & self._axis(m, "column", advance)
@@ -124,56 +120,94 @@ class AddressGenerator(Shared):
         levels = self._levels
         advance = Signal(levels)
         for level in range(levels):
-            reload = Signal(COUNT_BITS, name=f"reload{level}", reset_less=True)
+            highest = Signal(COUNT_BITS, name=f"highest{level}", reset_less=True)
             remaining = Signal(COUNT_BITS, name=f"remaining{level}", reset_less=True)
-            inner_last = self.last[level + 1 :].all() if level + 1 < levels else 1
+            inner_last = self.last[level + 1 :].all() if level + 1 < levels else Const(1)
+            first = self.counts[level] - 1
             m.d.comb += [
                 self.last[level].eq(remaining == 0),
                 advance[level].eq(inner_last & (remaining != 0)),
-                self.zero[level].eq(remaining == reload),
+                self.zero[level].eq(remaining == highest),
             ]
             with m.If(self.start):
-                m.d.sync += [
-                    reload.eq(self.counts[level] - 1),
-                    remaining.eq(self.counts[level] - 1),
-                ]
+                m.d.sync += [highest.eq(first), remaining.eq(first)]
             with m.Elif(self.step & inner_last):
-                m.d.sync += remaining.eq(Mux(remaining == 0, reload, remaining - 1))
+                m.d.sync += remaining.eq(Mux(remaining == 0, highest, remaining - 1))
         return advance
 
-    def _walk(
-        self, m: Module, name: str, shape: Any, start: Value, strides: Any, advance: Signal
-    ) -> Signal:
-        """A position: pointer ``level`` is where the loops inside ``level`` began."""
-        levels = self._levels
-        latched = Signal(strides.shape(), name=f"{name}_strides", reset_less=True)
-        pointers = [
-            Signal(shape, name=f"{name}_pointer{level}", reset_less=True) for level in range(levels)
+    def _walk(self, m: Module, name: str, base: Value, strides: Any, advance: Signal) -> Value:
+        """The position of one stream, or along one axis of the window."""
+        walker = Walker(len(advance), len(base), strides.shape().elem_shape.width)
+        m.submodules[name] = walker
+        m.d.comb += [
+            walker.start.eq(self.start),
+            walker.base.eq(base),
+            walker.strides.eq(strides),
+            walker.step.eq(self.step),
+            walker.advance.eq(advance),
         ]
-        following = Signal(shape, name=f"{name}_following")
-        for level in range(levels):
-            with m.If(advance[level]):
-                m.d.comb += following.eq(pointers[level] + latched[level])
-        with m.If(self.start):
-            m.d.sync += latched.eq(strides)
-            m.d.sync += [pointer.eq(start) for pointer in pointers]
-        with m.Elif(self.step):
-            for level in range(levels):
-                with m.If(advance[: level + 1].any()):
-                    m.d.sync += pointers[level].eq(following)
-        return pointers[-1]
+        return walker.position
 
     def _axis(self, m: Module, axis: str, advance: Signal) -> Value:
-        """Position along one axis of the window, tested."""
-        position = self._walk(
-            m,
-            axis,
-            signed(16),
-            getattr(self, f"{axis}_start"),
-            getattr(self, f"{axis}_steps"),
-            advance,
-        )
-        limit = Signal(16, name=f"{axis}_limit_latched", reset_less=True)
+        """Whether the position along one axis is inside the window."""
+        ports = {part: getattr(self, f"{axis}_{part}") for part in ("start", "steps", "limit")}
+        position = self._walk(m, axis, ports["start"], ports["steps"], advance).as_signed()
+        limit = Signal(AXIS_BITS, name=f"{axis}_limit_latched", reset_less=True)
         with m.If(self.start):
-            m.d.sync += limit.eq(getattr(self, f"{axis}_limit"))
+            m.d.sync += limit.eq(ports["limit"])
         return (position >= 0) & (position < limit)
+
+
+class Walker(Shared):
+    """One position that moves with a loop nest; pointer ``i`` is where the loops inside i began.
+
+    Parameters
+    ----------
+    levels, bits, step_bits
+        Loops, width of the position (it wraps) and of a signed stride.
+
+    Members
+    -------
+    start, base, strides[level]
+        Latch the strides and go to the base.
+    step, advance
+        Go on: one bit of ``advance`` says which level's index grows (inner ones return to 0).
+    position
+        Where the nest is now.
+    """
+
+    def __init__(self, levels: int, bits: int, step_bits: int) -> None:
+        self._levels, self._bits = levels, bits
+        super().__init__(
+            {
+                "start": In(1),
+                "base": In(bits),
+                "strides": In(data.ArrayLayout(signed(step_bits), levels)),
+                "step": In(1),
+                "advance": In(levels),
+                "position": Out(bits),
+            },
+            levels=levels,
+            bits=bits,
+            step_bits=step_bits,
+        )
+
+    def body(self, platform: Any) -> Elaboratable:
+        """One adder, whose sum replaces the pointer that advances and those inside it."""
+        m = Module()
+        strides = Signal.like(self.strides, name="latched", reset_less=True)
+        levels = range(self._levels)
+        pointers = [Signal(self._bits, name=f"pointer{i}", reset_less=True) for i in levels]
+        pointer, stride = Signal(self._bits), Signal.like(self.strides[0], name="stride")
+        for level in levels:
+            with m.If(self.advance[level]):
+                m.d.comb += [pointer.eq(pointers[level]), stride.eq(strides[level])]
+        following = Signal(self._bits)
+        m.d.comb += [following.eq(pointer + stride), self.position.eq(pointers[-1])]
+        with m.If(self.start):
+            m.d.sync += [strides.eq(self.strides), *(p.eq(self.base) for p in pointers)]
+        with m.Elif(self.step):
+            for level in levels:
+                with m.If(self.advance[: level + 1].any()):
+                    m.d.sync += pointers[level].eq(following)
+        return m

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from typing import Any
 
 from amaranth.back import rtlil
@@ -29,9 +30,16 @@ rtlil
 proc -norom
 memory_collect
 opt_clean
-attrmap -remove generator -remove top -remove src
-write_verilog -norename
+opt_expr
+opt_merge
+opt_dff -simple-dffe
+opt_clean -purge
+write_verilog -noattr
 """
+_MODULE = re.compile(r"^module .*?^endmodule$", re.MULTILINE | re.DOTALL)
+_WIRE = re.compile(r"  wire ((\[\d+:\d+\] )?(\S+ ?);)")
+_ALWAYS = re.compile(r"^(  always @\(posedge clk\))\n    (.{,70};)$(?!\n    else)", re.MULTILINE)
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _NO_INLINE = "/* verilator no_inline_module */"
 
 
@@ -43,41 +51,48 @@ class _Writer(ModuleWriter):
         self.verilog: list[str] = []
         self.opaque: list[str] = []
         self._clocks: dict[str, dict[str, Any]] = {}
+        self._writing: wiring.Component | None = None
 
-    def add(self, name: str, elaboratable: Elaboratable, component: wiring.Component) -> None:
-        """Convert one module, and through :meth:`instance` the shared modules below it."""
+    def write(self, name: str, component: wiring.Component) -> None:
+        """Convert one module, and on the way the shared modules below it."""
+        self._writing = component
+        fragment = Fragment.get(component, self)
         ports = {
             port: (value, PortDirection.Input if is_input else PortDirection.Output)
             for port, is_input, value in ports_of(component)
         }
-        fragment = Fragment.get(elaboratable, self)
         text, _ = rtlil.convert_fragment(fragment, ports, name, emit_src=False)
         self.rtlil.append(text)
         self._clocks[name] = _clock_ports(text, name)
 
-    def instance(self, component: Shared) -> Instance:
-        """A cell of the component's module."""
+    def elaborate_shared(self, component: Shared) -> Elaboratable | Instance:
+        """A cell of the component's module, or its body where that module is being written."""
+        if component is self._writing:
+            return component.body(self)
         name = component.module_name
         if name not in self._clocks:
-            if not component.inline:
-                self.opaque.append(name)
-            if component.verilog is None:
-                self.add(name, component.body(self), component)
-            else:
-                self.verilog.append(component.verilog)
-                self._clocks[name] = {"i_clk": ClockSignal()}
+            self._write_shared(name, component)
         cells = {
             f"{'i' if is_input else 'o'}_{port}": value
             for port, is_input, value in ports_of(component)
         }
         return Instance(name, **cells, **self._clocks[name])
 
+    def _write_shared(self, name: str, component: Shared) -> None:
+        if not component.inline:
+            self.opaque.append(name)
+        if component.verilog is None:
+            self.write(name, component)
+        else:
+            self.verilog.append(component.verilog)
+            self._clocks[name] = {"i_clk": ClockSignal()}
+
 
 def _clock_ports(text: str, name: str) -> dict[str, Any]:
     """Connections of the clock and reset that a converted module turned out to need."""
     start = text.index(f"module \\{name}\n")
     body = text[start : text.index("\nend\n", start)]
-    found = re.findall(r"^\s*wire width 1 input \d+ \\(clk|rst)$", body, re.MULTILINE)
+    found = re.findall(r"^\s*wire width 1 input \d+\s+\\(clk|rst)$", body, re.MULTILINE)
     signals = {"clk": ClockSignal, "rst": ResetSignal}
     return {f"i_{port}": signals[port]() for port in found}
 
@@ -97,6 +112,32 @@ def _keep_whole(verilog: str, name: str) -> str:
     return header.sub(rf"\1\n  {_NO_INLINE}", verilog, count=1)
 
 
+def _compact(module: str) -> str:
+    """Declare the wires of a module together by width, and ports once; shorten registers."""
+    ports = set(re.findall(r"^  (?:input|output) (.*;)$", module, re.MULTILINE))
+    wires: dict[str, list[str]] = {}
+    lines = []
+    for line in module.split("\n"):
+        found = _WIRE.fullmatch(line)
+        if not found:
+            lines.append(line)
+        elif found[1] not in ports:
+            wires.setdefault(found[2] or "", []).append(found[3])
+    declarations = [
+        textwrap.fill(
+            ", ".join(name.replace(" ", _NO_BREAK) for name in names) + ";",
+            width=100,
+            initial_indent=f"  wire {width}",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for width, names in wires.items()
+    ]
+    text = "\n".join([lines[0], *declarations, *lines[1:]]).replace(_NO_BREAK, " ")
+    return _ALWAYS.sub(r"\1 \2", text)
+
+
 def emit(component: wiring.Component, name: str) -> str:
     """Verilog text of a component as the module ``name``, and of everything below it.
 
@@ -106,9 +147,9 @@ def emit(component: wiring.Component, name: str) -> str:
         If Yosys refuses the design.
     """
     writer = _Writer()
-    logic = component.body(writer) if isinstance(component, Shared) else component
-    writer.add(name, logic, component)
+    writer.write(name, component)
     verilog = _to_verilog("\n".join(writer.rtlil))
+    verilog = _MODULE.sub(lambda module: _compact(module[0]), verilog)
     for opaque in writer.opaque:
         verilog = _keep_whole(verilog, opaque)
     return "\n".join([verilog, *writer.verilog])

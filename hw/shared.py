@@ -17,8 +17,8 @@ class ModuleWriter(ABC):
     """A platform that collects the modules of shared components while a design is elaborated."""
 
     @abstractmethod
-    def instance(self, component: Shared) -> Instance:
-        """A cell of the component's module, which is written when it is first asked for."""
+    def elaborate_shared(self, component: Shared) -> Elaboratable | Instance:
+        """A cell of the component's module, or its body where that module is being written."""
 
 
 class Shared(wiring.Component):
@@ -50,7 +50,7 @@ class Shared(wiring.Component):
     @property
     def module_name(self) -> str:
         """Name of the Verilog module: the class and the parameters in order."""
-        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
         return "_".join([words, *(str(int(value)) for value in self.parameters.values())])
 
     @property
@@ -65,7 +65,7 @@ class Shared(wiring.Component):
     def elaborate(self, platform: Any) -> Any:
         """The body, or a cell of the shared module when Verilog is being written."""
         if isinstance(platform, ModuleWriter):
-            return platform.instance(self)
+            return platform.elaborate_shared(self)
         return self.body(platform)
 
 

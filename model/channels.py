@@ -1,9 +1,11 @@
-"""Time on the memory bus: bursts, the read channel and the write channel (docs/machine.md, section 4)."""
+"""Time on the memory bus: bursts and both channels (docs/machine.md, section 4)."""
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from pulsarray.config import Config
-from pulsarray.isa import Bank, Instruction
+from pulsarray.isa import FORMATS, Bank, Instruction, Opcode
 
 __all__ = ["ReadChannel", "WriteChannel", "burst_lengths"]
 
@@ -13,22 +15,27 @@ _LONG_AGO = -(1 << 40)
 def burst_lengths(instruction: Instruction, config: Config) -> list[int]:
     """Beats of every burst of a LOAD or STORE, in order."""
     word, beat, longest = config.word_bytes, config.bus_bytes, config.burst_bytes
-    bank_word = word if instruction["bank"] in _OPERAND_BANKS else 4 * word
-    run = instruction["run"] * bank_word
-    step0, step1 = instruction["memory_stride0"] * word, instruction["memory_stride1"] * word
+    bank, run, start, count0, count1, stride0, stride1 = _TRANSFER(instruction.values)
+    run *= word if bank in _OPERAND_BANKS else 4 * word
     lengths: list[int] = []
-    for outer in range(instruction["count0"]):
-        base = instruction["address"] + outer * step0
-        for inner in range(instruction["count1"]):
-            address = base + inner * step1
-            end = address + run
-            while address < end:
-                size = min(end - address, longest, 4096 - address % 4096)
+    for outer in range(count0):
+        base = start + outer * stride0 * word
+        for inner in range(count1):
+            address = base + inner * stride1 * word
+            left = run
+            while left:
+                size = min(left, longest, 4096 - address % 4096)
                 lengths.append(size // beat)
                 address += size
+                left -= size
     return lengths
 
 
+_TRANSFER_FIELDS = (
+    *("bank", "run", "address"),
+    *("count0", "count1", "memory_stride0", "memory_stride1"),
+)
+_TRANSFER = itemgetter(*(FORMATS[Opcode.LOAD].index[name] for name in _TRANSFER_FIELDS))
 _OPERAND_BANKS = frozenset((*range(Bank.ACCUMULATOR), int(Bank.TABLE)))
 
 
@@ -73,7 +80,7 @@ class ReadChannel:
 
 
 class WriteChannel:
-    """The write side of the bus; only STORE uses it, so a transfer's times follow from its start."""
+    """The write side of the bus; only STORE uses it, so its times follow from its start."""
 
     def __init__(self, latency: int, interval: int, outstanding: int) -> None:
         self.latency = latency

@@ -1,4 +1,4 @@
-"""Time of FETCH: from program bytes in memory to instructions in queues (docs/machine.md, section 2)."""
+"""Time of FETCH: from bytes in memory to queues (docs/machine.md, section 2)."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ class Fetch:
         Whether END has been dispatched, and when.
     """
 
-    def __init__(
-        self, plan: Plan, interval: int, dispatch: Callable[[Step, int], None]
-    ) -> None:
+    def __init__(self, plan: Plan, interval: int, dispatch: Callable[[Step, int], None]) -> None:
         self._plan = plan
         self._interval = interval
         self._dispatch = dispatch

@@ -1,4 +1,4 @@
-"""Port holds: which unit holds which port of which bank, and when two do (docs/machine.md, section 6)."""
+"""Port holds: which unit holds which port of which bank when (docs/machine.md, section 6)."""
 
 from __future__ import annotations
 

@@ -152,10 +152,9 @@ class Passes:
             return
         last = first + more * period
         emitted = last - period + job.delay
-        if weights.transposed:
-            read = self._emitted if more == 1 else emitted - period
-        else:
-            read = emitted
+        # A tile through the transposer is read while the one before it is emitted.
+        before = self._emitted if more == 1 else emitted - period
+        read = before if weights.transposed else emitted
         self._note_tiles(weights, more, read, emitted)
         self._full = False
         self._released = last + job.delay

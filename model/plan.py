@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from math import prod
+from operator import itemgetter
 
 from pulsarray.config import SEMAPHORES
 from pulsarray.errors import ProgramError
 from pulsarray.isa import (
+    FORMATS,
     UNIT_BYTES,
     Bank,
     Instruction,
@@ -84,6 +87,7 @@ class Plan:
     def __init__(self, program: Program) -> None:
         config = program.config
         self.config = config
+        self._word_beats = config.beats_per_word
         self.steps: list[Step] = []
         self.queues: list[list[Step]] = [[] for _ in Unit]
         self.waiter = [-1] * SEMAPHORES
@@ -120,33 +124,50 @@ class Plan:
         step.bank = instruction["bank"]
         step.bursts = burst_lengths(instruction, self.config)
         wide = Bank.ACCUMULATOR <= step.bank < Bank.TABLE
-        step.word_beats = self.config.beats_per_word * (4 if wide else 1)
+        step.word_beats = self._word_beats * (4 if wide else 1)
 
     def _weight(self, step: Step, instruction: Instruction) -> None:
-        step.bank = instruction["bank"]
-        step.tiles = instruction["count0"] * instruction["count1"]
-        step.transposed = bool(instruction["flags"] & WeightFlag.TRANSPOSE)
+        step.bank, flags, outer, inner = _WEIGHT(instruction.values)
+        step.tiles = outer * inner
+        step.transposed = bool(flags & _WEIGHT_TRANSPOSE)
 
     def _stream(self, step: Step, instruction: Instruction) -> None:
-        counts = [instruction[f"count{level}"] for level in range(5)]
-        split = 5 - instruction["inner"]
+        step.bank, target, flags, inner, *counts = _STREAM(instruction.values)
+        split = len(counts) - inner
         step.tiles, step.words = prod(counts[:split]), prod(counts[split:])
-        step.bank = instruction["source_bank"]
-        step.targets = (instruction["target_bank"],)
-        step.transposed = bool(instruction["flags"] & StreamFlag.TRANSPOSE)
-        step.keep = bool(instruction["flags"] & StreamFlag.KEEP)
+        step.targets = (target,)
+        step.transposed = bool(flags & _STREAM_TRANSPOSE)
+        step.keep = bool(flags & _STREAM_KEEP)
 
     def _vector(self, step: Step, instruction: Instruction) -> None:
-        step.words = prod(instruction[f"count{level}"] for level in range(4))
-        given = [instruction[name] for name in ("a_bank", "b_bank")]
-        step.sources = tuple(bank for bank in given if bank != Bank.NONE)
-        given = [instruction[name] for name in ("target_bank", "acc_bank")]
-        step.targets = tuple(bank for bank in given if bank != Bank.NONE)
+        a, b, target, acc, *counts = _VECTOR(instruction.values)
+        step.words = prod(counts)
+        step.sources = (a,) if b == _NONE else (a, b)
+        step.targets = tuple(bank for bank in (target, acc) if bank != _NONE)
 
     def _exponent(self, step: Step, instruction: Instruction) -> None:
         """One cycle of VECTOR's front, nothing else."""
 
 
+def _getter(op: Opcode, *names: str) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
+    return itemgetter(*(FORMATS[op].index[name] for name in names))
+
+
+# Enumerations cost more than the arithmetic here, and this runs for every instruction.
+_NONE = int(Bank.NONE)
+_WEIGHT_TRANSPOSE = int(WeightFlag.TRANSPOSE)
+_STREAM_TRANSPOSE, _STREAM_KEEP = int(StreamFlag.TRANSPOSE), int(StreamFlag.KEEP)
+_WEIGHT = _getter(Opcode.WEIGHT, "bank", "flags", "count0", "count1")
+_STREAM = _getter(
+    Opcode.STREAM,
+    *("source_bank", "target_bank", "flags", "inner"),
+    *(f"count{level}" for level in range(5)),
+)
+_VECTOR = _getter(
+    Opcode.VECTOR,
+    *("a_bank", "b_bank", "target_bank", "acc_bank"),
+    *(f"count{level}" for level in range(4)),
+)
 _COSTS = {
     Opcode.LOAD: Plan._transfer,
     Opcode.STORE: Plan._transfer,

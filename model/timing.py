@@ -15,7 +15,7 @@ import numpy as np
 from pulsarray.config import SEMAPHORE_MAX, SEMAPHORES, Config
 from pulsarray.errors import ProgramError
 from pulsarray.isa import Bank, Unit
-from pulsarray.model.channels import ReadChannel, WriteChannel, burst_lengths
+from pulsarray.model.channels import ReadChannel, WriteChannel
 from pulsarray.model.counters import count
 from pulsarray.model.fetch import NEVER, Fetch
 from pulsarray.model.holds import Holds
@@ -238,9 +238,7 @@ class _Machine:
     def start_stream(self, step: Step, cycle: int) -> None:
         """STREAM's passes wait for their tiles."""
         delay = self.config.dim if step.transposed else 0
-        self.stream_job = StreamJob(
-            step.index, step.words, step.tiles, delay, step.keep, cycle + 1
-        )
+        self.stream_job = StreamJob(step.index, step.words, step.tiles, delay, step.keep, cycle + 1)
         self.passes.start_stream(self.stream_job)
         self.advance_passes()
 

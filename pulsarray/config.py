@@ -89,7 +89,8 @@ class Config:
         for field in dataclasses.fields(self):
             value, wanted = getattr(self, field.name), type(field.default)
             if type(value) is not wanted:
-                raise InputError(f"config: {field.name} must be {_TYPE_NAMES[wanted]}, not {value!r}")
+                rule = _TYPE_NAMES[wanted]
+                raise InputError(f"config: {field.name} must be {rule}, not {value!r}")
         self._check_range("dim", 2, 64)
         self._check_choice("operand_bits", (8, 16))
         low, high = (24, 32) if self.operand_bits == 8 else (40, 64)
@@ -253,7 +254,7 @@ def load_config(source: str = "small", overrides: Iterable[str] = ()) -> Config:
         if not equals:
             raise InputError(f"--set: expected key=value, not {item!r}")
         values[name.strip()] = _parse_value(text.strip(), item)
-        where = "--set" if not where else where
+        where = where or "--set"
     return Config.from_dict(values, where or "config")
 
 

@@ -210,7 +210,8 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     if not data.startswith(_MAGIC):
         raise InputError(f"{path}: not a Pulsarray program")
     body = data[:-_HASH_BYTES]
-    if len(data) < len(_MAGIC) + 5 + _HASH_BYTES or hashlib.sha256(body).digest() != data[len(body) :]:
+    whole = len(data) >= len(_MAGIC) + 5 + _HASH_BYTES
+    if not whole or hashlib.sha256(body).digest() != data[len(body) :]:
         raise InputError(f"{path}: truncated or altered (checksum differs); compile it again")
     version = body[len(_MAGIC)]
     if version != _VERSION:

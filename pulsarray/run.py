@@ -11,7 +11,7 @@ import numpy.typing as npt
 __all__ = ["EVENT_FIELDS", "RunResult"]
 
 EVENT_FIELDS = ("index", "queue", "start", "complete")
-"""Columns of :attr:`RunResult.events`: instruction index, then cycles p, s and c of docs/machine.md."""
+"""Columns of :attr:`RunResult.events`: index, then cycles p, s and c of docs/machine.md."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,7 +83,7 @@ module pulsarray_memory #(
 
     task clear;
         begin
-            now = 0;
+            now = 64'd1 << 32;  // later than any interval after an imaginary burst in cycle 0
             {ar_head, ar_tail, aw_head, aw_tail, b_head, b_tail} = 0;
             {reading, writing, write_failed, read_id} = 0;
             {read_next, read_last, read_address, read_left} = 0;

@@ -21,9 +21,7 @@ TINY = PRESETS["tiny"]
 def assemble(instructions: list[Instruction], config: Config = TINY) -> Program:
     code = encode_all([*instructions, make(Opcode.END)])
     memory = np.zeros(1 << 16, np.uint8)
-    return Program(
-        config=config, code=code, code_address=0, memory=memory, tensors=[], layers=[]
-    )
+    return Program(config=config, code=code, code_address=0, memory=memory, tensors=[], layers=[])
 
 
 def mask(*numbers: int) -> int:
@@ -74,14 +72,18 @@ def test_semaphore_orders_units_and_its_wait_is_counted() -> None:
 
 def test_deadlock_names_unit_and_semaphore() -> None:
     store = make(Opcode.STORE, bank=1, run=4, address=4096, wait=mask(7))
-    with pytest.raises(ProgramError, match=r"deadlock: STORE \(instruction 0\) waits for semaphore 7"):
+    with pytest.raises(
+        ProgramError, match=r"deadlock: STORE \(instruction 0\) waits for semaphore 7"
+    ):
         simulate_timing(assemble([store]))
 
 
 def test_port_conflict_names_both() -> None:
     store = make(Opcode.STORE, bank=1, run=40, address=4096)
     vector = make(Opcode.VECTOR, a_bank=1, target_bank=2, count3=40)
-    with pytest.raises(ProgramError, match="both hold the read port of scratchpad bank 1") as caught:
+    with pytest.raises(
+        ProgramError, match="both hold the read port of scratchpad bank 1"
+    ) as caught:
         simulate_timing(assemble([store, vector]))
     assert caught.value.code == ErrorCode.PORT_CONFLICT
     assert caught.value.index == 0
@@ -123,14 +125,28 @@ def test_passes_follow_the_recurrence(data: st.DataObject) -> None:
     program = assemble(
         [
             *(
-                make(Opcode.STREAM, source_bank=0, target_bank=Bank.ACCUMULATOR, flags=flags,
-                     inner=1, count3=passes, count4=length)
+                make(
+                    Opcode.STREAM,
+                    source_bank=0,
+                    target_bank=Bank.ACCUMULATOR,
+                    flags=flags,
+                    inner=1,
+                    count3=passes,
+                    count4=length,
+                )
                 for flags, length, passes in streams[:1]
             ),
             *(make(Opcode.WEIGHT, bank=1, flags=flags, count1=count) for flags, count in weights),
             *(
-                make(Opcode.STREAM, source_bank=0, target_bank=Bank.ACCUMULATOR, flags=flags,
-                     inner=1, count3=passes, count4=length)
+                make(
+                    Opcode.STREAM,
+                    source_bank=0,
+                    target_bank=Bank.ACCUMULATOR,
+                    flags=flags,
+                    inner=1,
+                    count3=passes,
+                    count4=length,
+                )
                 for flags, length, passes in streams[1:]
             ),
         ],
@@ -151,7 +167,8 @@ def check_passes(
         return
     ops = [instruction.op for instruction in program.instructions]
     rows = {
-        op: [events[i] for i, o in enumerate(ops) if o is op] for op in (Opcode.WEIGHT, Opcode.STREAM)
+        op: [events[i] for i, o in enumerate(ops) if o is op]
+        for op in (Opcode.WEIGHT, Opcode.STREAM)
     }
     dim = program.config.dim
     tiles = [(job, i) for job, (_, count) in enumerate(weights) for i in range(count)]
@@ -208,8 +225,16 @@ def test_every_units_counts_sum_to_cycles(latency: int) -> None:
         [
             make(Opcode.LOAD, bank=0, run=16, address=4096, signal=mask(0, 1)),
             make(Opcode.WEIGHT, bank=0, count1=2, stride1=4, wait=mask(0)),
-            make(Opcode.STREAM, source_bank=0 + 1, target_bank=0x40, inner=1, count3=2, count4=7,
-                 wait=mask(1), signal=mask(2)),
+            make(
+                Opcode.STREAM,
+                source_bank=0 + 1,
+                target_bank=0x40,
+                inner=1,
+                count3=2,
+                count4=7,
+                wait=mask(1),
+                signal=mask(2),
+            ),
             make(Opcode.VECTOR, a_bank=0x40, target_bank=2, count3=7, wait=mask(2), signal=mask(3)),
             make(Opcode.STORE, bank=2, run=7, address=8192, wait=mask(3)),
         ]

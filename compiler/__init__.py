@@ -1,0 +1,1 @@
+"""From a network to a program: graph, importers, quantization, layout, tiling, schedule."""

@@ -1,0 +1,147 @@
+"""Instructions in sequential order, and the semaphores that let the units run ahead of it.
+
+The scheduler emits instructions as if they ran one after the other, each with the words it reads
+and writes. From that follows which instruction must wait for which: for data (read after write,
+write after read, write after write) and for ports (two units never hold one port of one bank).
+Every pair of units has a channel of its own, which is one semaphore: since the units complete in
+order, an instruction waits for the latest one that it needs, and only if nothing before it in its
+unit has waited for as much. So every signal is taken exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pulsarray.config import SEMAPHORES
+from pulsarray.isa import FORMATS, Bank, Instruction, Opcode, Unit
+
+__all__ = ["MEMORY", "Access", "Emitter", "Operation"]
+
+MEMORY = 0x100
+"""Where :class:`Access` numbers what lies in memory: this, plus the number of the tensor."""
+
+_READ, _WRITE = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Words ``low .. high-1`` of a bank (or of a tensor in memory) that an instruction touches.
+
+    Parameters
+    ----------
+    bank
+        Number of the bank, or :data:`MEMORY` plus the number of a tensor.
+    low, high
+        First word, and one past the last.
+    write
+        Whether it writes them.
+    exclusive
+        Whether the unit holds both ports (STREAM's accumulator bank).
+    """
+
+    bank: int
+    low: int
+    high: int
+    write: bool
+    exclusive: bool = False
+
+    @property
+    def ports(self) -> int:
+        """Ports of the bank that the unit holds: 1 for reading, 2 for writing."""
+        if self.bank >= Bank.PARAMETER:
+            return 0
+        return _READ | _WRITE if self.exclusive else (_WRITE if self.write else _READ)
+
+
+@dataclass(slots=True)
+class Operation:
+    """An instruction whose semaphores are still being collected."""
+
+    op: Opcode
+    layer: int
+    fields: dict[str, int]
+    wait: int = 0
+    signal: int = 0
+
+    def instruction(self) -> Instruction:
+        """The finished instruction."""
+        return Instruction.make(self.op, wait=self.wait, signal=self.signal, **self.fields)
+
+
+@dataclass(slots=True)
+class _History:
+    """What one unit did to one bank: its last use of each port, and the words of each access."""
+
+    ports: dict[int, int] = field(default_factory=dict)
+    reads: list[tuple[int, int, int]] = field(default_factory=list)
+    writes: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def latest(self, access: Access) -> int:
+        """Index of the last instruction that must be complete before ``access``, or -1."""
+        found = -1
+        for port in (_READ, _WRITE):
+            if access.ports & port:
+                found = max(found, self.ports.get(port, -1))
+        regions = (self.reads, self.writes) if access.write else (self.writes,)
+        for region in regions:
+            for low, high, index in region:
+                if index > found and low < access.high and access.low < high:
+                    found = index
+        return found
+
+    def note(self, access: Access, index: int) -> None:
+        """Record an access; those that it covers are no longer of interest."""
+        for port in (_READ, _WRITE):
+            if access.ports & port:
+                self.ports[port] = index
+        region = self.writes if access.write else self.reads
+        low, high = access.low, access.high
+        region[:] = [r for r in region if r[0] < low or r[1] > high]
+        region.append((low, high, index))
+
+
+class Emitter:
+    """Collects operations in sequential order.
+
+    Members
+    -------
+    operations
+        Everything emitted so far.
+    """
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self._banks: dict[int, dict[int, _History]] = {}
+        self._channels: dict[tuple[int, int], int] = {}
+        self._awaited: dict[tuple[int, int], int] = {}
+
+    def emit(self, op: Opcode, layer: int, accesses: Iterable[Access], **fields: int) -> None:
+        """Add an instruction with what it reads and writes."""
+        unit, index = FORMATS[op].unit, len(self.operations)
+        assert unit is not None
+        accesses = tuple(accesses)
+        needed: dict[int, int] = {}
+        for access in accesses:
+            for other, history in self._banks.get(access.bank, {}).items():
+                if other != unit:
+                    latest = history.latest(access)
+                    if latest >= 0:
+                        needed[other] = max(needed.get(other, -1), latest)
+        self.operations.append(Operation(op, layer, fields))
+        for other, latest in needed.items():
+            self._wait(unit, index, other, latest)
+        for access in accesses:
+            units = self._banks.setdefault(access.bank, {})
+            units.setdefault(unit, _History()).note(access, index)
+
+    def _wait(self, unit: Unit, index: int, producer: int, latest: int) -> None:
+        channel = (producer, int(unit))
+        if self._awaited.get(channel, -1) >= latest:
+            return
+        self._awaited[channel] = latest
+        number = self._channels.setdefault(channel, len(self._channels))
+        if number >= SEMAPHORES:
+            raise AssertionError(f"more than {SEMAPHORES} pairs of units wait for each other")
+        self.operations[index].wait |= 1 << number
+        self.operations[latest].signal |= 1 << number

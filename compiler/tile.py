@@ -1,0 +1,234 @@
+"""How a product is cut: tiles of rows, columns and depth, how it starts, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pulsarray.config import Config
+
+__all__ = ["OutputTile", "Shape", "Tiling", "balanced", "feed", "output_tiles", "tilings"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A product in the machine's units.
+
+    Parameters
+    ----------
+    m, k, n
+        M x K times K x N.
+    columns
+        Column blocks of the result, ceil(N / D).
+    height
+        Rows of the weights in one pass: D, or 1 where a bank is too shallow for D rows.
+    units
+        Passes over the depth, ceil(K / height).
+    per_block
+        Passes for each column block of the source: 1, or D where ``height`` is 1.
+    """
+
+    m: int
+    k: int
+    n: int
+    columns: int
+    height: int
+    units: int
+    per_block: int
+
+    @classmethod
+    def of(cls, m: int, k: int, n: int, config: Config) -> Shape:
+        """The shape of M x K times K x N on a machine."""
+        dim = config.dim
+        height = dim if dim <= config.scratchpad_depth else 1
+        return cls(m, k, n, -(-n // dim), height, -(-k // height), dim // height)
+
+    def source_blocks(self, low: int, high: int) -> tuple[int, int]:
+        """Column blocks of the source that units ``low .. high-1`` need, as a range."""
+        return low // self.per_block, -(-high // self.per_block)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """One way to cut a product.
+
+    Parameters
+    ----------
+    rows, columns, depth
+        Rows, column blocks and units of depth of a tile.
+    rows_outer
+        Whether the loop over rows is outside the loop over columns.
+    feed_first, feed_growth
+        Units of the first piece that is loaded and used, and the ratio from each piece to the
+        next: with growth 1 every step is cut so, else only the first. 0: steps are whole.
+    head
+        Rows of the chunks in which the very first unit is streamed; 0: whole.
+    tail
+        Rows of the last output tile; 0: it is not cut.
+    halve
+        Whether the tiles before it halve in size, or one takes all.
+    source_banks
+        Banks for the streamed operand; the others hold weights.
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    rows_outer: bool = True
+    feed_first: int = 0
+    feed_growth: int = 2
+    head: int = 0
+    tail: int = 0
+    halve: bool = False
+    source_banks: int = 1
+
+
+@dataclass(frozen=True)
+class OutputTile:
+    """Rows and column blocks that are summed up together, ``row_block`` and ``column_block`` being
+    the numbers of the tiles that they are part of."""
+
+    row_block: int
+    rows: tuple[int, int]
+    column_block: int
+    columns: tuple[int, int]
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.rows[1] - self.rows[0]
+
+    @property
+    def width(self) -> int:
+        """Column blocks."""
+        return self.columns[1] - self.columns[0]
+
+
+def balanced(total: int, most: int) -> int:
+    """Size of a tile of at most ``most``, such that all tiles of ``total`` are about equal."""
+    return -(-total // -(-total // max(1, most)))
+
+
+def feed(count: int, first: int, growth: int) -> list[tuple[int, int]]:
+    """Ranges that cut ``count`` units into pieces of ``first``, ``first * growth``, and so on."""
+    if not first or first >= count:
+        return [(0, count)]
+    ranges, low, size = [], 0, first
+    while low < count:
+        high = min(count, low + size)
+        ranges.append((low, high))
+        # The second piece is no larger than the first: the array is still waiting for data.
+        size *= growth if low else 1
+        low = high
+    return ranges
+
+
+def output_tiles(shape: Shape, tiling: Tiling) -> list[OutputTile]:
+    """Every output tile in order, the last one cut as the tiling says."""
+    rows = list(_ranges(shape.m, tiling.rows))
+    columns = list(_ranges(shape.columns, tiling.columns))
+    row_major = [(i, j) for i in range(len(rows)) for j in range(len(columns))]
+    column_major = [(i, j) for j in range(len(columns)) for i in range(len(rows))]
+    order = row_major if tiling.rows_outer else column_major
+    tiles = [OutputTile(i, rows[i], j, columns[j]) for i, j in order]
+    return tiles[:-1] + list(_cut(tiles[-1], tiling)) if tiling.tail else tiles
+
+
+def _ranges(total: int, size: int) -> Iterator[tuple[int, int]]:
+    for low in range(0, total, size):
+        yield low, min(total, low + size)
+
+
+def _cut(tile: OutputTile, tiling: Tiling) -> Iterator[OutputTile]:
+    low, high = tile.columns
+    while high - low > 1:
+        middle = (low + high + 1) // 2 if tiling.halve else high - 1
+        yield OutputTile(tile.row_block, tile.rows, tile.column_block, (low, middle))
+        low = middle
+    top, bottom = tile.rows
+    while bottom - top > tiling.tail:
+        middle = bottom - tiling.tail
+        if tiling.halve:
+            middle = min(middle, top + max((bottom - top) // 2, tiling.tail))
+        yield OutputTile(tile.row_block, (top, middle), tile.column_block, (low, high))
+        top = middle
+    yield OutputTile(tile.row_block, (top, bottom), tile.column_block, (low, high))
+
+
+def tilings(shape: Shape, config: Config, free_banks: int, loads_source: bool) -> list[Tiling]:
+    """Tilings that fit, the most promising first.
+
+    Parameters
+    ----------
+    shape
+        The product.
+    config
+        The machine.
+    free_banks
+        Scratchpad banks for source and weights together.
+    loads_source
+        Whether the source comes from memory.
+    """
+    found = {}
+    for columns in _sizes(min(shape.columns, config.accumulator_depth)):
+        rows = balanced(shape.m, min(config.accumulator_depth // columns, config.scratchpad_depth))
+        for height in {rows, balanced(shape.m, rows // 2 or 1), min(rows, config.dim)}:
+            for depth in _depths(shape, config, height, columns, loads_source):
+                for banks in _source_banks(free_banks, loads_source):
+                    for outer in (True, False):
+                        tiling = Tiling(height, columns, depth, outer, source_banks=banks)
+                        found[tiling] = _cost(shape, config, tiling, free_banks, loads_source)
+    return sorted(found, key=found.__getitem__)
+
+
+def _sizes(most: int) -> list[int]:
+    return sorted({balanced(most, most >> k) for k in range(most.bit_length())})
+
+
+def _source_banks(free_banks: int, loads_source: bool) -> list[int]:
+    if not loads_source:
+        return [1]
+    return sorted({1, free_banks // 3, free_banks // 2, free_banks - 1} - {0})
+
+
+def _depths(
+    shape: Shape, config: Config, rows: int, columns: int, loads_source: bool
+) -> set[int]:
+    words = columns * shape.height
+    most = config.scratchpad_depth // max(words, rows if loads_source else 1)
+    if shape.per_block > 1:
+        # A step stays in one column block of the source, and its rows in one bank.
+        return {max(1, min(shape.units, config.scratchpad_depth // columns, shape.per_block))}
+    return {balanced(shape.units, share) for s in (1, 2, 4) if (share := most // s)}
+
+
+def _cost(
+    shape: Shape, config: Config, tiling: Tiling, free_banks: int, loads_source: bool
+) -> tuple[float, float]:
+    """Estimated cycles, then instructions: only to decide what the timing model looks at first."""
+    row_tiles, column_tiles = -(-shape.m // tiling.rows), -(-shape.columns // tiling.columns)
+    depth_tiles = -(-shape.units // tiling.depth)
+    whole, rest = divmod(shape.m, tiling.rows)
+    passes = whole * max(tiling.rows, config.dim) + (max(rest, config.dim) if rest else 0)
+    compute = passes * shape.units * shape.columns
+    source_slots = tiling.source_banks * (config.scratchpad_depth // (tiling.rows * tiling.depth))
+    weight_words = tiling.columns * tiling.depth * shape.height
+    weight_slots = (free_banks - tiling.source_banks) * (config.scratchpad_depth // weight_words)
+    outer, inner = (
+        (row_tiles, column_tiles) if tiling.rows_outer else (column_tiles, row_tiles)
+    )
+    inner_slots, outer_slots = (
+        (source_slots, weight_slots) if tiling.rows_outer else (weight_slots, source_slots)
+    )
+    outer_loads = 1 if inner_slots > depth_tiles or inner == 1 else inner
+    inner_loads = 1 if outer_slots >= inner * depth_tiles or outer == 1 else outer
+    source_loads, weight_loads = (
+        (outer_loads, inner_loads) if tiling.rows_outer else (inner_loads, outer_loads)
+    )
+    words = weight_loads * shape.columns * shape.k
+    if loads_source:
+        words += source_loads * shape.m * -(-shape.k // config.dim)
+    transfer = words * config.beats_per_word
+    steps = row_tiles * column_tiles * depth_tiles
+    serial = 0 if min(source_slots, weight_slots) > 1 or steps == 1 else min(compute, transfer)
+    return max(compute, transfer) + serial + 16.0 * steps, float(steps)

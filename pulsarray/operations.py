@@ -1,0 +1,110 @@
+"""Names of the instruction set: units, opcodes, banks, flags and operations."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+__all__ = [
+    "Activation",
+    "Alu",
+    "Bank",
+    "Opcode",
+    "Reduce",
+    "StreamFlag",
+    "Unit",
+    "VectorFlag",
+    "WeightFlag",
+]
+
+
+class Unit(IntEnum):
+    """The units that execute instructions, each from an in-order queue of its own."""
+
+    LOAD = 0
+    WEIGHT = 1
+    STREAM = 2
+    VECTOR = 3
+    STORE = 4
+
+
+class Opcode(IntEnum):
+    """First byte of an instruction."""
+
+    END = 0x01
+    LOAD = 0x10
+    WEIGHT = 0x11
+    STREAM = 0x12
+    VECTOR = 0x13
+    STORE = 0x14
+    EXPONENT = 0x15
+
+
+class Bank(IntEnum):
+    """First number of each class of bank in a bank field (a class has room for 64)."""
+
+    SCRATCHPAD = 0x00
+    ACCUMULATOR = 0x40
+    PARAMETER = 0x80
+    TABLE = 0x81
+    NONE = 0xFF
+
+
+class WeightFlag(IntFlag):
+    """Bits of WEIGHT's ``flags``."""
+
+    TRANSPOSE = 1
+
+
+class StreamFlag(IntFlag):
+    """Bits of STREAM's ``flags``."""
+
+    TRANSPOSE = 1
+    KEEP = 2
+    ACCUMULATE = 4
+    WINDOW_READ = 8
+    WINDOW_WRITE = 16
+
+
+class VectorFlag(IntFlag):
+    """Bits of VECTOR's ``flags``."""
+
+    BIAS = 1
+    LANE_SCALE = 2
+    TFLITE = 4
+    LEAKY = 8
+    RESIDUAL = 16
+    B_SCALAR = 32
+    B_LANE = 64
+
+
+class Alu(IntEnum):
+    """First operation of VECTOR, on A (source 1) and B (source 2)."""
+
+    PASS = 0
+    ADD = 1
+    SUB = 2
+    RSUB = 3
+    MUL = 4
+    MAX = 5
+    MIN = 6
+    GATE = 7
+    DSIGMOID = 8
+    DTANH = 9
+    EQUAL = 10
+    GREATER = 11
+
+
+class Activation(IntEnum):
+    """Last operation of VECTOR before the reduction."""
+
+    NONE = 0
+    STEP = 1
+    TABLE = 2
+
+
+class Reduce(IntEnum):
+    """Reduction of VECTOR's result over the lanes of a word, broadcast to all lanes."""
+
+    NONE = 0
+    MAX = 1
+    SUM = 2

