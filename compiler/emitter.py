@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from pulsarray.config import SEMAPHORES
 from pulsarray.isa import FORMATS, Bank, Instruction, Opcode, Unit
 
-__all__ = ["MEMORY", "Access", "Emitter", "Operation"]
+__all__ = ["MEMORY", "Access", "Emitter", "Operation", "spans"]
 
 MEMORY = 0x100
 """Where :class:`Access` numbers what lies in memory: this, plus the number of the tensor."""
 
 _READ, _WRITE = 1, 2
+_MANY = 16
+"""More blocks than this are followed as one region, gaps included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,16 @@ class Access:
         if self.bank >= Bank.PARAMETER:
             return 0
         return _READ | _WRITE if self.exclusive else (_WRITE if self.write else _READ)
+
+
+def spans(
+    bank: int, low: int, rows: int, blocks: int, stride: int, *, write: bool
+) -> list[Access]:
+    """Accesses to ``rows`` words of each of ``blocks`` blocks, ``stride`` words apart."""
+    if blocks > _MANY or stride == rows or blocks == 1:
+        return [Access(bank, low, low + (blocks - 1) * stride + rows, write)]
+    starts = (low + block * stride for block in range(blocks))
+    return [Access(bank, start, start + rows, write) for start in starts]
 
 
 @dataclass(slots=True)

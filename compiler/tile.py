@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pulsarray.config import Config
 
-__all__ = ["OutputTile", "Shape", "Tiling", "balanced", "feed", "output_tiles", "tilings"]
+__all__ = [
+    "OutputTile",
+    "Shape",
+    "Tiling",
+    "balanced",
+    "depth_tiles",
+    "feed",
+    "output_tiles",
+    "tilings",
+]
 
 
 @dataclass(frozen=True)
@@ -60,13 +69,17 @@ class Tiling:
         Whether the loop over rows is outside the loop over columns.
     feed_first, feed_growth
         Units of the first piece that is loaded and used, and the ratio from each piece to the
-        next: with growth 1 every step is cut so, else only the first. 0: steps are whole.
+        next. 0: steps are whole.
+    feed_all
+        Whether every step is cut so, or only the first.
     head
         Rows of the chunks in which the very first unit is streamed; 0: whole.
     tail
         Rows of the last output tile; 0: it is not cut.
+    chunk
+        Most words that leave one of these last tiles at a time; 0: any number.
     halve
-        Whether the tiles before it halve in size, or one takes all.
+        Whether the columns before it are cut in halves again and again, or taken at once.
     source_banks
         Banks for the streamed operand; the others hold weights.
     """
@@ -77,21 +90,33 @@ class Tiling:
     rows_outer: bool = True
     feed_first: int = 0
     feed_growth: int = 2
+    feed_all: bool = False
     head: int = 0
     tail: int = 0
+    chunk: int = 0
     halve: bool = False
     source_banks: int = 1
 
 
 @dataclass(frozen=True)
 class OutputTile:
-    """Rows and column blocks that are summed up together, ``row_block`` and ``column_block`` being
-    the numbers of the tiles that they are part of."""
+    """Rows and column blocks that are summed up together.
+
+    Parameters
+    ----------
+    row_block, rows
+        Number of the block of rows of the tiling that it is part of, and its own rows.
+    column_block, columns
+        The same for column blocks.
+    chunk
+        Most words that leave it at a time; 0: any number.
+    """
 
     row_block: int
     rows: tuple[int, int]
     column_block: int
     columns: tuple[int, int]
+    chunk: int = 0
 
     @property
     def height(self) -> int:
@@ -134,6 +159,17 @@ def output_tiles(shape: Shape, tiling: Tiling) -> list[OutputTile]:
     return tiles[:-1] + list(_cut(tiles[-1], tiling)) if tiling.tail else tiles
 
 
+def depth_tiles(shape: Shape, tiling: Tiling) -> list[tuple[int, int]]:
+    """Ranges of units, each inside one column block of the source where it has several units."""
+    if shape.per_block == 1:
+        return list(_ranges(shape.units, tiling.depth))
+    return [
+        (block + low, block + high)
+        for block in range(0, shape.units, shape.per_block)
+        for low, high in _ranges(min(shape.per_block, shape.units - block), tiling.depth)
+    ]
+
+
 def _ranges(total: int, size: int) -> Iterator[tuple[int, int]]:
     for low in range(0, total, size):
         yield low, min(total, low + size)
@@ -143,16 +179,14 @@ def _cut(tile: OutputTile, tiling: Tiling) -> Iterator[OutputTile]:
     low, high = tile.columns
     while high - low > 1:
         middle = (low + high + 1) // 2 if tiling.halve else high - 1
-        yield OutputTile(tile.row_block, tile.rows, tile.column_block, (low, middle))
+        yield replace(tile, columns=(low, middle))
         low = middle
     top, bottom = tile.rows
-    while bottom - top > tiling.tail:
+    if bottom - top > tiling.tail:
         middle = bottom - tiling.tail
-        if tiling.halve:
-            middle = min(middle, top + max((bottom - top) // 2, tiling.tail))
-        yield OutputTile(tile.row_block, (top, middle), tile.column_block, (low, high))
+        yield replace(tile, rows=(top, middle), columns=(low, high), chunk=tiling.chunk)
         top = middle
-    yield OutputTile(tile.row_block, (top, bottom), tile.column_block, (low, high))
+    yield replace(tile, rows=(top, bottom), columns=(low, high), chunk=tiling.chunk)
 
 
 def tilings(shape: Shape, config: Config, free_banks: int, loads_source: bool) -> list[Tiling]:
@@ -195,10 +229,12 @@ def _depths(
     shape: Shape, config: Config, rows: int, columns: int, loads_source: bool
 ) -> set[int]:
     words = columns * shape.height
+    if words > config.scratchpad_depth:
+        return set()
     most = config.scratchpad_depth // max(words, rows if loads_source else 1)
     if shape.per_block > 1:
         # A step stays in one column block of the source, and its rows in one bank.
-        return {max(1, min(shape.units, config.scratchpad_depth // columns, shape.per_block))}
+        return {min(shape.units, config.scratchpad_depth // columns, shape.per_block)}
     return {balanced(shape.units, share) for s in (1, 2, 4) if (share := most // s)}
 
 

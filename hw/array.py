@@ -66,10 +66,10 @@ class ArrayRow(Shared):
     def body(self, platform: Any) -> Elaboratable:
         """A chain of elements, and the comparison that tells them which weights are theirs."""
         m = Module()
-        m.d.sync += [
-            self.swap_next.eq(self.swap),
-            self.w_row_next.eq(self.w_row),
-            self.w_valid_next.eq(self.w_valid),
+        m.d.comb += [
+            self.swap_next.eq(_delay(m, "swap_register", self.swap, 1)),
+            self.w_row_next.eq(_delay(m, "w_row_register", self.w_row, 1)),
+            self.w_valid_next.eq(_delay(m, "w_valid_register", self.w_valid, 1)),
         ]
         capture = Signal()
         m.d.comb += capture.eq(self.w_valid & (self.w_row == self.index))

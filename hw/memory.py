@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Value
+from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
@@ -60,8 +60,6 @@ class Memory1R1W(Shared):
         The word, in the cycle after ``read_enable``, held until the cycle after the next one.
     """
 
-    read_data: Value
-
     def __init__(self, shape_bits: int, depth: int) -> None:
         self._bits, self._depth = shape_bits, depth
         super().__init__(
@@ -77,11 +75,10 @@ class Memory1R1W(Shared):
             depth=depth,
         )
 
-    @property
-    def verilog(self) -> str:
+    def verilog(self, name: str) -> str:
         """The module with its rows cleared by a loop, which no RTLIL memory can express."""
         return _VERILOG.format(
-            name=self.module_name,
+            name=name,
             bits=self._bits,
             last=self._depth - 1,
             data_top=self._bits - 1,
@@ -91,7 +88,8 @@ class Memory1R1W(Shared):
     def body(self, platform: Any) -> Elaboratable:
         """The same memory for Amaranth's own simulator."""
         m = Module()
-        m.submodules.rows = rows = memory.Memory(shape=self._bits, depth=self._depth, init=[])
+        rows: Any = memory.Memory(shape=self._bits, depth=self._depth, init=[])
+        m.submodules.rows = rows
         write, read = rows.write_port(), rows.read_port()
         m.d.comb += [
             write.en.eq(self.write_enable),

@@ -62,18 +62,21 @@ class ProcessingElement(Shared):
         shadow = Signal(self._operand, reset_less=True)
         active = Signal(self._operand, reset_less=True)
         product = Signal(signed(2 * self._operand.width), reset_less=True)
-        total = Signal(self._psum, reset_less=True)
         with m.If(self.capture_in):
             m.d.sync += shadow.eq(self.w_in)
         with m.If(self.swap_in):
             m.d.sync += active.eq(shadow)
-        m.d.sync += [
-            self.x_out.eq(self.x_in),
-            self.swap_out.eq(self.swap_in),
-            self.capture_out.eq(self.capture_in),
-            self.w_out.eq(self.w_in),
-            product.eq(self.x_in * active),
-            total.eq(self.sum_in + product),
-        ]
-        m.d.comb += self.sum_out.eq(total)
+        m.d.sync += product.eq(self.x_in * active)
+        passing = {
+            "x_out": self.x_in,
+            "swap_out": self.swap_in,
+            "capture_out": self.capture_in,
+            "w_out": self.w_in,
+            "sum_out": self.sum_in + product,
+        }
+        for name, value in passing.items():
+            port = getattr(self, name)
+            register = Signal.like(port, name=f"{name}_register", reset_less=True)
+            m.d.sync += register.eq(value)
+            m.d.comb += port.eq(register)
         return m

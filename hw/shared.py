@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from amaranth.hdl import Elaboratable, Instance, Value
 from amaranth.lib import wiring
@@ -47,15 +47,18 @@ class Shared(wiring.Component):
         self.parameters = parameters
         super().__init__(wiring.Signature(members))
 
+    if TYPE_CHECKING:  # ports are attributes that the signature makes
+
+        def __getattr__(self, name: str) -> Any: ...
+
     @property
     def module_name(self) -> str:
         """Name of the Verilog module: the class and the parameters in order."""
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
         return "_".join([words, *(str(int(value)) for value in self.parameters.values())])
 
-    @property
-    def verilog(self) -> str | None:
-        """Text of the whole Verilog module, where the body is not what should be emitted."""
+    def verilog(self, name: str) -> str | None:
+        """Text of the Verilog module ``name``, where the body is not what should be emitted."""
         return None
 
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -30,7 +30,7 @@ class Transposer(Shared):
     in_valid, in_data
         A word enters.
     out_enable
-        Take the word on ``out_data``: the next one is there in the next cycle.
+        Take the word on ``out_data``, if any: the next one is there in the next cycle.
     out_data
         Word i of the block: lane j is lane i of the word that entered as number j.
     full
@@ -64,28 +64,31 @@ class Transposer(Shared):
         m = Module()
         across = Signal()
         turned = Signal()
-        m.d.comb += turned.eq(across ^ self.full)
-        with m.If(self.out_enable):
+        take = Signal()
+        m.d.comb += [turned.eq(across ^ self.full), take.eq(self.out_enable & self.valid)]
+        with m.If(take):
             m.d.sync += across.eq(turned)
-        self._registers(m, Mux(self.out_enable, turned, across), turned)
-        self._count(m)
+        self._registers(m, take, turned)
+        self._count(m, take)
         with m.If(self.clear):
             m.d.sync += across.eq(0)
         return m
 
-    def _registers(self, m: Module, shift_across: Any, out_across: Any) -> None:
+    def _registers(self, m: Module, take: Value, across: Value) -> None:
         """Words enter at the last row and leave at row 0, or enter and leave lane by lane."""
         dim = self._dim
-        rows = [Signal(dim * self._operand_bits, name=f"row{i}", reset_less=True) for i in range(dim)]
+        rows = [
+            Signal(dim * self._operand_bits, name=f"row{i}", reset_less=True) for i in range(dim)
+        ]
         down = [*rows[1:], self.in_data.as_value()]
-        with m.If(self.in_valid | self.out_enable):
+        with m.If(self.in_valid | take):
             for index, row in enumerate(rows):
                 along = Cat(row[self._operand_bits :], self.in_data[index])
-                m.d.sync += row.eq(Mux(shift_across, along, down[index]))
+                m.d.sync += row.eq(Mux(across, along, down[index]))
         column = Cat(row[: self._operand_bits] for row in rows)
-        m.d.comb += self.out_data.as_value().eq(Mux(out_across, column, rows[0]))
+        m.d.comb += self.out_data.as_value().eq(Mux(across, column, rows[0]))
 
-    def _count(self, m: Module) -> None:
+    def _count(self, m: Module, take: Value) -> None:
         """Words that have entered of the next block, and words left of this one."""
         entered = Signal(range(self._dim))
         left = Signal(range(self._dim))
@@ -93,11 +96,11 @@ class Transposer(Shared):
         m.d.comb += self.valid.eq(self.full | (left != 0))
         with m.If(self.in_valid):
             m.d.sync += entered.eq(Mux(last_in, 0, entered + 1))
-        with m.If(self.out_enable & self.valid):
+        with m.If(take):
             m.d.sync += left.eq(Mux(self.full, self._dim - 1, left - 1))
         with m.If(last_in):
             m.d.sync += self.full.eq(1)
-        with m.Elif(self.out_enable):
+        with m.Elif(take):
             m.d.sync += self.full.eq(0)
         with m.If(self.clear):
             m.d.sync += [entered.eq(0), left.eq(0), self.full.eq(0)]

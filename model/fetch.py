@@ -40,7 +40,11 @@ class Fetch:
 
     def __init__(self, plan: Plan, interval: int, dispatch: Callable[[Step, int], None]) -> None:
         self._plan = plan
-        self._interval = interval
+        per_fetch, beats = plan.units_per_fetch, plan.fetch_beats
+        # Cycles from a fetch's first beat to the last beat of each of its units.
+        self._last_beats = [
+            (-(-(unit + 1) * beats // per_fetch) - 1) * interval for unit in range(per_fetch)
+        ]
         self._dispatch = dispatch
         self._depth = plan.config.queue_depth
         self._wants = [0, 0][: plan.fetches]
@@ -73,33 +77,33 @@ class Fetch:
         """Pop and dispatch everything whose time is determined."""
         steps, total = self._plan.steps, len(self._plan.steps)
         self.blocked_on = -1
-        while not self.ended:
-            step = steps[self._instruction] if self._instruction < total else None
-            needed = step.units if step else 1
-            while self._gathered < needed:
-                if not self._pop():
-                    return
-            if step is None:
-                self.stop, self.end_dispatch, self.ended = self._popped, self._popped + 1, True
-            elif not self._send(step):
+        while True:
+            if self._instruction == total:
+                if self._gather(1):
+                    self.stop, self.end_dispatch, self.ended = self._popped, self._popped + 1, True
+                return
+            step = steps[self._instruction]
+            if not self._gather(step.units) or not self._send(step):
                 return
 
-    def _pop(self) -> bool:
-        """Pop one unit, if the fetch that holds it has been granted."""
-        unit, per_fetch = self._unit, self._plan.units_per_fetch
-        fetch, place = divmod(unit, per_fetch)
-        if fetch >= len(self._firsts):
-            return False
-        beat = ((place + 1) * self._plan.fetch_beats + per_fetch - 1) // per_fetch - 1
-        cycle = max(self._firsts[fetch] + beat * self._interval + 1, self._popped + 1)
-        if not self._gathered and cycle < self._dispatched:
-            cycle = self._dispatched
-        self._popped = cycle
-        self._unit += 1
-        self._gathered += 1
-        if place == per_fetch - 1 and fetch + 2 < self._plan.fetches:
-            self._wants.append(cycle + 1)
-            self._update_wanted()
+    def _gather(self, needed: int) -> bool:
+        """Pop the units of one instruction, as far as their fetches have been granted."""
+        per_fetch, firsts = self._plan.units_per_fetch, self._firsts
+        while self._gathered < needed:
+            fetch, place = divmod(self._unit, per_fetch)
+            if fetch >= len(firsts):
+                return False
+            cycle = firsts[fetch] + self._last_beats[place] + 1
+            if cycle <= self._popped:
+                cycle = self._popped + 1
+            if not self._gathered and cycle < self._dispatched:
+                cycle = self._dispatched
+            self._popped = cycle
+            self._unit += 1
+            self._gathered += 1
+            if place == per_fetch - 1 and fetch + 2 < self._plan.fetches:
+                self._wants.append(cycle + 1)
+                self._update_wanted()
         return True
 
     def _send(self, step: Step) -> bool:

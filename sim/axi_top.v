@@ -83,7 +83,7 @@ module pulsarray_axi #(
         .s_axil_rready(s_axil_rready)
     );
 
-    axi_checker #(.BUS_BITS(BUS_BITS), .OUTSTANDING(OUTSTANDING)) checker (
+    axi_checker #(.BUS_BITS(BUS_BITS), .OUTSTANDING(OUTSTANDING)) rules (
         .clk(clk), .rst(rst), .violation(violation), .awaddr(m_axi_awaddr), .awlen(m_axi_awlen),
         .awsize(m_axi_awsize), .awburst(m_axi_awburst), .awvalid(m_axi_awvalid),
         .awready(m_axi_awready), .wdata(m_axi_wdata), .wstrb(m_axi_wstrb), .wlast(m_axi_wlast),

@@ -13,7 +13,7 @@ from pulsarray.config import Config
 from pulsarray.program import write_atomically
 from pulsarray.sim import toolchain
 
-__all__ = ["AXI_TOP", "MACHINE_TOP", "axi_bench", "machine", "verilog"]
+__all__ = ["AXI_TOP", "MACHINE_TOP", "axi_bench", "machine", "ports", "verilog"]
 
 MACHINE_TOP = "pulsarray_sim"
 """Top module of :func:`machine`."""
@@ -21,6 +21,7 @@ AXI_TOP = "pulsarray_axi"
 """Top module of :func:`axi_bench`."""
 
 _SMALLEST_MEMORY_BITS = 22
+_CORE = ("config", "encoding", "formats", "isa", "operations", "registers")
 _HERE = Path(__file__).parent
 _PORT = re.compile(r"^\s*(?:input|output)\s+(?:wire|reg)\s*(?:\[[^]]*\])?\s*(\w+)", re.MULTILINE)
 
@@ -51,7 +52,7 @@ def machine(config: Config, simulator: str, memory_bytes: int, waves: bool = Fal
             "MEMORY_BITS": bits,
             "OUTSTANDING": config.outstanding,
         },
-        public={MACHINE_TOP: _ports(top)},
+        public={MACHINE_TOP: ports(top)},
         waves=waves,
     )
     return folder
@@ -67,7 +68,7 @@ def axi_bench(config: Config, simulator: str) -> Path:
         AXI_TOP,
         folder,
         parameters={"BUS_BITS": config.bus_bits, "OUTSTANDING": config.outstanding},
-        public={AXI_TOP: _ports(top)},
+        public={AXI_TOP: ports(top)},
     )
     return folder
 
@@ -76,7 +77,8 @@ def _trace(config: Config) -> list[Path]:
     return [_HERE / "trace.v"] if config.trace else []
 
 
-def _ports(top: Path) -> list[str]:
+def ports(top: Path) -> list[str]:
+    """Names of the ports of the module in a hand-written Verilog file."""
     return _PORT.findall(top.read_text(encoding="ascii"))
 
 
@@ -88,7 +90,7 @@ def _folder(config: Config) -> Path:
 def _source_hash() -> str:
     """32 bits of SHA-256 over everything that the generated Verilog depends on."""
     package = Path(pulsarray.__file__).parent
-    core = [package / f"{name}.py" for name in ("config", "isa", "registers")]
+    core = [package / f"{name}.py" for name in _CORE]
     digest = hashlib.sha256()
     for path in [*core, *sorted((package / "hw").glob("*.py"))]:
         digest.update(path.name.encode() + path.read_bytes())

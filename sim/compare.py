@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pulsarray.errors import CheckFailed
 from pulsarray.program import Program, Tensor
 from pulsarray.run import EVENT_FIELDS, RunResult
-
-import numpy as np
 
 __all__ = ["compare", "require_identical"]
 
@@ -95,14 +95,14 @@ def _counters(expected: RunResult, got: RunResult) -> str:
 def _events(expected: RunResult, got: RunResult, program: Program) -> str:
     if expected.events.shape != got.events.shape:
         return f"events: {len(expected.events)} instructions expected, {len(got.events)} got"
-    rows, columns = np.nonzero(expected.events != got.events)
-    if not rows.size:
+    wrong = np.count_nonzero(expected.events != got.events)
+    if not wrong:
         return ""
     times = np.where(expected.events == got.events, np.iinfo(np.int64).max, expected.events)
     row, column = np.unravel_index(int(times.argmin()), times.shape)
     index = int(expected.events[row, 0])
     return (
-        f"events: {rows.size} differ, first {EVENT_FIELDS[column]} of instruction {index} "
+        f"events: {wrong} differ, first {EVENT_FIELDS[column]} of instruction {index} "
         f"({program.instructions[index].text()}): expected cycle {expected.events[row, column]}, "
         f"got {got.events[row, column]} from {got.source}"
     )

@@ -136,16 +136,18 @@ def write_jobs(folder: Path, jobs: Sequence[Job], config: Config) -> None:
         limit = job.cycle_limit
         if limit is None:
             limit = cycle_bound(job.program, job.memory_latency, job.memory_interval)
-        table.append({
-            "latency": job.memory_latency,
-            "interval": job.memory_interval,
-            "size": int(job.image.size),
-            "program_address": job.program.code_address,
-            "program_units": len(job.program.code) // UNIT_BYTES,
-            "cycle_limit": limit,
-            "reset": job.reset,
-            "reset_after": job.reset_after,
-        })
+        table.append(
+            {
+                "latency": job.memory_latency,
+                "interval": job.memory_interval,
+                "size": int(job.image.size),
+                "program_address": job.program.code_address,
+                "program_units": len(job.program.code) // UNIT_BYTES,
+                "cycle_limit": limit,
+                "reset": job.reset,
+                "reset_after": job.reset_after,
+            }
+        )
         lines = _to_hex(job.image, config.bus_bytes)
         (folder / f"{number}.hex").write_text(lines, encoding="ascii")
     (folder / "jobs.json").write_text(json.dumps(table), encoding="ascii")

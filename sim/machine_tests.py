@@ -19,7 +19,7 @@ SLACK_CYCLES = 100_000
 @cocotb.test()
 async def run_jobs(dut: Any) -> None:
     """Load, run and dump each job in turn; one failed job does not stop the others."""
-    folder = Path(cocotb.plusargs["folder"])
+    folder = Path(str(cocotb.plusargs["folder"]))
     jobs = json.loads((folder / "jobs.json").read_text(encoding="ascii"))
     for name in ("load", "dump", "rst", "job", "size"):
         getattr(dut, name).value = 0

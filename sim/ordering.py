@@ -28,10 +28,10 @@ Pair = tuple[Unit, Unit]
 _L, _W, _S, _V, _T = Unit
 _KEPT: tuple[Pair, ...] = (
     (_L, _W), (_L, _S), (_L, _V), (_L, _T), (_S, _L), (_S, _V), (_S, _T), (_S, _W),
-    (_V, _S), (_V, _T), (_V, _L), (_T, _L),
+    (_V, _S), (_V, _T), (_V, _L), (_T, _L), (_W, _T),
 )  # fmt: skip
 _OPTIONAL: tuple[Pair, ...] = (
-    (_W, _L), (_W, _V), (_W, _T), (_V, _W), (_V, _V), (_T, _W), (_T, _S), (_T, _V),
+    (_W, _L), (_W, _V), (_V, _W), (_V, _V), (_T, _W), (_T, _S), (_T, _V),
 )  # fmt: skip
 
 

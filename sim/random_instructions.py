@@ -216,8 +216,12 @@ class Draw:
     ) -> Use | None:
         row_step = [self.integer(-2, 2) for _ in counts]
         column_step = [self.integer(-2, 2) for _ in counts]
-        window = {"row_start": self.integer(-3, 3), "column_start": self.integer(-3, 3),
-                  "row_limit": self.integer(0, 12), "column_limit": self.integer(1, 12)}  # fmt: skip
+        window = {
+            "row_start": self.integer(-3, 3),
+            "column_start": self.integer(-3, 3),
+            "row_limit": self.integer(0, 12),
+            "column_limit": self.integer(1, 12),
+        }
         rows = _nest(counts, row_step) + window["row_start"]
         columns = _nest(counts, column_step) + window["column_start"]
         inside = (rows >= 0) & (rows < window["row_limit"])
@@ -352,18 +356,17 @@ class Draw:
         low, high = sorted((self.integer(-top - 1, top), self.integer(-top - 1, top)))
         if self.chance(0.5):
             low, high = -top - 1, top
-        small = 1 << (config.operand_bits - 1)
         fields |= {
             "low": low, "high": high, "reduce": self.integer(0, len(Reduce) - 1),
             "last_lanes": self.integer(0, config.dim),
             "multiplier": self.integer(0, 0xFFFF_FFFF), "shift": self.integer(-4, 46),
             "multiplier2": self.integer(0, 0xFFFF_FFFF), "shift2": self.integer(0, 46),
-            "zero_a": self.integer(-small, small - 1), "zero_b": self.integer(-small, small - 1),
-            "zero_target": self.integer(-small, small - 1),
-            "scalar": self.one_of([self.integer(-300, 300), self.integer(-(1 << 31), (1 << 31) - 1)]),
+            "scalar": self.integer(-300, 300),
         }  # fmt: skip
+        fields |= {f"zero_{name}": self.integer(-top, top) for name in ("a", "b", "target")}
         if self.chance(0.2):
-            fields |= {"shift": self.integer(-128, 127), "zero_a": self.integer(-32768, 32767)}
+            fields |= {"shift": self.integer(-128, 127), "zero_a": self.integer(-32768, 32767),
+                       "scalar": self.integer(-(1 << 31), (1 << 31) - 1)}  # fmt: skip
         for name in ("x_target", "x_a", "x_b"):
             if self.chance(0.3):
                 fields[name] = self.integer(0, EXPONENTS - 1)

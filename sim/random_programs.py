@@ -6,6 +6,8 @@ legality allows, and stores every bank, so that whatever was computed is visible
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -25,6 +27,7 @@ def random_config(random: np.random.Generator, dim: int, operand_bits: int = 8) 
     """A random small configuration for a D."""
     pick = random.choice
     word = (1 << (dim - 1).bit_length()) * operand_bits
+    bus = int(pick([bits for bits in (word // 4, word // 2, word) if bits >= 8]))
     eight = operand_bits == 8
     return Config(
         dim=dim,
@@ -38,8 +41,8 @@ def random_config(random: np.random.Generator, dim: int, operand_bits: int = 8) 
         parameter_depth=int(random.integers(1, 7)),
         tables=int(random.integers(0, 3)),
         table_segments=256 if eight else int(pick((16, 32, 64))),
-        bus_bits=int(pick([bits for bits in (word // 4, word // 2, word) if bits >= 8])),
-        burst_beats=int(pick((16, 32, 64))),
+        bus_bits=bus,
+        burst_beats=int(pick([beats for beats in (16, 32, 64) if beats * bus >= 256])),
         outstanding=int(random.integers(1, 9)),
         queue_depth=int(random.integers(1, 5)),
         transposer=bool(random.random() < 0.8),
@@ -87,7 +90,9 @@ def _word(config: Config, bank: int) -> int:
 def _largest_bank(config: Config) -> int:
     tables = config.tables * config.table_planes * config.table_words
     narrow = max(config.scratchpad_depth, tables) * config.word_bytes
-    return max(narrow, max(config.accumulator_depth, 4 * config.parameter_depth) * config.acc_word_bytes)
+    return max(
+        narrow, max(config.accumulator_depth, 4 * config.parameter_depth) * config.acc_word_bytes
+    )
 
 
 def _add_random(draw: Draw, ordering: Ordering) -> None:
@@ -96,15 +101,19 @@ def _add_random(draw: Draw, ordering: Ordering) -> None:
     if kind < 35:
         _add_product(draw, ordering)
         return
-    use: Use | None
-    if kind < 55:
-        use = draw.transfer(Opcode.LOAD)
-    elif kind < 70:
-        use = draw.transfer(Opcode.STORE)
+    if kind < 53:
+        use = _drawn(lambda: draw.transfer(Opcode.LOAD))
+    elif kind < 65:
+        use = _drawn(lambda: draw.transfer(Opcode.STORE))
     else:
-        use = draw.vector() if kind < 95 else draw.exponent()
+        use = _drawn(draw.vector if kind < 95 else draw.exponent)
     if use is not None:
         ordering.add(use)
+
+
+def _drawn(draw: Callable[[], Use | None]) -> Use | None:
+    """The first draw that fits, if one does in a few tries."""
+    return next(filter(None, (draw() for _ in range(_TRIES))), None)
 
 
 def _add_product(draw: Draw, ordering: Ordering) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -11,14 +11,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import find_libpython
 import platformdirs
 from cocotb_tools import config as cocotb_config
 from cocotb_tools.check_results import get_results
+from filelock import FileLock
 
 from pulsarray.errors import CheckFailed, InputError, ToolMissing
 from pulsarray.sim import verilator
@@ -42,10 +43,10 @@ WAVE_SUFFIX = {"icarus": ".fst", "verilator": ".vcd"}
 
 LINT_WAIVERS = {
     "DECLFILENAME": "one file holds every module of the machine",
-    "UNUSEDSIGNAL": "ports and carries that a configuration does not need stay in shared modules",
+    "UNUSEDSIGNAL": "carries, and outputs of shared modules, that one place does not need",
     "PROCASSINIT": "registers have a value at power-on besides the one at reset",
     "WIDTHEXPAND": "generated arithmetic relies on Verilog's own extension of operands",
-    "WIDTHTRUNC": "generated arithmetic drops carries that the result cannot hold",
+    "WIDTHTRUNC": "a comparison with zero is written as the logical negation of a word",
 }
 """Warnings of Verilator that the generated Verilog may cause, with the reason."""
 
@@ -65,10 +66,30 @@ endmodule
 """
 
 
+@dataclass(frozen=True)
+class _Design:
+    """What :func:`build` was asked for."""
+
+    sources: list[Path]
+    top: str
+    parameters: dict[str, int]
+    public: dict[str, list[str]]
+    waves: bool
+
+    def digest(self, simulator: str) -> str:
+        """SHA-256 over everything that decides what a build yields."""
+        recipe = dataclasses.asdict(self)
+        recipe["sources"] = [hashlib.sha256(p.read_bytes()).hexdigest() for p in self.sources]
+        recipe["simulator"] = [simulator, _version(simulator)]
+        recipe["cocotb"] = importlib.metadata.version("cocotb")
+        recipe["make"] = verilator.MAKE_SETTINGS
+        return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
 def cache_root() -> Path:
     """Folder of built simulators: PULSARRAY_CACHE, or the user's cache folder."""
     chosen = os.environ.get("PULSARRAY_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("pulsarray")
+    return Path(chosen).absolute() if chosen else platformdirs.user_cache_path("pulsarray")
 
 
 def require(simulator: str) -> None:
@@ -135,35 +156,25 @@ def build(
     """
     require(simulator)
     build_dir = build_dir.resolve()
-    recipe = {
-        "simulator": [simulator, _version(simulator)],
-        "sources": [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources],
-        "cocotb": importlib.metadata.version("cocotb"),
-        "top": top,
-        "parameters": dict(parameters),
-        "public": {module: list(names) for module, names in public.items()},
-        "waves": waves,
-    }
-    wanted = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    stamp = build_dir / "stamp"
-    with _locked(build_dir):
+    design = _Design(
+        sources=[path.resolve() for path in sources],
+        top=top,
+        parameters=dict(parameters),
+        public={module: list(names) for module, names in public.items()},
+        waves=waves,
+    )
+    stamp, wanted = build_dir / "stamp", design.digest(simulator)
+    build_dir.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(build_dir.with_name(build_dir.name + ".lock")):
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
             return
         shutil.rmtree(build_dir, ignore_errors=True)
         build_dir.mkdir(parents=True)
         compile_ = _build_icarus if simulator == "icarus" else _build_verilator
-        paths = [path.resolve() for path in sources]
-        compile_(paths, top, build_dir, parameters, public, waves)
+        log = build_dir / "build.log"
+        if compile_(design, build_dir, log):
+            raise _build_failed(simulator, top, log)
         _write_whole(stamp, wanted)
-
-
-@contextmanager
-def _locked(build_dir: Path) -> Iterator[None]:
-    """Keep other processes out of a build folder."""
-    build_dir.parent.mkdir(parents=True, exist_ok=True)
-    with build_dir.with_name(build_dir.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _write_whole(path: Path, text: str) -> None:
@@ -172,55 +183,35 @@ def _write_whole(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _build_icarus(
-    sources: Sequence[Path],
-    top: str,
-    build_dir: Path,
-    parameters: Mapping[str, int],
-    public: Mapping[str, Sequence[str]],
-    waves: bool,
-) -> None:
+def _build_icarus(design: _Design, build_dir: Path, log: Path) -> int:
     options = build_dir / "options.f"
     options.write_text("+timescale+1ns/1ps\n", encoding="utf-8")
-    tops = ["-s", top]
-    files = [*sources]
-    if waves:
+    tops, files = ["-s", design.top], [*design.sources]
+    if design.waves:
         dump = build_dir / "dump.v"
-        dump.write_text(_DUMP.format(top=top), encoding="utf-8")
+        dump.write_text(_DUMP.format(top=design.top), encoding="utf-8")
         tops += ["-s", "pulsarray_dump"]
         files.append(dump)
-    values = [f"-P{top}.{name}={value}" for name, value in parameters.items()]
+    values = [f"-P{design.top}.{name}={value}" for name, value in design.parameters.items()]
     line = ["iverilog", "-g2012", "-o", str(build_dir / "sim.vvp"), "-f", str(options)]
-    log = build_dir / "build.log"
     with log.open("w", encoding="utf-8") as output:
-        code = subprocess.run(
+        return subprocess.run(
             [*line, *tops, *values, *map(str, files)], stdout=output, stderr=output, check=False
         ).returncode
-    if code:
-        raise _build_failed("icarus", top, log)
 
 
-def _build_verilator(
-    sources: Sequence[Path],
-    top: str,
-    build_dir: Path,
-    parameters: Mapping[str, int],
-    public: Mapping[str, Sequence[str]],
-    waves: bool,
-) -> None:
-    visible, log = build_dir / "public.vlt", build_dir / "build.log"
-    verilator.write_visibility(visible, public)
-    code = verilator.make_model(
+def _build_verilator(design: _Design, build_dir: Path, log: Path) -> int:
+    visible = build_dir / "public.vlt"
+    verilator.write_visibility(visible, design.public)
+    return verilator.make_model(
         _verilator_root(),
-        [visible, *sources],
-        top,
+        [visible, *design.sources],
+        design.top,
         build_dir,
-        parameters=parameters,
-        waves=waves,
+        parameters=design.parameters,
+        waves=design.waves,
         log=log,
     )
-    if code:
-        raise _build_failed("verilator", top, log)
 
 
 def _verilator_root() -> Path:
@@ -310,7 +301,9 @@ def _environment(
     """What cocotb's libraries read when a simulator loads them."""
     library = find_libpython.find_libpython()
     if library is None:
-        raise ToolMissing("cocotb: no shared libpython; get it with: apt-get install libpython3-dev")
+        raise ToolMissing(
+            "cocotb: no shared libpython; get it with: apt-get install libpython3-dev"
+        )
     return {
         **os.environ,
         "PATH": os.pathsep.join([os.environ.get("PATH", ""), str(cocotb_config.libs_dir)]),
@@ -354,6 +347,7 @@ def lint(sources: Sequence[Path], top: str) -> list[str]:
         check=False,
     )
     found = [line for line in result.stderr.splitlines() if line.startswith("%")]
+    found = [line for line in found if not line.startswith("%Error: Exiting due to")]
     if result.returncode and not found:
         found = [f"%Error: verilator ended with code {result.returncode}"]
     return found

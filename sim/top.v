@@ -117,7 +117,7 @@ module pulsarray_sim #(
         .rid(rid), .rdata(rdata), .rresp(rresp), .rlast(rlast), .rvalid(rvalid), .rready(rready)
     );
 
-    axi_checker #(.BUS_BITS(BUS_BITS), .OUTSTANDING(OUTSTANDING)) checker (
+    axi_checker #(.BUS_BITS(BUS_BITS), .OUTSTANDING(OUTSTANDING)) rules (
         .clk(clk), .rst(rst), .violation(broken_rule),
         .awaddr(awaddr), .awlen(awlen), .awsize(awsize), .awburst(awburst),
         .awvalid(awvalid), .awready(awready),

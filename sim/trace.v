@@ -1,1 +1,2 @@
-`define PULSARRAY_TRACE  // compiled before top.v where the machine has trace ports
+// Compiled before top.v where the machine has trace ports.
+`define PULSARRAY_TRACE

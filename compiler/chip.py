@@ -1,0 +1,152 @@
+"""Who uses which bank: the machine's memories shared out between the layers of a program."""
+
+from __future__ import annotations
+
+from pulsarray.compiler.banks import Pool
+from pulsarray.compiler.emitter import MEMORY, Access, Emitter, spans
+from pulsarray.config import Config
+from pulsarray.isa import Bank, Opcode
+from pulsarray.program import Tensor
+
+__all__ = ["Chip"]
+
+
+class Chip:
+    """State that lasts from one layer to the next while a program is scheduled.
+
+    LOAD and VECTOR never write the same bank, nor do WEIGHT, STREAM and STORE read the same bank
+    in steady state: the first banks hold what LOAD brings (streamed operand and weights apart),
+    the last one or two what VECTOR writes (results and activations).
+
+    Parameters
+    ----------
+    config
+        The machine.
+    layers
+        Number of layers: a single one needs one bank for results, more need two in turn.
+
+    Members
+    -------
+    emitter
+        The instructions.
+    free_banks
+        Number of banks for streamed operands and weights.
+    """
+
+    def __init__(self, config: Config, layers: int) -> None:
+        self.config = config
+        self.emitter = Emitter()
+        results = 1 if layers == 1 else 2
+        self.free_banks = config.scratchpad_banks - results
+        self._results = tuple(range(self.free_banks, config.scratchpad_banks))
+        self._pools: dict[int, tuple[Pool, Pool]] = {}
+        self._split = 1
+        self._tile = 0
+        self._row = 0
+        self._table = 0
+        self._tensors: dict[str, int] = {}
+
+    def result_bank(self, layer: int) -> int:
+        """Scratchpad bank that takes a layer's result."""
+        return self._results[layer % len(self._results)]
+
+    def pools(self, source_banks: int) -> tuple[Pool, Pool]:
+        """Pools for the streamed operand and for weights; 0 keeps the split of the layer before."""
+        split = self._split = source_banks or self._split
+        if split not in self._pools:
+            depth = self.config.scratchpad_depth
+            source, weights = range(split), range(split, self.free_banks)
+            self._pools[split] = (Pool(source, depth), Pool(weights, depth))
+        return self._pools[split]
+
+    def next_accumulator(self) -> int:
+        """The accumulator bank of the next output tile, all in turn."""
+        bank = self._tile % self.config.accumulator_banks
+        self._tile += 1
+        return Bank.ACCUMULATOR + bank
+
+    def parameter_rows(self, count: int) -> int:
+        """First of ``count`` consecutive rows of the parameter bank, in turn."""
+        if self._row + count > self.config.parameter_depth:
+            self._row = 0
+        row = self._row
+        self._row += count
+        return row
+
+    def next_table(self) -> int:
+        """Number of the table that is filled next, in turn."""
+        table = self._table % self.config.tables
+        self._table += 1
+        return table
+
+    def load(
+        self,
+        layer: int,
+        tensor: Tensor,
+        word: int,
+        bank: int,
+        local: int,
+        *,
+        rows: int,
+        blocks: int,
+        local_stride: int,
+        memory_stride: int,
+    ) -> None:
+        """LOAD ``rows`` words of each of ``blocks`` blocks of a tensor, from its word ``word`` on.
+
+        They go to the bank from word ``local`` on, blocks ``local_stride`` apart there and
+        ``memory_stride`` in the tensor.
+        """
+        transfer = self._transfer(tensor, word, rows, blocks, local_stride, memory_stride)
+        memory = self._in_memory(tensor, word, rows, blocks, memory_stride, write=False)
+        accesses = spans(bank, local, rows, blocks, local_stride, write=True) + memory
+        self.emitter.emit(Opcode.LOAD, layer, accesses, bank=bank, local=local, **transfer)
+
+    def store(
+        self,
+        layer: int,
+        tensor: Tensor,
+        word: int,
+        bank: int,
+        local: int,
+        *,
+        rows: int,
+        blocks: int,
+        local_stride: int,
+        memory_stride: int,
+    ) -> None:
+        """STORE, as :meth:`load`."""
+        transfer = self._transfer(tensor, word, rows, blocks, local_stride, memory_stride)
+        memory = self._in_memory(tensor, word, rows, blocks, memory_stride, write=True)
+        accesses = spans(bank, local, rows, blocks, local_stride, write=False) + memory
+        self.emitter.emit(Opcode.STORE, layer, accesses, bank=bank, local=local, **transfer)
+
+    def _transfer(
+        self,
+        tensor: Tensor,
+        word: int,
+        rows: int,
+        blocks: int,
+        local_stride: int,
+        memory_stride: int,
+    ) -> dict[str, int]:
+        """Fields of a transfer; blocks that touch on both sides become one run."""
+        size = 1 if tensor.element == "code" else 4
+        fields = {"address": tensor.address + word * size * self.config.word_bytes}
+        if blocks == 1 or local_stride == memory_stride == rows:
+            return fields | {"run": rows * blocks}
+        return fields | {
+            "run": rows,
+            "count1": blocks,
+            "local_stride1": local_stride,
+            "memory_stride1": memory_stride * size,
+        }
+
+    def _in_memory(
+        self, tensor: Tensor, word: int, rows: int, blocks: int, stride: int, *, write: bool
+    ) -> list[Access]:
+        """Words of an intermediate tensor; other tensors are only read or only written."""
+        if tensor.role != "intermediate":
+            return []
+        bank = MEMORY + self._tensors.setdefault(tensor.name, len(self._tensors))
+        return spans(bank, word, rows, blocks, stride, write=write)

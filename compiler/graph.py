@@ -1,0 +1,201 @@
+"""Networks as the compiler sees them: a chain of typed operators on named values.
+
+Shapes leave out the batch, which a program is compiled for. Everything is checked when a
+:class:`Graph` is made, so the passes after it need not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf, prod
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.errors import InputError
+
+__all__ = ["FUNCTIONS", "Activate", "Dense", "Flatten", "Graph", "Node", "Softmax", "Value"]
+
+Floats = npt.NDArray[np.float64]
+
+FUNCTIONS = ("relu", "clip", "sigmoid", "tanh")
+"""Activation functions; the first two are exact limits, the others become tables."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor between operators.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    shape
+        Its shape without the batch.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Elements of one sample."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """``output = input @ weight + bias``: weight (K, N), bias (N,), finite float64."""
+
+    name: str
+    input: str
+    output: str
+    weight: Floats
+    bias: Floats
+
+    def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the result.
+
+        Raises
+        ------
+        InputError
+            If weight, bias and input do not fit.
+        """
+        if self.weight.ndim != 2 or 0 in self.weight.shape:
+            raise InputError(f"{self.name}: weight must have shape (K, N), not {self.weight.shape}")
+        k, n = self.weight.shape
+        if self.bias.shape != (n,):
+            raise InputError(f"{self.name}: bias must have shape ({n},), not {self.bias.shape}")
+        if given != (k,):
+            raise InputError(f"{self.name}: input must have shape ({k},), not {given}")
+        if not (np.isfinite(self.weight).all() and np.isfinite(self.bias).all()):
+            raise InputError(f"{self.name}: weight and bias must be finite numbers")
+        return (n,)
+
+
+@dataclass(frozen=True)
+class Activate:
+    """An element-wise function of :data:`FUNCTIONS`; ``low`` and ``high`` are clip's limits."""
+
+    name: str
+    input: str
+    output: str
+    function: str
+    low: float = -inf
+    high: float = inf
+
+    def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the result.
+
+        Raises
+        ------
+        InputError
+            If the function is unknown or the limits are not ordered.
+        """
+        if self.function not in FUNCTIONS:
+            known = ", ".join(FUNCTIONS)
+            raise InputError(f"{self.name}: function must be one of {known}, not {self.function!r}")
+        if not self.low <= self.high:
+            raise InputError(f"{self.name}: clip needs low <= high, not {self.low} and {self.high}")
+        return given
+
+    def __call__(self, values: Floats) -> Floats:
+        """The function of real values, element by element."""
+        if self.function == "relu":
+            return np.maximum(values, 0.0)
+        if self.function == "clip":
+            return np.clip(values, self.low, self.high)
+        if self.function == "tanh":
+            return np.tanh(values)
+        return 0.5 * (1.0 + np.tanh(0.5 * values))
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """All of a sample's elements in one dimension, in order."""
+
+    name: str
+    input: str
+    output: str
+
+    def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the result."""
+        return (prod(given),)
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Softmax over the last dimension; only as the last operator: the host applies it."""
+
+    name: str
+    input: str
+    output: str
+
+    def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the result."""
+        return given
+
+    def __call__(self, values: Floats) -> Floats:
+        """Softmax of real values."""
+        powers = np.exp(values - values.max(axis=-1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+Node = Dense | Activate | Flatten | Softmax
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A network: one input, a chain of operators, one output.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    input
+        The input value.
+    nodes
+        The operators in order, each reading what the one before it wrote.
+
+    Members
+    -------
+    values
+        The input, then the result of each operator.
+
+    Raises
+    ------
+    InputError
+        If names, shapes or parameters do not fit; the text names the operator.
+    """
+
+    name: str
+    input: Value
+    nodes: Sequence[Node]
+    values: tuple[Value, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.input.shape or min(self.input.shape) < 1:
+            raise InputError(f"{self.input.name}: shape must be positive, not {self.input.shape}")
+        if not self.nodes:
+            raise InputError(f"{self.name}: a network needs at least one operator")
+        values = [self.input]
+        for place, node in enumerate(self.nodes):
+            if node.input != values[-1].name:
+                raise InputError(f"{node.name}: reads {node.input!r}, not {values[-1].name!r}")
+            if any(node.output == value.name for value in values):
+                raise InputError(f"{node.name}: {node.output!r} is written twice")
+            if isinstance(node, Softmax) and place < len(self.nodes) - 1:
+                raise InputError(f"{node.name}: Softmax is only possible as the last operator")
+            values.append(Value(node.output, node.shape(values[-1].shape)))
+        object.__setattr__(self, "values", tuple(values))
+
+    @property
+    def output(self) -> Value:
+        """The network's result."""
+        return self.values[-1]
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        return sum(n.weight.size + n.bias.size for n in self.nodes if isinstance(n, Dense))

@@ -1,0 +1,115 @@
+"""What a network computes, without a machine: in floating point, and in the quantized integers.
+
+The quantized interpreter is written from the arithmetic alone (round half to even, saturate, look
+up), not from instructions: a program's outputs must equal its codes bit for bit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.compiler.graph import Dense, Flatten, Floats, Graph, Softmax
+from pulsarray.errors import InputError
+
+if TYPE_CHECKING:
+    from pulsarray.compiler.quantize import QuantizedLayer, QuantizedNetwork
+
+__all__ = ["float_inputs", "requantize", "round_half_even", "run_codes", "run_float", "run_quantized"]
+
+Ints = npt.NDArray[np.int64]
+
+
+def float_inputs(graph: Graph, inputs: npt.ArrayLike, what: str = "input") -> Floats:
+    """Samples of a network's input as a (samples, elements) array.
+
+    Raises
+    ------
+    InputError
+        If the shape is wrong, there is no sample, or a value is not finite.
+    """
+    try:
+        values = np.asarray(inputs, np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{what}: must be an array of numbers") from None
+    shape = graph.input.shape
+    if values.ndim < 1 or values.shape[1:] not in (shape, (graph.input.size,)):
+        raise InputError(
+            f"{what}: shape must be (samples, {', '.join(map(str, shape))}), not {values.shape}"
+        )
+    if not len(values):
+        raise InputError(f"{what}: at least one sample is needed")
+    if not np.isfinite(values).all():
+        raise InputError(f"{what}: values must be finite (NaN or infinity found)")
+    return values.reshape(len(values), -1)
+
+
+def run_float(graph: Graph, inputs: npt.ArrayLike) -> Floats:
+    """The network in float64: (samples, *input shape) to (samples, outputs).
+
+    Raises
+    ------
+    InputError
+        If the inputs do not fit.
+    """
+    values = float_inputs(graph, inputs)
+    for node in graph.nodes:
+        if isinstance(node, Dense):
+            values = values @ node.weight + node.bias
+        elif not isinstance(node, Flatten):
+            values = node(values)
+    return values
+
+
+def run_codes(network: QuantizedNetwork, codes: npt.ArrayLike) -> Ints:
+    """The quantized network: int8 codes (samples, inputs) to codes (samples, outputs), softmax
+    not applied."""
+    values = np.asarray(codes).astype(np.int64)
+    for layer in network.layers:
+        values = _run_layer(layer, values)
+    return values
+
+
+def run_quantized(graph: Graph, network: QuantizedNetwork, inputs: npt.ArrayLike) -> Floats:
+    """The quantized network on real inputs, to real outputs, softmax applied.
+
+    Raises
+    ------
+    InputError
+        If the inputs do not fit.
+    """
+    first, last = network.layers[0], network.layers[-1]
+    codes = run_codes(network, first.source.encode(float_inputs(graph, inputs)))
+    values = last.target.decode(codes)
+    softmax = graph.nodes[-1]
+    return softmax(values) if isinstance(softmax, Softmax) else values
+
+
+def _run_layer(layer: QuantizedLayer, codes: Ints) -> Ints:
+    # Products of codes and their sums are below 2^53: float64 is exact, and much faster.
+    sums = (codes.astype(np.float64) @ layer.weight.astype(np.float64)).astype(np.int64)
+    scaled = requantize(sums + layer.bias, layer.multiplier, layer.shift)
+    result = np.clip(scaled + layer.zero, layer.low, layer.high)
+    return result if layer.table is None else layer.table[result + 128]
+
+
+def requantize(sums: Ints, multiplier: npt.ArrayLike, shift: npt.ArrayLike) -> Ints:
+    """``sums * multiplier / 2^shift``, rounded half to even, exact for products below 2^63."""
+    return round_half_even(sums * np.asarray(multiplier, np.int64), np.asarray(shift, np.int64))
+
+
+def round_half_even(values: Ints, shift: npt.NDArray[np.int64]) -> Ints:
+    """``values / 2^shift`` rounded half to even; for a negative shift saturated to 2^62."""
+    right = np.maximum(shift, 0)
+    quotient = values >> right
+    rest = values - (quotient << right)
+    half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), np.int64(1) << 62)
+    up = (rest > half) | ((rest == half) & (quotient & 1 == 1))
+    rounded = quotient + up
+    left = np.maximum(-shift, 0)
+    room = (np.int64(1) << 62) >> left
+    saturated = np.sign(values) << 62
+    shifted = np.where(np.abs(values) < room, values << left, saturated)
+    return np.asarray(np.where(shift >= 0, rounded, shifted), np.int64)

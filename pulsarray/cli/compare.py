@@ -1,0 +1,82 @@
+"""``pulsarray compare``: reports side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, given_config
+from pulsarray.cli.output import print_json, show, working
+from pulsarray.errors import InputError
+from pulsarray.program import write_atomically
+from pulsarray.report import load_report
+from pulsarray.report_compare import (
+    check_regression,
+    comparison,
+    comparison_html,
+    comparison_view,
+)
+
+__all__ = ["compare"]
+
+
+def compare(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="A.json B.json ...", help="Reports; changes are against the first."),
+    ],
+    fail_over: Annotated[
+        float | None,
+        typer.Option(
+            "--fail-over",
+            metavar="PERCENT",
+            min=0.0,
+            help="Exit 1 if a report takes over PERCENT more cycles than the first.",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with charts.")
+    ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set reports side by side, say what was set differently, and fail on a regression if asked.
+
+    Examples:
+
+      pulsarray compare before.json after.json --fail-over 1
+
+      pulsarray compare d8.json d16.json d32.json --html sizes.html
+    """
+    reports = [load_report(path) for path in files]
+    wanted = given_config(config, overrides)
+    for path, report in zip(files, reports, strict=True):
+        if wanted is not None and report["fingerprint"] != wanted.fingerprint:
+            raise InputError(
+                f"{path}: is for configuration {report['fingerprint']}, not {wanted.fingerprint}"
+            )
+    names = _names(files)
+    data = comparison(names, reports)
+    if html is not None:
+        with working("drawing charts"):
+            write_atomically(html, comparison_html(names, reports).encode())
+    if as_json:
+        print_json(data)
+    else:
+        show(comparison_view(data))
+    if fail_over is not None:
+        check_regression(names, reports, fail_over)
+
+
+def _names(files: list[Path]) -> list[str]:
+    """File names without suffix where they differ, else paths, numbered where those repeat too."""
+    stems = [path.stem for path in files]
+    if len(set(stems)) == len(stems):
+        return stems
+    paths = [str(path) for path in files]
+    if len(set(paths)) == len(paths):
+        return paths
+    return [f"{number}: {path}" for number, path in enumerate(paths, 1)]

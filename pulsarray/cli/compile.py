@@ -1,0 +1,109 @@
+"""``pulsarray compile``: from a network to a program file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pulsarray.cli.options import (
+    BatchOption,
+    CalibrateOption,
+    ConfigOption,
+    JsonOption,
+    NetworkArgument,
+    SeedOption,
+    SetOption,
+    SumsOption,
+    chosen_config,
+)
+from pulsarray.cli.output import facts, print_json, show, working
+from pulsarray.cli.source import compile_source
+from pulsarray.errors import InputError
+from pulsarray.program import Program, Tensor
+
+__all__ = ["compile_", "program_facts", "tensor_text"]
+
+
+def compile_(
+    network: NetworkArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="P.pulse", help="Program file to write.")
+    ],
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    batch: BatchOption = None,
+    calibrate: CalibrateOption = None,
+    sums: SumsOption = False,
+    seed: SeedOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compile a network for a machine into a program file.
+
+    Examples:
+
+      pulsarray compile mnist-mlp --config small --batch 64 -o mnist.pulse
+
+      pulsarray compile gemm:64x64x64 --config base -o gemm.pulse
+
+      pulsarray compile net.onnx --calibrate samples.npz -o net.pulse
+    """
+    machine = chosen_config(config, overrides)
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: cannot write: no folder {output.parent}")
+    with working(f"compiling {network}"):
+        program = compile_source(
+            network, machine, batch=batch, calibrate=calibrate, sums=sums, seed=seed
+        )
+        program.save(output)
+    if as_json:
+        print_json({"file": str(output), **program_facts(program)})
+        return
+    show(facts({"file": output, **program_text(program)}))
+
+
+def program_facts(program: Program) -> dict[str, Any]:
+    """What a program file holds, as plain data."""
+    return {
+        "network": program.network,
+        "batch": program.batch,
+        "fingerprint": program.config.fingerprint,
+        "instructions": len(program.instructions),
+        "code_bytes": len(program.code),
+        "memory_bytes": int(program.memory.size),
+        "macs": sum(layer.macs for layer in program.layers),
+        "layers": [
+            {"name": x.name, "kind": x.kind, "m": x.m, "k": x.k, "n": x.n} for x in program.layers
+        ],
+        "inputs": [_tensor_facts(tensor) for tensor in program.with_role("input")],
+        "outputs": [_tensor_facts(tensor) for tensor in program.with_role("output")],
+    }
+
+
+def _tensor_facts(tensor: Tensor) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "shape": [tensor.rows, tensor.columns],
+        "element": tensor.element,
+        "scale": tensor.scale,
+        "zero_point": tensor.zero_point,
+    }
+
+
+def program_text(program: Program) -> dict[str, Any]:
+    """What a program file holds, as rows of a table."""
+    rows = program_facts(program)
+    rows["layers"] = "; ".join(
+        f"{layer.name} {layer.m}x{layer.k}x{layer.n}" for layer in program.layers
+    )
+    for role in ("input", "output"):
+        del rows[f"{role}s"]
+        rows[role] = "; ".join(tensor_text(tensor) for tensor in program.with_role(role))
+    return rows
+
+
+def tensor_text(tensor: Tensor) -> str:
+    """A tensor in a few words."""
+    text = f"{tensor.name} ({tensor.rows}, {tensor.columns}) {tensor.element}s"
+    return f"{text}, scale {tensor.scale:.6g}, zero point {tensor.zero_point}"

@@ -1,0 +1,54 @@
+"""``pulsarray disasm``: a program file as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pulsarray.cli.compile import program_facts
+from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, given_config
+from pulsarray.cli.output import print_json
+from pulsarray.program import Program
+
+__all__ = ["disasm"]
+
+
+def disasm(
+    program: Annotated[Path, typer.Argument(metavar="P.pulse", help="Program file.")],
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print every instruction of a program, under the layer it belongs to.
+
+    Examples:
+
+      pulsarray disasm mnist.pulse
+
+      pulsarray disasm mnist.pulse --json
+    """
+    loaded = Program.load(program, given_config(config, overrides))
+    if as_json:
+        print_json({**program_facts(loaded), "code": _rows(loaded)})
+        return
+    typer.echo(f"; {loaded.network}, batch {loaded.batch}, for {loaded.config.fingerprint}")
+    starts = {layer.first: layer for layer in loaded.layers}
+    address = loaded.code_address
+    for index, instruction in enumerate(loaded.instructions):
+        if index in starts:
+            layer = starts[index]
+            typer.echo(f"; {layer.name}: {layer.kind} {layer.m}x{layer.k}x{layer.n}")
+        typer.echo(f"{index:5d}  {address:#010x}  {instruction.text()}")
+        address += instruction.format.bytes
+
+
+def _rows(program: Program) -> list[dict[str, Any]]:
+    rows, address = [], program.code_address
+    for index, instruction in enumerate(program.instructions):
+        names = (field.name for field in instruction.format.fields)
+        fields = dict(zip(names, instruction.values, strict=True))
+        rows.append({"index": index, "address": address, "op": instruction.op.name, **fields})
+        address += instruction.format.bytes
+    return rows

@@ -1,0 +1,91 @@
+"""Options that verbs share, so that each is spelled and described once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pulsarray.config import PRESETS, Config, load_config
+
+__all__ = [
+    "DEFAULT_CONFIG",
+    "BatchOption",
+    "CalibrateOption",
+    "ConfigOption",
+    "IntervalOption",
+    "JsonOption",
+    "LatencyOption",
+    "NetworkArgument",
+    "SeedOption",
+    "SetOption",
+    "SumsOption",
+    "chosen_config",
+    "given_config",
+]
+
+DEFAULT_CONFIG = "small"
+
+ConfigOption = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="PRESET|FILE",
+        help=f"Machine: a preset ({', '.join(PRESETS)}) or a TOML file; {DEFAULT_CONFIG} if not "
+        "given. Where a program or report is read: the configuration that it must be for.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change one parameter of the machine; may be repeated."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+NetworkArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NETWORK",
+        help="An .onnx file, a built-in network (mnist-mlp), or gemm:MxKxN.",
+        show_default=False,
+    ),
+]
+BatchOption = Annotated[
+    int | None,
+    typer.Option("--batch", "-b", min=1, help="Rows of input that one run takes; 1 if not given."),
+]
+CalibrateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibrate", metavar="X.npz", help="Samples of the input, to choose scales by."
+    ),
+]
+SumsOption = Annotated[
+    bool, typer.Option("--sums", help="gemm: keep the sums instead of requantizing to codes.")
+]
+SeedOption = Annotated[
+    int | None, typer.Option("--seed", min=0, help="gemm: seed of the operands; 0 if not given.")
+]
+LatencyOption = Annotated[
+    int,
+    typer.Option("--memory-latency", min=1, help="Cycles from an address to its first beat."),
+]
+IntervalOption = Annotated[int, typer.Option("--memory-interval", min=1, help="Cycles a beat.")]
+
+
+def chosen_config(config: str | None, overrides: list[str] | None) -> Config:
+    """The configuration that a verb works for.
+
+    Raises
+    ------
+    InputError
+        If it breaks a rule.
+    """
+    return load_config(DEFAULT_CONFIG if config is None else config, overrides or ())
+
+
+def given_config(config: str | None, overrides: list[str] | None) -> Config | None:
+    """The configuration that a file must be for; None if the options name none."""
+    return chosen_config(config, overrides) if config is not None or overrides else None

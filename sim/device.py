@@ -1,0 +1,233 @@
+"""Programs on the model or on a simulator, through one interface."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pulsarray.model.functional import execute
+
+from pulsarray.config import Config
+from pulsarray.errors import InputError
+from pulsarray.model.timing import simulate_timing
+from pulsarray.program import Program, pack, unpack
+from pulsarray.run import RunResult
+from pulsarray.sim import builds, toolchain
+from pulsarray.sim.jobs import Job, Outcome, read_outcome, write_jobs
+
+__all__ = ["PLACES", "Device", "run_jobs", "run_model", "simulate", "simulate_many"]
+
+PLACES = ("model", *toolchain.SIMULATORS)
+"""Where a program can run."""
+
+_BENCH = "pulsarray.sim.machine_tests"
+
+
+def run_jobs(
+    jobs: Sequence[Job], config: Config, simulator: str, *, waves: Path | None = None
+) -> list[Outcome]:
+    """Run jobs one after the other in one simulator process.
+
+    Parameters
+    ----------
+    jobs
+        Programs for ``config`` and how to run each.
+    config, simulator
+        The machine, ``"icarus"`` or ``"verilator"``.
+    waves
+        File for the waves of everything, ``.fst`` under Icarus and ``.vcd`` under Verilator.
+
+    Raises
+    ------
+    InputError
+        If a program is for another configuration, or the suffix of ``waves`` is wrong.
+    ToolMissing
+        If the simulator is not installed.
+    CheckFailed
+        If the machine does not come to an end, or the bench fails.
+    """
+    toolchain.require(simulator)
+    for job in jobs:
+        _require_fit(job.program, config)
+    if not jobs:
+        return []
+    size = max(job.image.size for job in jobs)
+    folder = builds.machine(config, simulator, size, waves=waves is not None)
+    with tempfile.TemporaryDirectory(prefix="pulsarray-jobs-") as name:
+        files = Path(name)
+        write_jobs(files, jobs, config)
+        toolchain.run(
+            simulator, builds.MACHINE_TOP, folder, _BENCH, plusargs=[f"+folder={name}"], waves=waves
+        )
+        return [read_outcome(files, i, job, simulator) for i, job in enumerate(jobs)]
+
+
+def _require_fit(program: Program, config: Config) -> None:
+    if program.config != config:
+        raise InputError(
+            f"simulate: the program is for configuration {program.config.fingerprint}, "
+            f"not for {config.fingerprint}"
+        )
+
+
+def simulate_many(jobs: Sequence[Job], config: Config, simulator: str) -> list[RunResult]:
+    """Run jobs in one simulator process; each must end well.
+
+    Raises
+    ------
+    ProgramError
+        If the machine stops with an error.
+    CheckFailed
+        If it breaks the AXI protocol or does not end.
+    """
+    return [outcome.checked() for outcome in run_jobs(jobs, config, simulator)]
+
+
+def simulate(
+    program: Program,
+    simulator: str,
+    *,
+    memory: npt.NDArray[np.uint8] | None = None,
+    memory_latency: int = 64,
+    memory_interval: int = 1,
+    cycle_limit: int | None = None,
+    waves: Path | None = None,
+) -> RunResult:
+    """Run a program on a simulator.
+
+    Parameters
+    ----------
+    program, simulator
+        What to run where.
+    memory
+        uint8 memory before the run; None for the program's own image.
+    memory_latency, memory_interval
+        L and I of the simulated memory, in cycles.
+    cycle_limit
+        Stop after so many cycles; None for a bound that only an endless run reaches.
+    waves
+        File for waves.
+
+    Raises
+    ------
+    ProgramError
+        If the machine stops with an error.
+    CheckFailed
+        If it breaks the AXI protocol or does not end.
+    """
+    job = Job(
+        program=program,
+        memory=memory,
+        memory_latency=memory_latency,
+        memory_interval=memory_interval,
+        cycle_limit=cycle_limit,
+    )
+    return run_jobs([job], program.config, simulator, waves=waves)[0].checked()
+
+
+def run_model(
+    program: Program,
+    memory: npt.NDArray[np.uint8] | None = None,
+    *,
+    memory_latency: int = 64,
+    memory_interval: int = 1,
+) -> RunResult:
+    """Run a program on the model: what a simulator must give.
+
+    Raises
+    ------
+    ProgramError
+        If the machine would stop with an error.
+    """
+    result = simulate_timing(
+        program, memory_latency=memory_latency, memory_interval=memory_interval
+    )
+    return replace(result, memory=execute(program, memory))
+
+
+class Device:
+    """One machine with its memory, on the model or on a simulator.
+
+    Parameters
+    ----------
+    on
+        ``"model"``, ``"icarus"`` or ``"verilator"``.
+    memory_latency, memory_interval
+        L and I of the simulated memory, in cycles.
+
+    Raises
+    ------
+    InputError
+        If there is no such place.
+    """
+
+    def __init__(
+        self, on: str = "model", *, memory_latency: int = 64, memory_interval: int = 1
+    ) -> None:
+        if on not in PLACES:
+            raise InputError(f"device must be one of {', '.join(PLACES)}, not {on!r}")
+        self._on = on
+        self._latency = memory_latency
+        self._interval = memory_interval
+        self._program: Program | None = None
+        self._memory: npt.NDArray[np.uint8] | None = None
+        self._result: RunResult | None = None
+
+    def load(self, program: Program) -> None:
+        """Take a program and its memory image."""
+        self._program = program
+        self._memory = program.memory.copy()
+        self._result = None
+
+    def write(self, name: str, values: npt.ArrayLike) -> None:
+        """Write a tensor's codes or sums: integers, shape (rows, columns)."""
+        program, memory = self._loaded()
+        tensor = program.tensor(name)
+        data = pack(values, tensor, program.config)
+        memory[tensor.address : tensor.address + data.size] = data
+
+    def read(self, name: str) -> npt.NDArray[np.int64]:
+        """The codes or sums of a tensor, shape (rows, columns)."""
+        program, memory = self._loaded()
+        return unpack(memory, program.tensor(name), program.config)
+
+    def run(self) -> RunResult:
+        """Run the program once; memory keeps what it wrote.
+
+        Raises
+        ------
+        ProgramError
+            If the machine stops with an error.
+        """
+        program, memory = self._loaded()
+        latency, interval = self._latency, self._interval
+        if self._on == "model":
+            result = run_model(program, memory, memory_latency=latency, memory_interval=interval)
+        else:
+            job = Job(
+                program=program, memory=memory, memory_latency=latency, memory_interval=interval
+            )
+            result = run_jobs([job], program.config, self._on)[0].checked()
+        self._memory, self._result = result.memory, result
+        return result
+
+    def counters(self) -> dict[str, int]:
+        """The performance counters of the last run.
+
+        Raises
+        ------
+        InputError
+            If nothing has run.
+        """
+        if self._result is None:
+            raise InputError("device: no run yet, so no counters")
+        return dict(self._result.counters)
+
+    def _loaded(self) -> tuple[Program, npt.NDArray[np.uint8]]:
+        if self._program is None or self._memory is None:
+            raise InputError("device: no program loaded")
+        return self._program, self._memory

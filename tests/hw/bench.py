@@ -1,0 +1,83 @@
+"""What the benches share inside the simulator: one clock cycle at a time, and words of lanes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, RisingEdge, Timer
+
+__all__ = ["Bench", "pack", "parameters", "unpack"]
+
+_SETTINGS = json.loads(os.environ.get("PULSARRAY_BENCH", "{}"))
+
+
+def parameters() -> dict[str, int]:
+    """The numbers that the test gave to :func:`tests.hw.harness.run_bench`."""
+    return dict(_SETTINGS["parameters"])
+
+
+def pack(values: Iterable[int], bits: int) -> int:
+    """Lanes of ``bits`` each as one number, lane 0 lowest."""
+    mask, word = (1 << bits) - 1, 0
+    for index, value in enumerate(values):
+        word |= (int(value) & mask) << (index * bits)
+    return word
+
+
+def unpack(word: int, bits: int, lanes: int, *, signed: bool = True) -> list[int]:
+    """The lanes of a word, lane 0 first."""
+    values = [(word >> (index * bits)) & ((1 << bits) - 1) for index in range(lanes)]
+    if not signed:
+        return values
+    return [value - (1 << bits) if value >> (bits - 1) else value for value in values]
+
+
+class Bench:
+    """Drives all inputs and samples outputs, a whole cycle at a time.
+
+    Members
+    -------
+    now
+        Number of the next cycle; 0 is the first after reset.
+    """
+
+    def __init__(self, dut: Any) -> None:
+        self.now = 0
+        self._dut = dut
+        self._driven = dict.fromkeys(_SETTINGS["inputs"], 0)
+
+    async def start(self) -> None:
+        """Start the clock and leave reset, with every input at 0 before the first edge."""
+        for name in self._driven:
+            getattr(self._dut, name).value = 0
+        for name in _SETTINGS["clocks"]:
+            getattr(self._dut, name).value = int(name == "rst")
+        await Timer(1, unit="ns")
+        clock = Clock(self._dut.clk, 2, unit="ns", impl="gpi")
+        clock.start(start_high=False)
+        await RisingEdge(self._dut.clk)
+        if "rst" in _SETTINGS["clocks"]:
+            self._dut.rst.value = 0
+            await RisingEdge(self._dut.clk)
+
+    async def cycle(
+        self, inputs: Mapping[str, int] | None = None, outputs: Iterable[str] = ()
+    ) -> dict[str, int]:
+        """One cycle with these inputs, the others 0; the outputs in it, as unsigned numbers."""
+        given = dict(inputs or {})
+        for name, value in self._driven.items():
+            wanted = given.pop(name, 0)
+            if wanted != value:
+                getattr(self._dut, name).value = wanted
+                self._driven[name] = wanted
+        if given:
+            raise KeyError(f"no inputs named {', '.join(given)}")
+        await FallingEdge(self._dut.clk)
+        sampled = {name: int(getattr(self._dut, name).value) for name in outputs}
+        await RisingEdge(self._dut.clk)
+        self.now += 1
+        return sampled

@@ -1,0 +1,81 @@
+"""Runs a cocotb bench on the Verilog of one component, on either simulator."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from amaranth.lib import wiring
+
+from pulsarray.hw.emit import emit
+from pulsarray.hw.shared import ports_of
+from pulsarray.sim import toolchain
+
+__all__ = ["ROOT", "run_bench"]
+
+ROOT = Path(__file__).parents[2]
+TOP = "dut"
+
+
+def run_bench(
+    component: wiring.Component,
+    module: str,
+    simulator: str,
+    parameters: Mapping[str, int] | None = None,
+    *,
+    waves: Path | None = None,
+) -> None:
+    """Emit a component and run every cocotb test of a module against it.
+
+    Parameters
+    ----------
+    component
+        The component; its module is named ``dut``.
+    module
+        Name of the bench, a module in this folder, say ``"array_bench"``; it reads its numbers
+        and the component's inputs with :mod:`tests.hw.bench`.
+    simulator
+        One of ``toolchain.SIMULATORS``.
+    parameters
+        Numbers for the bench.
+
+    Raises
+    ------
+    CheckFailed
+        If a test of the bench fails.
+    """
+    verilog = emit(component, TOP)
+    ports = {name: is_input for name, is_input, _ in ports_of(component)}
+    clocks = [name for name in ("clk", "rst") if f"  input {name};" in _top(verilog)]
+    folder = _folder(verilog, simulator, "-waves" if waves else "")
+    source = folder.with_suffix(".v")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_text(verilog, encoding="utf-8")
+    public = {TOP: [*ports, *clocks]}
+    toolchain.build(simulator, [source], TOP, folder, public=public, waves=waves is not None)
+    settings = {
+        "parameters": dict(parameters or {}),
+        "inputs": [name for name, is_input in ports.items() if is_input],
+        "clocks": clocks,
+    }
+    toolchain.run(
+        simulator,
+        TOP,
+        folder,
+        f"tests.hw.{module}",
+        env={"PULSARRAY_BENCH": json.dumps(settings)},
+        python_path=[ROOT],
+        waves=waves,
+    )
+
+
+def _top(verilog: str) -> str:
+    start = verilog.index(f"module {TOP}(")
+    return verilog[start : verilog.index("endmodule", start)]
+
+
+def _folder(verilog: str, simulator: str, suffix: str) -> Path:
+    digest = hashlib.sha256(verilog.encode()).hexdigest()[:16]
+    return toolchain.cache_root() / "benches" / f"{digest}-{simulator}{suffix}"

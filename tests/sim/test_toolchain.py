@@ -1,0 +1,124 @@
+"""Building and running: what succeeds, what is kept, and how failures read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pulsarray.errors import CheckFailed, InputError, ToolMissing
+from pulsarray.sim import toolchain
+
+VERILOG = """\
+module doubler #(parameter SHIFT = 0) (input [7:0] value, output [7:0] result);
+  assign result = value << SHIFT;
+endmodule
+"""
+PUBLIC = {"doubler": ["value", "result"]}
+FOLDER = Path(__file__).parent
+
+
+@pytest.fixture(params=toolchain.SIMULATORS)
+def simulator(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "doubler.v"
+    path.write_text(VERILOG, encoding="utf-8")
+    return path
+
+
+def build(simulator: str, source: Path, shift: int = 1, *, waves: bool = False) -> Path:
+    folder = source.parent / simulator
+    parameters = {"SHIFT": shift}
+    toolchain.build(
+        simulator, [source], "doubler", folder, parameters=parameters, public=PUBLIC, waves=waves
+    )
+    return folder
+
+
+def run(simulator: str, folder: Path, **options: object) -> None:
+    toolchain.run(
+        simulator,
+        "doubler",
+        folder,
+        "toolchain_tests",
+        python_path=[FOLDER],
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def test_build_and_run(simulator: str, source: Path) -> None:
+    folder = build(simulator, source)
+    run(simulator, folder, log=source.parent / "log")
+    assert "PASS=1" in (source.parent / "log").read_text(encoding="utf-8")
+
+
+def test_run_wrong(simulator: str, source: Path) -> None:
+    folder = build(simulator, source)
+    with pytest.raises(CheckFailed, match="expected 43, got 42"):
+        run(simulator, folder, env={"EXPECTED": "43"})
+
+
+def test_build_is_kept(simulator: str, source: Path) -> None:
+    folder = build(simulator, source)
+    built = (folder / "stamp").stat().st_mtime_ns
+    build(simulator, source)
+    assert (folder / "stamp").stat().st_mtime_ns == built
+
+
+def test_build_follows_parameters(source: Path) -> None:
+    build("icarus", source, shift=0)
+    folder = build("icarus", source, shift=2)
+    run("icarus", folder, env={"EXPECTED": "84"})
+
+
+def test_interrupted_build_is_made_again(source: Path) -> None:
+    folder = build("icarus", source)
+    (folder / "stamp").unlink()
+    (folder / "sim.vvp").write_text("half of it", encoding="utf-8")
+    run("icarus", build("icarus", source))
+
+
+def test_build_wrong(simulator: str, source: Path) -> None:
+    source.write_text("module doubler(;\n", encoding="utf-8")
+    with pytest.raises(CheckFailed, match=f"^{simulator}: doubler does not build"):
+        build(simulator, source)
+    assert not (source.parent / simulator / "stamp").exists()
+
+
+def test_waves(simulator: str, source: Path) -> None:
+    folder = build(simulator, source, waves=True)
+    waves = source.parent / f"doubler{toolchain.WAVE_SUFFIX[simulator]}"
+    run(simulator, folder, waves=waves)
+    assert waves.stat().st_size > 100
+
+
+def test_waves_wrong(simulator: str, source: Path) -> None:
+    with pytest.raises(InputError, match=r"writes \.\w+ files, not 'doubler\.txt'"):
+        run(simulator, source.parent, waves=Path("doubler.txt"))
+
+
+def test_require_wrong(simulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ToolMissing, match="is not installed; get it with: apt-get install"):
+        toolchain.require(simulator)
+
+
+def test_require_unknown() -> None:
+    message = "simulator must be one of icarus, verilator, not 'vcs'"
+    with pytest.raises(InputError, match=f"^{message}$"):
+        toolchain.require("vcs")
+
+
+def test_lint(source: Path) -> None:
+    assert toolchain.lint([source], "doubler") == []
+
+
+def test_lint_wrong(source: Path) -> None:
+    source.write_text("module doubler(output reg result);\nendmodule\n", encoding="utf-8")
+    found = toolchain.lint([source], "doubler")
+    assert len(found) == 1
+    assert found[0].startswith("%Warning-UNDRIVEN")
