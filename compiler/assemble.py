@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
+from pulsarray.compiler.check import check_semaphores
 from pulsarray.compiler.emitter import Operation
 from pulsarray.config import Config
 from pulsarray.isa import Instruction, Opcode, Unit, encode_all
@@ -59,16 +61,23 @@ class Assembly:
             layer = self.layers[index]
             if layer and self.instructions[index].format.unit is Unit.STREAM:
                 firsts[layer] = index
-        return list(zip(firsts[:-1], firsts[1:], strict=True))
+        return list(pairwise(firsts))
 
 
 def assemble(operations: Sequence[Operation], config: Config, code_address: int) -> Assembly:
-    """Order the operations and encode them."""
+    """Order the operations and encode them.
+
+    Raises
+    ------
+    ProgramError
+        If a semaphore may overflow: so many instructions of one unit run ahead of another.
+    """
     instructions = [operation.instruction() for operation in operations]
     patient = replace(config, queue_depth=_LONGEST_QUEUE, trace=True)
     times = _simulate(instructions, patient, code_address)[0].events[:, 2]
     order = np.argsort(times, kind="stable")
     ordered = [instructions[i] for i in order]
+    check_semaphores(ordered, config)
     result, code, ended = _simulate(ordered, config, code_address)
     return Assembly(code, ended, [operations[i].layer for i in order], result.cycles)
 

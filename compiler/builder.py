@@ -50,15 +50,15 @@ class Builder:
         return self._add(Dense, name or "dense", weight=matrix, bias=vector)
 
     def relu(self, name: str = "") -> Builder:
-        """max(x, 0)."""
+        """Negative values become 0."""
         return self._add(Activate, name or "relu", function="relu")
 
     def clip(self, low: float, high: float, name: str = "") -> Builder:
-        """x limited to low..high."""
+        """Values limited to low..high."""
         return self._add(Activate, name or "clip", function="clip", low=low, high=high)
 
     def sigmoid(self, name: str = "") -> Builder:
-        """1 / (1 + exp(-x))."""
+        """Logistic function, 1 / (1 + exp(-x))."""
         return self._add(Activate, name or "sigmoid", function="sigmoid")
 
     def tanh(self, name: str = "") -> Builder:

@@ -56,9 +56,7 @@ class Access:
         return _READ | _WRITE if self.exclusive else (_WRITE if self.write else _READ)
 
 
-def spans(
-    bank: int, low: int, rows: int, blocks: int, stride: int, *, write: bool
-) -> list[Access]:
+def spans(bank: int, low: int, rows: int, blocks: int, stride: int, *, write: bool) -> list[Access]:
     """Accesses to ``rows`` words of each of ``blocks`` blocks, ``stride`` words apart."""
     if blocks > _MANY or stride == rows or blocks == 1:
         return [Access(bank, low, low + (blocks - 1) * stride + rows, write)]

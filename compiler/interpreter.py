@@ -17,7 +17,14 @@ from pulsarray.errors import InputError
 if TYPE_CHECKING:
     from pulsarray.compiler.quantize import QuantizedLayer, QuantizedNetwork
 
-__all__ = ["float_inputs", "requantize", "round_half_even", "run_codes", "run_float", "run_quantized"]
+__all__ = [
+    "float_inputs",
+    "requantize",
+    "round_half_even",
+    "run_codes",
+    "run_float",
+    "run_quantized",
+]
 
 Ints = npt.NDArray[np.int64]
 
@@ -64,8 +71,10 @@ def run_float(graph: Graph, inputs: npt.ArrayLike) -> Floats:
 
 
 def run_codes(network: QuantizedNetwork, codes: npt.ArrayLike) -> Ints:
-    """The quantized network: int8 codes (samples, inputs) to codes (samples, outputs), softmax
-    not applied."""
+    """The quantized network: int8 codes (samples, inputs) to codes (samples, outputs).
+
+    Softmax is not applied: it is the host's.
+    """
     values = np.asarray(codes).astype(np.int64)
     for layer in network.layers:
         values = _run_layer(layer, values)

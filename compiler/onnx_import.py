@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from pulsarray.compiler.graph import Activate, Dense, Flatten, Floats, Graph, Node, Softmax, Value
@@ -31,12 +30,11 @@ def import_onnx(path: Path) -> Graph:
         fit. Every unsupported operator is named, with its node, in one message.
     """
     try:
-        model = onnx.load(path, load_external_data=False)
-        onnx.load_external_data_for_model(model, str(path.parent))
+        model = onnx.load(path)
         onnx.checker.check_model(model)
     except OSError as error:
         raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
-    except (DecodeError, onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+    except Exception as error:  # of protobuf, the checker, or whatever a broken file provokes
         raise InputError(f"{path}: not a valid ONNX file: {_first_line(error)}") from None
     return _Importer(model, path).run()
 
@@ -175,7 +173,9 @@ def _gemm(importer: _Importer, node: onnx.NodeProto, chain: _Chain, where: str) 
         given = importer.constant(node.input[2], where, "bias")
         bias = bias + _number(attributes, "beta", 1.0) * _row(given, weight.shape[-1], where)
     scaled = _number(attributes, "alpha", 1.0) * weight
-    importer.append(chain, Dense(node.name or node.output[0], chain.end, node.output[0], scaled, bias))
+    importer.append(
+        chain, Dense(node.name or node.output[0], chain.end, node.output[0], scaled, bias)
+    )
 
 
 def _row(bias: Floats, columns: int, where: str) -> Floats:
@@ -189,7 +189,9 @@ def _matmul(importer: _Importer, node: onnx.NodeProto, chain: _Chain, where: str
     importer.take(node.input[0], chain, where)
     weight = importer.constant(node.input[1], where, "right operand")
     bias = np.zeros(weight.shape[-1:] if weight.ndim == 2 else (1,))
-    importer.append(chain, Dense(node.name or node.output[0], chain.end, node.output[0], weight, bias))
+    importer.append(
+        chain, Dense(node.name or node.output[0], chain.end, node.output[0], weight, bias)
+    )
 
 
 def _add(importer: _Importer, node: onnx.NodeProto, chain: _Chain, where: str) -> None:
@@ -259,11 +261,11 @@ def _softmax(importer: _Importer, node: onnx.NodeProto, chain: _Chain, where: st
     importer.append(chain, Softmax(node.name or node.output[0], chain.end, node.output[0]))
 
 
-def _identity(importer: _Importer, node: onnx.NodeProto, chain: _Chain, where: str) -> None:
+def _identity(importer: _Importer, node: onnx.NodeProto, _chain: _Chain, _where: str) -> None:
     importer.aliases[node.output[0]] = node.input[0]
 
 
-def _constant(importer: _Importer, node: onnx.NodeProto, chain: _Chain, where: str) -> None:
+def _constant(importer: _Importer, node: onnx.NodeProto, _chain: _Chain, where: str) -> None:
     for name, value in _attributes(node).items():
         if name == "value" and isinstance(value, onnx.TensorProto):
             importer.constants[node.output[0]] = numpy_helper.to_array(value)

@@ -49,7 +49,7 @@ class Quantization:
     def encode(self, values: npt.ArrayLike) -> Ints:
         """Codes of real values, rounded half to even and saturated."""
         codes = np.rint(np.asarray(values, np.float64) / self.scale) + self.zero_point
-        return np.clip(codes, _LOW, _HIGH).astype(np.int64)
+        return np.asarray(np.clip(codes, _LOW, _HIGH), np.int64)
 
     def decode(self, codes: npt.ArrayLike) -> Floats:
         """Real values of codes."""

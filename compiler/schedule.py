@@ -7,6 +7,8 @@ into pieces, each loaded and used by itself, so that the array starts before eve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pulsarray.compiler.banks import BlockCache, Resident
 from pulsarray.compiler.chip import Chip
 from pulsarray.compiler.drain import Drain
@@ -24,6 +26,8 @@ from pulsarray.isa import Opcode, StreamFlag
 
 __all__ = ["schedule_layer"]
 
+_MOST_SLOTS = 64
+"""More would let LOAD run so far ahead that semaphores overflow."""
 _DEPTH = 2
 """Level of STREAM's loops that counts units of depth; columns and rows are inside it."""
 
@@ -51,6 +55,7 @@ class _Layer:
         self.shape = Shape.of(product.m, product.k, product.n, chip.config)
         self.tiles = output_tiles(self.shape, tiling)
         self.depths = depth_tiles(self.shape, tiling)
+        self.cuts = feed(self.shape.units, tiling)
         self.drain = Drain(chip, number, product, self.tiles)
         self.step = 0
         steps = [(tile, d) for tile in self.tiles for d in range(len(self.depths))]
@@ -63,7 +68,7 @@ class _Layer:
     def _source_key(self, depth: int) -> tuple[int, int]:
         return self.shape.source_blocks(*self.depths[depth])
 
-    def _cache(self, keys: list[tuple[int, object]], *, weights: bool) -> BlockCache:
+    def _cache(self, keys: Sequence[tuple[int, object]], *, weights: bool) -> BlockCache:
         """Slots as large as the largest block, as many as there is room and use for."""
         tiling = self.tiling
         split = tiling.source_banks if self.product.source is not None else 0
@@ -71,9 +76,11 @@ class _Layer:
         if weights:
             size = min(tiling.columns, self.shape.columns) * max(map(self._rows, self.depths))
         else:
-            blocks = max(b - a for a, b in map(self.shape.source_blocks, *zip(*self.depths, strict=True)))
+            blocks = max(
+                b - a for a, b in map(self.shape.source_blocks, *zip(*self.depths, strict=True))
+            )
             size = min(tiling.rows, self.shape.m) * blocks
-        return BlockCache(pool.carve(size, len(set(keys))), keys)
+        return BlockCache(pool.carve(size, min(len(set(keys)), _MOST_SLOTS)), keys)
 
     def _rows(self, units: tuple[int, int]) -> int:
         """Rows of the weights in a range of units."""
@@ -135,11 +142,12 @@ class _Step:
             self.source.loaded.add(0)
 
     def _pieces(self, loads: bool) -> list[tuple[int, int]]:
-        tiling, low = self.layer.tiling, self.units[0]
-        if not loads or (self.layer.step and not tiling.feed_all):
+        low, high = self.units
+        first_pass = self.layer.step < len(self.layer.depths)
+        if not loads or not (first_pass or self.layer.tiling.feed_all):
             return [self.units]
-        ranges = feed(self.units[1] - low, tiling.feed_first, tiling.feed_growth)
-        return [(low + a, low + b) for a, b in ranges]
+        inside = [cut for cut in self.layer.cuts if low < cut < high]
+        return list(zip([low, *inside], [*inside, high], strict=True))
 
     def _source_is_small(self) -> bool:
         """Whether the source is so little beside the weights that it is loaded in one go."""
@@ -150,8 +158,10 @@ class _Step:
         return bool(head) and not self.layer.step and piece[1] - piece[0] == 1
 
     def _head(self, piece: tuple[int, int], columns: tuple[int, int]) -> None:
-        """The first unit of all: its first column block is streamed in chunks of rows as they
-        come, then the other column blocks."""
+        """The first unit of all: rows of its first column block are streamed as they come.
+
+        Then the other column blocks.
+        """
         first = (columns[0], columns[0] + 1)
         self._load_weights(piece, first)
         self._weight(piece, first)
@@ -190,7 +200,8 @@ class _Step:
     def _load_source(self, units: tuple[int, int], rows: tuple[int, int]) -> None:
         """LOAD rows of the row block (counted from its first) for a range of units."""
         tensor = self.product.source
-        assert tensor is not None and self.source is not None
+        assert tensor is not None
+        assert self.source is not None
         first, last = self.shape.source_blocks(*units)
         base = self.source.slot.base + self._source_offset(first)
         self.chip.load(

@@ -11,20 +11,27 @@ from pulsarray.compiler.product import Product
 from pulsarray.compiler.schedule import schedule_layer
 from pulsarray.compiler.tile import Shape, Tiling, tilings
 from pulsarray.config import Config
+from pulsarray.errors import InputError, ProgramError
+from pulsarray.registers import ErrorCode
 
 __all__ = ["search"]
 
-_BUDGET = 12000
+_BUDGET = 16000
 """Instructions that may be looked at, all candidates together; the first one is always."""
-_TILINGS = 6
-"""Tilings of a layer that are tried."""
+_TILE_SIZES = 6
+"""Tile sizes of a layer that are tried."""
+_BEAM = 3
+"""First guesses of a layer that are refined."""
+_Rank = tuple[int, int]
+_IMPOSSIBLE: _Rank = (1 << 62, 0)
 
 
 def search(products: Sequence[Product], config: Config, code_address: int) -> Assembly:
     """The fastest program found for a sequence of layers.
 
-    Layer by layer, one property of the tiling is varied at a time and kept when the whole program
-    becomes faster (or as fast with fewer instructions), until the budget is used up.
+    For each layer several first guesses are made, and the best of them refined: a few properties
+    at a time are varied, and kept when the whole program becomes faster. Then all layers are
+    refined in turn until nothing helps any more or the budget is used up.
     """
     return _Search(products, config, code_address).run()
 
@@ -32,88 +39,131 @@ def search(products: Sequence[Product], config: Config, code_address: int) -> As
 class _Search:
     def __init__(self, products: Sequence[Product], config: Config, code_address: int) -> None:
         self.products, self.config, self.code_address = products, config, code_address
-        self.free = Chip(config, len(products)).free_banks
+        free = Chip(config, len(products)).free_banks
         self.shapes = [Shape.of(p.m, p.k, p.n, config) for p in products]
         self.options = [
-            tilings(shape, config, self.free, product.source is not None)[:_TILINGS]
+            tilings(shape, config, free, product.source is not None)
             for shape, product in zip(self.shapes, products, strict=True)
         ]
-        self.seen: set[tuple[Tiling, ...]] = set()
+        self.ranks: dict[tuple[Tiling, ...], _Rank] = {}
         self.spent = 0
-        self.chosen = [
-            self._start(option[0], shape)
-            for option, shape in zip(self.options, self.shapes, strict=True)
-        ]
-        self.best = self._build(self.chosen)
+        self.chosen, self.best = self._first()
 
-    def _start(self, tiling: Tiling, shape: Shape) -> Tiling:
-        """A first guess at how to begin and end."""
+    def _first(self) -> tuple[tuple[Tiling, ...], Assembly]:
+        """The first guess that works: in practice the first of all."""
+        for options in zip(*self.options, strict=False):
+            for guess in zip(*map(self._starts, options), strict=True):
+                assembly = self._build(guess)
+                if assembly is not None:
+                    return guess, assembly
+        raise InputError("compiler: found no way to cut these layers that fits the machine")
+
+    def _starts(self, tiling: Tiling) -> Iterator[Tiling]:
+        """Guesses at how to begin and end, the first one for where nothing is tried."""
         dim = self.config.dim
-        load_bound = tiling.rows < 2 * dim
-        return replace(
-            tiling,
-            feed_first=4 if load_bound else 1,
-            feed_growth=1 if load_bound else 2,
-            feed_all=load_bound,
-            head=dim if tiling.rows > dim else 0,
-            tail=dim if tiling.rows > dim or tiling.columns > 1 else 0,
-        )
+        yield replace(tiling, feed_first=1, feed_growth=1.5)
+        yield replace(tiling, feed_first=4, feed_growth=1.0, feed_all=True)
+        yield replace(tiling, feed_first=1, head=dim, tail=dim, halve=True)
 
     def run(self) -> Assembly:
-        """Vary the layers' tilings, each property in turn, until nothing helps."""
-        before: list[Tiling] = []
+        """Search, layer by layer and then all layers in turn."""
+        for layer in range(len(self.products)):
+            limit = self.spent + (_BUDGET - self.spent) // (len(self.products) - layer + 1)
+            guesses = [self._with(layer, tiling) for tiling in self._sizes(layer)]
+            ranked = sorted((r, k) for k, g in enumerate(guesses) if (r := self._rank(g, limit)))
+            for _, place in ranked[:_BEAM]:
+                self._refine(layer, guesses[place], limit)
+        before: tuple[Tiling, ...] = ()
         while before != self.chosen:
             before = self.chosen
             for layer in range(len(self.products)):
-                for variants in (self._sizes, self._feeds, self._tails):
-                    for tiling in variants(layer):
-                        self._try(layer, tiling)
+                self._refine(layer, self.chosen, _BUDGET)
         return self.best
 
-    def _try(self, layer: int, tiling: Tiling) -> None:
-        candidate = [*self.chosen]
-        candidate[layer] = tiling
-        if tuple(candidate) in self.seen or self.spent + len(self.best.layers) > _BUDGET:
-            return
-        assembly = self._build(candidate)
-        if _rank(assembly) < _rank(self.best):
-            self.best, self.chosen = assembly, candidate
+    def _with(self, layer: int, tiling: Tiling) -> tuple[Tiling, ...]:
+        return (*self.chosen[:layer], tiling, *self.chosen[layer + 1 :])
 
-    def _build(self, tilings_: Sequence[Tiling]) -> Assembly:
-        self.seen.add(tuple(tilings_))
+    def _refine(self, layer: int, start: tuple[Tiling, ...], limit: int) -> None:
+        """Improve one layer's tiling from a first guess, some properties at a time."""
+        current = start
+        for vary in (self._places, self._feeds, self._tails, self._tapers):
+            for tiling in vary(layer, current[layer]):
+                candidate = (*current[:layer], tiling, *current[layer + 1 :])
+                rank = self._rank(candidate, limit)
+                if rank and rank < self.ranks[current]:
+                    current = candidate
+
+    def _rank(self, candidate: tuple[Tiling, ...], limit: int) -> _Rank | None:
+        """How good a candidate is, less is better; None if the budget does not allow to know."""
+        if candidate not in self.ranks:
+            if self.spent + len(self.best.layers) > limit:
+                return None
+            assembly = self._build(candidate)
+            if assembly is not None and self.ranks[candidate] < self.ranks[self.chosen]:
+                self.best, self.chosen = assembly, candidate
+        return self.ranks[candidate]
+
+    def _build(self, candidate: tuple[Tiling, ...]) -> Assembly | None:
+        """Schedule and time a candidate; None if its semaphores would overflow."""
         chip = Chip(self.config, len(self.products))
-        for number, (product, tiling) in enumerate(zip(self.products, tilings_, strict=True)):
+        for number, (product, tiling) in enumerate(zip(self.products, candidate, strict=True)):
             schedule_layer(chip, number, product, tiling)
-        assembly = assemble(chip.emitter.operations, self.config, self.code_address)
-        self.spent += len(assembly.layers)
+        count = len(chip.emitter.operations)
+        self.spent += count
+        try:
+            assembly = assemble(chip.emitter.operations, self.config, self.code_address)
+        except ProgramError as error:
+            if error.code != ErrorCode.SEMAPHORE:
+                raise
+            self.ranks[candidate] = _IMPOSSIBLE
+            return None
+        # An instruction must be worth a cycle.
+        self.ranks[candidate] = (assembly.cycles + count, count)
         return assembly
 
     def _sizes(self, layer: int) -> Iterator[Tiling]:
+        """The most promising tile sizes, each in its most promising arrangement."""
+        best: dict[tuple[int, int, int], Tiling] = {}
         for option in self.options[layer]:
-            yield self._start(option, self.shapes[layer])
+            best.setdefault((option.rows, option.columns, option.depth), option)
+        for option in list(best.values())[:_TILE_SIZES]:
+            yield from self._starts(option)
 
-    def _feeds(self, layer: int) -> Iterator[Tiling]:
-        chosen, dim = self.chosen[layer], self.config.dim
+    def _places(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
+        """Order of the loops and use of the banks."""
+        size = (chosen.rows, chosen.columns, chosen.depth)
+        for option in self.options[layer]:
+            if (option.rows, option.columns, option.depth) == size:
+                yield replace(
+                    chosen, rows_outer=option.rows_outer, source_banks=option.source_banks
+                )
+
+    def _feeds(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
+        """Pieces at the start."""
+        dim = self.config.dim
         yield replace(chosen, feed_first=0)
-        for first, growth in ((1, 1), (1, 2), (2, 1), (2, 2), (4, 2)):
-            for head in (0, dim, 2 * dim) if first == 1 else (0,):
-                yield replace(
-                    chosen, feed_first=first, feed_growth=growth, feed_all=False, head=head
-                )
-        for first in (1, 2, 3, 4, 6, 8):
-            for head in (0, dim, 2 * dim) if first == 1 else (0,):
-                yield replace(
-                    chosen, feed_first=first, feed_growth=1, feed_all=True, head=head
-                )
+        for first in (1, 2, 3, 4, 6):
+            for growth in (1.0, 1.5, 2.0):
+                for head in (0, dim, 2 * dim) if first == 1 else (0,):
+                    yield replace(
+                        chosen,
+                        feed_first=first,
+                        feed_growth=growth,
+                        feed_all=growth == 1.0,
+                        head=head,
+                    )
 
-    def _tails(self, layer: int) -> Iterator[Tiling]:
+    def _tapers(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
+        """Pieces at the end."""
+        for taper in (0.0, 1.25, 1.5, 2.0):
+            for most in (0, 4, 8, 16):
+                yield replace(chosen, taper=taper, feed_most=most)
+
+    def _tails(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
+        """Last tiles and chunks."""
         dim = self.config.dim
         for rows in (0, max(1, dim // 2), dim, 2 * dim):
             for halve in (False, True):
-                yield replace(self.chosen[layer], tail=rows, halve=halve)
-        for chunk in (dim, 2 * dim, 4 * dim):
-            yield replace(self.chosen[layer], chunk=chunk)
-
-
-def _rank(assembly: Assembly) -> tuple[int, int]:
-    return assembly.cycles, len(assembly.code)
+                yield replace(chosen, tail=rows, halve=halve)
+        for chunk in (0, dim, 2 * dim, 4 * dim):
+            yield replace(chosen, chunk=chunk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import ceil
 
 from pulsarray.config import Config
 
@@ -67,19 +68,20 @@ class Tiling:
         Rows, column blocks and units of depth of a tile.
     rows_outer
         Whether the loop over rows is outside the loop over columns.
-    feed_first, feed_growth
-        Units of the first piece that is loaded and used, and the ratio from each piece to the
-        next. 0: steps are whole.
+    feed_first, feed_growth, feed_most, taper
+        Units of the first piece that is loaded and used, the ratio from each piece to the next,
+        the most units of a piece (0: any), and the ratio by which the last pieces shrink to
+        ``feed_first`` again (up to 1: they do not). ``feed_first`` 0: steps are whole.
     feed_all
-        Whether every step is cut so, or only the first.
+        Whether every pass over the depth is cut so, or only the first.
     head
         Rows of the chunks in which the very first unit is streamed; 0: whole.
     tail
         Rows of the last output tile; 0: it is not cut.
-    chunk
-        Most words that leave one of these last tiles at a time; 0: any number.
     halve
         Whether the columns before it are cut in halves again and again, or taken at once.
+    chunk
+        Most words that leave the last column block at a time; 0: any number.
     source_banks
         Banks for the streamed operand; the others hold weights.
     """
@@ -89,12 +91,14 @@ class Tiling:
     depth: int
     rows_outer: bool = True
     feed_first: int = 0
-    feed_growth: int = 2
+    feed_growth: float = 2.0
+    feed_most: int = 0
+    taper: float = 0.0
     feed_all: bool = False
     head: int = 0
     tail: int = 0
-    chunk: int = 0
     halve: bool = False
+    chunk: int = 0
     source_banks: int = 1
 
 
@@ -134,18 +138,27 @@ def balanced(total: int, most: int) -> int:
     return -(-total // -(-total // max(1, most)))
 
 
-def feed(count: int, first: int, growth: int) -> list[tuple[int, int]]:
-    """Ranges that cut ``count`` units into pieces of ``first``, ``first * growth``, and so on."""
-    if not first or first >= count:
-        return [(0, count)]
-    ranges, low, size = [], 0, first
-    while low < count:
-        high = min(count, low + size)
-        ranges.append((low, high))
+def feed(units: int, tiling: Tiling) -> list[int]:
+    """Where a layer's first pass over the depth is cut into pieces, from 0 to ``units``."""
+    first = tiling.feed_first
+    if not first:
+        return [0, units]
+    most = tiling.feed_most or units
+    ends: list[int] = []
+    if tiling.taper > 1.0:
+        size = float(first)
+        while sum(ends) + ceil(size) <= units // 2 and size < most:
+            ends.append(ceil(size))
+            size *= tiling.taper
+    cuts, low, high, size = [0], 0, units - sum(ends), float(first)
+    while low < high:
         # The second piece is no larger than the first: the array is still waiting for data.
-        size *= growth if low else 1
-        low = high
-    return ranges
+        size = min(size * tiling.feed_growth, most) if len(cuts) > 2 else size
+        low = min(high, low + ceil(size))
+        cuts.append(low)
+    for end in reversed(ends):
+        cuts.append(cuts[-1] + end)
+    return cuts
 
 
 def output_tiles(shape: Shape, tiling: Tiling) -> list[OutputTile]:
@@ -156,7 +169,9 @@ def output_tiles(shape: Shape, tiling: Tiling) -> list[OutputTile]:
     column_major = [(i, j) for j in range(len(columns)) for i in range(len(rows))]
     order = row_major if tiling.rows_outer else column_major
     tiles = [OutputTile(i, rows[i], j, columns[j]) for i, j in order]
-    return tiles[:-1] + list(_cut(tiles[-1], tiling)) if tiling.tail else tiles
+    if tiling.tail:
+        return tiles[:-1] + list(_cut(tiles[-1], tiling))
+    return [*tiles[:-1], replace(tiles[-1], chunk=tiling.chunk)]
 
 
 def depth_tiles(shape: Shape, tiling: Tiling) -> list[tuple[int, int]]:
@@ -225,9 +240,7 @@ def _source_banks(free_banks: int, loads_source: bool) -> list[int]:
     return sorted({1, free_banks // 3, free_banks // 2, free_banks - 1} - {0})
 
 
-def _depths(
-    shape: Shape, config: Config, rows: int, columns: int, loads_source: bool
-) -> set[int]:
+def _depths(shape: Shape, config: Config, rows: int, columns: int, loads_source: bool) -> set[int]:
     words = columns * shape.height
     if words > config.scratchpad_depth:
         return set()
@@ -250,9 +263,7 @@ def _cost(
     source_slots = tiling.source_banks * (config.scratchpad_depth // (tiling.rows * tiling.depth))
     weight_words = tiling.columns * tiling.depth * shape.height
     weight_slots = (free_banks - tiling.source_banks) * (config.scratchpad_depth // weight_words)
-    outer, inner = (
-        (row_tiles, column_tiles) if tiling.rows_outer else (column_tiles, row_tiles)
-    )
+    outer, inner = (row_tiles, column_tiles) if tiling.rows_outer else (column_tiles, row_tiles)
     inner_slots, outer_slots = (
         (source_slots, weight_slots) if tiling.rows_outer else (weight_slots, source_slots)
     )

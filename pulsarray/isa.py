@@ -151,7 +151,7 @@ def parse(text: str, where: str = "assembler") -> Instruction:
     InputError
         If the opcode or a field is unknown or a value is not a number that fits.
     """
-    name, *assignments = text.split()
+    name, *assignments = text.split() or [""]
     if name not in Opcode.__members__:
         raise InputError(f"{where}: unknown instruction {name!r}")
     fields = {}

@@ -138,20 +138,16 @@ def _layers(program: Program, result: RunResult, segments: list[Segment]) -> lis
     rows, begin = [], 0
     ends = layer_ends(program, result.events, result.cycles)
     for layer, end in zip(program.layers, ends, strict=True):
-        rows.append(_layer(program, result, segments, layer, (begin, end)))
+        rows.append(_layer(program, segments, layer, (begin, end)))
         begin = end
     return rows
 
 
 def _layer(
-    program: Program,
-    result: RunResult,
-    segments: list[Segment],
-    layer: Layer,
-    span: tuple[int, int],
+    program: Program, segments: list[Segment], layer: Layer, span: tuple[int, int]
 ) -> dict[str, Any]:
     config, cycles = program.config, span[1] - span[0]
-    bound = bound_of_layer(layer, config, result.memory_interval)
+    bound = bound_of_layer(layer, config)
     stream = states_between(segments, *span)
     busy = layer_work(program, layer)
     units: dict[str, Any] = {name: {"busy": value} for name, value in busy.items()}
@@ -202,7 +198,9 @@ def _differences(where: str, first: Any, second: Any) -> list[str]:
         names = list(dict.fromkeys([*first, *second]))
         pairs = [(f"{where}.{n}" if where else n, first.get(n), second.get(n)) for n in names]
     elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        pairs = [(f"{where}[{i}]", a, b) for i, (a, b) in enumerate(zip(first, second, strict=True))]
+        pairs = [
+            (f"{where}[{i}]", a, b) for i, (a, b) in enumerate(zip(first, second, strict=True))
+        ]
     else:
         return [] if first == second else [f"{where}: {first} and {second}"]
     return [text for name, a, b in pairs for text in _differences(name, a, b)]

@@ -38,12 +38,15 @@ class Bound:
         return max(self.compute, self.memory)
 
 
-def bound_of_layer(layer: Layer, config: Config, interval: int) -> Bound:
-    """The bound of one layer amid others: without filling and emptying the array."""
+def bound_of_layer(layer: Layer, config: Config) -> Bound:
+    """The bound of one layer amid others.
+
+    It counts the array alone: filling and emptying it overlaps with the neighbours' work, and a
+    layer's operands may be read while the layer before runs.
+    """
     tiles = -(-layer.k // config.dim) * -(-layer.n // config.dim)
     rows = max(layer.m, config.dim) if layer.macs else 0
-    memory = _memory(layer.read_bytes, layer.write_bytes, config, interval)
-    return Bound(tiles * rows, memory, 0, tiles * layer.m)
+    return Bound(tiles * rows, 0, 0, tiles * layer.m)
 
 
 def bound_of_run(layers: Sequence[Layer], config: Config, interval: int) -> Bound:
@@ -53,18 +56,14 @@ def bound_of_run(layers: Sequence[Layer], config: Config, interval: int) -> Boun
     cycles later; the machine stops 2 cycles after that. After the very last pass nothing waits
     for D cycles, so it takes M cycles even if M is less than D.
     """
-    bounds = [bound_of_layer(layer, config, interval) for layer in layers]
+    bounds = [bound_of_layer(layer, config) for layer in layers]
     short = [max(0, config.dim - layer.m) for layer in layers if layer.macs]
     fill = 3 * config.dim + 5 if short else 0
     read = sum(layer.read_bytes for layer in layers)
     written = sum(layer.write_bytes for layer in layers)
     return Bound(
         compute=sum(bound.compute for bound in bounds) - max(short, default=0) + fill,
-        memory=_memory(read, written, config, interval),
+        memory=-(-max(read, written) // config.bus_bytes) * interval,
         fill=fill,
         words=sum(bound.words for bound in bounds),
     )
-
-
-def _memory(read: int, written: int, config: Config, interval: int) -> int:
-    return -(-max(read, written) // config.bus_bytes) * interval

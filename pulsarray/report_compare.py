@@ -175,7 +175,9 @@ def _unit_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
     figure = graph_objects.Figure()
     for state in UNIT_STATES:
         values = [by_name[name]["units"][unit.lower()][state] for name, unit in rows]
-        figure.add_bar(y=labels, x=values, name=state, orientation="h", marker_color=_COLOURS[state])
+        figure.add_bar(
+            y=labels, x=values, name=state, orientation="h", marker_color=_COLOURS[state]
+        )
     figure.update_layout(barmode="stack", title="Cycles by unit and state", xaxis_title="cycles")
     figure.update_layout(height=120 + 28 * len(rows), yaxis_autorange="reversed")
     return figure
@@ -188,7 +190,9 @@ def _layer_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
     for name, report in zip(names, reports, strict=True):
         layers = report["layers"]
         figure.add_bar(
-            x=[layer["name"] for layer in layers], y=[layer["cycles"] for layer in layers], name=name
+            x=[layer["name"] for layer in layers],
+            y=[layer["cycles"] for layer in layers],
+            name=name,
         )
     figure.update_layout(barmode="group", title="Cycles by layer", yaxis_title="cycles")
     return figure

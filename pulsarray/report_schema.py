@@ -1,4 +1,4 @@
-"""The report's schema as data; the JSON Schema, the checker and ``docs/report.md`` derive from it."""
+"""The report's schema as data: JSON Schema, checker and ``docs/report.md`` derive from it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,11 @@ def _figures() -> tuple[Entry, ...]:
             "cycles in which the array takes a word (STREAM `busy`), divided by `cycles`",
         ),
         Entry("mac_utilization", "number", "`macs` divided by `cycles` and by D x D"),
-        Entry("bound_cycles", "integer", "no program on this configuration can take fewer cycles"),
+        Entry(
+            "bound_cycles",
+            "integer",
+            "no program on this configuration can take fewer cycles (a layer's: the array alone)",
+        ),
         Entry(
             "bound_ratio",
             "number",

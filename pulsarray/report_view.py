@@ -56,8 +56,8 @@ def _bound(report: Mapping[str, Any]) -> Text:
         return Text("No bound: the program has no products and no tables of layers.")
     limit = "array" if bound["compute"] >= bound["memory"] else "memory bus"
     return Text(
-        f"No program can take fewer than {report['bound_cycles']:,} cycles (limit: {limit}; "
-        f"array {bound['compute']:,}, bus {bound['memory']:,}): this one takes {ratio:.3f} times that."
+        f"No program can take fewer than {report['bound_cycles']:,} cycles (limit: {limit}; array "
+        f"{bound['compute']:,}, bus {bound['memory']:,}): this one takes {ratio:.3f} times that."
     )
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from pulsarray.compiler.compile import compile_gemm
 
+from pulsarray.compiler.api import compile_gemm, compile_network
+from pulsarray.compiler.builder import Builder
 from pulsarray.config import Config
 from pulsarray.errors import CheckFailed, PulsarrayError
 from pulsarray.program import Program
@@ -71,29 +73,51 @@ class Group:
         for index in range(self.count):
             random = np.random.default_rng((self.seed, index))
             interval = int(random.choice((1, 1, 1, 2, 3, 5)))
-            latency = int(random.integers(1, LONGEST + 1))
+            latency = _size(random)
             name, program = self._program(random, self.seed * 1000 + index)
             yield Case(f"{name} L={latency} I={interval}", program, latency, interval)
 
     def _program(self, random: np.random.Generator, seed: int) -> tuple[str, Program]:
         if self.kind == "instructions":
             return f"instructions seed={seed}", random_program(self.config, seed)
+        if random.random() < 0.3:
+            return self._mlp(random, seed)
         m, k, n = _shape(random, self.config.dim)
         sums = bool(random.random() < 0.3)
         name = f"gemm:{m}x{k}x{n}{' sums' if sums else ''} seed={seed}"
         return name, compile_gemm(m, k, n, self.config, sums=sums, seed=seed)
 
+    def _mlp(self, random: np.random.Generator, seed: int) -> tuple[str, Program]:
+        """A network of one to three layers on random weights and inputs."""
+        batch = int(random.integers(1, 33))
+        widths = [
+            int(np.exp(random.uniform(0, math.log(65)))) for _ in range(random.integers(2, 5))
+        ]
+        builder = Builder("mlp", widths[0])
+        for k, n in pairwise(widths):
+            builder.dense(random.normal(0, k**-0.5, (k, n)), random.normal(0, 0.3, n))
+            chosen = random.choice(["relu", "sigmoid", "tanh", "clip", "none"])
+            if chosen == "clip":
+                builder.clip(-0.5, 1.0)
+            elif chosen != "none":
+                getattr(builder, chosen)()
+        inputs = random.normal(0, 1, (32, widths[0]))
+        program = compile_network(builder.build(), self.config, batch=batch, calibration=inputs)
+        name = f"mlp {'-'.join(map(str, widths))} batch={batch} seed={seed}"
+        return name, program
+
+
+def _size(random: np.random.Generator) -> int:
+    """A number in 1..200, mostly log-uniform."""
+    if random.random() < 0.7:
+        return int(np.exp(random.uniform(0, math.log(LONGEST + 1))))
+    return int(random.integers(1, LONGEST + 1))
+
 
 def _shape(random: np.random.Generator, dim: int) -> tuple[int, int, int]:
-    """M, K, N: each log-uniform or uniform in 1..200, with a bounded product."""
+    """M, K, N with a bounded product."""
     while True:
-        top = math.log(LONGEST + 1)
-        sizes = [
-            int(np.exp(random.uniform(0, top))) if random.random() < 0.7
-            else int(random.integers(1, LONGEST + 1))
-            for _ in range(3)
-        ]  # fmt: skip
-        m, k, n = sizes
+        m, k, n = (_size(random) for _ in range(3))
         if m * -(-k // dim) * -(-n // dim) <= MOST_PASS_CYCLES:
             return m, k, n
 

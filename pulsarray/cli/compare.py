@@ -45,7 +45,7 @@ def compare(
 ) -> None:
     """Set reports side by side, say what was set differently, and fail on a regression if asked.
 
-    Examples:
+    For example:
 
       pulsarray compare before.json after.json --fail-over 1
 

@@ -41,7 +41,7 @@ def compile_(
 ) -> None:
     """Compile a network for a machine into a program file.
 
-    Examples:
+    For example:
 
       pulsarray compile mnist-mlp --config small --batch 64 -o mnist.pulse
 

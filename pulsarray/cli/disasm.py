@@ -21,9 +21,9 @@ def disasm(
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print every instruction of a program, under the layer it belongs to.
+    """Print every instruction of a program: index, layer, fields that are not at their default.
 
-    Examples:
+    For example:
 
       pulsarray disasm mnist.pulse
 
@@ -33,15 +33,11 @@ def disasm(
     if as_json:
         print_json({**program_facts(loaded), "code": _rows(loaded)})
         return
+    from pulsarray.compiler.api import disassemble
+
     typer.echo(f"; {loaded.network}, batch {loaded.batch}, for {loaded.config.fingerprint}")
-    starts = {layer.first: layer for layer in loaded.layers}
-    address = loaded.code_address
-    for index, instruction in enumerate(loaded.instructions):
-        if index in starts:
-            layer = starts[index]
-            typer.echo(f"; {layer.name}: {layer.kind} {layer.m}x{layer.k}x{layer.n}")
-        typer.echo(f"{index:5d}  {address:#010x}  {instruction.text()}")
-        address += instruction.format.bytes
+    for line in disassemble(loaded):
+        typer.echo(line)
 
 
 def _rows(program: Program) -> list[dict[str, Any]]:

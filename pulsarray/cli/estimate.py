@@ -47,7 +47,7 @@ def estimate(
 ) -> None:
     """Compile a network and say what it costs: exact cycles, without simulating any.
 
-    Examples:
+    For example:
 
       pulsarray estimate mnist-mlp --batch 64
 

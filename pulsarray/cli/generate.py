@@ -30,7 +30,7 @@ def generate(
 ) -> None:
     """Write the machine's Verilog, configuration, register map and manifest into a folder.
 
-    Examples:
+    For example:
 
       pulsarray generate --config small -o build/small
 
@@ -39,11 +39,11 @@ def generate(
     machine = chosen_config(config, overrides)
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file, not a folder")
+    make_folder(output)
     from pulsarray.hw.emit import generate as emit
 
     with working(f"generating Verilog for D = {machine.dim}"):
         verilog = emit(machine)
-    make_folder(output)
     files = {
         "pulsarray.v": verilog,
         "pulsarray.toml": machine.to_toml(),

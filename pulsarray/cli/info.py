@@ -16,7 +16,7 @@ def info(
 ) -> None:
     """Print a machine's parameters and what follows from them: sizes, widths, peak rates.
 
-    Examples:
+    For example:
 
       pulsarray info --config base
 

@@ -56,7 +56,9 @@ def _print_version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Generate an accelerator, compile networks for it, prove it by simulation."""
@@ -69,7 +71,9 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except PulsarrayError as error:
         text = str(error)
-        return _fail(_one_line(text) if isinstance(error, InputError | ToolMissing) else text, error)
+        return _fail(
+            _one_line(text) if isinstance(error, InputError | ToolMissing) else text, error
+        )
     except TyperException as error:
         return _fail(f"{_one_line(error.format_message())} (see --help)", InputError())
     except BrokenPipeError:

@@ -58,9 +58,7 @@ BatchOption = Annotated[
 ]
 CalibrateOption = Annotated[
     Path | None,
-    typer.Option(
-        "--calibrate", metavar="X.npz", help="Samples of the input, to choose scales by."
-    ),
+    typer.Option("--calibrate", metavar="X.npz", help="Samples of the input, to choose scales by."),
 ]
 SumsOption = Annotated[
     bool, typer.Option("--sums", help="gemm: keep the sums instead of requantizing to codes.")

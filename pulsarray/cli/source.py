@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compile_source", "load_arrays"]
 
-_GEMM = re.compile(r"gemm:(\d+)x(\d+)x(\d+)", re.ASCII)
-LARGEST = 1 << 20
-"""Largest dimension of a product; memory bounds it long before."""
+MEMORY_BYTES = 1 << 32
+"""Bytes that 32-bit addresses reach."""
 
 
 def compile_source(
@@ -38,42 +36,44 @@ def compile_source(
     InputError
         If there is no such network, it cannot be compiled, or an option does not apply to it.
     """
-    if source.startswith("gemm:"):
+    from pulsarray.compiler.networks import parse_gemm
+
+    sizes = parse_gemm(source)
+    if sizes is not None:
         if batch is not None or calibrate is not None:
             raise InputError("--batch, --calibrate: not for gemm, whose rows are M")
-        return _compile_gemm(source, config, sums=sums, seed=seed or 0)
+        return _compile_gemm(sizes, config, sums=sums, seed=seed or 0)
     if sums or seed is not None:
         raise InputError(f"--sums, --seed: only for gemm:MxKxN, not for {source}")
     data = None if calibrate is None else _only_array(calibrate)
     return _compile_network(source, config, batch or 1, data)
 
 
-def _compile_gemm(source: str, config: Config, *, sums: bool, seed: int) -> Program:
-    from pulsarray.compiler import compile_gemm
+def _compile_gemm(sizes: tuple[int, int, int], config: Config, *, sums: bool, seed: int) -> Program:
+    from pulsarray.compiler.api import compile_gemm
 
-    match = _GEMM.fullmatch(source)
-    if match is None:
-        raise InputError(f"NETWORK: expected gemm:MxKxN like gemm:64x64x64, not {source!r}")
-    m, k, n = (int(text) for text in match.groups())
-    for name, value in zip("MKN", (m, k, n), strict=True):
-        if not 1 <= value <= LARGEST:
-            raise InputError(f"{source}: {name} must be 1 to {LARGEST}, not {value}")
+    m, k, n = sizes
+    needed = m * k + k * n + m * n * (4 if sums else 1)
+    if needed > MEMORY_BYTES:
+        raise InputError(
+            f"gemm:{m}x{k}x{n}: needs {needed:,} bytes of memory, addresses reach {MEMORY_BYTES:,}"
+        )
     return compile_gemm(m, k, n, config, sums=sums, seed=seed)
 
 
 def _compile_network(
     source: str, config: Config, batch: int, data: npt.NDArray[np.generic] | None
 ) -> Program:
-    from pulsarray.compiler import compile_network
-    from pulsarray.compiler.networks import NETWORKS, build_network
+    from pulsarray.compiler.api import compile_network
+    from pulsarray.compiler.networks import BUILT_IN, built_in
 
-    if source in NETWORKS:
-        graph, samples = build_network(source)
+    if source in BUILT_IN:
+        graph, samples = built_in(source)
         chosen = samples if data is None else data
         return compile_network(graph, config, batch=batch, calibration=chosen, name=source)
     path = Path(source)
     if path.suffix != ".onnx":
-        known = ", ".join(NETWORKS)
+        known = ", ".join(BUILT_IN)
         raise InputError(f"NETWORK: must be an .onnx file, gemm:MxKxN or {known}, not {source!r}")
     from pulsarray.compiler.onnx_import import import_onnx
 

@@ -1,0 +1,43 @@
+# Every target sets up what it needs; `make help` lists them.
+VENV ?= .venv
+BIN := $(VENV)/bin
+export VENV
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full bench lint docs lock clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Install tools and packages; leaves .venv/bin/pulsarray
+	@scripts/setup.sh
+
+demo: setup ## Classify real digits on the model, Verilator and Icarus; compare and report
+	@$(BIN)/python scripts/demo.py
+
+test: setup ## Run the tests
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-full: setup ## Run all tests, the long random comparisons included
+	@$(BIN)/python -m pytest
+
+bench: setup ## Measure; writes docs/benchmarks.md
+	@$(BIN)/python scripts/bench.py
+
+lint: setup ## Check style, types, imports between layers, and generated pages
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/make_docs.py --check
+
+docs: setup ## Write the pages of docs/ that derive from definitions
+	@$(BIN)/python scripts/make_docs.py
+
+lock: setup ## Write requirements.lock from the packages installed
+	@$(BIN)/python scripts/make_lock.py
+
+clean: ## Remove what tools leave behind; .venv and the build cache stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,158 @@
+"""What all units share: the interface, and the sequencer with queue, IR and start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, Signal
+from amaranth.lib.wiring import In, Out
+
+from pulsarray.config import SEMAPHORES
+from pulsarray.hw.shared import Shared
+
+__all__ = ["INDEX_BITS", "Sequencer", "unit_members"]
+
+INDEX_BITS = 32
+"""Width of an instruction's number in the program."""
+
+
+def unit_members(instruction_bits: int) -> dict[str, Any]:
+    """Ports that every unit has (docs/machine.md, section 3).
+
+    Members
+    -------
+    start, instruction, index
+        In cycle s: the instruction and its number.
+    ready
+        The front can take a start in this cycle.
+    active, stall
+        The front is at work; and cannot proceed in this cycle.
+    busy
+        Some instruction has started and is not complete.
+    complete, complete_index, complete_signal
+        In cycle c: which instruction completes, and the semaphores that it signals.
+    error, error_index
+        An error code in the cycle in which the error is found, and the instruction.
+    halt
+        An error happened: issue nothing more.
+    clear
+        Forget everything.
+    """
+    return {
+        "start": In(1),
+        "instruction": In(instruction_bits),
+        "index": In(INDEX_BITS),
+        "ready": Out(1),
+        "active": Out(1),
+        "stall": Out(1),
+        "busy": Out(1),
+        "complete": Out(1),
+        "complete_index": Out(INDEX_BITS),
+        "complete_signal": Out(SEMAPHORES),
+        "error": Out(4),
+        "error_index": Out(INDEX_BITS),
+        "halt": In(1),
+        "clear": In(1),
+    }
+
+
+class Sequencer(Shared):
+    """Queue, instruction register and start of one unit.
+
+    Parameters
+    ----------
+    instruction_bits
+        Longest instruction of the unit.
+    depth
+        Instructions that the queue holds.
+
+    Members
+    -------
+    push, push_instruction, push_index
+        FETCH dispatches an instruction (only while ``room``).
+    room
+        The queue has room.
+    available
+        Semaphores that count at least one.
+    ready, start, instruction, index
+        To the unit: as in :func:`unit_members`.
+    take
+        Semaphores to take one from, in the cycle of the start.
+    occupied
+        The IR holds an instruction; ``missing`` semaphores keep it from starting.
+    pop, pop_index
+        An instruction leaves the queue for the IR.
+    empty
+        Neither queue nor IR holds anything.
+    halt, clear
+        As in :func:`unit_members`.
+    """
+
+    def __init__(self, instruction_bits: int, depth: int) -> None:
+        self._bits, self._depth = instruction_bits, depth
+        super().__init__(
+            {
+                "push": In(1),
+                "push_instruction": In(instruction_bits),
+                "push_index": In(INDEX_BITS),
+                "room": Out(1),
+                "available": In(SEMAPHORES),
+                "ready": In(1),
+                "start": Out(1),
+                "instruction": Out(instruction_bits),
+                "index": Out(INDEX_BITS),
+                "take": Out(SEMAPHORES),
+                "occupied": Out(1),
+                "missing": Out(SEMAPHORES),
+                "pop": Out(1),
+                "pop_index": Out(INDEX_BITS),
+                "empty": Out(1),
+                "halt": In(1),
+                "clear": In(1),
+            },
+            instruction_bits=instruction_bits,
+            depth=depth,
+        )
+
+    def body(self, platform: Any) -> Elaboratable:
+        """The IR reloads in the cycle in which its instruction starts."""
+        m = Module()
+        head, level = self._queue(m)
+        m.d.comb += [
+            self.missing.eq(self.instruction[16:32] & ~self.available),
+            self.start.eq(self.occupied & self.ready & ~self.missing.any() & ~self.halt),
+            self.take.eq(Mux(self.start, self.instruction[16:32], 0)),
+            self.pop.eq((level != 0) & (~self.occupied | self.start)),
+            self.pop_index.eq(head[:INDEX_BITS]),
+            self.room.eq(level != self._depth),
+            self.empty.eq((level == 0) & ~self.occupied),
+        ]
+        with m.If(self.pop):
+            m.d.sync += [
+                Cat(self.index, self.instruction).eq(head),
+                self.occupied.eq(1),
+            ]
+        with m.Elif(self.start):
+            m.d.sync += self.occupied.eq(0)
+        with m.If(self.clear):
+            m.d.sync += [self.occupied.eq(0), level.eq(0)]
+        return m
+
+    def _queue(self, m: Module) -> tuple[Signal, Signal]:
+        """A ring of registers; returns its oldest entry and how many it holds."""
+        width, depth = self._bits + INDEX_BITS, self._depth
+        rows = [Signal(width, name=f"entry{i}", reset_less=True) for i in range(depth)]
+        write, read = Signal(range(depth)), Signal(range(depth))
+        head, level = Signal(width), Signal(range(depth + 1))
+        m.d.comb += head.eq(Array(rows)[read])
+        m.d.sync += level.eq(level + self.push - self.pop)
+        with m.If(self.push):
+            m.d.sync += write.eq(Mux(write == depth - 1, 0, write + 1))
+            for number, row in enumerate(rows):
+                with m.If(write == number):
+                    m.d.sync += row.eq(Cat(self.push_index, self.push_instruction))
+        with m.If(self.pop):
+            m.d.sync += read.eq(Mux(read == depth - 1, 0, read + 1))
+        with m.If(self.clear):
+            m.d.sync += [write.eq(0), read.eq(0)]
+        return head, level

@@ -1,0 +1,92 @@
+"""Tensors of a program from and to ``.npz`` files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.cli.source import load_arrays
+from pulsarray.errors import InputError
+from pulsarray.program import Program, Tensor, pack, unpack, write_atomically
+
+__all__ = ["codes_of", "memory_with_inputs", "real_values", "save_outputs"]
+
+
+def memory_with_inputs(program: Program, path: Path | None) -> npt.NDArray[np.uint8]:
+    """The program's memory image with the inputs of an ``.npz`` file written into it.
+
+    Raises
+    ------
+    InputError
+        If the file does not hold exactly the program's inputs, in their shapes.
+    """
+    memory = program.memory.copy()
+    if path is None:
+        return memory
+    arrays = load_arrays(path)
+    tensors = {tensor.name: tensor for tensor in program.with_role("input")}
+    names = ", ".join(tensors) or "none"
+    for name in arrays.keys() - tensors.keys():
+        raise InputError(f"{path}: array {name!r} is no input of the program; inputs: {names}")
+    for name, tensor in tensors.items():
+        if name not in arrays:
+            raise InputError(f"{path}: input {name!r} is missing; inputs: {names}")
+        codes = codes_of(arrays[name], tensor, program, str(path))
+        data = pack(codes, tensor, program.config)
+        memory[tensor.address : tensor.address + data.size] = data
+    return memory
+
+
+def codes_of(
+    values: npt.NDArray[Any], tensor: Tensor, program: Program, where: str = "inputs"
+) -> npt.NDArray[np.int64]:
+    """Codes of a tensor from codes (integers) or real values (floating point).
+
+    Real values are rounded half to even and saturated.
+
+    Raises
+    ------
+    InputError
+        If the shape is not (rows, columns), or a value is no number or no code.
+    """
+    where = f"{where}: {tensor.name}"
+    if values.shape != (tensor.rows, tensor.columns):
+        wanted = (tensor.rows, tensor.columns)
+        raise InputError(f"{where}: shape must be {wanted}, not {values.shape}")
+    high = (1 << (program.config.operand_bits - 1)) - 1
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise InputError(f"{where}: values must be finite numbers")
+        codes = np.rint(values.astype(np.float64) / tensor.scale) + tensor.zero_point
+        return np.clip(codes, -high - 1, high).astype(np.int64)
+    if values.dtype.kind not in "iu":
+        raise InputError(f"{where}: dtype must be integer or floating point, not {values.dtype}")
+    low, top = int(values.min()), int(values.max())
+    if low < -high - 1 or top > high:
+        raise InputError(f"{where}: codes must be {-high - 1} to {high}, not {low} to {top}")
+    return values.astype(np.int64)
+
+
+def real_values(codes: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np.float64]:
+    """Real values of a tensor, with what a host applies to them."""
+    values = (codes.astype(np.float64) - tensor.zero_point) * tensor.scale
+    if tensor.after == "softmax":
+        powers = np.exp(values - values.max(axis=1, keepdims=True))
+        values = powers / powers.sum(axis=1, keepdims=True)
+    return values
+
+
+def save_outputs(path: Path, program: Program, memory: npt.NDArray[np.uint8]) -> None:
+    """Write every output twice: real values under its name, integers under ``NAME.codes``."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for tensor in program.with_role("output"):
+        codes = unpack(memory, tensor, program.config)
+        arrays[tensor.name] = real_values(codes, tensor)
+        arrays[f"{tensor.name}.codes"] = codes
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())

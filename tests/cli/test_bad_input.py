@@ -1,0 +1,183 @@
+"""Whatever is wrong: one line, the right exit code, no traceback, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PULSARRAY = [sys.executable, "-m", "pulsarray"]
+
+
+def assert_refused(done, message: str, code: int = 2) -> None:
+    assert done.code == code, done.err
+    assert message in done.err
+    assert done.err.startswith("pulsarray: ")
+    assert done.err.count("\n") == 1
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lunch"], "No such command 'lunch'"),
+        (["info", "--lunch"], "No such option: --lunch"),
+        (["info", "extra"], "unexpected extra argument"),
+        (["info", "--config", "nope"], "'nope' is neither a file nor a preset"),
+        (["info", "--set", "dim"], "expected key=value, not 'dim'"),
+        (["info", "--set", "dim=1"], "dim must be 2 to 64, not 1"),
+        (["info", "--set", "bus_bits=256"], "bus_bits must be one of 16, 32, 64"),
+        (["doctor", "--config", "nope"], "'nope' is neither a file nor a preset"),
+        (["generate"], "Missing option '--output'"),
+        (["generate", "-o", "/dev/null/x"], "/dev/null/x: "),
+        (["generate", "-o", "/dev/null"], "/dev/null: is a file, not a folder"),
+        (["compile"], "Missing"),
+        (["compile", "gemm:4x4x4"], "Missing option '--output'"),
+        (["compile", "gemm:4x4x4", "-o", "/nowhere/p.pulse"], "no folder /nowhere"),
+        (["estimate", "lunch"], "must be an .onnx file, gemm:MxKxN or mnist-mlp, not 'lunch'"),
+        (["estimate", "none.onnx"], "none.onnx"),
+        (["estimate", "gemm:4x4"], "gemm:4x4"),
+        (["estimate", "gemm:0x4x4"], "gemm:0x4x4"),
+        (["estimate", "gemm:-1x4x4"], "gemm:-1x4x4"),
+        (["estimate", "gemm:99999x99999x99999"], "bytes of memory"),
+        (["estimate", "gemm:4x4x4", "--batch", "2"], "not for gemm"),
+        (["estimate", "mnist-mlp", "--sums"], "only for gemm:MxKxN"),
+        (["estimate", "mnist-mlp", "--batch", "0"], "--batch"),
+        (["estimate", "mnist-mlp", "--calibrate", "none.npz"], "none.npz: cannot read"),
+        (["estimate", "gemm:4x4x4", "--memory-latency", "0"], "--memory-latency"),
+        (["estimate", "gemm:4x4x4", "--config", "train"], "operand_bits"),
+        (["simulate", "none.pulse"], "none.pulse: cannot read"),
+        (["simulate", "none.pulse", "--on", "fpga"], "'fpga' is not one of"),
+        (["disasm", "none.pulse"], "none.pulse: cannot read"),
+        (["disasm", "/dev/null"], "not a Pulsarray program"),
+        (["compare", "none.json", "none.json"], "none.json: cannot read"),
+        (["compare"], "Missing argument"),
+    ],
+)
+def test_refused(command, arguments: list[str], message: str) -> None:
+    assert_refused(command(*arguments), message)
+
+
+def test_compare_needs_two(command, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    command("estimate", "gemm:4x4x4", "-c", "tiny", "--report", path)
+    assert_refused(command("compare", path), "needs two reports or more, not 1")
+    assert_refused(command("compare", path, path, "--config", "base"), "is for configuration")
+    path.write_text('{"schema_version": 1}')
+    assert_refused(command("compare", path, path), "field 'source' is missing")
+
+
+def test_program_files(command, gemm: Path, tmp_path: Path) -> None:
+    assert_refused(command("simulate", gemm, "--config", "small"), "compiled for configuration")
+    assert_refused(command("disasm", gemm, "--set", "dim=5"), "compiled for configuration")
+    content = gemm.read_bytes()
+    gemm.write_bytes(content[:-10])
+    assert_refused(command("simulate", gemm), "truncated or altered")
+    gemm.write_bytes(content[:100] + b"?" + content[101:])
+    assert_refused(command("simulate", gemm), "truncated or altered")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"z": np.zeros((6, 9), np.int8)}, "array 'z' is no input of the program; inputs: x"),
+        ({}, "input 'x' is missing; inputs: x"),
+        ({"x": np.zeros((9, 6), np.int8)}, "x: shape must be (6, 9), not (9, 6)"),
+        ({"x": np.zeros(54, np.float32)}, "x: shape must be (6, 9), not (54,)"),
+        ({"x": np.full((6, 9), 128)}, "x: codes must be -128 to 127, not 128 to 128"),
+        ({"x": np.full((6, 9), np.nan)}, "x: values must be finite numbers"),
+        ({"x": np.zeros((6, 9), np.bool_)}, "x: dtype must be integer or floating point, not bool"),
+        ({"x": np.zeros((6, 9), np.complex64)}, "array 'x' must hold numbers, not complex64"),
+        ({"x": np.full((6, 9), "a")}, "array 'x' must hold numbers, not <U1"),
+        ({"x": np.full((6, 9), None)}, "damaged or not an .npz of numbers"),
+    ],
+)
+def test_inputs(command, gemm: Path, tmp_path: Path, arrays, message: str) -> None:
+    path, outputs = tmp_path / "x.npz", tmp_path / "y.npz"
+    np.savez(path, **arrays)
+    assert_refused(command("simulate", gemm, "--inputs", path, "--outputs", outputs), message)
+    assert not outputs.exists()
+
+
+def test_inputs_that_are_no_npz(command, gemm: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    path.write_text("hello")
+    assert_refused(command("simulate", gemm, "--inputs", path), "not an .npz file")
+    np.save(tmp_path / "x.npy", np.zeros(3))
+    assert_refused(command("simulate", gemm, "--inputs", tmp_path / "x.npy"), "not an .npz file")
+    np.savez(path, x=np.zeros((6, 9)))
+    path.write_bytes(path.read_bytes()[:-40] + path.read_bytes()[-30:])
+    assert_refused(command("simulate", gemm, "--inputs", path), "x.npz")
+    assert_refused(command("simulate", gemm, "--inputs", tmp_path), "cannot read")
+
+
+def test_calibration_of_two_arrays(command, tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.zeros(3), b=np.zeros(3))
+    done = command("estimate", "mnist-mlp", "--calibrate", path)
+    assert_refused(done, "must hold one array of samples, not 2 (a, b)")
+
+
+def test_what_a_configuration_does_not_have(command, tmp_path: Path) -> None:
+    path = tmp_path / "p.pulse"
+    off = ["--set", "counters=false", "--set", "trace=false"]
+    command("compile", "gemm:4x4x4", "-c", "tiny", *off, "-o", path)
+    assert_refused(command("simulate", path, "--report", tmp_path / "r.json"), "counters = false")
+    assert_refused(command("simulate", path, "--events", tmp_path / "e.json"), "trace = false")
+    assert_refused(command("simulate", path, "--waves", tmp_path / "w.fst"), "the model has none")
+    assert command("simulate", path).code == 0
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def test_missing_simulator(command, gemm: Path, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = command("simulate", gemm, "--on", "icarus")
+    assert_refused(done, "apt-get install iverilog", code=3)
+
+
+@pytest.mark.parametrize("option", ["--report", "--outputs", "--events"])
+def test_output_that_cannot_be_written(command, gemm: Path, option: str) -> None:
+    assert_refused(command("simulate", gemm, option, "/proc/none/file"), "/proc/none/file: cannot write")
+
+
+def test_full_disk(gemm: Path, tmp_path: Path) -> None:
+    """A disk without room: the file size limit of the process stands in for it."""
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "
+    code = f"{limit}from pulsarray.cli.main import run; raise SystemExit(run({['simulate', str(gemm)]!r}"
+    target = tmp_path / "r.json"
+    code += f" + ['--report', {str(target)!r}]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"pulsarray: {target}: cannot write: File too large\n"
+    assert sorted(tmp_path.iterdir()) == [gemm]
+
+
+def test_full_standard_output() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*PULSARRAY, "info"], stdout=full, stderr=-1, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "pulsarray: No space left on device\n"
+
+
+def test_closed_pipe_is_no_error(gemm: Path) -> None:
+    line = f"{' '.join(PULSARRAY)} disasm {gemm} --json | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_interrupt_is_one_line() -> None:
+    arguments = ["compile", "gemm:2000x2000x2000", "-c", "tiny", "-o", "/tmp/never.pulse"]
+    process = subprocess.Popen([*PULSARRAY, *arguments], stderr=subprocess.PIPE, text=True)
+    time.sleep(1.5)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert [line for line in err.splitlines() if not line.endswith("...")] == ["pulsarray: interrupted"]
+    assert not Path("/tmp/never.pulse").exists()

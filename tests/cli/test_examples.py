@@ -1,0 +1,43 @@
+"""The examples run and say what they promise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pulsarray.config import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+def run(*arguments: object) -> str:
+    done = subprocess.run(
+        [str(argument) for argument in arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "BIN": str(Path(sys.executable).parent)},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_machine() -> None:
+    config = load_config(str(EXAMPLES / "machine.toml"))
+    assert (config.dim, config.word_bytes, config.transposer) == (12, 16, False)
+
+
+def test_xor_has_the_right_answers() -> None:
+    lines = run(sys.executable, EXAMPLES / "xor_mlp.py").splitlines()
+    answers = [round(float(line.split("= ")[1])) for line in lines[:4]]
+    assert answers == [0, 1, 1, 0]
+
+
+def test_walk(tmp_path: Path) -> None:
+    out = run(EXAMPLES / "walk.sh", "model", tmp_path)
+    assert "STREAM" in out
+    assert (tmp_path / "compare.html").stat().st_size > 100_000
+    assert (tmp_path / "answers.npz").is_file()

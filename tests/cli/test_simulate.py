@@ -1,0 +1,115 @@
+"""simulate and compare: inputs, outputs, reports, events, agreement, regressions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pulsarray.program import Program, unpack
+from pulsarray.report_schema import check_report
+
+
+def test_model_gives_report_outputs_and_events(command, gemm: Path, tmp_path: Path) -> None:
+    report, outputs, events = (tmp_path / name for name in ("r.json", "y.npz", "e.json"))
+    done = command("simulate", gemm, "--report", report, "--outputs", outputs, "--events", events)
+    assert done.code == 0, done.err
+    check_report(json.loads(report.read_text()))
+    program = Program.load(gemm)
+    rows = json.loads(events.read_text())
+    assert [row["index"] for row in rows] == list(range(len(program.instructions) - 1))
+    assert all(row["queue"] < row["start"] < row["complete"] for row in rows)
+    tensor = program.tensor("y")
+    arrays = np.load(outputs)
+    assert arrays["y"].shape == (6, 5)
+    assert (arrays["y"] == (arrays["y.codes"] - tensor.zero_point) * tensor.scale).all()
+
+
+def test_inputs_are_used(command, gemm: Path, tmp_path: Path) -> None:
+    program, inputs, outputs = Program.load(gemm), tmp_path / "x.npz", tmp_path / "y.npz"
+    np.savez(inputs, x=np.zeros((6, 9), np.int8))
+    assert command("simulate", gemm, "--inputs", inputs, "--outputs", outputs).code == 0
+    assert (np.load(outputs)["y.codes"] == 0).all()
+    codes = unpack(program.memory, program.tensor("x"), program.config)
+    results = []
+    for values in (codes, codes.astype(np.float32)):
+        np.savez(inputs, x=values)
+        assert command("simulate", gemm, "--inputs", inputs, "--outputs", outputs).code == 0
+        results.append(np.load(outputs)["y.codes"])
+    assert (results[0] == results[1]).all()
+    assert (results[0] != 0).any()
+
+
+@pytest.mark.parametrize("simulator", ["icarus"])
+def test_rtl_is_identical_to_the_model(command, gemm: Path, tmp_path: Path, simulator: str) -> None:
+    reports = {}
+    for place in ("model", simulator):
+        path = tmp_path / f"{place}.json"
+        done = command("simulate", gemm, "--on", place, "--report", path)
+        assert done.code == 0, done.err
+        reports[place] = json.loads(path.read_text())
+    assert done.out.count("identical") == 5
+    assert reports[simulator].pop("source") == simulator
+    reports["model"].pop("source")
+    assert reports[simulator] == reports["model"]
+
+
+def test_a_difference_exits_1(command, gemm: Path, monkeypatch) -> None:
+    from pulsarray.cli import simulate as verb
+
+    monkeypatch.setattr(verb, "_on_simulator", lambda program, memory, times, on, waves: _broken(program))
+    done = command("simulate", gemm, "--on", "icarus")
+    assert done.code == 1
+    assert "DIFFERENT" in done.out
+    assert "icarus and the model differ: values: 1 bytes differ" in done.err
+    assert done.err.count("\n") == 1
+
+
+def _broken(program: Program):
+    from dataclasses import replace
+
+    from pulsarray.sim.device import run_model
+
+    result = run_model(program)
+    memory = result.memory.copy()
+    memory[0] ^= 1
+    return replace(result, memory=memory)
+
+
+def reports(command, tmp_path: Path, *latencies: int) -> list[Path]:
+    paths = [tmp_path / f"latency{latency}.json" for latency in latencies]
+    for path, latency in zip(paths, latencies, strict=True):
+        command(
+            "estimate", "gemm:6x9x5", "-c", "tiny", "--memory-latency", latency, "--report", path
+        )
+    return paths
+
+
+def test_compare(command, tmp_path: Path) -> None:
+    near, far = reports(command, tmp_path, 10, 100)
+    data = json.loads(command("compare", near, far, "--json").out)
+    assert data["reports"] == ["latency10", "latency100"]
+    assert data["differs"] == {"memory latency": [10, 100]}
+    assert command("compare", near, far).code == 0
+    assert command("compare", far, near, "--fail-over", 0).code == 0
+    done = command("compare", near, far, "--fail-over", 5)
+    assert done.code == 1
+    assert "latency100 takes" in done.err
+
+
+def test_compare_as_a_page(command, tmp_path: Path) -> None:
+    page = tmp_path / "c.html"
+    assert command("compare", *reports(command, tmp_path, 10, 100), "--html", page).code == 0
+    assert "latency100" in page.read_text()
+
+
+def test_compare_of_files_with_one_name(command, tmp_path: Path) -> None:
+    (path,) = reports(command, tmp_path, 10)
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / path.name
+    twin.write_bytes(path.read_bytes())
+    for pair in ((path, twin), (path, path)):
+        names = json.loads(command("compare", *pair, "--json").out)["reports"]
+        assert len(set(names)) == 2

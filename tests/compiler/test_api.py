@@ -1,0 +1,131 @@
+"""The compiler's public functions: tables, notes, errors, and how fast programs are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pulsarray.compiler.api import compile_gemm, compile_network, disassemble
+from pulsarray.compiler.builder import Builder
+from pulsarray.config import PRESETS, Config
+from pulsarray.errors import InputError
+from pulsarray.isa import Opcode, parse
+from pulsarray.model.timing import simulate_timing
+from pulsarray.program import Program
+
+TINY, SMALL, BASE = PRESETS["tiny"], PRESETS["small"], PRESETS["base"]
+RNG = np.random.default_rng(0)
+DATA = RNG.normal(size=(30, 12))
+
+
+def mlp(last: str = "softmax") -> Builder:
+    builder = Builder("mlp", 12).dense(RNG.normal(size=(12, 9)), name="fc1").relu()
+    return getattr(builder.dense(RNG.normal(size=(9, 5)), RNG.normal(size=5), name="fc2"), last)()
+
+
+def test_network_tables() -> None:
+    program = compile_network(mlp().build(), SMALL, batch=3, calibration=DATA)
+    roles = {t.name: (t.role, t.rows, t.columns, t.after) for t in program.tensors}
+    assert roles["input"] == ("input", 3, 12, "")
+    assert roles["output"] == ("output", 3, 5, "softmax")
+    assert roles["fc1.weight"] == ("weight", 12, 9, "")
+    assert [(x.name, x.kind, x.m, x.k, x.n) for x in program.layers] == [
+        ("fc1", "dense+relu", 3, 12, 9),
+        ("fc2", "dense", 3, 9, 5),
+    ]
+    assert (program.network, program.batch) == ("mlp", 3)
+
+
+def test_layers_cover_the_program() -> None:
+    program = compile_network(mlp().build(), SMALL, batch=3, calibration=DATA)
+    first, second = program.layers
+    assert (first.first, second.first) == (0, first.last)
+    assert second.last == len(program.instructions) - 1
+    assert program.instructions[-1].op is Opcode.END
+
+
+def test_layers_count_the_least_traffic() -> None:
+    first, second = compile_network(mlp().build(), SMALL, batch=3, calibration=DATA).layers
+    word, row = 8, 4 * 4 * 8
+    assert (first.read_bytes, first.write_bytes) == (2 * (12 + 3) * word + 2 * row, 0)
+    assert (second.read_bytes, second.write_bytes) == (9 * word + row, 3 * word)
+
+
+def test_notes_and_scales() -> None:
+    program = compile_network(mlp("tanh").build(), SMALL, calibration=DATA)
+    first, second = program.notes["layers"]
+    assert first["input"]["scale"] == program.tensor("input").scale
+    assert second["output"]["zero_point"] == program.tensor("output").zero_point
+    assert (first["table"], second["table"]) == (False, True)
+    assert program.notes["calibration_samples"] == 30
+
+
+def test_compiling_is_deterministic_and_survives_a_file(tmp_path: Path) -> None:
+    one, two = (compile_gemm(9, 10, 11, TINY, seed=3) for _ in range(2))
+    one.save(tmp_path / "p.pulse")
+    read = Program.load(tmp_path / "p.pulse", TINY)
+    assert one.code == two.code == read.code
+    np.testing.assert_array_equal(read.memory, two.memory)
+    assert compile_gemm(9, 10, 11, TINY, seed=4).memory.tobytes() != two.memory.tobytes()
+
+
+def test_disassembly_reads_back() -> None:
+    program = compile_gemm(9, 10, 11, TINY)
+    lines = list(disassemble(program))
+    assert [parse(line.split(maxsplit=2)[2]) for line in lines[:-1]] == program.instructions[:-1]
+    assert lines[-1].split() == [str(len(lines) - 1), "END"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"calibration": None}, "mlp: quantization needs calibration data"),
+        ({"batch": 0}, "batch: must be at least 1, not 0"),
+        ({"config": PRESETS["train"]}, "compiler: needs operand_bits = 8, not 16"),
+        ({"config": replace(SMALL, tables=0)}, "fc2: sigmoid and tanh need tables"),
+    ],
+)
+def test_network_wrong(arguments: dict[str, object], text: str) -> None:
+    given = {"config": SMALL, "batch": 1, "calibration": DATA, **arguments}
+    with pytest.raises(InputError, match=text):
+        compile_network(mlp("tanh").build(), **given)  # type: ignore[arg-type]
+
+
+def test_gemm_wrong() -> None:
+    with pytest.raises(InputError, match="M, K and N must be at least 1, not 1x0x1"):
+        compile_gemm(1, 0, 1, TINY)
+    with pytest.raises(InputError, match="K = 66000 is too large for sums of 24 bits"):
+        compile_gemm(1, 66000, 1, replace(TINY, acc_bits=24, scale_bits=16))
+    with pytest.raises(InputError, match="needs operand_bits = 8"):
+        compile_gemm(1, 1, 1, PRESETS["train"])
+
+
+def test_relu_needs_no_table() -> None:
+    program = compile_network(mlp("relu").build(), replace(SMALL, tables=0), calibration=DATA)
+    assert not any(t.name.endswith("table") for t in program.tensors)
+
+
+@pytest.mark.parametrize(
+    ("shape", "cycles", "instructions"),
+    [((512, 512, 512), 525_000, 300), ((64, 64, 64), 1_360, 60), ((1, 784, 16), 1_190, 60)],
+)
+def test_products_are_near_their_bound(
+    shape: tuple[int, int, int], cycles: int, instructions: int
+) -> None:
+    program = compile_gemm(*shape, BASE)
+    result = simulate_timing(program)
+    assert result.cycles <= cycles
+    assert len(program.instructions) <= instructions
+    assert result.counters["stream_busy"] == shape[0] * -(-shape[1] // 16) * -(-shape[2] // 16)
+
+
+def test_time_does_not_hang_on_the_memory() -> None:
+    config = Config(dim=4, bus_bits=8, burst_beats=32, outstanding=1, queue_depth=1,
+                    scratchpad_banks=4, scratchpad_depth=64)  # fmt: skip
+    program = compile_gemm(30, 40, 20, config)
+    for latency, interval in ((1, 1), (200, 3)):
+        result = simulate_timing(program, memory_latency=latency, memory_interval=interval)
+        assert result.counters["write_beats"] == 30 * 5 * 4

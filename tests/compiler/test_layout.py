@@ -1,0 +1,51 @@
+"""Where things lie in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pulsarray.compiler.layout import Layout, total_bytes
+from pulsarray.config import PRESETS
+from pulsarray.errors import InputError
+from pulsarray.program import unpack
+
+SMALL = PRESETS["small"]
+
+
+def test_tensors_do_not_overlap_and_code_is_on_a_page() -> None:
+    layout = Layout(SMALL)
+    tensors = [layout.add(f"t{rows}", "weight", rows, 9) for rows in (1, 3, 700, 2)]
+    tensors.append(layout.add("sums", "output", 5, 9, element="sum"))
+    ends = [t.address + t.bytes(SMALL) for t in tensors]
+    assert all(end <= t.address for end, t in zip(ends, tensors[1:], strict=False))
+    assert layout.code_address % 4096 == 0
+    assert layout.code_address >= ends[-1]
+    assert total_bytes([tensors[0], None], SMALL) == 2 * 8
+
+
+def test_small_tensors_cross_no_page() -> None:
+    layout = Layout(SMALL)
+    for rows in range(1, 60, 7):
+        tensor = layout.add(f"t{rows}", "weight", rows, 8)
+        assert tensor.address // 4096 == (tensor.address + tensor.bytes(SMALL) - 1) // 4096
+
+
+def test_image_holds_values_table_and_code() -> None:
+    layout = Layout(SMALL)
+    values = np.arange(-10, 17).reshape(3, 9)
+    tensor = layout.add("t", "weight", 3, 9, values=values)
+    table = layout.add_raw("table", np.arange(256, dtype=np.uint8))
+    image = layout.image(b"abc")
+    np.testing.assert_array_equal(unpack(image, tensor, SMALL), values)
+    np.testing.assert_array_equal(image[table.address : table.address + 256], np.arange(256))
+    assert bytes(image[layout.code_address : layout.code_address + 3]) == b"abc"
+    assert image.size % 4096 == 0
+
+
+def test_beyond_addresses() -> None:
+    layout = Layout(SMALL)
+    layout.add("a", "input", 1 << 28, 8)
+    with pytest.raises(InputError, match="b: 2147483648 bytes at 0x80000000"):
+        layout.add("a", "input", 1 << 27, 8)
+        layout.add("b", "input", 1 << 28, 8)

@@ -1,0 +1,157 @@
+"""ONNX files, right and wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pulsarray.compiler.interpreter import run_float
+from pulsarray.compiler.onnx_import import import_onnx
+from pulsarray.errors import InputError
+
+RNG = np.random.default_rng(0)
+W, B = RNG.normal(size=(6, 4)).astype(np.float32), RNG.normal(size=4).astype(np.float32)
+
+
+def save(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    constants: dict[str, np.ndarray],
+    shape: tuple[int | str, ...] = ("batch", 6),
+    outputs: tuple[str, ...] = ("y",),
+    element: int = TensorProto.FLOAT,
+) -> Path:
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", element, shape)],
+        [helper.make_tensor_value_info(name, element, ("p", "q")) for name in outputs],
+        [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
+    )
+    file = path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), file)
+    return file
+
+
+def node(op: str, inputs: list[str], output: str = "y", **attributes: object) -> onnx.NodeProto:
+    return helper.make_node(op, inputs, [output], name=f"{op}_{output}", **attributes)
+
+
+def check(file: Path, wanted: np.ndarray, inputs: np.ndarray) -> None:
+    np.testing.assert_allclose(run_float(import_onnx(file), inputs), wanted, rtol=1e-5, atol=1e-6)
+
+
+X = RNG.normal(size=(5, 6))
+
+
+def test_gemm_with_everything(tmp_path: Path) -> None:
+    nodes = [node("Gemm", ["x", "w", "b"], transB=1, alpha=2.0, beta=0.5)]
+    check(save(tmp_path, nodes, {"w": W.T, "b": B}), 2 * X @ W + 0.5 * B, X)
+
+
+def test_matmul_add_either_way(tmp_path: Path) -> None:
+    nodes = [node("MatMul", ["x", "w"], "a"), node("Add", ["b", "a"])]
+    file = save(tmp_path, nodes, {"w": W, "b": B.reshape(1, 4)})
+    check(file, X @ W + B, X)
+    assert len(import_onnx(file).nodes) == 1
+
+
+def test_scalar_bias_and_add_without_product(tmp_path: Path) -> None:
+    nodes = [node("Add", ["x", "c"], "a"), node("MatMul", ["a", "w"])]
+    check(save(tmp_path, nodes, {"w": W, "c": np.float32(3)}), (X + 3) @ W, X)
+
+
+@pytest.mark.parametrize(
+    ("op", "function"),
+    [
+        ("Relu", lambda v: np.maximum(v, 0)),
+        ("Sigmoid", lambda v: 1 / (1 + np.exp(-v))),
+        ("Tanh", np.tanh),
+        ("Identity", lambda v: v),
+        ("Softmax", lambda v: np.exp(v) / np.exp(v).sum(axis=1, keepdims=True)),
+    ],
+)
+def test_functions(tmp_path: Path, op: str, function: object) -> None:
+    nodes = [node("MatMul", ["x", "w"], "a"), node(op, ["a"])]
+    check(save(tmp_path, nodes, {"w": W}), function(X @ W), X)  # type: ignore[operator]
+
+
+def test_clip_limits_from_constants(tmp_path: Path) -> None:
+    low = node("Constant", [], "low", value_float=-0.5)
+    nodes = [low, node("MatMul", ["x", "w"], "a"), node("Clip", ["a", "low", "high"])]
+    check(save(tmp_path, nodes, {"w": W, "high": np.float32(0.5)}), np.clip(X @ W, -0.5, 0.5), X)
+
+
+@pytest.mark.parametrize("shape", [[-1, 6], [0, 6], [1, -1], [0, -1]])
+def test_reshape_as_flatten(tmp_path: Path, shape: list[int]) -> None:
+    nodes = [node("Reshape", ["x", "s"], "a"), node("MatMul", ["a", "w"])]
+    file = save(tmp_path, nodes, {"w": W, "s": np.array(shape)}, ("n", 2, 3))
+    check(file, X @ W, X.reshape(5, 2, 3))
+
+
+def test_flatten_and_fixed_batch(tmp_path: Path) -> None:
+    nodes = [node("Flatten", ["x"], "a"), node("MatMul", ["a", "w"])]
+    check(save(tmp_path, nodes, {"w": W}, (1, 1, 2, 3)), X @ W, X.reshape(5, 1, 2, 3))
+
+
+def test_unsupported_operators_are_all_named(tmp_path: Path) -> None:
+    nodes = [node("Conv", ["x", "w"], "a"), node("Relu", ["a"], "b"), node("LSTM", ["b", "w", "w"])]
+    text = r"unsupported operators: Conv \(node Conv_a\), LSTM \(node LSTM_y\); supported: Add,"
+    with pytest.raises(InputError, match=text):
+        import_onnx(save(tmp_path, nodes, {"w": W}))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "text"),
+    [
+        ([node("Gemm", ["x", "w"], transA=1)], {"w": W}, "transA would mix the samples"),
+        ([node("MatMul", ["x", "x"])], {}, "right operand 'x' must be a constant"),
+        ([node("Add", ["x", "x"])], {}, "one operand of Add 'x' must be a constant"),
+        ([node("MatMul", ["w", "x"])], {"w": W}, "only chains are supported; it reads 'w'"),
+        ([node("MatMul", ["x", "w"])], {"w": W[:5]}, r"input must have shape \(5,\), not \(6,\)"),
+        ([node("Gemm", ["x", "w", "b"])], {"w": W, "b": B[:3]}, "bias must be one value a column"),
+        ([node("Flatten", ["x"], axis=0)], {}, "Flatten must keep the batch"),
+        ([node("Softmax", ["x"], axis=0)], {}, "Softmax must be over the last"),
+        ([node("Reshape", ["x", "s"])], {"s": np.array([6, -1, 1])}, "Reshape must be to"),
+        ([node("Identity", ["x"])], {}, "no operator to compile"),
+        (
+            [node("Softmax", ["x"], "a"), node("Relu", ["a"])],
+            {},
+            "Softmax is only possible as the last operator",
+        ),
+    ],
+)
+def test_import_wrong(
+    tmp_path: Path, nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], text: str
+) -> None:
+    with pytest.raises(InputError, match=text):
+        import_onnx(save(tmp_path, nodes, constants))
+
+
+def test_two_outputs(tmp_path: Path) -> None:
+    nodes = [node("Relu", ["x"], "a"), node("Tanh", ["a"])]
+    with pytest.raises(InputError, match="needs one output, the last operator's; it has y, a"):
+        import_onnx(save(tmp_path, nodes, {}, outputs=("y", "a")))
+
+
+def test_input_wrong(tmp_path: Path) -> None:
+    nodes = [node("Relu", ["x"])]
+    with pytest.raises(InputError, match="needs a batch dimension"):
+        import_onnx(save(tmp_path, nodes, {}, ("n", "m")))
+    with pytest.raises(InputError, match="input x must be float, not INT64"):
+        import_onnx(save(tmp_path, nodes, {}, element=TensorProto.INT64))
+
+
+def test_file_wrong(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.onnx: cannot read: No such file"):
+        import_onnx(tmp_path / "none.onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"not a protobuf at all")
+    with pytest.raises(InputError, match=r"bad\.onnx: not a valid ONNX file"):
+        import_onnx(tmp_path / "bad.onnx")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    with pytest.raises(InputError, match=r"empty\.onnx: not a valid ONNX file"):
+        import_onnx(tmp_path / "empty.onnx")
