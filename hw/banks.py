@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import Config
-from pulsarray.hw.memory import Memory1R1W
+from pulsarray.hw.bank import MemoryBank, WordSelect
 from pulsarray.hw.ports import BANK_BITS, ReadPort, WritePort
 from pulsarray.hw.shared import Shared
 from pulsarray.hw.stream import target_layout
@@ -26,6 +27,24 @@ _READERS = {
     "store": Unit.STORE,
 }
 _WRITERS = {"load": Unit.LOAD, "vector": Unit.VECTOR}
+
+
+@dataclass(frozen=True)
+class _Port:
+    """STREAM's way to an accumulator bank, with the members of the units' ports."""
+
+    enable: Value
+    bank: Value
+    address: Value
+    data: Any = None
+
+
+@dataclass(frozen=True)
+class _Hold:
+    """A port of a bank is held in this cycle."""
+
+    hold: Value
+    bank: Value
 
 
 class Banks(Shared):
@@ -47,6 +66,8 @@ class Banks(Shared):
     address_error, conflict
         One bit a unit: it accesses a word outside its bank; it holds a port that a unit before it
         in the order of :class:`pulsarray.isa.Unit` holds too.
+    target_error
+        The same as ``address_error`` for sums from the array.
     clear
         Forget sums that are on their way and holds.
     """
@@ -67,6 +88,7 @@ class Banks(Shared):
                 "sums_valid": In(1),
                 "target": In(target_layout()),
                 "address_error": Out(len(Unit)),
+                "target_error": Out(1),
                 "conflict": Out(len(Unit)),
                 "clear": In(1),
             },
@@ -82,11 +104,15 @@ class Banks(Shared):
     def body(self, platform: Any) -> Elaboratable:
         """Two groups of banks of one kind each, and the checks."""
         m = Module()
+        self._check_addresses(m)
+        m.d.comb += self.conflict.eq(_any([*self._scratchpad(m), *self._accumulator(m)]))
+        return m
+
+    def _check_addresses(self, m: Module) -> None:
         config = self._config
-        self._holds: dict[Unit, list[Value]] = {unit: [] for unit in Unit}
         wrong: dict[Unit, list[Value]] = {unit: [] for unit in Unit}
-        readers = [(name, unit, getattr(self, name)) for name, unit in _READERS.items()]
-        for name, unit, port in readers:
+        for name, unit in _READERS.items():
+            port = getattr(self, name)
             limit = Mux(
                 port.bank < Bank.ACCUMULATOR, config.scratchpad_depth, config.accumulator_depth
             )
@@ -95,62 +121,56 @@ class Banks(Shared):
             for name, unit in _WRITERS.items():
                 port = getattr(self, f"{name}_{kind}")
                 wrong[unit].append(port.enable & (port.address >= depth))
-        wrong[Unit.STREAM].append(
-            self.sums_valid & self.target.write & (self.target.address >= config.accumulator_depth)
-        )
-        m.d.comb += self.address_error.eq(Cat(_any(wrong[unit]) for unit in Unit))
-        self._scratchpad(m)
-        self._accumulator(m)
-        return m
+        outside = self.target.address >= config.accumulator_depth
+        m.d.comb += [
+            self.address_error.eq(Cat(_any(wrong[unit]) for unit in Unit)),
+            self.target_error.eq(self.sums_valid & self.target.write & outside),
+        ]
 
-    def _scratchpad(self, m: Module) -> None:
+    def _scratchpad(self, m: Module) -> list[Value]:
         config = self._config
-        names = tuple(_READERS)
-        readers = [(_READERS[name], getattr(self, name)) for name in names]
+        group = _Group(
+            m,
+            "scratchpad",
+            first=int(Bank.SCRATCHPAD),
+            banks=config.scratchpad_banks,
+            bits=config.dim * config.operand_bits,
+            depth=config.scratchpad_depth,
+        )
+        readers = [(unit, getattr(self, name)) for name, unit in _READERS.items()]
         writers = [(unit, getattr(self, f"{name}_word")) for name, unit in _WRITERS.items()]
-        bits = config.dim * config.operand_bits
-        rows = []
-        for number in range(config.scratchpad_banks):
-            bank = Memory1R1W(bits, config.scratchpad_depth)
-            m.submodules[f"scratchpad{number}"] = bank
-            _connect_read(m, bank, number, config.scratchpad_depth, [p for _, p in readers])
-            _connect_write(m, bank, number, config.scratchpad_depth, [p for _, p in writers])
-            rows.append(bank.read_data)
-        for name, (_, port) in zip(names, readers, strict=True):
-            m.d.comb += port.word.eq(_select(m, f"{name}_word", rows, port, 0))
-        self._conflicts(m, range(config.scratchpad_banks), readers, writers)
+        group.connect([p for _, p in readers], [p for _, p in writers])
+        for name in _READERS:
+            port = getattr(self, name)
+            m.d.comb += port.word.eq(group.select(f"{name}_word", port.bank))
+        return group.check(readers, writers)
 
-    def _accumulator(self, m: Module) -> None:
-        config, target = self._config, self.target
-        first = int(Bank.ACCUMULATOR)
+    def _accumulator(self, m: Module) -> list[Value]:
+        config = self._config
+        group = _Group(
+            m,
+            "accumulator",
+            first=int(Bank.ACCUMULATOR),
+            banks=config.accumulator_banks,
+            bits=config.dim * config.acc_bits,
+            depth=config.accumulator_depth,
+        )
+        was, psums, update = self._pending(m)
         names = ("vector_a", "vector_b", "store")
         readers = [(_READERS[name], getattr(self, name)) for name in names]
         writers = [(unit, getattr(self, f"{name}_sums")) for name, unit in _WRITERS.items()]
-        was, psums, update = self._pending(m)
-        rows = []
-        for number in range(first, first + config.accumulator_banks):
-            bank = Memory1R1W(config.dim * config.acc_bits, config.accumulator_depth)
-            m.submodules[f"accumulator{number - first}"] = bank
-            _connect_read(m, bank, number, config.accumulator_depth, [p for _, p in readers])
-            _connect_write(m, bank, number, config.accumulator_depth, [p for _, p in writers])
-            with m.If(self.sums_valid & (target.bank == number)):
-                m.d.comb += [
-                    bank.read_enable.eq(target.address < config.accumulator_depth),
-                    bank.read_address.eq(target.address),
-                ]
-            with m.If(was.write & (was.bank == number)):
-                m.d.comb += [
-                    bank.write_enable.eq(was.address < config.accumulator_depth),
-                    bank.write_address.eq(was.address),
-                    bank.write_data.eq(update),
-                ]
-            rows.append(bank.read_data)
-        for name, (_, port) in zip(names, readers, strict=True):
-            m.d.comb += port.sums.eq(_select(m, f"{name}_sums", rows, port, first))
-        self._add(m, rows, was, psums, update)
+        target = self.target
+        group.connect(
+            [*(p for _, p in readers), _Port(self.sums_valid, target.bank, target.address)],
+            [*(p for _, p in writers), _Port(was.write, was.bank, was.address, update)],
+        )
+        for name in names:
+            port = getattr(self, name)
+            m.d.comb += port.sums.eq(group.select(f"{name}_sums", port.bank))
+        self._add(m, group.select("target_sums", target.bank), was, psums, update)
+        # What reads sums to add to them will write in the next cycle: STREAM holds both ports.
         streaming = self._streaming(m, was)
-        banks = range(first, first + config.accumulator_banks)
-        self._conflicts(m, banks, [*readers, *streaming], [*writers, *streaming])
+        return group.check([*readers, *streaming], [*writers, *streaming])
 
     def _pending(self, m: Module) -> tuple[Any, Signal, Signal]:
         """The word whose sums are added and written in this cycle, its sums, and the result."""
@@ -164,25 +184,18 @@ class Banks(Shared):
         ]
         return was, psums, update
 
-    def _add(self, m: Module, rows: Sequence[Value], was: Any, psums: Any, update: Any) -> None:
+    def _add(self, m: Module, stored: Value, was: Any, psums: Any, update: Any) -> None:
         """Old sums, or those just written to the same word, plus the new."""
         before = Signal(target_layout(), name="before")
         written = Signal.like(update, name="written", reset_less=True)
         m.d.sync += [before.eq(was), written.eq(update)]
-        old = Signal.like(update, name="old")
-        first = int(Bank.ACCUMULATOR)
-        for number, row in enumerate(rows):
-            with m.If(was.bank == first + number):
-                m.d.comb += old.eq(row)
         again = before.write & (before.bank == was.bank) & (before.address == was.address)
-        with m.If(again):
-            m.d.comb += old.eq(written)
-        with m.If(was.fresh):
-            m.d.comb += old.eq(0)
+        old = Signal.like(update, name="augend")
+        m.d.comb += old.eq(Mux(was.fresh, 0, Mux(again, written.as_value(), stored)))
         for lane in range(self._config.dim):
             m.d.comb += update[lane].eq(old[lane] + psums[lane])
 
-    def _streaming(self, m: Module, was: Any) -> list[tuple[Unit, Any]]:
+    def _streaming(self, m: Module, was: Any) -> list[tuple[Unit, _Hold]]:
         """Holds of STREAM: from the first sums of an instruction to the write of the last."""
         between, bank = Signal(), Signal(BANK_BITS)
         with m.If(self.sums_valid):
@@ -191,33 +204,80 @@ class Banks(Shared):
             m.d.sync += between.eq(0)
         writing = Signal()
         m.d.sync += writing.eq(self.sums_valid & ~self.clear)
-        now = _Hold(self.sums_valid | between, Mux(self.sums_valid, self.target.bank, bank))
-        return [(Unit.STREAM, now), (Unit.STREAM, _Hold(writing, was.bank))]
+        now = Mux(self.sums_valid, self.target.bank, bank)
+        holds = (_Hold(self.sums_valid | between, now), _Hold(writing, was.bank))
+        return [(Unit.STREAM, hold) for hold in holds]
 
-    def _conflicts(
-        self,
-        m: Module,
-        banks: range,
-        readers: Sequence[tuple[Unit, Any]],
-        writers: Sequence[tuple[Unit, Any]],
+
+class _Group:
+    """Banks of one kind in a module.
+
+    Parameters
+    ----------
+    m, name
+        Where the banks are put.
+    first, banks
+        Number of the first bank, and how many there are.
+    bits, depth
+        Width and number of a bank's words.
+    """
+
+    def __init__(
+        self, m: Module, name: str, *, first: int, banks: int, bits: int, depth: int
     ) -> None:
-        """Which units come second on a port."""
-        for kind, users in (("read", readers), ("write", writers)):
-            for number in banks:
-                held = Signal(len(Unit), name=f"{kind}_{number}_held")
-                for unit in Unit:
-                    mine = [p.hold & (p.bank == number) for u, p in users if u is unit]
-                    m.d.comb += held[unit].eq(_any(mine))
-                for unit in Unit:
-                    with m.If(held[unit] & held[:unit].any()):
-                        m.d.comb += self.conflict[unit].eq(1)
+        self._m, self._name, self._first = m, name, first
+        self._bits, self._depth, self._count = bits, depth, banks
+        self._banks: list[MemoryBank] = []
 
+    def connect(self, readers: Sequence[Any], writers: Sequence[Any]) -> None:
+        """Make the banks, and give them what all their readers and writers ask for."""
+        m = self._m
+        ways: dict[str, Value] = {
+            "read_addresses": Cat(port.address for port in readers),
+            "write_addresses": Cat(port.address for port in writers),
+            "write_data": Cat(port.data for port in writers),
+        }
+        reads = [self._chosen(port.enable, port.bank) for port in readers]
+        writes = [self._chosen(port.enable, port.bank) for port in writers]
+        for number in range(self._count):
+            bank = MemoryBank(
+                bits=self._bits, depth=self._depth, readers=len(readers), writers=len(writers)
+            )
+            m.submodules[f"{self._name}{number}"] = bank
+            self._banks.append(bank)
+            m.d.comb += [getattr(bank, name).eq(value) for name, value in ways.items()]
+            m.d.comb += [
+                bank.reads.eq(Cat(read[number] for read in reads)),
+                bank.writes.eq(Cat(write[number] for write in writes)),
+            ]
 
-class _Hold:
-    """What a port shows of itself to the conflict check."""
+    def _chosen(self, enable: Value, number: Value) -> Signal:
+        """One bit a bank."""
+        chosen = Signal(self._count)
+        index = (number - self._first)[: number.shape().width]
+        self._m.d.comb += chosen.eq(Mux(enable, Const(1, self._count) << index, 0))
+        return chosen
 
-    def __init__(self, hold: Value, bank: Value) -> None:
-        self.hold, self.bank = hold, bank
+    def select(self, name: str, number: Value) -> Value:
+        """The word that a reader asked for in the cycle before."""
+        m = self._m
+        m.submodules[name] = choice = WordSelect(bits=self._bits, banks=self._count)
+        m.d.comb += [
+            choice.bank.eq(number - self._first),
+            choice.rows.eq(Cat(bank.data for bank in self._banks)),
+        ]
+        return choice.word
+
+    def check(
+        self, readers: Sequence[tuple[Unit, Any]], writers: Sequence[tuple[Unit, Any]]
+    ) -> list[Value]:
+        """For each bank, the units that hold a port which a unit before them holds."""
+        for kind, users in (("read_held", readers), ("write_held", writers)):
+            holds = [(unit, self._chosen(user.hold, user.bank)) for unit, user in users]
+            for number, bank in enumerate(self._banks):
+                held = Cat(_any([h[number] for u, h in holds if u is unit]) for unit in Unit)
+                self._m.d.comb += getattr(bank, kind).eq(held)
+        return [bank.conflict for bank in self._banks]
 
 
 def _any(values: Sequence[Value]) -> Value:
@@ -225,37 +285,3 @@ def _any(values: Sequence[Value]) -> Value:
     for value in values:
         result = result | value
     return result
-
-
-def _connect_read(
-    m: Module, bank: Memory1R1W, number: int, depth: int, ports: Sequence[wiring.PureInterface]
-) -> None:
-    for port in ports:
-        with m.If(port.enable & (port.bank == number)):
-            m.d.comb += [
-                bank.read_enable.eq(port.address < depth),
-                bank.read_address.eq(port.address),
-            ]
-
-
-def _connect_write(
-    m: Module, bank: Memory1R1W, number: int, depth: int, ports: Sequence[wiring.PureInterface]
-) -> None:
-    for port in ports:
-        with m.If(port.enable & (port.bank == number)):
-            m.d.comb += [
-                bank.write_enable.eq(port.address < depth),
-                bank.write_address.eq(port.address),
-                bank.write_data.eq(port.data),
-            ]
-
-
-def _select(m: Module, name: str, rows: Sequence[Value], port: Any, first: int) -> Value:
-    """The word that a port asked for in the cycle before."""
-    asked = Signal(BANK_BITS, name=f"{name}_bank")
-    m.d.sync += asked.eq(port.bank)
-    chosen = Signal(len(rows[0]), name=f"{name}_chosen")
-    for number, row in enumerate(rows):
-        with m.If(asked == first + number):
-            m.d.comb += chosen.eq(row)
-    return chosen

@@ -57,61 +57,77 @@ class Counters(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """One bit for every counter, and a counter for every bit."""
+        """A group of counters for each unit, and one counter for everything else."""
         m = Module()
+        waiting = Signal(SEMAPHORES)
+        cycles = Signal(COUNTER_BITS)
+        values: list[Value] = [cycles]
+        _count(m, cycles, self.running, self.clear)
         waits: Value = Const(0, SEMAPHORES)
-        states: list[Value] = []
         for unit in Unit:
-            state, waiting = self._state(m, unit)
-            states.append(state)
-            waits = waits | waiting
-        events = Signal(len(COUNTERS))
-        m.d.comb += events.eq(Cat(1, *states, self.fetch, waits, self.read_beat, self.write_beat))
-        for number in range(len(COUNTERS)):
-            m.submodules[f"counter_{COUNTERS[number]}"] = counter = Counter()
-            m.d.comb += [
-                counter.count.eq(events[number] & self.running),
-                counter.clear.eq(self.clear),
-                self.values[number].eq(counter.value),
-            ]
+            m.submodules[unit.name.lower()] = counters = UnitCounters()
+            names = ("active", "stall", "occupied", "start", "busy", "missing")
+            m.d.comb += [getattr(counters, name).eq(getattr(self, name)[unit]) for name in names]
+            m.d.comb += [counters.running.eq(self.running), counters.clear.eq(self.clear)]
+            waits = waits | counters.waiting
+            values += [counters.values[number] for number in range(len(UNIT_STATES))]
+        m.d.comb += waiting.eq(waits)
+        others = Cat(self.fetch, waiting, self.read_beat, self.write_beat)
+        for number in range(len(others)):
+            value = Signal(COUNTER_BITS, name=f"{COUNTERS[len(values)]}_value")
+            _count(m, value, others[number] & self.running, self.clear)
+            values.append(value)
+        m.d.comb += self.values.eq(Cat(values))
         return m
 
-    def _state(self, m: Module, unit: Unit) -> tuple[Signal, Signal]:
-        """The unit's state, one bit each, and the one semaphore that it waits for."""
-        name = unit.name.lower()
-        state = Signal(len(UNIT_STATES), name=f"{name}_state")
-        waiting = Signal(SEMAPHORES, name=f"{name}_waiting")
-        missing = self.missing[unit]
-        with m.If(self.active[unit]):
-            m.d.comb += [state[0].eq(~self.stall[unit]), state[1].eq(self.stall[unit])]
-        with m.Elif(self.occupied[unit]):
-            m.d.comb += [state[2].eq(~self.start[unit]), state[3].eq(self.start[unit])]
-            # The lowest bit that is set.
-            m.d.comb += waiting.eq(missing & (~missing + 1))
-        with m.Elif(self.busy[unit]):
-            m.d.comb += state[4].eq(1)
-        with m.Else():
-            m.d.comb += state[5].eq(1)
-        return state, waiting
 
-
-class Counter(Shared):
-    """One counter.
+class UnitCounters(Shared):
+    """The counters of one unit: each cycle adds to one of them.
 
     Members
     -------
-    count, clear, value
-        Add one; become zero; the count.
+    running, active, stall, occupied, start, busy, missing, clear
+        As in :class:`Counters`, of one unit.
+    waiting
+        The one semaphore that the unit waits for in this cycle.
+    values[state]
+        The counts.
     """
 
     def __init__(self) -> None:
-        super().__init__({"count": In(1), "clear": In(1), "value": Out(COUNTER_BITS)})
+        names = ("running", "active", "stall", "occupied", "start", "busy", "clear")
+        super().__init__(
+            {
+                **{name: In(1) for name in names},
+                "missing": In(SEMAPHORES),
+                "waiting": Out(SEMAPHORES),
+                "values": Out(data.ArrayLayout(COUNTER_BITS, len(UNIT_STATES))),
+            }
+        )
 
     def body(self, platform: Any) -> Elaboratable:
-        """An incrementer."""
+        """The first state that applies."""
         m = Module()
-        with m.If(self.clear):
-            m.d.sync += self.value.eq(0)
-        with m.Elif(self.count):
-            m.d.sync += self.value.eq(self.value + 1)
+        state = Signal(len(UNIT_STATES))
+        with m.If(self.active):
+            m.d.comb += [state[0].eq(~self.stall), state[1].eq(self.stall)]
+        with m.Elif(self.occupied):
+            m.d.comb += [state[2].eq(~self.start), state[3].eq(self.start)]
+            # The lowest bit that is set.
+            m.d.comb += self.waiting.eq(self.missing & (~self.missing + 1))
+        with m.Elif(self.busy):
+            m.d.comb += state[4].eq(1)
+        with m.Else():
+            m.d.comb += state[5].eq(1)
+        values = [Signal(COUNTER_BITS, name=f"{name}_value") for name in UNIT_STATES]
+        for number, value in enumerate(values):
+            _count(m, value, state[number] & self.running, self.clear)
+        m.d.comb += self.values.eq(Cat(values))
         return m
+
+
+def _count(m: Module, value: Signal, event: Value, clear: Value) -> None:
+    with m.If(event):
+        m.d.sync += value.eq(value + 1)
+    with m.If(clear):
+        m.d.sync += value.eq(0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import textwrap
 from typing import Any
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in the stubs
@@ -20,6 +19,7 @@ from amaranth.lib import wiring
 
 from pulsarray.config import Config
 from pulsarray.hw.shared import ModuleWriter, Shared, ports_of
+from pulsarray.hw.tidy import tidy
 
 __all__ = ["emit", "generate"]
 
@@ -37,9 +37,6 @@ opt_clean -purge
 write_verilog -noattr
 """
 _MODULE = re.compile(r"^module .*?^endmodule$", re.MULTILINE | re.DOTALL)
-_WIRE = re.compile(r"  wire ((\[\d+:\d+\] )?(\S+ ?);)")
-_ALWAYS = re.compile(r"^(  always @\(posedge clk\))\n    (.{,70};)$(?!\n    else)", re.MULTILINE)
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 _NO_INLINE = "/* verilator no_inline_module */"
 
 
@@ -136,32 +133,6 @@ def _keep_whole(verilog: str, name: str) -> str:
     return header.sub(rf"\1\n  {_NO_INLINE}", verilog, count=1)
 
 
-def _compact(module: str) -> str:
-    """Declare the wires of a module together by width, and ports once; shorten registers."""
-    ports = set(re.findall(r"^  (?:input|output) (.*;)$", module, re.MULTILINE))
-    wires: dict[str, list[str]] = {}
-    lines = []
-    for line in module.split("\n"):
-        found = _WIRE.fullmatch(line)
-        if not found:
-            lines.append(line)
-        elif found[1] not in ports:
-            wires.setdefault(found[2] or "", []).append(found[3])
-    declarations = [
-        textwrap.fill(
-            ", ".join(name.replace(" ", _NO_BREAK) for name in names) + ";",
-            width=100,
-            initial_indent=f"  wire {width}",
-            subsequent_indent="    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for width, names in wires.items()
-    ]
-    text = "\n".join([lines[0], *declarations, *lines[1:]]).replace(_NO_BREAK, " ")
-    return _ALWAYS.sub(r"\1 \2", text)
-
-
 def emit(component: wiring.Component, name: str) -> str:
     """Verilog text of a component as the module ``name``, and of everything below it.
 
@@ -178,7 +149,7 @@ def emit(component: wiring.Component, name: str) -> str:
     writer.write(name, component)
     verilog = _to_verilog("\n".join(writer.rtlil))
     verilog = _plain_names(verilog)
-    verilog = _MODULE.sub(lambda module: _compact(module[0]), verilog)
+    verilog = _MODULE.sub(lambda module: tidy(module[0]), verilog)
     for opaque in writer.opaque:
         verilog = _keep_whole(verilog, opaque)
     return "\n".join([verilog, *writer.verilog])

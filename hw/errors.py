@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -41,8 +41,8 @@ class Errors(Shared):
         Errors that the banks found, one bit a unit.
     load_write, load_bank, load_address, load_index
         What LOAD writes, to find words outside the parameter and table banks, and for whom.
-    target_valid, target_index
-        The instruction whose sums are at the accumulator.
+    target_error, target_index
+        Sums are for a word outside their bank; the instruction whose sums are at the accumulator.
     start, start_index
         The instructions that start, so that errors of the banks find their owner.
     code, index, halt
@@ -70,7 +70,7 @@ class Errors(Shared):
                 "load_bank": In(BANK_BITS),
                 "load_address": In(ADDRESS_BITS),
                 "load_index": In(INDEX_BITS),
-                "target_valid": In(1),
+                "target_error": In(1),
                 "target_index": In(INDEX_BITS),
                 "start": In(_UNITS),
                 "start_index": In(indices),
@@ -84,16 +84,20 @@ class Errors(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """A chain of candidates, the lowest code last so that it wins."""
+        """A chain of choices through everybody who may have found an error."""
         m = Module()
-        owners = self._owners(m)
         code, index = Signal(4), Signal(INDEX_BITS, init=_NOBODY)
-        m.d.comb += index.eq(_NOBODY)
-        for kind in sorted(ErrorCode, reverse=True):
-            for raised, owner in self._candidates(m, kind, owners):
-                with m.If(raised):
-                    m.d.comb += [code.eq(kind), index.eq(owner)]
-        with m.If(self.running & ~self.halt & (code != 0)):
+        last: tuple[Value, Value] = (Const(ErrorCode.NONE, 4), Const(_NOBODY, INDEX_BITS))
+        for number, (kind, owner) in enumerate(self._candidates(m)):
+            m.submodules[f"choice{number}"] = choice = LowerCode()
+            m.d.comb += [
+                Cat(choice.code, choice.index).eq(Cat(*last)),
+                choice.other_code.eq(kind),
+                choice.other_index.eq(owner),
+            ]
+            last = (choice.least_code, choice.least_index)
+        m.d.comb += [code.eq(last[0]), index.eq(last[1])]
+        with m.If(self.running & ~self.halt & (code != ErrorCode.NONE)):
             m.d.sync += [self.code.eq(code), self.index.eq(index), self.halt.eq(1)]
         with m.If(self.clear):
             m.d.sync += [self.code.eq(0), self.index.eq(_NOBODY), self.halt.eq(0)]
@@ -110,28 +114,26 @@ class Errors(Shared):
         owners[Unit.LOAD] = self.load_index
         return owners
 
-    def _candidates(
-        self, m: Module, kind: ErrorCode, owners: list[Value]
-    ) -> list[tuple[Value, Value | int]]:
-        """Conditions that mean this kind of error, and whose it is."""
-        found: list[tuple[Value, Value | int]] = [
-            (self.code_of[unit] == kind, self.index_of[unit]) for unit in Unit
+    def _candidates(self, m: Module) -> list[tuple[Value, Value | int]]:
+        """Codes, zero where nothing is wrong, and whose they are."""
+        owners = self._owners(m)
+        found: list[tuple[Value, Value | int]] = []
+        for unit in Unit:
+            banks = Mux(
+                self.address[unit],
+                ErrorCode.ADDRESS,
+                Mux(self.conflict[unit], ErrorCode.PORT_CONFLICT, ErrorCode.NONE),
+            )
+            found += [(self.code_of[unit], self.index_of[unit]), (banks, owners[unit])]
+        at_limit = (self.cycle_limit != 0) & (self.cycle == self.cycle_limit)
+        return [
+            *found,
+            (self.fetch_code, self.fetch_index),
+            (Mux(self.target_error, ErrorCode.ADDRESS, ErrorCode.NONE), self.target_index),
+            (Mux(self._load_outside(), ErrorCode.ADDRESS, ErrorCode.NONE), self.load_index),
+            (Mux(self.semaphore, ErrorCode.SEMAPHORE, ErrorCode.NONE), _NOBODY),
+            (Mux(at_limit, ErrorCode.CYCLE_LIMIT, ErrorCode.NONE), _NOBODY),
         ]
-        found.append((self.fetch_code == kind, self.fetch_index))
-        if kind is ErrorCode.NONE:
-            return []
-        if kind is ErrorCode.ADDRESS:
-            found += [(self.address[unit], owners[unit]) for unit in Unit]
-            found.append((self.address[Unit.STREAM] & self.target_valid, self.target_index))
-            found.append((self._load_outside(), self.load_index))
-        if kind is ErrorCode.PORT_CONFLICT:
-            found += [(self.conflict[unit], owners[unit]) for unit in Unit]
-        if kind is ErrorCode.SEMAPHORE:
-            found.append((self.semaphore, _NOBODY))
-        if kind is ErrorCode.CYCLE_LIMIT:
-            at_limit = (self.cycle_limit != 0) & (self.cycle == self.cycle_limit)
-            found.append((at_limit, _NOBODY))
-        return found
 
     def _load_outside(self) -> Value:
         config = self._config
@@ -140,3 +142,31 @@ class Errors(Shared):
         outside = (self.load_bank == Bank.PARAMETER) & (self.load_address >= rows)
         outside = outside | ((self.load_bank == Bank.TABLE) & (self.load_address >= words))
         return self.load_write & outside
+
+
+class LowerCode(Shared):
+    """Of two errors the one with the lower code, or the first.
+
+    Members
+    -------
+    code, index, other_code, other_index
+        Two errors; code 0 is none.
+    least_code, least_index
+        The one that counts.
+    """
+
+    def __init__(self) -> None:
+        members: dict[str, Any] = {}
+        for name in ("", "other_"):
+            members |= {f"{name}code": In(4), f"{name}index": In(INDEX_BITS)}
+        super().__init__({**members, "least_code": Out(4), "least_index": Out(INDEX_BITS)})
+
+    def body(self, platform: Any) -> Elaboratable:
+        """One comparison."""
+        m = Module()
+        other = (self.other_code != 0) & ((self.code == 0) | (self.other_code < self.code))
+        m.d.comb += [
+            self.least_code.eq(Mux(other, self.other_code, self.code)),
+            self.least_index.eq(Mux(other, self.other_index, self.index)),
+        ]
+        return m

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -101,15 +101,12 @@ class Registers(Shared):
             m.d.sync += self.s_axil_rvalid.eq(1)
         with m.Elif(self.s_axil_rready):
             m.d.sync += self.s_axil_rvalid.eq(0)
-        word = Signal(10)
-        first = COUNTER_BASE >> 2
-        value, counter = Signal(32), Signal(32)
+        word, offset, value = Signal(10), Signal(10), Signal(32)
         count = len(COUNTERS) if self._config.counters else 1
-        m.d.comb += [
-            word.eq(self.s_axil_araddr[2:]),
-            counter.eq(self.counters.as_value().word_select(word - first, COUNTER_BITS)),
-            value.eq(Mux((word >= first) & (word < first + count), counter, 0)),
-        ]
+        values = self.counters.as_value()
+        m.d.comb += [word.eq(self.s_axil_araddr[2:]), offset.eq(word - (COUNTER_BASE >> 2))]
+        with m.If(offset < count):
+            m.d.comb += value.eq(values.word_select(offset, COUNTER_BITS))
         for register in REGISTERS:
             with m.If(word == register.address >> 2):
                 m.d.comb += value.eq(self._value(register.name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -49,24 +49,62 @@ class Semaphores(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """A counter each, with the range checked on the wider sum."""
+        """A counter for each."""
         m = Module()
         wrong = Signal(SEMAPHORES)
         m.d.comb += self.error.eq(wrong.any())
-        width = SEMAPHORE_MAX.bit_length()
         for number in range(SEMAPHORES):
-            count = Signal(width, name=f"count{number}")
-            following = Signal(
-                range(-self._units, SEMAPHORE_MAX + self._units + 1), name=f"following{number}"
-            )
-            gain = sum(self.signal[unit][number] for unit in range(self._units))
-            loss = sum(self.take[unit][number] for unit in range(self._units))
+            m.submodules[f"semaphore{number}"] = semaphore = Semaphore(self._units)
             m.d.comb += [
-                following.eq(count + gain - loss),
-                self.available[number].eq(count != 0),
-                wrong[number].eq((following < 0) | (following > SEMAPHORE_MAX)),
+                semaphore.take.eq(Cat(self.take[unit][number] for unit in range(self._units))),
+                semaphore.signal.eq(Cat(self.signal[unit][number] for unit in range(self._units))),
+                semaphore.clear.eq(self.clear),
+                self.available[number].eq(semaphore.available),
+                wrong[number].eq(semaphore.error),
             ]
-            m.d.sync += count.eq(following)
-            with m.If(self.clear):
-                m.d.sync += count.eq(0)
+        return m
+
+
+class Semaphore(Shared):
+    """One count.
+
+    Parameters
+    ----------
+    units
+        Units.
+
+    Members
+    -------
+    take, signal
+        One bit a unit: it takes one from the count, it adds one.
+    available, error, clear
+        As in :class:`Semaphores`.
+    """
+
+    def __init__(self, units: int) -> None:
+        self._units = units
+        super().__init__(
+            {
+                "take": In(units),
+                "signal": In(units),
+                "available": Out(1),
+                "error": Out(1),
+                "clear": In(1),
+            },
+            units=units,
+        )
+
+    def body(self, platform: Any) -> Elaboratable:
+        """The range is checked on the wider sum."""
+        m = Module()
+        count = Signal(SEMAPHORE_MAX.bit_length())
+        following = Signal(range(-self._units, SEMAPHORE_MAX + self._units + 1))
+        m.d.comb += [
+            following.eq(count + sum(self.signal) - sum(self.take)),
+            self.available.eq(count != 0),
+            self.error.eq((following < 0) | (following > SEMAPHORE_MAX)),
+        ]
+        m.d.sync += count.eq(following)
+        with m.If(self.clear):
+            m.d.sync += count.eq(0)
         return m

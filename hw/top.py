@@ -78,7 +78,9 @@ class Machine(Component):
             Unit.VECTOR: VectorUnit(config),
             Unit.STORE: StoreUnit(config),
         }
-        self._queues = {unit: Sequencer(_longest(unit), config.queue_depth) for unit in Unit}
+        # One width for all: what a unit's instructions do not fill, tools remove.
+        widest = max(8 * form.bytes for form in FORMATS.values())
+        self._queues = {unit: Sequencer(widest, config.queue_depth) for unit in Unit}
         for unit in Unit:
             m.submodules[unit.name.lower()] = self._units[unit]
             m.submodules[f"{unit.name.lower()}_queue"] = self._queues[unit]
@@ -268,7 +270,7 @@ class Machine(Component):
             errors.load_address.eq(load.out_address),
             errors.load_index.eq(load.complete_index),
             errors.target_index.eq(stream.target.index),
-            errors.target_valid.eq(stream.sums_valid),
+            errors.target_error.eq(banks.target_error),
         ]
         for unit, part in self._units.items():
             m.d.comb += [
@@ -319,11 +321,6 @@ class Machine(Component):
                     getattr(self, name).eq(valid & self._running),
                     getattr(self, f"{name}_index").eq(index),
                 ]
-
-
-def _longest(unit: Unit) -> int:
-    """Bits of the unit's longest instruction."""
-    return max(8 * form.bytes for form in FORMATS.values() if form.unit is unit)
 
 
 def _plain(members: dict[str, Any], prefix: str) -> dict[str, Any]:
