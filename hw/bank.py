@@ -4,90 +4,109 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.hw.memory import Memory1R1W
-from pulsarray.hw.ports import ADDRESS_BITS
+from pulsarray.hw.ports import ADDRESS_BITS, BANK_BITS
 from pulsarray.hw.shared import Shared
 from pulsarray.isa import Unit
 
-__all__ = ["MemoryBank", "WordSelect"]
+__all__ = ["READERS", "REQUEST", "WRITERS", "MemoryBank", "WordSelect"]
+
+REQUEST = data.StructLayout({"enable": 1, "bank": BANK_BITS, "address": ADDRESS_BITS, "hold": 1})
+"""What a unit asks of a port of all banks of a kind."""
+
+READERS = {
+    "scratchpad": (Unit.WEIGHT, Unit.STREAM, Unit.VECTOR, Unit.VECTOR, Unit.STORE),
+    "accumulator": (Unit.VECTOR, Unit.VECTOR, Unit.STORE, Unit.STREAM, Unit.STREAM),
+}
+"""Who reads banks of a kind; STREAM's second place in an accumulator only holds."""
+WRITERS = {
+    "scratchpad": (Unit.LOAD, Unit.VECTOR),
+    "accumulator": (Unit.LOAD, Unit.VECTOR, Unit.STREAM, Unit.STREAM),
+}
+"""Who writes banks of a kind; STREAM's second place in an accumulator only holds."""
 
 
 class MemoryBank(Shared):
-    """One bank: a memory, and the choice of who reads and writes it.
+    """One bank: a memory, the choice of who reads and writes it, and the checks.
 
     Parameters
     ----------
+    accumulator
+        Its kind.
     bits, depth
         Width and number of its words.
-    readers, writers
-        Ports of units.
 
     Members
     -------
-    reads, read_addresses[reader]
-        Which readers ask, at most one, and where.
-    writes, write_addresses[writer], write_data[writer]
-        The same for writers. A write outside the bank does nothing.
+    number
+        The bank's number.
+    readers, writers, write_data
+        What everybody asks of the banks of this kind; requests for other banks are ignored.
     data
         The word that was asked for in the cycle before.
-    read_held, write_held
-        One bit a unit: it holds the read port, the write port.
+    outside
+        One bit a unit: it asks for a word outside the bank; nothing is read or written then.
     conflict
         One bit a unit: a unit before it holds the same port.
     """
 
-    def __init__(self, *, bits: int, depth: int, readers: int, writers: int) -> None:
-        self._bits, self._depth, self._readers, self._writers = bits, depth, readers, writers
+    def __init__(self, *, accumulator: bool, bits: int, depth: int) -> None:
+        self._bits, self._depth = bits, depth
+        kind = "accumulator" if accumulator else "scratchpad"
+        self._readers, self._writers = READERS[kind], WRITERS[kind]
         super().__init__(
             {
-                "reads": In(readers),
-                "read_addresses": In(data.ArrayLayout(ADDRESS_BITS, readers)),
-                "writes": In(writers),
-                "write_addresses": In(data.ArrayLayout(ADDRESS_BITS, writers)),
-                "write_data": In(data.ArrayLayout(bits, writers)),
+                "number": In(BANK_BITS),
+                "readers": In(data.ArrayLayout(REQUEST, len(self._readers))),
+                "writers": In(data.ArrayLayout(REQUEST, len(self._writers))),
+                "write_data": In(data.ArrayLayout(bits, len(self._writers))),
                 "data": Out(bits),
-                "read_held": In(len(Unit)),
-                "write_held": In(len(Unit)),
+                "outside": Out(len(Unit)),
                 "conflict": Out(len(Unit)),
             },
+            accumulator=accumulator,
             bits=bits,
             depth=depth,
-            readers=readers,
-            writers=writers,
         )
 
     def body(self, platform: Any) -> Elaboratable:
         """The last port that asks wins; a program in which two ask is stopped."""
         m = Module()
         m.submodules.memory = memory = Memory1R1W(self._bits, self._depth)
-        read, write = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        m.d.comb += self.data.eq(memory.read_data)
+        conflicts, outsides = [], []
+        for kind, units, requests in (
+            ("read", self._readers, self.readers),
+            ("write", self._writers, self.writers),
+        ):
+            held = Signal(len(Unit), name=f"{kind}_held")
+            beyond = Signal(len(Unit), name=f"{kind}_beyond")
+            for place, unit in enumerate(units):
+                request = requests[place]
+                here = request.bank == self.number
+                with m.If(here & request.hold):
+                    m.d.comb += held[unit].eq(1)
+                with m.If(here & request.enable):
+                    with m.If(request.address < self._depth):
+                        m.d.comb += [
+                            getattr(memory, f"{kind}_enable").eq(1),
+                            getattr(memory, f"{kind}_address").eq(request.address),
+                        ]
+                        if kind == "write":
+                            m.d.comb += memory.write_data.eq(self.write_data[place])
+                    with m.Else():
+                        m.d.comb += beyond[unit].eq(1)
+            conflicts.append(Cat(held[unit] & held[:unit].any() for unit in Unit))
+            outsides.append(beyond)
         m.d.comb += [
-            memory.read_enable.eq(self.reads.any() & (read < self._depth)),
-            memory.read_address.eq(read),
-            memory.write_enable.eq(self.writes.any() & (write < self._depth)),
-            memory.write_address.eq(write),
-            self.data.eq(memory.read_data),
+            self.conflict.eq(conflicts[0] | conflicts[1]),
+            self.outside.eq(outsides[0] | outsides[1]),
         ]
-        for number in range(self._readers):
-            with m.If(self.reads[number]):
-                m.d.comb += read.eq(self.read_addresses[number])
-        for number in range(self._writers):
-            with m.If(self.writes[number]):
-                m.d.comb += [
-                    write.eq(self.write_addresses[number]),
-                    memory.write_data.eq(self.write_data[number]),
-                ]
-        m.d.comb += self.conflict.eq(_second(self.read_held) | _second(self.write_held))
         return m
-
-
-def _second(held: Value) -> Value:
-    """The units that hold a port which a unit before them holds."""
-    return Cat(held[unit] & held[:unit].any() for unit in Unit)
 
 
 class WordSelect(Shared):
@@ -95,37 +114,39 @@ class WordSelect(Shared):
 
     Parameters
     ----------
-    bits, banks
-        Width of a word; number of banks.
+    bits, banks, first
+        Width of a word; banks, and the number of the first.
 
     Members
     -------
     bank
-        The bank that is asked, counted from the first.
+        The bank that is asked.
     rows[bank]
         What the banks give now.
     word
         The one that was asked for.
     """
 
-    def __init__(self, *, bits: int, banks: int) -> None:
-        self._banks = banks
+    def __init__(self, *, bits: int, banks: int, first: int) -> None:
+        self._banks, self._first = banks, first
         super().__init__(
             {
-                "bank": In(range(banks)),
+                "bank": In(BANK_BITS),
                 "rows": In(data.ArrayLayout(bits, banks)),
                 "word": Out(bits),
             },
             bits=bits,
             banks=banks,
+            first=first,
         )
 
     def body(self, platform: Any) -> Elaboratable:
         """A register and a chain of choices."""
         m = Module()
-        asked = Signal.like(self.bank)
+        asked = Signal(BANK_BITS)
         m.d.sync += asked.eq(self.bank)
-        for number in range(self._banks):
-            with m.If(asked == number):
+        m.d.comb += self.word.eq(self.rows[0])
+        for number in range(1, self._banks):
+            with m.If(asked == self._first + number):
                 m.d.comb += self.word.eq(self.rows[number])
         return m

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
@@ -11,7 +12,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import Config
-from pulsarray.hw.bank import MemoryBank, WordSelect
+from pulsarray.hw.bank import REQUEST, MemoryBank, WordSelect
 from pulsarray.hw.ports import BANK_BITS, ReadPort, WritePort
 from pulsarray.hw.shared import Shared
 from pulsarray.hw.stream import target_layout
@@ -19,32 +20,9 @@ from pulsarray.isa import Bank, Unit
 
 __all__ = ["Banks", "ReadPort", "WritePort"]
 
-_READERS = {
-    "weight": Unit.WEIGHT,
-    "stream": Unit.STREAM,
-    "vector_a": Unit.VECTOR,
-    "vector_b": Unit.VECTOR,
-    "store": Unit.STORE,
-}
-_WRITERS = {"load": Unit.LOAD, "vector": Unit.VECTOR}
-
-
-@dataclass(frozen=True)
-class _Port:
-    """STREAM's way to an accumulator bank, with the members of the units' ports."""
-
-    enable: Value
-    bank: Value
-    address: Value
-    data: Any = None
-
-
-@dataclass(frozen=True)
-class _Hold:
-    """A port of a bank is held in this cycle."""
-
-    hold: Value
-    bank: Value
+_READERS = ("weight", "stream", "vector_a", "vector_b", "store")
+_WRITERS = ("load", "vector")
+_STREAM = 1 << Unit.STREAM
 
 
 class Banks(Shared):
@@ -104,73 +82,37 @@ class Banks(Shared):
     def body(self, platform: Any) -> Elaboratable:
         """Two groups of banks of one kind each, and the checks."""
         m = Module()
-        self._check_addresses(m)
-        m.d.comb += self.conflict.eq(_any([*self._scratchpad(m), *self._accumulator(m)]))
-        return m
-
-    def _check_addresses(self, m: Module) -> None:
         config = self._config
-        wrong: dict[Unit, list[Value]] = {unit: [] for unit in Unit}
-        for name, unit in _READERS.items():
-            port = getattr(self, name)
-            limit = Mux(
-                port.bank < Bank.ACCUMULATOR, config.scratchpad_depth, config.accumulator_depth
-            )
-            wrong[unit].append(port.enable & (port.address >= limit))
-        for kind, depth in (("word", config.scratchpad_depth), ("sums", config.accumulator_depth)):
-            for name, unit in _WRITERS.items():
-                port = getattr(self, f"{name}_{kind}")
-                wrong[unit].append(port.enable & (port.address >= depth))
-        outside = self.target.address >= config.accumulator_depth
-        m.d.comb += [
-            self.address_error.eq(Cat(_any(wrong[unit]) for unit in Unit)),
-            self.target_error.eq(self.sums_valid & self.target.write & outside),
-        ]
-
-    def _scratchpad(self, m: Module) -> list[Value]:
-        config = self._config
-        group = _Group(
-            m,
-            "scratchpad",
-            first=int(Bank.SCRATCHPAD),
-            banks=config.scratchpad_banks,
-            bits=config.dim * config.operand_bits,
-            depth=config.scratchpad_depth,
-        )
-        readers = [(unit, getattr(self, name)) for name, unit in _READERS.items()]
-        writers = [(unit, getattr(self, f"{name}_word")) for name, unit in _WRITERS.items()]
-        group.connect([p for _, p in readers], [p for _, p in writers])
-        for name in _READERS:
-            port = getattr(self, name)
-            m.d.comb += port.word.eq(group.select(f"{name}_word", port.bank))
-        return group.check(readers, writers)
-
-    def _accumulator(self, m: Module) -> list[Value]:
-        config = self._config
-        group = _Group(
-            m,
-            "accumulator",
-            first=int(Bank.ACCUMULATOR),
-            banks=config.accumulator_banks,
-            bits=config.dim * config.acc_bits,
-            depth=config.accumulator_depth,
-        )
         was, psums, update = self._pending(m)
+        now, before = self._streaming(m, was)
+        readers = {name: getattr(self, name) for name in _READERS}
+        scratchpad = _Group(m, "scratchpad", config.scratchpad_banks, config.scratchpad_depth)
+        scratchpad.connect(
+            [_request(port) for port in readers.values()],
+            [(_request(port), port.data) for port in (self.load_word, self.vector_word)],
+        )
+        for name, port in readers.items():
+            m.d.comb += port.word.eq(scratchpad.select(f"{name}_word", port.bank))
+        accumulator = _Group(m, "accumulator", config.accumulator_banks, config.accumulator_depth)
         names = ("vector_a", "vector_b", "store")
-        readers = [(_READERS[name], getattr(self, name)) for name in names]
-        writers = [(unit, getattr(self, f"{name}_sums")) for name, unit in _WRITERS.items()]
-        target = self.target
-        group.connect(
-            [*(p for _, p in readers), _Port(self.sums_valid, target.bank, target.address)],
-            [*(p for _, p in writers), _Port(was.write, was.bank, was.address, update)],
+        accumulator.connect(
+            [*(_request(readers[name]) for name in names), now, _only_hold(before)],
+            [
+                *((_request(port), port.data) for port in (self.load_sums, self.vector_sums)),
+                (before, update.as_value()),
+                (_only_hold(now), Const(0, 1)),
+            ],
         )
         for name in names:
-            port = getattr(self, name)
-            m.d.comb += port.sums.eq(group.select(f"{name}_sums", port.bank))
-        self._add(m, group.select("target_sums", target.bank), was, psums, update)
-        # What reads sums to add to them will write in the next cycle: STREAM holds both ports.
-        streaming = self._streaming(m, was)
-        return group.check([*readers, *streaming], [*writers, *streaming])
+            port = readers[name]
+            m.d.comb += port.sums.eq(accumulator.select(f"{name}_sums", port.bank))
+        self._add(m, accumulator.select("target_sums", self.target.bank), was, psums, update)
+        m.d.comb += [
+            self.address_error.eq(scratchpad.outside | (accumulator.outside & ~_STREAM)),
+            self.target_error.eq((accumulator.outside & _STREAM).any()),
+            self.conflict.eq(scratchpad.conflict | accumulator.conflict),
+        ]
+        return m
 
     def _pending(self, m: Module) -> tuple[Any, Signal, Signal]:
         """The word whose sums are added and written in this cycle, its sums, and the result."""
@@ -195,8 +137,11 @@ class Banks(Shared):
         for lane in range(self._config.dim):
             m.d.comb += update[lane].eq(old[lane] + psums[lane])
 
-    def _streaming(self, m: Module, was: Any) -> list[tuple[Unit, _Hold]]:
-        """Holds of STREAM: from the first sums of an instruction to the write of the last."""
+    def _streaming(self, m: Module, was: Any) -> tuple[Value, Value]:
+        """What STREAM asks of the accumulator: to read for the sums that come, and to write.
+
+        It holds both ports from the first sums of an instruction to the write of the last.
+        """
         between, bank = Signal(), Signal(BANK_BITS)
         with m.If(self.sums_valid):
             m.d.sync += [between.eq(~self.target.last), bank.eq(self.target.bank)]
@@ -204,9 +149,19 @@ class Banks(Shared):
             m.d.sync += between.eq(0)
         writing = Signal()
         m.d.sync += writing.eq(self.sums_valid & ~self.clear)
-        now = Mux(self.sums_valid, self.target.bank, bank)
-        holds = (_Hold(self.sums_valid | between, now), _Hold(writing, was.bank))
-        return [(Unit.STREAM, hold) for hold in holds]
+        target = self.target
+        now, before = Signal(REQUEST), Signal(REQUEST)
+        m.d.comb += [
+            now.enable.eq(self.sums_valid & target.write),
+            now.bank.eq(Mux(self.sums_valid, target.bank, bank)),
+            now.address.eq(target.address),
+            now.hold.eq(self.sums_valid | between),
+            before.enable.eq(was.write),
+            before.bank.eq(was.bank),
+            before.address.eq(was.address),
+            before.hold.eq(writing),
+        ]
+        return now, before
 
 
 class _Group:
@@ -214,74 +169,68 @@ class _Group:
 
     Parameters
     ----------
-    m, name
-        Where the banks are put.
-    first, banks
-        Number of the first bank, and how many there are.
-    bits, depth
-        Width and number of a bank's words.
+    m, kind
+        Where the banks are put, and what they are.
+    banks, depth
+        How many, and the words of each.
     """
 
-    def __init__(
-        self, m: Module, name: str, *, first: int, banks: int, bits: int, depth: int
-    ) -> None:
-        self._m, self._name, self._first = m, name, first
-        self._bits, self._depth, self._count = bits, depth, banks
+    def __init__(self, m: Module, kind: str, banks: int, depth: int) -> None:
+        self._m, self._kind, self._count, self._depth = m, kind, banks, depth
+        self._first = int(Bank[kind.upper()])
         self._banks: list[MemoryBank] = []
 
-    def connect(self, readers: Sequence[Any], writers: Sequence[Any]) -> None:
-        """Make the banks, and give them what all their readers and writers ask for."""
+    def connect(self, reads: Sequence[Value], writes: Sequence[tuple[Value, Value]]) -> None:
+        """Make the banks, and show each what all their readers and writers ask for."""
         m = self._m
-        ways: dict[str, Value] = {
-            "read_addresses": Cat(port.address for port in readers),
-            "write_addresses": Cat(port.address for port in writers),
-            "write_data": Cat(port.data for port in writers),
-        }
-        reads = [self._chosen(port.enable, port.bank) for port in readers]
-        writes = [self._chosen(port.enable, port.bank) for port in writers]
+        self._bits = max(len(Value.cast(word)) for _, word in writes)
+        readers, writers = Cat(reads), Cat(request for request, _ in writes)
+        words = Cat(Value.cast(word) for _, word in writes)
         for number in range(self._count):
             bank = MemoryBank(
-                bits=self._bits, depth=self._depth, readers=len(readers), writers=len(writers)
+                accumulator=self._kind == "accumulator", bits=self._bits, depth=self._depth
             )
-            m.submodules[f"{self._name}{number}"] = bank
+            m.submodules[f"{self._kind}{number}"] = bank
             self._banks.append(bank)
-            m.d.comb += [getattr(bank, name).eq(value) for name, value in ways.items()]
             m.d.comb += [
-                bank.reads.eq(Cat(read[number] for read in reads)),
-                bank.writes.eq(Cat(write[number] for write in writes)),
+                bank.number.eq(self._first + number),
+                bank.readers.eq(readers),
+                bank.writers.eq(writers),
+                bank.write_data.eq(words),
             ]
-
-    def _chosen(self, enable: Value, number: Value) -> Signal:
-        """One bit a bank."""
-        chosen = Signal(self._count)
-        index = (number - self._first)[: number.shape().width]
-        self._m.d.comb += chosen.eq(Mux(enable, Const(1, self._count) << index, 0))
-        return chosen
 
     def select(self, name: str, number: Value) -> Value:
         """The word that a reader asked for in the cycle before."""
         m = self._m
-        m.submodules[name] = choice = WordSelect(bits=self._bits, banks=self._count)
+        m.submodules[name] = choice = WordSelect(
+            bits=self._bits, banks=self._count, first=self._first
+        )
         m.d.comb += [
-            choice.bank.eq(number - self._first),
+            choice.bank.eq(number),
             choice.rows.eq(Cat(bank.data for bank in self._banks)),
         ]
         return choice.word
 
-    def check(
-        self, readers: Sequence[tuple[Unit, Any]], writers: Sequence[tuple[Unit, Any]]
-    ) -> list[Value]:
-        """For each bank, the units that hold a port which a unit before them holds."""
-        for kind, users in (("read_held", readers), ("write_held", writers)):
-            holds = [(unit, self._chosen(user.hold, user.bank)) for unit, user in users]
-            for number, bank in enumerate(self._banks):
-                held = Cat(_any([h[number] for u, h in holds if u is unit]) for unit in Unit)
-                self._m.d.comb += getattr(bank, kind).eq(held)
-        return [bank.conflict for bank in self._banks]
+    @property
+    def outside(self) -> Value:
+        """One bit a unit: it asks for a word outside a bank."""
+        return _any([bank.outside for bank in self._banks])
+
+    @property
+    def conflict(self) -> Value:
+        """One bit a unit: it holds a port that a unit before it holds."""
+        return _any([bank.conflict for bank in self._banks])
+
+
+def _request(port: Any) -> Value:
+    """A unit's port without its data, in the order of :data:`pulsarray.hw.bank.REQUEST`."""
+    return Cat(port.enable, port.bank, port.address, port.hold)
+
+
+def _only_hold(request: Any) -> Value:
+    """A request that holds a port without using it."""
+    return Cat(Const(0, 1), request.bank, request.address, request.hold)
 
 
 def _any(values: Sequence[Value]) -> Value:
-    result: Value = Const(0)
-    for value in values:
-        result = result | value
-    return result
+    return functools.reduce(operator.or_, values)

@@ -33,6 +33,8 @@ opt_clean
 opt_expr
 opt_merge
 opt_dff -simple-dffe
+wreduce
+opt_expr
 opt_clean -purge
 write_verilog -noattr
 """

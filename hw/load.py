@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +12,7 @@ from pulsarray.config import SEMAPHORES, Config
 from pulsarray.hw.addressing import AddressGenerator
 from pulsarray.hw.bursts import BEATS_BITS, MEMORY_BITS, Bursts, bytes_of
 from pulsarray.hw.fields import fields
+from pulsarray.hw.fifo import Fifo
 from pulsarray.hw.ports import ADDRESS_BITS, BANK_BITS
 from pulsarray.hw.shared import Shared
 from pulsarray.hw.unit import INDEX_BITS, unit_members
@@ -154,16 +155,13 @@ class LoadUnit(Shared):
                 **{f"stride{i}": 16 for i in range(2)},
             }
         )
-        depth = self._config.outstanding + 2
-        rows = [Signal(entry, name=f"transfer{i}", reset_less=True) for i in range(depth)]
-        write, read = Signal(range(depth)), Signal(range(depth))
-        level = Signal(range(depth + 1))
-        following = Signal(entry)
-        m.d.comb += following.eq(Array(row.as_value() for row in rows)[read])
+        transfers = Fifo(entry.size, self._config.outstanding + 2)
+        m.submodules.transfers = transfers
+        entering, following = Signal(entry), Signal(entry)
         m.submodules.words = words = AddressGenerator(levels=3, streams=1)
         pop = Signal()
         m.d.comb += [
-            pop.eq((level != 0) & (~words.active | (words.step & words.done))),
+            pop.eq((transfers.level != 0) & (~words.active | (words.step & words.done))),
             words.start.eq(pop),
             words.bases[0].eq(following.local),
             *(words.counts[i].eq(following[f"count{i}"]) for i in range(2)),
@@ -171,22 +169,20 @@ class LoadUnit(Shared):
             words.counts[2].eq(following.run),
             words.strides[0][2].eq(1),
         ]
-        with m.If(self.start):
-            m.d.sync += write.eq(Mux(write == depth - 1, 0, write + 1))
-            for number, row in enumerate(rows):
-                with m.If(write == number):
-                    m.d.sync += [
-                        row.index.eq(self.index),
-                        *(row[name].eq(want[name]) for name in ("signal", "bank", "local", "run")),
-                        *(row[f"count{i}"].eq(want[f"count{i}"]) for i in range(2)),
-                        *(row[f"stride{i}"].eq(want[f"local_stride{i}"]) for i in range(2)),
-                    ]
+        m.d.comb += [
+            following.eq(transfers.head),
+            entering.index.eq(self.index),
+            *(entering[name].eq(want[name]) for name in ("signal", "bank", "local", "run")),
+            *(entering[f"count{i}"].eq(want[f"count{i}"]) for i in range(2)),
+            *(entering[f"stride{i}"].eq(want[f"local_stride{i}"]) for i in range(2)),
+            transfers.push.eq(self.start),
+            transfers.entering.eq(entering),
+            transfers.pop.eq(pop),
+            transfers.clear.eq(self.clear),
+        ]
         head = Signal(entry, name="head")
         with m.If(pop):
-            m.d.sync += [read.eq(Mux(read == depth - 1, 0, read + 1)), head.eq(following)]
-        m.d.sync += level.eq(level + self.start - pop)
-        with m.If(self.clear):
-            m.d.sync += [write.eq(0), read.eq(0), level.eq(0)]
+            m.d.sync += head.eq(following)
         return words, head
 
     def _write(self, m: Module, words: AddressGenerator, head: Any) -> None:

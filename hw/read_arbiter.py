@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Elaboratable, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import Config
 from pulsarray.hw.axi import axi4_read
 from pulsarray.hw.bursts import BEATS_BITS, MEMORY_BITS
+from pulsarray.hw.fifo import Fifo
 from pulsarray.hw.shared import Shared
 
 __all__ = ["ReadArbiter"]
@@ -66,20 +67,21 @@ class ReadArbiter(Shared):
         """An address register, and a queue of who asked for the bursts that are outstanding."""
         m = Module()
         axi, places = self.axi, self._config.outstanding
-        owners = [Signal(name=f"owner{i}") for i in range(places)]
-        write, read = Signal(range(places)), Signal(range(places))
-        level = Signal(range(places + 1))
+        m.submodules.owners = owners = Fifo(1, places)
         can, grant, ends = Signal(), Signal(), Signal()
         m.d.comb += [
-            can.eq((level != places) & (~axi.arvalid | axi.arready) & ~self.halt),
+            can.eq((owners.level != places) & (~axi.arvalid | axi.arready) & ~self.halt),
             self.fetch_grant.eq(can & self.fetch_want),
             self.load_grant.eq(can & self.load_want & ~self.fetch_want),
             grant.eq(self.fetch_grant | self.load_grant),
             ends.eq(axi.rvalid & axi.rlast),
+            owners.push.eq(grant),
+            owners.entering.eq(self.load_grant),
+            owners.pop.eq(ends),
             axi.rready.eq(1),
-            self.fetch_valid.eq(axi.rvalid & ~Array(owners)[read]),
-            self.load_valid.eq(axi.rvalid & Array(owners)[read]),
-            self.idle.eq((level == 0) & ~axi.arvalid),
+            self.fetch_valid.eq(axi.rvalid & ~owners.head),
+            self.load_valid.eq(axi.rvalid & owners.head),
+            self.idle.eq((owners.level == 0) & ~axi.arvalid),
             axi.arsize.eq(self._config.bus_bytes.bit_length() - 1),
             axi.arburst.eq(1),
             axi.arcache.eq(0b0011),
@@ -90,14 +92,7 @@ class ReadArbiter(Shared):
                 axi.arvalid.eq(1),
                 axi.araddr.eq(Mux(self.fetch_grant, self.fetch_address, self.load_address)),
                 axi.arlen.eq(beats - 1),
-                write.eq(Mux(write == places - 1, 0, write + 1)),
             ]
-            for number, owner in enumerate(owners):
-                with m.If(write == number):
-                    m.d.sync += owner.eq(self.load_grant)
         with m.Elif(axi.arready):
             m.d.sync += axi.arvalid.eq(0)
-        with m.If(ends):
-            m.d.sync += read.eq(Mux(read == places - 1, 0, read + 1))
-        m.d.sync += level.eq(level + grant - ends)
         return m

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Out
 
 from pulsarray.config import SEMAPHORES, Config
@@ -12,6 +12,7 @@ from pulsarray.hw.addressing import AddressGenerator
 from pulsarray.hw.axi import axi4_write
 from pulsarray.hw.bursts import BEATS_BITS, Bursts
 from pulsarray.hw.fields import fields
+from pulsarray.hw.fifo import Fifo
 from pulsarray.hw.load import start_bursts, wrong_transfer
 from pulsarray.hw.ports import BANK_BITS, ReadPort
 from pulsarray.hw.shared import Shared
@@ -113,20 +114,22 @@ class StoreUnit(Shared):
 
     def _responses(self, m: Module, bursts: Bursts) -> tuple[Signal, Signal]:
         """Owners of the bursts that are outstanding; returns whether one more may begin, and
-        the signal that says that it does."""
+        the signal that says that it does.
+        """
         axi, places = self.axi, self._config.outstanding
         width = len(self._tag) + 1
-        owners = [Signal(width, name=f"owner{i}", reset_less=True) for i in range(places)]
-        write, read = Signal(range(places)), Signal(range(places))
-        level = Signal(range(places + 1))
+        m.submodules.owners = owners = Fifo(width, places)
         room, begin, done = Signal(), Signal(), Signal()
         owner = Signal(width)
         started = Signal(range(places + 3))
         m.d.comb += [
-            room.eq((level != places) & (~axi.awvalid | axi.awready) & ~self.halt),
+            room.eq((owners.level != places) & (~axi.awvalid | axi.awready) & ~self.halt),
             axi.bready.eq(1),
             done.eq(axi.bvalid),
-            owner.eq(Array(owners)[read]),
+            owner.eq(owners.head),
+            owners.push.eq(begin),
+            owners.entering.eq(Cat(self._tag, bursts.last)),
+            owners.pop.eq(done),
             self.complete.eq(done & owner[-1]),
             self.complete_index.eq(owner[:INDEX_BITS]),
             self.complete_signal.eq(owner[INDEX_BITS:-1]),
@@ -142,22 +145,13 @@ class StoreUnit(Shared):
                 axi.awvalid.eq(1),
                 axi.awaddr.eq(bursts.burst_address),
                 axi.awlen.eq(bursts.beats - 1),
-                write.eq(Mux(write == places - 1, 0, write + 1)),
             ]
-            for number, row in enumerate(owners):
-                with m.If(write == number):
-                    m.d.sync += row.eq(Cat(self._tag, bursts.last))
         with m.Elif(axi.awready):
             m.d.sync += axi.awvalid.eq(0)
-        with m.If(done):
-            m.d.sync += read.eq(Mux(read == places - 1, 0, read + 1))
-        m.d.sync += [
-            level.eq(level + begin - done),
-            started.eq(started + self.start - self.complete),
-        ]
+        m.d.sync += started.eq(started + self.start - self.complete)
         with m.If(self.clear):
             m.d.sync += started.eq(0)
-        m.d.comb += self.idle.eq((level == 0) & ~axi.awvalid & ~axi.wvalid)
+        m.d.comb += self.idle.eq((owners.level == 0) & ~axi.awvalid & ~axi.wvalid)
         return room, begin
 
     def _slots(

@@ -144,7 +144,7 @@ class _Inliner:
             value = self._value(found[3]) if one_bit else self._condition(found[3])
             return f"  assign {_spaced(name)}{index}= {value};"
         line = _IF.sub(lambda found: f"if ({self._operand(found[1], '?', bare=True)})", line)
-        line = _PORT.sub(lambda found: f"{found[1]}({self._operand(found[2], '', bare=True)})", line)
+        line = _PORT.sub(lambda port: f"{port[1]}({self._operand(port[2], '', bare=True)})", line)
         found = _NEXT.match(line)
         if found and found[2].strip() in self._registers:
             return f"{found[1]}{found[2]} <= {self._operand(found[3], '?', bare=True)};"

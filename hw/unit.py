@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Mux
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import SEMAPHORES
+from pulsarray.hw.fifo import Fifo
 from pulsarray.hw.shared import Shared
 
 __all__ = ["INDEX_BITS", "Sequencer", "unit_members"]
@@ -117,7 +118,9 @@ class Sequencer(Shared):
     def body(self, platform: Any) -> Elaboratable:
         """The IR reloads in the cycle in which its instruction starts."""
         m = Module()
-        head, level = self._queue(m)
+        queue = Fifo(self._bits + INDEX_BITS, self._depth)
+        m.submodules.queue = queue
+        head, level = queue.head, queue.level
         m.d.comb += [
             self.missing.eq(self.instruction[16:32] & ~self.available),
             self.start.eq(self.occupied & self.ready & ~self.missing.any() & ~self.halt),
@@ -126,6 +129,10 @@ class Sequencer(Shared):
             self.pop_index.eq(head[:INDEX_BITS]),
             self.room.eq(level != self._depth),
             self.empty.eq((level == 0) & ~self.occupied),
+            queue.push.eq(self.push),
+            queue.entering.eq(Cat(self.push_index, self.push_instruction)),
+            queue.pop.eq(self.pop),
+            queue.clear.eq(self.clear),
         ]
         with m.If(self.pop):
             m.d.sync += [
@@ -135,24 +142,5 @@ class Sequencer(Shared):
         with m.Elif(self.start):
             m.d.sync += self.occupied.eq(0)
         with m.If(self.clear):
-            m.d.sync += [self.occupied.eq(0), level.eq(0)]
+            m.d.sync += self.occupied.eq(0)
         return m
-
-    def _queue(self, m: Module) -> tuple[Signal, Signal]:
-        """A ring of registers; returns its oldest entry and how many it holds."""
-        width, depth = self._bits + INDEX_BITS, self._depth
-        rows = [Signal(width, name=f"entry{i}", reset_less=True) for i in range(depth)]
-        write, read = Signal(range(depth)), Signal(range(depth))
-        head, level = Signal(width), Signal(range(depth + 1))
-        m.d.comb += head.eq(Array(rows)[read])
-        m.d.sync += level.eq(level + self.push - self.pop)
-        with m.If(self.push):
-            m.d.sync += write.eq(Mux(write == depth - 1, 0, write + 1))
-            for number, row in enumerate(rows):
-                with m.If(write == number):
-                    m.d.sync += row.eq(Cat(self.push_index, self.push_instruction))
-        with m.If(self.pop):
-            m.d.sync += read.eq(Mux(read == depth - 1, 0, read + 1))
-        with m.If(self.clear):
-            m.d.sync += [write.eq(0), read.eq(0)]
-        return head, level
