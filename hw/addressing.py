@@ -52,6 +52,8 @@ class AddressGenerator(Shared):
         It is the last word.
     inside
         The window test (1 without a window).
+    clear
+        There is no current word any more.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class AddressGenerator(Shared):
             "last": Out(levels),
             "done": Out(1),
             "inside": Out(1),
+            "clear": In(1),
         }
         if window:
             for axis in ("row", "column"):
@@ -112,7 +115,7 @@ class AddressGenerator(Shared):
         m.d.comb += self.done.eq(self.last.all())
         with m.If(self.start):
             m.d.sync += self.active.eq(1)
-        with m.Elif(self.step & self.done):
+        with m.Elif((self.step & self.done) | self.clear):
             m.d.sync += self.active.eq(0)
 
     def _loops(self, m: Module) -> Signal:

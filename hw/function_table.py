@@ -11,10 +11,23 @@ from pulsarray.hw.memory import Memory1R1W
 from pulsarray.hw.rounding import round_half_even, saturate
 from pulsarray.hw.shared import Shared
 
-__all__ = ["FunctionTable"]
+__all__ = ["FunctionTable", "write_members"]
 
 SHIFT_LIMIT = 40
 """A shift by this or more gives 0, as ``c0 + c1 * f`` has 34 bits."""
+
+
+def _depth(tables: int, segments: int, entries: int) -> int:
+    return max(2, tables * max(1, segments // entries))
+
+
+def write_members(operand_bits: int, tables: int, segments: int, entries: int) -> dict[str, Any]:
+    """The ports through which the tables are filled."""
+    return {
+        "write": In(1 if operand_bits == 8 else 3),
+        "address": In(range(_depth(tables, segments, entries))),
+        "data": In(operand_bits * entries),
+    }
 
 
 class FunctionTable(Shared):
@@ -44,15 +57,13 @@ class FunctionTable(Shared):
     def __init__(self, *, operand_bits: int, tables: int, segments: int, entries: int) -> None:
         self._bits, self._segments, self._entries = operand_bits, segments, entries
         self._planes = 1 if operand_bits == 8 else 3
-        self._depth = max(2, tables * max(1, segments // entries))
+        self._depth = _depth(tables, segments, entries)
         members: dict[str, Any] = {
             "enable": In(1),
             "table": In(3),
             "argument": In(signed(operand_bits)),
             "result": Out(signed(operand_bits)),
-            "write": In(self._planes),
-            "address": In(range(self._depth)),
-            "data": In(operand_bits * entries),
+            **write_members(operand_bits, tables, segments, entries),
         }
         if self._planes > 1:
             members["shift"] = In(6)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value, signed
-from amaranth.lib import enum
+from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
-from pulsarray.hw.function_table import FunctionTable
+from pulsarray.hw.function_table import FunctionTable, write_members
 from pulsarray.hw.rounding import (
     clamp,
     requantize,
@@ -20,7 +20,7 @@ from pulsarray.hw.rounding import (
 from pulsarray.hw.shared import Shared
 from pulsarray.isa import Activation, Alu
 
-__all__ = ["RESULT_CYCLE", "SHIFT_MAX", "Lane", "Source", "clamp_shift"]
+__all__ = ["RESULT_CYCLE", "SHIFT_MAX", "Lane", "Source", "clamp_shift", "lane_controls"]
 
 RESULT_CYCLE = 7
 """Cycles from the issue of a word to its result, which is written in the next one."""
@@ -43,6 +43,55 @@ def clamp_shift(shift: Value, acc_bits: int) -> Value:
     return clamp(shift, -(acc_bits - 1), SHIFT_MAX)
 
 
+def lane_controls(
+    operand_bits: int, scale_bits: int, vector_multiply: bool, tables: int
+) -> dict[int, data.StructLayout]:
+    """What all lanes are told, by the cycle after the issue of a word in which they need it."""
+    finish = _round_cycle(scale_bits) + 1
+    scale: dict[str, Any] = {"residual": 1}
+    if scale_bits:
+        scale |= dict.fromkeys(("multiplier", "multiplier2"), scale_bits)
+        scale["use_lane_multiplier"] = 1
+    early, late = ({}, scale) if scale_bits else (scale, {})
+    controls: dict[int, dict[str, Any]] = {
+        1: {
+            "a_is_sum": 1,
+            "zero_a": signed(16),
+            "use_bias": 1,
+            "b_source": Source,
+            "zero_b": signed(16),
+            "scalar": signed(32),
+        },
+        2: {"factor_alu": Alu} if vector_multiply else {},
+        3: {
+            "alu": Alu,
+            "exponent": signed(10),
+            "use_lane_shift": 1,
+            "shift": signed(7),
+            **early,
+        },
+        4: {"shift2": signed(7), "leaky": 1, **late},
+    }
+    if scale_bits == 31:
+        controls[5] = {"tflite": 1}
+    controls[finish] = {
+        **controls.get(finish, {}),
+        "activation": Activation,
+        "zero_target": signed(16),
+        "low": signed(operand_bits),
+        "high": signed(operand_bits),
+        **({"table": 3} if tables else {}),
+    }
+    if tables and operand_bits == 16:
+        controls[finish + 1] = {"table_shift": 6}
+    return {cycle: data.StructLayout(inputs) for cycle, inputs in controls.items() if inputs}
+
+
+def _round_cycle(scale_bits: int) -> int:
+    """Cycle of the rounding: the multiply by a scale takes one of its own before it."""
+    return 5 if scale_bits else 4
+
+
 class Lane(Shared):
     """One lane's pipeline: operands, factor, operation, scale, rounding, activation, table.
 
@@ -60,8 +109,8 @@ class Lane(Shared):
 
     Members
     -------
-    cycles
-        Cycle in which each input but the table's write port is used.
+    controls
+        By cycle, what all lanes are told in it: members ``control1`` and so on.
     valid
         Bit i: the word issued i cycles before is one; otherwise its registers keep their values.
     a_word, a_sum, a_is_sum, zero_a, use_bias, bias
@@ -103,21 +152,22 @@ class Lane(Shared):
         self._operand_bits, self._acc_bits, self._scale_bits = operand_bits, acc_bits, scale_bits
         self._alu_bits = 64 - scale_bits
         self._multiply = vector_multiply
-        self._table = None
+        self._tables = (operand_bits, tables, table_segments, table_entries)
+        self._round = _round_cycle(scale_bits)
+        self.controls = lane_controls(operand_bits, scale_bits, vector_multiply, tables)
+        members: dict[str, Any] = {
+            **{f"{source}_word": In(signed(operand_bits)) for source in "ab"},
+            **{f"{source}_sum": In(signed(acc_bits)) for source in "ab"},
+            **{name: In(signed(acc_bits)) for name in ("bias", "constant")},
+            "lane_shift": In(signed(8)),
+        }
+        if scale_bits:
+            members["lane_multiplier"] = In(scale_bits)
+        members |= {f"control{cycle}": In(layout) for cycle, layout in self.controls.items()}
         if tables:
-            self._table = FunctionTable(
-                operand_bits=operand_bits,
-                tables=tables,
-                segments=table_segments,
-                entries=table_entries,
-            )
-        self._round = 5 if scale_bits else 4
-        inputs = self._inputs()
-        self.cycles = {name: cycle for name, (cycle, _) in inputs.items()}
-        members = {name: In(shape) for name, (_, shape) in inputs.items()}
-        if self._table is not None:
-            ports = self._table.signature.members
-            members |= {f"table_{name}": ports[name] for name in ("write", "address", "data")}
+            members |= {
+                f"table_{name}": port for name, port in write_members(*self._tables).items()
+            }
         super().__init__(
             members
             | {
@@ -133,58 +183,9 @@ class Lane(Shared):
             table_segments=table_segments,
             table_entries=table_entries,
         )
-
-    def _inputs(self) -> dict[str, tuple[int, Any]]:
-        """Cycle and shape of every input that a word brings."""
-        operand, total = signed(self._operand_bits), signed(self._acc_bits)
-        return {
-            "a_word": (1, operand),
-            "a_sum": (1, total),
-            "a_is_sum": (1, 1),
-            "zero_a": (1, signed(16)),
-            "use_bias": (1, 1),
-            "bias": (1, total),
-            "b_word": (1, operand),
-            "b_sum": (1, total),
-            "b_source": (1, Source),
-            "zero_b": (1, signed(16)),
-            "scalar": (1, signed(32)),
-            "constant": (1, total),
-            **({"factor_alu": (2, Alu)} if self._multiply else {}),
-            "alu": (3, Alu),
-            "lane_shift": (3, signed(8)),
-            "exponent": (3, signed(10)),
-            "use_lane_shift": (3, 1),
-            "shift": (3, signed(7)),
-            "shift2": (4, signed(7)),
-            "leaky": (4, 1),
-            **self._scale_inputs(),
-            **({"tflite": (5, 1)} if self._scale_bits == 31 else {}),
-            "activation": (self._round + 1, Activation),
-            "zero_target": (self._round + 1, signed(16)),
-            "low": (self._round + 1, operand),
-            "high": (self._round + 1, operand),
-            **self._table_inputs(),
-        }
-
-    def _scale_inputs(self) -> dict[str, tuple[int, Any]]:
-        if not self._scale_bits:
-            return {"residual": (3, 1)}
-        return {
-            "residual": (4, 1),
-            "use_lane_multiplier": (4, 1),
-            "lane_multiplier": (4, self._scale_bits),
-            "multiplier": (4, self._scale_bits),
-            "multiplier2": (4, self._scale_bits),
-        }
-
-    def _table_inputs(self) -> dict[str, tuple[int, Any]]:
-        if self._table is None:
-            return {}
-        inputs: dict[str, tuple[int, Any]] = {"table": (self._round + 1, 3)}
-        if self._operand_bits == 16:
-            inputs["table_shift"] = (self._round + 2, 6)
-        return inputs
+        for cycle, layout in self.controls.items():
+            for name in layout.members:
+                setattr(self, name, getattr(self, f"control{cycle}")[name])
 
     def body(self, platform: Any) -> Elaboratable:
         """One step after the other, each ending in registers."""
@@ -342,18 +343,21 @@ class Lane(Shared):
         code = Mux(is_step, saturate(stepped, bits), clamped)
         code = self._register(m, cycle, "plain_code", code)
         total = self._register(m, cycle, "plain_sum", Mux(is_step, stepped, rounded))
-        if self._table is not None:
-            code, total = self._look_up(m, self._table, clamped, code, total)
+        if self._tables[1]:
+            code, total = self._look_up(m, clamped, code, total)
         if cycle + 1 < RESULT_CYCLE:
             code = self._register(m, cycle + 1, "last_code", code)
             total = self._register(m, cycle + 1, "last_sum", total)
         m.d.comb += [self.code.eq(code), self.sum.eq(total)]
 
     def _look_up(
-        self, m: Module, table: FunctionTable, argument: Value, code: Value, total: Value
+        self, m: Module, argument: Value, code: Value, total: Value
     ) -> tuple[Value, Value]:
         cycle = self._round + 1
-        m.submodules.function_table = table
+        operand_bits, tables, segments, entries = self._tables
+        m.submodules.function_table = table = FunctionTable(
+            operand_bits=operand_bits, tables=tables, segments=segments, entries=entries
+        )
         is_table = self.activation == Activation.TABLE
         uses_table = self._register(m, cycle, "uses_table", is_table)
         m.d.comb += [

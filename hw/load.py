@@ -163,6 +163,7 @@ class LoadUnit(Shared):
         m.d.comb += [
             pop.eq((transfers.level != 0) & (~words.active | (words.step & words.done))),
             words.start.eq(pop),
+            words.clear.eq(self.clear),
             words.bases[0].eq(following.local),
             *(words.counts[i].eq(following[f"count{i}"]) for i in range(2)),
             *(words.strides[0][i].eq(following[f"stride{i}"]) for i in range(2)),

@@ -104,6 +104,7 @@ class StoreUnit(Shared):
         m.submodules.words = words = AddressGenerator(levels=3, streams=1)
         m.d.comb += [
             words.start.eq(self.start),
+            words.clear.eq(self.clear),
             words.bases[0].eq(want["local"]),
             *(words.counts[i].eq(want[f"count{i}"]) for i in range(2)),
             *(words.strides[0][i].eq(want[f"local_stride{i}"]) for i in range(2)),

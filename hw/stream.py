@@ -147,7 +147,7 @@ class StreamUnit(Shared):
         """The five loops, with source and target addresses and the window."""
         want = self._want
         m.submodules.words = words = AddressGenerator(levels=_LEVELS, streams=2, window=True)
-        m.d.comb += words.start.eq(self.start)
+        m.d.comb += [words.start.eq(self.start), words.clear.eq(self.clear)]
         for stream, name in enumerate(("source", "target")):
             m.d.comb += words.bases[stream].eq(want[name])
             for level in range(_LEVELS):
@@ -182,7 +182,7 @@ class StreamUnit(Shared):
             permitted.eq(
                 ~edges | self._flag(StreamFlag.KEEP) | Mux(transposed, self.begun, self.loaded)
             ),
-            step.eq(words.active & permitted & (transposed | (tail == 0))),
+            step.eq(words.active & permitted & (transposed | (tail == 0)) & ~self.halt),
             words.step.eq(step),
             first.eq(edges & ~self._flag(StreamFlag.KEEP)),
             self.take.eq(step & first),

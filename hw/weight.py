@@ -120,6 +120,7 @@ class WeightUnit(Shared):
         levels = ("count0", "count1")
         m.d.comb += [
             generator.start.eq(self.start),
+            generator.clear.eq(self.clear),
             *(generator.counts[i].eq(want[name]) for i, name in enumerate(levels)),
             generator.counts[2].eq(self._dim),
             generator.bases[0].eq(want["local"]),
@@ -161,7 +162,8 @@ class WeightUnit(Shared):
         ]
         transposed_start = first & self._transposed & (~waiting | emit_start) & ~self.halt
         read = Signal()
-        m.d.comb += read.eq(rows.active & (~rows.zero[2] | plain_start | transposed_start))
+        follows = rows.active & ~rows.zero[2] & ~self.halt
+        m.d.comb += read.eq(follows | plain_start | transposed_start)
         emit = Signal()
         m.d.comb += [
             rows.step.eq(read),

@@ -218,7 +218,7 @@ class _Machine:
     def start_vector(self, step: Step, cycle: int) -> None:
         """VECTOR issues a word a cycle; EXPONENT takes one."""
         if not step.words:
-            self.finish(step, cycle + 1, cycle + 1)
+            self.finish(step, cycle + 1, cycle + 1 + VECTOR_LATENCY)
             return
         end = cycle + step.words
         complete = end + VECTOR_LATENCY

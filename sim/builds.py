@@ -37,10 +37,10 @@ def verilog(config: Config) -> Path:
     return path
 
 
-def machine(config: Config, simulator: str, memory_bytes: int, waves: bool = False) -> Path:
+def machine(config: Config, simulator: str, memory_bytes: int, waves: str = "") -> Path:
     """Build folder of the machine with its memory (``top.v``), of at least ``memory_bytes``."""
     bits = max(_SMALLEST_MEMORY_BITS, (memory_bytes - 1).bit_length())
-    folder = _folder(config) / f"{simulator}-{bits}{'-waves' if waves else ''}"
+    folder = _folder(config) / f"{simulator}-{bits}{f'-{waves}' if waves else ''}"
     top = _HERE / "top.v"
     toolchain.build(
         simulator,

@@ -39,7 +39,7 @@ def run_jobs(
     config, simulator
         The machine, ``"icarus"`` or ``"verilator"``.
     waves
-        File for the waves of everything, ``.fst`` under Icarus and ``.vcd`` under Verilator.
+        File for the waves of everything, ``.fst`` or ``.vcd``.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def run_jobs(
     if not jobs:
         return []
     size = max(job.image.size for job in jobs)
-    folder = builds.machine(config, simulator, size, waves=waves is not None)
+    folder = builds.machine(config, simulator, size, toolchain.wave_format(waves) if waves else "")
     with tempfile.TemporaryDirectory(prefix="pulsarray-jobs-") as name:
         files = Path(name)
         write_jobs(files, jobs, config)

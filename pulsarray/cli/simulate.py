@@ -65,7 +65,7 @@ def simulate(
     waves: Annotated[
         Path | None,
         typer.Option(
-            "--waves", metavar="F", help="Write waves: .fst on Icarus, .vcd on Verilator."
+            "--waves", metavar="F", help="Write waves, as .fst or .vcd."
         ),
     ] = None,
     memory_latency: LatencyOption = 64,

@@ -49,12 +49,12 @@ def run_bench(
     verilog = emit(component, TOP)
     ports = {name: is_input for name, is_input, _ in ports_of(component)}
     clocks = [name for name in ("clk", "rst") if f"  input {name};" in _top(verilog)]
-    folder = _folder(verilog, simulator, "-waves" if waves else "")
+    folder = _folder(verilog, simulator, f"-{waves.suffix[1:]}" if waves else "")
     source = folder.with_suffix(".v")
     source.parent.mkdir(parents=True, exist_ok=True)
     source.write_text(verilog, encoding="utf-8")
     public = {TOP: [*ports, *clocks]}
-    toolchain.build(simulator, [source], TOP, folder, public=public, waves=waves is not None)
+    toolchain.build(simulator, [source], TOP, folder, public=public, waves=toolchain.wave_format(waves) if waves else "")
     settings = {
         "parameters": dict(parameters or {}),
         "inputs": [name for name, is_input in ports.items() if is_input],

@@ -30,7 +30,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-def build(simulator: str, source: Path, shift: int = 1, *, waves: bool = False) -> Path:
+def build(simulator: str, source: Path, shift: int = 1, *, waves: str = "") -> Path:
     folder = source.parent / simulator
     parameters = {"SHIFT": shift}
     toolchain.build(
@@ -89,15 +89,19 @@ def test_build_wrong(simulator: str, source: Path) -> None:
     assert not (source.parent / simulator / "stamp").exists()
 
 
-def test_waves(simulator: str, source: Path) -> None:
-    folder = build(simulator, source, waves=True)
-    waves = source.parent / f"doubler{toolchain.WAVE_SUFFIX[simulator]}"
+@pytest.mark.parametrize("form", toolchain.WAVE_FORMATS)
+def test_waves(simulator: str, source: Path, form: str) -> None:
+    try:
+        folder = build(simulator, source, waves=form)
+    except ToolMissing as error:
+        pytest.skip(str(error))
+    waves = source.parent / f"doubler.{form}"
     run(simulator, folder, waves=waves)
     assert waves.stat().st_size > 100
 
 
 def test_waves_wrong(simulator: str, source: Path) -> None:
-    with pytest.raises(InputError, match=r"writes \.\w+ files, not 'doubler\.txt'"):
+    with pytest.raises(InputError, match=r"must end in \.fst or \.vcd, not 'doubler\.txt'"):
         run(simulator, source.parent, waves=Path("doubler.txt"))
 
 

@@ -1,0 +1,333 @@
+"""VECTOR and EXPONENT: everything but products, one word a cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
+
+from pulsarray.config import EXPONENTS, Config
+from pulsarray.encoding import Field
+from pulsarray.hw.addressing import AddressGenerator
+from pulsarray.hw.exponents import ExponentFile
+from pulsarray.hw.fields import fields
+from pulsarray.hw.lane import RESULT_CYCLE, Source, clamp_shift
+from pulsarray.hw.lanes import COLUMN_CYCLES, Lanes
+from pulsarray.hw.pipeline import Pipeline
+from pulsarray.hw.ports import ADDRESS_BITS, ReadPort, WritePort
+from pulsarray.hw.shared import Shared
+from pulsarray.hw.unit import INDEX_BITS, unit_members
+from pulsarray.hw.vector_check import wrong_vector
+from pulsarray.isa import FORMATS, Bank, Opcode, VectorFlag
+from pulsarray.registers import ErrorCode
+
+__all__ = ["VectorUnit"]
+
+_VECTOR, _EXPONENT = FORMATS[Opcode.VECTOR], FORMATS[Opcode.EXPONENT]
+_LEVELS = _VECTOR.levels
+_STREAMS = ("a", "b", "target", "acc")
+_LOOPS = {f"count{level}" for level in range(_LEVELS)} | {
+    f"{name}_stride{level}" for name in _STREAMS for level in range(_LEVELS)
+}
+_KEPT = [
+    field
+    for field in _VECTOR.fields
+    if field.name not in {"opcode", "units", "wait", *_STREAMS, *_LOOPS}
+]
+"""Fields that words need after the start."""
+WRITE_CYCLE = RESULT_CYCLE + 1
+"""Cycles from the issue of a word to its write."""
+
+
+def _shape(field: Field) -> Any:
+    return signed(field.bits) if field.signed else unsigned(field.bits)
+
+
+class VectorUnit(Shared):
+    """The vector unit (docs/machine.md, VECTOR and EXPONENT).
+
+    Parameters
+    ----------
+    config
+        The machine.
+
+    Members
+    -------
+    (those of :func:`pulsarray.hw.unit.unit_members`)
+    a, b
+        Read ports of both sources.
+    target, acc
+        Write ports of both destinations.
+    parameter_write_enable, parameter_write_address, parameter_write_data
+        A word for the parameter bank, in the format of an accumulator word in memory.
+    table_write_enable, table_write_address, table_write_data
+        A word for the table bank, as in memory; absent without tables.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        dim = config.dim
+        read = ReadPort(dim=dim, operand_bits=config.operand_bits, acc_bits=config.acc_bits)
+        members: dict[str, Any] = {
+            **unit_members(8 * _VECTOR.bytes),
+            "a": Out(read),
+            "b": Out(read),
+            "target": Out(WritePort(dim=dim, lane_bits=config.operand_bits)),
+            "acc": Out(WritePort(dim=dim, lane_bits=config.acc_bits)),
+            "parameter_write_enable": In(1),
+            "parameter_write_address": In(ADDRESS_BITS),
+            "parameter_write_data": In(8 * config.acc_word_bytes),
+        }
+        if config.tables:
+            members |= {
+                "table_write_enable": In(1),
+                "table_write_address": In(ADDRESS_BITS),
+                "table_write_data": In(8 * config.word_bytes),
+            }
+        super().__init__(
+            members,
+            dim=dim,
+            operand_bits=config.operand_bits,
+            acc_bits=config.acc_bits,
+            scale_bits=config.scale_bits,
+            scratchpads=config.scratchpad_banks,
+            accumulators=config.accumulator_banks,
+            depth=config.parameter_depth,
+            vector_multiply=config.vector_multiply,
+            tables=config.tables,
+            table_segments=config.table_segments,
+        )
+
+    def body(self, platform: Any) -> Elaboratable:
+        """The front, the stages that tell the lanes what to do, the lanes, and the write."""
+        m = Module()
+        self._want = fields(_VECTOR, self.instruction)
+        self._held = Signal(data.StructLayout({field.name: _shape(field) for field in _KEPT}))
+        self._index = Signal(INDEX_BITS)
+        m.submodules.lanes = lanes = Lanes(self._config)
+        words, step, setting = self._front(m)
+        pipe = Pipeline(m)
+        self._issue(m, pipe, words, step, setting)
+        self._row(m, pipe, words, step)
+        for name, (value, cycle) in self._commands(m, lanes).items():
+            pipe.add(name, value, until=cycle)
+        exponent = self._exponents(m, step, setting)
+        for cycle in range(WRITE_CYCLE):
+            self._tell(m, pipe, lanes)
+            pipe.advance(self.clear)
+            if cycle == 0:
+                pipe.add("exponent", exponent, until=3)
+            elif cycle == 1:
+                self._shift(pipe)
+        self._feed(m, lanes)
+        self._write(m, pipe, lanes)
+        return m
+
+    def _front(self, m: Module) -> tuple[AddressGenerator, Signal, Signal]:
+        """Loops of the words; EXPONENT keeps the front for one cycle."""
+        want = self._want
+        m.submodules.words = words = AddressGenerator(levels=_LEVELS, streams=len(_STREAMS))
+        step, setting, is_exponent = Signal(), Signal(), Signal()
+        m.d.comb += [
+            is_exponent.eq(want["opcode"] == Opcode.EXPONENT),
+            words.start.eq(self.start & ~is_exponent),
+            step.eq(words.active & ~self.halt),
+            words.step.eq(step),
+            words.clear.eq(self.clear),
+            self.active.eq(words.active | setting),
+            self.ready.eq(~words.active | (step & words.done)),
+        ]
+        for stream, name in enumerate(_STREAMS):
+            m.d.comb += words.bases[stream].eq(want[name])
+            strides = "target" if name == "acc" else name
+            for level in range(_LEVELS):
+                m.d.comb += words.strides[stream][level].eq(want[f"{strides}_stride{level}"])
+        for level in range(_LEVELS):
+            m.d.comb += words.counts[level].eq(want[f"count{level}"])
+        m.d.sync += setting.eq(self.start & is_exponent & ~self.clear)
+        with m.If(self.start):
+            m.d.sync += self._index.eq(self.index)
+            m.d.sync += [self._held[field.name].eq(want[field.name]) for field in _KEPT]
+        register = fields(_EXPONENT, self.instruction)["register"]
+        wrong_register = (register == 0) | (register >= EXPONENTS)
+        wrong = Mux(is_exponent, wrong_register, wrong_vector(want, self._config))
+        with m.If(self.start & wrong):
+            m.d.comb += [self.error.eq(ErrorCode.BAD_FIELD), self.error_index.eq(self.index)]
+        return words, step, setting
+
+    def _flag(self, flag: VectorFlag) -> Value:
+        return self._held.flags[int(flag).bit_length() - 1]
+
+    def _issue(
+        self, m: Module, pipe: Pipeline, words: AddressGenerator, step: Signal, setting: Signal
+    ) -> None:
+        """Reads of a word, and what it takes with it besides commands to the lanes."""
+        dim, held = self._config.dim, self._held
+        for stream, (port, bank) in enumerate(((self.a, held.a_bank), (self.b, held.b_bank))):
+            used = bank != Bank.NONE
+            m.d.comb += [
+                port.enable.eq(step & used),
+                port.bank.eq(bank),
+                port.address.eq(words.addresses[stream]),
+                port.hold.eq(words.active & used),
+            ]
+        count = Signal(range(dim + 1))
+        m.d.comb += count.eq(dim)
+        with m.If(words.last[0] & (held.last_lanes != 0) & (held.last_lanes < dim)):
+            m.d.comb += count.eq(held.last_lanes)
+        pipe.add("valid", step, until=WRITE_CYCLE, cleared=True)
+        pipe.add("ends", setting | (step & words.done), until=WRITE_CYCLE, cleared=True)
+        pipe.add("index", self._index, until=WRITE_CYCLE)
+        pipe.add("signal", held.signal, until=WRITE_CYCLE)
+        for name, stream in (("target", 2), ("acc", 3)):
+            pipe.add(f"{name}_bank", held[f"{name}_bank"], until=WRITE_CYCLE)
+            pipe.add(f"{name}_address", words.addresses[stream], until=WRITE_CYCLE)
+        pipe.add("count", count, until=RESULT_CYCLE)
+        pipe.add("reduce", held.reduce[:2], until=RESULT_CYCLE)
+        pipe.add("raw_shift", held.shift, until=2)
+        pipe.add("raw_shift2", held.shift2, until=2)
+
+    def _row(self, m: Module, pipe: Pipeline, words: AddressGenerator, step: Signal) -> None:
+        """The row of parameters steps with level 0."""
+        held, flag = self._held, self._flag
+        row = Signal(ADDRESS_BITS)
+        with m.If(self.start):
+            m.d.sync += row.eq(self._want["parameter"])
+        with m.Elif(step & words.last[1:].all()):
+            m.d.sync += row.eq(row + held.parameter_step)
+        pipe.add("row", row, until=max(COLUMN_CYCLES.values()))
+        used = flag(VectorFlag.BIAS) | flag(VectorFlag.LANE_SCALE) | flag(VectorFlag.B_LANE)
+        outside = step & used & (row >= self._config.parameter_depth)
+        with m.If(outside & ~self.start):
+            m.d.comb += [self.error.eq(ErrorCode.ADDRESS), self.error_index.eq(self._index)]
+
+    def _source(self, m: Module) -> Value:
+        """Where operand B comes from."""
+        held, flag = self._held, self._flag
+        source = Signal(Source)
+        with m.If(flag(VectorFlag.B_SCALAR)):
+            m.d.comb += source.eq(Source.SCALAR)
+        with m.Elif(flag(VectorFlag.B_LANE)):
+            m.d.comb += source.eq(Source.CONSTANT)
+        with m.Elif(held.b_bank == Bank.NONE):
+            m.d.comb += source.eq(Source.NONE)
+        with m.Elif(held.b_bank < Bank.ACCUMULATOR):
+            m.d.comb += source.eq(Source.WORD)
+        with m.Else():
+            m.d.comb += source.eq(Source.SUM)
+        return source.as_value()
+
+    def _commands(self, m: Module, lanes: Lanes) -> Mapping[str, tuple[Value, int]]:
+        """What the lanes are told that is known when a word is issued, and when they need it."""
+        config, held, flag = self._config, self._held, self._flag
+        values: dict[str, Value] = {
+            "a_is_sum": held.a_bank >= Bank.ACCUMULATOR,
+            "use_bias": flag(VectorFlag.BIAS),
+            "b_source": self._source(m),
+            "factor_alu": held.alu[:4],
+            "alu": held.alu[:4],
+            "use_lane_shift": flag(VectorFlag.LANE_SCALE),
+            "use_lane_multiplier": flag(VectorFlag.LANE_SCALE),
+            "leaky": flag(VectorFlag.LEAKY),
+            "residual": flag(VectorFlag.RESIDUAL),
+            "tflite": flag(VectorFlag.TFLITE),
+            "activation": held.activation[:2],
+            "table": held.table[:3],
+            "table_shift": held.shift2[:6],
+            "multiplier": held.multiplier[: config.scale_bits],
+            "multiplier2": held.multiplier2[: config.scale_bits],
+            "low": held.low[: config.operand_bits],
+            "high": held.high[: config.operand_bits],
+            **{name: held[name] for name in ("zero_a", "zero_b", "scalar", "zero_target")},
+        }
+        return {
+            name: (values[name], cycle)
+            for cycle, layout in lanes.controls.items()
+            for name in layout.members
+            if name in values
+        }
+
+    def _exponents(self, m: Module, step: Signal, setting: Signal) -> Value:
+        """The exponent registers: their part of the shift, in cycle 1."""
+        held = self._held
+        m.submodules.exponents = exponents = ExponentFile()
+        # EXPONENT's fields lie where VECTOR has these two.
+        m.d.comb += [
+            exponents.write.eq(setting),
+            exponents.register.eq(held.alu),
+            exponents.value.eq(held.activation),
+            exponents.read.eq(step),
+            exponents.target.eq(held.x_target),
+            exponents.a.eq(held.x_a),
+            exponents.b.eq(held.x_b),
+            exponents.clear.eq(self.clear),
+        ]
+        return exponents.total
+
+    def _shift(self, pipe: Pipeline) -> None:
+        """In cycle 2: shifts that have the exponents in them."""
+        exponent = pipe.values["exponent"]
+        for name, until in (("shift", 3), ("shift2", 4)):
+            shift = clamp_shift(pipe.values[f"raw_{name}"] + exponent, self._config.acc_bits)
+            pipe.add(name, shift[:7].as_signed(), until=until)
+
+    def _tell(self, m: Module, pipe: Pipeline, lanes: Lanes) -> None:
+        """Everything that the lanes need in the pipeline's present cycle."""
+        cycle, values = pipe.cycle, pipe.values
+        m.d.comb += lanes.valid[cycle].eq(values["valid"])
+        if cycle in COLUMN_CYCLES.values():
+            m.d.comb += getattr(lanes, f"row{cycle}").eq(values["row"])
+        if cycle in lanes.controls:
+            control = getattr(lanes, f"control{cycle}")
+            names = lanes.controls[cycle].members
+            m.d.comb += [control[name].eq(values[name]) for name in names]
+        if cycle == RESULT_CYCLE:
+            m.d.comb += [lanes.count.eq(values["count"]), lanes.reduce.eq(values["reduce"])]
+
+    def _feed(self, m: Module, lanes: Lanes) -> None:
+        """Words from the banks, and words for the lanes' own memories."""
+        m.d.comb += [
+            lanes.a_words.eq(self.a.word),
+            lanes.a_sums.eq(self.a.sums),
+            lanes.b_words.eq(self.b.word),
+            lanes.b_sums.eq(self.b.sums),
+            lanes.parameter_write.eq(self.parameter_write_enable),
+            lanes.parameter_address.eq(self.parameter_write_address),
+            lanes.parameter_data.eq(self.parameter_write_data),
+        ]
+        if self._config.tables:
+            m.d.comb += [
+                lanes.table_write.eq(self.table_write_enable),
+                lanes.table_address.eq(self.table_write_address),
+                lanes.table_data.eq(self.table_write_data),
+            ]
+
+    def _write(self, m: Module, pipe: Pipeline, lanes: Lanes) -> None:
+        """The words that result, and the completion with the last one."""
+        values = pipe.values
+        for name, result in (("target", lanes.codes), ("acc", lanes.sums)):
+            port, bank = getattr(self, name), values[f"{name}_bank"]
+            writes = values["valid"] & (bank != Bank.NONE)
+            word = Signal.like(port.data, name=f"{name}_word", reset_less=True)
+            m.d.sync += word.eq(result)
+            m.d.comb += [
+                port.enable.eq(writes),
+                port.hold.eq(writes),
+                port.bank.eq(bank),
+                port.address.eq(values[f"{name}_address"]),
+                port.data.eq(word),
+            ]
+        # Instructions on the way: one in each stage, and one at the front.
+        started = Signal(range(WRITE_CYCLE + 3))
+        m.d.sync += started.eq(started + self.start - self.complete)
+        with m.If(self.clear):
+            m.d.sync += started.eq(0)
+        m.d.comb += [
+            self.busy.eq(started != 0),
+            self.complete.eq(values["ends"]),
+            self.complete_index.eq(values["index"]),
+            self.complete_signal.eq(values["signal"]),
+        ]
