@@ -243,7 +243,7 @@ class Lane(Shared):
                 other.eq(Mux(is_sigmoid, (1 << fraction) - operand, operand)),
                 product.eq(operand * other),
             ]
-            sigmoid = saturate(round_half_even(product, fraction - 1), bits)
+            sigmoid = saturate(round_half_even(product, fraction - 2), bits)
             tanh = saturate(round_half_even((1 << 2 * fraction) - product, fraction), bits)
             value = Signal(signed(bits), name="factor_value")
             with m.Switch(self.factor_alu):

@@ -112,6 +112,7 @@ class VectorUnit(Shared):
         pipe = Pipeline(m)
         self._issue(m, pipe, words, step, setting)
         self._row(m, pipe, words, step)
+        self._check(m)
         for name, (value, cycle) in self._commands(m, lanes).items():
             pipe.add(name, value, until=cycle)
         exponent = self._exponents(m, step, setting)
@@ -151,11 +152,6 @@ class VectorUnit(Shared):
         with m.If(self.start):
             m.d.sync += self._index.eq(self.index)
             m.d.sync += [self._held[field.name].eq(want[field.name]) for field in _KEPT]
-        register = fields(_EXPONENT, self.instruction)["register"]
-        wrong_register = (register == 0) | (register >= EXPONENTS)
-        wrong = Mux(is_exponent, wrong_register, wrong_vector(want, self._config))
-        with m.If(self.start & wrong):
-            m.d.comb += [self.error.eq(ErrorCode.BAD_FIELD), self.error_index.eq(self.index)]
         return words, step, setting
 
     def _flag(self, flag: VectorFlag) -> Value:
@@ -200,9 +196,18 @@ class VectorUnit(Shared):
             m.d.sync += row.eq(row + held.parameter_step)
         pipe.add("row", row, until=max(COLUMN_CYCLES.values()))
         used = flag(VectorFlag.BIAS) | flag(VectorFlag.LANE_SCALE) | flag(VectorFlag.B_LANE)
-        outside = step & used & (row >= self._config.parameter_depth)
-        with m.If(outside & ~self.start):
+        with m.If(step & used & (row >= self._config.parameter_depth)):
             m.d.comb += [self.error.eq(ErrorCode.ADDRESS), self.error_index.eq(self._index)]
+
+    def _check(self, m: Module) -> None:
+        """BAD_FIELD when the instruction starts; it has a lower code than ADDRESS."""
+        want = self._want
+        register = fields(_EXPONENT, self.instruction)["register"]
+        wrong_register = (register == 0) | (register >= EXPONENTS)
+        is_exponent = want["opcode"] == Opcode.EXPONENT
+        wrong = Mux(is_exponent, wrong_register, wrong_vector(want, self._config))
+        with m.If(self.start & wrong):
+            m.d.comb += [self.error.eq(ErrorCode.BAD_FIELD), self.error_index.eq(self.index)]
 
     def _source(self, m: Module) -> Value:
         """Where operand B comes from."""

@@ -1,0 +1,104 @@
+"""What the machine remembers: memory, banks, exponent registers, tiles of weights."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.config import EXPONENTS, Config
+from pulsarray.isa import Bank
+from pulsarray.model.arithmetic import wrap
+
+__all__ = ["State"]
+
+Words = npt.NDArray[np.int64]
+
+
+class State:
+    """Contents of every memory; banks are zero at power-on.
+
+    Parameters
+    ----------
+    config
+        The machine.
+    memory
+        uint8 memory; changed in place.
+
+    Members
+    -------
+    scratchpad, accumulator
+        int64 words, shape (banks, depth, D).
+    parameters
+        int64 constants, shape (rows, 4, D), columns bias, multiplier, shift, constant.
+    tables
+        int64 entries, shape (words, entries of a word).
+    exponents
+        int64 registers.
+    tiles
+        Tiles that WEIGHT has read and no pass has taken, shape (D, D) each.
+    active
+        The tile that the array multiplies by.
+    """
+
+    def __init__(self, config: Config, memory: npt.NDArray[np.uint8]) -> None:
+        self.config, self.memory = config, memory
+        dim = config.dim
+        self.scratchpad = np.zeros(
+            (config.scratchpad_banks, config.scratchpad_depth, dim), np.int64
+        )
+        self.accumulator = np.zeros(
+            (config.accumulator_banks, config.accumulator_depth, dim), np.int64
+        )
+        self.parameters = np.zeros((config.parameter_depth, 4, dim), np.int64)
+        rows = config.tables * config.table_planes * config.table_words
+        self.tables = np.zeros((rows, config.word_bytes // config.operand_bytes), np.int64)
+        self.exponents = np.zeros(EXPONENTS, np.int64)
+        self.tiles: deque[npt.NDArray[np.float64]] = deque()
+        self.active = np.zeros((dim, dim))
+
+    def bank(self, number: int) -> Words:
+        """Words of a scratchpad or accumulator bank, shape (depth, D)."""
+        if number < Bank.ACCUMULATOR:
+            return self.scratchpad[number]
+        return self.accumulator[number - Bank.ACCUMULATOR]
+
+    def write(self, number: int, rows: Words, data: npt.NDArray[np.uint8]) -> None:
+        """Store words in the format of memory, shape (words, bytes), in rows of any bank."""
+        config = self.config
+        if number == Bank.TABLE:
+            self.tables[rows] = self._integers(data, config.operand_bytes)
+        elif number < Bank.ACCUMULATOR:
+            lanes = self._integers(data, config.operand_bytes)[:, : config.dim]
+            self.scratchpad[number, rows] = lanes
+        elif number < Bank.PARAMETER:
+            slots = self._integers(data, config.acc_slot_bytes)[:, : config.dim]
+            self.bank(number)[rows] = wrap(slots, config.acc_bits)
+        else:
+            slots = self._integers(data, config.acc_slot_bytes)[:, : config.dim]
+            self._write_parameters(rows, slots)
+
+    def _write_parameters(self, rows: Words, slots: Words) -> None:
+        config = self.config
+        row, column = rows // 4, rows % 4
+        mask = (1 << config.scale_bits) - 1
+        values = wrap(slots, config.acc_bits)
+        values = np.where(column[:, None] == 1, slots & mask, values)
+        values = np.where(column[:, None] == 2, wrap(slots, 8), values)
+        self.parameters[row, column] = values
+
+    def read(self, number: int, rows: Words) -> npt.NDArray[np.uint8]:
+        """Rows of a scratchpad or accumulator bank in the format of memory."""
+        config = self.config
+        wide = number >= Bank.ACCUMULATOR
+        size, total = config.operand_bytes, config.word_bytes
+        if wide:
+            size, total = config.acc_slot_bytes, config.acc_word_bytes
+        words = np.zeros((rows.size, total // size), f"<i{size}")
+        words[:, : config.dim] = self.bank(number)[rows]
+        return words.view(np.uint8)
+
+    @staticmethod
+    def _integers(data: npt.NDArray[np.uint8], size: int) -> Words:
+        return np.ascontiguousarray(data).view(f"<i{size}").astype(np.int64)
