@@ -1,0 +1,228 @@
+"""The vector unit against the scalar reference: every word, every port, every cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import cocotb
+
+from pulsarray.config import Config
+from pulsarray.isa import Bank, Instruction, Opcode, VectorFlag
+from pulsarray.registers import ErrorCode
+from tests.hw.bench import Bench, pack, parameters
+from tests.hw.vector_cases import Cases
+from tests.hw.vector_reference import Reference
+
+LATENCY = 8
+READS = [f"{port}__{part}" for port in "ab" for part in ("enable", "hold", "bank", "address")]
+WRITES = [
+    f"{port}__{part}"
+    for port in ("target", "acc")
+    for part in ("enable", "hold", "bank", "address", "data")
+]
+STATE = ["ready", "active", "stall", "busy", "error"]
+COMPLETION = ["complete", "complete_index", "complete_signal"]
+OUTPUTS = [*READS, *WRITES, *STATE, *COMPLETION]
+
+
+class Driver:
+    """Starts instructions and holds what each following cycle must show."""
+
+    def __init__(self, dut: Any, seed_offset: int = 0) -> None:
+        given = parameters()
+        seed = given.pop("seed") + seed_offset
+        self.config = Config(**given)
+        self.cases = Cases(self.config, seed)
+        self.reference = Reference(self.config, self.cases.read)
+        self.bench = Bench(dut)
+        self.expected: dict[int, dict[str, int]] = {}
+        self.front = -1  # last cycle of the front's work
+        self.last = -1  # last cycle with something to expect
+        self.index = 7
+        self._read: dict[str, tuple[int, int] | None] = {"a": None, "b": None}
+
+    async def start(self, rows: int = 8) -> None:
+        """Leave reset, and fill the parameter and table banks."""
+        config, reference = self.config, self.reference
+        await self.bench.start()
+        for address in range(4 * min(rows, config.parameter_depth)):
+            reference.parameters[address] = slots = self.cases.parameter_word()
+            word = {
+                "parameter_write_enable": 1,
+                "parameter_write_address": address,
+                "parameter_write_data": pack(slots, 8 * config.acc_slot_bytes),
+            }
+            await self.bench.cycle(word)
+        for address in range(config.tables * config.table_planes * config.table_words):
+            reference.table[address] = entries = self.cases.table_word()
+            word = {
+                "table_write_enable": 1,
+                "table_write_address": address,
+                "table_write_data": pack(entries, config.operand_bits),
+            }
+            await self.bench.cycle(word)
+
+    def expect(self, cycle: int, **outputs: int) -> None:
+        """Outputs in a cycle that are not 0."""
+        self.expected.setdefault(cycle, {}).update(outputs)
+        self.last = max(self.last, cycle)
+
+    def launch(self, instruction: Instruction) -> dict[str, int]:
+        """Inputs that start an instruction now, and all that follows from it."""
+        now, self.index = self.bench.now, self.index + 1
+        if instruction.op is Opcode.EXPONENT:
+            self.reference.exponent(instruction)
+            self.front = now + 1
+        else:
+            self.front = self._words(instruction)
+        end = self.front + LATENCY
+        self.expect(
+            end, complete=1, complete_index=self.index, complete_signal=instruction["signal"]
+        )
+        for cycle in range(now + 1, end + 1):
+            self.expect(cycle, busy=1, active=int(cycle <= self.front))
+        return self.raw(instruction)
+
+    def raw(self, instruction: Instruction) -> dict[str, int]:
+        """Inputs that start an instruction in the next cycle."""
+        code = int.from_bytes(instruction.encode(), "little")
+        return {"start": 1, "instruction": code, "index": self.index}
+
+    def _words(self, instruction: Instruction) -> int:
+        bits = {"target": self.config.operand_bits, "acc": self.config.acc_bits}
+        cycle = self.bench.now
+        for word in self.reference.vector(instruction):
+            cycle += 1
+            for port, place in (("a", word.a), ("b", word.b)):
+                if place:
+                    self._access(cycle, port, place)
+            for port, place in (("target", word.target), ("acc", word.acc)):
+                if place:
+                    lanes = word.codes if port == "target" else word.sums
+                    data = pack(lanes, bits[port])
+                    self._access(cycle + LATENCY, port, place, {f"{port}__data": data})
+        return cycle
+
+    def _access(
+        self, cycle: int, port: str, place: tuple[int, int], more: dict[str, int] | None = None
+    ) -> None:
+        bank, address = place
+        names = {"enable": 1, "hold": 1, "bank": bank, "address": address}
+        self.expect(cycle, **{f"{port}__{name}": n for name, n in names.items()}, **(more or {}))
+
+    async def cycle(self, inputs: dict[str, int] | None = None) -> dict[str, int]:
+        """One cycle, with the words that were asked for in the one before; checks it."""
+        now = self.bench.now
+        got = await self.bench.cycle({**self._words_read(), **(inputs or {})}, OUTPUTS)
+        for port in self._read:
+            place = (got[f"{port}__bank"], got[f"{port}__address"])
+            self._read[port] = place if got[f"{port}__enable"] else None
+        want = dict.fromkeys(OUTPUTS, 0) | self.expected.pop(now, {})
+        want["ready"] = int(now >= self.front or "start" in (inputs or {}))
+        relevant = [*STATE, *(n for n in OUTPUTS if n.endswith(("enable", "hold", "complete")))]
+        for port in ("a", "b", "target", "acc"):
+            if want[f"{port}__enable"]:
+                relevant += [n for n in OUTPUTS if n.startswith(f"{port}__")]
+        relevant += COMPLETION if want["complete"] else []
+        wrong = {n: (got[n], want[n]) for n in relevant if got[n] != want[n]}
+        assert not wrong, f"cycle {now}: {wrong} (got, expected)"
+        return got
+
+    def _words_read(self) -> dict[str, int]:
+        """What the banks give; whatever was not asked for is noise."""
+        config, noise = self.config, self.cases.random.getrandbits
+        words = {}
+        for port, place in self._read.items():
+            for name, bits in (("word", config.operand_bits), ("sums", config.acc_bits)):
+                data = noise(bits * config.dim)
+                if place and (place[0] >= Bank.ACCUMULATOR) == (name == "sums"):
+                    data = pack(self.cases.read(*place), bits)
+                words[f"{port}__{name}"] = data
+        return words
+
+    async def run(self, instructions: Iterable[Instruction], gaps: Iterable[int]) -> None:
+        """Start instructions as early as may be, or some cycles later; then wait for the end."""
+        for instruction, gap in zip(instructions, gaps, strict=True):
+            while self.bench.now < self.front + gap:
+                await self.cycle()
+            text = instruction.text()
+            try:
+                await self.cycle(self.launch(instruction))
+            except AssertionError as error:
+                raise AssertionError(f"at the start of {text}: {error}") from None
+        while self.bench.now <= self.last + 2:
+            await self.cycle()
+
+
+@cocotb.test()
+async def random_instructions(dut: Any) -> None:
+    """Any instructions, with and without cycles between them."""
+    driver = Driver(dut)
+    await driver.start()
+    for _ in range(120):
+        cases, choice = driver.cases, driver.cases.random.choice
+        batch = [choice([cases.vector, cases.vector, cases.exponent])() for _ in range(3)]
+        try:
+            await driver.run(batch, [choice([0, 0, 1, 5]) for _ in batch])
+        except AssertionError as error:
+            texts = "\n".join(i.text() for i in batch)
+            raise AssertionError(f"{error}\n{texts}\n{driver.reference.exponents}") from None
+
+
+@cocotb.test()
+async def wrong_fields(dut: Any) -> None:
+    """BAD_FIELD in the cycle of the start, with its index; after a clear the unit works again."""
+    driver = Driver(dut, 1000)
+    await driver.start()
+    for _ in range(150):
+        driver.index += 1
+        wrong = driver.cases.wrong()
+        got = await driver.bench.cycle(driver.raw(wrong), ["error", "error_index"])
+        assert got == {"error": ErrorCode.BAD_FIELD, "error_index": driver.index}, wrong.text()
+        await driver.bench.cycle({"halt": 1})
+        await driver.bench.cycle({"halt": 1, "clear": 1})
+        driver.reference.exponents = [0] * 32
+        driver.front = driver.last = driver.bench.now
+        driver.expected.clear()
+        await driver.run([driver.cases.vector()], [0])
+
+
+@cocotb.test()
+async def rows_outside(dut: Any) -> None:
+    """A row beyond the parameter bank is ADDRESS in its own cycle, if it is used."""
+    driver = Driver(dut, 2000)
+    await driver.start()
+    depth = driver.config.parameter_depth
+    fields = {"a_bank": 0, "target_bank": 1, "parameter": depth - 1, "parameter_step": 1}
+    for flag in (VectorFlag.BIAS, VectorFlag.LANE_SCALE, VectorFlag.B_LANE, VectorFlag(0)):
+        instruction = Instruction.make(
+            Opcode.VECTOR, flags=flag, count0=2, **{f"count{i}": 1 for i in (1, 2, 3)}, **fields
+        )
+        driver.index += 1
+        errors = []
+        for inputs in (driver.raw(instruction), {}, driver.raw(instruction), {}):
+            got = await driver.bench.cycle(inputs, ["error", "error_index"])
+            errors.append(got["error"])
+            assert not got["error"] or got["error_index"] == driver.index
+        outside = ErrorCode.ADDRESS if flag else 0
+        assert errors == [0, 0, outside, 0]
+        await driver.bench.cycle({"clear": 1})
+
+
+@cocotb.test()
+async def halt_stops(dut: Any) -> None:
+    """No word is issued from the cycle of ``halt`` on, and a clear forgets those on the way."""
+    driver = Driver(dut, 3000)
+    await driver.start()
+    fields = {"a_bank": 0, "target_bank": 1, "count0": 20}
+    instruction = Instruction.make(Opcode.VECTOR, **fields)
+    await driver.bench.cycle(driver.raw(instruction))
+    issued = [await driver.bench.cycle({}, ["a__enable"]) for _ in range(3)]
+    assert all(got["a__enable"] for got in issued)
+    got = await driver.bench.cycle({"halt": 1}, ["a__enable"])
+    assert not got["a__enable"]
+    await driver.bench.cycle({"halt": 1, "clear": 1})
+    driver.front = driver.bench.now
+    for _ in range(20):
+        await driver.cycle()

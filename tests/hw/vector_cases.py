@@ -1,0 +1,167 @@
+"""Random contents and instructions for the vector unit, extremes often among them."""
+
+from __future__ import annotations
+
+import random
+
+from pulsarray.config import Config
+from pulsarray.isa import FORMATS, Activation, Alu, Bank, Instruction, Opcode, Reduce, VectorFlag
+from tests.hw.vector_reference import bad_exponent, bad_vector
+
+__all__ = ["Cases", "wild"]
+
+
+def wild(generator: random.Random, bits: int) -> int:
+    """A signed number: any size, often near a power of two, a tie, or a limit."""
+    size = generator.randrange(bits)
+    near = (1 << size) + generator.choice([-1, 0, 0, 1])
+    zeros = generator.randrange(size + 1)
+    value = generator.choice([near, generator.getrandbits(size + 1), near >> zeros << zeros])
+    value = generator.choice([value, value, generator.getrandbits(size + 1) >> zeros << zeros])
+    value = generator.choice([value, -value])
+    return max(-(1 << (bits - 1)), min(value, (1 << (bits - 1)) - 1))
+
+
+class Cases:
+    """Contents of the sources and of the parameter and table banks, and random instructions.
+
+    Parameters
+    ----------
+    config
+        The machine.
+    seed
+        Decides everything.
+    """
+
+    def __init__(self, config: Config, seed: int) -> None:
+        self.config = config
+        self.random = random.Random(seed)
+        self._words: dict[tuple[int, int], list[int]] = {}
+
+    def read(self, bank: int, address: int) -> list[int]:
+        """Lanes of a source word; made up when it is first asked for."""
+        config = self.config
+        bits = config.operand_bits if bank < Bank.ACCUMULATOR else config.acc_bits
+        if (bank, address) not in self._words:
+            lanes = [wild(self.random, bits) for _ in range(config.dim)]
+            self._words[bank, address] = lanes
+        return self._words[bank, address]
+
+    def parameter_word(self) -> list[int]:
+        """Slots of one word of the parameter bank, noise above the bits that count."""
+        bits = 8 * self.config.acc_slot_bytes
+        lanes = self.config.word_bytes // self.config.operand_bytes
+        return [wild(self.random, bits) % (1 << bits) for _ in range(lanes)]
+
+    def table_word(self) -> list[int]:
+        """Entries of one word of the table bank."""
+        bits = self.config.operand_bits
+        lanes = self.config.word_bytes // self.config.operand_bytes
+        return [wild(self.random, bits) % (1 << bits) for _ in range(lanes)]
+
+    def exponent(self) -> Instruction:
+        """An EXPONENT; often a small value, so that shifts stay where results differ."""
+        value = self.random.choice([self.random.randint(-4, 4), wild(self.random, 8)])
+        return Instruction.make(
+            Opcode.EXPONENT,
+            register=self.random.randint(1, 31),
+            value=value,
+            signal=self.random.getrandbits(16),
+        )
+
+    def vector(self) -> Instruction:
+        """A VECTOR that the machine accepts."""
+        while True:
+            instruction = Instruction.make(Opcode.VECTOR, **self._fields())
+            if not bad_vector(instruction, self.config):
+                return instruction
+
+    def wrong(self) -> Instruction:
+        """An instruction that is BAD_FIELD: one field of a good one is any number."""
+        while True:
+            good = self.vector() if self.random.randrange(8) else self.exponent()
+            form = FORMATS[good.op]
+            values = dict(zip((f.name for f in form.fields), good.values, strict=True))
+            for _ in range(self.random.choice([1, 1, 2])):
+                changed = self.random.choice(form.fields[3:])
+                edges = [changed.low, changed.high, self.random.randint(changed.low, changed.high)]
+                edges += [min(changed.high, self.random.randrange(80))]
+                values[changed.name] = self.random.choice(edges)
+            del values["opcode"], values["units"]
+            instruction = Instruction.make(good.op, **values)
+            if good.op is Opcode.EXPONENT:
+                bad = bad_exponent(instruction)
+            else:
+                bad = bad_vector(instruction, self.config)
+            if bad:
+                return instruction
+
+    def _fields(self) -> dict[str, int]:
+        choice, randint = self.random.choice, self.random.randint
+        flags = self._flags()
+        fields: dict[str, int] = {
+            "signal": self.random.getrandbits(16),
+            "alu": choice([Alu.PASS, *Alu]),
+            "activation": choice(list(Activation)),
+            "flags": flags,
+            "reduce": choice([Reduce.NONE, *Reduce]),
+            "last_lanes": choice([0, randint(1, self.config.dim)]),
+            "parameter": randint(0, 3),
+            "parameter_step": randint(0, 2),
+            "table": randint(0, max(0, self.config.tables - 1)),
+            **{f"x_{name}": choice([0, randint(0, 31)]) for name in ("target", "a", "b")},
+            **{f"zero_{name}": self._small(16) for name in ("a", "b", "target")},
+            "scalar": self._small(32),
+            **self._banks(flags),
+            **self._scales(),
+            **self._limits(),
+        }
+        for level in range(4):
+            fields[f"count{level}"] = choice([1, 1, 2, 3])
+            for name in ("a", "b", "target"):
+                fields[f"{name}_stride{level}"] = choice([0, 1, -1, wild(self.random, 16)])
+        if flags & VectorFlag.RESIDUAL:
+            fields["alu"] = Alu.PASS
+        return fields
+
+    def _flags(self) -> int:
+        flags = self.random.choice([0, 1 << self.random.randrange(7), self.random.getrandbits(7)])
+        if self.config.scale_bits != 31:
+            flags &= ~int(VectorFlag.TFLITE)
+        return flags
+
+    def _banks(self, flags: int) -> dict[str, int]:
+        choice, config = self.random.choice, self.config
+        pads = list(range(config.scratchpad_banks))
+        sums = [Bank.ACCUMULATOR + bank for bank in range(config.accumulator_banks)]
+        none = int(Bank.NONE)
+        fields = {
+            "a_bank": choice(pads + sums + sums),
+            "b_bank": choice(pads + sums + [none]),
+            "target_bank": choice([*pads, none]),
+            "acc_bank": choice([*sums, *sums, none]),
+        }
+        if flags & (VectorFlag.B_SCALAR | VectorFlag.B_LANE):
+            fields["b_bank"] = none
+        return fields | {name: self.random.getrandbits(16) for name in ("a", "b", "target", "acc")}
+
+    def _scales(self) -> dict[str, int]:
+        choice, randint = self.random.choice, self.random.randint
+        bits = self.config.scale_bits
+        multiplier = choice([1, (1 << bits) - 1, wild(self.random, 33) % (1 << 32)])
+        middle = choice([bits, bits // 2, 0])
+        shift = choice([randint(middle - 8, middle + 24), wild(self.random, 8)])
+        return {
+            "multiplier": multiplier,
+            "multiplier2": choice([multiplier, 1, wild(self.random, 33) % (1 << 32)]),
+            "shift": shift,
+            "shift2": choice([max(0, shift), randint(0, 63), wild(self.random, 8)]),
+        }
+
+    def _limits(self) -> dict[str, int]:
+        top = 1 << (self.config.operand_bits - 1)
+        low, high = (wild(self.random, 16) for _ in range(2))
+        return self.random.choice([{"low": -top, "high": top - 1}, {"low": low, "high": high}])
+
+    def _small(self, bits: int) -> int:
+        return self.random.choice([0, self.random.randint(-8, 8), wild(self.random, bits)])
