@@ -35,8 +35,9 @@ class Errors(Shared):
         Errors count while running; the limit is one of them.
     fetch_code, fetch_index, code_of[unit], index_of[unit]
         Errors that a unit or FETCH found, with the instruction.
-    semaphore
-        A semaphore left its range.
+    semaphore, semaphore_index
+        One bit a unit: a semaphore that it takes from or signals leaves its range; and by which
+        instruction.
     address, conflict
         Errors that the banks found, one bit a unit.
     load_write, load_bank, load_address, load_index
@@ -63,7 +64,8 @@ class Errors(Shared):
                 "fetch_index": In(INDEX_BITS),
                 "code_of": In(data.ArrayLayout(4, _UNITS)),
                 "index_of": In(indices),
-                "semaphore": In(1),
+                "semaphore": In(_UNITS),
+                "semaphore_index": In(indices),
                 "address": In(_UNITS),
                 "conflict": In(_UNITS),
                 "load_write": In(1),
@@ -124,14 +126,18 @@ class Errors(Shared):
                 ErrorCode.ADDRESS,
                 Mux(self.conflict[unit], ErrorCode.PORT_CONFLICT, ErrorCode.NONE),
             )
-            found += [(self.code_of[unit], self.index_of[unit]), (banks, owners[unit])]
+            semaphore = Mux(self.semaphore[unit], ErrorCode.SEMAPHORE, ErrorCode.NONE)
+            found += [
+                (self.code_of[unit], self.index_of[unit]),
+                (banks, owners[unit]),
+                (semaphore, self.semaphore_index[unit]),
+            ]
         at_limit = (self.cycle_limit != 0) & (self.cycle == self.cycle_limit)
         return [
             *found,
             (self.fetch_code, self.fetch_index),
             (Mux(self.target_error, ErrorCode.ADDRESS, ErrorCode.NONE), self.target_index),
             (Mux(self._load_outside(), ErrorCode.ADDRESS, ErrorCode.NONE), self.load_index),
-            (Mux(self.semaphore, ErrorCode.SEMAPHORE, ErrorCode.NONE), _NOBODY),
             (Mux(at_limit, ErrorCode.CYCLE_LIMIT, ErrorCode.NONE), _NOBODY),
         ]
 

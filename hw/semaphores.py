@@ -29,7 +29,7 @@ class Semaphores(Shared):
     available
         Semaphores that count at least one.
     error
-        A count would leave its range in this cycle.
+        One bit a unit: it takes from or signals a count that leaves its range in this cycle.
     clear
         All counts become zero.
     """
@@ -42,7 +42,7 @@ class Semaphores(Shared):
                 "take": In(masks),
                 "signal": In(masks),
                 "available": Out(SEMAPHORES),
-                "error": Out(1),
+                "error": Out(units),
                 "clear": In(1),
             },
             units=units,
@@ -52,7 +52,9 @@ class Semaphores(Shared):
         """A counter for each."""
         m = Module()
         wrong = Signal(SEMAPHORES)
-        m.d.comb += self.error.eq(wrong.any())
+        for unit in range(self._units):
+            involved = self.take[unit] | self.signal[unit]
+            m.d.comb += self.error[unit].eq((involved & wrong).any())
         for number in range(SEMAPHORES):
             m.submodules[f"semaphore{number}"] = semaphore = Semaphore(self._units)
             m.d.comb += [

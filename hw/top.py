@@ -278,6 +278,9 @@ class Machine(Component):
                 errors.index_of[unit].eq(part.error_index),
                 errors.start[unit].eq(part.start),
                 errors.start_index[unit].eq(part.index),
+                errors.semaphore_index[unit].eq(
+                    Mux(part.complete, part.complete_index, part.index)
+                ),
             ]
 
     def _count(self, m: Module) -> None:

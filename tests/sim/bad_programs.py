@@ -23,7 +23,7 @@ CONFIG = Config(
     outstanding=2,
     queue_depth=2,
 )
-DATA, CODE, SIZE = 0, 4096, 3 * 4096
+CODE, SIZE = 4096, 4 * 4096
 DEPTH, SUMS = CONFIG.scratchpad_depth, CONFIG.accumulator_depth
 END = Instruction.make(Opcode.END)
 make = Instruction.make
