@@ -114,11 +114,11 @@ class Banks(Shared):
         ]
         return m
 
-    def _pending(self, m: Module) -> tuple[Any, Signal, Signal]:
+    def _pending(self, m: Module) -> tuple[Any, Signal, Any]:
         """The word whose sums are added and written in this cycle, its sums, and the result."""
-        was = Signal(target_layout(), name="was")
+        was: Any = Signal(target_layout(), name="was")
         psums = Signal.like(self.sums, name="psums", reset_less=True)
-        update = Signal(data.ArrayLayout(signed(self._config.acc_bits), self._config.dim))
+        update: Any = Signal(data.ArrayLayout(signed(self._config.acc_bits), self._config.dim))
         m.d.sync += [
             was.eq(self.target),
             psums.eq(self.sums),
@@ -128,7 +128,7 @@ class Banks(Shared):
 
     def _add(self, m: Module, stored: Value, was: Any, psums: Any, update: Any) -> None:
         """Old sums, or those just written to the same word, plus the new."""
-        before = Signal(target_layout(), name="before")
+        before: Any = Signal(target_layout(), name="before")
         written = Signal.like(update, name="written", reset_less=True)
         m.d.sync += [before.eq(was), written.eq(update)]
         again = before.write & (before.bank == was.bank) & (before.address == was.address)
@@ -137,7 +137,7 @@ class Banks(Shared):
         for lane in range(self._config.dim):
             m.d.comb += update[lane].eq(old[lane] + psums[lane])
 
-    def _streaming(self, m: Module, was: Any) -> tuple[Value, Value]:
+    def _streaming(self, m: Module, was: Any) -> tuple[Any, Any]:
         """What STREAM asks of the accumulator: to read for the sums that come, and to write.
 
         It holds both ports from the first sums of an instruction to the write of the last.
@@ -150,7 +150,8 @@ class Banks(Shared):
         writing = Signal()
         m.d.sync += writing.eq(self.sums_valid & ~self.clear)
         target = self.target
-        now, before = Signal(REQUEST), Signal(REQUEST)
+        now: Any = Signal(REQUEST)
+        before: Any = Signal(REQUEST)
         m.d.comb += [
             now.enable.eq(self.sums_valid & target.write),
             now.bank.eq(Mux(self.sums_valid, target.bank, bank)),

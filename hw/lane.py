@@ -192,11 +192,12 @@ class Lane(Shared):
         m = Module()
         a, b = self._operands(m)
         a, b, factor = self._factor(m, a, b)
-        value, residual, shift = self._operate(m, a, b, factor)
+        value, residual, first_shift = self._operate(m, a, b, factor)
+        shift: Value
         if self._scale_bits:
-            value, shift = self._scale(m, value, residual, shift)
+            value, shift = self._scale(m, value, residual, first_shift)
         else:
-            shift = self._choose_shift(value, shift)
+            shift = self._choose_shift(value, first_shift)
         rounded = self._rounding(m, value, shift)
         self._finish(m, rounded)
         return m
@@ -342,7 +343,7 @@ class Lane(Shared):
         is_step = self.activation == Activation.STEP
         code = Mux(is_step, saturate(stepped, bits), clamped)
         code = self._register(m, cycle, "plain_code", code)
-        total = self._register(m, cycle, "plain_sum", Mux(is_step, stepped, rounded))
+        total: Value = self._register(m, cycle, "plain_sum", Mux(is_step, stepped, rounded))
         if self._tables[1]:
             code, total = self._look_up(m, clamped, code, total)
         if cycle + 1 < RESULT_CYCLE:

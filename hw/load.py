@@ -157,7 +157,8 @@ class LoadUnit(Shared):
         )
         transfers = Fifo(entry.size, self._config.outstanding + 2)
         m.submodules.transfers = transfers
-        entering, following = Signal(entry), Signal(entry)
+        entering: Any = Signal(entry)
+        following: Any = Signal(entry)
         m.submodules.words = words = AddressGenerator(levels=3, streams=1)
         pop = Signal()
         m.d.comb += [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data
 
@@ -42,7 +44,7 @@ class Pipeline:
         kept = {n: v for n, v in self.values.items() if self._until[n] > self.cycle}
         self.cycle += 1
         layout = data.StructLayout({name: value.shape() for name, value in kept.items()})
-        stage = Signal(layout, name=f"stage{self.cycle}")
+        stage: Any = Signal(layout, name=f"stage{self.cycle}")
         self._m.d.sync += [stage[name].eq(value) for name, value in kept.items()]
         with self._m.If(clear):
             self._m.d.sync += [stage[name].eq(0) for name in kept if name in self._cleared]

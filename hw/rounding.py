@@ -17,7 +17,7 @@ WIDE = 64
 """Bits of a scaled product."""
 
 
-def clamp(value: Value, low: Value, high: Value) -> Value:
+def clamp(value: Value, low: Value | int, high: Value | int) -> Value:
     """``min(max(value, low), high)``."""
     raised = Mux(value < low, low, value)
     return Mux(raised > high, high, raised)

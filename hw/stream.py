@@ -97,7 +97,7 @@ class StreamUnit(Shared):
         """Front with loops and window, then transposer or not, then the array and its targets."""
         m = Module()
         self._want = fields(_FORMAT, self.instruction)
-        self._held = Signal(
+        self._held: Any = Signal(
             data.StructLayout(
                 {
                     "source_bank": BANK_BITS,
@@ -203,10 +203,10 @@ class StreamUnit(Shared):
             m.d.sync += tail.eq(0)
         return step, first
 
-    def _target(self, m: Module, words: AddressGenerator) -> Signal:
+    def _target(self, m: Module, words: AddressGenerator) -> Any:
         """Where the sums of the current word go."""
         held = self._held
-        target = Signal(target_layout())
+        target: Any = Signal(target_layout())
         zero = [words.zero[level] | ~held.fresh[level] for level in range(_LEVELS)]
         m.d.comb += [
             target.bank.eq(held.target_bank),
@@ -220,7 +220,7 @@ class StreamUnit(Shared):
         return target
 
     def _through(
-        self, m: Module, words: AddressGenerator, step: Value, first: Value, target: Value
+        self, m: Module, words: AddressGenerator, step: Value, first: Value, target: Any
     ) -> None:
         """From the words read in the cycle before to the faces of the array."""
         config = self._config
@@ -261,8 +261,8 @@ class StreamUnit(Shared):
         array: Array,
         was: dict[str, Signal],
         word: Value,
-        beside: Value,
-        face: Value,
+        beside: Any,
+        face: Any,
     ) -> None:
         """The transposer on the way to the left face."""
         dim = self._config.dim

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, Out, Signature, connect
-from pulsarray.hw.vector import VectorUnit
 
 from pulsarray.config import Config
 from pulsarray.hw.axi import axi4_members, axi4_read, axi4_write, axi_lite_members
@@ -21,6 +20,7 @@ from pulsarray.hw.semaphores import Semaphores
 from pulsarray.hw.store import StoreUnit
 from pulsarray.hw.stream import StreamUnit
 from pulsarray.hw.unit import INDEX_BITS, Sequencer
+from pulsarray.hw.vector import VectorUnit
 from pulsarray.hw.weight import WeightUnit
 from pulsarray.isa import FORMATS, Bank, Unit
 from pulsarray.registers import Status
@@ -61,6 +61,10 @@ class Machine(Component):
                     name = f"trace_{unit.name.lower()}_{event}"
                     members |= {name: Out(1), f"{name}_index": Out(INDEX_BITS)}
         super().__init__(Signature(members))
+
+    if TYPE_CHECKING:  # ports are attributes that the signature makes
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def elaborate(self, platform: Any) -> Elaboratable:
         """Instantiate the parts, then connect them topic by topic."""

@@ -105,7 +105,7 @@ class VectorUnit(Shared):
         """The front, the stages that tell the lanes what to do, the lanes, and the write."""
         m = Module()
         self._want = fields(_VECTOR, self.instruction)
-        self._held = Signal(data.StructLayout({field.name: _shape(field) for field in _KEPT}))
+        self._held: Any = Signal(data.StructLayout({field.name: _shape(field) for field in _KEPT}))
         self._index = Signal(INDEX_BITS)
         m.submodules.lanes = lanes = Lanes(self._config)
         words, step, setting = self._front(m)
@@ -212,7 +212,7 @@ class VectorUnit(Shared):
     def _source(self, m: Module) -> Value:
         """Where operand B comes from."""
         held, flag = self._held, self._flag
-        source = Signal(Source)
+        source: Any = Signal(Source)
         with m.If(flag(VectorFlag.B_SCALAR)):
             m.d.comb += source.eq(Source.SCALAR)
         with m.Elif(flag(VectorFlag.B_LANE)):
@@ -223,7 +223,7 @@ class VectorUnit(Shared):
             m.d.comb += source.eq(Source.WORD)
         with m.Else():
             m.d.comb += source.eq(Source.SUM)
-        return source.as_value()
+        return Value.cast(source)
 
     def _commands(self, m: Module, lanes: Lanes) -> Mapping[str, tuple[Value, int]]:
         """What the lanes are told that is known when a word is issued, and when they need it."""

@@ -1,0 +1,1 @@
+"""The golden model: what a program leaves in memory, and when everything happens."""

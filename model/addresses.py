@@ -79,7 +79,7 @@ def stream_fresh(instruction: Instruction) -> npt.NDArray[np.bool_]:
     if instruction["flags"] & StreamFlag.ACCUMULATE:
         return np.zeros(int(np.prod(counts)), np.bool_)
     steps = [instruction["fresh"] >> level & 1 for level in range(5)]
-    return nest(counts, steps) == 0
+    return np.asarray(nest(counts, steps) == 0)
 
 
 def vector_counts(instruction: Instruction) -> list[int]:

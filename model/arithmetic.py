@@ -73,7 +73,8 @@ def round_half_even(values: Lanes, shift: Lanes | int) -> Lanes:
     rest = values - (floor << shift)
     half = np.asarray(1, values.dtype) << np.maximum(shift - 1, 0)
     up = (rest > half) | ((rest == half) & (floor & 1 == 1))
-    return floor + (up & (shift > 0))
+    result: Lanes = floor + (up & (shift > 0))
+    return result
 
 
 def _shift_left(values: Lanes, shift: Lanes) -> Lanes:
@@ -129,15 +130,15 @@ def _result(alu: Alu, a: Lanes, b: Lanes, bits: int) -> Lanes:
         case Alu.RSUB:
             return b - a
         case Alu.MAX:
-            return np.maximum(a, b)
+            return np.asarray(np.maximum(a, b))
         case Alu.MIN:
-            return np.minimum(a, b)
+            return np.asarray(np.minimum(a, b))
         case Alu.GATE:
             return np.where(b > 0, a, 0)
         case Alu.EQUAL:
-            return (a == b).astype(np.int64)
+            return np.asarray(a == b, np.int64)
         case Alu.GREATER:
-            return (a > b).astype(np.int64)
+            return np.asarray(a > b, np.int64)
     operand = saturate(b, bits).astype(np.int64)
     if alu is Alu.DSIGMOID:
         slope = round_half_even(operand * ((1 << fraction) - operand), fraction - 2)
@@ -145,4 +146,4 @@ def _result(alu: Alu, a: Lanes, b: Lanes, bits: int) -> Lanes:
         slope = round_half_even((1 << (2 * fraction)) - operand * operand, fraction)
     else:
         slope = operand
-    return a * saturate(slope, bits).astype(a.dtype)
+    return np.asarray(a * saturate(slope, bits).astype(a.dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import itemgetter
 
 from pulsarray.config import Config
@@ -90,7 +91,7 @@ class WriteChannel:
         self._responses: list[int] = []
         self._served = _LONG_AGO
 
-    def transfer(self, start: int, lengths: list[int]) -> tuple[int, int]:
+    def transfer(self, start: int, lengths: Sequence[int]) -> tuple[int, int]:
         """Times of a STORE that starts in a cycle: (last cycle of the front, last response)."""
         slot, responses = start + 1, self._responses
         response = responses[-1] if responses else _LONG_AGO

@@ -215,7 +215,7 @@ def _table(instruction: Instruction, config: Config, flags: VectorFlag) -> Itera
         yield "a table of 16-bit operands takes shift2 as its shift: not negative, no LEAKY"
 
 
-def _exponent_fields(instruction: Instruction, config: Config) -> Iterator[str]:
+def _exponent_fields(instruction: Instruction, _config: Config) -> Iterator[str]:
     if not 1 <= instruction["register"] < EXPONENTS:
         yield f"register must be 1 to {EXPONENTS - 1}"
 
@@ -229,7 +229,7 @@ def _weight_words(instruction: Instruction, config: Config) -> Iterator[tuple[in
     yield instruction["bank"], rows[inside]
 
 
-def _stream_words(instruction: Instruction, config: Config) -> Iterator[tuple[int, Words]]:
+def _stream_words(instruction: Instruction, _config: Config) -> Iterator[tuple[int, Words]]:
     for name, flag in (("source", StreamFlag.WINDOW_READ), ("target", StreamFlag.WINDOW_WRITE)):
         rows = stream_rows(instruction, name)
         if instruction["flags"] & flag:
@@ -237,7 +237,7 @@ def _stream_words(instruction: Instruction, config: Config) -> Iterator[tuple[in
         yield instruction[f"{name}_bank"], rows
 
 
-def _vector_words(instruction: Instruction, config: Config) -> Iterator[tuple[int, Words]]:
+def _vector_words(instruction: Instruction, _config: Config) -> Iterator[tuple[int, Words]]:
     for name in ("a", "b", "target", "acc"):
         if instruction[f"{name}_bank"] != Bank.NONE:
             yield instruction[f"{name}_bank"], vector_rows(instruction, name)
@@ -245,7 +245,7 @@ def _vector_words(instruction: Instruction, config: Config) -> Iterator[tuple[in
         yield int(Bank.PARAMETER), 4 * parameter_rows(instruction)
 
 
-def _no_rows(instruction: Instruction, config: Config) -> Iterator[tuple[int, Words]]:
+def _no_rows(_instruction: Instruction, _config: Config) -> Iterator[tuple[int, Words]]:
     return iter(())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -47,7 +47,7 @@ class Step:
     waits: tuple[int, ...]
     signal: int
     bank: int = Bank.NONE
-    bursts: list[int] | None = None
+    bursts: Sequence[int] = ()
     word_beats: int = 0
     words: int = 0
     tiles: int = 0

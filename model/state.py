@@ -61,8 +61,8 @@ class State:
     def bank(self, number: int) -> Words:
         """Words of a scratchpad or accumulator bank, shape (depth, D)."""
         if number < Bank.ACCUMULATOR:
-            return self.scratchpad[number]
-        return self.accumulator[number - Bank.ACCUMULATOR]
+            return np.asarray(self.scratchpad[number])
+        return np.asarray(self.accumulator[number - Bank.ACCUMULATOR])
 
     def write(self, number: int, rows: Words, data: npt.NDArray[np.uint8]) -> None:
         """Store words in the format of memory, shape (words, bytes), in rows of any bank."""

@@ -8,6 +8,7 @@ a pass.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
 import numpy as np
@@ -79,7 +80,7 @@ class _Machine:
         self.weight_jobs: list[WeightJob] = []
         self.stream_job: StreamJob | None = None
         self.loading: Step | None = None
-        self.bursts: list[int] = []
+        self.bursts: Sequence[int] = ()
         self.burst = 0
         self.load_want = NEVER
         self.holds = Holds()

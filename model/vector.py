@@ -133,7 +133,7 @@ def _look_up(state: State, instruction: Instruction, argument: Lanes) -> Lanes:
     place = argument + (1 << (bits - 1))
     segment, fraction = place >> fraction_bits, place & ((1 << fraction_bits) - 1)
     if bits == 8:
-        return planes[0][segment]
+        return np.asarray(planes[0][segment])
     offset = (planes[1] << 16) + (planes[0] & 0xFFFF)
     line = offset[segment] + planes[2][segment] * fraction
     result: Lanes = saturate(round_half_even(line, instruction["shift2"]), bits)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pulsarray.model.functional import execute
 
 from pulsarray.config import Config
 from pulsarray.errors import InputError
+from pulsarray.model.functional import execute
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program, pack, unpack
 from pulsarray.run import RunResult

@@ -62,7 +62,7 @@ def codes_of(
         if not np.isfinite(values).all():
             raise InputError(f"{where}: values must be finite numbers")
         codes = np.rint(values.astype(np.float64) / tensor.scale) + tensor.zero_point
-        return np.clip(codes, -high - 1, high).astype(np.int64)
+        return np.asarray(np.clip(codes, -high - 1, high), np.int64)
     if values.dtype.kind not in "iu":
         raise InputError(f"{where}: dtype must be integer or floating point, not {values.dtype}")
     low, top = int(values.min()), int(values.max())
