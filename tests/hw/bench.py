@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,10 @@ from typing import Any
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge, Timer
 
-__all__ = ["Bench", "pack", "parameters", "unpack"]
+from pulsarray.config import Config
+from pulsarray.isa import Instruction
+
+__all__ = ["Bench", "encoded", "machine", "pack", "parameters", "raw", "unpack"]
 
 _SETTINGS = json.loads(os.environ.get("PULSARRAY_BENCH", "{}"))
 
@@ -18,6 +22,22 @@ _SETTINGS = json.loads(os.environ.get("PULSARRAY_BENCH", "{}"))
 def parameters() -> dict[str, int]:
     """The numbers that the test gave to :func:`tests.hw.harness.run_bench`."""
     return dict(_SETTINGS["parameters"])
+
+
+def machine() -> Config:
+    """The machine whose parts are tested, where the test gave :func:`tests.hw.configs.settings`."""
+    names = {field.name for field in dataclasses.fields(Config)}
+    return Config(**{name: value for name, value in parameters().items() if name in names})
+
+
+def encoded(instruction: Instruction) -> int:
+    """An instruction as the number that its bytes are."""
+    return int.from_bytes(instruction.encode(), "little")
+
+
+def raw(parts: Iterable[int], size: int) -> int:
+    """Parts of ``size`` bytes each as one number, the first lowest."""
+    return pack(parts, 8 * size)
 
 
 def pack(values: Iterable[int], bits: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,7 +41,7 @@ def run_bench(
     simulator
         One of ``toolchain.SIMULATORS``.
     parameters
-        Numbers for the bench.
+        Numbers for the bench; ``seed`` is PULSARRAY_SEED, or 1, unless it is among them.
 
     Raises
     ------
@@ -48,15 +50,22 @@ def run_bench(
     """
     verilog = emit(component, TOP)
     ports = {name: is_input for name, is_input, _ in ports_of(component)}
-    clocks = [name for name in ("clk", "rst") if f"  input {name};" in _top(verilog)]
+    clocks = sorted({"clk", "rst"} & set(_header(verilog)))
     folder = _folder(verilog, simulator, f"-{waves.suffix[1:]}" if waves else "")
     source = folder.with_suffix(".v")
     source.parent.mkdir(parents=True, exist_ok=True)
     source.write_text(verilog, encoding="utf-8")
     public = {TOP: [*ports, *clocks]}
-    toolchain.build(simulator, [source], TOP, folder, public=public, waves=toolchain.wave_format(waves) if waves else "")
+    toolchain.build(
+        simulator,
+        [source],
+        TOP,
+        folder,
+        public=public,
+        waves=toolchain.wave_format(waves) if waves else "",
+    )
     settings = {
-        "parameters": dict(parameters or {}),
+        "parameters": {"seed": int(os.environ.get("PULSARRAY_SEED", "1")), **(parameters or {})},
         "inputs": [name for name, is_input in ports.items() if is_input],
         "clocks": clocks,
     }
@@ -71,9 +80,10 @@ def run_bench(
     )
 
 
-def _top(verilog: str) -> str:
+def _header(verilog: str) -> list[str]:
+    """Names of the ports of the top."""
     start = verilog.index(f"module {TOP}(")
-    return verilog[start : verilog.index("endmodule", start)]
+    return re.findall(r"\w+", verilog[start : verilog.index(");", start)])
 
 
 def _folder(verilog: str, simulator: str, suffix: str) -> Path:
