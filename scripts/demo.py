@@ -1,0 +1,197 @@
+"""The main job: a network that reads digits, on generated RTL, equal to the golden model.
+
+Trains 784-16-16-10 on MNIST in float, quantizes it to int8, compiles it for `small`, runs 256 test
+images on the model and on Verilator and 16 on Icarus, and compares every byte of memory, every
+cycle, counter and event. Exit code 1 if anything differs. Usage: make demo
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from rich.columns import Columns
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from pulsarray.cli.arrays import codes_of
+from pulsarray.compiler.api import compile_quantized
+from pulsarray.compiler.networks import Digits, accuracy, built_in, load_digits
+from pulsarray.compiler.quantize import QuantizedNetwork, quantize
+from pulsarray.config import PRESETS
+from pulsarray.errors import PulsarrayError
+from pulsarray.program import Program, pack, unpack
+from pulsarray.report import build_report, differences
+from pulsarray.report_view import view
+from pulsarray.run import RunResult
+from pulsarray.sim import builds
+from pulsarray.sim.compare import compare
+from pulsarray.sim.device import run_model, simulate
+
+CONFIG = PRESETS["small"]
+IMAGES = {"verilator": 256, "icarus": 16}
+SHOWN = 8
+SIDE = 28
+
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One program on the model and on a simulator, with the same images."""
+
+    simulator: str
+    program: Program
+    expected: RunResult
+    got: RunResult
+
+    def differences(self) -> list[str]:
+        """What is not identical."""
+        found = compare(self.expected, self.got, self.program)
+        reports = (build_report(self.program, result) for result in (self.expected, self.got))
+        return found + differences(*reports)
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Say what is being done and how long it took; a spinner meanwhile on a terminal."""
+    begin = time.perf_counter()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        bar.add_task(what)
+        yield
+    console.print(f"[green]✓[/green] {what} [dim]{time.perf_counter() - begin:.1f} s[/dim]")
+
+
+def with_images(
+    network: QuantizedNetwork, images: npt.NDArray[np.float64]
+) -> tuple[Program, npt.NDArray[np.uint8]]:
+    """The program for a batch of images, and memory with the images in it."""
+    program = compile_quantized(network, CONFIG, batch=len(images), name="mnist-mlp")
+    tensor = program.with_role("input")[0]
+    memory = program.memory.copy()
+    data = pack(codes_of(images, tensor, program), tensor, CONFIG)
+    memory[tensor.address : tensor.address + data.size] = data
+    return program, memory
+
+
+def answers(program: Program, result: RunResult) -> npt.NDArray[np.int64]:
+    """The digit that each image of a batch was taken for."""
+    assert result.memory is not None
+    codes = unpack(result.memory, program.with_role("output")[0], CONFIG)
+    return np.asarray(codes.argmax(axis=1))
+
+
+def run_on(simulator: str, network: QuantizedNetwork, digits: Digits) -> Run:
+    """The first test images on a simulator and on the model."""
+    program, memory = with_images(network, digits.test_images[: IMAGES[simulator]])
+    return Run(
+        simulator,
+        program,
+        run_model(program, memory),
+        simulate(program, simulator, memory=memory),
+    )
+
+
+def picture(image: npt.NDArray[np.float64], label: int, answer: int) -> Panel:
+    """A digit in half blocks, two rows of pixels a line."""
+    pixels = (image.reshape(SIDE, SIDE)[2:26, 2:26] * 255).astype(int)
+    text = Text()
+    for upper, lower in zip(pixels[::2], pixels[1::2], strict=True):
+        for above, below in zip(upper, lower, strict=True):
+            colors = f"rgb({above},{above},{above}) on rgb({below},{below},{below})"
+            text.append("▀", style=colors)
+        text.append("\n")
+    right = answer == label
+    verdict = f"[{'green' if right else 'red'}]is {label}, answer {answer}[/]"
+    text.rstrip()
+    return Panel.fit(text, title=verdict, border_style="dim")
+
+
+def plain_picture(image: npt.NDArray[np.float64]) -> str:
+    """The same for a pipe or a terminal without colours."""
+    shades = " .:-=+*#%@"
+    pixels = image.reshape(SIDE, SIDE)[2:26:2, 2:26]
+    return "\n".join("".join(shades[int(v * 9.99)] for v in row) for row in pixels)
+
+
+def show_digits(digits: Digits, found: npt.NDArray[np.int64]) -> None:
+    """Some test images with what the machine made of them, mistakes among them if there are any."""
+    wrong = np.flatnonzero(found != digits.test_labels[: len(found)])[:2]
+    right = [i for i in range(len(found)) if i not in wrong][: SHOWN - len(wrong)]
+    chosen = sorted([*right, *wrong.tolist()])
+    if console.is_terminal and console.color_system:
+        panels = (
+            picture(digits.test_images[i], int(digits.test_labels[i]), int(found[i]))
+            for i in chosen
+        )
+        console.print(Columns(panels))
+        return
+    for i in chosen[:3]:
+        console.print(plain_picture(digits.test_images[i]), markup=False)
+        console.print(f"is {digits.test_labels[i]}, answer {found[i]}")
+
+
+def identity_table(runs: list[Run]) -> Table:
+    """What was compared, and how it came out."""
+    table = Table(title="RTL against the golden model", title_justify="left")
+    for name in ("simulator", "images", "memory bytes", "cycles", "events", "counters", "report"):
+        table.add_column(name, justify="right")
+    for run in runs:
+        found = run.differences()
+        got = run.got
+        size = 0 if got.memory is None else got.memory.size
+        counts = (size, got.cycles, got.events.size, len(got.counters))
+        cells = [f"{count:,}" for count in counts]
+        verdict = "[green]identical[/green]" if not found else f"[red]{found[0]}[/red]"
+        table.add_row(run.simulator, f"{run.program.batch}", *cells, verdict)
+    return table
+
+
+def main() -> int:
+    """Run everything; 1 if RTL and model differ."""
+    begin = time.perf_counter()
+    console.rule("[bold]Pulsarray: digits on generated RTL", align="left")
+    with step("train 784-16-16-10 (13,002 parameters) on 4,000 MNIST digits, float NumPy"):
+        digits = load_digits()
+        graph, samples = built_in("mnist-mlp")
+    with step("quantize to int8; all 1,000 test images on the model"):
+        network = quantize(graph, samples, CONFIG)
+        program, memory = with_images(network, digits.test_images)
+        found = answers(program, run_model(program, memory))
+        quantized = float(np.mean(found == digits.test_labels))
+    with step(f"generate Verilog of `small` (D = {CONFIG.dim})"):
+        path = builds.verilog(CONFIG)
+    console.print(f"  {len(path.read_text().splitlines()):,} lines: {path}", style="dim")
+    with step("build and run on Verilator (256 images) and Icarus (16)"):
+        with ThreadPoolExecutor(2) as pool:
+            runs = list(pool.map(lambda name: run_on(name, network, digits), IMAGES))
+    console.print()
+    show_digits(digits, answers(runs[0].program, runs[0].got))
+    real = accuracy(graph, digits.test_images, digits.test_labels)
+    console.print(
+        f"accuracy on {len(digits.test_labels):,} test images: float {real:.1%}, int8 {quantized:.1%}"
+    )
+    console.print(identity_table(runs))
+    console.print(view(build_report(runs[0].program, runs[0].got)))
+    console.print(f"\n[dim]{time.perf_counter() - begin:.1f} s in all[/dim]")
+    return 1 if any(run.differences() for run in runs) else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except PulsarrayError as error:
+        Console(stderr=True).print(f"demo: {error}", markup=False, highlight=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
