@@ -1,0 +1,17 @@
+"""STORE on both simulators."""
+
+from __future__ import annotations
+
+import pytest
+
+from pulsarray.hw.store import StoreUnit
+from tests.hw.configs import CONFIGS, every, settings
+from tests.hw.harness import run_bench
+
+
+@pytest.mark.parametrize(
+    ("simulator", "name"), every("d5-wide", "d2-word", "d3-half", "d4-quarter")
+)
+def test_store(simulator: str, name: str) -> None:
+    config = CONFIGS[name]
+    run_bench(StoreUnit(config), "store_bench", simulator, settings(config))
