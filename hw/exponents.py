@@ -1,4 +1,4 @@
-"""The exponent registers."""
+"""The exponent registers, and shifts that have them added."""
 
 from __future__ import annotations
 
@@ -8,26 +8,30 @@ from amaranth.hdl import Elaboratable, Module, Signal, Value, signed
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import EXPONENTS
-from pulsarray.hw.memory import Memory1R1W
+from pulsarray.hw.rounding import clamp
 from pulsarray.hw.shared import Shared
 
-__all__ = ["EXPONENT_SUM_BITS", "ExponentFile"]
+__all__ = ["EXPONENT_SUM_BITS", "SHIFT_BITS", "ExponentFile", "ShiftSum"]
 
 EXPONENT_BITS = 8
 EXPONENT_SUM_BITS = EXPONENT_BITS + 2
+SHIFT_BITS = 7
+"""Width of a shift that was cut to what matters."""
+SHIFT_MAX = 63
+"""Largest right shift."""
 
 
 class ExponentFile(Shared):
-    """Registers that read as zero until they are written; three are read at once.
+    """Registers that are zero until they are written; three are read at once.
 
     Members
     -------
     write, register, value
         Set a register.
-    read, target, a, b
-        Asks for three registers.
+    target, a, b
+        Three registers.
     total
-        ``target - a - b``, in the cycle after ``read``.
+        ``target - a - b`` of their values, in the same cycle.
     clear
         All registers become zero.
     """
@@ -39,7 +43,6 @@ class ExponentFile(Shared):
                 "write": In(1),
                 "register": In(number),
                 "value": In(signed(EXPONENT_BITS)),
-                "read": In(1),
                 "target": In(number),
                 "a": In(number),
                 "b": In(number),
@@ -49,31 +52,63 @@ class ExponentFile(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """A copy of the file for each reader, and a bit for each register that was written."""
+        """All registers side by side in one."""
         m = Module()
-        written = Signal(EXPONENTS)
+        values, old, new = (Signal(EXPONENT_BITS * EXPONENTS, name=n) for n in ("values", "o", "n"))
+        place = Signal(range(EXPONENT_BITS * EXPONENTS))
+        m.d.comb += [
+            place.eq(self.register << 3),
+            old.eq(((1 << EXPONENT_BITS) - 1) << place),
+            new.eq(self.value.as_unsigned() << place),
+        ]
         with m.If(self.write):
-            m.d.sync += written.bit_select(self.register, 1).eq(1)
+            m.d.sync += values.eq((values & ~old) | new)
         with m.If(self.clear):
-            m.d.sync += written.eq(0)
-        target, a, b = (self._read(m, name, written) for name in ("target", "a", "b"))
+            m.d.sync += values.eq(0)
+        target, a, b = (self._read(values, number) for number in (self.target, self.a, self.b))
         m.d.comb += self.total.eq(target - a - b)
         return m
 
-    def _read(self, m: Module, name: str, written: Signal) -> Value:
-        m.submodules[f"{name}_copy"] = copy = Memory1R1W(EXPONENT_BITS, EXPONENTS)
-        number = getattr(self, name)
-        is_set = Signal(name=f"{name}_is_set")
-        value = Signal(signed(EXPONENT_BITS), name=f"{name}_value")
+    def _read(self, values: Value, number: Value) -> Value:
+        return values.word_select(number, EXPONENT_BITS).as_signed()
+
+
+class ShiftSum(Shared):
+    """A shift and the exponents, cut to the range that matters.
+
+    Beyond it to the right everything becomes 0 but for the -1 that a floor would leave, and to the
+    left every sum saturates.
+
+    Parameters
+    ----------
+    acc_bits
+        Width of a sum.
+
+    Members
+    -------
+    shift, exponent
+        Terms.
+    total
+        Right shift by at most 63, or to the left by at most ``acc_bits - 1``.
+    """
+
+    def __init__(self, *, acc_bits: int) -> None:
+        self._acc_bits = acc_bits
+        super().__init__(
+            {
+                "shift": In(signed(8)),
+                "exponent": In(signed(EXPONENT_SUM_BITS)),
+                "total": Out(signed(SHIFT_BITS)),
+            },
+            acc_bits=acc_bits,
+        )
+
+    def body(self, platform: Any) -> Elaboratable:
+        """An adder and two comparisons."""
+        m = Module()
+        total = Signal(signed(EXPONENT_SUM_BITS + 1))
         m.d.comb += [
-            copy.write_enable.eq(self.write),
-            copy.write_address.eq(self.register),
-            copy.write_data.eq(self.value),
-            copy.read_enable.eq(self.read),
-            copy.read_address.eq(number),
+            total.eq(self.shift + self.exponent),
+            self.total.eq(clamp(total, 1 - self._acc_bits, SHIFT_MAX)),
         ]
-        with m.If(self.read):
-            m.d.sync += is_set.eq(written.bit_select(number, 1))
-        with m.If(is_set):
-            m.d.comb += value.eq(copy.read_data)
-        return value
+        return m

@@ -7,6 +7,7 @@ from typing import Any
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import In, Out
 
+from pulsarray.config import Config
 from pulsarray.hw.memory import Memory1R1W
 from pulsarray.hw.rounding import round_half_even, saturate
 from pulsarray.hw.shared import Shared
@@ -17,16 +18,21 @@ SHIFT_LIMIT = 40
 """A shift by this or more gives 0, as ``c0 + c1 * f`` has 34 bits."""
 
 
-def _depth(tables: int, segments: int, entries: int) -> int:
-    return max(2, tables * max(1, segments // entries))
+def _entries(config: Config) -> int:
+    return config.word_bytes // config.operand_bytes
 
 
-def write_members(operand_bits: int, tables: int, segments: int, entries: int) -> dict[str, Any]:
-    """The ports through which the tables are filled."""
+def _depth(config: Config) -> int:
+    """Words of one plane of all tables, at least 2 as a memory needs."""
+    return max(2, config.tables * max(1, config.table_segments // _entries(config)))
+
+
+def write_members(config: Config) -> dict[str, Any]:
+    """Shapes of the ports through which the tables are filled."""
     return {
-        "write": In(1 if operand_bits == 8 else 3),
-        "address": In(range(_depth(tables, segments, entries))),
-        "data": In(operand_bits * entries),
+        "write": config.table_planes,
+        "address": range(_depth(config)),
+        "data": config.operand_bits * _entries(config),
     }
 
 
@@ -35,12 +41,9 @@ class FunctionTable(Shared):
 
     Parameters
     ----------
-    operand_bits
-        8: an entry a code; 16: offset (two planes) and slope (one) a segment.
-    tables, segments
-        Functions, and entries of each.
-    entries
-        Entries in one operand word, a power of two.
+    config
+        The machine: tables of an entry for each code with 8-bit operands, of offsets (two planes)
+        and slopes (one) with 16-bit operands.
 
     Members
     -------
@@ -54,25 +57,25 @@ class FunctionTable(Shared):
         One bit a plane, the word within the plane of all tables, and the word.
     """
 
-    def __init__(self, *, operand_bits: int, tables: int, segments: int, entries: int) -> None:
-        self._bits, self._segments, self._entries = operand_bits, segments, entries
-        self._planes = 1 if operand_bits == 8 else 3
-        self._depth = _depth(tables, segments, entries)
+    def __init__(self, config: Config) -> None:
+        self._bits, self._segments = config.operand_bits, config.table_segments
+        self._entries, self._planes = _entries(config), config.table_planes
+        self._depth = _depth(config)
         members: dict[str, Any] = {
             "enable": In(1),
             "table": In(3),
-            "argument": In(signed(operand_bits)),
-            "result": Out(signed(operand_bits)),
-            **write_members(operand_bits, tables, segments, entries),
+            "argument": In(signed(self._bits)),
+            "result": Out(signed(self._bits)),
+            **{name: In(shape) for name, shape in write_members(config).items()},
         }
         if self._planes > 1:
             members["shift"] = In(6)
         super().__init__(
             members,
-            operand_bits=operand_bits,
-            tables=tables,
-            segments=segments,
-            entries=entries,
+            operand_bits=self._bits,
+            tables=config.tables,
+            segments=self._segments,
+            entries=self._entries,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -82,8 +85,8 @@ class FunctionTable(Shared):
         entry_bits = (self._entries - 1).bit_length()
         biased = Cat(self.argument[:-1], ~self.argument[-1])
         segment = biased[fraction_bits:]
-        entry = Signal(entry_bits)
-        fraction = Signal(fraction_bits)
+        entry = Signal(entry_bits, reset_less=True)
+        fraction = Signal(fraction_bits, reset_less=True)
         with m.If(self.enable):
             m.d.sync += [entry.eq(segment), fraction.eq(biased)]
         row = Signal(range(self._depth))

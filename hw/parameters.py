@@ -1,71 +1,56 @@
-"""The parameter bank: per-lane constants of the vector unit."""
+"""The parameter bank: each lane of the vector unit holds its own constants."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal
-from amaranth.lib import data
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Module, Value, signed, unsigned
 
+from pulsarray.config import Config
 from pulsarray.hw.memory import Memory1R1W
-from pulsarray.hw.shared import Shared
 
-__all__ = ["COLUMNS", "ParameterColumn"]
+__all__ = ["COLUMNS", "COLUMN_CYCLES", "add_columns"]
 
 COLUMNS = ("bias", "multiplier", "shift", "constant")
 """Constants of a row, in the order of their words (docs/machine.md, section 1)."""
+COLUMN_CYCLES = {"bias": 0, "constant": 0, "shift": 2, "multiplier": 3}
+"""Cycle after the issue of a word in which its row of a column is read."""
 
 
-class ParameterColumn(Shared):
-    """One constant of every lane and row, cut from the slots in which memory holds it.
+def add_columns(m: Module, config: Config, control: Any, slot: Value) -> Mapping[str, Value]:
+    """A lane's memories; a constant is there in the cycle after its row was read.
 
     Parameters
     ----------
-    dim, bits, slot_bits, depth
-        Lanes; width of the constant, and of its slot in memory; rows.
-
-    Members
-    -------
-    write, write_row, write_data
-        A word in the format of an accumulator word in memory.
-    read, row
-        Asks for a row.
-    lanes[lane]
-        The constants, in the cycle after ``read``.
+    m
+        The lane's module.
+    config
+        The machine.
+    control
+        The record of :func:`pulsarray.hw.lane_control.control_layout`.
+    slot
+        What memory holds for this lane and one constant; the bits above the constant are ignored.
     """
-
-    def __init__(self, *, dim: int, bits: int, slot_bits: int, depth: int) -> None:
-        self._dim, self._bits, self._slot, self._depth = dim, bits, slot_bits, depth
-        rows = range(max(2, depth))
-        super().__init__(
-            {
-                "write": In(1),
-                "write_row": In(rows),
-                "write_data": In(slot_bits * dim),
-                "read": In(1),
-                "row": In(rows),
-                "lanes": Out(data.ArrayLayout(bits, dim)),
-            },
-            dim=dim,
-            bits=bits,
-            slot_bits=slot_bits,
-            depth=depth,
-        )
-
-    def body(self, platform: Any) -> Elaboratable:
-        """A memory of the bits that count."""
-        m = Module()
-        m.submodules.rows = rows = Memory1R1W(self._dim * self._bits, max(2, self._depth))
-        cut = Signal(self._dim * self._bits)
-        slots = (self.write_data[self._slot * i :][: self._bits] for i in range(self._dim))
+    shapes = {
+        "bias": signed(config.acc_bits),
+        "multiplier": unsigned(config.scale_bits),
+        "shift": signed(8),
+        "constant": signed(config.acc_bits),
+    }
+    constants: dict[str, Value] = {}
+    for number, name in enumerate(COLUMNS):
+        shape = shapes[name]
+        if not shape.width:
+            continue
+        rows = Memory1R1W(shape.width, max(2, config.parameter_depth))
+        m.submodules[f"{name}_column"] = rows
         m.d.comb += [
-            cut.eq(Cat(slots)),
-            rows.write_enable.eq(self.write),
-            rows.write_address.eq(self.write_row),
-            rows.write_data.eq(cut),
-            rows.read_enable.eq(self.read),
-            rows.read_address.eq(self.row),
-            self.lanes.eq(rows.read_data),
+            rows.write_enable.eq(control.parameter_write[number]),
+            rows.write_address.eq(control.parameter_row),
+            rows.write_data.eq(slot),
+            rows.read_enable.eq(control.valid[COLUMN_CYCLES[name]]),
+            rows.read_address.eq(control[f"{name}_row"]),
         ]
-        return m
+        constants[name] = rows.read_data.as_signed() if shape.signed else rows.read_data
+    return constants

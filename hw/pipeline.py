@@ -43,9 +43,18 @@ class Pipeline:
         """Go on to the next stage."""
         kept = {n: v for n, v in self.values.items() if self._until[n] > self.cycle}
         self.cycle += 1
-        layout = data.StructLayout({name: value.shape() for name, value in kept.items()})
-        stage: Any = Signal(layout, name=f"stage{self.cycle}")
-        self._m.d.sync += [stage[name].eq(value) for name, value in kept.items()]
+        cleared = {name: value for name, value in kept.items() if name in self._cleared}
+        plain = {name: value for name, value in kept.items() if name not in self._cleared}
+        flags = self._stage(f"flags{self.cycle}", cleared, reset_less=False)
         with self._m.If(clear):
-            self._m.d.sync += [stage[name].eq(0) for name in kept if name in self._cleared]
-        self.values = {name: stage[name] for name in kept}
+            self._m.d.sync += flags.eq(0)
+        self.values = {name: flags[name] for name in cleared}
+        if plain:
+            stage = self._stage(f"stage{self.cycle}", plain, reset_less=True)
+            self.values |= {name: stage[name] for name in plain}
+
+    def _stage(self, name: str, values: dict[str, Value], *, reset_less: bool) -> Any:
+        layout = data.StructLayout({name: value.shape() for name, value in values.items()})
+        stage: Any = Signal(layout, name=name, reset_less=reset_less)
+        self._m.d.sync += [stage[name].eq(value) for name, value in values.items()]
+        return stage

@@ -25,7 +25,7 @@ def clamp(value: Value, low: Value | int, high: Value | int) -> Value:
 
 def _limit(negative: Value, bits: int) -> Value:
     """The smallest or the largest signed number of so many bits."""
-    return Cat((~negative).replicate(bits - 1), negative).as_signed()
+    return Mux(negative, Const(-(1 << (bits - 1)), signed(bits)), (1 << (bits - 1)) - 1)
 
 
 def saturate(value: Value, bits: int) -> Value:
@@ -51,7 +51,7 @@ def saturated_product(m: Module, a: Value, b: Value, name: str) -> Value:
     if len(a) + len(b) <= WIDE:
         return a * b
     half = WIDE // 2
-    low = Signal(signed(half + 1 + len(b)), name=f"{name}_low")
+    low = Signal(signed(half + len(b)), name=f"{name}_low")
     high = Signal(signed(len(a) - half + len(b) + 1), name=f"{name}_high")
     m.d.comb += [low.eq(a[:half] * b), high.eq(a[half:].as_signed() * b + (low >> half))]
     top = high[half - 1 :]
@@ -115,7 +115,7 @@ def requantize(m: Module, value: Value, shift: Value, bits: int, tflite: Value |
     flip = Signal(WIDE)
     m.d.comb += [
         total.eq(value + addend),
-        flip.eq((value[-1] & total[-1]).replicate(WIDE)),
+        flip.eq(Mux(value[-1] & total[-1], Const(-1, WIDE), 0)),
         rounded.eq(((total ^ flip) >> amount) ^ flip),
     ]
     multiplied = _multiply_by_power(m, value, shift, bits)
@@ -130,7 +130,7 @@ def _multiply_by_power(m: Module, value: Value, shift: Value, bits: int) -> Valu
     m.d.comb += [
         left.eq((-shift)[: len(left)]),
         limit.eq(Const(1 << (bits - 1), bits) >> left),
-        magnitude.eq(value ^ value[-1].replicate(WIDE)),
+        magnitude.eq(value ^ Mux(value[-1], Const(-1, WIDE), 0)),
     ]
     shifted = (value[:bits] << left)[:bits].as_signed()
     return Mux(magnitude >= limit, _limit(value[-1], bits), shifted)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import EXPONENTS, Config
 from pulsarray.encoding import Field
 from pulsarray.hw.addressing import AddressGenerator
-from pulsarray.hw.exponents import ExponentFile
+from pulsarray.hw.exponents import ExponentFile, ShiftSum
 from pulsarray.hw.fields import fields
-from pulsarray.hw.lane import RESULT_CYCLE, Source, clamp_shift
-from pulsarray.hw.lanes import COLUMN_CYCLES, Lanes
+from pulsarray.hw.lane_control import RESULT_CYCLE, Source, lane_controls
+from pulsarray.hw.lanes import Lanes
+from pulsarray.hw.parameters import COLUMN_CYCLES
 from pulsarray.hw.pipeline import Pipeline
 from pulsarray.hw.ports import ADDRESS_BITS, ReadPort, WritePort
 from pulsarray.hw.shared import Shared
 from pulsarray.hw.unit import INDEX_BITS, unit_members
 from pulsarray.hw.vector_check import wrong_vector
-from pulsarray.isa import FORMATS, Bank, Opcode, VectorFlag
+from pulsarray.isa import FORMATS, Bank, Opcode, Reduce, VectorFlag
 from pulsarray.registers import ErrorCode
 
 __all__ = ["VectorUnit"]
@@ -38,12 +38,24 @@ _KEPT = [
     if field.name not in {"opcode", "units", "wait", *_STREAMS, *_LOOPS}
 ]
 """Fields that words need after the start."""
+_ALIASES = {
+    "factor_alu": "alu",
+    "use_lane_shift": "lane_scale",
+    "use_lane_multiplier": "lane_scale",
+}
 WRITE_CYCLE = RESULT_CYCLE + 1
 """Cycles from the issue of a word to its write."""
 
 
 def _shape(field: Field) -> Any:
     return signed(field.bits) if field.signed else unsigned(field.bits)
+
+
+def _told_by(name: str) -> str:
+    """The value of a word that becomes a control of the lanes."""
+    if name in _ALIASES:
+        return _ALIASES[name]
+    return "row" if name.endswith("_row") else name
 
 
 class VectorUnit(Shared):
@@ -105,24 +117,22 @@ class VectorUnit(Shared):
         """The front, the stages that tell the lanes what to do, the lanes, and the write."""
         m = Module()
         self._want = fields(_VECTOR, self.instruction)
-        self._held: Any = Signal(data.StructLayout({field.name: _shape(field) for field in _KEPT}))
-        self._index = Signal(INDEX_BITS)
-        m.submodules.lanes = lanes = Lanes(self._config)
+        kept = data.StructLayout({field.name: _shape(field) for field in _KEPT})
+        self._held: Any = Signal(kept, reset_less=True)
+        self._index = Signal(INDEX_BITS, reset_less=True)
+        m.submodules.datapath = lanes = Lanes(self._config)
         words, step, setting = self._front(m)
         pipe = Pipeline(m)
         self._issue(m, pipe, words, step, setting)
+        self._exponents(m, pipe, setting)
         self._row(m, pipe, words, step)
         self._check(m)
-        for name, (value, cycle) in self._commands(m, lanes).items():
-            pipe.add(name, value, until=cycle)
-        exponent = self._exponents(m, step, setting)
+        self._commands(m, pipe)
         for cycle in range(WRITE_CYCLE):
             self._tell(m, pipe, lanes)
             pipe.advance(self.clear)
-            if cycle == 0:
-                pipe.add("exponent", exponent, until=3)
-            elif cycle == 1:
-                self._shift(pipe)
+            if cycle == 1:
+                self._shift(m, pipe)
         self._feed(m, lanes)
         self._write(m, pipe, lanes)
         return m
@@ -182,21 +192,21 @@ class VectorUnit(Shared):
             pipe.add(f"{name}_bank", held[f"{name}_bank"], until=WRITE_CYCLE)
             pipe.add(f"{name}_address", words.addresses[stream], until=WRITE_CYCLE)
         pipe.add("count", count, until=RESULT_CYCLE)
-        pipe.add("reduce", held.reduce[:2], until=RESULT_CYCLE)
         pipe.add("raw_shift", held.shift, until=2)
         pipe.add("raw_shift2", held.shift2, until=2)
 
     def _row(self, m: Module, pipe: Pipeline, words: AddressGenerator, step: Signal) -> None:
         """The row of parameters steps with level 0."""
         held, flag = self._held, self._flag
-        row = Signal(ADDRESS_BITS)
+        row = Signal(ADDRESS_BITS, reset_less=True)
         with m.If(self.start):
             m.d.sync += row.eq(self._want["parameter"])
         with m.Elif(step & words.last[1:].all()):
             m.d.sync += row.eq(row + held.parameter_step)
-        pipe.add("row", row, until=max(COLUMN_CYCLES.values()))
         used = flag(VectorFlag.BIAS) | flag(VectorFlag.LANE_SCALE) | flag(VectorFlag.B_LANE)
-        with m.If(step & used & (row >= self._config.parameter_depth)):
+        inside = row < self._config.parameter_depth
+        pipe.add("row", Mux(inside, row, 0), until=max(COLUMN_CYCLES.values()))
+        with m.If(step & used & ~inside):
             m.d.comb += [self.error.eq(ErrorCode.ADDRESS), self.error_index.eq(self._index)]
 
     def _check(self, m: Module) -> None:
@@ -225,17 +235,18 @@ class VectorUnit(Shared):
             m.d.comb += source.eq(Source.SUM)
         return Value.cast(source)
 
-    def _commands(self, m: Module, lanes: Lanes) -> Mapping[str, tuple[Value, int]]:
-        """What the lanes are told that is known when a word is issued, and when they need it."""
+    def _commands(self, m: Module, pipe: Pipeline) -> None:
+        """What the lanes are told that is known when a word is issued."""
         config, held, flag = self._config, self._held, self._flag
+        source = self._source(m)
+        from_bank = (source == Source.WORD.value) | (source == Source.SUM.value)
         values: dict[str, Value] = {
             "a_is_sum": held.a_bank >= Bank.ACCUMULATOR,
             "use_bias": flag(VectorFlag.BIAS),
-            "b_source": self._source(m),
-            "factor_alu": held.alu[:4],
+            "b_source": source,
+            "zero_b": Mux(from_bank, held.zero_b, 0).as_signed(),
             "alu": held.alu[:4],
-            "use_lane_shift": flag(VectorFlag.LANE_SCALE),
-            "use_lane_multiplier": flag(VectorFlag.LANE_SCALE),
+            "lane_scale": flag(VectorFlag.LANE_SCALE),
             "leaky": flag(VectorFlag.LEAKY),
             "residual": flag(VectorFlag.RESIDUAL),
             "tflite": flag(VectorFlag.TFLITE),
@@ -246,17 +257,19 @@ class VectorUnit(Shared):
             "multiplier2": held.multiplier2[: config.scale_bits],
             "low": held.low[: config.operand_bits],
             "high": held.high[: config.operand_bits],
-            **{name: held[name] for name in ("zero_a", "zero_b", "scalar", "zero_target")},
+            "is_max": held.reduce == Reduce.MAX,
+            "is_sum": held.reduce == Reduce.SUM,
+            **{name: held[name] for name in ("zero_a", "scalar", "zero_target")},
         }
-        return {
-            name: (values[name], cycle)
-            for cycle, layout in lanes.controls.items()
-            for name in layout.members
-            if name in values
-        }
+        needed: dict[str, int] = {}
+        for cycle, controls in lane_controls(config).items():
+            needed |= {_told_by(name): cycle for name in controls}
+        for name, value in values.items():
+            if name in needed:
+                pipe.add(name, value, until=needed[name])
 
-    def _exponents(self, m: Module, step: Signal, setting: Signal) -> Value:
-        """The exponent registers: their part of the shift, in cycle 1."""
+    def _exponents(self, m: Module, pipe: Pipeline, setting: Signal) -> None:
+        """The exponent registers: their part of the shift."""
         held = self._held
         m.submodules.exponents = exponents = ExponentFile()
         # EXPONENT's fields lie where VECTOR has these two.
@@ -264,51 +277,63 @@ class VectorUnit(Shared):
             exponents.write.eq(setting),
             exponents.register.eq(held.alu),
             exponents.value.eq(held.activation),
-            exponents.read.eq(step),
             exponents.target.eq(held.x_target),
             exponents.a.eq(held.x_a),
             exponents.b.eq(held.x_b),
             exponents.clear.eq(self.clear),
         ]
-        return exponents.total
+        pipe.add("exponent", exponents.total, until=3)
 
-    def _shift(self, pipe: Pipeline) -> None:
+    def _shift(self, m: Module, pipe: Pipeline) -> None:
         """In cycle 2: shifts that have the exponents in them."""
-        exponent = pipe.values["exponent"]
         for name, until in (("shift", 3), ("shift2", 4)):
-            shift = clamp_shift(pipe.values[f"raw_{name}"] + exponent, self._config.acc_bits)
-            pipe.add(name, shift[:7].as_signed(), until=until)
+            total = ShiftSum(acc_bits=self._config.acc_bits)
+            m.submodules[f"{name}_sum"] = total
+            m.d.comb += [
+                total.shift.eq(pipe.values[f"raw_{name}"]),
+                total.exponent.eq(pipe.values["exponent"]),
+            ]
+            pipe.add(name, total.total, until=until)
 
     def _tell(self, m: Module, pipe: Pipeline, lanes: Lanes) -> None:
         """Everything that the lanes need in the pipeline's present cycle."""
-        cycle, values = pipe.cycle, pipe.values
-        m.d.comb += lanes.valid[cycle].eq(values["valid"])
-        if cycle in COLUMN_CYCLES.values():
-            m.d.comb += getattr(lanes, f"row{cycle}").eq(values["row"])
-        if cycle in lanes.controls:
-            control = getattr(lanes, f"control{cycle}")
-            names = lanes.controls[cycle].members
-            m.d.comb += [control[name].eq(values[name]) for name in names]
-        if cycle == RESULT_CYCLE:
-            m.d.comb += [lanes.count.eq(values["count"]), lanes.reduce.eq(values["reduce"])]
+        cycle, values, control = pipe.cycle, pipe.values, lanes.control
+        for name in lane_controls(self._config)[cycle]:
+            m.d.comb += control[name].eq(values[_told_by(name)])
+        if cycle < RESULT_CYCLE:
+            m.d.comb += control.valid[cycle].eq(values["valid"])
+        else:
+            m.d.comb += lanes.count.eq(values["count"])
 
     def _feed(self, m: Module, lanes: Lanes) -> None:
         """Words from the banks, and words for the lanes' own memories."""
+        row = self.parameter_write_address[2:]
+        writes = self.parameter_write_enable & (row < self._config.parameter_depth)
         m.d.comb += [
             lanes.a_words.eq(self.a.word),
             lanes.a_sums.eq(self.a.sums),
             lanes.b_words.eq(self.b.word),
             lanes.b_sums.eq(self.b.sums),
-            lanes.parameter_write.eq(self.parameter_write_enable),
-            lanes.parameter_address.eq(self.parameter_write_address),
-            lanes.parameter_data.eq(self.parameter_write_data),
+            lanes.slots.eq(self.parameter_write_data),
+            lanes.control.parameter_row.eq(row),
+            lanes.control.parameter_write.eq(writes << self.parameter_write_address[:2]),
         ]
         if self._config.tables:
-            m.d.comb += [
-                lanes.table_write.eq(self.table_write_enable),
-                lanes.table_address.eq(self.table_write_address),
-                lanes.table_data.eq(self.table_write_data),
-            ]
+            self._feed_tables(m, lanes.control)
+
+    def _feed_tables(self, m: Module, control: Any) -> None:
+        """Every lane has all tables; a word is for one plane of one of them."""
+        config, address = self._config, self.table_write_address
+        words, planes = config.table_words, config.table_planes
+        number = address[(words - 1).bit_length() :][:5]  # of a plane of all tables
+        # Division by three of a number below 32.
+        table = number if planes == 1 else ((number * 11) >> 5)[:3]
+        writes = self.table_write_enable & (address < config.tables * planes * words)
+        m.d.comb += [
+            control.table_write.eq(writes << (number - planes * table)[:2]),
+            control.table_address.eq(Cat(address[: (words - 1).bit_length()], table)),
+            control.table_data.eq(self.table_write_data),
+        ]
 
     def _write(self, m: Module, pipe: Pipeline, lanes: Lanes) -> None:
         """The words that result, and the completion with the last one."""

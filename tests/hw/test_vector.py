@@ -18,9 +18,7 @@ CONFIGS = {
     "scale24": Config(dim=3, bus_bits=32, scale_bits=24, acc_bits=24, tables=3, **_INT8),
     "scale16": Config(dim=5, bus_bits=64, scale_bits=16, acc_bits=29, tables=1, **_INT8),
     "int16": Config(dim=4, bus_bits=64, table_segments=32, **_INT16),
-    "sums64": Config(
-        dim=3, bus_bits=64, table_segments=16, tables=8, **{**_INT16, "acc_bits": 64}
-    ),
+    "sums64": Config(dim=3, bus_bits=64, table_segments=16, tables=8, **{**_INT16, "acc_bits": 64}),
 }
 """Machines by name, each with other extremes."""
 
