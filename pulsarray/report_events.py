@@ -141,12 +141,12 @@ def layer_ends(program: Program, events: npt.NDArray[np.int64], cycles: int) -> 
     """For each layer the first cycle that no longer counts as its own.
 
     A layer ends with its last word streamed, or, if it streams none, with its last completion,
-    but not after the next layer's first STREAM has started. The last layer ends with the run.
+    but not after the front has begun to work on the next layer. The last layer ends with the run.
     """
     ends: list[int] = []
     for number, layer in enumerate(program.layers):
         own = _layer_end(program, layer, events)
-        later = _first_stream_start(program, layer.last, events, cycles)
+        later = _first_front(program, layer.last, events, cycles)
         ends.append(max(ends[-1] if number else 0, min(own, later)))
     return [*ends[:-1], cycles] if ends else []
 
@@ -160,12 +160,13 @@ def _layer_end(program: Program, layer: Layer, events: npt.NDArray[np.int64]) ->
     return int(rows.max()) + 1 if rows.size else 0
 
 
-def _first_stream_start(
+def _first_front(
     program: Program, index: int, events: npt.NDArray[np.int64], cycles: int
 ) -> int:
+    """First cycle of STREAM's front in the instructions from one on: the one after a start."""
     for row in range(index, len(events)):
         if program.instructions[row].op is Opcode.STREAM:
-            return int(events[row, 2])
+            return int(events[row, 2]) + 1
     return cycles
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +14,12 @@ from pulsarray.registers import FETCH_STATES, UNIT_STATES
 __all__ = ["bar", "view"]
 
 BAR_CELLS = 56
+"""Widest bar."""
+_LEAST_CELLS = 24
+_BESIDE_BAR = 52
+"""Columns that the rest of a unit's line needs."""
+_WIDE = 100
+"""Columns from which the layers' bytes are shown."""
 _LOOK = {
     "busy": ("█", "green"),
     "stall": ("▓", "red"),
@@ -28,11 +34,11 @@ _LOOK = {
 
 def view(report: Mapping[str, Any]) -> RenderableType:
     """Everything of a report but the raw counters."""
-    parts: list[RenderableType] = [_headline(report), _bound(report), Text(), _units(report)]
+    parts: list[RenderableType] = [_headline(report), _bound(report), Text(), _Units(report)]
     if report["explanation"]:
         parts += [Text(), _explanation(report)]
     if len(report["layers"]) > 1:
-        parts += [Text(), _layers(report["layers"])]
+        parts += [Text(), _Layers(report["layers"])]
     return Group(*parts)
 
 
@@ -81,10 +87,32 @@ def _widths(values: Sequence[int], total: int, cells: int) -> list[int]:
     return widths
 
 
-def _units(report: Mapping[str, Any]) -> Table:
+class _Units:
+    """The units' bars, as wide as there is room."""
+
+    def __init__(self, report: Mapping[str, Any]) -> None:
+        self._report = report
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        cells = min(BAR_CELLS, max(_LEAST_CELLS, options.max_width - _BESIDE_BAR))
+        yield _legend()
+        yield _units(self._report, cells)
+
+
+class _Layers:
+    """The layers, with their bytes where there is room."""
+
+    def __init__(self, layers: Sequence[Mapping[str, Any]]) -> None:
+        self._layers = layers
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield _layers(self._layers, options.max_width >= _WIDE)
+
+
+def _units(report: Mapping[str, Any], cells: int) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("unit")
-    table.add_column(_legend(), width=BAR_CELLS, no_wrap=True)
+    table.add_column("cycles", width=cells, no_wrap=True)
     table.add_column("busy", justify="right")
     table.add_column("waits for", overflow="fold")
     for name, unit in report["units"].items():
@@ -93,7 +121,7 @@ def _units(report: Mapping[str, Any]) -> Table:
         waits = ", ".join(
             f"{'/'.join(w['signalled_by']).upper()} {w['cycles']:,}" for w in unit.get("waits", ())
         )
-        row = bar([(state, unit[state]) for state in states])
+        row = bar([(state, unit[state]) for state in states], cells)
         table.add_row(name.upper(), row, f"{share:.1%}", waits)
     return table
 
@@ -117,22 +145,22 @@ def _explanation(report: Mapping[str, Any]) -> Table:
     return table
 
 
-def _layers(layers: Sequence[Mapping[str, Any]]) -> Table:
+def _layers(layers: Sequence[Mapping[str, Any]], with_bytes: bool) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("layer")
     table.add_column("M x K x N")
-    for name in ("cycles", "array busy", "bound", "ratio", "bytes read", "written"):
+    moved = ("bytes read", "written") if with_bytes else ()
+    for name in ("cycles", "array busy", "bound", "ratio", *moved):
         table.add_column(name, justify="right")
     for layer in layers:
         ratio = layer["bound_ratio"]
         table.add_row(
             f"{layer['name']} ({layer['kind']})",
-            f"{layer['m']} x {layer['k']} x {layer['n']}" if layer["m"] else "",
+            f"{layer['m']}x{layer['k']}x{layer['n']}" if layer["m"] else "",
             f"{layer['cycles']:,}",
             f"{layer['array_utilization']:.1%}",
             f"{layer['bound_cycles']:,}",
             "" if ratio is None else f"{ratio:.2f}",
-            f"{layer['bytes_read']:,}",
-            f"{layer['bytes_written']:,}",
+            *([f"{layer['bytes_read']:,}", f"{layer['bytes_written']:,}"] if moved else []),
         )
     return table

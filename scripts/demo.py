@@ -42,7 +42,7 @@ IMAGES = {"verilator": 256, "icarus": 16}
 SHOWN = 8
 SIDE = 28
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def step(what: str) -> Iterator[None]:
     """Say what is being done and how long it took; a spinner meanwhile on a terminal."""
     begin = time.perf_counter()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         bar.add_task(what)
         yield
     console.print(f"[green]✓[/green] {what} [dim]{time.perf_counter() - begin:.1f} s[/dim]")
@@ -172,15 +174,14 @@ def main() -> int:
     with step(f"generate Verilog of `small` (D = {CONFIG.dim})"):
         path = builds.verilog(CONFIG)
     console.print(f"  {len(path.read_text().splitlines()):,} lines: {path}", style="dim")
-    with step("build and run on Verilator (256 images) and Icarus (16)"):
-        with ThreadPoolExecutor(2) as pool:
-            runs = list(pool.map(lambda name: run_on(name, network, digits), IMAGES))
+    what = "build and run on Verilator (256 images) and Icarus (16)"
+    with step(what), ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda name: run_on(name, network, digits), IMAGES))
     console.print()
     show_digits(digits, answers(runs[0].program, runs[0].got))
     real = accuracy(graph, digits.test_images, digits.test_labels)
-    console.print(
-        f"accuracy on {len(digits.test_labels):,} test images: float {real:.1%}, int8 {quantized:.1%}"
-    )
+    count = len(digits.test_labels)
+    console.print(f"accuracy on {count:,} test images: float {real:.1%}, int8 {quantized:.1%}")
     console.print(identity_table(runs))
     console.print(view(build_report(runs[0].program, runs[0].got)))
     console.print(f"\n[dim]{time.perf_counter() - begin:.1f} s in all[/dim]")

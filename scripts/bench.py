@@ -1,0 +1,254 @@
+"""Measure everything that is claimed, print it with its bar, write docs/benchmarks.md.
+
+Exit code 1 if a bar is missed. Usage: make bench, or python scripts/bench.py [--no-scale-sim]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import scale_sim
+from pulsarray.cli.arrays import codes_of
+from pulsarray.compiler.api import compile_gemm, compile_network, compile_quantized
+from pulsarray.compiler.networks import accuracy, built_in, load_digits
+from pulsarray.compiler.quantize import quantize
+from pulsarray.config import PRESETS, load_config
+from pulsarray.hw.emit import generate
+from pulsarray.model.functional import execute
+from pulsarray.model.timing import simulate_timing
+from pulsarray.program import Program, pack, unpack
+from pulsarray.report import build_report
+from pulsarray.report_view import view
+from pulsarray.run import RunResult
+from pulsarray.sim.compare import compare
+from pulsarray.sim.device import run_model, simulate
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+BASE = PRESETS["base"]
+TIMING_RUNS = 25
+
+console = Console(width=110, highlight=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: what, the value, and the bar with whether it is reached ("" without one)."""
+
+    what: str
+    value: str
+    bar: str = ""
+    reached: bool = True
+
+
+@dataclass
+class Figures:
+    """All rows and pictures."""
+
+    rows: list[Row] = field(default_factory=list)
+    accounts: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, what: str, value: str, bar: str = "", reached: bool = True) -> None:
+        """Keep and print one."""
+        self.rows.append(Row(what, value, bar, reached))
+        mark = "" if not bar else " [green]reached[/green]" if reached else " [red]MISSED[/red]"
+        console.print(f"{what}: [bold]{value}[/bold] {f'(bar: {bar})' if bar else ''}{mark}")
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """How long something takes."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def large_product(figures: Figures, with_scale_sim: bool) -> None:
+    """GEMM 512x512x512: utilization, and the speed of model, Verilator and SCALE-Sim."""
+    program = compile_gemm(512, 512, 512, BASE)
+    result = simulate_timing(program)
+    share = result.counters["stream_busy"] / result.cycles
+    what = "GEMM 512x512x512, base, latency 64"
+    figures.add(f"{what}: cycles", f"{result.cycles:,} ({len(program.instructions)} instructions)")
+    figures.add(f"{what}: array busy", f"{share:.3%}", "at least 99 %", share >= 0.99)
+    simulate(program, "verilator")  # builds
+    got: list[RunResult] = []
+    rtl = seconds_of(lambda: got.append(simulate(program, "verilator")))
+    found = compare(run_model(program), got[0], program)
+    figures.add(
+        f"{what}: RTL against model", found[0] if found else "identical", "identical", not found
+    )
+    speed = result.cycles / rtl
+    figures.add(
+        "Verilator with cocotb and memory, base", f"{speed:,.0f} machine cycles a second",
+        "at least 150,000", speed >= 150_000,
+    )  # fmt: skip
+    times = [seconds_of(lambda: simulate_timing(program)) for _ in range(TIMING_RUNS)]
+    ratio = rtl / float(np.median(times))
+    figures.add(
+        f"{what}: timing model", f"{np.median(times) * 1e3:.2f} ms, {ratio:,.0f} times faster than "
+        f"Verilator ({rtl:.2f} s)", "at least 1,000 times", ratio >= 1000,
+    )  # fmt: skip
+    if with_scale_sim:
+        other = scale_sim.run(512, 512, 512, BASE.dim)
+        figures.add(
+            f"{what}: cycles and time of the three",
+            f"RTL {got[0].cycles:,} in {rtl:.2f} s, model {result.cycles:,} in "
+            f"{np.median(times) * 1e3:.2f} ms, SCALE-Sim 3.0.0 {other.cycles:,} (ideal memory) in "
+            f"{other.seconds:.1f} s ({other.cpu_seconds:.1f} CPU s)",
+        )
+    account(figures, program, result)
+
+
+def small_product(figures: Figures) -> None:
+    """GEMM 64x64x64."""
+    program = compile_gemm(64, 64, 64, BASE)
+    result = simulate_timing(program)
+    figures.add(
+        "GEMM 64x64x64, base, latency 64: cycles", f"{result.cycles:,}", "at most 1,400",
+        result.cycles <= 1400,
+    )  # fmt: skip
+    account(figures, program, result)
+
+
+def account(figures: Figures, program: Program, result: RunResult) -> None:
+    """Print where the cycles went; every cycle above the bound has a cause."""
+    report = build_report(program, result)
+    above = report["cycles"] - report["bound_cycles"]
+    explained = sum(row["cycles"] for row in report["explanation"])
+    with console.capture() as capture:
+        console.print(view(report))
+    text = capture.get()
+    console.print(text, markup=False)
+    name = f"{program.network}, batch {program.batch}"
+    figures.accounts.append((name, text))
+    figures.add(
+        f"{name}: cycles above the bound, explained", f"{explained:,} of {above:,}", "all",
+        explained == above,
+    )  # fmt: skip
+
+
+def digits(figures: Figures) -> None:
+    """The MNIST network: cycles, and accuracy on the 1,000 test images."""
+    graph, samples = built_in("mnist-mlp")
+    for batch in (1, 64):
+        program = compile_network(graph, BASE, batch=batch, calibration=samples)
+        account(figures, program, simulate_timing(program))
+    data = load_digits()
+    config = PRESETS["small"]
+    program = compile_quantized(quantize(graph, samples, config), config, batch=1000)
+    tensor, memory = program.with_role("input")[0], program.memory.copy()
+    packed = pack(codes_of(data.test_images, tensor, program), tensor, config)
+    memory[tensor.address : tensor.address + packed.size] = packed
+    codes = unpack(execute(program, memory), program.with_role("output")[0], config)
+    found = float(np.mean(codes.argmax(axis=1) == data.test_labels))
+    real = accuracy(graph, data.test_images, data.test_labels)
+    figures.add(
+        "MNIST 784-16-16-10, 1,000 test images", f"int8 {found:.1%}, float {real:.1%}",
+        "within 1 point", found >= real - 0.01,
+    )  # fmt: skip
+
+
+def verilog(figures: Figures) -> None:
+    """Time and length of generated Verilog."""
+    text: list[str] = []
+    seconds = seconds_of(lambda: text.append(generate(BASE)))
+    lines = len(text[0].splitlines())
+    figures.add("generate, D = 16", f"{seconds:.1f} s", "under 5 s", seconds < 5)
+    figures.add("generate, D = 16: lines", f"{lines:,}", "under 3,000", lines < 3000)
+    wide = load_config("base", ["dim=64", "bus_bits=512"])
+    seconds = seconds_of(lambda: generate(wide))
+    figures.add("generate, D = 64", f"{seconds:.1f} s", "under 60 s", seconds < 60)
+
+
+def machine() -> str:
+    """Date, machine and versions."""
+    line = ["git", "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    commit = found.stdout.strip() or "none"
+    model = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+         if line.startswith("model name")),
+        platform.machine(),
+    )  # fmt: skip
+    packages = ("amaranth", "cocotb", "numpy", "verilator")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    date = datetime.now(UTC).date().isoformat()
+    return f"{date}, commit {commit or 'none'}, {model}, Python {platform.python_version()}, {versions}"
+
+
+def page(figures: Figures, where: str) -> str:
+    """docs/benchmarks.md."""
+    lines = ["# Benchmarks", "", "Written by `make bench`. Times depend on the machine; cycles do not.", "",
+             where + ".", "", *_markdown(figures.rows), ""]  # fmt: skip
+    for name, text in figures.accounts:
+        lines += [
+            f"## {name}",
+            "",
+            "```text",
+            *(line.rstrip() for line in text.splitlines()),
+            "```",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _markdown(rows: list[Row]) -> list[str]:
+    lines = ["| what | measured | bar |", "|---|---|---|"]
+    for row in rows:
+        bar = row.bar and f"{row.bar}{'' if row.reached else ' (missed)'}"
+        lines.append(f"| {row.what} | {row.value} | {bar} |")
+    return lines
+
+
+def write(figures: Figures) -> None:
+    """The page, and the table in README between its marks."""
+    where = machine()
+    PAGE.write_text(page(figures, where), encoding="utf-8")
+    head, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    tail = rest.partition(END)[2]
+    table = "\n".join(
+        [BEGIN, *_markdown(figures.rows), "", f"Measured by `make bench`: {where}.", END]
+    )
+    README.write_text(head + table + tail, encoding="utf-8")
+
+
+def main() -> int:
+    """Measure all; 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--no-scale-sim", action="store_true", help="leave SCALE-Sim out")
+    options = parser.parse_args()
+    figures = Figures()
+    verilog(figures)
+    small_product(figures)
+    large_product(figures, not options.no_scale_sim)
+    digits(figures)
+    write(figures)
+    table = Table(title="Bars")
+    for name in ("what", "measured", "bar"):
+        table.add_column(name)
+    for row in figures.rows:
+        if row.bar:
+            table.add_row(row.what, row.value, row.bar, style="" if row.reached else "red")
+    console.print(table)
+    return 0 if all(row.reached for row in figures.rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
