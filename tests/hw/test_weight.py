@@ -1,0 +1,17 @@
+"""WEIGHT on both simulators, with and without the transposer."""
+
+from __future__ import annotations
+
+import pytest
+
+from pulsarray.hw.weight import WeightUnit
+from tests.hw.configs import CONFIGS, every, settings
+from tests.hw.harness import run_bench
+
+
+@pytest.mark.parametrize(
+    ("simulator", "name"), every("d5-wide", "d2-word", "d3-half", "d4-quarter")
+)
+def test_weight(simulator: str, name: str) -> None:
+    config = CONFIGS[name]
+    run_bench(WeightUnit(config), "weight_bench", simulator, settings(config))
