@@ -115,8 +115,8 @@ def _recipe() -> str:
 
 def _read(path: Path) -> dict[str, Floats] | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
     except Exception:  # a cache that cannot be read is made again, whatever is wrong with it
         return None
 

@@ -46,6 +46,8 @@ def test_image_holds_values_table_and_code() -> None:
 def test_beyond_addresses() -> None:
     layout = Layout(SMALL)
     layout.add("a", "input", 1 << 28, 8)
-    with pytest.raises(InputError, match="b: 2147483648 bytes at 0x80000000"):
+    with pytest.raises(
+        InputError, match="b: 2147483648 bytes at 0xc0000000 are beyond 32-bit addresses"
+    ):
         layout.add("a", "input", 1 << 27, 8)
         layout.add("b", "input", 1 << 28, 8)
