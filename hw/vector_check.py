@@ -63,7 +63,7 @@ def _wrong_operation(want: Mapping[str, Value], config: Config) -> list[Value]:
         (want["flags"] & (0xFFFF ^ int(known))).any(),
         _flag(want, VectorFlag.B_SCALAR) & _flag(want, VectorFlag.B_LANE),
         residual & ((alu != Alu.PASS) | leaky),
-        is_table & (want["table"] >= config.tables),
+        is_table & (want["table"] >= config.tables if config.tables else 1),
     ]
     if config.scale_bits != 31:
         wrong.append(_flag(want, VectorFlag.TFLITE))

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pulsarray.config import Config
+from pulsarray.hw.emit import emit
 from pulsarray.hw.vector import VectorUnit
+from pulsarray.sim.toolchain import lint
+from tests.hw.configs import settings
 from tests.hw.harness import run_bench
 
 _INT8: dict[str, Any] = {"parameter_depth": 8}
-_INT16 = {"operand_bits": 16, "acc_bits": 48, "scale_bits": 0, "parameter_depth": 8}
+_INT16: dict[str, Any] = {"operand_bits": 16, "scale_bits": 0, "parameter_depth": 8}
 CONFIGS = {
     "int8": Config(dim=2, bus_bits=16, **_INT8),
     "scale24": Config(dim=3, bus_bits=32, scale_bits=24, acc_bits=24, tables=3, **_INT8),
     "scale16": Config(dim=5, bus_bits=64, scale_bits=16, acc_bits=29, tables=1, **_INT8),
-    "int16": Config(dim=4, bus_bits=64, table_segments=32, **_INT16),
-    "sums64": Config(dim=3, bus_bits=64, table_segments=16, tables=8, **{**_INT16, "acc_bits": 64}),
+    "bare": Config(dim=4, bus_bits=32, tables=0, vector_multiply=False, parameter_depth=9),
+    "int16": Config(dim=4, bus_bits=64, acc_bits=48, table_segments=32, **_INT16),
+    "sums64": Config(dim=3, bus_bits=64, acc_bits=64, table_segments=16, tables=8, **_INT16),
 }
 """Machines by name, each with other extremes."""
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+def _cases() -> list[Any]:
+    quick = [("icarus", name) for name in CONFIGS] + [("verilator", "int8"), ("verilator", "int16")]
+    long = [("verilator", name) for name in CONFIGS if name not in ("int8", "int16")]
+    return [*quick, *(pytest.param(*case, marks=pytest.mark.slow) for case in long)]
+
+
+@pytest.mark.parametrize(("simulator", "name"), _cases())
 def test_random(simulator: str, name: str) -> None:
     config = CONFIGS[name]
-    parameters = {**dataclasses.asdict(config), "seed": 1}
-    run_bench(VectorUnit(config), "vector_bench", simulator, parameters)
+    run_bench(VectorUnit(config), "vector_bench", simulator, {**settings(config), "seed": 1})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 12))
+@pytest.mark.parametrize("name", CONFIGS)
+def test_more(name: str, seed: int) -> None:
+    config = CONFIGS[name]
+    run_bench(VectorUnit(config), "vector_bench", "verilator", {**settings(config), "seed": seed})
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_no_lint_warnings(name: str, tmp_path: Path) -> None:
+    source = tmp_path / "vector.v"
+    source.write_text(emit(VectorUnit(CONFIGS[name]), "vector"), encoding="utf-8")
+    assert lint([source], "vector") == []

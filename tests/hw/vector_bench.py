@@ -160,7 +160,7 @@ async def random_instructions(dut: Any) -> None:
     """Any instructions, with and without cycles between them."""
     driver = Driver(dut)
     await driver.start()
-    for _ in range(120):
+    for _ in range(80):
         cases, choice = driver.cases, driver.cases.random.choice
         batch = [choice([cases.vector, cases.vector, cases.exponent])() for _ in range(3)]
         try:
@@ -175,7 +175,7 @@ async def wrong_fields(dut: Any) -> None:
     """BAD_FIELD in the cycle of the start, with its index; after a clear the unit works again."""
     driver = Driver(dut, 1000)
     await driver.start()
-    for _ in range(150):
+    for _ in range(100):
         driver.index += 1
         wrong = driver.cases.wrong()
         got = await driver.bench.cycle(driver.raw(wrong), ["error", "error_index"])

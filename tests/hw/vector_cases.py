@@ -43,15 +43,22 @@ class Cases:
         config = self.config
         bits = config.operand_bits if bank < Bank.ACCUMULATOR else config.acc_bits
         if (bank, address) not in self._words:
-            lanes = [wild(self.random, bits) for _ in range(config.dim)]
-            self._words[bank, address] = lanes
+            self._words[bank, address] = self._lanes(bits, config.dim)
         return self._words[bank, address]
+
+    def _lanes(self, bits: int, lanes: int) -> list[int]:
+        """A word of any numbers, or of smallest and largest ones alone."""
+        if self.random.randrange(4):
+            return [wild(self.random, bits) for _ in range(lanes)]
+        low = -(1 << (bits - 1))
+        return [self.random.choice([low, low, -low - 1]) for _ in range(lanes)]
 
     def parameter_word(self) -> list[int]:
         """Slots of one word of the parameter bank, noise above the bits that count."""
         bits = 8 * self.config.acc_slot_bytes
         lanes = self.config.word_bytes // self.config.operand_bytes
-        return [wild(self.random, bits) % (1 << bits) for _ in range(lanes)]
+        size = self.random.choice([bits, self.config.acc_bits])
+        return [value % (1 << bits) for value in self._lanes(size, lanes)]
 
     def table_word(self) -> list[int]:
         """Entries of one word of the table bank."""
@@ -85,7 +92,7 @@ class Cases:
             for _ in range(self.random.choice([1, 1, 2])):
                 changed = self.random.choice(form.fields[3:])
                 edges = [changed.low, changed.high, self.random.randint(changed.low, changed.high)]
-                edges += [min(changed.high, self.random.randrange(80))]
+                edges += [min(changed.high, self.random.randrange(80)), values.get("a_bank", 0)]
                 values[changed.name] = self.random.choice(edges)
             del values["opcode"], values["units"]
             instruction = Instruction.make(good.op, **values)
@@ -125,7 +132,9 @@ class Cases:
         return fields
 
     def _flags(self) -> int:
-        flags = self.random.choice([0, 1 << self.random.randrange(7), self.random.getrandbits(7)])
+        far = VectorFlag.RESIDUAL | VectorFlag.BIAS  # together they reach 64 bits
+        single, some = 1 << self.random.randrange(7), self.random.getrandbits(7)
+        flags = self.random.choice([0, single, some, some, int(far)])
         if self.config.scale_bits != 31:
             flags &= ~int(VectorFlag.TFLITE)
         return flags
