@@ -1,1 +1,1 @@
-"""The golden model: what a program leaves in memory, and when everything happens."""
+"""The golden model: what a program computes, to the bit, and when, to the cycle."""

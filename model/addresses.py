@@ -1,27 +1,35 @@
-"""Words that each instruction touches, in order, as arrays (docs/machine.md, section 5)."""
+"""Words that each instruction touches, in order (docs/machine.md, section 5)."""
 
 from __future__ import annotations
+
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Instruction, StreamFlag
-from pulsarray.model.loops import nest, wrapped
+from pulsarray.model.loops import Nest, nest, wrapped
 
 __all__ = [
     "is_wide",
+    "memory_addresses",
     "parameter_rows",
+    "passes_of",
     "stream_counts",
     "stream_fresh",
     "stream_inside",
-    "stream_rows",
-    "transfer_addresses",
-    "vector_rows",
-    "weight_rows",
+    "stream_words",
+    "tiles_needed",
+    "transfer_words",
+    "vector_words",
+    "weight_inside",
+    "weight_words",
+    "word_size",
 ]
 
 Words = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 def is_wide(bank: int) -> bool:
@@ -29,34 +37,66 @@ def is_wide(bank: int) -> bool:
     return Bank.ACCUMULATOR <= bank < Bank.TABLE
 
 
-def transfer_addresses(instruction: Instruction, config: Config) -> tuple[Words, Words]:
-    """Rows of the bank and byte addresses in memory of every word of a LOAD or STORE."""
-    counts = [instruction["count0"], instruction["count1"]]
-    run = instruction["run"]
-    size = config.acc_word_bytes if is_wide(instruction["bank"]) else config.word_bytes
-    strides = [instruction["local_stride0"], instruction["local_stride1"]]
-    rows = (instruction["local"] + nest([*counts, run], [*strides, 1])) & 0xFFFF
-    steps = [config.word_bytes * instruction[f"memory_stride{level}"] for level in range(2)]
-    addresses = instruction["address"] + nest([*counts, run], [*steps, size])
-    return rows, addresses & 0xFFFF_FFFF
+def word_size(bank: int, config: Config) -> int:
+    """Bytes of a bank's word in memory."""
+    return config.acc_word_bytes if is_wide(bank) else config.word_bytes
 
 
-def weight_rows(instruction: Instruction, config: Config) -> tuple[Words, npt.NDArray[np.bool_]]:
-    """Rows of the bank of every row of every tile, and which of them are read."""
-    counts = [instruction["count0"], instruction["count1"], config.dim]
-    strides = [instruction["stride0"], instruction["stride1"], instruction["row_stride"]]
-    rows = (instruction["local"] + nest(counts, strides)) & 0xFFFF
-    steps = [instruction["row_step0"], instruction["row_step1"], 1]
+def transfer_words(instruction: Instruction) -> Nest:
+    """Words of the bank of a LOAD or STORE."""
+    counts = (instruction["count0"], instruction["count1"], instruction["run"])
+    strides = (instruction["local_stride0"], instruction["local_stride1"], 1)
+    return Nest(instruction["local"], counts, strides)
+
+
+def memory_addresses(instruction: Instruction, config: Config) -> Words:
+    """Byte address of every word of a LOAD or STORE."""
+    counts = (instruction["count0"], instruction["count1"], instruction["run"])
+    steps = (
+        config.word_bytes * instruction["memory_stride0"],
+        config.word_bytes * instruction["memory_stride1"],
+        word_size(instruction["bank"], config),
+    )
+    return (instruction["address"] + nest(counts, steps)) & 0xFFFF_FFFF
+
+
+def weight_words(instruction: Instruction, config: Config) -> Nest:
+    """Words of every row of every tile."""
+    counts = (instruction["count0"], instruction["count1"], config.dim)
+    strides = (instruction["stride0"], instruction["stride1"], instruction["row_stride"])
+    return Nest(instruction["local"], counts, strides)
+
+
+def weight_inside(instruction: Instruction, config: Config) -> Mask:
+    """Which rows of the tiles are read; the others are zero."""
+    counts = (instruction["count0"], instruction["count1"], config.dim)
+    steps = (instruction["row_step0"], instruction["row_step1"], 1)
     numbers = wrapped(instruction["row_start"] + nest(counts, steps))
-    return rows, (numbers >= 0) & (numbers < instruction["row_limit"])
+    return (numbers >= 0) & (numbers < instruction["row_limit"])
 
 
-def stream_counts(instruction: Instruction) -> list[int]:
-    """Counts of the five levels."""
-    return [instruction[f"count{level}"] for level in range(5)]
+def stream_counts(instruction: Instruction) -> tuple[int, ...]:
+    """Counts of STREAM's five levels."""
+    return tuple(instruction[f"count{level}"] for level in range(5))
 
 
-def stream_inside(instruction: Instruction) -> npt.NDArray[np.bool_]:
+def passes_of(instruction: Instruction) -> int:
+    """Passes of a STREAM."""
+    return prod(stream_counts(instruction)[: 5 - instruction["inner"]])
+
+
+def tiles_needed(instruction: Instruction) -> int:
+    """Tiles that the passes of a STREAM take."""
+    return 0 if instruction["flags"] & StreamFlag.KEEP else passes_of(instruction)
+
+
+def stream_words(instruction: Instruction, name: str) -> Nest:
+    """Words of the ``source`` or ``target`` bank."""
+    strides = tuple(instruction[f"{name}_stride{level}"] for level in range(5))
+    return Nest(instruction[name], stream_counts(instruction), strides)
+
+
+def stream_inside(instruction: Instruction) -> Mask:
     """The window test of every word."""
     counts = stream_counts(instruction)
     inside = np.ones(1, np.bool_)
@@ -67,34 +107,26 @@ def stream_inside(instruction: Instruction) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def stream_rows(instruction: Instruction, name: str) -> Words:
-    """Rows of the ``source`` or ``target`` bank of every word."""
-    strides = [instruction[f"{name}_stride{level}"] for level in range(5)]
-    return (instruction[name] + nest(stream_counts(instruction), strides)) & 0xFFFF
-
-
-def stream_fresh(instruction: Instruction) -> npt.NDArray[np.bool_]:
+def stream_fresh(instruction: Instruction) -> Mask:
     """Which words overwrite: those whose index is 0 in all levels of ``fresh``."""
     counts = stream_counts(instruction)
     if instruction["flags"] & StreamFlag.ACCUMULATE:
-        return np.zeros(int(np.prod(counts)), np.bool_)
+        return np.zeros(prod(counts), np.bool_)
     steps = [instruction["fresh"] >> level & 1 for level in range(5)]
-    return np.asarray(nest(counts, steps) == 0)
+    fresh: Mask = nest(counts, steps) == 0
+    return fresh
 
 
-def vector_counts(instruction: Instruction) -> list[int]:
-    """Counts of the four levels."""
-    return [instruction[f"count{level}"] for level in range(4)]
+def vector_words(instruction: Instruction, name: str) -> Nest:
+    """Words of the bank of source ``a`` or ``b``, or of destination ``target`` or ``acc``."""
+    counts = tuple(instruction[f"count{level}"] for level in range(4))
+    step = "target" if name == "acc" else name
+    strides = tuple(instruction[f"{step}_stride{level}"] for level in range(4))
+    return Nest(instruction[name], counts, strides)
 
 
-def vector_rows(instruction: Instruction, name: str) -> Words:
-    """Rows of the bank of source ``a`` or ``b``, or destination ``target`` or ``acc``."""
-    strides = "target" if name == "acc" else name
-    steps = [instruction[f"{strides}_stride{level}"] for level in range(4)]
-    return (instruction[name] + nest(vector_counts(instruction), steps)) & 0xFFFF
-
-
-def parameter_rows(instruction: Instruction) -> Words:
-    """Row of parameters of every word."""
-    counts = vector_counts(instruction)
-    return instruction["parameter"] + nest(counts, [instruction["parameter_step"], 0, 0, 0])
+def parameter_rows(instruction: Instruction) -> Nest:
+    """Rows of parameters, one an iteration of level 0."""
+    return Nest(
+        instruction["parameter"], (instruction["count0"],), (instruction["parameter_step"],)
+    )

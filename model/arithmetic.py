@@ -2,7 +2,8 @@
 
 Every function takes and gives integer arrays that broadcast against shape (words, D). All values
 fit int64 except before the saturation of the first operation, where wide sums (16-bit operands)
-may need Python's integers: arrays of dtype object, which NumPy computes with in the same way.
+may need Python's integers: arrays of dtype object, which NumPy computes with in the same way. The
+values decide which, so usual ones never pay for it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pulsarray.config import Config
 from pulsarray.isa import Alu
 
 __all__ = [
+    "add_exactly",
     "add_saturated",
     "clamp",
     "operate",
@@ -57,6 +59,13 @@ def saturate(values: Lanes, bits: int) -> Lanes:
     if values.dtype != object and bits >= 64:
         return values
     return clamp(values, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+
+def add_exactly(a: Lanes, b: Lanes | int) -> Lanes:
+    """``a + b``, in Python's integers if it may not fit."""
+    if _magnitude(a) + _magnitude(np.asarray(b)) >= _SAFE:
+        return a.astype(object) + b
+    return a + b
 
 
 def add_saturated(a: Lanes, b: Lanes) -> Lanes:

@@ -7,18 +7,23 @@ result in any such order, so one is enough.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.config import Config
 from pulsarray.isa import Instruction, Opcode, StreamFlag, WeightFlag
+from pulsarray.model.accumulate import accumulate
 from pulsarray.model.addresses import (
-    is_wide,
-    stream_counts,
-    stream_fresh,
+    memory_addresses,
+    passes_of,
     stream_inside,
-    stream_rows,
-    transfer_addresses,
-    weight_rows,
+    stream_words,
+    transfer_words,
+    weight_inside,
+    weight_words,
+    word_size,
 )
 from pulsarray.model.checks import check
 from pulsarray.model.order import in_order
@@ -26,9 +31,9 @@ from pulsarray.model.state import State
 from pulsarray.model.vector import run_vector
 from pulsarray.program import Program
 
-__all__ = ["execute"]
+__all__ = ["execute", "values"]
 
-Words = npt.NDArray[np.int64]
+_NO_LIMIT = 0xFFFF
 
 
 def execute(program: Program, memory: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
@@ -48,91 +53,82 @@ def execute(program: Program, memory: npt.NDArray[np.uint8] | None = None) -> np
     Raises
     ------
     ProgramError
-        If the machine would stop with an error, or wait for ever.
+        If the machine would stop with an error, or wait for ever. Errors that depend on time
+        (port conflicts, counts of semaphores) are :func:`simulate_timing`'s to find.
     """
-    image = (program.memory if memory is None else memory).copy()
-    state = State(program.config, image)
-    check(program, image.size)
-    for instruction in in_order(program):
+    image = program.memory if memory is None else memory
+    return values(program.config, check(program, image.size), image)
+
+
+def values(
+    config: Config, instructions: Sequence[Instruction], memory: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """Memory after instructions that :func:`~pulsarray.model.checks.check` has passed."""
+    state = State(config, memory.copy())
+    for instruction in in_order(instructions):
         _RUN[instruction.op](state, instruction)
-    return image
+    return state.memory
 
 
 def _load(state: State, instruction: Instruction) -> None:
-    rows, addresses = transfer_addresses(instruction, state.config)
-    size = _word_size(state, instruction)
-    state.write(instruction["bank"], rows, state.memory.reshape(-1, size)[addresses // size])
+    size = word_size(instruction["bank"], state.config)
+    words = memory_addresses(instruction, state.config) // size
+    data = state.memory.reshape(-1, size)[words]
+    state.write(instruction["bank"], transfer_words(instruction).rows(), data)
 
 
 def _store(state: State, instruction: Instruction) -> None:
-    rows, addresses = transfer_addresses(instruction, state.config)
-    size = _word_size(state, instruction)
-    state.memory.reshape(-1, size)[addresses // size] = state.read(instruction["bank"], rows)
-
-
-def _word_size(state: State, instruction: Instruction) -> int:
-    config = state.config
-    return config.acc_word_bytes if is_wide(instruction["bank"]) else config.word_bytes
+    size = word_size(instruction["bank"], state.config)
+    words = memory_addresses(instruction, state.config) // size
+    data = state.read(instruction["bank"], transfer_words(instruction).rows())
+    state.memory.reshape(-1, size)[words] = data
 
 
 def _weight(state: State, instruction: Instruction) -> None:
-    dim = state.config.dim
-    rows, inside = weight_rows(instruction, state.config)
-    words = np.zeros((rows.size, dim))
-    words[inside] = state.bank(instruction["bank"])[rows[inside]]
-    tiles = words.reshape(-1, dim, dim)
+    config = state.config
+    rows = weight_words(instruction, config).rows()
+    bank = state.bank(instruction["bank"])
+    if instruction["row_limit"] == _NO_LIMIT and not _numbers_rows(instruction):
+        words = bank[rows].astype(state.exact)
+    else:
+        inside = weight_inside(instruction, config)
+        words = np.zeros((rows.size, config.dim), state.exact)
+        words[inside] = bank[rows[inside]]
+    tiles = words.reshape(-1, config.dim, config.dim)
     if instruction["flags"] & WeightFlag.TRANSPOSE:
         tiles = tiles.swapaxes(1, 2)
-    state.tiles.extend(tiles)
+    state.tiles.add(tiles)
+
+
+def _numbers_rows(instruction: Instruction) -> bool:
+    """Whether some row's number may be negative."""
+    return any(instruction[name] for name in ("row_start", "row_step0", "row_step1"))
 
 
 def _stream(state: State, instruction: Instruction) -> None:
-    """All passes, each with its tile, then all sums in order."""
-    dim, flags = state.config.dim, StreamFlag(instruction["flags"])
-    counts = stream_counts(instruction)
-    windowed = flags & (StreamFlag.WINDOW_READ | StreamFlag.WINDOW_WRITE)
-    inside = stream_inside(instruction) if windowed else np.ones(1, np.bool_)
-    rows = stream_rows(instruction, "source")
-    inside = np.broadcast_to(inside, rows.shape)
+    """All passes at once, each with its tile, then all sums into the bank."""
+    dim, flags, passes = state.config.dim, instruction["flags"], passes_of(instruction)
+    words = _streamed(state, instruction).reshape(passes, -1, dim)
+    keep = flags & StreamFlag.KEEP
+    tiles = state.tiles.active if keep else state.tiles.take(passes)
+    sums = np.matmul(words, tiles).reshape(-1, dim)
+    accumulate(state.bank(instruction["target_bank"]), sums, instruction, state.config.acc_bits)
+
+
+def _streamed(state: State, instruction: Instruction) -> npt.NDArray[np.floating]:
+    """Words in the order in which they enter the array, shape (words, D)."""
+    dim, flags = state.config.dim, instruction["flags"]
+    rows = stream_words(instruction, "source").rows()
+    bank = state.bank(instruction["source_bank"])
     if flags & StreamFlag.WINDOW_READ:
-        words = np.zeros((rows.size, dim))
-        words[inside] = state.bank(instruction["source_bank"])[rows[inside]]
+        inside = np.broadcast_to(stream_inside(instruction), rows.shape)
+        words = np.zeros((rows.size, dim), state.exact)
+        words[inside] = bank[rows[inside]]
     else:
-        words = state.bank(instruction["source_bank"])[rows].astype(np.float64)
+        words = bank[rows].astype(state.exact)
     if flags & StreamFlag.TRANSPOSE:
         words = words.reshape(-1, dim, dim).swapaxes(1, 2).reshape(-1, dim)
-    passes = int(np.prod(counts[: 5 - instruction["inner"]]))
-    # Exact: a sum of D <= 64 products of 16-bit numbers has 37 bits.
-    sums = np.empty((passes, rows.size // passes, dim))
-    for number, block in enumerate(words.reshape(passes, -1, dim)):
-        if not flags & StreamFlag.KEEP:
-            state.active = state.tiles.popleft()
-        np.matmul(block, state.active, out=sums[number])
-    written = inside if flags & StreamFlag.WINDOW_WRITE else np.ones(rows.size, np.bool_)
-    _accumulate(state, instruction, sums.reshape(-1, dim).astype(np.int64), written)
-
-
-def _accumulate(
-    state: State, instruction: Instruction, sums: Words, written: npt.NDArray[np.bool_]
-) -> None:
-    """Overwrite or add, word after word; of the words of one row, the last that overwrites counts
-    with those after it.
-    """
-    bank = state.bank(instruction["target_bank"])
-    rows = stream_rows(instruction, "target")[written]
-    sums = sums[written]
-    fresh = stream_fresh(instruction)[written]
-    if fresh.any():
-        last = np.full(len(bank), -1)
-        order = np.arange(rows.size)
-        np.maximum.at(last, rows[fresh], order[fresh])
-        bank[last >= 0] = 0
-        counts = order >= last[rows]
-        rows, sums = rows[counts], sums[counts]
-    np.add.at(bank, rows, sums)
-    touched = np.unique(rows)
-    shift = np.int64(64 - state.config.acc_bits)
-    bank[touched] = (bank[touched] << shift) >> shift
+    return words
 
 
 def _exponent(state: State, instruction: Instruction) -> None:

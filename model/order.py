@@ -2,74 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import prod
+from collections.abc import Iterator, Sequence
 
 from pulsarray.config import SEMAPHORES
 from pulsarray.errors import ProgramError
-from pulsarray.isa import Instruction, Opcode, StreamFlag, Unit
-from pulsarray.program import Program
+from pulsarray.isa import Instruction, Opcode, Unit
+from pulsarray.model.addresses import tiles_needed
+from pulsarray.model.plan import bits
 from pulsarray.registers import ErrorCode
 
 __all__ = ["in_order"]
 
 
-def in_order(program: Program) -> Iterator[Instruction]:
-    """Every instruction but END, each when what it waits for is there.
+def in_order(instructions: Sequence[Instruction]) -> Iterator[Instruction]:
+    """Every instruction before END, each when what it waits for is there.
+
+    A STREAM also waits until WEIGHT has read the tiles that it takes.
 
     Raises
     ------
     ProgramError
         If none can go on: the machine would wait for ever.
     """
-    queues: dict[Unit, list[tuple[int, Instruction]]] = {unit: [] for unit in Unit}
-    for index, instruction in enumerate(program.instructions):
-        if instruction.op is Opcode.END:
+    queues: list[list[tuple[int, Instruction]]] = [[] for _ in Unit]
+    for index, instruction in enumerate(instructions):
+        if instruction.format.unit is None:
             break
-        unit = instruction.format.unit
-        assert unit is not None
-        queues[unit].append((index, instruction))
-    for queue in queues.values():
+        queues[instruction.format.unit].append((index, instruction))
+    for queue in queues:
         queue.reverse()
     counts, tiles, moved = [0] * SEMAPHORES, 0, True
     while moved:
         moved = False
-        for unit, queue in queues.items():
-            while queue and _can(queue[-1][1], counts, tiles):
+        for queue in queues:
+            while queue and _ready(queue[-1][1], counts, tiles):
                 instruction = queue.pop()[1]
-                _change(counts, instruction["wait"], -1)
-                _change(counts, instruction["signal"], 1)
-                if unit is Unit.WEIGHT:
-                    tiles += instruction["count0"] * instruction["count1"]
-                elif unit is Unit.STREAM:
-                    tiles -= _needed_tiles(instruction)
+                _count(counts, instruction)
+                tiles += _tiles(instruction)
                 moved = True
                 yield instruction
-    left = [queue[-1] for queue in queues.values() if queue]
+    _require_empty(queues)
+
+
+def _ready(instruction: Instruction, counts: list[int], tiles: int) -> bool:
+    if not all(counts[k] for k in bits(instruction["wait"])):
+        return False
+    return instruction.op is not Opcode.STREAM or tiles_needed(instruction) <= tiles
+
+
+def _count(counts: list[int], instruction: Instruction) -> None:
+    for k in bits(instruction["wait"]):
+        counts[k] -= 1
+    for k in bits(instruction["signal"]):
+        counts[k] += 1
+
+
+def _tiles(instruction: Instruction) -> int:
+    """Tiles that an instruction adds to those read and not taken."""
+    if instruction.op is Opcode.WEIGHT:
+        return instruction["count0"] * instruction["count1"]
+    return -tiles_needed(instruction) if instruction.op is Opcode.STREAM else 0
+
+
+def _require_empty(queues: list[list[tuple[int, Instruction]]]) -> None:
+    left = [queue[-1] for queue in queues if queue]
     if left:
         index, instruction = min(left, key=lambda item: item[0])
-        raise ProgramError(
-            ErrorCode.CYCLE_LIMIT,
-            index,
-            f"instruction {index} waits for ever: {instruction.text()}",
-        )
-
-
-def _can(instruction: Instruction, counts: list[int], tiles: int) -> bool:
-    waits = instruction["wait"]
-    if any(waits >> k & 1 and not counts[k] for k in range(SEMAPHORES)):
-        return False
-    return instruction.op is not Opcode.STREAM or _needed_tiles(instruction) <= tiles
-
-
-def _change(counts: list[int], mask: int, by: int) -> None:
-    for k in range(SEMAPHORES):
-        if mask >> k & 1:
-            counts[k] += by
-
-
-def _needed_tiles(instruction: Instruction) -> int:
-    """Passes that take a tile."""
-    if instruction["flags"] & StreamFlag.KEEP:
-        return 0
-    return prod(instruction[f"count{level}"] for level in range(5 - instruction["inner"]))
+        text = f"instruction {index} ({instruction.text()}): waits for ever"
+        raise ProgramError(ErrorCode.CYCLE_LIMIT, index, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,41 @@ from pulsarray.config import EXPONENTS, Config
 from pulsarray.isa import Bank
 from pulsarray.model.arithmetic import wrap
 
-__all__ = ["State"]
+__all__ = ["State", "Tiles"]
 
 Words = npt.NDArray[np.int64]
+Blocks = npt.NDArray[np.floating[Any]]
+
+
+class Tiles:
+    """Tiles of weights that WEIGHT has read and no pass has taken yet, first to last.
+
+    Members
+    -------
+    active
+        The tile that the array multiplies by, shape (D, D).
+    """
+
+    def __init__(self, dim: int, dtype: npt.DTypeLike) -> None:
+        self.active: Blocks = np.zeros((dim, dim), dtype)
+        self._waiting: deque[Blocks] = deque()
+
+    def add(self, tiles: Blocks) -> None:
+        """Put tiles, shape (tiles, D, D), behind the others."""
+        self._waiting.append(tiles)
+
+    def take(self, count: int) -> Blocks:
+        """The next tiles, at least one; the last becomes the active one."""
+        parts, missing = [], count
+        while missing:
+            tiles = self._waiting.popleft()
+            parts.append(tiles[:missing])
+            if len(tiles) > missing:
+                self._waiting.appendleft(tiles[missing:])
+            missing -= len(parts[-1])
+        taken = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        self.active = taken[-1]
+        return taken
 
 
 class State:
@@ -29,24 +62,25 @@ class State:
     Members
     -------
     scratchpad, accumulator
-        int64 words, shape (banks, depth, D).
+        Words, shape (banks, depth, D): integers of an operand's width, and int64.
     parameters
         int64 constants, shape (rows, 4, D), columns bias, multiplier, shift, constant.
     tables
         int64 entries, shape (words, entries of a word).
     exponents
         int64 registers.
+    exact
+        Floating point type in which a sum of D products is exact: it has at most 21 bits (8-bit
+        operands) or 37.
     tiles
-        Tiles that WEIGHT has read and no pass has taken, shape (D, D) each.
-    active
-        The tile that the array multiplies by.
+        Tiles on their way to the array.
     """
 
     def __init__(self, config: Config, memory: npt.NDArray[np.uint8]) -> None:
         self.config, self.memory = config, memory
         dim = config.dim
         self.scratchpad = np.zeros(
-            (config.scratchpad_banks, config.scratchpad_depth, dim), np.int64
+            (config.scratchpad_banks, config.scratchpad_depth, dim), f"<i{config.operand_bytes}"
         )
         self.accumulator = np.zeros(
             (config.accumulator_banks, config.accumulator_depth, dim), np.int64
@@ -55,10 +89,10 @@ class State:
         rows = config.tables * config.table_planes * config.table_words
         self.tables = np.zeros((rows, config.word_bytes // config.operand_bytes), np.int64)
         self.exponents = np.zeros(EXPONENTS, np.int64)
-        self.tiles: deque[npt.NDArray[np.float64]] = deque()
-        self.active = np.zeros((dim, dim))
+        self.exact = np.dtype(np.float32 if config.operand_bits == 8 else np.float64)
+        self.tiles = Tiles(dim, self.exact)
 
-    def bank(self, number: int) -> Words:
+    def bank(self, number: int) -> npt.NDArray[Any]:
         """Words of a scratchpad or accumulator bank, shape (depth, D)."""
         if number < Bank.ACCUMULATOR:
             return np.asarray(self.scratchpad[number])
@@ -68,16 +102,15 @@ class State:
         """Store words in the format of memory, shape (words, bytes), in rows of any bank."""
         config = self.config
         if number == Bank.TABLE:
-            self.tables[rows] = self._integers(data, config.operand_bytes)
+            self.tables[rows] = _integers(data, config.operand_bytes)
         elif number < Bank.ACCUMULATOR:
-            lanes = self._integers(data, config.operand_bytes)[:, : config.dim]
-            self.scratchpad[number, rows] = lanes
-        elif number < Bank.PARAMETER:
-            slots = self._integers(data, config.acc_slot_bytes)[:, : config.dim]
-            self.bank(number)[rows] = wrap(slots, config.acc_bits)
+            self.scratchpad[number, rows] = _integers(data, config.operand_bytes)[:, : config.dim]
         else:
-            slots = self._integers(data, config.acc_slot_bytes)[:, : config.dim]
-            self._write_parameters(rows, slots)
+            slots = _integers(data, config.acc_slot_bytes)[:, : config.dim].astype(np.int64)
+            if number < Bank.PARAMETER:
+                self.bank(number)[rows] = wrap(slots, config.acc_bits)
+            else:
+                self._write_parameters(rows, slots)
 
     def _write_parameters(self, rows: Words, slots: Words) -> None:
         config = self.config
@@ -99,6 +132,7 @@ class State:
         words[:, : config.dim] = self.bank(number)[rows]
         return words.view(np.uint8)
 
-    @staticmethod
-    def _integers(data: npt.NDArray[np.uint8], size: int) -> Words:
-        return np.ascontiguousarray(data).view(f"<i{size}").astype(np.int64)
+
+def _integers(data: npt.NDArray[np.uint8], size: int) -> npt.NDArray[Any]:
+    """Little-endian signed integers of so many bytes, word by word."""
+    return np.ascontiguousarray(data).view(f"<i{size}")

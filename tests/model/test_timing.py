@@ -1,4 +1,4 @@
-"""The timing model against the equations of docs/machine.md, written out one tile and burst at a time."""
+"""The timing model against the equations of docs/machine.md, one tile and burst at a time."""
 
 from __future__ import annotations
 
@@ -163,7 +163,8 @@ def check_passes(
         events = simulate_timing(program).events
     except ProgramError as error:
         # A queue full of one unit's work can block FETCH for ever: that is a deadlock by design.
-        assert "deadlock" in str(error)
+        if "deadlock" not in str(error):
+            raise
         return
     ops = [instruction.op for instruction in program.instructions]
     rows = {

@@ -1,0 +1,183 @@
+"""Fields that the machine refuses (BAD_FIELD), instruction by instruction.
+
+Every function yields pairs of a field's name and the rule that its value breaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+
+from pulsarray.config import EXPONENTS, Config
+from pulsarray.isa import (
+    Activation,
+    Alu,
+    Bank,
+    Instruction,
+    Opcode,
+    Reduce,
+    StreamFlag,
+    VectorFlag,
+    WeightFlag,
+)
+from pulsarray.model.addresses import is_wide, stream_counts, word_size
+
+__all__ = ["wrong_fields"]
+
+Wrong = Iterator[tuple[str, str]]
+
+_PRODUCTS = (Alu.MUL, Alu.DSIGMOID, Alu.DTANH)
+_STREAM_FLAGS = sum(map(int, StreamFlag))
+_VECTOR_FLAGS = sum(map(int, VectorFlag))
+
+
+def wrong_fields(instruction: Instruction, config: Config) -> Wrong:
+    """Fields that break a rule of docs/machine.md, section 5, and the rule."""
+    for level in range(instruction.format.levels):
+        if not instruction[f"count{level}"]:
+            yield f"count{level}", "at least 1"
+    yield from _RULES[instruction.op](instruction, config)
+
+
+def _scratchpad(bank: int, config: Config) -> bool:
+    return bank < config.scratchpad_banks
+
+
+def _accumulator(bank: int, config: Config) -> bool:
+    return Bank.ACCUMULATOR <= bank < Bank.ACCUMULATOR + config.accumulator_banks
+
+
+def _scratchpad_rule(config: Config) -> str:
+    return f"a scratchpad bank (0 to {config.scratchpad_banks - 1})"
+
+
+def _accumulator_rule(config: Config) -> str:
+    first = int(Bank.ACCUMULATOR)
+    return f"an accumulator bank ({first} to {first + config.accumulator_banks - 1})"
+
+
+def _transfer(instruction: Instruction, config: Config) -> Wrong:
+    bank = instruction["bank"]
+    known = _scratchpad(bank, config) or _accumulator(bank, config)
+    rule = f"{_scratchpad_rule(config)}, {_accumulator_rule(config)}"
+    if instruction.op is Opcode.LOAD:
+        known |= bank == Bank.PARAMETER or (bank == Bank.TABLE and config.tables > 0)
+        rule += f", {int(Bank.PARAMETER)}" + (f", {int(Bank.TABLE)}" if config.tables else "")
+    if not known:
+        yield "bank", rule
+    if not instruction["run"]:
+        yield "run", "at least 1"
+    size = word_size(bank, config)
+    if instruction["address"] % size:
+        yield "address", f"a multiple of the bank's word in memory, {size} bytes"
+    for level in range(2):
+        # A level of one iteration steps nowhere.
+        odd = instruction[f"memory_stride{level}"] % 4 and instruction[f"count{level}"] > 1
+        if is_wide(bank) and odd:
+            yield f"memory_stride{level}", "a multiple of 4 operand words, an accumulator word"
+
+
+def _weight(instruction: Instruction, config: Config) -> Wrong:
+    if not _scratchpad(instruction["bank"], config):
+        yield "bank", _scratchpad_rule(config)
+    known = int(WeightFlag.TRANSPOSE) if config.transposer else 0
+    if instruction["flags"] & ~known:
+        yield "flags", f"bits of {known:#x} (transposer: {config.transposer})"
+
+
+def _stream(instruction: Instruction, config: Config) -> Wrong:
+    if not _scratchpad(instruction["source_bank"], config):
+        yield "source_bank", _scratchpad_rule(config)
+    if not _accumulator(instruction["target_bank"], config):
+        yield "target_bank", _accumulator_rule(config)
+    levels, inner, flags = instruction.format.levels, instruction["inner"], instruction["flags"]
+    known = _STREAM_FLAGS - (0 if config.transposer else int(StreamFlag.TRANSPOSE))
+    if flags & ~known:
+        yield "flags", f"bits of {known:#x} (transposer: {config.transposer})"
+    if flags & StreamFlag.TRANSPOSE and flags & StreamFlag.WINDOW_WRITE:
+        yield "flags", "without WINDOW_WRITE where it has TRANSPOSE"
+    if instruction["fresh"] >> levels:
+        yield "fresh", f"bits of the {levels} levels"
+    if not 1 <= inner <= levels:
+        yield "inner", f"1 to {levels}"
+    elif flags & StreamFlag.TRANSPOSE and _pass_words(instruction) % config.dim:
+        words = _pass_words(instruction)
+        yield "flags", f"without TRANSPOSE where a pass has {words} words, no multiple of D"
+
+
+def _pass_words(instruction: Instruction) -> int:
+    return prod(stream_counts(instruction)[5 - instruction["inner"] :])
+
+
+def _vector(instruction: Instruction, config: Config) -> Wrong:
+    yield from _vector_banks(instruction, config)
+    for name, names in (("alu", Alu), ("activation", Activation), ("reduce", Reduce)):
+        if instruction[name] > max(names):
+            yield name, f"0 to {max(names):d}"
+    if instruction["alu"] in _PRODUCTS and not config.vector_multiply:
+        yield "alu", "no product (vector_multiply: False)"
+    for name in ("x_target", "x_a", "x_b"):
+        if instruction[name] >= EXPONENTS:
+            yield name, f"0 to {EXPONENTS - 1}"
+    yield from _vector_flags(instruction, config)
+    if instruction["activation"] == Activation.TABLE:
+        yield from _table(instruction, config)
+
+
+def _vector_banks(instruction: Instruction, config: Config) -> Wrong:
+    a, b, target, acc = (instruction[f"{name}_bank"] for name in ("a", "b", "target", "acc"))
+    source = f"{_scratchpad_rule(config)} or {_accumulator_rule(config)}"
+    if not (_scratchpad(a, config) or _accumulator(a, config)):
+        yield "a_bank", source
+    if b != Bank.NONE and not (_scratchpad(b, config) or _accumulator(b, config)):
+        yield "b_bank", f"{source}, or 255"
+    if target != Bank.NONE and not _scratchpad(target, config):
+        yield "target_bank", f"{_scratchpad_rule(config)}, or 255"
+    if acc != Bank.NONE and not _accumulator(acc, config):
+        yield "acc_bank", f"{_accumulator_rule(config)}, or 255"
+    if target == acc == Bank.NONE:
+        yield "target_bank", "a bank where acc_bank is 255"
+    if a == b:
+        yield "b_bank", "another bank than a_bank"
+
+
+def _vector_flags(instruction: Instruction, config: Config) -> Wrong:
+    flags = instruction["flags"]
+    if flags & ~_VECTOR_FLAGS:
+        yield "flags", f"bits of {_VECTOR_FLAGS:#x}"
+    scalar, lane = flags & VectorFlag.B_SCALAR, flags & VectorFlag.B_LANE
+    if scalar and lane:
+        yield "flags", "without B_LANE where it has B_SCALAR"
+    if (scalar or lane) and instruction["b_bank"] != Bank.NONE:
+        yield "b_bank", "255 where flags have B_SCALAR or B_LANE"
+    if flags & VectorFlag.RESIDUAL and instruction["alu"] != Alu.PASS:
+        yield "alu", "PASS where flags have RESIDUAL"
+    if flags & VectorFlag.RESIDUAL and flags & VectorFlag.LEAKY:
+        yield "flags", "without LEAKY where it has RESIDUAL"
+    if flags & VectorFlag.TFLITE and config.scale_bits != 31:
+        yield "flags", f"without TFLITE (scale_bits: {config.scale_bits}, not 31)"
+
+
+def _table(instruction: Instruction, config: Config) -> Wrong:
+    if instruction["table"] >= config.tables:
+        yield "table", f"less than {config.tables}, the tables of this machine"
+    if config.operand_bits == 16:
+        if instruction["flags"] & VectorFlag.LEAKY:
+            yield "flags", "without LEAKY where a table takes shift2"
+        if not 0 <= instruction["shift2"] <= 63:
+            yield "shift2", "0 to 63, the shift of a table"
+
+
+def _exponent(instruction: Instruction, _: Config) -> Wrong:
+    if not 1 <= instruction["register"] < EXPONENTS:
+        yield "register", f"1 to {EXPONENTS - 1}"
+
+
+_RULES: dict[Opcode, Callable[[Instruction, Config], Wrong]] = {
+    Opcode.LOAD: _transfer,
+    Opcode.STORE: _transfer,
+    Opcode.WEIGHT: _weight,
+    Opcode.STREAM: _stream,
+    Opcode.VECTOR: _vector,
+    Opcode.EXPONENT: _exponent,
+}

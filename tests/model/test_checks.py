@@ -1,0 +1,141 @@
+"""What stops the machine: code, index, and a message with instruction, field, rule and value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pulsarray.config import Config
+from pulsarray.errors import ProgramError
+from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, VectorFlag, encode_all
+from pulsarray.model.checks import check
+from pulsarray.model.run import run
+from pulsarray.program import Program
+from pulsarray.registers import ErrorCode
+from tests.sim import bad_programs
+
+make = Instruction.make
+SMALL = bad_programs.CONFIG
+SIZE = 1 << 14
+WIDE = Config(
+    dim=4, operand_bits=16, acc_bits=48, scale_bits=0, bus_bits=64, transposer=False,
+    vector_multiply=False, tables=2,
+)  # fmt: skip
+STATIC = {name: bad for name, bad in bad_programs.CASES.items() if bad.cycle_limit is None}
+
+
+def assemble(*instructions: Instruction, config: Config = SMALL) -> Program:
+    code = encode_all([*instructions, make(Opcode.END)])
+    memory = np.zeros(SIZE, np.uint8)
+    return Program(config=config, code=code, code_address=0, memory=memory, tensors=[], layers=[])
+
+
+def refused(instruction: Instruction, config: Config = SMALL) -> ProgramError:
+    with pytest.raises(ProgramError) as caught:
+        check(assemble(make(Opcode.EXPONENT, register=1), instruction, config=config), SIZE)
+    assert caught.value.index == 1
+    return caught.value
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_stops_as_the_machine_does(name: str) -> None:
+    bad = STATIC[name]
+    with pytest.raises(ProgramError) as caught:
+        run(bad.program)
+    assert (caught.value.code, caught.value.index) == (bad.error, bad.index)
+
+
+def test_endless_program() -> None:
+    with pytest.raises(ProgramError, match="deadlock") as caught:
+        run(bad_programs.CASES["other: endless"].program)
+    assert caught.value.code == ErrorCode.CYCLE_LIMIT
+
+
+def test_message_names_instruction_field_rule_and_value() -> None:
+    error = refused(make(Opcode.LOAD, bank=9, run=2))
+    assert str(error) == (
+        "instruction 1 (LOAD bank=9 run=2): bank must be a scratchpad bank (0 to 3), "
+        "an accumulator bank (64 to 65), 128, 129, not 9"
+    )
+
+
+def test_address_message() -> None:
+    error = refused(make(Opcode.LOAD, bank=1, local=30, run=3))
+    assert str(error) == (
+        "instruction 1 (LOAD bank=1 local=30 run=3): "
+        "local must stay within the bank's words 0 to 31, not reach 32"
+    )
+
+
+VECTOR = {"a_bank": 0x40, "target_bank": 1}
+
+
+@pytest.mark.parametrize(
+    ("instruction", "field"),
+    [
+        (make(Opcode.LOAD, bank=Bank.PARAMETER, address=32, memory_stride1=2, count1=2),
+         "memory_stride1"),
+        (make(Opcode.WEIGHT, bank=0, flags=1), "flags"),
+        (make(Opcode.STREAM, target_bank=0x40, flags=StreamFlag.TRANSPOSE, count4=4), "flags"),
+        (make(Opcode.STREAM, target_bank=0x40, fresh=32), "fresh"),
+        (make(Opcode.VECTOR, **VECTOR, alu=4), "alu"),
+        (make(Opcode.VECTOR, **VECTOR, flags=VectorFlag.TFLITE), "flags"),
+        (make(Opcode.VECTOR, **VECTOR, flags=VectorFlag.RESIDUAL | VectorFlag.LEAKY), "flags"),
+        (make(Opcode.VECTOR, **VECTOR, flags=96), "flags"),
+        (make(Opcode.VECTOR, **VECTOR, activation=2, table=2), "table"),
+        (make(Opcode.VECTOR, **VECTOR, activation=2, shift2=64), "shift2"),
+        (make(Opcode.VECTOR, **VECTOR, activation=2, shift2=-1), "shift2"),
+        (make(Opcode.VECTOR, **VECTOR, activation=2, flags=VectorFlag.LEAKY), "flags"),
+        (make(Opcode.VECTOR, **VECTOR, x_b=32), "x_b"),
+        (make(Opcode.VECTOR, **VECTOR, acc_bank=0x50), "acc_bank"),
+    ],
+)  # fmt: skip
+def test_bad_fields_of_a_machine_without_parts(instruction: Instruction, field: str) -> None:
+    error = refused(instruction, WIDE)
+    assert error.code == ErrorCode.BAD_FIELD
+    assert f"): {field} must be " in str(error)
+
+
+def test_no_tables_no_table_bank() -> None:
+    load = make(Opcode.LOAD, bank=Bank.TABLE)
+    assert refused(load, replace(SMALL, tables=0)).code == ErrorCode.BAD_FIELD
+    check(assemble(load), SIZE)
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        # Zero rows, and words outside the window, are not accesses.
+        make(Opcode.WEIGHT, bank=0, local=31, row_limit=1),
+        make(
+            Opcode.STREAM, target_bank=0x40, flags=StreamFlag.WINDOW_READ, source=30, count4=9,
+            source_stride4=1, column_step4=1, row_limit=1, column_limit=2,
+        ),
+        make(
+            Opcode.STREAM, target_bank=0x40, flags=StreamFlag.WINDOW_WRITE, target=14, count4=9,
+            target_stride4=1, column_step4=1, row_limit=1, column_limit=2,
+        ),
+        make(Opcode.LOAD, bank=0, local=31, count1=32, local_stride1=-1),
+        # A stride that is never taken may be odd.
+        make(Opcode.LOAD, bank=0x40, memory_stride0=1),
+        make(Opcode.VECTOR, **VECTOR, last_lanes=200, parameter=9999),
+    ],
+)  # fmt: skip
+def test_allowed(instruction: Instruction) -> None:
+    assert list(check(assemble(instruction), SIZE)) == [instruction]
+
+
+def test_two_units_wait_for_one_semaphore() -> None:
+    program = assemble(make(Opcode.STORE, wait=4), make(Opcode.LOAD, wait=6))
+    with pytest.raises(
+        ProgramError, match="wait must name semaphores of one unit, not 2"
+    ) as caught:
+        check(program, SIZE)
+    assert (caught.value.code, caught.value.index) == (ErrorCode.SEMAPHORE, 1)
+
+
+def test_unknown_bytes_after_end_are_nobodys() -> None:
+    program = assemble()
+    assert list(check(replace(program, code=program.code + b"\x77" * 32), SIZE)) == []
