@@ -24,7 +24,7 @@ __all__ = ["StreamUnit", "target_layout"]
 
 _FORMAT = FORMATS[Opcode.STREAM]
 _LEVELS = _FORMAT.levels
-_WAS = ("plain", "turned", "first", "edge", "inside")
+_WAS = ("plain", "turned", "first", "ends", "inside")
 
 
 def target_layout() -> data.StructLayout:
@@ -172,9 +172,11 @@ class StreamUnit(Shared):
         """Whether a word is read in this cycle, and whether it is a pass's first of new weights."""
         dim, transposed = self._config.dim, self._flag(StreamFlag.TRANSPOSE)
         outer = [_LEVELS - self._held.inner > level for level in range(_LEVELS)]
-        self._edge = edges = Signal()  # the word is the first of a pass
-        zero = [words.zero[level] | outer[level] for level in range(_LEVELS)]
-        m.d.comb += edges.eq(_all(zero))
+        self._ends = Signal()  # the word is the last of a pass
+        edges = Signal()  # the word is the first of a pass
+        for signal, whether in ((edges, words.zero), (self._ends, words.last)):
+            inner = [whether[level] | outer[level] for level in range(_LEVELS)]
+            m.d.comb += signal.eq(_all(inner))
         # Words of a transposed instruction are still on their way to the face.
         tail = Signal(range(dim + 1))
         permitted, step, first = Signal(), Signal(), Signal()
@@ -231,7 +233,7 @@ class StreamUnit(Shared):
             was["plain"].eq(step & ~self._flag(StreamFlag.TRANSPOSE) & ~self.clear),
             was["turned"].eq(step & self._flag(StreamFlag.TRANSPOSE) & ~self.clear),
             was["first"].eq(first),
-            was["edge"].eq(self._edge),
+            was["ends"].eq(self._ends),
             was["inside"].eq(words.inside | ~self._flag(StreamFlag.WINDOW_READ)),
         ]
         word, beside = Signal.like(array.x), Signal.like(target)
@@ -290,8 +292,7 @@ class StreamUnit(Shared):
                 array.x_first.eq(transposer.full & opens),
                 face.eq(line.leaving),
             ]
-        uneven = was["turned"] & ((beside.last & (place != dim - 1)) | (was["edge"] & (place != 0)))
-        with m.If(uneven):
+        with m.If(was["turned"] & was["ends"] & (place != dim - 1)):
             m.d.comb += [
                 self.error.eq(ErrorCode.BAD_FIELD),
                 self.error_index.eq(beside.index),

@@ -1,0 +1,376 @@
+"""STREAM and its array against the equations of passes, with tiles that come at random."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import cocotb
+
+from pulsarray.config import Config
+from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag
+from pulsarray.registers import ErrorCode
+from tests.hw.bench import Bench, encoded, machine, pack, parameters, unpack
+
+OUTPUTS = (
+    *("ready", "active", "stall", "busy", "complete", "complete_index", "complete_signal"),
+    *("error", "error_index", "take", "release_now", "release_later"),
+    *("port__enable", "port__bank", "port__address", "port__hold"),
+    *("sums", "sums_valid", "target"),
+)
+LEVELS = 5
+TARGET = {"bank": 8, "address": 16, "write": 1, "fresh": 1, "last": 1, "signal": 16, "index": 32}
+
+
+def lanes(bank: int, address: int, config: Config) -> list[int]:
+    """What a bank holds at an address, extremes often among it."""
+    generator = random.Random(bank << 16 | address)
+    half = 1 << (config.operand_bits - 1)
+    choices = [-half, half - 1, generator.randrange(-half, half)]
+    return [generator.choice(choices) for _ in range(config.dim)]
+
+
+@dataclass
+class Word:
+    """One word: where it is read (None: zero), and where its sums go."""
+
+    source: tuple[int, int] | None
+    target: dict[str, int]
+
+
+def passes(index: int, instruction: Instruction) -> list[list[Word]]:
+    """The words of every pass (docs/machine.md, STREAM)."""
+    get = instruction.__getitem__
+    counts = [get(f"count{level}") for level in range(LEVELS)]
+    outer = LEVELS - get("inner")
+    found: dict[tuple[int, ...], list[Word]] = {}
+    for place in itertools.product(*map(range, counts)):
+        found.setdefault(place[:outer], []).append(word_at(index, instruction, place))
+    everything = list(found.values())
+    everything[-1][-1].target["last"] = 1
+    return everything
+
+
+def word_at(index: int, instruction: Instruction, place: tuple[int, ...]) -> Word:
+    """The word at these indices of the loops."""
+    get, flags = instruction.__getitem__, StreamFlag(instruction["flags"])
+
+    def along(name: str, base: str = "") -> int:
+        steps = (get(f"{name}{level}") * i for level, i in enumerate(place))
+        return int(get(base)) + sum(steps)
+
+    inside = 0 <= along("row_step", "row_start") < get("row_limit")
+    inside &= 0 <= along("column_step", "column_start") < get("column_limit")
+    zero = all(i == 0 for level, i in enumerate(place) if get("fresh") >> level & 1)
+    read = inside or not flags & StreamFlag.WINDOW_READ
+    target = {
+        "bank": get("target_bank"),
+        "address": along("target_stride", "target") & 0xFFFF,
+        "write": inside or not flags & StreamFlag.WINDOW_WRITE,
+        "fresh": zero and not flags & StreamFlag.ACCUMULATE,
+        "last": 0,
+        "signal": get("signal"),
+        "index": index,
+    }
+    source = get("source_bank"), along("source_stride", "source") & 0xFFFF
+    return Word(source if read else None, {name: int(value) for name, value in target.items()})
+
+
+def random_stream(generator: random.Random, config: Config, keep: bool) -> Instruction:
+    """A legal instruction of at most some tens of words."""
+    pick, integer = generator.choice, generator.randint
+    inner = integer(1, LEVELS)
+    counts = [pick([1, 1, 2, 3]) for _ in range(LEVELS)]
+    flags = StreamFlag(0)
+    if config.transposer and generator.randrange(2):
+        flags |= StreamFlag.TRANSPOSE
+        counts[integer(LEVELS - inner, LEVELS - 1)] = config.dim
+    elif generator.randrange(2):
+        flags |= StreamFlag.WINDOW_WRITE
+    for flag in (StreamFlag.ACCUMULATE, StreamFlag.WINDOW_READ):
+        flags |= pick([StreamFlag(0), flag])
+    if keep and generator.randrange(3) == 0:
+        flags |= StreamFlag.KEEP
+    loops = {}
+    for level, count in enumerate(counts):
+        steps = {"row_step": integer(-2, 3), "column_step": integer(-2, 3)}
+        steps |= {"source_stride": integer(-50, 50), "target_stride": integer(-50, 50)}
+        loops |= {f"{name}{level}": value for name, value in steps.items()}
+        loops[f"count{level}"] = count
+    return Instruction.make(
+        Opcode.STREAM,
+        signal=generator.getrandbits(16),
+        source_bank=generator.randrange(config.scratchpad_banks),
+        target_bank=Bank.ACCUMULATOR + generator.randrange(config.accumulator_banks),
+        source=generator.randrange(1 << 16),
+        target=generator.randrange(1 << 16),
+        flags=flags,
+        inner=inner,
+        fresh=generator.randrange(1 << LEVELS),
+        row_start=integer(-3, 3),
+        column_start=integer(-3, 3),
+        row_limit=pick([2, 5, 100, 0xFFFF]),
+        column_limit=pick([2, 5, 100, 0xFFFF]),
+        **loops,
+    )
+
+
+class Tiles:
+    """Tiles of weights: one in the shadow at a time, emitted when it is free."""
+
+    def __init__(self, generator: random.Random, config: Config) -> None:
+        self.generator, self.config = generator, config
+        self.emitted = -1000  # o of the last tile
+        self.released: int | None = -1000  # when it left the shadow
+        self.waiting = False  # it is there and no pass has taken it
+        self.face: dict[int, dict[str, int]] = {}
+        self.shadow: list[list[int]] = []
+        self.active: list[list[int]] = []
+
+    def emit(self, now: int, may: bool) -> None:
+        """Perhaps begin the next tile's emission in this cycle."""
+        free = self.released is not None and self.released <= now
+        if may and free and now >= self.emitted + self.config.dim:
+            self.emitted, self.released, self.waiting = now, None, True
+            bank = self.generator.randrange(1 << 20)
+            self.shadow = [lanes(bank, row, self.config) for row in range(self.config.dim)]
+            for row, values in enumerate(self.shadow):
+                word = pack(values, self.config.operand_bits)
+                self.face[now + 1 + row] = {"w_valid": 1, "w_row": row, "w": word}
+
+    def take(self, now: int, delay: int) -> None:
+        """A pass takes the tile."""
+        self.waiting, self.released, self.active = False, now + delay, self.shadow
+
+    def inputs(self, now: int) -> dict[str, int]:
+        """The array's top face."""
+        noise = {"w": self.generator.getrandbits(self.config.operand_bits)}
+        return self.face.pop(now, noise)
+
+
+class Streams:
+    """Tiles, the scratchpad, and what the unit must do in each cycle."""
+
+    def __init__(self, generator: random.Random, config: Config, pace: float) -> None:
+        self.generator, self.config, self.pace = generator, config, pace
+        self.tiles = Tiles(generator, config)
+        self.flags = StreamFlag(0)
+        self.passes: deque[list[Word]] = deque()
+        self.words: deque[Word] = deque()  # left of the pass that has begun
+        self.block: list[tuple[Word, list[int]]] = []
+        self.earliest = self.last_read = 0
+        self.events: dict[int, dict[str, int]] = {}
+        self.sums: dict[int, tuple[list[int], dict[str, int]]] = {}
+        self.started = self.completed = 0
+        self.now = 0
+
+    def chance(self) -> bool:
+        """Whether something that may happen happens now."""
+        return self.generator.random() < self.pace
+
+    def at(self, cycle: int) -> dict[str, int]:
+        """What is expected in a cycle."""
+        quiet = ("take", "release_later", "complete", "error", "port__enable")
+        return self.events.setdefault(cycle, dict.fromkeys(quiet, 0))
+
+    def cycle(self, following: Instruction | None) -> tuple[dict[str, int], dict[str, int]]:
+        """Inputs and expected outputs of a cycle; ``following`` starts if it can and will."""
+        now, dim, expected, tiles = self.now, self.config.dim, self.at(self.now), self.tiles
+        tiles.emit(now, self.chance())
+        inputs = tiles.inputs(now)
+        inputs["begun"] = tiles.waiting
+        inputs["loaded"] = tiles.waiting and now >= tiles.emitted + dim
+        expected["busy"] = self.started > self.completed
+        self.completed += expected["complete"]
+        active = bool(self.passes or self.words)
+        if not self.words and self.passes and self._may_begin(inputs):
+            self._begin(expected)
+        step = bool(self.words)
+        if step:
+            self._read(self.words.popleft(), expected)
+        expected |= {"active": active, "port__hold": active, "stall": active and not step}
+        ready = not self.words and not self.passes
+        expected |= {"ready": ready, "sums_valid": now in self.sums}
+        if following is not None and ready and self.chance():
+            inputs |= {"start": 1, "instruction": encoded(following), "index": self.started}
+            self._start(following)
+        tiles.emit(now, self.chance())
+        self.now += 1
+        return inputs, expected
+
+    def _start(self, instruction: Instruction) -> None:
+        was_turned = self.flags & StreamFlag.TRANSPOSE
+        self.flags = StreamFlag(instruction["flags"])
+        if was_turned and not self.flags & StreamFlag.TRANSPOSE:
+            self.earliest = self.last_read + self.config.dim + 1
+        self.passes.extend(passes(self.started, instruction))
+        self.started += 1
+
+    def _may_begin(self, inputs: dict[str, int]) -> bool:
+        if self.now < self.earliest:
+            return False
+        if self.flags & StreamFlag.KEEP:
+            return True
+        return bool(inputs["begun" if self.flags & StreamFlag.TRANSPOSE else "loaded"])
+
+    def _begin(self, expected: dict[str, int]) -> None:
+        self.words.extend(self.passes.popleft())
+        if self.flags & StreamFlag.KEEP:
+            return
+        turned = bool(self.flags & StreamFlag.TRANSPOSE)
+        expected |= {"take": 1, "release_now": not turned}
+        self.tiles.take(self.now, self.config.dim if turned else 0)
+        if turned:
+            self.at(self.now + self.config.dim)["release_later"] = 1
+
+    def _read(self, word: Word, expected: dict[str, int]) -> None:
+        now, dim = self.now, self.config.dim
+        self.last_read = now
+        values = [0] * dim
+        if word.source is not None:
+            values = lanes(*word.source, self.config)
+            bank, address = word.source
+            expected |= {"port__enable": 1, "port__bank": bank, "port__address": address}
+        latency = 2 * dim + 2
+        if self.flags & StreamFlag.TRANSPOSE:
+            self.block.append((word, values))
+            if len(self.block) == dim:
+                self._turn(now + 1 + latency)
+            latency += dim
+        else:
+            self._leave(now + latency, word, values)
+        if word.target["last"]:
+            index, signal = word.target["index"], word.target["signal"]
+            done = {"complete": 1, "complete_index": index, "complete_signal": signal}
+            self.at(now + latency + 1).update(done)
+
+    def _turn(self, first: int) -> None:
+        columns = zip(*(values for _, values in self.block), strict=True)
+        for place, ((word, _), values) in enumerate(zip(self.block, columns, strict=True)):
+            self._leave(first + place, word, list(values))
+        self.block = []
+
+    def _leave(self, cycle: int, word: Word, values: list[int]) -> None:
+        columns = zip(*self.tiles.active, strict=True)
+        sums = [sum(x * w for x, w in zip(values, column, strict=True)) for column in columns]
+        self.sums[cycle] = (sums, word.target)
+
+
+def answer(generator: random.Random, config: Config, got: dict[str, int]) -> dict[str, int]:
+    """What the scratchpad gives in the cycle after it was asked, or noise."""
+    bits = config.operand_bits
+    if not got.get("port__enable"):
+        return {"port__word": generator.getrandbits(config.dim * bits)}
+    return {"port__word": pack(lanes(got["port__bank"], got["port__address"], config), bits)}
+
+
+def fields_of(target: int) -> dict[str, int]:
+    """The parts of the ``target`` port."""
+    values = {}
+    for name, bits in TARGET.items():
+        values[name] = target & ((1 << bits) - 1)
+        target >>= bits
+    return values
+
+
+def check(model: Streams, got: dict[str, int], expected: dict[str, int]) -> None:
+    """Everything in this cycle."""
+    now, config = model.now - 1, model.config
+    for name, value in expected.items():
+        assert got[name] == value, f"cycle {now}: {name} is {got[name]:x}, not {int(value):x}"
+    if got["sums_valid"]:
+        sums, target = model.sums[now]
+        assert unpack(got["sums"], config.psum_bits, config.dim) == sums, f"cycle {now}"
+        assert fields_of(got["target"]) == target, f"cycle {now}"
+
+
+@cocotb.test()
+async def streams(dut: Any) -> None:
+    """Random passes, plain, transposed and kept, with tiles that come early and late."""
+    config, generator = machine(), random.Random(parameters()["seed"])
+    bench = Bench(dut)
+    await bench.start()
+    for pace in (1.0, 1.0, 0.5, 0.1):
+        await bench.cycle({"clear": 1})
+        model, got = Streams(generator, config, pace), {}
+        left = [random_stream(generator, config, keep=number > 0) for number in range(14)]
+        while left or model.completed < model.started:
+            before = model.started
+            inputs, expected = model.cycle(left[0] if left else None)
+            got = await bench.cycle({**inputs, **answer(generator, config, got)}, OUTPUTS)
+            check(model, got, expected)
+            if model.started > before:
+                left.pop(0)
+
+
+def bad(config: Config) -> list[dict[str, int]]:
+    """Changes that break one rule each."""
+    after = Bank.ACCUMULATOR + config.accumulator_banks
+    flags = [1 << bit for bit in range(5, 8)]
+    both = StreamFlag.TRANSPOSE | StreamFlag.WINDOW_WRITE
+    flags += [both] if config.transposer else [StreamFlag.TRANSPOSE]
+    return [
+        *({"source_bank": bank} for bank in (config.scratchpad_banks, 0x40, 0x80, 0xFF)),
+        *({"target_bank": bank} for bank in (0, 0x3F, after, 0x80, 0x81, 0xFF)),
+        *({"flags": flag} for flag in flags),
+        *({"fresh": 1 << bit} for bit in range(LEVELS, 8)),
+        *({"inner": inner} for inner in (0, 6, 8, 255)),
+        *({f"count{level}": 0} for level in range(LEVELS)),
+    ]
+
+
+@cocotb.test()
+async def bad_fields(dut: Any) -> None:
+    """Every broken rule is found in the cycle of the start."""
+    bench = Bench(dut)
+    await bench.start()
+    for number, change in enumerate(bad(machine())):
+        given = Instruction.make(Opcode.STREAM, **{"target_bank": Bank.ACCUMULATOR, **change})
+        inputs = {"start": 1, "instruction": encoded(given), "index": number}
+        got = await bench.cycle(inputs, ["error", "error_index"])
+        assert (got["error"], got["error_index"]) == (ErrorCode.BAD_FIELD, number), str(change)
+        await bench.cycle({"halt": 1, "clear": 1})
+
+
+@cocotb.test()
+async def uneven_passes(dut: Any) -> None:
+    """A transposed pass of words that are no multiple of D stops when it ends."""
+    config = machine()
+    if not config.transposer:
+        return
+    bench = Bench(dut)
+    await bench.start()
+    for words, count in ((1, 3), (config.dim + 1, 1), (2 * config.dim - 1, 2)):
+        shape = {"count3": count, "count4": words, "flags": StreamFlag.TRANSPOSE}
+        given = Instruction.make(Opcode.STREAM, target_bank=Bank.ACCUMULATOR, **shape)
+        await bench.cycle({"start": 1, "instruction": encoded(given), "index": 6})
+        for cycle in range(words + 1):
+            got = await bench.cycle({"begun": 1}, ["error", "error_index"])
+            assert bool(got["error"]) == (cycle == words)
+        assert (got["error"], got["error_index"]) == (ErrorCode.BAD_FIELD, 6)
+        await bench.cycle({"halt": 1, "clear": 1})
+
+
+@cocotb.test()
+async def halts(dut: Any) -> None:
+    """A halted STREAM reads nothing; after a clear nothing of it comes out any more."""
+    config = machine()
+    bench = Bench(dut)
+    await bench.start()
+    flags = [0, int(StreamFlag.TRANSPOSE)][: 1 + config.transposer]
+    for flag, wait in itertools.product(flags, (0, 1, config.dim, 3 * config.dim)):
+        shape = {"count4": 4 * config.dim, "flags": flag}
+        given = Instruction.make(Opcode.STREAM, target_bank=Bank.ACCUMULATOR, **shape)
+        await bench.cycle({"start": 1, "instruction": encoded(given)})
+        for _ in range(wait):
+            await bench.cycle({"begun": 1, "loaded": 1})
+        got = await bench.cycle({"begun": 1, "loaded": 1, "halt": 1}, ["port__enable", "take"])
+        assert (got["port__enable"], got["take"]) == (0, 0)
+        await bench.cycle({"halt": 1, "clear": 1})
+        for _ in range(4 * config.dim):
+            got = await bench.cycle({"begun": 1, "loaded": 1}, OUTPUTS)
+            names = ("active", "busy", "sums_valid", "complete", "release_later", "error")
+            assert not any(got[name] for name in names)
