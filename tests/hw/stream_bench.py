@@ -14,6 +14,7 @@ from pulsarray.config import Config
 from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag
 from pulsarray.registers import ErrorCode
 from tests.hw.bench import Bench, encoded, machine, pack, parameters, unpack
+from tests.hw.targets import target_fields
 
 OUTPUTS = (
     *("ready", "active", "stall", "busy", "complete", "complete_index", "complete_signal"),
@@ -22,7 +23,6 @@ OUTPUTS = (
     *("sums", "sums_valid", "target"),
 )
 LEVELS = 5
-TARGET = {"bank": 8, "address": 16, "write": 1, "fresh": 1, "last": 1, "signal": 16, "index": 32}
 
 
 def lanes(bank: int, address: int, config: Config) -> list[int]:
@@ -267,15 +267,6 @@ def answer(generator: random.Random, config: Config, got: dict[str, int]) -> dic
     return {"port__word": pack(lanes(got["port__bank"], got["port__address"], config), bits)}
 
 
-def fields_of(target: int) -> dict[str, int]:
-    """The parts of the ``target`` port."""
-    values = {}
-    for name, bits in TARGET.items():
-        values[name] = target & ((1 << bits) - 1)
-        target >>= bits
-    return values
-
-
 def check(model: Streams, got: dict[str, int], expected: dict[str, int]) -> None:
     """Everything in this cycle."""
     now, config = model.now - 1, model.config
@@ -284,7 +275,7 @@ def check(model: Streams, got: dict[str, int], expected: dict[str, int]) -> None
     if got["sums_valid"]:
         sums, target = model.sums[now]
         assert unpack(got["sums"], config.psum_bits, config.dim) == sums, f"cycle {now}"
-        assert fields_of(got["target"]) == target, f"cycle {now}"
+        assert target_fields(got["target"]) == target, f"cycle {now}"
 
 
 @cocotb.test()
