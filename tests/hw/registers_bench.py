@@ -1,0 +1,140 @@
+"""The AXI4-Lite register port: every register, every strobe, and slow managers."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import cocotb
+
+from pulsarray.registers import (
+    COUNTER_BASE,
+    COUNTERS,
+    IDENTITY,
+    INTERFACE_VERSION,
+    REGISTERS,
+    Control,
+)
+from tests.hw.bench import Bench, machine, pack, parameters
+
+OUTPUTS = (
+    *("s_axil_awready", "s_axil_wready", "s_axil_bvalid", "s_axil_bresp"),
+    *("s_axil_arready", "s_axil_rvalid", "s_axil_rdata", "s_axil_rresp"),
+    *("start", "clear", "program_address", "program_units", "cycle_limit"),
+)
+STORED = {r.address: r.name.lower() for r in REGISTERS if r.writable and r.name != "CONTROL"}
+CONTROL = next(r.address for r in REGISTERS if r.name == "CONTROL")
+
+
+class Manager:
+    """One write and one read at a time, each channel when it likes; what is expected of both."""
+
+    def __init__(self, generator: random.Random, fixed: dict[int, int]) -> None:
+        self.generator = generator
+        self.values = {**fixed, **dict.fromkeys(STORED, 0)}
+        self.write: dict[str, int] = {}
+        self.offers: set[str] = set()
+        self.answer = False
+        self.read: int | None = None
+        self.data: int | None = None
+        self.writes = self.reads = 0
+
+    def address(self) -> int:
+        """Mostly of a register; the two lowest bits do not matter."""
+        last = COUNTER_BASE + 4 * len(COUNTERS)
+        known = [*self.values, CONTROL, 0x2C, 0xFC, last - 4, last, 0xFFC]
+        return self.generator.choice(known) + self.generator.choice([0, 0, 0, 1, 2, 3])
+
+    def inputs(self) -> dict[str, int]:
+        """What the manager drives in this cycle; what is offered stays."""
+        half = self.generator.randrange
+        if not self.write and not self.answer and half(2):
+            self.write = {"addr": self.address(), "data": self.generator.getrandbits(32)}
+            self.write["strb"] = self.generator.choice([15, 15, half(16)])
+        if self.write:
+            self.offers |= {channel for channel in ("aw", "w") if half(2)}
+        if self.read is None and self.data is None and half(2):
+            self.read = self.address()
+        inputs = {"s_axil_bready": half(2), "s_axil_rready": half(2)}
+        if "aw" in self.offers:
+            inputs |= {"s_axil_awvalid": 1, "s_axil_awaddr": self.write["addr"]}
+        if "w" in self.offers:
+            inputs |= {"s_axil_wvalid": 1, "s_axil_wdata": self.write["data"]}
+            inputs["s_axil_wstrb"] = self.write["strb"]
+        if self.read is not None:
+            inputs |= {"s_axil_arvalid": 1, "s_axil_araddr": self.read}
+        return inputs
+
+    def see(self, inputs: dict[str, int], got: dict[str, int]) -> None:
+        """Check the responses and take note of what was accepted."""
+        for address, name in STORED.items():
+            assert got[name] == self.values[address], name
+        assert (got["s_axil_bresp"], got["s_axil_rresp"]) == (0, 0)
+        assert got["s_axil_bvalid"] == self.answer
+        assert got["s_axil_rvalid"] == (self.data is not None)
+        # Reads first: one that is accepted together with a write gives the old value.
+        self._see_read(inputs, got)
+        self._see_write(inputs, got)
+
+    def _see_read(self, inputs: dict[str, int], got: dict[str, int]) -> None:
+        if self.data is not None:
+            assert got["s_axil_rdata"] == self.data
+            self.data = None if inputs["s_axil_rready"] else self.data
+        if self.read is not None and got["s_axil_arready"]:
+            self.data = self.values.get(self.read & ~3, 0)
+            self.read = None
+            self.reads += 1
+
+    def _see_write(self, inputs: dict[str, int], got: dict[str, int]) -> None:
+        if self.answer and inputs["s_axil_bready"]:
+            self.answer = False
+        accepted = bool(self.write) and got["s_axil_awready"] and got["s_axil_wready"]
+        assert got["s_axil_awready"] == got["s_axil_wready"]
+        pulses = 0
+        if accepted:
+            pulses = self._store()
+            self.write, self.offers, self.answer = {}, set(), True
+            self.writes += 1
+        assert got["start"] | got["clear"] << 1 == pulses
+
+    def _store(self) -> int:
+        """Do the write; the bits of CONTROL that act."""
+        mask = pack([255 * (self.write["strb"] >> i & 1) for i in range(4)], 8)
+        address, data = self.write["addr"] & ~3, self.write["data"] & mask
+        if address in STORED:
+            self.values[address] = self.values[address] & ~mask | data
+        return data & (Control.START | Control.CLEAR) if address == CONTROL else 0
+
+
+def state(generator: random.Random, counters: int) -> tuple[dict[str, int], dict[int, int]]:
+    """Inputs from the machine, and what the registers for reading give then."""
+    config = machine()
+    fingerprint = int(config.fingerprint, 16)
+    ports = {"status": 3, "error_code": 4, "error_index": 32}
+    inputs = {name: generator.getrandbits(bits) for name, bits in ports.items()}
+    values = [generator.getrandbits(32) for _ in range(counters)]
+    addresses = {r.name: r.address for r in REGISTERS}
+    named = {
+        "ID": IDENTITY,
+        "VERSION": INTERFACE_VERSION,
+        "FINGERPRINT_LOW": fingerprint & 0xFFFFFFFF,
+        "FINGERPRINT_HIGH": fingerprint >> 32,
+        **{name.upper(): value for name, value in inputs.items()},
+    }
+    fixed = {addresses[name]: value for name, value in named.items()}
+    fixed |= {COUNTER_BASE + 4 * i: value for i, value in enumerate(values)}
+    return {**inputs, "counters": pack(values, 32)}, fixed
+
+
+@cocotb.test()
+async def accesses(dut: Any) -> None:
+    """Random reads and writes at the same time."""
+    generator = random.Random(parameters()["seed"])
+    bench = Bench(dut)
+    await bench.start()
+    steady, fixed = state(generator, len(COUNTERS) if machine().counters else 1)
+    manager = Manager(generator, fixed)
+    while manager.writes < 300 or manager.reads < 400:
+        inputs = manager.inputs()
+        got = await bench.cycle({**steady, **inputs}, OUTPUTS)
+        manager.see(inputs, got)

@@ -1,0 +1,85 @@
+"""The sequencer of a unit against the rules for queue, IR and start."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import Any
+
+import cocotb
+
+from pulsarray.config import SEMAPHORES
+from tests.hw.bench import Bench, parameters
+
+OUTPUTS = (
+    *("room", "start", "instruction", "index", "take", "occupied", "missing"),
+    *("pop", "pop_index", "empty"),
+)
+
+
+class Sequence:
+    """FETCH, the semaphores and the unit, and what the sequencer must do in each cycle."""
+
+    def __init__(self, generator: random.Random, bits: int, depth: int, pace: float) -> None:
+        self.generator, self.bits, self.depth, self.pace = generator, bits, depth, pace
+        self.queue: deque[tuple[int, int]] = deque()
+        self.holds: tuple[int, int] | None = None  # IR: instruction and index
+        self.pushed = 0
+
+    def chance(self) -> bool:
+        """Whether something that may happen happens now."""
+        return self.generator.random() < self.pace
+
+    def instruction(self) -> int:
+        """Noise, that waits for two semaphores at most."""
+        noise = self.generator.getrandbits(self.bits) & ~(0xFFFF << 16)
+        waits = [1 << self.generator.randrange(SEMAPHORES) for _ in range(2)]
+        return noise | self.generator.choice([0, waits[0], waits[0] | waits[1]]) << 16
+
+    def cycle(self, halt: bool) -> tuple[dict[str, int], dict[str, int]]:
+        """Inputs and expected outputs of a cycle."""
+        level, holds = len(self.queue), self.holds
+        ready = self.chance()
+        available = self.generator.getrandbits(SEMAPHORES) | self.generator.getrandbits(SEMAPHORES)
+        expected: dict[str, int] = {
+            "room": level < self.depth,
+            "occupied": holds is not None,
+            "empty": not level and holds is None,
+        }
+        start = False
+        if holds is not None:
+            missing = holds[0] >> 16 & 0xFFFF & ~available
+            start = ready and not missing and not halt
+            expected |= {"missing": missing, "instruction": holds[0], "index": holds[1]}
+            expected["take"] = holds[0] >> 16 & 0xFFFF if start else 0
+        pop = level > 0 and (holds is None or start)
+        expected |= {"start": start, "pop": pop}
+        if pop:
+            expected["pop_index"] = self.queue[0][1]
+            self.holds = self.queue.popleft()
+        elif start:
+            self.holds = None
+        inputs = {"ready": ready, "available": available, "halt": halt}
+        if level < self.depth and self.chance():
+            following = self.instruction(), self.pushed
+            inputs |= {"push": 1, "push_instruction": following[0], "push_index": following[1]}
+            self.queue.append(following)
+            self.pushed += 1
+        return inputs, expected
+
+
+@cocotb.test()
+async def sequences(dut: Any) -> None:
+    """Random traffic, full and empty queues, a halt, and a clear with the queue in use."""
+    generator = random.Random(parameters()["seed"])
+    bench = Bench(dut)
+    await bench.start()
+    for pace in (1.0, 0.9, 0.5, 0.2):
+        await bench.cycle({"clear": 1, "halt": 1})
+        model = Sequence(generator, parameters()["bits"], parameters()["depth"], pace)
+        for number in range(300):
+            inputs, expected = model.cycle(halt=200 <= number < 240)
+            got = await bench.cycle(inputs, OUTPUTS)
+            for name, value in expected.items():
+                text = f"cycle {number}: {name} is {got[name]:x}, not {int(value):x}"
+                assert got[name] == value, text

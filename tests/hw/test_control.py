@@ -1,0 +1,22 @@
+"""Registers, counters and errors on both simulators."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from pulsarray.hw.counters import Counters
+from pulsarray.hw.registers import Registers
+from tests.hw.configs import CONFIGS, settings
+from tests.hw.harness import run_bench
+
+
+@pytest.mark.parametrize("counters", [True, False])
+def test_registers(simulator: str, counters: bool) -> None:
+    config = dataclasses.replace(CONFIGS["d3-half"], counters=counters)
+    run_bench(Registers(config), "registers_bench", simulator, settings(config))
+
+
+def test_counters(simulator: str) -> None:
+    run_bench(Counters(), "counters_bench", simulator)
