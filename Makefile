@@ -16,10 +16,10 @@ demo: setup ## Classify real digits on the model, Verilator and Icarus; compare 
 	@$(BIN)/python scripts/demo.py
 
 test: setup ## Run the tests
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test-full: setup ## Run all tests, the long random comparisons included
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist load
 
 bench: setup ## Measure; writes docs/benchmarks.md
 	@$(BIN)/python scripts/bench.py

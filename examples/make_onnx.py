@@ -8,6 +8,7 @@ Writes net.onnx (20-32-5: Gemm, Relu, Gemm, Softmax), samples.npz, and inputs.np
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def network() -> onnx.ModelProto:
     """The network."""
     rng = np.random.default_rng(1)
     constants = []
-    for number, (k, n) in enumerate(zip(SIZES[:-1], SIZES[1:], strict=True), 1):
+    for number, (k, n) in enumerate(pairwise(SIZES), 1):
         weight = rng.normal(0.0, k**-0.5, (k, n)).astype(np.float32)
         bias = rng.normal(0.0, 0.1, n).astype(np.float32)
         constants.append(numpy_helper.from_array(weight, f"weight{number}"))

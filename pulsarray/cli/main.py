@@ -79,6 +79,11 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return 0
+    except SystemExit as error:  # what typer makes of a reader that left, as `head` does
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _silence_stdout()
+        return 0
     except OSError as error:
         _silence_stdout()
         where = f"{error.filename}: " if error.filename else ""

@@ -64,9 +64,7 @@ def simulate(
     ] = None,
     waves: Annotated[
         Path | None,
-        typer.Option(
-            "--waves", metavar="F", help="Write waves, as .fst or .vcd."
-        ),
+        typer.Option("--waves", metavar="F", help="Write waves, as .fst or .vcd."),
     ] = None,
     memory_latency: LatencyOption = 64,
     memory_interval: IntervalOption = 1,

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.cli.conftest import Command, Done
+
 PULSARRAY = [sys.executable, "-m", "pulsarray"]
 
 
-def assert_refused(done, message: str, code: int = 2) -> None:
+def assert_refused(done: Done, message: str, code: int = 2) -> None:
     assert done.code == code, done.err
     assert message in done.err
     assert done.err.startswith("pulsarray: ")
@@ -60,11 +62,11 @@ def assert_refused(done, message: str, code: int = 2) -> None:
         (["compare"], "Missing argument"),
     ],
 )
-def test_refused(command, arguments: list[str], message: str) -> None:
+def test_refused(command: Command, arguments: list[str], message: str) -> None:
     assert_refused(command(*arguments), message)
 
 
-def test_compare_needs_two(command, tmp_path: Path) -> None:
+def test_compare_needs_two(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     command("estimate", "gemm:4x4x4", "-c", "tiny", "--report", path)
     assert_refused(command("compare", path), "needs two reports or more, not 1")
@@ -73,7 +75,7 @@ def test_compare_needs_two(command, tmp_path: Path) -> None:
     assert_refused(command("compare", path, path), "field 'source' is missing")
 
 
-def test_program_files(command, gemm: Path, tmp_path: Path) -> None:
+def test_program_files(command: Command, gemm: Path) -> None:
     assert_refused(command("simulate", gemm, "--config", "small"), "compiled for configuration")
     assert_refused(command("disasm", gemm, "--set", "dim=5"), "compiled for configuration")
     content = gemm.read_bytes()
@@ -98,14 +100,16 @@ def test_program_files(command, gemm: Path, tmp_path: Path) -> None:
         ({"x": np.full((6, 9), None)}, "damaged or not an .npz of numbers"),
     ],
 )
-def test_inputs(command, gemm: Path, tmp_path: Path, arrays, message: str) -> None:
+def test_inputs(
+    command: Command, gemm: Path, tmp_path: Path, arrays: dict[str, object], message: str
+) -> None:
     path, outputs = tmp_path / "x.npz", tmp_path / "y.npz"
     np.savez(path, **arrays)
     assert_refused(command("simulate", gemm, "--inputs", path, "--outputs", outputs), message)
     assert not outputs.exists()
 
 
-def test_inputs_that_are_no_npz(command, gemm: Path, tmp_path: Path) -> None:
+def test_inputs_that_are_no_npz(command: Command, gemm: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     path.write_text("hello")
     assert_refused(command("simulate", gemm, "--inputs", path), "not an .npz file")
@@ -117,14 +121,14 @@ def test_inputs_that_are_no_npz(command, gemm: Path, tmp_path: Path) -> None:
     assert_refused(command("simulate", gemm, "--inputs", tmp_path), "cannot read")
 
 
-def test_calibration_of_two_arrays(command, tmp_path: Path) -> None:
+def test_calibration_of_two_arrays(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     np.savez(path, a=np.zeros(3), b=np.zeros(3))
     done = command("estimate", "mnist-mlp", "--calibrate", path)
     assert_refused(done, "must hold one array of samples, not 2 (a, b)")
 
 
-def test_what_a_configuration_does_not_have(command, tmp_path: Path) -> None:
+def test_what_a_configuration_does_not_have(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "p.pulse"
     off = ["--set", "counters=false", "--set", "trace=false"]
     command("compile", "gemm:4x4x4", "-c", "tiny", *off, "-o", path)
@@ -135,24 +139,28 @@ def test_what_a_configuration_does_not_have(command, tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.json")) == []
 
 
-def test_missing_simulator(command, gemm: Path, monkeypatch, tmp_path: Path) -> None:
+def test_missing_simulator(
+    command: Command, gemm: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     done = command("simulate", gemm, "--on", "icarus")
     assert_refused(done, "apt-get install iverilog", code=3)
 
 
 @pytest.mark.parametrize("option", ["--report", "--outputs", "--events"])
-def test_output_that_cannot_be_written(command, gemm: Path, option: str) -> None:
-    assert_refused(command("simulate", gemm, option, "/proc/none/file"), "/proc/none/file: cannot write")
+def test_output_that_cannot_be_written(command: Command, gemm: Path, option: str) -> None:
+    assert_refused(
+        command("simulate", gemm, option, "/proc/none/file"), "/proc/none/file: cannot write"
+    )
 
 
 def test_full_disk(gemm: Path, tmp_path: Path) -> None:
     """A disk without room: the file size limit of the process stands in for it."""
     limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "
-    code = f"{limit}from pulsarray.cli.main import run; raise SystemExit(run({['simulate', str(gemm)]!r}"
     target = tmp_path / "r.json"
-    code += f" + ['--report', {str(target)!r}]))"
+    arguments = ["simulate", str(gemm), "--report", str(target)]
+    code = f"{limit}from pulsarray.cli.main import run; raise SystemExit(run({arguments!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == f"pulsarray: {target}: cannot write: File too large\n"
@@ -179,5 +187,7 @@ def test_interrupt_is_one_line() -> None:
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert [line for line in err.splitlines() if not line.endswith("...")] == ["pulsarray: interrupted"]
+    assert [line for line in err.splitlines() if not line.endswith("...")] == [
+        "pulsarray: interrupted"
+    ]
     assert not Path("/tmp/never.pulse").exists()

@@ -17,15 +17,16 @@ from pulsarray.isa import Opcode, parse
 from pulsarray.program import Program
 from pulsarray.registers import COUNTERS, REGISTERS
 from pulsarray.report_schema import check_report
+from tests.cli.conftest import Command
 
 VERBS = ("generate", "compile", "simulate", "estimate", "compare", "disasm", "info", "doctor")
 
 
-def test_version(command) -> None:
+def test_version(command: Command) -> None:
     assert command("--version").out == f"pulsarray {__version__}\n"
 
 
-def test_help_lists_every_verb(command) -> None:
+def test_help_lists_every_verb(command: Command) -> None:
     for arguments in ([], ["--help"], ["-h"]):
         done = command(*arguments)
         assert done.code == 0
@@ -33,7 +34,7 @@ def test_help_lists_every_verb(command) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_examples_and_the_same_options(command, verb: str) -> None:
+def test_every_verb_has_examples_and_the_same_options(command: Command, verb: str) -> None:
     text = command(verb, "--help").out
     assert "For example:" in text
     assert f"pulsarray {verb}" in text
@@ -54,7 +55,7 @@ def test_simulation_packages_are_not_loaded_where_not_needed(arguments: list[str
     assert done.returncode == 0, done.stderr
 
 
-def test_info(command) -> None:
+def test_info(command: Command) -> None:
     data = json.loads(command("info", "--config", "base", "--json").out)
     assert data["config"] == PRESETS["base"].to_dict()
     assert data["derived"]["scratchpad_bytes"] == 256 * 1024
@@ -64,7 +65,7 @@ def test_info(command) -> None:
     assert "queue_depth" in text
 
 
-def test_set_and_file_work_together(command, tmp_path: Path) -> None:
+def test_set_and_file_work_together(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_text('preset = "tiny"\noutstanding = 3\n')
     done = command("info", "-c", path, "--set", "dim=3", "--set", "trace=false", "--json")
@@ -72,7 +73,7 @@ def test_set_and_file_work_together(command, tmp_path: Path) -> None:
     assert (config["dim"], config["outstanding"], config["trace"]) == (3, 3, False)
 
 
-def test_doctor(command) -> None:
+def test_doctor(command: Command) -> None:
     done = command("doctor", "--json", "--config", "tiny")
     tools = {tool["name"]: tool for tool in json.loads(done.out)["tools"]}
     assert {"python", "iverilog", "g++", "verilator", "cocotb"} <= tools.keys()
@@ -81,7 +82,9 @@ def test_doctor(command) -> None:
     assert done.code == (3 if missing else 0)
 
 
-def test_doctor_says_how_to_get_what_is_missing(command, monkeypatch, tmp_path: Path) -> None:
+def test_doctor_says_how_to_get_what_is_missing(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     done = command("doctor")
     assert done.code == 3
@@ -89,7 +92,9 @@ def test_doctor_says_how_to_get_what_is_missing(command, monkeypatch, tmp_path: 
     assert done.err.count("\n") == 1
 
 
-def test_doctor_on_a_program_that_does_not_run(monkeypatch, tmp_path: Path) -> None:
+def test_doctor_on_a_program_that_does_not_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     broken = tmp_path / "iverilog"
     broken.write_text("not a program")
     broken.chmod(0o755)
@@ -98,9 +103,11 @@ def test_doctor_on_a_program_that_does_not_run(monkeypatch, tmp_path: Path) -> N
     assert found["iverilog"].version == ""
 
 
-def test_compile_prints_facts(command, tmp_path: Path) -> None:
+def test_compile_prints_facts(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "p.pulse"
-    done = command("compile", "gemm:6x9x5", "-c", "tiny", "-o", path, "--sums", "--seed", 7, "--json")
+    done = command(
+        "compile", "gemm:6x9x5", "-c", "tiny", "-o", path, "--sums", "--seed", 7, "--json"
+    )
     data = json.loads(done.out)
     program = Program.load(path, PRESETS["tiny"])
     assert data["instructions"] == len(program.instructions)
@@ -109,7 +116,7 @@ def test_compile_prints_facts(command, tmp_path: Path) -> None:
     assert data["outputs"][0]["element"] == "sum"
 
 
-def test_disasm_is_the_program(command, gemm: Path) -> None:
+def test_disasm_is_the_program(command: Command, gemm: Path) -> None:
     program = Program.load(gemm)
     lines = [line for line in command("disasm", gemm).out.splitlines() if not line.startswith(";")]
     assert len(lines) == len(program.instructions)
@@ -117,14 +124,14 @@ def test_disasm_is_the_program(command, gemm: Path) -> None:
         assert parse(line[line.index(instruction.op.name) :]) == instruction
 
 
-def test_disasm_as_json(command, gemm: Path) -> None:
+def test_disasm_as_json(command: Command, gemm: Path) -> None:
     code = json.loads(command("disasm", gemm, "--json").out)["code"]
     assert code[-1]["op"] == Opcode.END.name
     assert [row["index"] for row in code] == list(range(len(code)))
     assert {row["op"] for row in code} >= {"LOAD", "WEIGHT", "STREAM", "VECTOR", "STORE"}
 
 
-def test_estimate(command, tmp_path: Path) -> None:
+def test_estimate(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     done = command("estimate", "gemm:6x9x5", "-c", "tiny", "--json", "--report", path)
     report = json.loads(done.out)
@@ -140,7 +147,7 @@ def test_estimate(command, tmp_path: Path) -> None:
     assert f"{report['cycles']:,} cycles" in text
 
 
-def test_generate(command, tmp_path: Path) -> None:
+def test_generate(command: Command, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "rtl"
     done = command("generate", "-c", "tiny", "--set", "dim=2", "--set", "bus_bits=16", "-o", folder)
     assert done.code == 0, done.err

@@ -10,9 +10,13 @@ import pytest
 
 from pulsarray.program import Program, unpack
 from pulsarray.report_schema import check_report
+from pulsarray.run import RunResult
+from tests.cli.conftest import Command
 
 
-def test_model_gives_report_outputs_and_events(command, gemm: Path, tmp_path: Path) -> None:
+def test_model_gives_report_outputs_and_events(
+    command: Command, gemm: Path, tmp_path: Path
+) -> None:
     report, outputs, events = (tmp_path / name for name in ("r.json", "y.npz", "e.json"))
     done = command("simulate", gemm, "--report", report, "--outputs", outputs, "--events", events)
     assert done.code == 0, done.err
@@ -27,7 +31,7 @@ def test_model_gives_report_outputs_and_events(command, gemm: Path, tmp_path: Pa
     assert (arrays["y"] == (arrays["y.codes"] - tensor.zero_point) * tensor.scale).all()
 
 
-def test_inputs_are_used(command, gemm: Path, tmp_path: Path) -> None:
+def test_inputs_are_used(command: Command, gemm: Path, tmp_path: Path) -> None:
     program, inputs, outputs = Program.load(gemm), tmp_path / "x.npz", tmp_path / "y.npz"
     np.savez(inputs, x=np.zeros((6, 9), np.int8))
     assert command("simulate", gemm, "--inputs", inputs, "--outputs", outputs).code == 0
@@ -43,7 +47,9 @@ def test_inputs_are_used(command, gemm: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("simulator", ["icarus"])
-def test_rtl_is_identical_to_the_model(command, gemm: Path, tmp_path: Path, simulator: str) -> None:
+def test_rtl_is_identical_to_the_model(
+    command: Command, gemm: Path, tmp_path: Path, simulator: str
+) -> None:
     reports = {}
     for place in ("model", simulator):
         path = tmp_path / f"{place}.json"
@@ -56,10 +62,12 @@ def test_rtl_is_identical_to_the_model(command, gemm: Path, tmp_path: Path, simu
     assert reports[simulator] == reports["model"]
 
 
-def test_a_difference_exits_1(command, gemm: Path, monkeypatch) -> None:
+def test_a_difference_exits_1(
+    command: Command, gemm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pulsarray.cli import simulate as verb
 
-    monkeypatch.setattr(verb, "_on_simulator", lambda program, memory, times, on, waves: _broken(program))
+    monkeypatch.setattr(verb, "_on_simulator", lambda program, *_: _broken(program))
     done = command("simulate", gemm, "--on", "icarus")
     assert done.code == 1
     assert "DIFFERENT" in done.out
@@ -67,7 +75,7 @@ def test_a_difference_exits_1(command, gemm: Path, monkeypatch) -> None:
     assert done.err.count("\n") == 1
 
 
-def _broken(program: Program):
+def _broken(program: Program) -> RunResult:
     from dataclasses import replace
 
     from pulsarray.sim.device import run_model
@@ -78,7 +86,7 @@ def _broken(program: Program):
     return replace(result, memory=memory)
 
 
-def reports(command, tmp_path: Path, *latencies: int) -> list[Path]:
+def reports(command: Command, tmp_path: Path, *latencies: int) -> list[Path]:
     paths = [tmp_path / f"latency{latency}.json" for latency in latencies]
     for path, latency in zip(paths, latencies, strict=True):
         command(
@@ -87,7 +95,7 @@ def reports(command, tmp_path: Path, *latencies: int) -> list[Path]:
     return paths
 
 
-def test_compare(command, tmp_path: Path) -> None:
+def test_compare(command: Command, tmp_path: Path) -> None:
     near, far = reports(command, tmp_path, 10, 100)
     data = json.loads(command("compare", near, far, "--json").out)
     assert data["reports"] == ["latency10", "latency100"]
@@ -99,13 +107,13 @@ def test_compare(command, tmp_path: Path) -> None:
     assert "latency100 takes" in done.err
 
 
-def test_compare_as_a_page(command, tmp_path: Path) -> None:
+def test_compare_as_a_page(command: Command, tmp_path: Path) -> None:
     page = tmp_path / "c.html"
     assert command("compare", *reports(command, tmp_path, 10, 100), "--html", page).code == 0
     assert "latency100" in page.read_text()
 
 
-def test_compare_of_files_with_one_name(command, tmp_path: Path) -> None:
+def test_compare_of_files_with_one_name(command: Command, tmp_path: Path) -> None:
     (path,) = reports(command, tmp_path, 10)
     (tmp_path / "other").mkdir()
     twin = tmp_path / "other" / path.name

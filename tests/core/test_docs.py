@@ -32,4 +32,7 @@ def test_readme_commands_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for page in ("README.md", "CONTRIBUTING.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
-        assert set(re.findall(r"`?\bmake ([a-z]+(?:-[a-z]+)?)\b(?=`|$)", text, re.MULTILINE)) <= targets
+        assert (
+            set(re.findall(r"`?\bmake ([a-z]+(?:-[a-z]+)?)\b(?=`|$)", text, re.MULTILINE))
+            <= targets
+        )

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pulsarray.errors import InputError
 from pulsarray.isa import (
     FORMATS,
     UNIT_BYTES,
@@ -24,7 +25,6 @@ from pulsarray.isa import (
     encode_all,
     parse,
 )
-from pulsarray.errors import InputError
 
 make = Instruction.make
 
@@ -43,7 +43,7 @@ def instructions(draw: st.DrawFn) -> Instruction:
 @pytest.mark.parametrize(
     ("instruction", "words"),
     [
-        (make(Opcode.END), "01010000 00000000 00000000 00000000 00000000 00000000 00000000 00000000"),
+        (make(Opcode.END), " ".join(["01010000", *7 * ["00000000"]])),
         (
             make(
                 Opcode.LOAD,
@@ -80,7 +80,9 @@ def test_known_words(instruction: Instruction, words: str) -> None:
 
 def test_known_bytes_of_stream() -> None:
     flags = StreamFlag.TRANSPOSE | StreamFlag.WINDOW_READ
-    data = make(Opcode.STREAM, flags=flags, inner=3, fresh=0b10010, row_start=-1, count4=258).encode()
+    data = make(
+        Opcode.STREAM, flags=flags, inner=3, fresh=0b10010, row_start=-1, count4=258
+    ).encode()
     assert len(data) == 64
     assert data[:2] == bytes([0x12, 2])
     assert data[12:16] == bytes([9, 3, 0b10010, 0])
@@ -90,7 +92,9 @@ def test_known_bytes_of_stream() -> None:
 
 def test_known_bytes_of_vector() -> None:
     flags = VectorFlag.BIAS | VectorFlag.B_LANE
-    data = make(Opcode.VECTOR, flags=flags, multiplier=0x7FFFFFFF, shift=-3, target_stride3=-2).encode()
+    data = make(
+        Opcode.VECTOR, flags=flags, multiplier=0x7FFFFFFF, shift=-3, target_stride3=-2
+    ).encode()
     assert len(data) == 96
     assert data[9:12] == b"\xff\xff\xff"
     assert data[20:22] == bytes([0x41, 0])
@@ -175,7 +179,7 @@ def test_decode_wrong(data: bytes, message: str) -> None:
 
 
 def test_decode_all_needs_an_end() -> None:
-    with pytest.raises(InputError, match="^program: no END$"):
+    with pytest.raises(InputError, match=r"^program: no END$"):
         decode_all(make(Opcode.LOAD).encode())
 
 

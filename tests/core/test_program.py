@@ -43,7 +43,16 @@ def saved(tmp_path: Path) -> Path:
 def test_round_trip(saved: Path) -> None:
     program, loaded = example(), Program.load(saved, PRESETS["tiny"])
     assert (loaded.memory == program.memory).all()
-    for name in ("config", "code", "code_address", "tensors", "layers", "network", "batch", "notes"):
+    for name in (
+        "config",
+        "code",
+        "code_address",
+        "tensors",
+        "layers",
+        "network",
+        "batch",
+        "notes",
+    ):
         assert getattr(loaded, name) == getattr(program, name)
     assert [i.op for i in loaded.instructions] == [Opcode.LOAD, Opcode.END]
 
@@ -61,7 +70,9 @@ def test_another_configuration_is_refused_with_both_named(saved: Path) -> None:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_any_altered_byte_is_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_any_altered_byte_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = tmp_path_factory.mktemp("altered") / "p.pulse"
     example().save(path)
     content = bytearray(path.read_bytes())
@@ -122,7 +133,7 @@ def test_load_wrong(tmp_path: Path) -> None:
 
 def test_tensor_by_name() -> None:
     assert example().tensor("x").rows == 4
-    with pytest.raises(InputError, match="^program: no tensor 'z'; it has x$"):
+    with pytest.raises(InputError, match=r"^program: no tensor 'z'; it has x$"):
         example().tensor("z")
 
 
@@ -153,9 +164,15 @@ def test_full_disk_leaves_the_old_file() -> None:
 def test_tensor_in_memory(dim: int, element: str) -> None:
     config = Config(dim=dim, bus_bits=8 * (1 << (dim - 1).bit_length()))
     values = np.random.default_rng(dim).integers(-128, 128, (7, 2 * dim + 1))
-    tensor = Tensor(name="t", role="input", address=64, rows=7, columns=2 * dim + 1, element=element)
+    tensor = Tensor(
+        name="t", role="input", address=64, rows=7, columns=2 * dim + 1, element=element
+    )
     data = pack(values, tensor, config)
-    assert data.size == tensor.bytes(config) == 3 * 7 * config.word_bytes * (4 if element == "sum" else 1)
+    assert (
+        data.size
+        == tensor.bytes(config)
+        == 3 * 7 * config.word_bytes * (4 if element == "sum" else 1)
+    )
     memory = np.concatenate([np.full(64, 0xA5, np.uint8), data])
     assert (unpack(memory, tensor, config) == values).all()
 

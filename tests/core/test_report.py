@@ -53,7 +53,13 @@ def program(config: Config = TINY, m: int = 8, tiles: int = 3) -> Program:
     code = encode_all([*first, *second, make(Opcode.END)])
     memory = np.zeros(65536, np.uint8)
     memory[: len(code)] = np.frombuffer(code, np.uint8)
-    shape = {"m": m, "k": 4 * tiles, "n": 4, "read_bytes": 4 * tiles * (m + 4), "write_bytes": 4 * m}
+    shape = {
+        "m": m,
+        "k": 4 * tiles,
+        "n": 4,
+        "read_bytes": 4 * tiles * (m + 4),
+        "write_bytes": 4 * m,
+    }
     layers = [
         Layer(name="one", kind="dense", first=0, last=6, **shape),
         Layer(name="two", kind="dense", first=6, last=12, **shape),
@@ -98,7 +104,10 @@ def test_layers_sum_to_the_run(m: int) -> None:
 
 def test_waits_name_who_signals() -> None:
     stream = report_of(program())["units"]["stream"]
-    assert {w["semaphore"]: w["signalled_by"] for w in stream["waits"]} == {0: ["load"], 4: ["store"]}
+    assert {w["semaphore"]: w["signalled_by"] for w in stream["waits"]} == {
+        0: ["load"],
+        4: ["store"],
+    }
 
 
 def test_causes_are_named() -> None:
@@ -236,6 +245,9 @@ def test_differences_name_the_field() -> None:
 def test_result_source_is_the_only_difference_between_places() -> None:
     given = program()
     result: RunResult = simulate_timing(given)
-    assert differences(
-        build_report(given, result), build_report(given, replace(result, source="verilator"))
-    ) == []
+    assert (
+        differences(
+            build_report(given, result), build_report(given, replace(result, source="verilator"))
+        )
+        == []
+    )

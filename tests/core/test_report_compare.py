@@ -60,7 +60,11 @@ def text_of(content: Any) -> str:
 
 
 def test_bar_always_fills_its_cells() -> None:
-    for parts in ([("busy", 1)], [("busy", 1), ("idle", 999)], [("busy", 7), ("wait", 7), ("idle", 7)]):
+    for parts in (
+        [("busy", 1)],
+        [("busy", 1), ("idle", 999)],
+        [("busy", 7), ("wait", 7), ("idle", 7)],
+    ):
         assert len(bar(parts, 40).plain) == 40
     assert bar([("busy", 3), ("stall", 1)], 8).plain == "██████▓▓"
     assert bar([("busy", 0), ("idle", 0)], 8).plain == ""
@@ -99,7 +103,7 @@ def test_layers_that_only_one_report_has() -> None:
 
 
 def test_comparison_wrong() -> None:
-    with pytest.raises(InputError, match="^compare: needs two reports or more, not 1$"):
+    with pytest.raises(InputError, match=r"^compare: needs two reports or more, not 1$"):
         comparison(["a"], [report()])
 
 
@@ -115,5 +119,5 @@ def test_page_stands_alone_and_is_escaped() -> None:
     assert "&lt;a&gt;" in page
     assert "<h1>Reports compared</h1>" in page
     assert "Plotly.newPlot" in page
-    assert "src=\"http" not in page
+    assert 'src="http' not in page
     assert "+50.00 %" in page
