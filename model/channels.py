@@ -8,28 +8,50 @@ from operator import itemgetter
 from pulsarray.config import Config
 from pulsarray.isa import FORMATS, Bank, Instruction, Opcode
 
-__all__ = ["ReadChannel", "WriteChannel", "burst_lengths"]
+__all__ = ["Bursts", "ReadChannel", "WriteChannel"]
 
 _LONG_AGO = -(1 << 40)
 
 
-def burst_lengths(instruction: Instruction, config: Config) -> list[int]:
-    """Beats of every burst of a LOAD or STORE, in order."""
-    word, beat, longest = config.word_bytes, config.bus_bytes, config.burst_bytes
-    bank, run, start, count0, count1, stride0, stride1 = _TRANSFER(instruction.values)
-    run *= word if bank in _OPERAND_BANKS else 4 * word
-    lengths: list[int] = []
-    for outer in range(count0):
-        base = start + outer * stride0 * word
-        for inner in range(count1):
-            address = base + inner * stride1 * word
-            left = run
+class Bursts:
+    """How transfers are cut into bursts.
+
+    Parameters
+    ----------
+    config
+        The machine.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._word, self._beat = config.word_bytes, config.bus_bytes
+        self._longest = config.burst_bytes
+        self._runs: dict[tuple[int, int], list[int]] = {}
+
+    def lengths(self, instruction: Instruction) -> list[int]:
+        """Beats of every burst of a LOAD or STORE, in order."""
+        bank, run, start, count0, count1, stride0, stride1 = _TRANSFER(instruction.values)
+        word = self._word
+        run *= word if bank in _OPERAND_BANKS else 4 * word
+        lengths: list[int] = []
+        for outer in range(count0):
+            address = start + outer * stride0 * word
+            for _ in range(count1):
+                lengths += self._run(address % 4096, run)
+                address += stride1 * word
+        return lengths
+
+    def _run(self, offset: int, size: int) -> list[int]:
+        """Beats of every burst of one run, by its place in a 4 KiB page and its bytes."""
+        known = self._runs.get((offset, size))
+        if known is None:
+            known, address, left = [], offset, size
             while left:
-                size = min(left, longest, 4096 - address % 4096)
-                lengths.append(size // beat)
-                address += size
-                left -= size
-    return lengths
+                part = min(left, self._longest, 4096 - address % 4096)
+                known.append(part // self._beat)
+                address += part
+                left -= part
+            self._runs[offset, size] = known
+        return known
 
 
 _TRANSFER_FIELDS = (
@@ -49,6 +71,13 @@ class ReadChannel:
         L and I of the memory, cycles.
     outstanding
         Bursts that may be outstanding.
+
+    Members
+    -------
+    beats, last
+        Beats granted, and the cycle of the last one.
+    free
+        First cycle after the last grant.
     """
 
     def __init__(self, latency: int, interval: int, outstanding: int) -> None:
@@ -58,11 +87,11 @@ class ReadChannel:
         self.beats = 0
         self.last = _LONG_AGO
         self._lasts: list[int] = []
-        self._free = 0
+        self.free = 0
 
     def earliest(self, want: int) -> int:
         """First cycle from ``want`` on in which the next burst can be granted."""
-        cycle = want if want > self._free else self._free
+        cycle = want if want > self.free else self.free
         place = len(self._lasts) - self.outstanding
         if place >= 0 and self._lasts[place] >= cycle:
             return self._lasts[place] + 1
@@ -75,9 +104,35 @@ class ReadChannel:
             first = self.last + self.interval
         self.last = first + (beats - 1) * self.interval
         self._lasts.append(self.last)
-        self._free = cycle + 1
+        self.free = cycle + 1
         self.beats += beats
         return first
+
+    def grant_from(self, cycle: int, bursts: list[int], number: int, horizon: int) -> int:
+        """Grant the burst ``number`` in a cycle, and those after it, each as early as it can be.
+
+        Stops before a burst that would be granted after ``horizon``. Returns the number of the
+        first burst that was not granted; the last grant is one cycle before :attr:`free`.
+        """
+        lasts, outstanding = self._lasts, self.outstanding
+        interval, delay, last = self.interval, 1 + self.latency, self.last
+        place, first_number = len(lasts) - outstanding, number
+        while True:
+            first = cycle + delay
+            if first < last + interval:
+                first = last + interval
+            last = first + (bursts[number] - 1) * interval
+            lasts.append(last)
+            place += 1
+            number += 1
+            self.free = cycle = cycle + 1
+            if place >= 0 and lasts[place] >= cycle:
+                cycle = lasts[place] + 1
+            if number == len(bursts) or cycle > horizon:
+                break
+        self.last = last
+        self.beats += sum(bursts[first_number:number])
+        return number
 
 
 class WriteChannel:
@@ -95,14 +150,23 @@ class WriteChannel:
         """Times of a STORE that starts in a cycle: (last cycle of the front, last response)."""
         slot, responses = start + 1, self._responses
         response = responses[-1] if responses else _LONG_AGO
+        served, interval, delay = self._served, self.interval, 1 + self.latency
+        place = len(responses) - self.outstanding
         for beats in lengths:
-            place = len(responses) - self.outstanding
             if place >= 0 and responses[place] >= slot:
                 slot = responses[place] + 1
-            served = max(self._served, slot + 2) + beats * self.interval
-            self._served = max(served, slot + 2 + beats)
-            response = max(self._served, slot + 1 + self.latency, response + 1)
+            place += 1
+            served = (served if served > slot + 2 else slot + 2) + beats * interval
+            accepted = slot + 2 + beats
+            if served < accepted:
+                served = accepted
+            response += 1
+            if response < served:
+                response = served
+            if response < slot + delay:
+                response = slot + delay
             responses.append(response)
             slot += beats
-            self.beats += beats
+        self._served = served
+        self.beats += sum(lengths)
         return slot - 1, response

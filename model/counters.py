@@ -14,7 +14,6 @@ __all__ = ["count"]
 def count(
     cycles: int,
     queues: Sequence[Sequence[Step]],
-    dim: int,
     *,
     fetch: tuple[int, int, int],
     waits: Sequence[int],
@@ -28,8 +27,6 @@ def count(
         Cycles of the run.
     queues
         Instructions with their times, by unit.
-    dim
-        D.
     fetch
         Units popped, cycles that instructions waited for room, and the cycle END was dispatched.
     waits
@@ -39,7 +36,7 @@ def count(
     """
     counters = {"cycles": cycles}
     for unit in Unit:
-        figures = _unit_counts(cycles, queues[unit], unit, dim)
+        figures = _unit_counts(cycles, queues[unit])
         for state, value in zip(UNIT_STATES, figures, strict=True):
             counters[f"{unit.name.lower()}_{state}"] = value
     popped, queued, end = fetch
@@ -53,38 +50,23 @@ def count(
     return counters | {"read_beats": beats[0], "write_beats": beats[1]}
 
 
-def _unit_counts(
-    cycles: int, steps: Sequence[Step], unit: Unit, dim: int
-) -> tuple[int, int, int, int, int, int]:
+def _unit_counts(cycles: int, steps: Sequence[Step]) -> tuple[int, int, int, int, int, int]:
     front = work = wait = start = drain = 0
-    end = -1
-    for number, step in enumerate(steps):
-        if step.start > end:
-            start += 1
-            occupied = step.queue if step.queue > end else end
-            wait += step.start - occupied - 1
-        front += step.end - step.start
-        work += _work(step, unit, dim)
-        end = step.end
-        idle_from = step.complete
-        if number + 1 < len(steps) and steps[number + 1].queue < idle_from:
-            idle_from = steps[number + 1].queue
+    end = idle_from = -1
+    for step in steps:
+        queue, begin = step.queue, step.start
+        if queue < idle_from:
+            idle_from = queue
         if idle_from > end:
             drain += idle_from - end
+        if begin > end:
+            start += 1
+            wait += begin - (queue if queue > end else end) - 1
+        end = step.end
+        front += end - begin
+        work += step.work
+        idle_from = step.complete
+    if idle_from > end:
+        drain += idle_from - end
     idle = cycles - front - wait - start - drain
     return work, front - work, wait, start, drain, idle
-
-
-def _work(step: Step, unit: Unit, dim: int) -> int:
-    """Cycles of the front in which something is issued."""
-    match unit:
-        case Unit.LOAD:
-            return len(step.bursts or ())
-        case Unit.STORE:
-            return sum(step.bursts or ())
-        case Unit.WEIGHT:
-            return step.tiles * dim
-        case Unit.STREAM:
-            return step.tiles * step.words
-        case Unit.VECTOR:
-            return step.end - step.start

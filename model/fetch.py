@@ -48,7 +48,10 @@ class Fetch:
         self._dispatch = dispatch
         self._depth = plan.config.queue_depth
         self._wants = [0, 0][: plan.fetches]
-        self._firsts: list[int] = []
+        # The last unit of a fetch makes room for the one after the next.
+        self._boundaries = frozenset(range(per_fetch, (plan.fetches - 1) * per_fetch, per_fetch))
+        self._granted = 0
+        self._ready: list[int] = []  # cycle in which each unit of the granted fetches is complete
         self._sent = [0] * len(plan.queues)
         self._instruction = 0  # next to dispatch
         self._unit = 0  # next 32-byte unit to pop
@@ -64,63 +67,53 @@ class Fetch:
 
     def granted(self, first: int) -> None:
         """The wanted fetch was granted; its first beat comes in cycle ``first``."""
-        self._firsts.append(first)
+        self._granted += 1
+        self._ready += [first + 1 + last for last in self._last_beats]
         self._update_wanted()
         if self.blocked_on < 0:
             self.advance()
 
     def _update_wanted(self) -> None:
-        number = len(self._firsts)
-        self.wanted = self._wants[number] if number < len(self._wants) else NEVER
+        wants, number = self._wants, self._granted
+        self.wanted = wants[number] if number < len(wants) else NEVER
 
     def advance(self) -> None:
         """Pop and dispatch everything whose time is determined."""
-        steps, total = self._plan.steps, len(self._plan.steps)
+        steps, queues = self._plan.steps, self._plan.queues
+        sent, depth = self._sent, self._depth
         self.blocked_on = -1
-        while True:
-            if self._instruction == total:
-                if self._gather(1):
-                    self.stop, self.end_dispatch, self.ended = self._popped, self._popped + 1, True
+        for number in range(self._instruction, len(steps)):
+            step = steps[number]
+            if self._gathered < step.units and not self._gather(step.units):
                 return
-            step = steps[self._instruction]
-            if not self._gather(step.units) or not self._send(step):
-                return
+            cycle, unit = self._popped + 1, step.unit
+            place = sent[unit]
+            if place >= depth:
+                left = queues[unit][place - depth].queue
+                if left < 0:
+                    self.blocked_on = unit
+                    return
+                if left >= cycle:
+                    self.queued += left + 1 - cycle
+                    cycle = left + 1
+            sent[unit] = place + 1
+            self._instruction, self._gathered, self._dispatched = number + 1, 0, cycle
+            self._dispatch(step, cycle)
+        if self._gather(1):
+            self.stop, self.end_dispatch, self.ended = self._popped, self._popped + 1, True
 
     def _gather(self, needed: int) -> bool:
         """Pop the units of one instruction, as far as their fetches have been granted."""
-        per_fetch, firsts = self._plan.units_per_fetch, self._firsts
-        while self._gathered < needed:
-            fetch, place = divmod(self._unit, per_fetch)
-            if fetch >= len(firsts):
-                return False
-            cycle = firsts[fetch] + self._last_beats[place] + 1
-            if cycle <= self._popped:
-                cycle = self._popped + 1
-            if not self._gathered and cycle < self._dispatched:
-                cycle = self._dispatched
-            self._popped = cycle
-            self._unit += 1
-            self._gathered += 1
-            if place == per_fetch - 1 and fetch + 2 < self._plan.fetches:
-                self._wants.append(cycle + 1)
+        ready, popped, gathered = self._ready, self._popped, self._gathered
+        while gathered < needed and self._unit < len(ready):
+            at = ready[self._unit]
+            popped = at if at > popped else popped + 1
+            if not gathered and popped < self._dispatched:
+                popped = self._dispatched
+            gathered += 1
+            self._unit = unit = self._unit + 1
+            if unit in self._boundaries:
+                self._wants.append(popped + 1)
                 self._update_wanted()
-        return True
-
-    def _send(self, step: Step) -> bool:
-        """Dispatch the gathered instruction, if the room in its queue is determined."""
-        number = self._sent[step.unit]
-        cycle = self._popped + 1
-        if number >= self._depth:
-            ahead = self._plan.queues[step.unit][number - self._depth]
-            if ahead.queue < 0:
-                self.blocked_on = step.unit
-                return False
-            if ahead.queue + 1 > cycle:
-                self.queued += ahead.queue + 1 - cycle
-                cycle = ahead.queue + 1
-        self._sent[step.unit] = number + 1
-        self._instruction += 1
-        self._gathered = 0
-        self._dispatched = cycle
-        self._dispatch(step, cycle)
-        return True
+        self._popped, self._gathered = popped, gathered
+        return gathered == needed

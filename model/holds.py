@@ -15,16 +15,16 @@ class Holds:
     """Intervals in which units hold ports, by port."""
 
     def __init__(self) -> None:
-        self.ports: defaultdict[tuple[int, int], list[tuple[int, int, int, int]]]
+        self.ports: defaultdict[int, list[tuple[int, int, int, int]]]
         self.ports = defaultdict(list)
 
     def read(self, bank: int, first: int, last: int, unit: int, index: int) -> None:
         """A unit holds a bank's read port from ``first`` to ``last``."""
-        self.ports[bank, 0].append((first, last, unit, index))
+        self.ports[2 * bank].append((first, last, unit, index))
 
     def write(self, bank: int, first: int, last: int, unit: int, index: int) -> None:
         """A unit holds a bank's write port from ``first`` to ``last``."""
-        self.ports[bank, 1].append((first, last, unit, index))
+        self.ports[2 * bank + 1].append((first, last, unit, index))
 
     def check(self) -> None:
         """Refuse a program in which two units hold one port in one cycle.
@@ -40,9 +40,7 @@ class Holds:
             raise ProgramError(ErrorCode.PORT_CONFLICT, index, f"cycle {cycle}: {text}")
 
 
-def _first_overlap(
-    port: tuple[int, int], held: list[tuple[int, int, int, int]]
-) -> tuple[int, int, str] | None:
+def _first_overlap(port: int, held: list[tuple[int, int, int, int]]) -> tuple[int, int, str] | None:
     held.sort()
     # Intervals of one unit never overlap, so the last end of each unit is all that is needed; with
     # the intervals in order of start, the one that ends last and its rival's are compared.
@@ -62,11 +60,9 @@ def _first_overlap(
     return found
 
 
-def _describe(
-    port: tuple[int, int], unit: int, index: int, other: int, other_index: int
-) -> tuple[int, str]:
+def _describe(port: int, unit: int, index: int, other: int, other_index: int) -> tuple[int, str]:
     (first, first_index), (second, second_index) = sorted(((unit, index), (other, other_index)))
-    bank, write = port
+    bank, write = divmod(port, 2)
     kind = "scratchpad" if bank < Bank.ACCUMULATOR else "accumulator"
     text = (
         f"{Unit(first).name} (instruction {first_index}) and {Unit(second).name} "

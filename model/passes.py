@@ -81,28 +81,33 @@ class Passes:
 
     def advance(self) -> None:
         """Place every tile and pass whose time is determined, updating the jobs."""
-        while self._emit() or self._place():
-            pass
+        while True:
+            if self._weights and (not self._full or self._reads_ahead()):
+                self._emit()
+            elif self._stream is not None and (self._full or self._stream.keep):
+                self._place(self._stream)
+            else:
+                return
 
-    def _emit(self) -> bool:
-        """Emit one tile if its time is known; returns whether anything was learnt."""
-        if not self._weights:
-            return False
+    def _reads_ahead(self) -> bool:
+        """Whether the last tile of a transposed WEIGHT is to be read, whatever the shadow holds."""
+        job = self._weights[0]
+        return job.transposed and job.left == 1 and job.end < 0
+
+    def _emit(self) -> None:
+        """Emit one tile, or read one ahead."""
         job, dim = self._weights[0], self._dim
-        if job.transposed and job.left == 1 and job.end < 0:
-            job.own = self._read_transposed(job)
-            job.end = job.own + dim - 1
-            return True
-        if self._full:
-            return False
         if job.transposed:
+            if self._reads_ahead():
+                job.own = self._read_transposed(job)
+                job.end = job.own + dim - 1
+                return
             read = self._read_transposed(job)
             emitted = max(read + dim, self._emitted + dim, self._released)
         else:
             read = emitted = max(job.own, self._emitted + dim, self._released)
         self._note_tiles(job, 1, read, emitted)
         self._full = True
-        return True
 
     def _read_transposed(self, job: WeightJob) -> int:
         return max(job.own, self._emitted) if self._was_transposed else job.own
@@ -116,23 +121,17 @@ class Passes:
             job.complete = emitted + self._dim
             self._weights.popleft()
 
-    def _place(self) -> bool:
-        """Place the next pass or passes; returns whether anything was placed."""
-        job = self._stream
-        if job is None:
-            return False
+    def _place(self, job: StreamJob) -> None:
+        """Place the next pass or passes."""
         if job.keep:
             self._note_passes(job, job.left, job.earliest + (job.left - 1) * job.length)
-            return True
-        if not self._full:
-            return False
+            return
         start = max(job.earliest, self._emitted + (0 if job.delay else self._dim))
         self._full = False
         self._released = start + job.delay
         self._note_passes(job, 1, start)
         if job.left and self._weights and self._weights[0].left > 1:
             self._place_chunk(job, self._weights[0], start)
-        return True
 
     def _place_chunk(self, job: StreamJob, weights: WeightJob, start: int) -> None:
         """Further passes of the same two instructions, each one period after the other.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from math import prod
 from operator import itemgetter
@@ -20,11 +20,17 @@ from pulsarray.isa import (
     Unit,
     WeightFlag,
 )
-from pulsarray.model.channels import burst_lengths
+from pulsarray.model.channels import Bursts
 from pulsarray.program import Program
 from pulsarray.registers import ErrorCode
 
 __all__ = ["Plan", "Step", "bits"]
+
+
+# Enumerations cost more than the arithmetic here, and this runs for every instruction.
+_NONE, _ACCUMULATOR, _TABLE = int(Bank.NONE), int(Bank.ACCUMULATOR), int(Bank.TABLE)
+_WEIGHT_TRANSPOSE = int(WeightFlag.TRANSPOSE)
+_STREAM_TRANSPOSE, _STREAM_KEEP = int(StreamFlag.TRANSPOSE), int(StreamFlag.KEEP)
 
 
 @cache
@@ -33,28 +39,31 @@ def bits(mask: int) -> tuple[int, ...]:
     return tuple(k for k in range(SEMAPHORES) if mask >> k & 1)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Step:
     """One instruction: its cost, then its times as they become known (-1 until then).
 
-    ``words`` are the words of a pass (STREAM) or of the instruction (VECTOR, 0 for EXPONENT);
-    ``tiles`` the tiles of WEIGHT or the passes of STREAM; ``first`` the first word written (LOAD).
+    ``work`` are the cycles in which its front issues something; ``words`` the words of a pass
+    (STREAM) or of the instruction (VECTOR, 0 for EXPONENT); ``tiles`` the tiles of WEIGHT or the
+    passes of STREAM; ``first`` the first word written (LOAD).
     """
 
     index: int
     unit: int
     units: int
     waits: tuple[int, ...]
-    signal: int
-    bank: int = Bank.NONE
-    bursts: Sequence[int] = ()
-    word_beats: int = 0
-    words: int = 0
-    tiles: int = 0
-    transposed: bool = False
-    keep: bool = False
-    sources: tuple[int, ...] = ()
-    targets: tuple[int, ...] = ()
+    signals: tuple[int, ...]
+    # Set for the units that use them: setting all would take longer than anything else here.
+    work: int = field(init=False)
+    bank: int = field(init=False)
+    bursts: list[int] = field(init=False)
+    word_beats: int = field(init=False)
+    words: int = field(init=False)
+    tiles: int = field(init=False)
+    transposed: bool = field(init=False)
+    keep: bool = field(init=False)
+    sources: tuple[int, ...] = field(init=False)
+    targets: tuple[int, ...] = field(init=False)
     dispatch: int = -1
     queue: int = -1
     start: int = -1
@@ -87,29 +96,25 @@ class Plan:
     def __init__(self, program: Program) -> None:
         config = program.config
         self.config = config
-        self._word_beats = config.beats_per_word
+        self._word_beats, self._dim = config.beats_per_word, config.dim
+        self._bursts = Bursts(config)
         self.steps: list[Step] = []
         self.queues: list[list[Step]] = [[] for _ in Unit]
         self.waiter = [-1] * SEMAPHORES
         for index, instruction in enumerate(program.instructions):
-            if instruction.op is Opcode.END:
+            form, values = instruction.format, instruction.values
+            if form.unit is None:
                 break
-            step = self._step(index, instruction)
+            step = Step(index, form.unit, form.units, bits(values[2]), bits(values[3]))
+            _COSTS[form.opcode](self, step, instruction)
             self.steps.append(step)
             self.queues[step.unit].append(step)
-            self._note_waits(step)
+            if step.waits:
+                self._note_waits(step)
         self.fetch_units = sum(step.units for step in self.steps) + 1
         self.units_per_fetch = config.fetch_bytes // UNIT_BYTES
         self.fetch_beats = config.fetch_bytes // config.bus_bytes
         self.fetches = -(-len(program.code) // config.fetch_bytes)
-
-    def _step(self, index: int, instruction: Instruction) -> Step:
-        values, form = instruction.values, instruction.format
-        unit = form.unit
-        assert unit is not None
-        step = Step(index, int(unit), form.units, bits(values[2]), values[3])
-        _COSTS[form.opcode](self, step, instruction)
-        return step
 
     def _note_waits(self, step: Step) -> None:
         for k in step.waits:
@@ -121,42 +126,41 @@ class Plan:
             self.waiter[k] = step.unit
 
     def _transfer(self, step: Step, instruction: Instruction) -> None:
-        step.bank = instruction["bank"]
-        step.bursts = burst_lengths(instruction, self.config)
-        wide = Bank.ACCUMULATOR <= step.bank < Bank.TABLE
-        step.word_beats = self._word_beats * (4 if wide else 1)
+        step.bank = bank = instruction["bank"]
+        step.bursts = self._bursts.lengths(instruction)
+        step.word_beats = self._word_beats * (4 if _ACCUMULATOR <= bank < _TABLE else 1)
+        step.work = sum(step.bursts) if step.unit == Unit.STORE else len(step.bursts)
 
     def _weight(self, step: Step, instruction: Instruction) -> None:
         step.bank, flags, outer, inner = _WEIGHT(instruction.values)
         step.tiles = outer * inner
+        step.work = step.tiles * self._dim
         step.transposed = bool(flags & _WEIGHT_TRANSPOSE)
 
     def _stream(self, step: Step, instruction: Instruction) -> None:
         step.bank, target, flags, inner, *counts = _STREAM(instruction.values)
         split = len(counts) - inner
         step.tiles, step.words = prod(counts[:split]), prod(counts[split:])
+        step.work = step.tiles * step.words
         step.targets = (target,)
         step.transposed = bool(flags & _STREAM_TRANSPOSE)
         step.keep = bool(flags & _STREAM_KEEP)
 
     def _vector(self, step: Step, instruction: Instruction) -> None:
         a, b, target, acc, *counts = _VECTOR(instruction.values)
-        step.words = prod(counts)
+        step.words = step.work = prod(counts)
         step.sources = (a,) if b == _NONE else (a, b)
         step.targets = tuple(bank for bank in (target, acc) if bank != _NONE)
 
     def _exponent(self, step: Step, instruction: Instruction) -> None:
         """One cycle of VECTOR's front, nothing else."""
+        step.work, step.words = 1, 0
 
 
 def _getter(op: Opcode, *names: str) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
     return itemgetter(*(FORMATS[op].index[name] for name in names))
 
 
-# Enumerations cost more than the arithmetic here, and this runs for every instruction.
-_NONE = int(Bank.NONE)
-_WEIGHT_TRANSPOSE = int(WeightFlag.TRANSPOSE)
-_STREAM_TRANSPOSE, _STREAM_KEEP = int(StreamFlag.TRANSPOSE), int(StreamFlag.KEEP)
 _WEIGHT = _getter(Opcode.WEIGHT, "bank", "flags", "count0", "count1")
 _STREAM = _getter(
     Opcode.STREAM,

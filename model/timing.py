@@ -21,7 +21,7 @@ from pulsarray.model.counters import count
 from pulsarray.model.fetch import NEVER, Fetch
 from pulsarray.model.holds import Holds
 from pulsarray.model.passes import Passes, StreamJob, WeightJob
-from pulsarray.model.plan import Plan, Step, bits
+from pulsarray.model.plan import Plan, Step
 from pulsarray.program import Program
 from pulsarray.registers import ErrorCode
 from pulsarray.run import RunResult
@@ -118,14 +118,13 @@ class _Machine:
 
     # Semaphores and starts
 
-    def signal(self, cycle: int, mask: int) -> None:
-        """Semaphores gain one each, visible in this cycle."""
-        for k in bits(mask):
+    def signal(self, cycle: int, index: int) -> None:
+        """An instruction's semaphores gain one each, visible in this cycle."""
+        for k in self.steps[index].signals:
             self.semaphores[k] += 1
             if self.semaphores[k] > SEMAPHORE_MAX:
-                raise ProgramError(
-                    ErrorCode.SEMAPHORE, -1, f"cycle {cycle - 1}: semaphore {k} overflows"
-                )
+                text = f"cycle {cycle - 1}: semaphore {k} overflows (instruction {index} signals)"
+                raise ProgramError(ErrorCode.SEMAPHORE, index, text)
             unit = self.plan.waiter[k]
             blocked = self.blocked[unit]
             if blocked and blocked[0] == k and not self.woken[unit]:
@@ -145,39 +144,36 @@ class _Machine:
 
     def try_start(self, unit: int, cycle: int) -> None:
         """Start the unit's next instruction in this cycle, unless a semaphore is missing."""
-        step = self.queues[unit][self.started[unit]]
-        semaphores, blocked = self.semaphores, self.blocked[unit]
-        self.woken[unit] = False
+        queue, number = self.queues[unit], self.started[unit]
+        step, semaphores = queue[number], self.semaphores
+        blocked = self.blocked[unit]
         if blocked:
+            self.woken[unit] = False
             self.waits[blocked[0]] += max(0, cycle - blocked[1])
+            self.blocked[unit] = None
         for k in step.waits:
             if not semaphores[k]:
-                number = self.started[unit]
-                busy = self.queues[unit][number - 1].end if number else -1
+                busy = queue[number - 1].end if number else -1
                 self.blocked[unit] = (k, max(cycle, busy + 1))
                 return
-        self.blocked[unit] = None
         for k in step.waits:
             semaphores[k] -= 1
         step.start = cycle
-        self.started[unit] += 1
-        self._pop_next(unit, cycle)
+        self.started[unit] = number = number + 1
+        if number < self.dispatched[unit]:
+            following = queue[number]
+            after = following.dispatch + 1
+            following.queue = after if after > cycle else cycle
+            if self.fetch.blocked_on == unit:
+                self.fetch_on()
         _STARTERS[unit](self, step, cycle)
 
-    def _pop_next(self, unit: int, cycle: int) -> None:
-        number = self.started[unit]
-        if number < self.dispatched[unit]:
-            self.leave_queue(unit, number, max(self.queues[unit][number].dispatch + 1, cycle))
-
-    def leave_queue(self, unit: int, number: int, cycle: int) -> None:
-        """The unit's instruction ``number`` moves to the IR in this cycle."""
-        self.queues[unit][number].queue = cycle
-        fetch = self.fetch
-        if fetch.blocked_on == unit:
-            wanted = fetch.wanted
-            fetch.advance()
-            if fetch.wanted != wanted:
-                self.schedule_grant()
+    def fetch_on(self) -> None:
+        """FETCH goes on: an instruction has left the queue that it waited for."""
+        wanted = self.fetch.wanted
+        self.fetch.advance()
+        if self.fetch.wanted != wanted:
+            self.schedule_grant()
 
     def dispatch(self, step: Step, cycle: int) -> None:
         """FETCH hands an instruction to its unit's queue."""
@@ -199,8 +195,8 @@ class _Machine:
     def completes(self, step: Step, cycle: int) -> None:
         """An instruction's effects are complete in this cycle."""
         step.complete = cycle
-        if step.signal:
-            heappush(self.events, (cycle + 1, _SIGNAL, step.signal))
+        if step.signals:
+            heappush(self.events, (cycle + 1, _SIGNAL, step.index))
 
     # Units
 
@@ -247,16 +243,13 @@ class _Machine:
         """Place tiles and passes, and finish the instructions whose last one is placed."""
         self.passes.advance()
         jobs = self.weight_jobs
-        while jobs:
-            job = jobs[0]
+        while jobs and jobs[0].complete >= 0:
+            job = jobs.pop(0)
             step = self.steps[job.index]
-            if job.complete >= 0 and step.complete < 0:
-                self.completes(step, job.complete)
-            if job.complete < 0:
-                break
-            self._end_weight(step, job)
-            jobs.pop(0)
-        if jobs:
+            self.completes(step, job.complete)
+            if step.end < 0:
+                self._end_weight(step, job)
+        if jobs and jobs[-1].end >= 0 and self.steps[jobs[-1].index].end < 0:
             self._end_weight(self.steps[jobs[-1].index], jobs[-1])
         stream = self.stream_job
         if stream is not None and stream.end >= 0:
@@ -264,29 +257,31 @@ class _Machine:
             self._end_stream(self.steps[stream.index], stream)
 
     def _end_weight(self, step: Step, job: WeightJob) -> None:
-        if job.end >= 0 and step.end < 0:
-            step.end = job.end
-            self.holds.read(step.bank, step.start + 1, job.end, _WEIGHT, step.index)
-            self.offer(_WEIGHT)
+        step.end = job.end
+        self.holds.read(step.bank, step.start + 1, job.end, _WEIGHT, step.index)
+        self.offer(_WEIGHT)
 
     def _end_stream(self, step: Step, job: StreamJob) -> None:
         latency = job.delay + 2 * self.config.dim + 2
         complete = job.end + latency + 1
         self.holds.read(step.bank, step.start + 1, job.end, _STREAM, step.index)
-        bank = step.targets[0]
-        self.holds.read(bank, job.first + latency, complete, _STREAM, step.index)
-        self.holds.write(bank, job.first + latency, complete, _STREAM, step.index)
+        bank, first = step.targets[0], job.first + latency
+        self.holds.read(bank, first, complete, _STREAM, step.index)
+        self.holds.write(bank, first, complete, _STREAM, step.index)
         self.finish(step, job.end, complete)
 
     # Read requests
 
     def schedule_grant(self) -> None:
         """Look again at who wants to read when, in the first cycle in which anyone can."""
-        if self.reads.earliest(self.fetch.wanted) > self.fetch.stop:
-            self.fetch.wanted = NEVER
-        want = min(self.load_want, self.fetch.wanted)
+        reads, fetch, want = self.reads, self.fetch, self.load_want
+        if fetch.wanted < NEVER:
+            if reads.earliest(fetch.wanted) > fetch.stop:
+                fetch.wanted = NEVER
+            elif fetch.wanted < want:
+                want = fetch.wanted
         if want < NEVER:
-            heappush(self.events, (self.reads.earliest(want), _GRANT, 0))
+            heappush(self.events, (reads.earliest(want), _GRANT, 0))
 
     def grant(self, cycle: int) -> None:
         """Grant a burst in this cycle, if someone wants one: FETCH before LOAD."""
@@ -304,23 +299,18 @@ class _Machine:
         bursts, burst = self.bursts, self.burst
         # A start in the next event's cycle t can make FETCH want a burst in t + 2 at the earliest.
         horizon = min(self.fetch.wanted - 1, events[0][0] + 1 if events else NEVER)
-        while True:
-            first = reads.grant(cycle, bursts[burst])
-            if not burst:
-                step.first = first + (step.word_beats - 1) * reads.interval + 1
-            burst += 1
-            if burst == len(bursts):
-                break
-            following = reads.earliest(cycle + 1)
-            if following > horizon:
-                self.burst, self.load_want = burst, cycle + 1
-                self.schedule_grant()
-                return
-            cycle = following
+        if not burst:
+            first = max(cycle + 1 + reads.latency, reads.last + reads.interval)
+            step.first = first + (step.word_beats - 1) * reads.interval + 1
+        self.burst = reads.grant_from(cycle, bursts, burst, horizon)
+        if self.burst < len(bursts):
+            self.load_want = reads.free
+            self.schedule_grant()
+            return
         self.load_want = NEVER
         if step.bank < Bank.PARAMETER:
             self.holds.write(step.bank, step.first, reads.last + 1, _LOAD, step.index)
-        self.finish(step, cycle, reads.last + 1)
+        self.finish(step, reads.free - 1, reads.last + 1)
         self.schedule_grant()
 
     def result(self, latency: int, interval: int) -> RunResult:
@@ -330,13 +320,13 @@ class _Machine:
         counters = count(
             last + 2,
             self.queues,
-            self.config.dim,
             fetch=(self.plan.fetch_units, self.fetch.queued, self.fetch.end_dispatch),
             waits=self.waits,
             beats=(self.reads.beats, self.writes.beats),
         )
-        table = [(s.index, s.queue, s.start, s.complete) for s in steps]
-        events = np.array(table if self.config.trace else [], np.int64).reshape(-1, 4)
+        kept = steps if self.config.trace else []
+        table = [time for s in kept for time in (s.index, s.queue, s.start, s.complete)]
+        events = np.array(table, np.int64).reshape(-1, 4)
         return RunResult(
             source="model",
             counters=counters,

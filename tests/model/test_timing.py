@@ -100,8 +100,9 @@ def test_two_waiting_units_are_refused() -> None:
 
 def test_semaphore_overflow() -> None:
     tick = make(Opcode.VECTOR, a_bank=0x40, target_bank=1, signal=1)
-    with pytest.raises(ProgramError, match="semaphore 0 overflows"):
+    with pytest.raises(ProgramError, match="semaphore 0 overflows") as caught:
         simulate_timing(assemble([tick] * 256))
+    assert (caught.value.code, caught.value.index) == (ErrorCode.SEMAPHORE, 255)
 
 
 @settings(max_examples=60, deadline=None)
