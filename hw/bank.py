@@ -49,9 +49,10 @@ class MemoryBank(Shared):
     data
         The word that was asked for in the cycle before.
     outside
-        One bit a unit: it asks for a word outside the bank; nothing is read or written then.
+        One bit a unit that reads, then one a unit that writes: it asks for a word outside the
+        bank; nothing is read or written then.
     conflict
-        One bit a unit: a unit before it holds the same port.
+        Likewise: a unit before it holds the same port.
     """
 
     def __init__(self, *, accumulator: bool, bits: int, depth: int) -> None:
@@ -65,8 +66,8 @@ class MemoryBank(Shared):
                 "writers": In(data.ArrayLayout(REQUEST, len(self._writers))),
                 "write_data": In(data.ArrayLayout(bits, len(self._writers))),
                 "data": Out(bits),
-                "outside": Out(len(Unit)),
-                "conflict": Out(len(Unit)),
+                "outside": Out(2 * len(Unit)),
+                "conflict": Out(2 * len(Unit)),
             },
             accumulator=accumulator,
             bits=bits,
@@ -103,8 +104,8 @@ class MemoryBank(Shared):
             conflicts.append(Cat(held[unit] & held[:unit].any() for unit in Unit))
             outsides.append(beyond)
         m.d.comb += [
-            self.conflict.eq(conflicts[0] | conflicts[1]),
-            self.outside.eq(outsides[0] | outsides[1]),
+            self.conflict.eq(Cat(conflicts)),
+            self.outside.eq(Cat(outsides)),
         ]
         return m
 

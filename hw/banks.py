@@ -16,13 +16,14 @@ from pulsarray.hw.bank import REQUEST, MemoryBank, WordSelect
 from pulsarray.hw.ports import BANK_BITS, ReadPort, WritePort
 from pulsarray.hw.shared import Shared
 from pulsarray.hw.stream import target_layout
+from pulsarray.hw.unit import INDEX_BITS
 from pulsarray.isa import Bank, Unit
 
 __all__ = ["Banks", "ReadPort", "WritePort"]
 
 _READERS = ("weight", "stream", "vector_a", "vector_b", "store")
 _WRITERS = ("load", "vector")
-_STREAM = 1 << Unit.STREAM
+_STREAM = (1 << Unit.STREAM) * (1 + (1 << len(Unit)))
 
 
 class Banks(Shared):
@@ -42,10 +43,10 @@ class Banks(Shared):
     sums, sums_valid, target
         Sums from the array, added in the next cycle to what is read now.
     address_error, conflict
-        One bit a unit: it accesses a word outside its bank; it holds a port that a unit before it
-        in the order of :class:`pulsarray.isa.Unit` holds too.
-    target_error
-        The same as ``address_error`` for sums from the array.
+        One bit a unit that reads, then one a unit that writes: it accesses a word outside its bank;
+        it holds a port that a unit before it in the order of :class:`pulsarray.isa.Unit` holds too.
+    target_error, target_index
+        The same as ``address_error`` for sums from the array; the instruction whose sums they are.
     clear
         Forget sums that are on their way and holds.
     """
@@ -65,9 +66,10 @@ class Banks(Shared):
                 "sums": In(data.ArrayLayout(signed(config.psum_bits), config.dim)),
                 "sums_valid": In(1),
                 "target": In(target_layout()),
-                "address_error": Out(len(Unit)),
+                "address_error": Out(2 * len(Unit)),
                 "target_error": Out(1),
-                "conflict": Out(len(Unit)),
+                "target_index": Out(INDEX_BITS),
+                "conflict": Out(2 * len(Unit)),
                 "clear": In(1),
             },
             dim=config.dim,
@@ -142,9 +144,13 @@ class Banks(Shared):
 
         It holds both ports from the first sums of an instruction to the write of the last.
         """
-        between, bank = Signal(), Signal(BANK_BITS)
+        between, bank, index = Signal(), Signal(BANK_BITS), Signal(INDEX_BITS)
         with m.If(self.sums_valid):
-            m.d.sync += [between.eq(~self.target.last), bank.eq(self.target.bank)]
+            m.d.sync += [
+                between.eq(~self.target.last),
+                Cat(bank, index).eq(Cat(self.target.bank, self.target.index)),
+            ]
+        m.d.comb += self.target_index.eq(Mux(self.sums_valid, self.target.index, index))
         with m.If(self.clear):
             m.d.sync += between.eq(0)
         writing = Signal()

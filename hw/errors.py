@@ -39,11 +39,13 @@ class Errors(Shared):
         One bit a unit: a semaphore that it takes from or signals leaves its range; and by which
         instruction.
     address, conflict
-        Errors that the banks found, one bit a unit.
+        Errors that the banks found, one bit a unit that reads, then one a unit that writes.
     load_write, load_bank, load_address, load_index
         What LOAD writes, to find words outside the parameter and table banks, and for whom.
     target_error, target_index
         Sums are for a word outside their bank; the instruction whose sums are at the accumulator.
+    vector_index
+        The instruction whose words VECTOR writes.
     start, start_index
         The instructions that start, so that errors of the banks find their owner.
     code, index, halt
@@ -66,14 +68,15 @@ class Errors(Shared):
                 "index_of": In(indices),
                 "semaphore": In(_UNITS),
                 "semaphore_index": In(indices),
-                "address": In(_UNITS),
-                "conflict": In(_UNITS),
+                "address": In(2 * _UNITS),
+                "conflict": In(2 * _UNITS),
                 "load_write": In(1),
                 "load_bank": In(BANK_BITS),
                 "load_address": In(ADDRESS_BITS),
                 "load_index": In(INDEX_BITS),
                 "target_error": In(1),
                 "target_index": In(INDEX_BITS),
+                "vector_index": In(INDEX_BITS),
                 "start": In(_UNITS),
                 "start_index": In(indices),
                 "code": Out(4),
@@ -105,31 +108,31 @@ class Errors(Shared):
             m.d.sync += [self.code.eq(0), self.index.eq(_NOBODY), self.halt.eq(0)]
         return m
 
-    def _owners(self, m: Module) -> list[Value]:
-        """The instruction that each unit works on, as far as the banks can tell."""
-        owners: list[Value] = []
-        for unit in Unit:
+    def _owners(self, m: Module) -> list[tuple[int, Value]]:
+        """Bits of ``address`` and ``conflict`` that can be set, and the instruction of each.
+
+        Words are read for the instruction that started last; what is written may be older.
+        """
+        owners: list[tuple[int, Value]] = []
+        for unit in (Unit.WEIGHT, Unit.STREAM, Unit.VECTOR, Unit.STORE):
             owner = Signal(INDEX_BITS, name=f"{unit.name.lower()}_owner")
             with m.If(self.start[unit]):
                 m.d.sync += owner.eq(self.start_index[unit])
-            owners.append(owner)
-        owners[Unit.LOAD] = self.load_index
-        return owners
+            owners.append((unit, owner))
+        writers = {Unit.LOAD: self.load_index, Unit.STREAM: self.target_index}
+        writers[Unit.VECTOR] = self.vector_index
+        return [*owners, *((_UNITS + unit, index) for unit, index in writers.items())]
 
     def _candidates(self, m: Module) -> list[tuple[Value, Value | int]]:
         """Codes, zero where nothing is wrong, and whose they are."""
-        owners = self._owners(m)
         found: list[tuple[Value, Value | int]] = []
+        for bit, owner in self._owners(m):
+            conflict = Mux(self.conflict[bit], ErrorCode.PORT_CONFLICT, ErrorCode.NONE)
+            found.append((Mux(self.address[bit], ErrorCode.ADDRESS, conflict), owner))
         for unit in Unit:
-            banks = Mux(
-                self.address[unit],
-                ErrorCode.ADDRESS,
-                Mux(self.conflict[unit], ErrorCode.PORT_CONFLICT, ErrorCode.NONE),
-            )
             semaphore = Mux(self.semaphore[unit], ErrorCode.SEMAPHORE, ErrorCode.NONE)
             found += [
                 (self.code_of[unit], self.index_of[unit]),
-                (banks, owners[unit]),
                 (semaphore, self.semaphore_index[unit]),
             ]
         at_limit = (self.cycle_limit != 0) & (self.cycle == self.cycle_limit)

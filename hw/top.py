@@ -259,7 +259,7 @@ class Machine(Component):
     def _report(self, m: Module, errors: Errors) -> None:
         """Everything that can go wrong, to the one place that keeps the first of it."""
         banks, fetch = self._banks, self._fetch
-        load, stream = self._units[Unit.LOAD], self._units[Unit.STREAM]
+        load = self._units[Unit.LOAD]
         m.d.comb += [
             errors.running.eq(self._running),
             errors.cycle.eq(self._cycle),
@@ -273,7 +273,8 @@ class Machine(Component):
             errors.load_bank.eq(load.out_bank),
             errors.load_address.eq(load.out_address),
             errors.load_index.eq(load.complete_index),
-            errors.target_index.eq(stream.target.index),
+            errors.target_index.eq(banks.target_index),
+            errors.vector_index.eq(self._units[Unit.VECTOR].complete_index),
             errors.target_error.eq(banks.target_error),
         ]
         for unit, part in self._units.items():

@@ -22,7 +22,7 @@ READERS = {
 WRITERS = {"load": Unit.LOAD, "vector": Unit.VECTOR}
 ONLY_WORDS = ("weight", "stream")
 OUTPUTS = (
-    *("address_error", "target_error", "conflict"),
+    *("address_error", "target_error", "target_index", "conflict"),
     *(f"{name}__word" for name in READERS),
     *(f"{name}__sums" for name in READERS if name not in ONLY_WORDS),
 )
@@ -37,6 +37,7 @@ class Target:
         self.bank = 0
         self.pending: tuple[dict[str, int], list[int]] | None = None
         self.held: set[int] = set()
+        self.index = 0  # of the instruction whose sums came last
 
     def cycle(self) -> tuple[dict[str, int], tuple[dict[str, int], list[int]] | None]:
         """Inputs of this cycle, and the sums whose turn to be written it is."""
@@ -47,6 +48,7 @@ class Target:
         first = not self.left and self.generator.randrange(3) == 0
         if first:
             self.left = self.generator.randint(1, 12)
+            self.number = self.generator.getrandbits(32)
             self.bank = Bank.ACCUMULATOR + self.generator.randrange(config.accumulator_banks)
         if not self.left:
             return {"target": self.generator.getrandbits(70)}, writing
@@ -57,6 +59,7 @@ class Target:
         depth = config.accumulator_depth
         address = pick([0, 1, depth - 1, pick([0, depth, 0xFFFF])])
         parts = {"bank": self.bank, "address": address, "last": not self.left}
+        parts["index"] = self.index = self.number
         parts |= {"write": pick([0, 1, 1, 1]), "fresh": pick([0, 0, 0, 1])}
         half = 1 << (config.psum_bits - 1)
         sums = [pick([-half, half - 1, self.generator.randrange(-half, half)]) for _ in self.lanes]
@@ -123,6 +126,8 @@ class Traffic:
         for parts, _ in filter(None, (writing, self.target.pending)):
             outside = parts["address"] >= self.config.accumulator_depth
             expected["target_error"] |= int(parts["write"] and outside)
+        if self.target.pending or self.target.held:
+            expected["target_index"] = self.target.index
         self.answers, writes = {}, []
         for name, bank in self._share(list(READERS)).items():
             address = self._address(bank)
@@ -141,7 +146,7 @@ class Traffic:
             inputs |= self._request(port, bank, address)
             inputs[f"{port}__data"] = pack(values, memories.bits(bank))
             if address >= memories.depth(bank):
-                errors |= 1 << WRITERS[name]
+                errors |= 1 << len(Unit) + WRITERS[name]
             else:
                 writes.append((bank, address, values))
         for write in writes:
@@ -200,11 +205,12 @@ async def words(dut: Any) -> None:
 
 
 def collisions(held: dict[tuple[str, int], set[Unit]]) -> int:
-    """One bit for each unit that holds a port that a unit before it holds."""
+    """One bit for each unit that holds a port that a unit before it holds: reads, then writes."""
     found = 0
-    for units in held.values():
+    for (port, _), units in held.items():
+        place = len(Unit) * (port == "write")
         for unit in units:
-            found |= int(any(other < unit for other in units)) << unit
+            found |= int(any(other < unit for other in units)) << place + unit
     return found
 
 

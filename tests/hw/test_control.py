@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 
 from pulsarray.hw.counters import Counters
+from pulsarray.hw.errors import Errors
 from pulsarray.hw.registers import Registers
-from tests.hw.configs import CONFIGS, settings
+from tests.hw.configs import CONFIGS, every, settings
 from tests.hw.harness import run_bench
 
 
@@ -20,3 +21,9 @@ def test_registers(simulator: str, counters: bool) -> None:
 
 def test_counters(simulator: str) -> None:
     run_bench(Counters(), "counters_bench", simulator)
+
+
+@pytest.mark.parametrize(("simulator", "name"), every("d5-wide", "d4-quarter"))
+def test_errors(simulator: str, name: str) -> None:
+    config = CONFIGS[name]
+    run_bench(Errors(config), "errors_bench", simulator, settings(config))

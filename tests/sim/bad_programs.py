@@ -114,6 +114,7 @@ BAD_FIELDS = {
     "stream flags": _bad_field(stream(flags=32)),
     "stream window": _bad_field(stream(flags=17, count4=9)),
     "stream transpose": _bad_field(weight(), stream(flags=1)),
+    "stream transpose, later": _bad_field(weight(count0=2), stream(flags=1, count3=2, count4=4)),
     "vector alu": _bad_field(vector(alu=12)),
     "vector activation": _bad_field(vector(activation=3)),
     "vector reduce": _bad_field(vector(reduce=3)),
@@ -139,6 +140,7 @@ ADDRESSES = {
     "stream target": _address(weight(), stream(target=SUMS - 7)),
     "vector source": _address(vector(a=SUMS - 7)),
     "vector target": _address(vector(target=DEPTH - 7)),
+    "vector target, later": stops(ErrorCode.ADDRESS, 0, vector(target=DEPTH - 7), vector()),
     "vector parameter": _address(vector(flags=1, parameter=CONFIG.parameter_depth)),
 }
 
