@@ -9,10 +9,11 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.assemble import Assembly
 from pulsarray.compiler.check import check
-from pulsarray.compiler.drain import PARAMETER_COLUMNS
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.layout import Layout, total_bytes
+from pulsarray.compiler.place import place
 from pulsarray.compiler.product import Product, Requantize
 from pulsarray.compiler.quantize import (
     QuantizedLayer,
@@ -20,10 +21,10 @@ from pulsarray.compiler.quantize import (
     multiplier_and_shift,
     quantize,
 )
-from pulsarray.compiler.search import search
+from pulsarray.compiler.search import EFFORT, search
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.program import Layer, Program, Tensor
+from pulsarray.program import Layer, Program
 
 __all__ = ["compile_gemm", "compile_network", "compile_quantized", "disassemble"]
 
@@ -38,6 +39,7 @@ def compile_network(
     batch: int = 1,
     calibration: npt.ArrayLike | None = None,
     name: str = "",
+    effort: int = EFFORT,
 ) -> Program:
     """Quantize and compile a network.
 
@@ -53,6 +55,8 @@ def compile_network(
         Typical inputs, shape (samples, *input shape).
     name
         Name of the program; the network's if empty.
+    effort
+        Instructions that the search for a fast program may look at; 0 takes its first guess.
 
     Raises
     ------
@@ -60,15 +64,19 @@ def compile_network(
         If something does not fit; the text names the place, the rule and the value.
     """
     _check_operands(config)
-    return compile_quantized(
-        quantize(network, calibration, config), config, batch=batch, name=name or network.name
-    )
+    quantized = quantize(network, calibration, config)
+    return compile_quantized(quantized, config, batch=batch, name=name, effort=effort)
 
 
 def compile_quantized(
-    network: QuantizedNetwork, config: Config, *, batch: int = 1, name: str = ""
+    network: QuantizedNetwork,
+    config: Config,
+    *,
+    batch: int = 1,
+    name: str = "",
+    effort: int = EFFORT,
 ) -> Program:
-    """Compile a network that has been quantized for this machine.
+    """Compile a network that has been quantized for this machine; see :func:`compile_network`.
 
     Raises
     ------
@@ -83,17 +91,25 @@ def compile_quantized(
             f"{', '.join(curves)}: sigmoid and tanh need tables, config has tables = 0"
         )
     layout = Layout(config)
-    products = list(_products(network, config, batch, layout))
+    products = list(place(network, config, batch, layout))
     notes: dict[str, object] = {
         "quantization": "int8, symmetric weights per column, activations per tensor",
         "calibration_samples": network.samples,
         "layers": [_facts(layer) for layer in network.layers],
     }
-    return _finish(products, config, layout, name or network.name, batch, notes)
+    assembly = search(products, config, layout.code_address, effort)
+    return _finish(products, assembly, layout, name or network.name, batch, notes)
 
 
 def compile_gemm(
-    m: int, k: int, n: int, config: Config, *, sums: bool = False, seed: int = 0
+    m: int,
+    k: int,
+    n: int,
+    config: Config,
+    *,
+    sums: bool = False,
+    seed: int = 0,
+    effort: int = EFFORT,
 ) -> Program:
     """Compile X (M x K) times W (K x N) on random int8 operands, which are in the memory image.
 
@@ -107,6 +123,8 @@ def compile_gemm(
         Store the sums themselves instead of requantizing them to int8.
     seed
         Seed of the operands.
+    effort
+        Instructions that the search for a fast program may look at; 0 takes its first guess.
 
     Raises
     ------
@@ -147,7 +165,8 @@ def compile_gemm(
     notes: dict[str, object] = {"seed": seed, "sums": sums}
     if not sums:
         notes |= {"multiplier": multiplier, "shift": shift}
-    return _finish([product], config, layout, f"gemm:{m}x{k}x{n}", m, notes)
+    assembly = search([product], config, layout.code_address, effort)
+    return _finish([product], assembly, layout, f"gemm:{m}x{k}x{n}", m, notes)
 
 
 def disassemble(program: Program) -> Iterator[str]:
@@ -179,96 +198,15 @@ def _facts(layer: QuantizedLayer) -> dict[str, object]:
     }
 
 
-def _products(
-    network: QuantizedNetwork, config: Config, batch: int, layout: Layout
-) -> Iterator[Product]:
-    """Every layer with its tensors placed; results stay on chip where a bank holds them."""
-    source: Tensor | None = None
-    for number, layer in enumerate(network.layers):
-        k, n = layer.weight.shape
-        first, last = number == 0, number == len(network.layers) - 1
-        if first:
-            source = _activation(layout, network.input_name, "input", batch, k, layer, source=True)
-        weights = layout.add(f"{layer.name}.weight", "weight", k, n, values=layer.weight)
-        parameters = _parameters(layer, config, layout)
-        table = None if layer.table is None else _table(layer, config, layout)
-        result: Tensor | None = None
-        if last:
-            result = _activation(layout, network.output_name, "output", batch, n, layer,
-                                 after=network.after)  # fmt: skip
-        elif batch * -(-n // config.dim) > config.scratchpad_depth:
-            result = _activation(layout, f"{layer.name}.result", "intermediate", batch, n, layer)
-        yield Product(
-            name=layer.name,
-            kind=layer.kind,
-            m=batch,
-            k=k,
-            n=n,
-            source=source,
-            weights=weights,
-            result=result,
-            requantize=Requantize(per_lane=True, zero=layer.zero, low=layer.low, high=layer.high),
-            parameters=parameters,
-            table=table,
-        )
-        source = result
-
-
-def _activation(
-    layout: Layout,
-    name: str,
-    role: str,
-    rows: int,
-    columns: int,
-    layer: QuantizedLayer,
-    *,
-    source: bool = False,
-    after: str = "",
-) -> Tensor:
-    quantization = layer.source if source else layer.target
-    return layout.add(
-        name,
-        role,
-        rows,
-        columns,
-        scale=quantization.scale,
-        zero_point=quantization.zero_point,
-        after=after,
-    )
-
-
-def _parameters(layer: QuantizedLayer, config: Config, layout: Layout) -> Tensor:
-    """Rows of bias, multiplier, shift and constant, one row a column block."""
-    blocks = -(-len(layer.bias) // config.dim)
-    rows = np.zeros((blocks * config.dim, PARAMETER_COLUMNS), np.int64)
-    rows[: len(layer.bias), :3] = np.stack([layer.bias, layer.multiplier, layer.shift], axis=1)
-    words = rows.reshape(blocks, config.dim, PARAMETER_COLUMNS).transpose(0, 2, 1)
-    return layout.add(
-        f"{layer.name}.parameters",
-        "constant",
-        blocks * PARAMETER_COLUMNS,
-        config.dim,
-        element="sum",
-        values=words.reshape(-1, config.dim),
-    )
-
-
-def _table(layer: QuantizedLayer, config: Config, layout: Layout) -> Tensor:
-    entries = np.zeros(config.table_words * config.word_bytes, np.int8)
-    assert layer.table is not None
-    entries[: len(layer.table)] = layer.table
-    return layout.add_raw(f"{layer.name}.table", entries.view(np.uint8))
-
-
 def _finish(
     products: Sequence[Product],
-    config: Config,
+    assembly: Assembly,
     layout: Layout,
     name: str,
     batch: int,
     notes: dict[str, object],
 ) -> Program:
-    assembly = search(products, config, layout.code_address)
+    config = layout.config
     ranges = assembly.boundaries(len(products))
     program = Program(
         config=config,

@@ -22,6 +22,7 @@ MEMORY = 0x100
 """Where :class:`Access` numbers what lies in memory: this, plus the number of the tensor."""
 
 _READ, _WRITE = 1, 2
+_DEFAULTS = {op: Instruction.make(op).values for op in FORMATS}
 _MANY = 16
 """More blocks than this are followed as one region, gaps included."""
 
@@ -75,8 +76,14 @@ class Operation:
     signal: int = 0
 
     def instruction(self) -> Instruction:
-        """The finished instruction."""
-        return Instruction.make(self.op, wait=self.wait, signal=self.signal, **self.fields)
+        """The finished instruction; its values are checked when it is encoded."""
+        form = FORMATS[self.op]
+        values = list(_DEFAULTS[self.op])
+        values[form.index["wait"]] = self.wait
+        values[form.index["signal"]] = self.signal
+        for name, value in self.fields.items():
+            values[form.index[name]] = int(value)
+        return Instruction(form, tuple(values))
 
 
 @dataclass(slots=True)

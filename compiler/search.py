@@ -14,10 +14,10 @@ from pulsarray.config import Config
 from pulsarray.errors import InputError, ProgramError
 from pulsarray.registers import ErrorCode
 
-__all__ = ["search"]
+__all__ = ["EFFORT", "search"]
 
-_BUDGET = 16000
-"""Instructions that may be looked at, all candidates together; the first one is always."""
+EFFORT = 32000
+"""Instructions that are looked at, all candidates together, where the caller does not say."""
 _TILE_SIZES = 6
 """Tile sizes of a layer that are tried."""
 _BEAM = 3
@@ -26,19 +26,25 @@ _Rank = tuple[int, int]
 _IMPOSSIBLE: _Rank = (1 << 62, 0)
 
 
-def search(products: Sequence[Product], config: Config, code_address: int) -> Assembly:
+def search(
+    products: Sequence[Product], config: Config, code_address: int, effort: int = EFFORT
+) -> Assembly:
     """The fastest program found for a sequence of layers.
 
     For each layer several first guesses are made, and the best of them refined: a few properties
     at a time are varied, and kept when the whole program becomes faster. Then all layers are
-    refined in turn until nothing helps any more or the budget is used up.
+    refined in turn until nothing helps any more or ``effort`` instructions have been looked at
+    (0: the first guess is taken).
     """
-    return _Search(products, config, code_address).run()
+    return _Search(products, config, code_address, effort).run()
 
 
 class _Search:
-    def __init__(self, products: Sequence[Product], config: Config, code_address: int) -> None:
+    def __init__(
+        self, products: Sequence[Product], config: Config, code_address: int, effort: int
+    ) -> None:
         self.products, self.config, self.code_address = products, config, code_address
+        self.effort = effort
         free = Chip(config, len(products)).free_banks
         self.shapes = [Shape.of(p.m, p.k, p.n, config) for p in products]
         self.options = [
@@ -66,9 +72,11 @@ class _Search:
         yield replace(tiling, feed_first=1, head=dim, tail=dim, halve=True)
 
     def run(self) -> Assembly:
-        """Search, layer by layer and then all layers in turn."""
+        """Search: all layers with the same rows, then layer by layer, then all in turn."""
+        for rows in sorted({option.rows for option in self.options[0]}):
+            self._rank(self._even(rows), self.effort)
         for layer in range(len(self.products)):
-            limit = self.spent + (_BUDGET - self.spent) // (len(self.products) - layer + 1)
+            limit = self.spent + (self.effort - self.spent) // (len(self.products) - layer + 1)
             guesses = [self._with(layer, tiling) for tiling in self._sizes(layer)]
             ranked = sorted((r, k) for k, g in enumerate(guesses) if (r := self._rank(g, limit)))
             for _, place in ranked[:_BEAM]:
@@ -77,8 +85,22 @@ class _Search:
         while before != self.chosen:
             before = self.chosen
             for layer in range(len(self.products)):
-                self._refine(layer, self.chosen, _BUDGET)
+                self._refine(layer, self.chosen, self.effort)
         return self.best
+
+    def _even(self, rows: int) -> tuple[Tiling, ...]:
+        """Every layer in tiles of so many rows, where that is possible."""
+        return tuple(
+            next(
+                (
+                    replace(t, feed_first=now.feed_first, feed_growth=now.feed_growth)
+                    for t in options
+                    if t.rows == rows
+                ),
+                now,
+            )
+            for options, now in zip(self.options, self.chosen, strict=True)
+        )
 
     def _with(self, layer: int, tiling: Tiling) -> tuple[Tiling, ...]:
         return (*self.chosen[:layer], tiling, *self.chosen[layer + 1 :])
@@ -94,7 +116,7 @@ class _Search:
                     current = candidate
 
     def _rank(self, candidate: tuple[Tiling, ...], limit: int) -> _Rank | None:
-        """How good a candidate is, less is better; None if the budget does not allow to know."""
+        """How good a candidate is, less is better; None if the effort does not allow to know."""
         if candidate not in self.ranks:
             if self.spent + len(self.best.layers) > limit:
                 return None

@@ -220,14 +220,22 @@ def tilings(shape: Shape, config: Config, free_banks: int, loads_source: bool) -
     """
     found = {}
     for columns in _sizes(min(shape.columns, config.accumulator_depth)):
-        rows = balanced(shape.m, min(config.accumulator_depth // columns, config.scratchpad_depth))
-        for height in {rows, balanced(shape.m, rows // 2 or 1), min(rows, config.dim)}:
+        most = min(shape.m, config.accumulator_depth // columns, config.scratchpad_depth)
+        for height in _heights(shape.m, most, config.dim):
             for depth in _depths(shape, config, height, columns, loads_source):
                 for banks in _source_banks(free_banks, loads_source):
                     for outer in (True, False):
                         tiling = Tiling(height, columns, depth, outer, source_banks=banks)
                         found[tiling] = _cost(shape, config, tiling, free_banks, loads_source)
     return sorted(found, key=found.__getitem__)
+
+
+def _heights(total: int, most: int, dim: int) -> list[int]:
+    """Rows of a tile: equal ones, or large ones that leave one or two passes of D rows at last."""
+    rows = balanced(total, most)
+    uneven = (total - k * dim for k in (1, 2))
+    heights = {rows, balanced(total, rows // 2 or 1), min(rows, dim), *uneven}
+    return sorted(height for height in heights if 1 <= height <= most)
 
 
 def _sizes(most: int) -> list[int]:

@@ -72,6 +72,11 @@ def test_compiling_is_deterministic_and_survives_a_file(tmp_path: Path) -> None:
     assert compile_gemm(9, 10, 11, TINY, seed=4).memory.tobytes() != two.memory.tobytes()
 
 
+def test_effort_pays() -> None:
+    first, sought = (compile_gemm(33, 40, 50, SMALL, effort=effort) for effort in (0, 8000))
+    assert simulate_timing(sought).cycles < simulate_timing(first).cycles
+
+
 def test_disassembly_reads_back() -> None:
     program = compile_gemm(9, 10, 11, TINY)
     lines = list(disassemble(program))

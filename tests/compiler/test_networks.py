@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pulsarray.compiler import networks
+from pulsarray.compiler.api import compile_quantized
+from pulsarray.compiler.interpreter import run_codes, run_quantized
 from pulsarray.compiler.networks import accuracy, built_in, load_digits, parse_gemm
+from pulsarray.compiler.quantize import quantize
+from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
+from pulsarray.model.functional import execute
+from pulsarray.program import pack, unpack
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +32,17 @@ def _own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_digits_are_split_once_and_for_all() -> None:
     digits = load_digits()
     assert (digits.train_images.shape, digits.test_images.shape) == ((4000, 784), (1000, 784))
-    again = load_digits()
-    np.testing.assert_array_equal(again.test_images, digits.test_images)
+    assert digits.test_labels[:8].tolist() == [6, 5, 3, 7, 8, 9, 4, 3]
     samples = np.concatenate([digits.train_images, digits.test_images])
-    assert (
-        np.bincount(np.concatenate([digits.train_labels, digits.test_labels])).tolist()
-        == [500] * 10
-    )
+    labels = np.concatenate([digits.train_labels, digits.test_labels])
+    assert np.bincount(labels).tolist() == [500] * 10
     assert len({sample.tobytes() for sample in samples}) == 5000
-    assert digits.train_images.min() == 0.0
-    assert digits.train_images.max() == 1.0
+    assert (samples.min(), samples.max()) == (0.0, 1.0)
+
+
+def test_digits_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        load_digits().test_labels[0] = 0
 
 
 def test_mnist_is_accurate_and_cached(cache: Path) -> None:
@@ -48,6 +56,29 @@ def test_mnist_is_accurate_and_cached(cache: Path) -> None:
     again, _ = built_in("mnist-mlp")
     np.testing.assert_array_equal(again.nodes[0].weight, graph.nodes[0].weight)  # type: ignore[union-attr]
     assert file.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("scale_bits", [16, 31])
+def test_int8_is_within_a_point_of_float(scale_bits: int) -> None:
+    graph, calibration = built_in("mnist-mlp")
+    digits = load_digits()
+    network = quantize(graph, calibration, replace(PRESETS["small"], scale_bits=scale_bits))
+    answers = run_quantized(graph, network, digits.test_images).argmax(axis=1)
+    in_float = accuracy(graph, digits.test_images, digits.test_labels)
+    assert float(np.mean(answers == digits.test_labels)) >= in_float - 0.01
+
+
+def test_mnist_program_answers_like_the_interpreter() -> None:
+    graph, calibration = built_in("mnist-mlp")
+    config = PRESETS["small"]
+    network = quantize(graph, calibration, config)
+    program = compile_quantized(network, config, batch=40, effort=1000)
+    codes = network.layers[0].source.encode(load_digits().test_images[:40])
+    source, result = program.tensor("image"), program.tensor("logits")
+    memory = program.memory.copy()
+    memory[source.address :][: source.bytes(config)] = pack(codes, source, config)
+    got = unpack(execute(program, memory), result, config)
+    np.testing.assert_array_equal(got, run_codes(network, codes))
 
 
 def test_broken_cache_is_made_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

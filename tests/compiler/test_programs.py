@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pulsarray.compiler.api import compile_gemm, compile_network
@@ -13,6 +13,7 @@ from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import run_codes
 from pulsarray.compiler.quantize import quantize
 from pulsarray.config import PRESETS, Config
+from pulsarray.model.run import run
 from pulsarray.program import Program, pack, unpack
 from tests.compiler.anyorder import AnyOrder
 from tests.compiler.machines import SIZES, configs, expected_gemm
@@ -23,9 +24,25 @@ FUNCTIONS = st.lists(st.sampled_from(["relu", "sigmoid", "tanh"]), max_size=2)
 @settings(max_examples=15, deadline=None)
 @given(configs(), SIZES, SIZES, SIZES, st.booleans(), st.integers(0, 99))
 def test_gemm(config: Config, m: int, k: int, n: int, sums: bool, seed: int) -> None:
-    program = compile_gemm(m, k, n, config, sums=sums, seed=seed)
+    program = compile_gemm(m, k, n, config, sums=sums, seed=seed, effort=2000)
     got = unpack(AnyOrder(program, seed).run(), program.tensor("y"), config)
     np.testing.assert_array_equal(got, expected_gemm(program))
+
+
+LARGE = st.integers(1, 200)
+
+
+@settings(max_examples=15, deadline=None)
+@given(configs(), LARGE, LARGE, LARGE, st.booleans(), st.sampled_from([1, 64, 200]))
+def test_gemm_on_the_model(
+    config: Config, m: int, k: int, n: int, sums: bool, latency: int
+) -> None:
+    assume(m * -(-k // config.dim) * -(-n // config.dim) <= 20000)
+    program = compile_gemm(m, k, n, config, sums=sums, effort=500)
+    got = run(program, memory_latency=latency)
+    assert got.memory is not None
+    result = unpack(got.memory, program.tensor("y"), config)
+    np.testing.assert_array_equal(result, expected_gemm(program))
 
 
 @pytest.mark.parametrize("shape", [(1, 70, 66), (20, 33, 1)])
@@ -70,7 +87,7 @@ def test_network(
     graph = random_network(sizes, functions, seed)
     rng = np.random.default_rng(seed)
     calibration = rng.normal(size=(20, sizes[0]))
-    program = compile_network(graph, config, batch=batch, calibration=calibration)
+    program = compile_network(graph, config, batch=batch, calibration=calibration, effort=2000)
     quantized = quantize(graph, calibration, config)
     codes = rng.integers(-128, 128, (batch, sizes[0]))
     got = run_in_any_order(program, codes, seed)
