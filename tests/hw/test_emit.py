@@ -99,12 +99,12 @@ def test_rows_of_the_array() -> None:
     verilog = emit(Array(5, 8, 19), "array")
     assert sorted(modules(verilog)) == ["array", "array_row_5_8_19", "processing_element_8_19"]
     row = verilog[verilog.index("module array_row_5_8_19(") :]
-    assert "no_inline_module" in row.splitlines()[1]
+    assert row.partition(");\n")[2].startswith("  /* verilator no_inline_module */\n")
     assert verilog.count("no_inline_module") == 1
 
 
 def test_size_of_the_array() -> None:
-    assert len(emit(Array(16, 8, 20), "array").splitlines()) < 700
+    assert len(emit(Array(16, 8, 20), "array").splitlines()) < 400
 
 
 @pytest.mark.parametrize("name", BLOCKS)
