@@ -108,7 +108,7 @@ class ReadChannel:
         self.beats += beats
         return first
 
-    def grant_from(self, cycle: int, bursts: list[int], number: int, horizon: int) -> int:
+    def grant_from(self, cycle: int, bursts: Sequence[int], number: int, horizon: int) -> int:
         """Grant the burst ``number`` in a cycle, and those after it, each as early as it can be.
 
         Stops before a burst that would be granted after ``horizon``. Returns the number of the
@@ -116,7 +116,7 @@ class ReadChannel:
         """
         lasts, outstanding = self._lasts, self.outstanding
         interval, delay, last = self.interval, 1 + self.latency, self.last
-        place, first_number = len(lasts) - outstanding, number
+        place, first_number, end = len(lasts) - outstanding, number, len(bursts)
         while True:
             first = cycle + delay
             if first < last + interval:
@@ -125,12 +125,13 @@ class ReadChannel:
             lasts.append(last)
             place += 1
             number += 1
-            self.free = cycle = cycle + 1
+            cycle += 1
+            free = cycle
             if place >= 0 and lasts[place] >= cycle:
                 cycle = lasts[place] + 1
-            if number == len(bursts) or cycle > horizon:
+            if number == end or cycle > horizon:
                 break
-        self.last = last
+        self.last, self.free = last, free
         self.beats += sum(bursts[first_number:number])
         return number
 

@@ -104,16 +104,15 @@ class Fetch:
 
     def _gather(self, needed: int) -> bool:
         """Pop the units of one instruction, as far as their fetches have been granted."""
-        ready, popped, gathered = self._ready, self._popped, self._gathered
-        while gathered < needed and self._unit < len(ready):
-            at = ready[self._unit]
+        ready, popped, gathered, unit = self._ready, self._popped, self._gathered, self._unit
+        for at in ready[unit : unit + needed - gathered]:
             popped = at if at > popped else popped + 1
             if not gathered and popped < self._dispatched:
                 popped = self._dispatched
             gathered += 1
-            self._unit = unit = self._unit + 1
+            unit += 1
             if unit in self._boundaries:
                 self._wants.append(popped + 1)
                 self._update_wanted()
-        self._popped, self._gathered = popped, gathered
+        self._popped, self._gathered, self._unit = popped, gathered, unit
         return gathered == needed

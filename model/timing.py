@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 
 import numpy as np
 
-from pulsarray.config import SEMAPHORE_MAX, SEMAPHORES, Config
+from pulsarray.config import Config
 from pulsarray.errors import ProgramError
 from pulsarray.isa import Bank, Unit
 from pulsarray.model.channels import ReadChannel, WriteChannel
@@ -22,6 +22,7 @@ from pulsarray.model.fetch import NEVER, Fetch
 from pulsarray.model.holds import Holds
 from pulsarray.model.passes import Passes, StreamJob, WeightJob
 from pulsarray.model.plan import Plan, Step
+from pulsarray.model.semaphores import Semaphores
 from pulsarray.program import Program
 from pulsarray.registers import ErrorCode
 from pulsarray.run import RunResult
@@ -32,7 +33,7 @@ VECTOR_LATENCY = 8
 """Cycles from the issue of a word in the vector unit to its write."""
 
 _LOAD, _WEIGHT, _STREAM, _VECTOR, _STORE = (int(unit) for unit in Unit)
-_SIGNAL, _GRANT = -1, 5
+_GRANT = 5
 
 
 def simulate_timing(
@@ -59,21 +60,19 @@ def simulate_timing(
 
 
 class _Machine:
-    """State of one run. Events are ``(cycle, order, argument)``: semaphores first in a cycle."""
+    """State of one run. Events are ``(cycle, what)``: starts by unit, then the grant of a burst."""
 
     def __init__(self, program: Program, latency: int, interval: int) -> None:
         config = program.config
         self.config: Config = config
         self.plan = Plan(program)
         self.steps = self.plan.steps
-        self.events: list[tuple[int, int, int]] = []
-        self.semaphores = [0] * SEMAPHORES
-        self.waits = [0] * SEMAPHORES
+        self.events: list[tuple[int, int]] = []
+        self.semaphores = Semaphores()
         self.queues = self.plan.queues
         self.started = [0] * len(Unit)  # instructions started, by unit
         self.dispatched = [0] * len(Unit)
-        self.blocked: list[tuple[int, int] | None] = [None] * len(Unit)
-        self.woken = [False] * len(Unit)
+        self.scheduled = [-1] * len(Unit)  # cycle of the next start, as far as it is known
         self.reads = ReadChannel(latency, interval, config.outstanding)
         self.writes = WriteChannel(latency, interval, config.outstanding)
         self.passes = Passes(config.dim)
@@ -91,13 +90,12 @@ class _Machine:
         self.schedule_grant()
         events = self.events
         while events:
-            cycle, order, argument = heappop(events)
-            if order == _SIGNAL:
-                self.signal(cycle, argument)
-            elif order == _GRANT:
+            cycle, order = heappop(events)
+            if order == _GRANT:
                 self.grant(cycle)
-            else:
-                self.try_start(order, cycle)
+            elif self.scheduled[order] == cycle:
+                self.start(order, cycle)
+        self.semaphores.check(self.steps)
         if not self.fetch.ended or any(step.complete < 0 for step in self.steps):
             raise self.deadlock()
 
@@ -108,56 +106,42 @@ class _Machine:
         for unit in stuck:
             step = self.queues[unit][self.started[unit]]
             index = step.index if index < 0 else min(index, step.index)
-            blocked = self.blocked[unit]
-            why = f"semaphore {blocked[0]}" if blocked else "its turn"
+            missing = self.semaphores.missing(step)
+            why = f"semaphore {missing}" if missing >= 0 else "its turn"
             texts.append(f"{unit.name} (instruction {step.index}) waits for {why}")
         for job in self.weight_jobs:
             texts.append(f"WEIGHT (instruction {job.index}) waits for the array")
         text = "; ".join(texts) or "an instruction never completes"
         return ProgramError(ErrorCode.CYCLE_LIMIT, index, f"deadlock: {text}")
 
-    # Semaphores and starts
-
-    def signal(self, cycle: int, index: int) -> None:
-        """An instruction's semaphores gain one each, visible in this cycle."""
-        for k in self.steps[index].signals:
-            self.semaphores[k] += 1
-            if self.semaphores[k] > SEMAPHORE_MAX:
-                text = f"cycle {cycle - 1}: semaphore {k} overflows (instruction {index} signals)"
-                raise ProgramError(ErrorCode.SEMAPHORE, index, text)
-            unit = self.plan.waiter[k]
-            blocked = self.blocked[unit]
-            if blocked and blocked[0] == k and not self.woken[unit]:
-                self.woken[unit] = True
-                heappush(self.events, (cycle, unit, 0))
+    # Starts
 
     def offer(self, unit: int) -> None:
-        """The unit's next instruction may start once it is in the IR and the front is free."""
+        """Schedule the start of the unit's next instruction, once all that it needs is known."""
         queue, number = self.queues[unit], self.started[unit]
         if number >= self.dispatched[unit]:
             return
         step = queue[number]
         previous_end = queue[number - 1].end if number else 0
-        if step.queue >= 0 and previous_end >= 0:
-            start = step.queue + 1
-            heappush(self.events, (start if start > previous_end else previous_end, unit, 0))
+        if step.queue < 0 or previous_end < 0:
+            return
+        start = step.queue + 1
+        if start < previous_end:
+            start = previous_end
+        if step.waits:
+            start = self.semaphores.available(step, start)
+        if start >= 0 and start != self.scheduled[unit]:
+            self.scheduled[unit] = start
+            heappush(self.events, (start, unit))
 
-    def try_start(self, unit: int, cycle: int) -> None:
-        """Start the unit's next instruction in this cycle, unless a semaphore is missing."""
+    def start(self, unit: int, cycle: int) -> None:
+        """Start the unit's next instruction in this cycle."""
         queue, number = self.queues[unit], self.started[unit]
-        step, semaphores = queue[number], self.semaphores
-        blocked = self.blocked[unit]
-        if blocked:
-            self.woken[unit] = False
-            self.waits[blocked[0]] += max(0, cycle - blocked[1])
-            self.blocked[unit] = None
-        for k in step.waits:
-            if not semaphores[k]:
-                busy = queue[number - 1].end if number else -1
-                self.blocked[unit] = (k, max(cycle, busy + 1))
-                return
-        for k in step.waits:
-            semaphores[k] -= 1
+        step = queue[number]
+        self.scheduled[unit] = -1
+        if step.waits:
+            free = queue[number - 1].end if number else -1
+            self.semaphores.take(step, max(step.queue, free) + 1)
         step.start = cycle
         self.started[unit] = number = number + 1
         if number < self.dispatched[unit]:
@@ -195,8 +179,11 @@ class _Machine:
     def completes(self, step: Step, cycle: int) -> None:
         """An instruction's effects are complete in this cycle."""
         step.complete = cycle
-        if step.signals:
-            heappush(self.events, (cycle + 1, _SIGNAL, step.index))
+        for k in step.signals:
+            self.semaphores.rise(k, cycle + 1)
+            unit = self.plan.waiter[k]
+            if unit >= 0:
+                self.offer(unit)
 
     # Units
 
@@ -281,7 +268,7 @@ class _Machine:
             elif fetch.wanted < want:
                 want = fetch.wanted
         if want < NEVER:
-            heappush(self.events, (reads.earliest(want), _GRANT, 0))
+            heappush(self.events, (reads.earliest(want), _GRANT))
 
     def grant(self, cycle: int) -> None:
         """Grant a burst in this cycle, if someone wants one: FETCH before LOAD."""
@@ -321,7 +308,7 @@ class _Machine:
             last + 2,
             self.queues,
             fetch=(self.plan.fetch_units, self.fetch.queued, self.fetch.end_dispatch),
-            waits=self.waits,
+            waits=self.semaphores.waits,
             beats=(self.reads.beats, self.writes.beats),
         )
         kept = steps if self.config.trace else []
