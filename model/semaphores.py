@@ -31,13 +31,20 @@ class Semaphores:
         self.taken = [0] * SEMAPHORES
         self.waits = [0] * SEMAPHORES
 
-    def rise(self, k: int, cycle: int) -> None:
-        """One more signal, visible from a cycle that is not yet past."""
+    def rise(self, k: int, cycle: int) -> bool:
+        """One more signal, visible from a cycle that is not yet past.
+
+        Returns whether it can matter to a step that waits: none was left, or others come later.
+        """
         rises = self.rises[k]
-        if rises and rises[-1] > cycle:
-            insort(rises, cycle)
-        else:
+        if len(rises) == self.taken[k]:
             rises.append(cycle)
+            return True
+        if rises[-1] > cycle:
+            insort(rises, cycle)
+            return True
+        rises.append(cycle)
+        return False
 
     def available(self, step: Step, start: int) -> int:
         """First cycle from ``start`` on in which all that a step waits for is there, or -1."""

@@ -69,7 +69,7 @@ class _Machine:
         self.steps = self.plan.steps
         self.events: list[tuple[int, int]] = []
         self.semaphores = Semaphores()
-        self.queues = self.plan.queues
+        self.queues, self.waiter = self.plan.queues, self.plan.waiter
         self.started = [0] * len(Unit)  # instructions started, by unit
         self.dispatched = [0] * len(Unit)
         self.scheduled = [-1] * len(Unit)  # cycle of the next start, as far as it is known
@@ -180,9 +180,8 @@ class _Machine:
         """An instruction's effects are complete in this cycle."""
         step.complete = cycle
         for k in step.signals:
-            self.semaphores.rise(k, cycle + 1)
-            unit = self.plan.waiter[k]
-            if unit >= 0:
+            unit = self.waiter[k]
+            if self.semaphores.rise(k, cycle + 1) and unit >= 0:
                 self.offer(unit)
 
     # Units
