@@ -105,11 +105,17 @@ def test_unsupported_operators_are_all_named(tmp_path: Path) -> None:
         import_onnx(save(tmp_path, nodes, {"w": W}))
 
 
+def test_unknown_domain_is_unsupported(tmp_path: Path) -> None:
+    odd = helper.make_node("Relu", ["x"], ["y"], name="r", domain="com.example")
+    with pytest.raises(InputError, match=r"unsupported operators: Relu \(node r\)"):
+        import_onnx(save(tmp_path, [odd], {}))
+
+
 @pytest.mark.parametrize(
     ("nodes", "constants", "text"),
     [
         ([node("Gemm", ["x", "w"], transA=1)], {"w": W}, "transA would mix the samples"),
-        ([node("MatMul", ["x", "x"])], {}, "right operand 'x' must be a constant"),
+        ([node("MatMul", ["x", "x"])], {}, "node MatMul_y: weight 'x' must be a constant"),
         ([node("Add", ["x", "x"])], {}, "one operand of Add 'x' must be a constant"),
         ([node("MatMul", ["w", "x"])], {"w": W}, "only chains are supported; it reads 'w'"),
         ([node("MatMul", ["x", "w"])], {"w": W[:5]}, r"input must have shape \(5,\), not \(6,\)"),
@@ -118,6 +124,12 @@ def test_unsupported_operators_are_all_named(tmp_path: Path) -> None:
         ([node("Softmax", ["x"], axis=0)], {}, "Softmax must be over the last"),
         ([node("Reshape", ["x", "s"])], {"s": np.array([6, -1, 1])}, "Reshape must be to"),
         ([node("Identity", ["x"])], {}, "no operator to compile"),
+        ([node("MatMul", ["x", "w"])], {}, "node MatMul_y: MatMul reads 'w', which is missing"),
+        ([node("MatMul", ["x", "w"])], {"w": W[0]}, r"weight 'w' must be a matrix, not \(4,\)"),
+        ([node("MatMul", ["x", "w"])], {"w": W + 1j}, "must be real numbers, not complex64"),
+        ([node("MatMul", ["x", "w"])], {"w": W * np.nan}, "weight and bias must be finite"),
+        ([node("Gemm", ["x", "w", "b"])], {"w": W, "b": B * np.inf}, "Gemm_y: weight and bias"),
+        ([node("Clip", ["x", "l"])], {"l": B}, r"limit 'l' must be one number, not \(4,\)"),
         (
             [node("Softmax", ["x"], "a"), node("Relu", ["a"])],
             {},
@@ -152,6 +164,9 @@ def test_file_wrong(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"not a protobuf at all")
     with pytest.raises(InputError, match=r"bad\.onnx: not a valid ONNX file"):
         import_onnx(tmp_path / "bad.onnx")
+    wrong = save(tmp_path, [helper.make_node("Add", ["x"], ["y"], name="a")], {})
+    with pytest.raises(InputError, match=r"not a valid ONNX file: Node\(a\) .*max=2\]\.$"):
+        import_onnx(wrong)
     (tmp_path / "empty.onnx").write_bytes(b"")
     with pytest.raises(InputError, match=r"empty\.onnx: not a valid ONNX file"):
         import_onnx(tmp_path / "empty.onnx")
