@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,7 @@ import numpy.typing as npt
 
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.model.functional import execute
-from pulsarray.model.timing import simulate_timing
+from pulsarray.model.run import run
 from pulsarray.program import Program, pack, unpack
 from pulsarray.run import RunResult
 from pulsarray.sim import builds, toolchain
@@ -143,10 +141,9 @@ def run_model(
     ProgramError
         If the machine would stop with an error.
     """
-    result = simulate_timing(
-        program, memory_latency=memory_latency, memory_interval=memory_interval
+    return run(
+        program, memory=memory, memory_latency=memory_latency, memory_interval=memory_interval
     )
-    return replace(result, memory=execute(program, memory))
 
 
 class Device:
