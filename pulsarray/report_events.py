@@ -160,9 +160,7 @@ def _layer_end(program: Program, layer: Layer, events: npt.NDArray[np.int64]) ->
     return int(rows.max()) + 1 if rows.size else 0
 
 
-def _first_front(
-    program: Program, index: int, events: npt.NDArray[np.int64], cycles: int
-) -> int:
+def _first_front(program: Program, index: int, events: npt.NDArray[np.int64], cycles: int) -> int:
     """First cycle of STREAM's front in the instructions from one on: the one after a start."""
     for row in range(index, len(events)):
         if program.instructions[row].op is Opcode.STREAM:
