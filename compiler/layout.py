@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -57,13 +58,15 @@ class Layout:
     ) -> Tensor:
         """Place a tensor; ``values`` are its contents in the memory image.
 
+        A name that is taken gets a number, as ``fc.weight#2``.
+
         Raises
         ------
         InputError
             If it does not fit the machine's 32-bit addresses.
         """
         tensor = Tensor(
-            name=name,
+            name=self._free_name(name),
             role=role,
             address=0,
             rows=rows,
@@ -85,7 +88,7 @@ class Layout:
         """Place operand words given as bytes, padding lanes included (a function table)."""
         config = self.config
         tensor = Tensor(
-            name=name,
+            name=self._free_name(name),
             role="constant",
             address=self._place(name, words.size),
             rows=words.size // config.word_bytes,
@@ -94,6 +97,11 @@ class Layout:
         self.tensors.append(tensor)
         self._contents.append((tensor.address, words))
         return tensor
+
+    def _free_name(self, name: str) -> str:
+        taken = {tensor.name for tensor in self.tensors}
+        numbered = (f"{name}#{number}" for number in count(2))
+        return name if name not in taken else next(n for n in numbered if n not in taken)
 
     def _place(self, name: str, size: int) -> int:
         align = min(_PAGE, max(_SMALLEST, 1 << (size - 1).bit_length()))

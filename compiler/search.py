@@ -18,6 +18,8 @@ __all__ = ["EFFORT", "search"]
 
 EFFORT = 32000
 """Instructions that are looked at, all candidates together, where the caller does not say."""
+_CANDIDATE = 50
+"""What a candidate costs besides its instructions, in instructions."""
 _TILE_SIZES = 6
 """Tile sizes of a layer that are tried."""
 _BEAM = 3
@@ -118,7 +120,7 @@ class _Search:
     def _rank(self, candidate: tuple[Tiling, ...], limit: int) -> _Rank | None:
         """How good a candidate is, less is better; None if the effort does not allow to know."""
         if candidate not in self.ranks:
-            if self.spent + len(self.best.layers) > limit:
+            if self.spent + len(self.best.layers) + _CANDIDATE > limit:
                 return None
             assembly = self._build(candidate)
             if assembly is not None and self.ranks[candidate] < self.ranks[self.chosen]:
@@ -131,7 +133,7 @@ class _Search:
         for number, (product, tiling) in enumerate(zip(self.products, candidate, strict=True)):
             schedule_layer(chip, number, product, tiling)
         count = len(chip.emitter.operations)
-        self.spent += count
+        self.spent += count + _CANDIDATE
         try:
             assembly = assemble(chip.emitter.operations, self.config, self.code_address)
         except ProgramError as error:

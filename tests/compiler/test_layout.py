@@ -31,6 +31,12 @@ def test_small_tensors_cross_no_page() -> None:
         assert tensor.address // 4096 == (tensor.address + tensor.bytes(SMALL) - 1) // 4096
 
 
+def test_names_are_unique() -> None:
+    layout = Layout(SMALL)
+    names = [layout.add("fc", "weight", 3, 8).name for _ in range(3)]
+    assert names == ["fc", "fc#2", "fc#3"]
+
+
 def test_image_holds_values_table_and_code() -> None:
     layout = Layout(SMALL)
     values = np.arange(-10, 17).reshape(3, 9)
