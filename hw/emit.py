@@ -7,9 +7,12 @@ constant.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in the stubs
@@ -29,7 +32,6 @@ read_rtlil <<rtlil
 rtlil
 proc -norom
 memory_collect
-opt_clean
 opt_expr
 opt_merge
 opt_dff -simple-dffe
@@ -65,6 +67,7 @@ class _Writer(ModuleWriter):
         text = _drop_unused_reset(text)
         self.rtlil.append(text)
         self._clocks[name] = _clock_ports(text, name)
+        gc.collect()
 
     def elaborate_shared(self, component: Shared) -> Elaboratable | Instance:
         """A cell of the component's module, or its body where that module is being written."""
@@ -90,6 +93,20 @@ class _Writer(ModuleWriter):
         else:
             self.verilog.append(text)
             self._clocks[name] = {"i_clk": ClockSignal()}
+
+
+@contextlib.contextmanager
+def _collection_on_request() -> Iterator[None]:
+    """Search for unused cycles of objects only when asked to: it would take most of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
 
 
 def _fragment(component: wiring.Component, platform: ModuleWriter | None) -> Fragment:
@@ -148,7 +165,8 @@ def emit(component: wiring.Component, name: str) -> str:
         _fragment(component, None)  # or Amaranth warns that the component was never used
         return ready
     writer = _Writer()
-    writer.write(name, component)
+    with _collection_on_request():
+        writer.write(name, component)
     verilog = _to_verilog("\n".join(writer.rtlil))
     verilog = _plain_names(verilog)
     verilog = _MODULE.sub(lambda module: tidy(module[0]), verilog)
