@@ -35,7 +35,7 @@ class Errors(Shared):
         Errors count while running; the limit is one of them.
     fetch_code, fetch_index, code_of[unit], index_of[unit]
         Errors that a unit or FETCH found, with the instruction.
-    semaphore, semaphore_index
+    semaphore_error, semaphore_index
         One bit a unit: a semaphore that it takes from or signals leaves its range; and by which
         instruction.
     address, conflict
@@ -66,7 +66,7 @@ class Errors(Shared):
                 "fetch_index": In(INDEX_BITS),
                 "code_of": In(data.ArrayLayout(4, _UNITS)),
                 "index_of": In(indices),
-                "semaphore": In(_UNITS),
+                "semaphore_error": In(_UNITS),
                 "semaphore_index": In(indices),
                 "address": In(2 * _UNITS),
                 "conflict": In(2 * _UNITS),
@@ -130,7 +130,7 @@ class Errors(Shared):
             conflict = Mux(self.conflict[bit], ErrorCode.PORT_CONFLICT, ErrorCode.NONE)
             found.append((Mux(self.address[bit], ErrorCode.ADDRESS, conflict), owner))
         for unit in Unit:
-            semaphore = Mux(self.semaphore[unit], ErrorCode.SEMAPHORE, ErrorCode.NONE)
+            semaphore = Mux(self.semaphore_error[unit], ErrorCode.SEMAPHORE, ErrorCode.NONE)
             found += [
                 (self.code_of[unit], self.index_of[unit]),
                 (semaphore, self.semaphore_index[unit]),

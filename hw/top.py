@@ -266,7 +266,7 @@ class Machine(Component):
             errors.cycle_limit.eq(self._registers.cycle_limit),
             errors.fetch_code.eq(fetch.error),
             errors.fetch_index.eq(fetch.error_index),
-            errors.semaphore.eq(self._semaphores.error),
+            errors.semaphore_error.eq(self._semaphores.error),
             errors.address.eq(banks.address_error),
             errors.conflict.eq(banks.conflict),
             errors.load_write.eq(load.out_enable),

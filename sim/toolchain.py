@@ -47,6 +47,7 @@ LINT_WAIVERS = {
     "UNUSEDSIGNAL": "carries, and outputs of shared modules, that one place does not need",
     "PROCASSINIT": "registers have a value at power-on besides the one at reset",
     "WIDTHEXPAND": "generated arithmetic relies on Verilog's own extension of operands",
+    "SYMRSVDWORD": "the port interrupt has a name that C++ compilers may know",
     "WIDTHTRUNC": "a comparison with zero is written as the logical negation of a word",
 }
 """Warnings of Verilator that the generated Verilog may cause, with the reason."""

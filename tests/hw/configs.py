@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pulsarray.config import Config
+from pulsarray.sim.toolchain import SIMULATORS
 
 __all__ = ["CONFIGS", "every", "settings"]
 
@@ -33,9 +36,13 @@ CONFIGS = {
 """Machines by name."""
 
 
-def every(*names: str) -> list[tuple[str, str]]:
-    """Pairs of simulator and machine: each on Icarus, the first also on Verilator."""
-    return [*(("icarus", name) for name in names), ("verilator", names[0])]
+def every(*names: str) -> list[Any]:
+    """Pairs of simulator and machine: the first on both simulators, the second on Icarus; the
+    rest are slow tests.
+    """
+    quick = {("icarus", names[0]), ("verilator", names[0]), ("icarus", names[1])}
+    pairs = [(simulator, name) for name in names for simulator in SIMULATORS]
+    return [pytest.param(*p, marks=[] if p in quick else pytest.mark.slow) for p in pairs]
 
 
 def settings(config: Config) -> dict[str, int]:

@@ -72,7 +72,7 @@ class Machine:
                 semaphores[unit] = 1
                 found.append((ErrorCode.SEMAPHORE, takers[unit]))
         inputs |= {"code_of": pack(codes, 4), "index_of": pack(indices, 32)}
-        inputs |= {"semaphore": pack(semaphores, 1), "semaphore_index": pack(takers, 32)}
+        inputs |= {"semaphore_error": pack(semaphores, 1), "semaphore_index": pack(takers, 32)}
 
     def _others(self, inputs: dict[str, int], found: list[tuple[int, int]]) -> None:
         config, pick = self.config, self.generator.choice

@@ -13,9 +13,9 @@ from tests.hw.configs import CONFIGS, every, settings
 from tests.hw.harness import run_bench
 
 
-@pytest.mark.parametrize("counters", [True, False])
-def test_registers(simulator: str, counters: bool) -> None:
-    config = dataclasses.replace(CONFIGS["d3-half"], counters=counters)
+@pytest.mark.parametrize(("simulator", "name"), every("d3-half", "d2-word"))
+def test_registers(simulator: str, name: str) -> None:
+    config = dataclasses.replace(CONFIGS[name], counters=name != "d2-word")
     run_bench(Registers(config), "registers_bench", simulator, settings(config))
 
 

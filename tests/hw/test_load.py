@@ -10,7 +10,7 @@ from tests.hw.harness import run_bench
 
 
 @pytest.mark.parametrize(
-    ("simulator", "name"), every("d3-half", "d2-word", "d4-quarter", "d5-wide")
+    ("simulator", "name"), every("d3-half", "d5-wide", "d2-word", "d4-quarter")
 )
 def test_load(simulator: str, name: str) -> None:
     config = CONFIGS[name]

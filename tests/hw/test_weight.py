@@ -10,7 +10,7 @@ from tests.hw.harness import run_bench
 
 
 @pytest.mark.parametrize(
-    ("simulator", "name"), every("d5-wide", "d2-word", "d3-half", "d4-quarter")
+    ("simulator", "name"), every("d4-quarter", "d3-half", "d2-word", "d5-wide")
 )
 def test_weight(simulator: str, name: str) -> None:
     config = CONFIGS[name]
