@@ -32,6 +32,8 @@ LONGEST = 200
 """Largest M, K, N and memory latency."""
 MOST_PASS_CYCLES = 3000
 """Bound on M * ceil(K/D) * ceil(N/D), so that Icarus takes seconds."""
+EFFORT = 1000
+"""How hard the compiler looks for a good schedule: any schedule is a test."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Group:
         m, k, n = _shape(random, self.config.dim)
         sums = bool(random.random() < 0.3)
         name = f"gemm:{m}x{k}x{n}{' sums' if sums else ''} seed={seed}"
-        return name, compile_gemm(m, k, n, self.config, sums=sums, seed=seed)
+        return name, compile_gemm(m, k, n, self.config, sums=sums, seed=seed, effort=EFFORT)
 
     def _mlp(self, random: np.random.Generator, seed: int) -> tuple[str, Program]:
         """A network of one to three layers on random weights and inputs."""
@@ -102,7 +104,10 @@ class Group:
             elif chosen != "none":
                 getattr(builder, chosen)()
         inputs = random.normal(0, 1, (32, widths[0]))
-        program = compile_network(builder.build(), self.config, batch=batch, calibration=inputs)
+        network = builder.build()
+        program = compile_network(
+            network, self.config, batch=batch, calibration=inputs, effort=EFFORT
+        )
         name = f"mlp {'-'.join(map(str, widths))} batch={batch} seed={seed}"
         return name, program
 

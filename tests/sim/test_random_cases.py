@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pulsarray.compiler.api import compile_gemm
 from pulsarray.sim.random_cases import (
+    EFFORT,
     LONGEST,
     MOST_PASS_CYCLES,
     Case,
@@ -51,7 +52,7 @@ def cases(draw: st.DrawFn, group: Group) -> Case:
     dim = group.config.dim
     assume(m * -(-k // dim) * -(-n // dim) <= MOST_PASS_CYCLES)
     sums = draw(st.booleans())
-    program = compile_gemm(m, k, n, group.config, sums=sums, seed=m + k + n)
+    program = compile_gemm(m, k, n, group.config, sums=sums, seed=m + k + n, effort=EFFORT)
     return Case(f"gemm:{m}x{k}x{n} sums={sums}", program, latency, interval)
 
 
