@@ -230,9 +230,11 @@ class Fetch(Shared):
         return needed, legal
 
     def _errors(self, m: Module, illegal: Value, missing: Value) -> None:
-        with m.If(self.beat_valid & self.beat_error):
-            m.d.comb += [self.error.eq(ErrorCode.AXI_READ), self.error_index.eq((1 << 32) - 1)]
+        """The one with the lowest code comes last."""
+        m.d.comb += self.error_index.eq((1 << 32) - 1)
         with m.If(missing & self.running):
-            m.d.comb += [self.error.eq(ErrorCode.PROGRAM_END), self.error_index.eq((1 << 32) - 1)]
+            m.d.comb += self.error.eq(ErrorCode.PROGRAM_END)
+        with m.If(self.beat_valid & self.beat_error):
+            m.d.comb += self.error.eq(ErrorCode.AXI_READ)
         with m.If(illegal):
             m.d.comb += [self.error.eq(ErrorCode.ILLEGAL_OPCODE), self.error_index.eq(self.index)]

@@ -122,13 +122,13 @@ class LoadUnit(Shared):
             self.stall.eq(bursts.active & ~self.grant),
             self.ready.eq(~bursts.active | (self.grant & bursts.last)),
         ]
-        self._check(m, want)
         words, head = self._receive(m, want)
         self._write(m, words, head)
+        self._check(m, want, head)
         return m
 
-    def _check(self, m: Module, want: dict[str, Value]) -> None:
-        """BAD_FIELD when the instruction starts; AXI_READ with a beat."""
+    def _check(self, m: Module, want: dict[str, Value], head: Any) -> None:
+        """AXI_READ with a beat; BAD_FIELD when the instruction starts, which has a lower code."""
         config, bank = self._config, want["bank"]
         known = (
             (bank < config.scratchpad_banks)
@@ -138,7 +138,7 @@ class LoadUnit(Shared):
         if config.tables:
             known = known | (bank == Bank.TABLE)
         with m.If(self.beat_valid & self.beat_error):
-            m.d.comb += self.error.eq(ErrorCode.AXI_READ)
+            m.d.comb += [self.error.eq(ErrorCode.AXI_READ), self.error_index.eq(head.index)]
         with m.If(self.start & (~known | wrong_transfer(want, config))):
             m.d.comb += [self.error.eq(ErrorCode.BAD_FIELD), self.error_index.eq(self.index)]
 
@@ -207,8 +207,6 @@ class LoadUnit(Shared):
             self.busy.eq(begun),
             self.out_hold.eq(self.out_enable | between),
         ]
-        with m.If(self.beat_valid & self.beat_error):
-            m.d.comb += self.error_index.eq(head.index)
         with m.If(self.beat_valid):
             m.d.sync += place.eq(Mux(whole, 0, place + 1))
             for number in range(beats):

@@ -80,14 +80,14 @@ class StoreUnit(Shared):
         m.submodules.bursts = bursts = Bursts.of(self._config)
         start_bursts(m, bursts, self.start, want, self._config)
         m.d.comb += bursts.clear.eq(self.clear)
-        self._check(m, want)
         words = self._words(m, want)
         room, begin = self._responses(m, bursts)
         self._slots(m, bursts, words, room, begin)
+        self._check(m, want)
         return m
 
     def _check(self, m: Module, want: dict[str, Value]) -> None:
-        """BAD_FIELD when the instruction starts."""
+        """BAD_FIELD when the instruction starts; it has a lower code than AXI_WRITE."""
         config, bank = self._config, want["bank"]
         last = Bank.ACCUMULATOR + config.accumulator_banks
         known = (bank < config.scratchpad_banks) | ((bank >= Bank.ACCUMULATOR) & (bank < last))

@@ -222,8 +222,10 @@ async def error_response(dut: Any) -> None:
     await bench.start()
     on = {"running": 1, "program_units": 40, "program_address": ADDRESS, "ready": 1}
     await bench.cycle({**on, "grant": 1})
-    got = await bench.cycle({**on, "beat_valid": 1, "beat_error": 1}, ["error", "error_index"])
-    assert (got["error"], got["error_index"]) == (ErrorCode.AXI_READ, NOBODY)
+    wrong = {"beat_valid": 1, "beat_error": 1}
+    for units in (40, 0):  # without units PROGRAM_END arises too
+        got = await bench.cycle({**on, **wrong, "program_units": units}, ["error", "error_index"])
+        assert (got["error"], got["error_index"]) == (ErrorCode.AXI_READ, NOBODY)
     for _ in range(2 * UNIT_BYTES):
         got = await bench.cycle({**on, "beat_valid": 1, "halt": 1}, ["want", "valid", "state"])
         assert (got["want"], got["valid"], got["state"]) == (0, 0, MEMORY)

@@ -162,12 +162,13 @@ async def loads(dut: Any) -> None:
 
 @cocotb.test()
 async def bad_fields(dut: Any) -> None:
-    """Every broken rule is found in the cycle of the start."""
+    """Every broken rule is found in the cycle of the start, even with an error of a beat."""
     config = machine()
     bench = Bench(dut)
     await bench.start()
     for number, instruction in enumerate(bad_transfers(Opcode.LOAD, config, banks_of(config))):
         inputs = {"start": 1, "instruction": encoded(instruction), "index": number}
+        inputs |= {"beat_valid": number % 2, "beat_error": number % 2}
         got = await bench.cycle(inputs, ["error", "error_index"])
         text = instruction.text()
         assert (got["error"], got["error_index"]) == (ErrorCode.BAD_FIELD, number), text
