@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,8 @@ class Config:
     def _check_choice(self, name: str, allowed: tuple[int, ...], when: str = "") -> None:
         value = getattr(self, name)
         if value not in allowed:
-            rule = f"one of {', '.join(map(str, allowed))} {when}".rstrip()
-            raise InputError(f"config: {name} must be {rule}, not {value}")
+            rule = f"one of {', '.join(map(str, allowed))}" if len(allowed) > 1 else f"{allowed[0]}"
+            raise InputError(f"config: {name} must be {f'{rule} {when}'.rstrip()}, not {value}")
 
     @property
     def operand_bytes(self) -> int:
@@ -238,7 +238,7 @@ PRESETS: dict[str, Config] = {
 """Configurations by name; ``base`` is the reference of the published figures."""
 
 
-def load_config(source: str = "small", overrides: Iterable[str] = ()) -> Config:
+def load_config(source: str = "small", overrides: Sequence[str] = ()) -> Config:
     """The configuration that a preset name or a TOML file gives, with ``key=value`` overrides.
 
     A file may name a ``preset`` to start from and change some parameters of it.
@@ -254,7 +254,8 @@ def load_config(source: str = "small", overrides: Iterable[str] = ()) -> Config:
         if not equals:
             raise InputError(f"--set: expected key=value, not {item!r}")
         values[name.strip()] = _parse_value(text.strip(), item)
-        where = where or "--set"
+    if overrides:
+        where = f"{where} with --set" if where else "--set"
     return Config.from_dict(values, where or "config")
 
 

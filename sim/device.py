@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from pulsarray.program import Program, pack, unpack
 from pulsarray.run import RunResult
 from pulsarray.sim import builds, toolchain
 from pulsarray.sim.jobs import Job, Outcome, read_outcome, write_jobs
+from pulsarray.sim.watch import watched
 
 __all__ = ["PLACES", "Device", "run_jobs", "run_model", "simulate", "simulate_many"]
 
@@ -26,7 +27,12 @@ _BENCH = "pulsarray.sim.machine_tests"
 
 
 def run_jobs(
-    jobs: Sequence[Job], config: Config, simulator: str, *, waves: Path | None = None
+    jobs: Sequence[Job],
+    config: Config,
+    simulator: str,
+    *,
+    waves: Path | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> list[Outcome]:
     """Run jobs one after the other in one simulator process.
 
@@ -38,6 +44,8 @@ def run_jobs(
         The machine, ``"icarus"`` or ``"verilator"``.
     waves
         File for the waves of everything, ``.fst`` or ``.vcd``.
+    progress
+        Called about five times a second, in a thread, with the cycles so far of the current job.
 
     Raises
     ------
@@ -58,9 +66,11 @@ def run_jobs(
     with tempfile.TemporaryDirectory(prefix="pulsarray-jobs-") as name:
         files = Path(name)
         write_jobs(files, jobs, config)
-        toolchain.run(
-            simulator, builds.MACHINE_TOP, folder, _BENCH, plusargs=[f"+folder={name}"], waves=waves
-        )
+        plusargs = [f"+folder={name}"]
+        with watched(files / "progress", progress):
+            toolchain.run(
+                simulator, builds.MACHINE_TOP, folder, _BENCH, plusargs=plusargs, waves=waves
+            )
         return [read_outcome(files, i, job, simulator) for i, job in enumerate(jobs)]
 
 
@@ -94,6 +104,7 @@ def simulate(
     memory_interval: int = 1,
     cycle_limit: int | None = None,
     waves: Path | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> RunResult:
     """Run a program on a simulator.
 
@@ -107,8 +118,8 @@ def simulate(
         L and I of the simulated memory, in cycles.
     cycle_limit
         Stop after so many cycles; None for a bound that only an endless run reaches.
-    waves
-        File for waves.
+    waves, progress
+        As for :func:`run_jobs`.
 
     Raises
     ------
@@ -124,7 +135,8 @@ def simulate(
         memory_interval=memory_interval,
         cycle_limit=cycle_limit,
     )
-    return run_jobs([job], program.config, simulator, waves=waves)[0].checked()
+    found = run_jobs([job], program.config, simulator, waves=waves, progress=progress)
+    return found[0].checked()
 
 
 def run_model(

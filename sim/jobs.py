@@ -1,7 +1,7 @@
 """Jobs of a simulation: what is run, and the files through which the bench and its caller talk.
 
 A job folder holds ``jobs.json`` and, for job ``i``, ``i.hex`` (memory image), and then from the
-bench ``i.json`` (status and counters), ``i.out`` (memory), ``i.events``.
+bench ``i.json`` (status and counters), ``i.out`` (memory), ``i.events``, and ``progress``.
 """
 
 from __future__ import annotations

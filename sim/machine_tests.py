@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pulsarray.sim.driver import RegisterDriver
 
 PERIOD_NS = 2
 SLACK_CYCLES = 100_000
+REPORT_SECONDS = 0.2
+"""About how often the file ``progress`` tells the machine's cycles."""
 
 
 @cocotb.test()
@@ -28,7 +31,7 @@ async def run_jobs(dut: Any) -> None:
     Clock(dut.clk, PERIOD_NS, "ns", impl="gpi").start()
     await reset(dut)
     for number, job in enumerate(jobs):
-        state = await run_job(dut, driver, number, job)
+        state = await run_job(dut, driver, number, job, folder / "progress")
         (folder / f"{number}.json").write_text(json.dumps(state), encoding="ascii")
 
 
@@ -51,7 +54,7 @@ async def pulse(dut: Any, name: str) -> None:
 
 
 async def run_job(
-    dut: Any, driver: RegisterDriver, number: int, job: dict[str, int]
+    dut: Any, driver: RegisterDriver, number: int, job: dict[str, int], progress: Path
 ) -> dict[str, Any]:
     """One job from loading memory to dumping it: the content of its ``.json`` file."""
     dut.job.value = number
@@ -67,7 +70,7 @@ async def run_job(
         await reset(dut)
     await pulse(dut, "load")
     await driver.start(job["program_address"], job["program_units"], job["cycle_limit"])
-    hung = not await interrupted(dut, job["cycle_limit"])
+    hung = not await interrupted(dut, job["cycle_limit"], progress)
     if hung:
         await reset(dut)
     state = {
@@ -84,10 +87,18 @@ async def run_job(
     return state
 
 
-async def interrupted(dut: Any, cycle_limit: int) -> bool:
-    """Wait for the interrupt; False if it is long overdue."""
-    if dut.interrupt.value == 0:
-        limit = Timer((cycle_limit + SLACK_CYCLES) * PERIOD_NS, "ns")
-        await First(RisingEdge(dut.interrupt), limit)
+async def interrupted(dut: Any, cycle_limit: int, progress: Path | None = None) -> bool:
+    """Wait for the interrupt; False if it is long overdue. ``progress`` gets the cycles so far."""
+    done, chunk = 0, 256
+    while dut.interrupt.value == 0 and done < cycle_limit + SLACK_CYCLES:
+        begin = time.monotonic()
+        await First(RisingEdge(dut.interrupt), Timer(chunk * PERIOD_NS, "ns"))
+        done += chunk
+        if time.monotonic() - begin < REPORT_SECONDS:
+            chunk *= 2
+            continue
+        chunk = max(256, chunk // 2)
+        if progress is not None:
+            progress.write_text(str(done), encoding="ascii")
     await FallingEdge(dut.clk)
     return bool(dut.interrupt.value == 1)

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import find_libpython
 import platformdirs
@@ -57,6 +58,7 @@ _NEEDED = {
     "verilator": {"g++": "g++", "make": "make", "perl": "perl"},
 }
 _LOG_LINES = 30
+_LITTLE_BYTES = 1 << 16
 _DUMP = """\
 module pulsarray_dump;
   string path;
@@ -188,7 +190,7 @@ def build(
         compile_ = _build_icarus if simulator == "icarus" else _build_verilator
         log = build_dir / "build.log"
         if compile_(design, build_dir, log):
-            raise _build_failed(simulator, top, log)
+            raise _failed(f"{simulator}: {top} does not build", log)
         _write_whole(stamp, wanted)
 
 
@@ -233,11 +235,12 @@ def _verilator_root() -> Path:
     return verilator.private_root(cache_root(), _version("verilator") or "")
 
 
-def _build_failed(simulator: str, top: str, log: Path) -> CheckFailed | InputError:
+def _failed(what: str, log: Path) -> CheckFailed | InputError:
+    """The error with the end of the log, or, if that is why, that the device is full."""
     text = _last_lines(log)
-    if "No space left on device" in text:
-        return InputError(f"{log.parent}: no space left on the device to build {top}")
-    return CheckFailed(f"{simulator}: {top} does not build; the log ends with:\n{text}")
+    if "No space left on device" in text or shutil.disk_usage(log.parent).free < _LITTLE_BYTES:
+        return InputError(f"{log.parent}: no space left on the device ({what})")
+    return CheckFailed(f"{what}; the log ends with:\n{text}")
 
 
 def _last_lines(log: Path) -> str:
@@ -294,8 +297,7 @@ def run(
                 line, cwd=folder, env=variables, stdout=stream, stderr=stream, check=False
             ).returncode
         if code or not _passed(results):
-            text = _last_lines(output)
-            raise CheckFailed(f"{simulator}: {test_module} failed; the log ends with:\n{text}")
+            raise _failed(f"{simulator}: {test_module} failed", output)
 
 
 def wave_format(path: Path) -> str:
@@ -351,7 +353,7 @@ def _environment(
 def _passed(results: Path) -> bool:
     try:
         tests, failures = get_results(results)
-    except RuntimeError:
+    except (RuntimeError, ElementTree.ParseError):
         return False
     return tests > 0 and failures == 0
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, given_config
-from pulsarray.cli.output import print_json, show, working
+from pulsarray.cli.output import print_json, require_folders, show, working
 from pulsarray.errors import InputError
 from pulsarray.program import write_atomically
 from pulsarray.report import load_report
@@ -51,6 +51,7 @@ def compare(
 
       pulsarray compare d8.json d16.json d32.json --html sizes.html
     """
+    require_folders(html)
     reports = [load_report(path) for path in files]
     wanted = given_config(config, overrides)
     for path, report in zip(files, reports, strict=True):

@@ -18,9 +18,8 @@ from pulsarray.cli.options import (
     SumsOption,
     chosen_config,
 )
-from pulsarray.cli.output import facts, print_json, show, working
+from pulsarray.cli.output import facts, print_json, require_folders, show, working
 from pulsarray.cli.source import compile_source
-from pulsarray.errors import InputError
 from pulsarray.program import Program, Tensor
 
 __all__ = ["compile_", "program_facts", "tensor_text"]
@@ -50,8 +49,7 @@ def compile_(
       pulsarray compile net.onnx --calibrate samples.npz -o net.pulse
     """
     machine = chosen_config(config, overrides)
-    if not output.parent.is_dir():
-        raise InputError(f"{output}: cannot write: no folder {output.parent}")
+    require_folders(output)
     with working(f"compiling {network}"):
         program = compile_source(
             network, machine, batch=batch, calibrate=calibrate, sums=sums, seed=seed

@@ -21,7 +21,7 @@ from pulsarray.cli.options import (
     SumsOption,
     chosen_config,
 )
-from pulsarray.cli.output import print_json, show, working
+from pulsarray.cli.output import print_json, require_folders, show, working
 from pulsarray.cli.source import compile_source
 from pulsarray.program import write_atomically
 from pulsarray.report import build_report
@@ -54,6 +54,7 @@ def estimate(
       pulsarray estimate gemm:512x512x512 --config base --memory-latency 100
     """
     machine = chosen_config(config, overrides)
+    require_folders(report)
     with working(f"compiling {network}"):
         program = compile_source(
             network, machine, batch=batch, calibrate=calibrate, sums=sums, seed=seed

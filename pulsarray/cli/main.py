@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -86,8 +87,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     except OSError as error:
         _silence_stdout()
-        where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}", InputError())
+        return _fail(_reason(error), InputError())
     except MemoryError:
         return _fail("not enough memory for this input", InputError())
     except (KeyboardInterrupt, typer.Abort):
@@ -95,6 +95,15 @@ def run(arguments: Sequence[str]) -> int:
     if code == INTERRUPTED:
         typer.echo("pulsarray: interrupted", err=True)
     return code if isinstance(code, int) else 0
+
+
+def _reason(error: OSError) -> str:
+    """The file and what is wrong with it."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        _, target, reason = error.args[0][0]  # the first of many files of a folder
+        return f"{target}: {reason.removeprefix('[').partition(': ')[0].partition('] ')[2]}"
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
 
 
 def _one_line(text: str) -> str:

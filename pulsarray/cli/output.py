@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Timer
-from typing import Any
+from typing import Any, Self
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from pulsarray.errors import InputError
 
-__all__ = ["facts", "make_folder", "print_json", "show", "working"]
+__all__ = ["facts", "make_folder", "print_json", "require_folders", "show", "working"]
 
 PATIENCE = 2.0
 """Seconds without a sign of life."""
+BETWEEN_LINES = 10.0
+"""Seconds between lines that say how far something is."""
 _PLAIN_WIDTH = 160
 
 
@@ -31,9 +35,13 @@ def print_json(data: object) -> None:
 def show(content: RenderableType) -> None:
     """Print text or a table."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PLAIN_WIDTH)
-    console.print(content)
+    if console.is_terminal:
+        console.print(content)
+        return
+    plain = Console(highlight=False, width=_PLAIN_WIDTH)
+    with plain.capture() as capture:
+        plain.print(content)
+    typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def facts(rows: Mapping[str, Any]) -> Table:
@@ -46,23 +54,76 @@ def facts(rows: Mapping[str, Any]) -> Table:
     return table
 
 
-@contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show that something is going on: a spinner on a terminal, else a line once it takes long."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True) as progress:
-            progress.add_task(what)
-            yield
-        return
-    timer = Timer(PATIENCE, lambda: typer.echo(f"{what} ...", err=True))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class Work:
+    """Something that takes long, and how far it is.
+
+    On a terminal a spinner, with a bar once the whole is known; elsewhere a line now and then.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._console = Console(stderr=True)
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            _BarOfWhole(),
+            TimeElapsedColumn(),
+        )
+        self._bar = Progress(
+            *columns,
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(what, total=None)
+        self._next_line = time.monotonic() + PATIENCE
+        self._timer = Timer(PATIENCE, self._say)
+        self._timer.daemon = True
+
+    def advance(self, done: int, whole: int) -> None:
+        """Show that ``done`` of ``whole`` is done."""
+        self._bar.update(self._task, completed=done, total=whole)
+        if not self._console.is_terminal and time.monotonic() >= self._next_line:
+            self._say(f" {min(done, whole) / max(whole, 1):.0%}")
+
+    def _say(self, how_far: str = " ...") -> None:
+        self._next_line = time.monotonic() + BETWEEN_LINES
+        typer.echo(f"{self._what}{how_far}", err=True)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        if not self._console.is_terminal:
+            self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._bar.stop()
+
+
+class _BarOfWhole(BarColumn):
+    """A bar where the whole is known."""
+
+    def render(self, task: Task) -> ProgressBar | Text:  # type: ignore[override]
+        return Text() if task.total is None else super().render(task)
+
+
+def working(what: str) -> Work:
+    """Show that something is going on for as long as the block lasts."""
+    return Work(what)
+
+
+def require_folders(*files: Path | None) -> None:
+    """Check before any work that the files to write have folders to be in.
+
+    Raises
+    ------
+    InputError
+        If one is missing.
+    """
+    for path in files:
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{path}: cannot write: no folder {path.parent}")
 
 
 def make_folder(path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +22,7 @@ from pulsarray.cli.options import (
     SetOption,
     given_config,
 )
-from pulsarray.cli.output import facts, print_json, show, working
+from pulsarray.cli.output import facts, print_json, require_folders, show, working
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.program import Program, write_atomically
 from pulsarray.report import build_report, differences
@@ -30,6 +34,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = ["Place", "simulate"]
+
+
+ROOM_BYTES = 16 << 20
+"""Least free space after waves were written."""
 
 
 class Place(StrEnum):
@@ -84,6 +92,7 @@ def simulate(
     """
     loaded = Program.load(program, given_config(config, overrides))
     _check_options(loaded, on, report, events, waves)
+    require_folders(outputs, report, events, waves)
     from pulsarray.cli.arrays import memory_with_inputs, save_outputs
 
     memory = memory_with_inputs(loaded, inputs)
@@ -91,7 +100,8 @@ def simulate(
     expected = _on_model(loaded, memory, times)
     got, found = expected, None
     if on is not Place.MODEL:
-        got = _on_simulator(loaded, memory, times, on, waves)
+        with _kept_whole(waves) as part:
+            got = _on_simulator(loaded, memory, times, on, part, expected.cycles)
         found = _compare(expected, got, loaded)
     data = build_report(loaded, got) if loaded.config.counters else None
     if outputs is not None and got.memory is not None:
@@ -133,11 +143,62 @@ def _on_simulator(
     times: dict[str, int],
     on: Place,
     waves: Path | None,
+    cycles: int,
 ) -> RunResult:
+    from pulsarray.sim import builds, toolchain
     from pulsarray.sim.device import simulate as run
 
-    with working(f"building and running {on}"):
-        return run(program, on.value, memory=memory, waves=waves, **times)
+    toolchain.require(on.value)
+    dumps = toolchain.wave_format(waves) if waves is not None else ""
+    with working(f"generating Verilog for D = {program.config.dim}"):
+        builds.verilog(program.config)
+    with working(f"building for {on}"):
+        builds.machine(program.config, on.value, memory.size, dumps)
+    with working(f"running on {on}") as work:
+        return run(
+            program,
+            on.value,
+            memory=memory,
+            waves=waves,
+            progress=lambda done: work.advance(done, cycles),
+            **times,
+        )
+
+
+@contextlib.contextmanager
+def _kept_whole(waves: Path | None) -> Iterator[Path | None]:
+    """A file in a folder beside ``waves`` to write to; it takes its place when the block ends.
+
+    An interrupted run leaves none; one that fails leaves its waves, to look at.
+
+    Raises
+    ------
+    InputError
+        If the device became full.
+    """
+    if waves is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix=".waves-", dir=waves.parent) as name:
+        part = Path(name) / waves.name
+        try:
+            yield part
+        except KeyboardInterrupt:
+            part.unlink(missing_ok=True)
+            raise
+        finally:
+            if part.exists():
+                _check_room(waves)
+                part.replace(waves)
+
+
+def _check_room(waves: Path) -> None:
+    """Simulators do not say that a device was too full for their waves."""
+    if shutil.disk_usage(waves.parent).free < ROOM_BYTES:
+        raise InputError(
+            f"{waves}: less than {ROOM_BYTES >> 20} MiB are left on the device, so the waves may "
+            "be cut short; make room"
+        )
 
 
 def _compare(expected: RunResult, got: RunResult, program: Program) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -165,6 +166,31 @@ def test_full_disk(gemm: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr == f"pulsarray: {target}: cannot write: File too large\n"
     assert sorted(tmp_path.iterdir()) == [gemm]
+
+
+def test_full_disk_of_waves(
+    command: Command, gemm: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from pulsarray.cli import simulate
+
+    monkeypatch.setattr(simulate, "ROOM_BYTES", 1 << 62)
+    done = command("simulate", gemm, "--on", "icarus", "--waves", tmp_path / "w.vcd")
+    assert_refused(done, "the waves may be cut short; make room")
+    assert sorted(tmp_path.iterdir()) == [gemm]
+
+
+def test_full_disk_of_a_copied_folder(
+    command: Command, gemm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pulsarray.cli import simulate
+
+    def fail(*_: object) -> None:
+        reason = "[Errno 28] No space left on device: '/a' -> '/cache/a'"
+        raise shutil.Error([("/a", "/cache/a", reason)])
+
+    monkeypatch.setattr(simulate, "_on_simulator", fail)
+    done = command("simulate", gemm, "--on", "icarus")
+    assert_refused(done, "/cache/a: No space left on device")
 
 
 def test_full_standard_output() -> None:

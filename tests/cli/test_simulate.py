@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pulsarray.errors import CheckFailed
 from pulsarray.program import Program, unpack
 from pulsarray.report_schema import check_report
 from pulsarray.run import RunResult
@@ -60,6 +61,28 @@ def test_rtl_is_identical_to_the_model(
     assert reports[simulator].pop("source") == simulator
     reports["model"].pop("source")
     assert reports[simulator] == reports["model"]
+
+
+def test_waves(command: Command, gemm: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new.vcd"
+    assert command("simulate", gemm, "--on", "icarus", "--waves", path).code == 0
+    assert "$enddefinitions" in path.read_text()
+    assert sorted(tmp_path.iterdir()) == [gemm, path]
+
+
+def test_interrupted_waves_are_not_kept(tmp_path: Path) -> None:
+    from pulsarray.cli.simulate import _kept_whole
+
+    def fail(error: type[BaseException]) -> None:
+        with _kept_whole(tmp_path / "w.vcd") as part:
+            assert part is not None
+            part.write_text("half")
+            raise error
+
+    for error, kept in ((KeyboardInterrupt, []), (CheckFailed, [tmp_path / "w.vcd"])):
+        with pytest.raises(error):
+            fail(error)
+        assert list(tmp_path.iterdir()) == kept
 
 
 def test_a_difference_exits_1(

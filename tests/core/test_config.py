@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -38,17 +39,57 @@ def test_derived_sizes_of_an_odd_machine() -> None:
     assert config.table_words == 32
 
 
+OTHER: dict[str, object] = {
+    "dim": 7,
+    "operand_bits": 16,
+    "acc_bits": 31,
+    "scale_bits": 24,
+    "scratchpad_banks": 9,
+    "scratchpad_depth": 1000,
+    "accumulator_banks": 3,
+    "accumulator_depth": 100,
+    "parameter_depth": 63,
+    "tables": 0,
+    "bus_bits": 32,
+    "burst_beats": 64,
+    "outstanding": 1,
+    "queue_depth": 64,
+    "transposer": False,
+    "vector_multiply": False,
+    "counters": False,
+    "trace": False,
+}
+"""A legal value other than the default for each parameter that is free on its own."""
+WIDE = {"operand_bits": 16, "acc_bits": 48, "scale_bits": 0, "bus_bits": 128}
+NAMES = [field.name for field in dataclasses.fields(Config)]
+
+
 def test_fingerprint_changes_with_every_parameter() -> None:
+    assert {*OTHER, "table_segments"} == set(NAMES)
     changed = [
-        Config(dim=7),
-        Config(acc_bits=31),
-        Config(scale_bits=24),
-        Config(queue_depth=3),
-        Config(trace=False),
+        Config(**{**(WIDE if name == "operand_bits" else {}), name: value})  # type: ignore[arg-type]
+        for name, value in OTHER.items()
     ]
+    changed += [Config(table_segments=segments, **WIDE) for segments in (16, 128)]
     prints = {config.fingerprint for config in (Config(), *changed)}
-    assert len(prints) == 6
+    assert len(prints) == 1 + len(changed)
     assert all(re.fullmatch("[0-9a-f]{16}", text) for text in prints)
+
+
+def test_fingerprint_is_stable() -> None:
+    assert PRESETS["small"].fingerprint == "50c876d64dcba4b0"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_field_has_a_type_and_a_rule(name: str) -> None:
+    boolean = type(getattr(Config(), name)) is bool
+    wanted = "true or false" if boolean else "an integer"
+    for value in ("8", 8.0, None, 1 if boolean else True):
+        with pytest.raises(InputError, match=f"^config: {name} must be {wanted}, not {value!r}$"):
+            Config(**{name: value})  # type: ignore[arg-type]
+    for value in () if boolean else (-1, 10**6):
+        with pytest.raises(InputError, match=f"^config: {name} must be .*, not {value}$"):
+            Config(**{name: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +121,16 @@ def test_fingerprint_changes_with_every_parameter() -> None:
         (
             {"dim": 2, "bus_bits": 8, "burst_beats": 16},
             "config: burst_beats must be one of 32, 64, 128, 256 with bus_bits = 8, not 16",
+        ),
+        ({"accumulator_depth": 15}, "config: accumulator_depth must be 16 to 32768, not 15"),
+        ({"parameter_depth": 0}, "config: parameter_depth must be 1 to 4096, not 0"),
+        (
+            {"table_segments": 128},
+            "config: table_segments must be 256 with operand_bits = 8, not 128",
+        ),
+        (
+            {"operand_bits": 16, "acc_bits": 48, "scale_bits": 31},
+            "config: scale_bits must be 0 with operand_bits = 16, not 31",
         ),
         ({"outstanding": 0}, "config: outstanding must be 1 to 64, not 0"),
         ({"queue_depth": 65}, "config: queue_depth must be 1 to 64, not 65"),
@@ -146,6 +197,13 @@ def test_file_that_is_not_text(tmp_path: Path) -> None:
 def test_override_wrong(override: str, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         load_config("small", [override])
+
+
+def test_a_file_and_an_override_are_both_named(tmp_path: Path) -> None:
+    path = tmp_path / "machine.toml"
+    path.write_text("bus_bits = 16\n")
+    with pytest.raises(InputError, match=r"machine\.toml with --set: bus_bits must be one of 32, "):
+        load_config(str(path), ["dim=16"])
 
 
 def test_source_that_is_nothing() -> None:
