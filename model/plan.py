@@ -116,6 +116,11 @@ class Plan:
         self.fetch_beats = config.fetch_bytes // config.bus_bytes
         self.fetches = -(-len(program.code) // config.fetch_bytes)
 
+    def reset(self) -> None:
+        """Forget the times of a run."""
+        for step in self.steps:
+            step.dispatch = step.queue = step.start = step.first = step.end = step.complete = -1
+
     def _note_waits(self, step: Step) -> None:
         for k in step.waits:
             if self.waiter[k] not in (-1, step.unit):

@@ -27,7 +27,7 @@ from pulsarray.program import Program
 from pulsarray.registers import ErrorCode
 from pulsarray.run import RunResult
 
-__all__ = ["VECTOR_LATENCY", "simulate_timing"]
+__all__ = ["VECTOR_LATENCY", "TimingModel", "simulate_timing"]
 
 VECTOR_LATENCY = 8
 """Cycles from the issue of a word in the vector unit to its write."""
@@ -53,19 +53,43 @@ def simulate_timing(
     ProgramError
         If the machine would stop: port conflict, semaphore overflow, deadlock.
     """
-    machine = _Machine(program, memory_latency, memory_interval)
-    machine.run()
-    machine.holds.check()
-    return machine.result(memory_latency, memory_interval)
+    model = TimingModel(program)
+    return model.run(memory_latency=memory_latency, memory_interval=memory_interval)
+
+
+class TimingModel:
+    """A program's timing, planned once to be run with one memory after the other.
+
+    Parameters
+    ----------
+    program
+        The program.
+
+    Raises
+    ------
+    ProgramError
+        If two units wait for one semaphore.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._plan = Plan(program)
+
+    def run(self, *, memory_latency: int = 64, memory_interval: int = 1) -> RunResult:
+        """Run with a memory; parameters and errors are those of :func:`simulate_timing`."""
+        self._plan.reset()
+        machine = _Machine(self._plan, memory_latency, memory_interval)
+        machine.run()
+        machine.holds.check()
+        return machine.result(memory_latency, memory_interval)
 
 
 class _Machine:
     """State of one run. Events are ``(cycle, what)``: starts by unit, then the grant of a burst."""
 
-    def __init__(self, program: Program, latency: int, interval: int) -> None:
-        config = program.config
+    def __init__(self, plan: Plan, latency: int, interval: int) -> None:
+        config = plan.config
         self.config: Config = config
-        self.plan = Plan(program)
+        self.plan = plan
         self.steps = self.plan.steps
         self.events: list[tuple[int, int]] = []
         self.semaphores = Semaphores()

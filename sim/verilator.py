@@ -38,7 +38,7 @@ MAKE_SETTINGS = {
     "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
     "CFG_CXXFLAGS_PCH_I": "-include",
     "CFG_LDLIBS_THREADS": "-pthread",
-    "OPT_FAST": "-O1",
+    "OPT_FAST": "-O2",
     "OPT_GLOBAL": "-O2",
 }
 """Settings of the make fragment that are not as in the wheel."""

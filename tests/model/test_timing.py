@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import ProgramError
 from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, WeightFlag, encode_all
-from pulsarray.model.timing import simulate_timing
+from pulsarray.model.timing import TimingModel, simulate_timing
 from pulsarray.program import Program
 from pulsarray.registers import ErrorCode
 
@@ -34,6 +34,16 @@ def test_empty_program_costs_fetch_and_two_cycles() -> None:
     # whole fetch of 128 beats must have arrived: beats 11 to 138.
     assert result.cycles == 138 + 2
     assert result.counters["read_beats"] == 128
+
+
+def test_a_plan_runs_again_and_again() -> None:
+    program = assemble([make(Opcode.LOAD, bank=0, run=4, address=4096, signal=1)])
+    model = TimingModel(program)
+    for latency in (10, 200, 10):
+        expected = simulate_timing(program, memory_latency=latency)
+        result = model.run(memory_latency=latency)
+        assert result.counters == expected.counters
+        np.testing.assert_array_equal(result.events, expected.events)
 
 
 def test_load_times() -> None:
