@@ -244,13 +244,16 @@ def _from_header(header: dict[str, Any], image: bytes, path: Path) -> Program:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole or not at all.
+    """Write a file so that it appears whole or not at all; a device is written as it is.
 
     Raises
     ------
     InputError
         If it cannot be written (no such folder, no permission, disk full).
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        _write_device(path, data)
+        return
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
@@ -264,6 +267,14 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise InputError(f"{path}: cannot write: {error.strerror}") from None
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _write_device(path: Path, data: bytes) -> None:
+    """Write to what is no file, such as /dev/null or a named pipe, and stays what it is."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write: {error.strerror}") from None
 
 
 def pack(values: npt.ArrayLike, tensor: Tensor, config: Config) -> npt.NDArray[np.uint8]:

@@ -77,7 +77,7 @@ wanted=$(fingerprint | sha256sum | cut -d ' ' -f 1)
 if [ -x "$venv/bin/pulsarray" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     exit 0
 fi
-say "installing the versions of requirements.lock into $venv"
+say "installing the versions of requirements.lock into $venv: a minute or two"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet)
 "${pip[@]}" --requirement requirements.lock

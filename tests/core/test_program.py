@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -154,9 +157,34 @@ def test_write_atomically_wrong(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
 
 
-def test_full_disk_leaves_the_old_file() -> None:
-    with pytest.raises(InputError, match="cannot write"):
-        write_atomically(Path("/dev/full/file"), b"x")
+def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    """The limit on the size of files stands in for a disk without room."""
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(InputError, match="file: cannot write: File too large"):
+            write_atomically(path, bytes(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_device_stays_a_device(tmp_path: Path) -> None:
+    write_atomically(Path("/dev/null"), b"gone")
+    assert Path("/dev/null").is_char_device()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(pipe, b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    with pytest.raises(InputError, match="/dev/full: cannot write: No space left on device"):
+        write_atomically(Path("/dev/full"), b"x")
 
 
 @pytest.mark.parametrize("element", ["code", "sum"])
