@@ -40,6 +40,7 @@ from pulsarray.sim.device import run_model, simulate
 CONFIG = PRESETS["small"]
 IMAGES = {"verilator": 256, "icarus": 16}
 SHOWN = 8
+PLAIN_SHOWN = 4
 SIDE = 28
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -119,11 +120,12 @@ def picture(image: npt.NDArray[np.float64], label: int, answer: int) -> Panel:
     return Panel.fit(text, title=verdict, border_style="dim")
 
 
-def plain_picture(image: npt.NDArray[np.float64]) -> str:
-    """The same for a pipe or a terminal without colours."""
+def plain_picture(image: npt.NDArray[np.float64], label: int, answer: int) -> list[str]:
+    """The same in lines of characters, for a file or a terminal without colours."""
     shades = " .:-=+*#%@"
     pixels = image.reshape(SIDE, SIDE)[2:26:2, 2:26]
-    return "\n".join("".join(shades[int(v * 9.99)] for v in row) for row in pixels)
+    lines = ["".join(shades[int(value * 9.99)] for value in row) for row in pixels]
+    return [*lines, f"is {label}, answer {answer}".center(24)]
 
 
 def show_digits(digits: Digits, found: npt.NDArray[np.int64]) -> None:
@@ -138,9 +140,13 @@ def show_digits(digits: Digits, found: npt.NDArray[np.int64]) -> None:
         )
         console.print(Columns(panels))
         return
-    for i in chosen[:3]:
-        console.print(plain_picture(digits.test_images[i]), markup=False)
-        console.print(f"is {digits.test_labels[i]}, answer {found[i]}")
+    count = min(PLAIN_SHOWN, max(2, (console.width + 4) // 28))
+    pictures = [
+        plain_picture(digits.test_images[i], int(digits.test_labels[i]), int(found[i]))
+        for i in sorted([*right[: count - len(wrong[:1])], *wrong[:1].tolist()])
+    ]
+    for parts in zip(*pictures, strict=True):
+        console.print("    ".join(parts).rstrip(), markup=False)
 
 
 def identity_table(runs: list[Run]) -> Table:
