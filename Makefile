@@ -28,6 +28,7 @@ lint: setup ## Check style, types, imports between layers, and generated pages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --explicit-package-bases scripts benchmarks examples
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/make_docs.py --check
 

@@ -76,7 +76,7 @@ def environment() -> Path:
     python, stamp = folder / "bin" / "python", folder / "installed"
     if not stamp.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         subprocess.run([*pip, *PACKAGES], check=True, stderr=subprocess.DEVNULL)
         stamp.touch()
     return python

@@ -79,6 +79,11 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+def median_seconds(work: Callable[[], object]) -> float:
+    """How long something takes, in the middle of many times."""
+    return float(np.median([seconds_of(work) for _ in range(TIMING_RUNS)]))
+
+
 def large_product(figures: Figures, with_scale_sim: bool) -> None:
     """GEMM 512x512x512: utilization, and the speed of model, Verilator and SCALE-Sim."""
     program = compile_gemm(512, 512, 512, BASE)
@@ -87,38 +92,50 @@ def large_product(figures: Figures, with_scale_sim: bool) -> None:
     what = "GEMM 512x512x512, base, latency 64"
     figures.add(f"{what}: cycles", f"{result.cycles:,} ({len(program.instructions)} instructions)")
     figures.add(f"{what}: array busy", f"{share:.3%}", "at least 99 %", share >= 0.99)
+    speeds(figures, program, what, with_scale_sim)
+    account(figures, program, result)
+
+
+def speeds(figures: Figures, program: Program, what: str, with_scale_sim: bool) -> None:
+    """The same program on Verilator and on the timing model, and SCALE-Sim on the same product."""
     simulate(program, "verilator")  # builds
     got: list[RunResult] = []
     rtl = seconds_of(lambda: got.append(simulate(program, "verilator")))
+    cycles = got[0].cycles
     found = compare(run_model(program), got[0], program)
     figures.add(
         f"{what}: RTL against model", found[0] if found else "identical", "identical", not found
     )
-    speed = result.cycles / rtl
     figures.add(
-        "Verilator with cocotb and memory, base", f"{speed:,.0f} machine cycles a second",
-        "at least 150,000", speed >= 150_000,
+        "Verilator with cocotb and memory, base", f"{cycles / rtl:,.0f} machine cycles a second",
+        "at least 150,000", cycles / rtl >= 150_000,
     )  # fmt: skip
     model = TimingModel(program)
-    times = [seconds_of(model.run) for _ in range(TIMING_RUNS)]
-    whole = [seconds_of(lambda: simulate_timing(program)) for _ in range(TIMING_RUNS)]
-    ratio = rtl / float(np.median(times))
+    run = median_seconds(model.run)
+    whole = median_seconds(lambda: simulate_timing(program))
     figures.add(
         f"{what}: timing model",
-        f"{np.median(times) * 1e3:.2f} ms a run ({np.median(whole) * 1e3:.2f} ms with its plan), "
-        f"{ratio:,.0f} times faster than Verilator ({rtl:.2f} s)",
+        f"{run * 1e3:.2f} ms a run, {rtl / run:,.0f} times faster than Verilator ({rtl:.2f} s); "
+        f"{whole * 1e3:.2f} ms with the plan of the program, {rtl / whole:,.0f} times",
         "at least 1,000 times",
-        ratio >= 1000,
+        rtl / run >= 1000,
     )
     if with_scale_sim:
-        other = scale_sim.run(512, 512, 512, BASE.dim)
         figures.add(
             f"{what}: cycles and time of the three",
-            f"RTL {got[0].cycles:,} in {rtl:.2f} s, model {result.cycles:,} in "
-            f"{np.median(times) * 1e3:.2f} ms, SCALE-Sim 3.0.0 {other.cycles:,} (ideal memory) in "
-            f"{other.seconds:.1f} s ({other.cpu_seconds:.1f} CPU s)",
+            f"RTL {cycles:,} in {rtl:.2f} s, model {cycles:,} in {run * 1e3:.2f} ms, "
+            f"SCALE-Sim 3.0.0 {scale_sim_text()}",
         )
-    account(figures, program, result)
+
+
+def scale_sim_text() -> str:
+    """What SCALE-Sim says of the large product, or why it says nothing."""
+    try:
+        found = scale_sim.run(512, 512, 512, BASE.dim)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"not run: {error}"
+    seconds = f"{found.seconds:.1f} s ({found.cpu_seconds:.1f} CPU s)"
+    return f"{found.cycles:,} (ideal memory) in {seconds}"
 
 
 def small_product(figures: Figures) -> None:

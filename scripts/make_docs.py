@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import fields
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def _format(form: Format) -> Iterator[str]:
     yield from ("```", "")
 
 
-def _enumeration(enum: type[IntEnum]) -> Iterator[str]:
+def _enumeration(enum: type[IntEnum | IntFlag]) -> Iterator[str]:
     yield from (f"### {enum.__name__}", "", (enum.__doc__ or "").strip(), "")
     rows = ((f"0x{int(value):02x}", name) for name, value in enum.__members__.items())
     yield from _table(("value", "name"), rows)
