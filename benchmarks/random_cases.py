@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from pulsarray.sim.random_cases import Case, Group, differences, draw_groups
@@ -69,9 +70,11 @@ def main() -> int:
     console = Console(width=120)
     console.print(f"seed {options.seed}: {sum(group.count for group in groups)} cases")
     rows = []
-    with ThreadPoolExecutor(options.jobs) as pool:
+    with ThreadPoolExecutor(options.jobs) as pool, Progress(console=console) as progress:
+        task = progress.add_task("comparing", total=len(work))
         for row in pool.map(lambda item: run_group(*item), work):
             rows.append(row)
+            progress.advance(task)
             for case, texts in row.wrong:
                 console.print(f"{row.simulator} group {row.group.seed} {case.name}:")
                 console.print(*(f"  {text}" for text in texts), sep="\n", highlight=False)
