@@ -35,17 +35,23 @@ _PROGRAMS = {
     "make": ("make", "--version", "simulation on Verilator"),
     "perl": ("perl", "-e printf('%vd',$^V)", "simulation on Verilator"),
 }
+_HEADERS = {"zlib.h": "zlib1g-dev", "lz4.h": "liblz4-dev"}
+_FST = "waves as .fst on Verilator (.vcd needs nothing)"
 _SECONDS = 20
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One tool: its version (empty if missing), what needs it, and how to get it."""
+    """One tool: its version (empty if missing), what needs it, and how to get it.
+
+    Without one that is ``optional`` all verbs work, if not with all options.
+    """
 
     name: str
     version: str
     needed_for: str
     get: str
+    optional: bool = False
 
 
 def doctor(
@@ -61,7 +67,7 @@ def doctor(
     """
     machine = given_config(config, overrides)
     found = list(findings())
-    missing = [finding for finding in found if not finding.version]
+    missing = [finding for finding in found if not finding.version and not finding.optional]
     if as_json:
         fingerprint = None if machine is None else machine.fingerprint
         print_json({"tools": [asdict(f) for f in found], "fingerprint": fingerprint})
@@ -84,6 +90,16 @@ def findings() -> Iterator[Finding]:
     for name, (package, option, purpose) in _PROGRAMS.items():
         version = _program_version(name, option)
         yield Finding(name, version, purpose, f"apt-get install {package}")
+    for name, package in _HEADERS.items():
+        version = "found" if _has_header(name) else ""
+        yield Finding(name, version, _FST, f"apt-get install {package}", optional=True)
+
+
+def _has_header(name: str) -> bool:
+    """Whether the C++ compiler finds a header."""
+    compiler = shutil.which("g++")
+    line = ["-fsyntax-only", "-include", name, "-x", "c++", "/dev/null"]
+    return compiler is not None and _ran([compiler, *line]) is not None
 
 
 def _package_version(name: str) -> str:
@@ -98,18 +114,17 @@ def _program_version(name: str, option: str) -> str:
     path = shutil.which(name)
     if path is None:
         return ""
-    try:
-        done = subprocess.run(
-            [path, *option.split(maxsplit=1)],
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    lines = (done.stdout or done.stderr).splitlines()
+    lines = (_ran([path, *option.split(maxsplit=1)]) or "").splitlines()
     return lines[0].strip() if lines else ""
+
+
+def _ran(line: list[str]) -> str | None:
+    """What a program printed; None if it does not run or fails."""
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout or done.stderr
 
 
 def _table(found: list[Finding]) -> Table:
@@ -117,6 +132,7 @@ def _table(found: list[Finding]) -> Table:
     for column in ("tool", "version", "needed for"):
         table.add_column(column)
     for finding in found:
-        version = finding.version or f"[red]missing[/red]: {finding.get}"
+        color = "yellow" if finding.optional else "red"
+        version = finding.version or f"[{color}]missing[/{color}]: {finding.get}"
         table.add_row(finding.name, version, finding.needed_for)
     return table

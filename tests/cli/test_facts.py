@@ -78,7 +78,7 @@ def test_doctor(command: Command) -> None:
     tools = {tool["name"]: tool for tool in json.loads(done.out)["tools"]}
     assert {"python", "iverilog", "g++", "verilator", "cocotb"} <= tools.keys()
     assert tools["python"]["version"].startswith("3.")
-    missing = [name for name, tool in tools.items() if not tool["version"]]
+    missing = [name for name, tool in tools.items() if not tool["version"] and not tool["optional"]]
     assert done.code == (3 if missing else 0)
 
 
@@ -90,6 +90,14 @@ def test_doctor_says_how_to_get_what_is_missing(
     assert done.code == 3
     assert "apt-get install iverilog" in done.err
     assert done.err.count("\n") == 1
+
+
+def test_doctor_without_what_is_optional(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_PROGRAMS", {})
+    monkeypatch.setattr(doctor, "_HEADERS", {"no_such_header.h": "no-such-package"})
+    done = command("doctor")
+    assert done.code == 0
+    assert "missing: apt-get install no-such-package" in done.out
 
 
 def test_doctor_on_a_program_that_does_not_run(
