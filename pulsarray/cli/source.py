@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from pulsarray.compiler.graph import Graph
+
 __all__ = ["compile_source", "load_arrays"]
 
 MEMORY_BYTES = 1 << 32
@@ -45,8 +47,7 @@ def compile_source(
         return _compile_gemm(sizes, config, sums=sums, seed=seed or 0)
     if sums or seed is not None:
         raise InputError(f"--sums, --seed: only for gemm:MxKxN, not for {source}")
-    data = None if calibrate is None else _only_array(calibrate)
-    return _compile_network(source, config, batch or 1, data)
+    return _compile_network(source, config, batch or 1, calibrate)
 
 
 def _compile_gemm(sizes: tuple[int, int, int], config: Config, *, sums: bool, seed: int) -> Program:
@@ -61,16 +62,15 @@ def _compile_gemm(sizes: tuple[int, int, int], config: Config, *, sums: bool, se
     return compile_gemm(m, k, n, config, sums=sums, seed=seed)
 
 
-def _compile_network(
-    source: str, config: Config, batch: int, data: npt.NDArray[np.generic] | None
-) -> Program:
+def _compile_network(source: str, config: Config, batch: int, calibrate: Path | None) -> Program:
     from pulsarray.compiler.api import compile_network
     from pulsarray.compiler.networks import BUILT_IN, built_in
 
     if source in BUILT_IN:
         graph, samples = built_in(source)
-        chosen = samples if data is None else data
-        return compile_network(graph, config, batch=batch, calibration=chosen, name=source)
+        if calibrate is not None:
+            samples = _samples(graph, calibrate)
+        return compile_network(graph, config, batch=batch, calibration=samples, name=source)
     path = Path(source)
     if path.suffix != ".onnx":
         known = ", ".join(BUILT_IN)
@@ -78,15 +78,25 @@ def _compile_network(
     from pulsarray.compiler.onnx_import import import_onnx
 
     graph = import_onnx(path)
-    return compile_network(graph, config, batch=batch, calibration=data, name=path.stem)
+    if calibrate is None:
+        given = graph.input
+        raise InputError(
+            f"{path}: quantization needs samples of the input {given.name!r}, an array of shape "
+            f"(samples, {', '.join(map(str, given.shape))}): --calibrate X.npz"
+        )
+    samples = _samples(graph, calibrate)
+    return compile_network(graph, config, batch=batch, calibration=samples, name=path.stem)
 
 
-def _only_array(path: Path) -> npt.NDArray[np.generic]:
+def _samples(graph: Graph, path: Path) -> npt.NDArray[np.float64]:
+    """The one array of an ``.npz`` file, as samples of the network's input."""
+    from pulsarray.compiler.interpreter import float_inputs
+
     arrays = load_arrays(path)
     if len(arrays) != 1:
         names = ", ".join(arrays) or "none"
         raise InputError(f"{path}: must hold one array of samples, not {len(arrays)} ({names})")
-    return next(iter(arrays.values()))
+    return float_inputs(graph, next(iter(arrays.values())), str(path))
 
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

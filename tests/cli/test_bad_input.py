@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.conftest import Command, Done
 
+ROOT = Path(__file__).resolve().parents[2]
 PULSARRAY = [sys.executable, "-m", "pulsarray"]
 
 
@@ -108,6 +109,33 @@ def test_inputs(
     np.savez(path, **arrays)
     assert_refused(command("simulate", gemm, "--inputs", path, "--outputs", outputs), message)
     assert not outputs.exists()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"a": np.zeros((5, 3))}, "c.npz: shape must be (samples, 784), not (5, 3)"),
+        ({"a": np.zeros((0, 784))}, "c.npz: at least one sample is needed"),
+        ({"a": np.full((5, 784), np.inf)}, "c.npz: values must be finite"),
+        ({"a": np.zeros(3), "b": np.zeros(3)}, "must hold one array of samples, not 2 (a, b)"),
+    ],
+)
+def test_calibration(
+    command: Command, tmp_path: Path, arrays: dict[str, object], message: str
+) -> None:
+    path, output = tmp_path / "c.npz", tmp_path / "p.pulse"
+    np.savez(path, **arrays)
+    assert_refused(command("compile", "mnist-mlp", "--calibrate", path, "-o", output), message)
+    assert not output.exists()
+
+
+def test_onnx(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    line = [sys.executable, ROOT / "examples" / "make_onnx.py", tmp_path]
+    subprocess.run(line, check=True, capture_output=True)
+    assert_refused(command("estimate", path), "net.onnx: quantization needs samples of the input")
+    path.write_text("hello")
+    assert_refused(command("estimate", path), "net.onnx: not a valid ONNX file")
 
 
 def test_inputs_that_are_no_npz(command: Command, gemm: Path, tmp_path: Path) -> None:
