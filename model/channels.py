@@ -26,13 +26,23 @@ class Bursts:
         self._word, self._beat = config.word_bytes, config.bus_bytes
         self._longest = config.burst_bytes
         self._runs: dict[tuple[int, int], list[int]] = {}
+        self._transfers: dict[tuple[int, ...], list[int]] = {}
 
     def lengths(self, instruction: Instruction) -> list[int]:
-        """Beats of every burst of a LOAD or STORE, in order."""
-        bank, run, start, count0, count1, stride0, stride1 = _TRANSFER(instruction.values)
-        word = self._word
-        run *= word if bank in _OPERAND_BANKS else 4 * word
-        lengths: list[int] = []
+        """Beats of every burst of a LOAD or STORE, in order; the list is shared by its likes."""
+        bank, run, start, *loops = _TRANSFER(instruction.values)
+        run *= self._word if bank in _OPERAND_BANKS else 4 * self._word
+        place = (run, start % 4096, *loops)
+        known = self._transfers.get(place)
+        if known is None:
+            known = self._transfers[place] = self._cut(*place)
+        return known
+
+    def _cut(
+        self, run: int, start: int, count0: int, count1: int, stride0: int, stride1: int
+    ) -> list[int]:
+        """The same, from the bytes of a run and where in a 4 KiB page the transfer begins."""
+        word, lengths = self._word, list[int]()
         for outer in range(count0):
             address = start + outer * stride0 * word
             for _ in range(count1):
