@@ -22,6 +22,11 @@ class Done(NamedTuple):
 Command = Callable[..., Done]
 
 
+def complaints(err: str) -> list[str]:
+    """Lines on stderr but the signs of life, which come when something takes long."""
+    return [line for line in err.splitlines() if not line.endswith((" ...", "%"))]
+
+
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
     """Run ``pulsarray`` with arguments."""
