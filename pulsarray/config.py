@@ -19,7 +19,7 @@ SEMAPHORES = 16
 """Counting semaphores (an 8-bit count each)."""
 SEMAPHORE_MAX = 255
 """Largest count of a semaphore; one more signal is an error."""
-EXPONENTS = 32
+EXPONENTS = 64
 """Registers of the exponent file; register 0 reads as zero."""
 FETCH_BYTES = 512
 """Bytes that FETCH asks for at a time (less when a burst cannot hold them)."""
@@ -56,8 +56,10 @@ class Config:
         Bursts that may be outstanding in each direction.
     queue_depth
         Instructions that each unit's queue holds.
-    transposer, vector_multiply, counters, trace
-        Optional parts; a part that is off is absent from the RTL.
+    transposer, vector_multiply, training, counters, trace
+        Optional parts; a part that is off is absent from the RTL. ``training`` (16-bit
+        operands, with vector_multiply and tables) is the scale controller with its statistics,
+        sums after rounding, exponential and reciprocal.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class Config:
     queue_depth: int = 4
     transposer: bool = True
     vector_multiply: bool = True
+    training: bool = False
     counters: bool = True
     trace: bool = True
 
@@ -111,6 +114,11 @@ class Config:
         # A fetch is one burst and holds at least one 32-byte unit of the program.
         bursts = tuple(n for n in (16, 32, 64, 128, 256) if n * self.bus_bytes >= 32)
         self._check_choice("burst_beats", bursts, f"with bus_bits = {self.bus_bits}")
+        if self.training and not (self.operand_bits == 16 and self.vector_multiply and self.tables):
+            raise InputError(
+                "config: training must be false, not true, "
+                "without operand_bits = 16, vector_multiply and tables"
+            )
         self._check_range("outstanding", 1, 64)
         self._check_range("queue_depth", 1, 64)
 
@@ -223,7 +231,14 @@ class Config:
 _TYPE_NAMES: dict[type, str] = {int: "an integer", bool: "true or false"}
 
 _BASE = {"dim": 16, "scratchpad_depth": 2048, "accumulator_depth": 512, "bus_bits": 128}
-_TRAIN = {"operand_bits": 16, "acc_bits": 48, "scale_bits": 0}
+_TRAIN = {
+    "operand_bits": 16,
+    "acc_bits": 48,
+    "scale_bits": 0,
+    "accumulator_banks": 4,
+    "tables": 4,
+    "training": True,
+}
 
 PRESETS: dict[str, Config] = {
     "tiny": Config(

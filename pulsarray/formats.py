@@ -169,10 +169,27 @@ _ALL_FORMATS = (
         0,
         (
             *_common(),
-            Field("register", 6, "u8", "exponent register written (1 to 31)"),
-            Field("value", 7, "i8", "its value"),
+            Field("register", 6, "u8", "exponent register written (1 to 63)"),
+            Field("value", 7, "i8", "its value, to which registers a and b are added"),
+            Field("a", 8, "u8", "exponent register added"),
+            Field("b", 9, "u8", "exponent register added"),
+            Field("maximum", 10, "u8", "1: written only if the result is larger than the register"),
         ),
         "Set a register of the exponent file.",
+    ),
+    Format(
+        Opcode.SCALE,
+        Unit.VECTOR,
+        1,
+        0,
+        (
+            *_common(),
+            Field("action", 6, "u8", "of ScaleAction: a word to registers, the reverse, or adapt"),
+            Field("register", 7, "u8", "exponent register of lane 0"),
+            Field("bank", 8, "u8", "accumulator bank", Bank.ACCUMULATOR),
+            Field("word", 12, "u16", "word in the bank"),
+        ),
+        "Exponent registers from a word or to it, or adapted to what was measured.",
     ),
 )
 

@@ -10,6 +10,7 @@ __all__ = [
     "Bank",
     "Opcode",
     "Reduce",
+    "ScaleAction",
     "StreamFlag",
     "Unit",
     "VectorFlag",
@@ -37,6 +38,7 @@ class Opcode(IntEnum):
     VECTOR = 0x13
     STORE = 0x14
     EXPONENT = 0x15
+    SCALE = 0x16
 
 
 class Bank(IntEnum):
@@ -75,6 +77,9 @@ class VectorFlag(IntFlag):
     RESIDUAL = 16
     B_SCALAR = 32
     B_LANE = 64
+    STATISTIC = 128
+    ADD_AFTER = 256
+    SUB_AFTER = 512
 
 
 class Alu(IntEnum):
@@ -92,6 +97,7 @@ class Alu(IntEnum):
     DTANH = 9
     EQUAL = 10
     GREATER = 11
+    SCALED = 12
 
 
 class Activation(IntEnum):
@@ -100,6 +106,9 @@ class Activation(IntEnum):
     NONE = 0
     STEP = 1
     TABLE = 2
+    NARROW = 3
+    EXP = 4
+    RECIPROCAL = 5
 
 
 class Reduce(IntEnum):
@@ -108,3 +117,11 @@ class Reduce(IntEnum):
     NONE = 0
     MAX = 1
     SUM = 2
+
+
+class ScaleAction(IntEnum):
+    """What SCALE does."""
+
+    READ = 0
+    WRITE = 1
+    ADAPT = 2

@@ -26,6 +26,7 @@ from pulsarray.isa import (
     Instruction,
     Opcode,
     Reduce,
+    ScaleAction,
     StreamFlag,
     VectorFlag,
     WeightFlag,
@@ -72,7 +73,16 @@ def isa() -> Iterator[str]:
     for form in FORMATS.values():
         yield from _format(form)
     yield from ("## Enumerations", "")
-    for enum in (Bank, Alu, Activation, Reduce, WeightFlag, StreamFlag, VectorFlag):
+    for enum in (
+        Bank,
+        Alu,
+        Activation,
+        Reduce,
+        WeightFlag,
+        StreamFlag,
+        VectorFlag,
+        ScaleAction,
+    ):
         yield from _enumeration(enum)
 
 
