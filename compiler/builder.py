@@ -65,6 +65,10 @@ class Builder:
         """Hyperbolic tangent."""
         return self._add(Activate, name or "tanh", function="tanh")
 
+    def step(self, name: str = "") -> Builder:
+        """1 for positive values, else 0 (Heaviside)."""
+        return self._add(Activate, name or "step", function="step")
+
     def flatten(self, name: str = "") -> Builder:
         """One dimension."""
         return self._add(Flatten, name or "flatten")

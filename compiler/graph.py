@@ -19,7 +19,7 @@ __all__ = ["FUNCTIONS", "Activate", "Dense", "Flatten", "Graph", "Node", "Softma
 
 Floats = npt.NDArray[np.float64]
 
-FUNCTIONS = ("relu", "clip", "sigmoid", "tanh")
+FUNCTIONS = ("relu", "clip", "sigmoid", "tanh", "step")
 """Activation functions; the first two are exact limits, the others become tables."""
 
 
@@ -108,6 +108,8 @@ class Activate:
             return np.clip(values, self.low, self.high)
         if self.function == "tanh":
             return np.tanh(values)
+        if self.function == "step":
+            return np.where(values > 0.0, 1.0, 0.0)
         return 0.5 * (1.0 + np.tanh(0.5 * values))
 
 

@@ -40,7 +40,7 @@ class FusedLayer:
     @property
     def limits(self) -> tuple[float, float] | None:
         """The interval that all activations together cut to; None if one of them is a curve."""
-        if any(a.function in ("sigmoid", "tanh") for a in self.activations):
+        if any(a.function in ("sigmoid", "tanh", "step") for a in self.activations):
             return None
         low, high = self.activate(np.array([-inf, inf]))
         return float(low), float(high)

@@ -1,0 +1,293 @@
+"""From a network, a loss and an optimizer to what a training step computes, layer by layer.
+
+The rules are those of docs/training.md: :data:`DERIVATIVES` says how the gradient passes an
+activation, :data:`LOSSES` where it comes from. The lowering to instructions
+(:mod:`pulsarray.compiler.train_lower`) and the interpreter
+(:mod:`pulsarray.compiler.train_interpreter`) read them here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+
+from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.lower import fuse
+from pulsarray.errors import InputError
+
+__all__ = [
+    "ALIGNED",
+    "DERIVATIVES",
+    "LOSSES",
+    "Derivative",
+    "Loss",
+    "LossRule",
+    "Optimizer",
+    "TrainingLayer",
+    "TrainingNetwork",
+    "differentiate",
+]
+
+ALIGNED = -30
+"""Exponent at which outputs and targets are subtracted."""
+_CODE_ONE = -14
+"""Exponent of mantissas that are multiples of one half, of one and of minus one."""
+_FRACTION = -15
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """How an activation treats its sums forward, and the gradient backward.
+
+    Parameters
+    ----------
+    argument
+        Exponent of the table's argument; None without a table.
+    output
+        Exponent of the output; None if it adapts.
+    slope
+        Exponent of the derivative as a factor; None if the gradient passes or is blocked.
+    own_error
+        Whether the last layer needs an error of its own beside the loss's.
+    """
+
+    argument: int | None
+    output: int | None
+    slope: int | None
+    own_error: bool
+
+
+DERIVATIVES: Mapping[str, Derivative] = {
+    "identity": Derivative(argument=None, output=None, slope=None, own_error=False),
+    "relu": Derivative(argument=None, output=None, slope=None, own_error=True),
+    "sigmoid": Derivative(argument=-12, output=_FRACTION, slope=-17, own_error=True),
+    "tanh": Derivative(argument=-13, output=_FRACTION, slope=-15, own_error=True),
+    # The perceptron rule: the error passes the step as it is.
+    "step": Derivative(argument=None, output=_CODE_ONE, slope=None, own_error=False),
+}
+"""Every activation that can be trained: z (1 - z), 1 - z^2, [z > 0], or 1."""
+
+
+@dataclass(frozen=True)
+class LossRule:
+    """What a loss asks of the network, and how its gradient is scaled.
+
+    Parameters
+    ----------
+    error
+        Exponent of its gradient: a number, ``target`` for that of the target, None if it adapts.
+    skips
+        Whether the last activation's derivative is already in the gradient.
+    after
+        What the network must end with: ``softmax``, ``sigmoid``, or nothing.
+    parameter
+        Its default parameter; None if it has none.
+    low, high
+        Limits of the parameter, exclusive.
+    targets
+        The values that targets may have; None for any.
+    """
+
+    error: int | str | None = None
+    skips: bool = False
+    after: str = ""
+    parameter: float | None = None
+    low: float = -inf
+    high: float = inf
+    targets: tuple[float, ...] | None = None
+
+
+LOSSES: Mapping[str, LossRule] = {
+    "mse": LossRule(),
+    "mae": LossRule(error=_CODE_ONE),
+    "huber": LossRule(parameter=1.0, low=0.0, high=65536.0),
+    "log-cosh": LossRule(error=_FRACTION),
+    "quantile": LossRule(error=_FRACTION, parameter=0.5, low=0.0, high=1.0),
+    "cross-entropy": LossRule(skips=True, after="softmax", targets=(0.0, 1.0)),
+    "binary-cross-entropy": LossRule(skips=True, after="sigmoid", targets=(0.0, 1.0)),
+    "hinge": LossRule(error="target", targets=(-1.0, 1.0)),
+    "perceptron": LossRule(after="step", targets=(0.0, 1.0)),
+}
+"""Every loss by name."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of :data:`LOSSES`.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    parameter
+        Huber's delta or the quantile's gamma; None for the default.
+
+    Raises
+    ------
+    InputError
+        If there is no such loss, or its parameter is out of range.
+    """
+
+    name: str
+    parameter: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in LOSSES:
+            raise InputError(f"loss: must be one of {', '.join(LOSSES)}, not {self.name!r}")
+        rule = self.rule
+        if self.parameter is None:
+            object.__setattr__(self, "parameter", rule.parameter)
+        elif rule.parameter is None:
+            raise InputError(f"loss: {self.name} has no parameter, not {self.parameter:g}")
+        elif not rule.low < self.parameter < rule.high:
+            limits = f"between {rule.low:g} and {rule.high:g}"
+            raise InputError(
+                f"loss: the parameter of {self.name} must be {limits}, not {self.parameter:g}"
+            )
+
+    @property
+    def rule(self) -> LossRule:
+        """Its rule."""
+        return LOSSES[self.name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """Stochastic gradient descent.
+
+    Parameters
+    ----------
+    momentum
+        From 0, without momentum, to below 1.
+    weight_decay
+        Added to the gradient of weights, times the weight; 0 or more.
+
+    Raises
+    ------
+    InputError
+        If one is out of range.
+    """
+
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"momentum: must be from 0 to below 1, not {self.momentum:g}")
+        if not (self.weight_decay >= 0 and isfinite(self.weight_decay)):
+            raise InputError(f"weight decay: must be 0 or more, not {self.weight_decay:g}")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingLayer:
+    """A dense product and its activation.
+
+    Parameters
+    ----------
+    name
+        Name of the dense operator.
+    weight, bias
+        Values before the first step, (K, N) and (N,), float64.
+    activation
+        A name of :data:`DERIVATIVES`.
+    """
+
+    name: str
+    weight: Floats
+    bias: Floats
+    activation: str
+
+    @property
+    def derivative(self) -> Derivative:
+        """Its rule."""
+        return DERIVATIVES[self.activation]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingNetwork:
+    """Everything that a training step computes.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    layers
+        Its layers in order.
+    loss, optimizer
+        What is minimized, and how.
+
+    Members
+    -------
+    exponents
+        By name (docs/training.md) a fixed exponent, or None for one that adapts; those of the
+        data, the weights, the rates and the velocities are not in it.
+    """
+
+    graph: Graph
+    layers: Sequence[TrainingLayer]
+    loss: Loss
+    optimizer: Optimizer
+
+    @property
+    def loss_error(self) -> str:
+        """Name of the loss's gradient: ``loss.error``, or the last layer's error itself."""
+        last = self.layers[-1]
+        own = last.derivative.own_error and not self.loss.rule.skips
+        return "loss.error" if own else f"{last.name}.error"
+
+    @property
+    def exponents(self) -> dict[str, int | None]:
+        """Every exponent that a step may adapt or that the rules fix."""
+        found: dict[str, int | None] = {}
+        for layer in self.layers:
+            found[f"{layer.name}.output"] = layer.derivative.output
+            found[f"{layer.name}.error"] = None
+            found[f"{layer.name}.weight.gradient"] = None
+            found[f"{layer.name}.bias.gradient"] = None
+        error = self.loss.rule.error
+        if error == "target":
+            found.pop(self.loss_error, None)
+        else:
+            found[self.loss_error] = error if isinstance(error, int) else None
+        return found
+
+
+def differentiate(graph: Graph, loss: Loss, optimizer: Optimizer) -> TrainingNetwork:
+    """The training network of a graph.
+
+    Raises
+    ------
+    InputError
+        If an operator cannot be trained or the loss does not fit the output.
+    """
+    groups, after = fuse(graph)
+    layers = []
+    for group in groups:
+        functions = [activation.function for activation in group.activations] or ["identity"]
+        if len(functions) > 1 or functions[0] not in DERIVATIVES:
+            known = ", ".join(DERIVATIVES)
+            raise InputError(
+                f"{group.name}: training needs one activation of {known} after a dense layer, "
+                f"not {' + '.join(functions)}"
+            )
+        layers.append(TrainingLayer(group.name, group.weight, group.bias, functions[0]))
+    _check_loss(graph, loss, after or layers[-1].activation, layers[-1].weight.shape[1])
+    return TrainingNetwork(graph, layers, loss, optimizer)
+
+
+def _check_loss(graph: Graph, loss: Loss, end: str, outputs: int) -> None:
+    wanted = loss.rule.after
+    if wanted and end != wanted:
+        raise InputError(
+            f"loss: {loss.name} needs a network that ends with {wanted}, {graph.name} ends with {end}"
+        )
+    if end == "softmax" and not wanted:
+        raise InputError(f"loss: after softmax it must be cross-entropy, not {loss.name}")
+    if end == "step" and loss.name != "perceptron":
+        raise InputError(f"loss: after step it must be perceptron, not {loss.name}")
+    if wanted == "softmax" and outputs < 2:
+        raise InputError(
+            f"loss: cross-entropy needs at least 2 outputs, {graph.name} has {outputs}; "
+            "use sigmoid with binary-cross-entropy"
+        )

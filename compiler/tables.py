@@ -1,0 +1,121 @@
+"""Function tables of 16-bit machines: piecewise linear, 256 segments, coefficients in integers.
+
+``y = sat16(rne(offset[i] + slope[i] * f, shift))`` with i the segment of the 16-bit argument and f
+its place in the segment (docs/machine.md, VECTOR, TABLE). On each segment the line is the
+Chebyshev (minimax) one, which for a function without inflection there is parallel to the chord and
+halves the largest error of the chord.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.config import Config
+
+__all__ = ["TABLES", "Table", "table"]
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+_SLOPE_LIMIT = (1 << 15) - 1
+_OFFSET_LIMIT = (1 << 31) - 1
+_SAMPLES = 65
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One function.
+
+    Parameters
+    ----------
+    offsets, slopes
+        int64, one a segment, in 32 and 16 bits.
+    shift
+        Right shift of the line's value.
+    """
+
+    offsets: Integers
+    slopes: Integers
+    shift: int
+
+    def __call__(self, arguments: Integers) -> Integers:
+        """The function of 16-bit arguments, any shape."""
+        bits = 16 - (len(self.offsets) - 1).bit_length()
+        place = np.asarray(arguments, np.int64) + (1 << 15)
+        segment, fraction = place >> bits, place & ((1 << bits) - 1)
+        line = self.offsets[segment] + self.slopes[segment] * fraction
+        half = (1 << self.shift) >> 1
+        floor = line >> self.shift
+        rest = line - (floor << self.shift)
+        up = (rest > half) | ((rest == half) & (floor & 1 == 1)) if self.shift else False
+        return np.clip(floor + up, -(1 << 15), (1 << 15) - 1)
+
+    def words(self, config: Config) -> npt.NDArray[np.uint8]:
+        """The table's planes as they lie in memory: low and high half of offsets, slopes."""
+        entries = config.word_bytes // config.operand_bytes
+        planes = np.zeros((3, config.table_words * entries), np.int64)
+        count = len(self.offsets)
+        planes[0, :count] = self.offsets & 0xFFFF
+        planes[1, :count] = self.offsets >> 16
+        planes[2, :count] = self.slopes
+        return (planes & 0xFFFF).astype("<u2").reshape(-1).view(np.uint8)
+
+
+def _sigmoid(u: Floats) -> Floats:
+    return 32768.0 / (1.0 + np.exp(-u / 4096.0))
+
+
+def _tanh(u: Floats) -> Floats:
+    return 32768.0 * np.tanh(u / 8192.0)
+
+
+def _exp(u: Floats) -> Floats:
+    return 32768.0 * np.exp2(-(u + 32768.0) / 65536.0)
+
+
+def _reciprocal(u: Floats) -> Floats:
+    return 2.0**30 / ((u + 3 * 32768.0) / 2.0)
+
+
+TABLES: dict[str, Callable[[Floats], Floats]] = {
+    "sigmoid": _sigmoid,
+    "tanh": _tanh,
+    "exp": _exp,
+    "reciprocal": _reciprocal,
+}
+"""Mantissa of the result as a function of the mantissa of the argument: sigmoid of an argument at
+2^-12 and tanh at 2^-13, results at 2^-15; 2^-f of f + 1/2 at 2^-16; 2^30/m of twice m - 1.5 x 2^15."""
+
+
+@cache
+def table(name: str, segments: int) -> Table:
+    """The table of a function of :data:`TABLES`, with so many segments."""
+    function, width = TABLES[name], 65536 // segments
+    starts = np.arange(segments) * float(width) - 32768.0
+    points = starts[:, None] + np.linspace(0, width, _SAMPLES)
+    values = function(points)
+    slopes = (values[:, -1] - values[:, 0]) / width
+    rest = values - slopes[:, None] * (points - starts[:, None])
+    offsets = (rest.max(axis=1) + rest.min(axis=1)) / 2
+    shift = _largest_shift(slopes, offsets)
+    scale = float(1 << shift)
+    slope_codes = np.round(slopes * scale).astype(np.int64)
+    # The rounded slope turns the line about its middle, not about its start.
+    middle = offsets + (slopes - slope_codes / scale) * (width - 1) / 2
+    return Table(np.round(middle * scale).astype(np.int64), slope_codes, shift)
+
+
+def _largest_shift(slopes: Floats, offsets: Floats) -> int:
+    """The finest scale at which every coefficient fits its width."""
+    shift = 0
+    while (
+        np.abs(slopes).max() * 2 ** (shift + 1) <= _SLOPE_LIMIT
+        and np.abs(offsets).max() * 2 ** (shift + 1) <= _OFFSET_LIMIT
+    ):
+        shift += 1
+    return shift
