@@ -53,7 +53,8 @@ class Table:
         floor = line >> self.shift
         rest = line - (floor << self.shift)
         up = (rest > half) | ((rest == half) & (floor & 1 == 1)) if self.shift else False
-        return np.clip(floor + up, -(1 << 15), (1 << 15) - 1)
+        result: Integers = np.clip(floor + up, -(1 << 15), (1 << 15) - 1)
+        return result
 
     def words(self, config: Config) -> npt.NDArray[np.uint8]:
         """The table's planes as they lie in memory: low and high half of offsets, slopes."""

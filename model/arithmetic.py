@@ -19,6 +19,7 @@ from pulsarray.isa import Alu
 __all__ = [
     "add_exactly",
     "add_saturated",
+    "bit_lengths",
     "clamp",
     "operate",
     "round_half_even",
@@ -26,6 +27,7 @@ __all__ = [
     "round_tflite",
     "saturate",
     "signed",
+    "symmetric",
     "wrap",
 ]
 
@@ -59,6 +61,18 @@ def saturate(values: Lanes, bits: int) -> Lanes:
     if values.dtype != object and bits >= 64:
         return values
     return clamp(values, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+
+def symmetric(values: Lanes, bits: int) -> Lanes:
+    """The nearest number of so many bits whose negative is one too."""
+    limit = (1 << (bits - 1)) - 1
+    return clamp(values, -limit, limit)
+
+
+def bit_lengths(values: Lanes) -> npt.NDArray[np.int64]:
+    """Bit lengths of positive numbers below 2^53, which a float64 holds exactly."""
+    lengths: npt.NDArray[np.int64] = np.frexp(values.astype(np.float64))[1].astype(np.int64)
+    return lengths
 
 
 def add_exactly(a: Lanes, b: Lanes | int) -> Lanes:

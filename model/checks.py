@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pulsarray.config import SEMAPHORE_MAX, SEMAPHORES, Config
 from pulsarray.errors import InputError, ProgramError
-from pulsarray.isa import FORMATS, Bank, Instruction, Opcode, StreamFlag, Unit
+from pulsarray.isa import FORMATS, Bank, Instruction, Opcode, ScaleAction, StreamFlag, Unit
 from pulsarray.model.addresses import (
     memory_addresses,
     parameter_rows,
@@ -123,6 +123,8 @@ def _touched(instruction: Instruction, config: Config) -> list[tuple[str, int, N
             return [(n, instruction[f"{n}_bank"], stream_words(instruction, n)) for n in names]
         case Opcode.VECTOR:
             return _touched_by_vector(instruction)
+        case Opcode.SCALE if instruction["action"] != ScaleAction.ADAPT:
+            return [("word", instruction["bank"], Nest(instruction["word"], (), ()))]
     return []
 
 

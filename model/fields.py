@@ -16,6 +16,7 @@ from pulsarray.isa import (
     Instruction,
     Opcode,
     Reduce,
+    ScaleAction,
     StreamFlag,
     VectorFlag,
     WeightFlag,
@@ -28,7 +29,9 @@ Wrong = Iterator[tuple[str, str]]
 
 _PRODUCTS = (Alu.MUL, Alu.DSIGMOID, Alu.DTANH)
 _STREAM_FLAGS = sum(map(int, StreamFlag))
+_TRAINING_FLAGS = VectorFlag.STATISTIC | VectorFlag.ADD_AFTER | VectorFlag.SUB_AFTER
 _VECTOR_FLAGS = sum(map(int, VectorFlag))
+_TABLES = (Activation.TABLE, Activation.EXP, Activation.RECIPROCAL)
 
 
 def wrong_fields(instruction: Instruction, config: Config) -> Wrong:
@@ -111,16 +114,19 @@ def _pass_words(instruction: Instruction) -> int:
 
 def _vector(instruction: Instruction, config: Config) -> Wrong:
     yield from _vector_banks(instruction, config)
-    for name, names in (("alu", Alu), ("activation", Activation), ("reduce", Reduce)):
-        if instruction[name] > max(names):
-            yield name, f"0 to {max(names):d}"
+    alu, activation = (
+        (Alu.SCALED, Activation.RECIPROCAL) if config.training else (Alu.GREATER, Activation.TABLE)
+    )
+    for name, last in (("alu", alu), ("activation", activation), ("reduce", max(Reduce))):
+        if instruction[name] > last:
+            yield name, f"0 to {last:d} (training: {config.training})"
     if instruction["alu"] in _PRODUCTS and not config.vector_multiply:
         yield "alu", "no product (vector_multiply: False)"
     for name in ("x_target", "x_a", "x_b"):
         if instruction[name] >= EXPONENTS:
             yield name, f"0 to {EXPONENTS - 1}"
     yield from _vector_flags(instruction, config)
-    if instruction["activation"] == Activation.TABLE:
+    if instruction["activation"] in _TABLES:
         yield from _table(instruction, config)
 
 
@@ -143,19 +149,33 @@ def _vector_banks(instruction: Instruction, config: Config) -> Wrong:
 
 def _vector_flags(instruction: Instruction, config: Config) -> Wrong:
     flags = instruction["flags"]
-    if flags & ~_VECTOR_FLAGS:
-        yield "flags", f"bits of {_VECTOR_FLAGS:#x}"
+    known = _VECTOR_FLAGS - (0 if config.training else int(_TRAINING_FLAGS))
+    if flags & ~known:
+        yield "flags", f"bits of {known:#x} (training: {config.training})"
     scalar, lane = flags & VectorFlag.B_SCALAR, flags & VectorFlag.B_LANE
     if scalar and lane:
         yield "flags", "without B_LANE where it has B_SCALAR"
-    if (scalar or lane) and instruction["b_bank"] != Bank.NONE:
-        yield "b_bank", "255 where flags have B_SCALAR or B_LANE"
+    yield from _after(instruction)
+    if instruction["alu"] == Alu.SCALED and flags & (VectorFlag.LANE_SCALE | VectorFlag.LEAKY):
+        yield "flags", "without LANE_SCALE and LEAKY where alu is SCALED"
     if flags & VectorFlag.RESIDUAL and instruction["alu"] != Alu.PASS:
         yield "alu", "PASS where flags have RESIDUAL"
     if flags & VectorFlag.RESIDUAL and flags & VectorFlag.LEAKY:
         yield "flags", "without LEAKY where it has RESIDUAL"
     if flags & VectorFlag.TFLITE and config.scale_bits != 31:
         yield "flags", f"without TFLITE (scale_bits: {config.scale_bits}, not 31)"
+
+
+def _after(instruction: Instruction) -> Wrong:
+    flags, no_b = instruction["flags"], instruction["b_bank"] == Bank.NONE
+    add, subtract = flags & VectorFlag.ADD_AFTER, flags & VectorFlag.SUB_AFTER
+    if add and subtract:
+        yield "flags", "without SUB_AFTER where it has ADD_AFTER"
+    if (add or subtract) and no_b:
+        yield "b_bank", "a bank where flags have ADD_AFTER or SUB_AFTER"
+    constant = flags & (VectorFlag.B_SCALAR | VectorFlag.B_LANE)
+    if constant and not (add or subtract or no_b):
+        yield "b_bank", "255 where flags have B_SCALAR or B_LANE"
 
 
 def _table(instruction: Instruction, config: Config) -> Wrong:
@@ -171,6 +191,22 @@ def _table(instruction: Instruction, config: Config) -> Wrong:
 def _exponent(instruction: Instruction, _: Config) -> Wrong:
     if not 1 <= instruction["register"] < EXPONENTS:
         yield "register", f"1 to {EXPONENTS - 1}"
+    for name in ("a", "b"):
+        if instruction[name] >= EXPONENTS:
+            yield name, f"0 to {EXPONENTS - 1}"
+    if instruction["maximum"] > 1:
+        yield "maximum", "0 or 1"
+
+
+def _scale(instruction: Instruction, config: Config) -> Wrong:
+    if not config.training:
+        yield "opcode", "another (training: False)"
+    if instruction["action"] > max(ScaleAction):
+        yield "action", f"0 to {max(ScaleAction):d}"
+    if instruction["register"] >= EXPONENTS:
+        yield "register", f"0 to {EXPONENTS - 1}"
+    if not _accumulator(instruction["bank"], config):
+        yield "bank", _accumulator_rule(config)
 
 
 _RULES: dict[Opcode, Callable[[Instruction, Config], Wrong]] = {
@@ -180,4 +216,5 @@ _RULES: dict[Opcode, Callable[[Instruction, Config], Wrong]] = {
     Opcode.STREAM: _stream,
     Opcode.VECTOR: _vector,
     Opcode.EXPONENT: _exponent,
+    Opcode.SCALE: _scale,
 }

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.config import Config
-from pulsarray.isa import Instruction, Opcode, StreamFlag, WeightFlag
+from pulsarray.isa import Instruction, Opcode, ScaleAction, StreamFlag, WeightFlag
 from pulsarray.model.accumulate import accumulate
 from pulsarray.model.addresses import (
     memory_addresses,
@@ -132,7 +132,18 @@ def _streamed(state: State, instruction: Instruction) -> npt.NDArray[np.floating
 
 
 def _exponent(state: State, instruction: Instruction) -> None:
-    state.exponents[instruction["register"]] = instruction["value"]
+    state.scales.set(instruction)
+
+
+def _scale(state: State, instruction: Instruction) -> None:
+    bank, first = state.bank(instruction["bank"]), instruction["register"]
+    match instruction["action"]:
+        case ScaleAction.READ:
+            state.scales.read(first, bank[instruction["word"]])
+        case ScaleAction.WRITE:
+            bank[instruction["word"]] = state.scales.write(first, state.config.dim)
+        case ScaleAction.ADAPT:
+            state.scales.adapt()
 
 
 _RUN = {
@@ -142,4 +153,5 @@ _RUN = {
     Opcode.STREAM: _stream,
     Opcode.VECTOR: run_vector,
     Opcode.EXPONENT: _exponent,
+    Opcode.SCALE: _scale,
 }

@@ -12,10 +12,12 @@ from pulsarray.config import SEMAPHORES
 from pulsarray.errors import ProgramError
 from pulsarray.isa import (
     FORMATS,
+    SCALE_CYCLES,
     UNIT_BYTES,
     Bank,
     Instruction,
     Opcode,
+    ScaleAction,
     StreamFlag,
     Unit,
     WeightFlag,
@@ -30,6 +32,7 @@ __all__ = ["Plan", "Step", "bits"]
 # Enumerations cost more than the arithmetic here, and this runs for every instruction.
 _NONE, _ACCUMULATOR, _TABLE = int(Bank.NONE), int(Bank.ACCUMULATOR), int(Bank.TABLE)
 _WEIGHT_TRANSPOSE = int(WeightFlag.TRANSPOSE)
+_READ, _WRITE = int(ScaleAction.READ), int(ScaleAction.WRITE)
 _STREAM_TRANSPOSE, _STREAM_KEEP = int(StreamFlag.TRANSPOSE), int(StreamFlag.KEEP)
 
 
@@ -44,8 +47,8 @@ class Step:
     """One instruction: its cost, then its times as they become known (-1 until then).
 
     ``work`` are the cycles in which its front issues something; ``words`` the words of a pass
-    (STREAM) or of the instruction (VECTOR, 0 for EXPONENT); ``tiles`` the tiles of WEIGHT or the
-    passes of STREAM; ``first`` the first word written (LOAD).
+    (STREAM) or of the instruction (VECTOR, 0 for EXPONENT and SCALE); ``tiles`` the tiles of
+    WEIGHT or the passes of STREAM; ``first`` the first word written (LOAD).
     """
 
     index: int
@@ -160,6 +163,14 @@ class Plan:
     def _exponent(self, step: Step, instruction: Instruction) -> None:
         """One cycle of VECTOR's front, nothing else."""
         step.work, step.words = 1, 0
+        step.sources = step.targets = ()
+
+    def _scale(self, step: Step, instruction: Instruction) -> None:
+        """VECTOR's front until its pipeline is empty."""
+        step.work, step.words = SCALE_CYCLES, 0
+        bank, action = (instruction["bank"],), instruction["action"]
+        step.sources = bank if action == _READ else ()
+        step.targets = bank if action == _WRITE else ()
 
 
 def _getter(op: Opcode, *names: str) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
@@ -184,4 +195,5 @@ _COSTS = {
     Opcode.STREAM: Plan._stream,
     Opcode.VECTOR: Plan._vector,
     Opcode.EXPONENT: Plan._exponent,
+    Opcode.SCALE: Plan._scale,
 }

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.config import EXPONENTS, Config
+from pulsarray.config import Config
 from pulsarray.isa import Bank
 from pulsarray.model.arithmetic import wrap
+from pulsarray.model.scales import Scales
 
 __all__ = ["State", "Tiles"]
 
@@ -67,8 +68,8 @@ class State:
         int64 constants, shape (rows, 4, D), columns bias, multiplier, shift, constant.
     tables
         int64 entries, shape (words, entries of a word).
-    exponents
-        int64 registers.
+    scales
+        The exponent registers.
     exact
         Floating point type in which a sum of D products is exact: it has at most 21 bits (8-bit
         operands) or 37.
@@ -88,7 +89,7 @@ class State:
         self.parameters = np.zeros((config.parameter_depth, 4, dim), np.int64)
         rows = config.tables * config.table_planes * config.table_words
         self.tables = np.zeros((rows, config.word_bytes // config.operand_bytes), np.int64)
-        self.exponents = np.zeros(EXPONENTS, np.int64)
+        self.scales = Scales()
         self.exact = np.dtype(np.float32 if config.operand_bits == 8 else np.float64)
         self.tiles = Tiles(dim, self.exact)
 

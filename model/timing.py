@@ -223,9 +223,9 @@ class _Machine:
         self.finish(step, end, complete)
 
     def start_vector(self, step: Step, cycle: int) -> None:
-        """VECTOR issues a word a cycle; EXPONENT takes one."""
+        """VECTOR issues a word a cycle; EXPONENT takes one, SCALE nine."""
         if not step.words:
-            self.finish(step, cycle + 1, cycle + 1 + VECTOR_LATENCY)
+            self._start_registers(step, cycle)
             return
         end = cycle + step.words
         complete = end + VECTOR_LATENCY
@@ -233,6 +233,15 @@ class _Machine:
             self.holds.read(bank, cycle + 1, end, _VECTOR, step.index)
         for bank in step.targets:
             self.holds.write(bank, cycle + 1 + VECTOR_LATENCY, complete, _VECTOR, step.index)
+        self.finish(step, end, complete)
+
+    def _start_registers(self, step: Step, cycle: int) -> None:
+        """EXPONENT and SCALE are complete when a word issued in their first cycle would be."""
+        end, complete = cycle + step.work, cycle + 1 + VECTOR_LATENCY
+        for bank in step.sources:
+            self.holds.read(bank, cycle + 1, end, _VECTOR, step.index)
+        for bank in step.targets:
+            self.holds.write(bank, complete, complete, _VECTOR, step.index)
         self.finish(step, end, complete)
 
     def start_weight(self, step: Step, cycle: int) -> None:

@@ -13,6 +13,7 @@ from pulsarray.model.addresses import parameter_rows, vector_words
 from pulsarray.model.arithmetic import (
     add_exactly,
     add_saturated,
+    bit_lengths,
     clamp,
     operate,
     round_half_even,
@@ -20,6 +21,8 @@ from pulsarray.model.arithmetic import (
     round_tflite,
     saturate,
     signed,
+    symmetric,
+    wrap,
 )
 from pulsarray.model.state import State
 
@@ -30,6 +33,10 @@ PARAMETER_FLAGS = int(VectorFlag.BIAS | VectorFlag.LANE_SCALE | VectorFlag.B_LAN
 """Flags with which VECTOR reads rows of parameters."""
 _SHIFT_MAX = 63
 _BIAS, _MULTIPLIER, _SHIFT, _CONSTANT = range(4)
+_AFTER = int(VectorFlag.ADD_AFTER | VectorFlag.SUB_AFTER)
+_TOTAL_BITS = 32
+"""Width of a sum that is added to after rounding: a master weight, a velocity."""
+_EXP_LIMIT = 40 << 15
 
 
 def run_vector(state: State, instruction: Instruction) -> None:
@@ -50,8 +57,17 @@ class _Vector:
 
     def run(self) -> None:
         a, b = self.source_a(), self.source_b()
-        value = operate(Alu(self.fields["alu"]), a, b, self.config)
-        codes, sums = self.activate(self.requantize(value, b))
+        self.b_shift: Lanes | None = None
+        if self.fields["alu"] == Alu.SCALED:
+            bits = self.config.operand_bits
+            self.b_shift = saturate(b >> bits, 8)
+            value = operate(Alu.MUL, a, wrap(b.astype(np.int64), bits), self.config)
+        else:
+            value = operate(Alu(self.fields["alu"]), a, b, self.config)
+        total = self.requantize(value, b)
+        if self.flags & _AFTER:
+            total = self.add_after(total)
+        codes, sums = self.activate(total)
         self.write("target", codes, self.config.operand_bits)
         self.write("acc", sums, self.config.acc_bits)
 
@@ -61,11 +77,14 @@ class _Vector:
 
     # Step 1: operands
 
+    def words_of(self, name: str) -> Lanes:
+        """The words of a source."""
+        words = self.state.bank(self.fields[f"{name}_bank"])
+        return words[vector_words(self.fields, name).rows()].astype(np.int64, copy=False)
+
     def read(self, name: str) -> Lanes:
         """The words of a source less its zero point."""
-        words = self.state.bank(self.fields[f"{name}_bank"])
-        lanes = words[vector_words(self.fields, name).rows()].astype(np.int64, copy=False)
-        return add_exactly(lanes, -self.fields[f"zero_{name}"])
+        return add_exactly(self.words_of(name), -self.fields[f"zero_{name}"])
 
     def source_a(self) -> Lanes:
         """A."""
@@ -76,7 +95,7 @@ class _Vector:
         """B."""
         if self.flags & VectorFlag.B_LANE:
             return self.parameter(_CONSTANT)
-        if self.fields["b_bank"] != Bank.NONE:
+        if self.fields["b_bank"] != Bank.NONE and not self.flags & _AFTER:
             return self.read("b")
         scalar = self.fields["scalar"] if self.flags & VectorFlag.B_SCALAR else 0
         return np.full((1, self.config.dim), scalar, np.int64)
@@ -89,11 +108,19 @@ class _Vector:
         if self.flags & VectorFlag.RESIDUAL:
             other = saturate(b, self.config.operand_bits + 1).astype(np.int64)
             scaled = add_saturated(scaled, other * self.second_multiplier())
-        x, registers = self.state.exponents, [self.fields[f"x_{n}"] for n in ("target", "a", "b")]
-        exponent = x[registers[0]] - x[registers[1]] - x[registers[2]]
+        target, source = self.exponents()
+        exponent = target - source
+        if self.flags & VectorFlag.STATISTIC and not self.flags & _AFTER:
+            self.note(scaled, source - self.fields["shift"])
         total = clamp(shift + exponent, -_SHIFT_MAX, _SHIFT_MAX)
         rounding = round_tflite if self.flags & VectorFlag.TFLITE else round_shift
         return saturate(rounding(scaled, total), self.config.acc_bits)
+
+    def exponents(self) -> tuple[int, int]:
+        """Exponents of the result, and of both sources together."""
+        x = self.state.scales.exponents
+        target, a, b = (x[self.fields[f"x_{name}"]] for name in ("target", "a", "b"))
+        return target, a + b
 
     def scale(self, value: Lanes) -> tuple[Lanes, Lanes]:
         """The shift, and the value times its multiplier: at most 64 bits."""
@@ -107,6 +134,8 @@ class _Vector:
             negative = value < 0
             multiplier = np.where(negative, self.second_multiplier(), multiplier)
             shift = np.where(negative, self.fields["shift2"], shift)
+        if self.b_shift is not None:
+            shift = self.b_shift
         return shift, value * multiplier
 
     def second_multiplier(self) -> int:
@@ -118,6 +147,24 @@ class _Vector:
         bits = self.config.scale_bits
         return self.fields[name] & ((1 << bits) - 1) if bits else 1
 
+    def add_after(self, value: Lanes) -> Lanes:
+        """C plus or minus the rounded value, symmetrically saturated."""
+        c = self.words_of("b")
+        total = c + value if self.flags & VectorFlag.ADD_AFTER else c - value
+        total = symmetric(total, _TOTAL_BITS)
+        if self.flags & VectorFlag.STATISTIC:
+            top = total >> 24 & 0xFF
+            near = (top == 0x7F) | (top == 0x80)
+            if (near & self.counted()).any():
+                self.state.scales.limit(self.fields["x_target"])
+        return total
+
+    def note(self, scaled: Lanes, exponent: int) -> None:
+        """STATISTIC: the largest magnitude of the lanes that count."""
+        kept = np.where(self.counted(), scaled, 0)
+        largest = max(int(kept.max()), -int(kept.min()))
+        self.state.scales.note(self.fields["x_target"], largest.bit_length(), exponent)
+
     # Step 5: activation
 
     def activate(self, value: Lanes) -> tuple[Lanes, Lanes]:
@@ -128,11 +175,33 @@ class _Vector:
         if activation == Activation.STEP:
             step = np.where(value > 0, high, np.where(value < 0, low, zero))
             return saturate(step, bits), step
+        if activation == Activation.NARROW:
+            return symmetric(round_half_even(value, bits), bits), value
+        if activation == Activation.EXP:
+            power = self.power(value)
+            return saturate(power, bits), power
+        if activation == Activation.RECIPROCAL:
+            return self.reciprocal(value)
         code = clamp(add_saturated(value, np.asarray(zero, np.int64)), low, high)
         if activation == Activation.TABLE:
             code = self.look_up(code)
             return code, code
         return code, value
+
+    def power(self, value: Lanes) -> Lanes:
+        """2 to the power of minus a value at 2^-15, at 2^-30."""
+        limited = clamp(value, 0, _EXP_LIMIT)
+        whole, fraction = limited >> 15, limited & 0x7FFF
+        return np.asarray((self.look_up(2 * fraction - 0x8000) << 15) >> whole)
+
+    def reciprocal(self, value: Lanes) -> tuple[Lanes, Lanes]:
+        """The reciprocal of a sum's leading 16 bits, and with it how far they were shifted."""
+        total = np.maximum(value, 1)
+        length = bit_lengths(total)
+        down, up = np.maximum(length - 16, 0), np.maximum(16 - length, 0)
+        leading = (total >> down) << up
+        code = self.look_up(2 * leading - 0x18000)
+        return code, code + ((length - 16) << 16)
 
     def look_up(self, argument: Lanes) -> Lanes:
         """The function table: entries of codes, or lines in segments of mantissas."""

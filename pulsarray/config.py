@@ -119,6 +119,8 @@ class Config:
                 "config: training must be false, not true, "
                 "without operand_bits = 16, vector_multiply and tables"
             )
+        if self.training:
+            self._check_range("acc_bits", 40, 48, "with training = true")
         self._check_range("outstanding", 1, 64)
         self._check_range("queue_depth", 1, 64)
 

@@ -13,6 +13,7 @@ from pulsarray.encoding import UNIT_BYTES, Field, Format
 from pulsarray.errors import InputError
 from pulsarray.formats import FORMATS
 from pulsarray.operations import (
+    SCALE_CYCLES,
     Activation,
     Alu,
     Bank,
@@ -27,6 +28,7 @@ from pulsarray.operations import (
 
 __all__ = [
     "FORMATS",
+    "SCALE_CYCLES",
     "UNIT_BYTES",
     "Activation",
     "Alu",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 
 __all__ = [
+    "SCALE_CYCLES",
     "Activation",
     "Alu",
     "Bank",
@@ -16,6 +17,10 @@ __all__ = [
     "VectorFlag",
     "WeightFlag",
 ]
+
+
+SCALE_CYCLES = 9
+"""Cycles for which SCALE keeps VECTOR's front: until every word before it is written."""
 
 
 class Unit(IntEnum):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.config import Config
-from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, Unit
+from pulsarray.isa import SCALE_CYCLES, Bank, Instruction, Opcode, StreamFlag, Unit
 from pulsarray.program import Layer, Program
 from pulsarray.registers import UNIT_STATES
 
@@ -45,6 +45,8 @@ def work(instruction: Instruction, config: Config) -> int:
             return _loops(instruction, VECTOR_LEVELS)
         case Opcode.EXPONENT:
             return 1
+        case Opcode.SCALE:
+            return SCALE_CYCLES
         case Opcode.LOAD:
             return sum(_bursts(*run, config) for run in _runs(instruction, config))
         case Opcode.STORE:

@@ -138,7 +138,9 @@ def fill(state: State, reference: Reference, draw: Callable[..., Any]) -> None:
         state.write(0x81, np.array([row]), word)
         reference.table[row] = [int(v) for v in word.view(f"<u{config.operand_bytes}")[0]]
     for register in range(1, 32):
-        state.exponents[register] = reference.exponents[register] = int(raw.integers(-20, 21))
+        state.scales.exponents[register] = reference.exponents[register] = int(
+            raw.integers(-20, 21)
+        )
 
 
 @pytest.mark.parametrize("sixteen", [False, True])

@@ -88,7 +88,7 @@ VECTOR = {"a_bank": 0x40, "target_bank": 1}
         (make(Opcode.VECTOR, **VECTOR, activation=2, shift2=64), "shift2"),
         (make(Opcode.VECTOR, **VECTOR, activation=2, shift2=-1), "shift2"),
         (make(Opcode.VECTOR, **VECTOR, activation=2, flags=VectorFlag.LEAKY), "flags"),
-        (make(Opcode.VECTOR, **VECTOR, x_b=32), "x_b"),
+        (make(Opcode.VECTOR, **VECTOR, x_b=64), "x_b"),
         (make(Opcode.VECTOR, **VECTOR, acc_bank=0x50), "acc_bank"),
     ],
 )  # fmt: skip
