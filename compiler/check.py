@@ -17,8 +17,8 @@ from pulsarray.run import RunResult
 
 __all__ = ["check", "check_semaphores"]
 
-_READABLE = ("input", "weight", "constant", "intermediate")
-_WRITABLE = ("output", "intermediate")
+_READABLE = ("input", "weight", "constant", "intermediate", "state")
+_WRITABLE = ("output", "intermediate", "state")
 
 
 def check(program: Program, memory_latency: int = 64) -> RunResult:
@@ -97,12 +97,17 @@ def _vector_regions(i: Instruction, _config: Config) -> list[_Region]:
     ]
 
 
+def _scale_regions(i: Instruction, _config: Config) -> list[_Region]:
+    return [_region(i["bank"], i["word"], ())]
+
+
 _REGIONS: dict[Opcode, Callable[[Instruction, Config], list[_Region]]] = {
     Opcode.LOAD: _transfer_regions,
     Opcode.STORE: _transfer_regions,
     Opcode.WEIGHT: _weight_regions,
     Opcode.STREAM: _stream_regions,
     Opcode.VECTOR: _vector_regions,
+    Opcode.SCALE: _scale_regions,
 }
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pulsarray.compiler.banks import Pool
-from pulsarray.compiler.emitter import MEMORY, Access, Emitter, spans
+from pulsarray.compiler.transfers import Transfers
 from pulsarray.config import Config
-from pulsarray.isa import Bank, Opcode
-from pulsarray.program import Tensor
+from pulsarray.isa import Bank
 
 __all__ = ["Chip"]
 
 
-class Chip:
+class Chip(Transfers):
     """State that lasts from one layer to the next while a program is scheduled.
 
     LOAD and VECTOR never write the same bank, nor do WEIGHT, STREAM and STORE read the same bank
@@ -27,15 +26,12 @@ class Chip:
 
     Members
     -------
-    emitter
-        The instructions.
     free_banks
         Number of banks for streamed operands and weights.
     """
 
     def __init__(self, config: Config, layers: int) -> None:
-        self.config = config
-        self.emitter = Emitter()
+        super().__init__(config)
         results = 1 if layers == 1 else 2
         self.free_banks = config.scratchpad_banks - results
         self._results = tuple(range(self.free_banks, config.scratchpad_banks))
@@ -44,7 +40,6 @@ class Chip:
         self._tile = 0
         self._row = 0
         self._table = 0
-        self._tensors: dict[str, int] = {}
 
     def result_bank(self, layer: int) -> int:
         """Scratchpad bank that takes a layer's result."""
@@ -78,75 +73,3 @@ class Chip:
         table = self._table % self.config.tables
         self._table += 1
         return table
-
-    def load(
-        self,
-        layer: int,
-        tensor: Tensor,
-        word: int,
-        bank: int,
-        local: int,
-        *,
-        rows: int,
-        blocks: int,
-        local_stride: int,
-        memory_stride: int,
-    ) -> None:
-        """LOAD ``rows`` words of each of ``blocks`` blocks of a tensor, from its word ``word`` on.
-
-        They go to the bank from word ``local`` on, blocks ``local_stride`` apart there and
-        ``memory_stride`` in the tensor.
-        """
-        transfer = self._transfer(tensor, word, rows, blocks, local_stride, memory_stride)
-        memory = self._in_memory(tensor, word, rows, blocks, memory_stride, write=False)
-        accesses = spans(bank, local, rows, blocks, local_stride, write=True) + memory
-        self.emitter.emit(Opcode.LOAD, layer, accesses, bank=bank, local=local, **transfer)
-
-    def store(
-        self,
-        layer: int,
-        tensor: Tensor,
-        word: int,
-        bank: int,
-        local: int,
-        *,
-        rows: int,
-        blocks: int,
-        local_stride: int,
-        memory_stride: int,
-    ) -> None:
-        """STORE, as :meth:`load`."""
-        transfer = self._transfer(tensor, word, rows, blocks, local_stride, memory_stride)
-        memory = self._in_memory(tensor, word, rows, blocks, memory_stride, write=True)
-        accesses = spans(bank, local, rows, blocks, local_stride, write=False) + memory
-        self.emitter.emit(Opcode.STORE, layer, accesses, bank=bank, local=local, **transfer)
-
-    def _transfer(
-        self,
-        tensor: Tensor,
-        word: int,
-        rows: int,
-        blocks: int,
-        local_stride: int,
-        memory_stride: int,
-    ) -> dict[str, int]:
-        """Fields of a transfer; blocks that touch on both sides become one run."""
-        size = 1 if tensor.element == "code" else 4
-        fields = {"address": tensor.address + word * size * self.config.word_bytes}
-        if blocks == 1 or local_stride == memory_stride == rows:
-            return fields | {"run": rows * blocks}
-        return fields | {
-            "run": rows,
-            "count1": blocks,
-            "local_stride1": local_stride,
-            "memory_stride1": memory_stride * size,
-        }
-
-    def _in_memory(
-        self, tensor: Tensor, word: int, rows: int, blocks: int, stride: int, *, write: bool
-    ) -> list[Access]:
-        """Words of an intermediate tensor; other tensors are only read or only written."""
-        if tensor.role != "intermediate":
-            return []
-        bank = MEMORY + self._tensors.setdefault(tensor.name, len(self._tensors))
-        return spans(bank, word, rows, blocks, stride, write=write)

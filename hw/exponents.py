@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import EXPONENTS
-from pulsarray.hw.rounding import clamp
+from pulsarray.hw.rounding import clamp, saturate
 from pulsarray.hw.shared import Shared
 
-__all__ = ["EXPONENT_SUM_BITS", "SHIFT_BITS", "ExponentFile", "ShiftSum"]
+__all__ = [
+    "EXPONENT_BITS",
+    "EXPONENT_SUM_BITS",
+    "SHIFT_BITS",
+    "ExponentFile",
+    "ShiftSum",
+    "exponent_planes",
+]
 
 EXPONENT_BITS = 8
 EXPONENT_SUM_BITS = EXPONENT_BITS + 2
@@ -21,56 +29,89 @@ SHIFT_MAX = 63
 """Largest right shift."""
 
 
+def exponent_planes() -> data.ArrayLayout:
+    """All registers: plane k holds bit k of each, so that one operation changes all of them."""
+    return data.ArrayLayout(EXPONENTS, EXPONENT_BITS)
+
+
 class ExponentFile(Shared):
     """Registers that are zero until they are written; three are read at once.
 
+    Parameters
+    ----------
+    training
+        Whether a scale controller sees and sets the registers.
+
     Members
     -------
-    write, register, value
-        Set a register.
+    write, value, maximum
+        Set register ``target`` to ``value + sum``, saturated; with ``maximum`` only to raise it.
     target, a, b
         Three registers.
-    total
-        ``target - a - b`` of their values, in the same cycle.
+    sum, total
+        ``a + b`` and ``target - a - b`` of their values, in the same cycle.
+    values
+        All registers (with ``training``).
+    load, loaded
+        Registers to set, one bit each, and to what (with ``training``).
     clear
         All registers become zero.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, training: bool) -> None:
+        self._training = training
         number = range(EXPONENTS)
-        super().__init__(
-            {
-                "write": In(1),
-                "register": In(number),
-                "value": In(signed(EXPONENT_BITS)),
-                "target": In(number),
-                "a": In(number),
-                "b": In(number),
-                "total": Out(signed(EXPONENT_SUM_BITS)),
-                "clear": In(1),
+        members: dict[str, Any] = {
+            "write": In(1),
+            "value": In(signed(EXPONENT_BITS)),
+            "maximum": In(1),
+            "target": In(number),
+            "a": In(number),
+            "b": In(number),
+            "sum": Out(signed(EXPONENT_BITS + 1)),
+            "total": Out(signed(EXPONENT_SUM_BITS)),
+            "clear": In(1),
+        }
+        if training:
+            members |= {
+                "values": Out(exponent_planes()),
+                "load": In(EXPONENTS),
+                "loaded": In(exponent_planes()),
             }
-        )
+        super().__init__(members, training=training)
 
     def body(self, platform: Any) -> Elaboratable:
-        """All registers side by side in one."""
+        """Three reads, and a write of one register or of many."""
         m = Module()
-        values, old, new = (Signal(EXPONENT_BITS * EXPONENTS, name=n) for n in ("values", "o", "n"))
-        place = Signal(range(EXPONENT_BITS * EXPONENTS))
+        planes: Any = Signal(exponent_planes(), name="planes")
+        target, a, b = (self._read(planes, number) for number in (self.target, self.a, self.b))
+        place = Signal(EXPONENTS)
+        value = Signal(signed(EXPONENT_BITS), name="saturated")
+        result = Signal(EXPONENT_BITS, name="result")
         m.d.comb += [
-            place.eq(self.register << 3),
-            old.eq(((1 << EXPONENT_BITS) - 1) << place),
-            new.eq(self.value.as_unsigned() << place),
+            self.sum.eq(a + b),
+            self.total.eq(target - self.sum),
+            value.eq(saturate(self.value + self.sum, EXPONENT_BITS)),
+            result.eq(Mux(self.maximum & (target > value), target, value)),
+            place.eq(1 << self.target),
         ]
         with m.If(self.write):
-            m.d.sync += values.eq((values & ~old) | new)
+            for bit in range(EXPONENT_BITS):
+                m.d.sync += planes[bit].eq(
+                    Mux(result[bit], planes[bit] | place, planes[bit] & ~place)
+                )
+        if self._training:
+            m.d.comb += self.values.eq(planes)
+            with m.If(self.load.any()):
+                for bit in range(EXPONENT_BITS):
+                    kept, given = planes[bit] & ~self.load, self.loaded[bit] & self.load
+                    m.d.sync += planes[bit].eq(kept | given)
         with m.If(self.clear):
-            m.d.sync += values.eq(0)
-        target, a, b = (self._read(values, number) for number in (self.target, self.a, self.b))
-        m.d.comb += self.total.eq(target - a - b)
+            m.d.sync += planes.eq(0)
         return m
 
-    def _read(self, values: Value, number: Value) -> Value:
-        return values.word_select(number, EXPONENT_BITS).as_signed()
+    def _read(self, planes: Any, number: Value) -> Value:
+        return Cat(planes[bit].bit_select(number, 1) for bit in range(EXPONENT_BITS)).as_signed()
 
 
 class ShiftSum(Shared):

@@ -15,7 +15,9 @@ from pulsarray.hw.function_table import FunctionTable
 from pulsarray.hw.lane_control import RESULT_CYCLE, Source, control_layout, round_cycle
 from pulsarray.hw.parameters import add_columns
 from pulsarray.hw.rounding import (
+    WIDE,
     clamp,
+    near_sum,
     requantize,
     round_half_even,
     saturate,
@@ -23,6 +25,7 @@ from pulsarray.hw.rounding import (
     saturated_sum,
 )
 from pulsarray.hw.shared import Shared
+from pulsarray.hw.special_function import SpecialFunction
 from pulsarray.isa import Activation, Alu
 
 __all__ = ["Lane", "pair", "term_bits"]
@@ -74,6 +77,11 @@ class Lane(Shared):
         In the same cycle: what this lane adds to the reduction, and the reduction.
     result
         What is written.
+    noted
+        With ``training``, in the cycle of the rounding: this lane is not excluded.
+    magnitude, near_limit
+        With ``training``: how large the number was that was rounded, in the cycle after; and
+        whether the sum after it is near its limit, in the cycle after that. Zero if excluded.
     """
 
     inline = False
@@ -83,17 +91,20 @@ class Lane(Shared):
         self._operand_bits, self._acc_bits = config.operand_bits, config.acc_bits
         self._scale_bits, self._alu_bits = config.scale_bits, config.alu_bits
         self._round = round_cycle(config)
+        members: dict[str, Any] = {
+            "control": In(control_layout(config)),
+            **{f"{source}_word": In(signed(config.operand_bits)) for source in "ab"},
+            **{f"{source}_sum": In(signed(config.acc_bits)) for source in "ab"},
+            "slot": In(8 * config.acc_slot_bytes),
+            "counted": In(1),
+            "term": Out(pair(config, term_bits(config))),
+            "total": In(pair(config)),
+            "result": Out(pair(config)),
+        }
+        if config.training:
+            members |= {"noted": In(1), "magnitude": Out(WIDE), "near_limit": Out(1)}
         super().__init__(
-            {
-                "control": In(control_layout(config)),
-                **{f"{source}_word": In(signed(config.operand_bits)) for source in "ab"},
-                **{f"{source}_sum": In(signed(config.acc_bits)) for source in "ab"},
-                "slot": In(8 * config.acc_slot_bytes),
-                "counted": In(1),
-                "term": Out(pair(config, term_bits(config))),
-                "total": In(pair(config)),
-                "result": Out(pair(config)),
-            },
+            members,
             dim=config.dim,
             operand_bits=config.operand_bits,
             acc_bits=config.acc_bits,
@@ -102,6 +113,7 @@ class Lane(Shared):
             vector_multiply=config.vector_multiply,
             tables=config.tables,
             table_segments=config.table_segments,
+            training=config.training,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -117,6 +129,8 @@ class Lane(Shared):
         else:
             shift = self._choose_shift(value, first_shift)
         rounded = self._rounding(m, value, shift)
+        if self._config.training:
+            rounded = self._after(m, value, rounded)
         code, total = self._finish(m, rounded)
         self._reduce(m, code, total)
         return m
@@ -172,6 +186,8 @@ class Lane(Shared):
             tanh = saturate(round_half_even((1 << 2 * fraction) - product, fraction), bits)
             value = Signal(signed(bits), name="factor_value")
             cases = {Alu.DSIGMOID: sigmoid, Alu.DTANH: tanh}
+            if self._config.training:
+                cases[Alu.SCALED] = b[:bits].as_signed()
             m.d.comb += value.eq(_select(self.control.factor_alu, cases, operand))
             factor = self._register(m, 2, "factor", value)
         return self._register(m, 2, "a_delayed", a), self._register(m, 2, "b_delayed", b), factor
@@ -187,10 +203,15 @@ class Lane(Shared):
             value = Mux(self.control.residual, total, value)
         m.submodules.shift_sum = own = ShiftSum(acc_bits=self._acc_bits)
         chosen = Signal(signed(SHIFT_BITS), name="first_shift")
+        own_shift, uses_own = self._constants["shift"], self.control.use_lane_shift
+        if self._config.training:
+            is_scaled = self.control.alu == Alu.SCALED
+            scale = saturate(b[self._operand_bits :].as_signed(), len(own.shift))
+            own_shift, uses_own = Mux(is_scaled, scale, own_shift), uses_own | is_scaled
         m.d.comb += [
-            own.shift.eq(self._constants["shift"]),
+            own.shift.eq(own_shift),
             own.exponent.eq(self.control.exponent),
-            chosen.eq(Mux(self.control.use_lane_shift, own.total, self.control.shift)),
+            chosen.eq(Mux(uses_own, own.total, self.control.shift)),
         ]
         return (
             self._register(m, 3, "value", value),
@@ -222,6 +243,8 @@ class Lane(Shared):
         product = saturate(saturated_product(m, a, factor, "product"), self._alu_bits)
         alu = self.control.alu
         is_product = (alu == Alu.MUL) | (alu == Alu.DSIGMOID) | (alu == Alu.DTANH)
+        if self._config.training:
+            is_product = is_product | (alu == Alu.SCALED)
         return Mux(is_product, product, value)
 
     def _choose_shift(self, value: Value, shift: Value) -> Value:
@@ -253,6 +276,29 @@ class Lane(Shared):
         rounded = requantize(m, value, amount, self._acc_bits, tflite)
         return self._register(m, self._round, "rounded", rounded)
 
+    def _after(self, m: Module, value: Value, rounded: Signal) -> Signal:
+        """The second source added after the rounding; what is noted for the scale controller."""
+        control, cycle = self.control, self._round
+        other: Value = Signal(signed(self._acc_bits), name="c_source")
+        m.d.comb += other.eq(Mux(control.c_is_sum, self.b_sum, self.b_word))
+        for number in range(1, cycle + 1):
+            other = self._register(m, number, f"c{number}", other)
+        is_after = control.add_after | control.sub_after
+        total = Signal(signed(self._acc_bits), name="after")
+        size, near = Signal(WIDE, name="size"), Signal(name="near")
+        sign = Mux(value[-1], C(-1, WIDE), 0)
+        m.d.comb += [
+            total.eq(Mux(is_after, near_sum(other, rounded, control.sub_after, 32), rounded)),
+            size.eq((value ^ sign) + value[-1]),
+            near.eq((total[24:32] == 0x7F) | (total[24:32] == 0x80)),
+        ]
+        noted = self._register(m, cycle, "was_noted", self.noted)
+        m.d.comb += [
+            self.magnitude.eq(self._register(m, cycle, "noted_size", Mux(self.noted, size, 0))),
+            self.near_limit.eq(self._register(m, cycle + 1, "noted_near", near & noted)),
+        ]
+        return total
+
     def _finish(self, m: Module, rounded: Signal) -> tuple[Value, Value]:
         """Activation, and the table in the cycle after."""
         cycle, bits, control = self._round + 1, self._operand_bits, self.control
@@ -263,12 +309,18 @@ class Lane(Shared):
             clamped.eq(clamp(rounded + control.zero_target, control.low, control.high)),
             stepped.eq(Mux(rounded > 0, control.high, negative)),
         ]
+        plain: Value = clamped
+        if self._config.training:
+            limit = (1 << (bits - 1)) - 1
+            narrow = Signal(signed(bits), name="narrow")
+            m.d.comb += narrow.eq(clamp(round_half_even(rounded, bits), -limit, limit))
+            plain = Mux(control.activation == Activation.NARROW, narrow, clamped)
         code: Value = self._register(
-            m, cycle, "plain_code", Mux(is_step, saturate(stepped, bits), clamped)
+            m, cycle, "plain_code", Mux(is_step, saturate(stepped, bits), plain)
         )
         total: Value = self._register(m, cycle, "plain_sum", Mux(is_step, stepped, rounded))
         if self._config.tables:
-            code, total = self._look_up(m, clamped, code, total)
+            code, total = self._look_up(m, rounded, clamped, code, total)
         if cycle + 1 < RESULT_CYCLE:
             code = self._register(m, cycle + 1, "last_code", code)
             total = self._register(m, cycle + 1, "last_sum", total)
@@ -291,12 +343,25 @@ class Lane(Shared):
             ]
 
     def _look_up(
-        self, m: Module, argument: Value, code: Value, total: Value
+        self, m: Module, rounded: Value, clamped: Value, code: Value, total: Value
     ) -> tuple[Value, Value]:
         cycle = self._round + 1
         control = self.control
         m.submodules.function_table = table = FunctionTable(self._config)
-        is_table = control.activation == Activation.TABLE
+        argument, is_table = clamped, control.activation == Activation.TABLE
+        result_code, result_sum = table.result, table.result
+        if self._config.training:
+            m.submodules.special = special = SpecialFunction(acc_bits=self._acc_bits)
+            is_special = special.is_exponential | special.is_reciprocal
+            m.d.comb += [
+                special.enable.eq(control.valid[cycle]),
+                special.is_exponential.eq(control.activation == Activation.EXP),
+                special.is_reciprocal.eq(control.activation == Activation.RECIPROCAL),
+                special.sum.eq(rounded),
+                special.value.eq(table.result),
+            ]
+            argument, is_table = Mux(is_special, special.argument, clamped), is_table | is_special
+            result_code, result_sum = special.code, special.total
         uses_table = self._register(m, cycle, "uses_table", is_table)
         m.d.comb += [
             table.enable.eq(control.valid[cycle] & is_table),
@@ -308,4 +373,4 @@ class Lane(Shared):
         ]
         if self._operand_bits == 16:
             m.d.comb += table.shift.eq(control.table_shift)
-        return Mux(uses_table, table.result, code), Mux(uses_table, table.result, total)
+        return Mux(uses_table, result_code, code), Mux(uses_table, result_sum, total)

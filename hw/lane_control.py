@@ -11,7 +11,7 @@ from pulsarray.config import Config
 from pulsarray.hw.exponents import EXPONENT_SUM_BITS, SHIFT_BITS
 from pulsarray.hw.function_table import write_members
 from pulsarray.hw.parameters import COLUMN_CYCLES, COLUMNS
-from pulsarray.isa import Activation, Alu
+from pulsarray.isa import Alu
 
 __all__ = ["RESULT_CYCLE", "Source", "control_layout", "lane_controls", "round_cycle"]
 
@@ -55,12 +55,15 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     if config.scale_bits == 31:
         controls[5] |= {"tflite": 1}
     operand = signed(config.operand_bits)
-    controls[finish] |= {"activation": Activation, "zero_target": signed(16)}
+    controls[finish] |= {"activation": 3 if config.training else 2, "zero_target": signed(16)}
     controls[finish] |= {"low": operand, "high": operand}
     if config.tables:
         controls[finish] |= {"table": 3}
     if config.tables and config.operand_bits == 16:
         controls[finish + 1] |= {"table_shift": 6}
+    if config.training:
+        controls[1] |= {"c_is_sum": 1}
+        controls[finish] |= {"add_after": 1, "sub_after": 1}
     controls[RESULT_CYCLE] |= {"is_max": 1, "is_sum": 1}
     return controls
 

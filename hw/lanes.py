@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import Config
 from pulsarray.hw.lane import Lane, pair, term_bits
 from pulsarray.hw.lane_control import control_layout
-from pulsarray.hw.rounding import saturate
+from pulsarray.hw.rounding import WIDE, saturate
 from pulsarray.hw.shared import Shared
 
 __all__ = ["Lanes"]
@@ -37,6 +37,11 @@ class Lanes(Shared):
         The words that result, in cycle 7.
     slots
         A word for the parameter bank, in the format of an accumulator word in memory.
+    noting
+        With ``training``: lanes that are not excluded, in cycle 4.
+    magnitude, near_limit
+        With ``training``: all bits of the magnitudes of those lanes before the rounding, in cycle
+        5, and whether the sum after it comes near its limit in one of them, in cycle 6.
     """
 
     def __init__(self, config: Config) -> None:
@@ -44,16 +49,19 @@ class Lanes(Shared):
         dim = config.dim
         words = data.ArrayLayout(signed(config.operand_bits), dim)
         sums = data.ArrayLayout(signed(config.acc_bits), dim)
+        members: dict[str, Any] = {
+            "control": In(control_layout(config)),
+            **{f"{source}_words": In(words) for source in "ab"},
+            **{f"{source}_sums": In(sums) for source in "ab"},
+            "count": In(range(dim + 1)),
+            "codes": Out(words),
+            "sums": Out(sums),
+            "slots": In(8 * config.acc_word_bytes),
+        }
+        if config.training:
+            members |= {"noting": In(range(dim + 1)), "magnitude": Out(WIDE), "near_limit": Out(1)}
         super().__init__(
-            {
-                "control": In(control_layout(config)),
-                **{f"{source}_words": In(words) for source in "ab"},
-                **{f"{source}_sums": In(sums) for source in "ab"},
-                "count": In(range(dim + 1)),
-                "codes": Out(words),
-                "sums": Out(sums),
-                "slots": In(8 * config.acc_word_bytes),
-            },
+            members,
             dim=dim,
             operand_bits=config.operand_bits,
             acc_bits=config.acc_bits,
@@ -62,6 +70,7 @@ class Lanes(Shared):
             vector_multiply=config.vector_multiply,
             tables=config.tables,
             table_segments=config.table_segments,
+            training=config.training,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -71,7 +80,7 @@ class Lanes(Shared):
         counted = Signal(config.dim)
         m.submodules.total = total = ReductionTotal(config)
         m.d.comb += counted.eq((1 << self.count) - 1)
-        terms: list[Any] = []
+        lanes: list[Lane] = []
         slot = 8 * config.acc_slot_bytes
         for number in range(config.dim):
             lane = Lane(config)
@@ -88,9 +97,25 @@ class Lanes(Shared):
                 self.codes[number].eq(lane.result.code),
                 self.sums[number].eq(lane.result.sum),
             ]
-            terms.append(lane.term)
-        m.d.comb += total.root.eq(self._tree(m, terms))
+            lanes.append(lane)
+        m.d.comb += total.root.eq(self._tree(m, [lane.term for lane in lanes]))
+        if config.training:
+            self._note(m, lanes)
         return m
+
+    def _note(self, m: Module, lanes: list[Lane]) -> None:
+        """What the lanes say of a word, together."""
+        noted = Signal(len(lanes))
+        m.d.comb += noted.eq((1 << self.noting) - 1)
+        magnitude: Value = Const(0, WIDE)
+        for number, lane in enumerate(lanes):
+            largest = Signal(WIDE, name=f"magnitude{number}")
+            m.d.comb += [lane.noted.eq(noted[number]), largest.eq(magnitude | lane.magnitude)]
+            magnitude = largest
+        m.d.comb += [
+            self.magnitude.eq(magnitude),
+            self.near_limit.eq(Cat(lane.near_limit for lane in lanes).any()),
+        ]
 
     def _tree(self, m: Module, terms: list[Any]) -> Any:
         """The sum or the largest of all terms."""

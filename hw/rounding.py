@@ -5,7 +5,9 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 __all__ = [
+    "WIDE",
     "clamp",
+    "near_sum",
     "requantize",
     "round_half_even",
     "saturate",
@@ -134,3 +136,13 @@ def _multiply_by_power(m: Module, value: Value, shift: Value, bits: int) -> Valu
     ]
     shifted = (value[:bits] << left)[:bits].as_signed()
     return Mux(magnitude >= limit, _limit(value[-1], bits), shifted)
+
+
+def near_sum(c: Value, y: Value, subtract: Value, bits: int) -> Value:
+    """``c + y`` or ``c - y`` for terms of at least so many bits, between equal limits."""
+    width = max(len(c), len(y))
+    limit = (1 << (bits - 1)) - 1
+    other = y ^ Mux(subtract, Const(-1, signed(width)), 0)
+    total = (c + other + subtract)[:width].as_signed()
+    overflow = (c[-1] == other[-1]) & (total[-1] != c[-1])
+    return Mux(overflow, Mux(c[-1], -limit, limit), clamp(total, -limit, limit))

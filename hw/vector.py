@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from pulsarray.config import EXPONENTS, Config
+from pulsarray.config import Config
 from pulsarray.encoding import Field
 from pulsarray.hw.addressing import AddressGenerator
-from pulsarray.hw.exponents import ExponentFile, ShiftSum
+from pulsarray.hw.exponents import EXPONENT_SUM_BITS, ExponentFile, ShiftSum
 from pulsarray.hw.fields import fields
-from pulsarray.hw.lane_control import RESULT_CYCLE, Source, lane_controls
+from pulsarray.hw.lane_control import RESULT_CYCLE, Source, lane_controls, round_cycle
 from pulsarray.hw.lanes import Lanes
 from pulsarray.hw.parameters import COLUMN_CYCLES
 from pulsarray.hw.pipeline import Pipeline
 from pulsarray.hw.ports import ADDRESS_BITS, ReadPort, WritePort
+from pulsarray.hw.scale import ScaleController
 from pulsarray.hw.shared import Shared
 from pulsarray.hw.unit import INDEX_BITS, unit_members
-from pulsarray.hw.vector_check import wrong_vector
-from pulsarray.isa import FORMATS, Bank, Opcode, Reduce, VectorFlag
+from pulsarray.hw.vector_check import wrong_exponent, wrong_scale, wrong_vector
+from pulsarray.isa import FORMATS, Bank, Opcode, Reduce, ScaleAction, VectorFlag
 from pulsarray.registers import ErrorCode
 
 __all__ = ["VectorUnit"]
 
-_VECTOR, _EXPONENT = FORMATS[Opcode.VECTOR], FORMATS[Opcode.EXPONENT]
+_VECTOR, _EXPONENT, _SCALE = (
+    FORMATS[opcode] for opcode in (Opcode.VECTOR, Opcode.EXPONENT, Opcode.SCALE)
+)
 _LEVELS = _VECTOR.levels
 _STREAMS = ("a", "b", "target", "acc")
 _LOOPS = {f"count{level}" for level in range(_LEVELS)} | {
@@ -45,6 +49,11 @@ _ALIASES = {
 }
 WRITE_CYCLE = RESULT_CYCLE + 1
 """Cycles from the issue of a word to its write."""
+NOTE_CYCLE = RESULT_CYCLE
+"""Cycles from the issue of a word to the note of its statistic."""
+
+Stages = list[dict[str, Value]]
+"""What travels with the words, cycle by cycle."""
 
 
 def _shape(field: Field) -> Any:
@@ -111,6 +120,7 @@ class VectorUnit(Shared):
             vector_multiply=config.vector_multiply,
             tables=config.tables,
             table_segments=config.table_segments,
+            training=config.training,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -120,36 +130,47 @@ class VectorUnit(Shared):
         kept = data.StructLayout({field.name: _shape(field) for field in _KEPT})
         self._held: Any = Signal(kept, reset_less=True)
         self._index = Signal(INDEX_BITS, reset_less=True)
+        self._scaling, self._emptying = Signal(name="scaling"), Signal(name="emptying")
+        if self._config.training:
+            self._scales = ScaleController(dim=self._config.dim)
+            self._word = Signal(ADDRESS_BITS, name="scale_word", reset_less=True)
         m.submodules.datapath = lanes = Lanes(self._config)
         words, step, setting = self._front(m)
         pipe = Pipeline(m)
         self._issue(m, pipe, words, step, setting)
-        self._exponents(m, pipe, setting)
+        exponents = self._exponents(m, pipe, setting)
         self._row(m, pipe, words, step)
         self._check(m)
         self._commands(m, pipe)
+        stages = [pipe.values]
         for cycle in range(WRITE_CYCLE):
             self._tell(m, pipe, lanes)
             pipe.advance(self.clear)
             if cycle == 1:
                 self._shift(m, pipe)
+            stages.append(pipe.values)
         self._feed(m, lanes)
-        self._write(m, pipe, lanes)
+        self._write(m, pipe, lanes, stages[RESULT_CYCLE])
+        if self._config.training:
+            m.submodules.scales = self._scales
+            self._note(m, stages, lanes)
+            self._do_scale(m, stages, exponents)
+        self._finish(m, pipe)
         return m
 
     def _front(self, m: Module) -> tuple[AddressGenerator, Signal, Signal]:
-        """Loops of the words; EXPONENT keeps the front for one cycle."""
+        """Loops of the words; EXPONENT keeps the front for one cycle, SCALE for nine."""
         want = self._want
         m.submodules.words = words = AddressGenerator(levels=_LEVELS, streams=len(_STREAMS))
-        step, setting, is_exponent = Signal(), Signal(), Signal()
+        step, setting, is_vector = Signal(), Signal(), Signal()
         m.d.comb += [
-            is_exponent.eq(want["opcode"] == Opcode.EXPONENT),
-            words.start.eq(self.start & ~is_exponent),
+            is_vector.eq(want["opcode"] == Opcode.VECTOR),
+            words.start.eq(self.start & is_vector),
             step.eq(words.active & ~self.halt),
             words.step.eq(step),
             words.clear.eq(self.clear),
-            self.active.eq(words.active | setting),
-            self.ready.eq(~words.active | (step & words.done)),
+            self.active.eq(words.active | setting | self._scaling),
+            self.ready.eq((~words.active | (step & words.done)) & ~self._emptying),
         ]
         for stream, name in enumerate(_STREAMS):
             m.d.comb += words.bases[stream].eq(want[name])
@@ -158,10 +179,20 @@ class VectorUnit(Shared):
                 m.d.comb += words.strides[stream][level].eq(want[f"{strides}_stride{level}"])
         for level in range(_LEVELS):
             m.d.comb += words.counts[level].eq(want[f"count{level}"])
+        is_exponent = want["opcode"] == Opcode.EXPONENT
         m.d.sync += setting.eq(self.start & is_exponent & ~self.clear)
+        # Registers of EXPONENT are where those of VECTOR are read.
+        exponent = fields(_EXPONENT, self.instruction)
+        places = {"x_target": "register", "x_a": "a", "x_b": "b"}
         with m.If(self.start):
             m.d.sync += self._index.eq(self.index)
-            m.d.sync += [self._held[field.name].eq(want[field.name]) for field in _KEPT]
+            m.d.sync += [
+                self._held[field.name].eq(want[field.name])
+                for field in _KEPT
+                if field.name not in places
+            ]
+            for name, place in places.items():
+                m.d.sync += self._held[name].eq(Mux(is_exponent, exponent[place], want[name]))
         return words, step, setting
 
     def _flag(self, flag: VectorFlag) -> Value:
@@ -185,7 +216,10 @@ class VectorUnit(Shared):
         with m.If(words.last[0] & (held.last_lanes != 0) & (held.last_lanes < dim)):
             m.d.comb += count.eq(held.last_lanes)
         pipe.add("valid", step, until=WRITE_CYCLE, cleared=True)
-        pipe.add("ends", setting | (step & words.done), until=WRITE_CYCLE, cleared=True)
+        ends = setting | (step & words.done)
+        if self._config.training:
+            ends = ends | self._enter(m, pipe)
+        pipe.add("ends", ends, until=WRITE_CYCLE, cleared=True)
         pipe.add("index", self._index, until=WRITE_CYCLE)
         pipe.add("signal", held.signal, until=WRITE_CYCLE)
         for name, stream in (("target", 2), ("acc", 3)):
@@ -211,11 +245,16 @@ class VectorUnit(Shared):
 
     def _check(self, m: Module) -> None:
         """BAD_FIELD when the instruction starts; it has a lower code than ADDRESS."""
-        want = self._want
-        register = fields(_EXPONENT, self.instruction)["register"]
-        wrong_register = (register == 0) | (register >= EXPONENTS)
-        is_exponent = want["opcode"] == Opcode.EXPONENT
-        wrong = Mux(is_exponent, wrong_register, wrong_vector(want, self._config))
+        opcode, config, raw = self._want["opcode"], self._config, self.instruction
+        wrong = Mux(
+            opcode == Opcode.EXPONENT,
+            wrong_exponent(fields(_EXPONENT, raw)),
+            Mux(
+                opcode == Opcode.SCALE,
+                wrong_scale(fields(_SCALE, raw), config),
+                wrong_vector(self._want, config),
+            ),
+        )
         with m.If(self.start & wrong):
             m.d.comb += [self.error.eq(ErrorCode.BAD_FIELD), self.error_index.eq(self.index)]
 
@@ -227,13 +266,19 @@ class VectorUnit(Shared):
             m.d.comb += source.eq(Source.SCALAR)
         with m.Elif(flag(VectorFlag.B_LANE)):
             m.d.comb += source.eq(Source.CONSTANT)
-        with m.Elif(held.b_bank == Bank.NONE):
+        with m.Elif((held.b_bank == Bank.NONE) | self._is_after()):
             m.d.comb += source.eq(Source.NONE)
         with m.Elif(held.b_bank < Bank.ACCUMULATOR):
             m.d.comb += source.eq(Source.WORD)
         with m.Else():
             m.d.comb += source.eq(Source.SUM)
         return Value.cast(source)
+
+    def _is_after(self) -> Value:
+        """Whether the second source is added after the rounding."""
+        if not self._config.training:
+            return Const(0)
+        return self._flag(VectorFlag.ADD_AFTER) | self._flag(VectorFlag.SUB_AFTER)
 
     def _commands(self, m: Module, pipe: Pipeline) -> None:
         """What the lanes are told that is known when a word is issued."""
@@ -250,13 +295,16 @@ class VectorUnit(Shared):
             "leaky": flag(VectorFlag.LEAKY),
             "residual": flag(VectorFlag.RESIDUAL),
             "tflite": flag(VectorFlag.TFLITE),
-            "activation": held.activation[:2],
+            "activation": held.activation[: 3 if config.training else 2],
             "table": held.table[:3],
             "table_shift": held.shift2[:6],
             "multiplier": held.multiplier[: config.scale_bits],
             "multiplier2": held.multiplier2[: config.scale_bits],
             "low": held.low[: config.operand_bits],
             "high": held.high[: config.operand_bits],
+            "c_is_sum": held.b_bank >= Bank.ACCUMULATOR,
+            "add_after": flag(VectorFlag.ADD_AFTER),
+            "sub_after": flag(VectorFlag.SUB_AFTER),
             "is_max": held.reduce == Reduce.MAX,
             "is_sum": held.reduce == Reduce.SUM,
             **{name: held[name] for name in ("zero_a", "scalar", "zero_target")},
@@ -268,21 +316,85 @@ class VectorUnit(Shared):
             if name in needed:
                 pipe.add(name, value, until=needed[name])
 
-    def _exponents(self, m: Module, pipe: Pipeline, setting: Signal) -> None:
+    def _exponents(self, m: Module, pipe: Pipeline, setting: Signal) -> ExponentFile:
         """The exponent registers: their part of the shift."""
-        held = self._held
-        m.submodules.exponents = exponents = ExponentFile()
+        held, config = self._held, self._config
+        m.submodules.exponents = exponents = ExponentFile(training=config.training)
         # EXPONENT's fields lie where VECTOR has these two.
         m.d.comb += [
             exponents.write.eq(setting),
-            exponents.register.eq(held.alu),
             exponents.value.eq(held.activation),
+            exponents.maximum.eq(held.target_bank[0]),
             exponents.target.eq(held.x_target),
             exponents.a.eq(held.x_a),
             exponents.b.eq(held.x_b),
             exponents.clear.eq(self.clear),
         ]
         pipe.add("exponent", exponents.total, until=3)
+        if config.training:
+            is_after, statistic = self._is_after(), self._flag(VectorFlag.STATISTIC)
+            offset = Signal(signed(EXPONENT_SUM_BITS))
+            m.d.comb += offset.eq(exponents.sum - held.shift)
+            pipe.add("offset", offset, until=6)
+            pipe.add("note", statistic & ~is_after, until=NOTE_CYCLE)
+            pipe.add("note_limit", statistic & is_after, until=NOTE_CYCLE)
+            pipe.add("note_register", held.x_target[:6], until=NOTE_CYCLE)
+        return exponents
+
+    def _enter(self, m: Module, pipe: Pipeline) -> Signal:
+        """SCALE follows the words before it through the stages."""
+        scale = Signal(name="scale")
+        is_scale = self._want["opcode"] == Opcode.SCALE
+        m.d.sync += scale.eq(self.start & is_scale & ~self.clear)
+        with m.If(self.start):
+            m.d.sync += self._word.eq(self._want["a"])
+        pipe.add("scale", scale, until=WRITE_CYCLE, cleared=True)
+        return scale
+
+    def _note(self, m: Module, stages: Stages, lanes: Lanes) -> None:
+        """Statistics of the words, each as soon as it is known: only SCALE sees them."""
+        scales, last = self._scales, stages[NOTE_CYCLE]
+        m.d.comb += [
+            lanes.noting.eq(stages[round_cycle(self._config)]["count"]),
+            scales.magnitude.eq(lanes.magnitude),
+            scales.near_limit.eq(lanes.near_limit),
+            scales.offset.eq(stages[NOTE_CYCLE - 1]["offset"]),
+            scales.note.eq(last["valid"] & last["note"]),
+            scales.note_limit.eq(last["valid"] & last["note_limit"]),
+            scales.note_register.eq(last["note_register"]),
+        ]
+
+    def _do_scale(self, m: Module, stages: Stages, exponents: ExponentFile) -> None:
+        """In the cycle of the write; a word is read in the cycle before."""
+        # SCALE's fields lie where VECTOR has these.
+        action, register, scales = self._held.alu, self._held.activation, self._scales
+        present = [stage["scale"] for stage in stages]
+        is_read = action == ScaleAction.READ
+        reads = Signal(name="reads")
+        m.d.comb += [
+            self._scaling.eq(Cat(present).any()),
+            self._emptying.eq(Cat(present[:-1]).any()),
+            reads.eq(present[-2] & is_read & ~self.halt),
+            scales.read.eq(present[-1] & is_read),
+            scales.adapt.eq(present[-1] & (action == ScaleAction.ADAPT)),
+            scales.first.eq(register),
+            *(scales.word[lane].eq(self.a.sums[lane]) for lane in range(self._config.dim)),
+            scales.values.eq(exponents.values),
+            exponents.load.eq(scales.load),
+            exponents.loaded.eq(scales.loaded),
+            scales.clear.eq(self.clear),
+        ]
+        with m.If(self._scaling & is_read):
+            m.d.comb += self.a.hold.eq(1)
+        with m.If(reads):
+            m.d.comb += [self.a.enable.eq(1), self.a.address.eq(self._word)]
+        with m.If(present[-1] & (action == ScaleAction.WRITE)):
+            m.d.comb += [
+                self.acc.enable.eq(1),
+                self.acc.hold.eq(1),
+                self.acc.bank.eq(self._held.a_bank),
+                self.acc.address.eq(self._word),
+            ]
 
     def _shift(self, m: Module, pipe: Pipeline) -> None:
         """In cycle 2: shifts that have the exponents in them."""
@@ -335,10 +447,17 @@ class VectorUnit(Shared):
             control.table_data.eq(self.table_write_data),
         ]
 
-    def _write(self, m: Module, pipe: Pipeline, lanes: Lanes) -> None:
-        """The words that result, and the completion with the last one."""
+    def _write(self, m: Module, pipe: Pipeline, lanes: Lanes, before: Mapping[str, Value]) -> None:
+        """The words that result."""
         values = pipe.values
-        for name, result in (("target", lanes.codes), ("acc", lanes.sums)):
+        sums: Any = lanes.sums
+        if self._config.training:
+            sums = Signal.like(self.acc.data, name="result_sums")
+            m.d.comb += sums.eq(lanes.sums)
+            with m.If(before["scale"]):
+                for lane in range(self._config.dim):
+                    m.d.comb += sums[lane].eq(self._scales.written[lane])
+        for name, result in (("target", lanes.codes), ("acc", sums)):
             port, bank = getattr(self, name), values[f"{name}_bank"]
             writes = values["valid"] & (bank != Bank.NONE)
             word = Signal.like(port.data, name=f"{name}_word", reset_less=True)
@@ -350,6 +469,10 @@ class VectorUnit(Shared):
                 port.address.eq(values[f"{name}_address"]),
                 port.data.eq(word),
             ]
+
+    def _finish(self, m: Module, pipe: Pipeline) -> None:
+        """The completion of an instruction with its last word."""
+        values = pipe.values
         # Instructions on the way: one in each stage, and one at the front.
         started = Signal(range(WRITE_CYCLE + 3))
         m.d.sync += started.eq(started + self.start - self.complete)

@@ -1,4 +1,4 @@
-"""What a VECTOR instruction may not say (BAD_FIELD of docs/machine.md)."""
+"""What instructions of the vector unit may not say (BAD_FIELD of docs/machine.md)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,50 @@ import functools
 import operator
 from collections.abc import Mapping
 
-from amaranth.hdl import Value
+from amaranth.hdl import Const, Mux, Value
 
 from pulsarray.config import EXPONENTS, Config
-from pulsarray.isa import FORMATS, Activation, Alu, Bank, Opcode, Reduce, VectorFlag
+from pulsarray.isa import (
+    FORMATS,
+    Activation,
+    Alu,
+    Bank,
+    Opcode,
+    Reduce,
+    ScaleAction,
+    VectorFlag,
+)
 
-__all__ = ["wrong_vector"]
+__all__ = ["wrong_exponent", "wrong_scale", "wrong_vector"]
 
 _LEVELS = FORMATS[Opcode.VECTOR].levels
 _PRODUCTS = (Alu.MUL, Alu.DSIGMOID, Alu.DTANH)
+_AFTER = (VectorFlag.ADD_AFTER, VectorFlag.SUB_AFTER)
+_TRAINING_FLAGS = VectorFlag.STATISTIC | VectorFlag.ADD_AFTER | VectorFlag.SUB_AFTER
 
 
 def wrong_vector(want: Mapping[str, Value], config: Config) -> Value:
     """Whether some field of a VECTOR is one that this machine cannot execute."""
     return functools.reduce(
         operator.or_, [*_wrong_banks(want, config), *_wrong_operation(want, config)]
+    )
+
+
+def wrong_exponent(want: Mapping[str, Value]) -> Value:
+    """Whether some field of an EXPONENT is wrong."""
+    registers = [want[name] >= EXPONENTS for name in ("register", "a", "b")]
+    wrong = [*registers, want["register"] == 0, want["maximum"] > 1]
+    return functools.reduce(operator.or_, wrong)
+
+
+def wrong_scale(want: Mapping[str, Value], config: Config) -> Value:
+    """Whether some field of a SCALE is wrong, or SCALE is absent."""
+    if not config.training:
+        return Const(1)
+    return (
+        (want["action"] > max(ScaleAction))
+        | (want["register"] >= EXPONENTS)
+        | ~_in_accumulator(want["bank"], config)
     )
 
 
@@ -37,6 +66,10 @@ def _wrong_banks(want: Mapping[str, Value], config: Config) -> list[Value]:
     a, b, target, acc = (want[f"{name}_bank"] for name in ("a", "b", "target", "acc"))
     no_b, no_target, no_acc = (bank == Bank.NONE for bank in (b, target, acc))
     constant = _flag(want, VectorFlag.B_SCALAR) | _flag(want, VectorFlag.B_LANE)
+    wrong_b = constant & ~no_b
+    if config.training:
+        after = _flag(want, _AFTER[0]) | _flag(want, _AFTER[1])
+        wrong_b = Mux(after, no_b, wrong_b)
     return [
         ~(_in_scratchpad(a, config) | _in_accumulator(a, config)),
         ~(_in_scratchpad(b, config) | _in_accumulator(b, config) | no_b),
@@ -44,7 +77,7 @@ def _wrong_banks(want: Mapping[str, Value], config: Config) -> list[Value]:
         ~(_in_accumulator(acc, config) | no_acc),
         no_target & no_acc,
         a == b,
-        constant & ~no_b,
+        wrong_b,
     ]
 
 
@@ -53,12 +86,17 @@ def _wrong_operation(want: Mapping[str, Value], config: Config) -> list[Value]:
     residual, leaky = _flag(want, VectorFlag.RESIDUAL), _flag(want, VectorFlag.LEAKY)
     is_table = activation == Activation.TABLE
     known = functools.reduce(operator.or_, VectorFlag)
+    last_alu, last_activation = Alu.SCALED, Activation.RECIPROCAL
+    if config.training:
+        is_table = is_table | (activation == Activation.EXP) | (activation == Activation.RECIPROCAL)
+    else:
+        known, last_alu, last_activation = known & ~_TRAINING_FLAGS, Alu.GREATER, Activation.TABLE
     registers = [want[f"x_{name}"] >= EXPONENTS for name in ("target", "a", "b")]
     wrong = [
         *(want[f"count{level}"] == 0 for level in range(_LEVELS)),
         *registers,
-        alu > max(Alu),
-        activation > max(Activation),
+        alu > last_alu,
+        activation > last_activation,
         want["reduce"] > max(Reduce),
         (want["flags"] & (0xFFFF ^ int(known))).any(),
         _flag(want, VectorFlag.B_SCALAR) & _flag(want, VectorFlag.B_LANE),
@@ -69,6 +107,11 @@ def _wrong_operation(want: Mapping[str, Value], config: Config) -> list[Value]:
         wrong.append(_flag(want, VectorFlag.TFLITE))
     if not config.vector_multiply:
         wrong += [alu == product for product in _PRODUCTS]
+    if config.training:
+        wrong += [
+            _flag(want, _AFTER[0]) & _flag(want, _AFTER[1]),
+            (alu == Alu.SCALED) & (leaky | _flag(want, VectorFlag.LANE_SCALE)),
+        ]
     if config.operand_bits == 16:
         wrong.append(is_table & (leaky | want["shift2"][6:].any()))
     return wrong

@@ -38,7 +38,8 @@ class Tensor:
     Parameters
     ----------
     name, role
-        Name, and ``input``, ``output``, ``weight``, ``constant`` or ``intermediate``.
+        Name, and ``input``, ``output``, ``weight``, ``constant``, ``intermediate`` or
+        ``state`` (read and written, for the next run).
     address
         Byte address of block 0, word 0.
     rows, columns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from pulsarray.program import Program, pack, unpack
 from pulsarray.run import RunResult
 from pulsarray.sim import builds, toolchain
 from pulsarray.sim.jobs import Job, Outcome, read_outcome, write_jobs
+from pulsarray.sim.live import Live
+from pulsarray.sim.prepared import Prepared
 from pulsarray.sim.watch import watched
 
 __all__ = ["PLACES", "Device", "run_jobs", "run_model", "simulate", "simulate_many"]
@@ -159,7 +162,14 @@ def run_model(
 
 
 class Device:
-    """One machine with its memory, on the model or on a simulator.
+    """One machine with its memory, on the model or on a simulator, run after run.
+
+    A simulator's process starts with the first run and serves all that follow; leaving the
+    ``with`` block, :meth:`close` and the end of this process end it. After an error, an interrupt
+    or :meth:`close`, memory is as it was before the run, and another run starts another process.
+
+    Banks of a simulated machine keep what they hold from run to run, while the model starts every
+    run with zeros; a compiled program reads no word of a bank that it has not written.
 
     Parameters
     ----------
@@ -167,6 +177,10 @@ class Device:
         ``"model"``, ``"icarus"`` or ``"verilator"``.
     memory_latency, memory_interval
         L and I of the simulated memory, in cycles.
+    check
+        Run on the model everything that a simulator runs, and compare the two.
+    timing
+        Whether the model works out counters and events; values alone are quicker to have.
 
     Raises
     ------
@@ -175,54 +189,94 @@ class Device:
     """
 
     def __init__(
-        self, on: str = "model", *, memory_latency: int = 64, memory_interval: int = 1
+        self,
+        on: str = "model",
+        *,
+        memory_latency: int = 64,
+        memory_interval: int = 1,
+        check: bool = False,
+        timing: bool = True,
     ) -> None:
         if on not in PLACES:
             raise InputError(f"device must be one of {', '.join(PLACES)}, not {on!r}")
         self._on = on
         self._latency = memory_latency
         self._interval = memory_interval
+        self._timing = timing
         self._program: Program | None = None
-        self._memory: npt.NDArray[np.uint8] | None = None
+        self._memory = np.empty(0, np.uint8)
         self._result: RunResult | None = None
+        self._prepared: dict[int, Prepared] = {}
+        self._simulated = Live(on, check=check)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the simulator's process, if there is one."""
+        self._simulated.close()
 
     def load(self, program: Program) -> None:
         """Take a program and its memory image."""
         self._program = program
         self._memory = program.memory.copy()
         self._result = None
+        self._prepared.clear()
 
     def write(self, name: str, values: npt.ArrayLike) -> None:
         """Write a tensor's codes or sums: integers, shape (rows, columns)."""
-        program, memory = self._loaded()
+        program = self._loaded()
         tensor = program.tensor(name)
         data = pack(values, tensor, program.config)
-        memory[tensor.address : tensor.address + data.size] = data
+        self._memory[tensor.address : tensor.address + data.size] = data
 
     def read(self, name: str) -> npt.NDArray[np.int64]:
         """The codes or sums of a tensor, shape (rows, columns)."""
-        program, memory = self._loaded()
-        return unpack(memory, program.tensor(name), program.config)
+        program = self._loaded()
+        return unpack(self._memory, program.tensor(name), program.config)
 
-    def run(self) -> RunResult:
-        """Run the program once; memory keeps what it wrote.
+    def run(self, program: Program | None = None) -> RunResult:
+        """Run a program once; memory keeps what it wrote.
+
+        Parameters
+        ----------
+        program
+            None for the loaded one; or another that lies in the same memory image.
 
         Raises
         ------
+        InputError
+            If the program is for another machine or is not in memory.
         ProgramError
             If the machine stops with an error.
+        CheckFailed
+            If it breaks the AXI protocol or does not end; with ``check``, if it does anything
+            else than the model: the text gives the first difference of each kind.
         """
-        program, memory = self._loaded()
-        latency, interval = self._latency, self._interval
+        prepared = self._prepare(self._loaded() if program is None else program)
         if self._on == "model":
-            result = run_model(program, memory, memory_latency=latency, memory_interval=interval)
+            result = prepared.run(self._memory, timing=self._timing)
         else:
-            job = Job(
-                program=program, memory=memory, memory_latency=latency, memory_interval=interval
-            )
-            result = run_jobs([job], program.config, self._on)[0].checked()
-        self._memory, self._result = result.memory, result
+            result = self._simulated.run(prepared, self._memory)
+        assert result.memory is not None
+        self._memory, self._result = result.memory.copy(), result
         return result
+
+    @property
+    def result(self) -> RunResult:
+        """All that is known of the last run.
+
+        Raises
+        ------
+        InputError
+            If nothing has run.
+        """
+        if self._result is None:
+            raise InputError("device: no run yet, so no result and no counters")
+        return self._result
 
     def counters(self) -> dict[str, int]:
         """The performance counters of the last run.
@@ -232,11 +286,22 @@ class Device:
         InputError
             If nothing has run.
         """
-        if self._result is None:
-            raise InputError("device: no run yet, so no counters")
-        return dict(self._result.counters)
+        return dict(self.result.counters)
 
-    def _loaded(self) -> tuple[Program, npt.NDArray[np.uint8]]:
-        if self._program is None or self._memory is None:
+    def _loaded(self) -> Program:
+        if self._program is None:
             raise InputError("device: no program loaded")
-        return self._program, self._memory
+        return self._program
+
+    def _prepare(self, program: Program) -> Prepared:
+        """What is known of a program already; it is in memory whole."""
+        _require_fit(program, self._loaded().config)
+        first, size = program.code_address, self._memory.size
+        if program.memory.size != size:
+            needed = program.memory.size
+            raise InputError(f"device: memory has {size} bytes, the program needs {needed}")
+        if self._memory[first : first + len(program.code)].tobytes() != program.code:
+            raise InputError(f"device: memory at {first:#x} does not hold the program's code")
+        if id(program) not in self._prepared:
+            self._prepared[id(program)] = Prepared(program, size, self._latency, self._interval)
+        return self._prepared[id(program)]

@@ -1,17 +1,17 @@
 """Jobs of a simulation: what is run, and the files through which the bench and its caller talk.
 
-A job folder holds ``jobs.json`` and, for job ``i``, ``i.hex`` (memory image), and then from the
-bench ``i.json`` (status and counters), ``i.out`` (memory), ``i.events``, and ``progress``.
+A job folder holds ``jobs.json`` and, for job ``i``, ``i.in`` (memory image), and then from the
+bench ``i.json`` (status and counters), ``i.out`` (memory written), ``i.events``, and ``progress``.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,10 @@ from pulsarray.isa import UNIT_BYTES, Bank, Instruction, Unit
 from pulsarray.program import Program
 from pulsarray.registers import COUNTERS, ErrorCode
 from pulsarray.run import RunResult
+from pulsarray.sim.pages import all_pages, apply_pages, pack_pages
 from pulsarray.sim.protocol import violation_text
 
-__all__ = ["Job", "Outcome", "cycle_bound", "read_outcome", "write_jobs"]
+__all__ = ["Job", "Outcome", "cycle_bound", "describe", "outcome", "read_outcome", "write_jobs"]
 
 _UNDECODABLE_LIMIT = 1 << 16
 
@@ -129,32 +130,30 @@ def _alone(instruction: Instruction, config: Config, latency: int, interval: int
     return loops * (2 * config.dim if form.unit is Unit.WEIGHT else 1) + 8 * config.dim + 64
 
 
+def describe(job: Job) -> dict[str, int]:
+    """What the bench must know of a job besides its memory."""
+    limit = job.cycle_limit
+    if limit is None:
+        limit = cycle_bound(job.program, job.memory_latency, job.memory_interval)
+    return {
+        "latency": job.memory_latency,
+        "interval": job.memory_interval,
+        "size": int(job.image.size),
+        "program_address": job.program.code_address,
+        "program_units": len(job.program.code) // UNIT_BYTES,
+        "cycle_limit": limit,
+        "reset": job.reset,
+        "reset_after": job.reset_after,
+    }
+
+
 def write_jobs(folder: Path, jobs: Sequence[Job], config: Config) -> None:
     """Write every job's files."""
-    table = []
-    for number, job in enumerate(jobs):
-        limit = job.cycle_limit
-        if limit is None:
-            limit = cycle_bound(job.program, job.memory_latency, job.memory_interval)
-        table.append(
-            {
-                "latency": job.memory_latency,
-                "interval": job.memory_interval,
-                "size": int(job.image.size),
-                "program_address": job.program.code_address,
-                "program_units": len(job.program.code) // UNIT_BYTES,
-                "cycle_limit": limit,
-                "reset": job.reset,
-                "reset_after": job.reset_after,
-            }
-        )
-        lines = _to_hex(job.image, config.bus_bytes)
-        (folder / f"{number}.hex").write_text(lines, encoding="ascii")
+    table = [describe(job) for job in jobs]
     (folder / "jobs.json").write_text(json.dumps(table), encoding="ascii")
-
-
-def _to_hex(memory: npt.NDArray[np.uint8], beat: int) -> str:
-    return memory.reshape(-1, beat)[:, ::-1].tobytes().hex("\n", beat) + "\n"
+    for number, job in enumerate(jobs):
+        pages = pack_pages(job.image, all_pages(job.image), config.bus_bytes)
+        (folder / f"{number}.in").write_bytes(pages)
 
 
 def read_outcome(folder: Path, number: int, job: Job, simulator: str) -> Outcome:
@@ -163,18 +162,31 @@ def read_outcome(folder: Path, number: int, job: Job, simulator: str) -> Outcome
     Raises
     ------
     CheckFailed
-        If the machine never raised its interrupt, or memory holds unknown values (X).
+        If the machine never raised its interrupt.
     """
-    config = job.program.config
     state = json.loads((folder / f"{number}.json").read_text(encoding="ascii"))
+    return outcome(state, folder, number, job, simulator)
+
+
+def outcome(
+    state: Mapping[str, Any], folder: Path, number: int, job: Job, simulator: str
+) -> Outcome:
+    """A job's outcome from what the bench found, and the files of memory and events.
+
+    Raises
+    ------
+    CheckFailed
+        If the machine never raised its interrupt.
+    """
     if state["hung"]:
         raise CheckFailed(f"{simulator}: no interrupt {_described(job)}")
-    index = state["error_index"]
+    memory, index = job.image.copy(), state["error_index"]
+    apply_pages((folder / f"{number}.out").read_bytes(), memory, job.program.config.bus_bytes)
     result = RunResult(
         source=simulator,
         counters=dict(zip(COUNTERS, state["counters"], strict=True)),
         events=_read_events(folder / f"{number}.events"),
-        memory=_from_hex(folder / f"{number}.out", config.bus_bytes, simulator),
+        memory=memory,
         memory_latency=job.memory_latency,
         memory_interval=job.memory_interval,
     )
@@ -200,13 +212,3 @@ def _read_events(path: Path) -> npt.NDArray[np.int64]:
     events[:, 0] = np.arange(count)
     events[values[:, 2], 1 + values[:, 1]] = values[:, 3]
     return events
-
-
-def _from_hex(path: Path, beat: int, simulator: str) -> npt.NDArray[np.uint8]:
-    text = re.sub(r"//[^\n]*|@\w+", "", path.read_text(encoding="ascii"))
-    try:
-        data = bytes.fromhex(text)
-    except ValueError:
-        line = next(i for i, word in enumerate(text.split()) if re.search("[^0-9a-fA-F]", word))
-        raise CheckFailed(f"{simulator}: memory byte {line * beat} is unknown (X)") from None
-    return np.frombuffer(data, np.uint8).reshape(-1, beat)[:, ::-1].reshape(-1).copy()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from pulsarray.sim.driver import RegisterDriver
 PERIOD_NS = 2
 SLACK_CYCLES = 100_000
 REPORT_SECONDS = 0.2
-"""About how often the file ``progress`` tells the machine's cycles."""
+"""About how often the machine's cycles are reported."""
 
 
 @cocotb.test()
@@ -24,15 +26,26 @@ async def run_jobs(dut: Any) -> None:
     """Load, run and dump each job in turn; one failed job does not stop the others."""
     folder = Path(str(cocotb.plusargs["folder"]))
     jobs = json.loads((folder / "jobs.json").read_text(encoding="ascii"))
+    driver = await prepare(dut)
+    report = functools.partial(_write_cycles, folder / "progress")
+    for number, job in enumerate(jobs):
+        state = await run_job(dut, driver, number, job, report)
+        (folder / f"{number}.json").write_text(json.dumps(state), encoding="ascii")
+
+
+def _write_cycles(path: Path, cycles: int) -> None:
+    path.write_text(str(cycles), encoding="ascii")
+
+
+async def prepare(dut: Any) -> RegisterDriver:
+    """Bring the machine to life: clock, inputs at rest, reset."""
     for name in ("load", "dump", "rst", "job", "size"):
         getattr(dut, name).value = 0
     dut.latency.value = dut.interval.value = 1
     driver = RegisterDriver(dut)
     Clock(dut.clk, PERIOD_NS, "ns", impl="gpi").start()
     await reset(dut)
-    for number, job in enumerate(jobs):
-        state = await run_job(dut, driver, number, job, folder / "progress")
-        (folder / f"{number}.json").write_text(json.dumps(state), encoding="ascii")
+    return driver
 
 
 async def reset(dut: Any) -> None:
@@ -54,9 +67,16 @@ async def pulse(dut: Any, name: str) -> None:
 
 
 async def run_job(
-    dut: Any, driver: RegisterDriver, number: int, job: dict[str, int], progress: Path
+    dut: Any,
+    driver: RegisterDriver,
+    number: int,
+    job: dict[str, int],
+    report: Callable[[int], None],
 ) -> dict[str, Any]:
-    """One job from loading memory to dumping it: the content of its ``.json`` file."""
+    """One job from loading memory to dumping it: the content of its ``.json`` file.
+
+    ``report`` gets the cycles so far, from time to time.
+    """
     dut.job.value = number
     dut.size.value = job["size"]
     dut.latency.value = job["latency"]
@@ -70,7 +90,7 @@ async def run_job(
         await reset(dut)
     await pulse(dut, "load")
     await driver.start(job["program_address"], job["program_units"], job["cycle_limit"])
-    hung = not await interrupted(dut, job["cycle_limit"], progress)
+    hung = not await interrupted(dut, job["cycle_limit"], report)
     if hung:
         await reset(dut)
     state = {
@@ -87,8 +107,10 @@ async def run_job(
     return state
 
 
-async def interrupted(dut: Any, cycle_limit: int, progress: Path | None = None) -> bool:
-    """Wait for the interrupt; False if it is long overdue. ``progress`` gets the cycles so far."""
+async def interrupted(
+    dut: Any, cycle_limit: int, report: Callable[[int], None] | None = None
+) -> bool:
+    """Wait for the interrupt; False if it is long overdue. ``report`` gets the cycles so far."""
     done, chunk = 0, 256
     while dut.interrupt.value == 0 and done < cycle_limit + SLACK_CYCLES:
         begin = time.monotonic()
@@ -98,7 +120,7 @@ async def interrupted(dut: Any, cycle_limit: int, progress: Path | None = None) 
             chunk *= 2
             continue
         chunk = max(256, chunk // 2)
-        if progress is not None:
-            progress.write_text(str(done), encoding="ascii")
+        if report is not None:
+            report(done)
     await FallingEdge(dut.clk)
     return bool(dut.interrupt.value == 1)

@@ -1,7 +1,8 @@
 // The simulated memory of docs/machine.md, section 4: in order, first beat `latency` cycles after
 // ARVALID, beats `interval` cycles apart, always ready. Bytes from `size` on answer DECERR.
-// `load` and `dump` (one cycle each) read <folder>/<job>.hex and write <folder>/<job>.out, one beat
-// a line; the folder comes from +folder=.
+// `load` (one cycle) reads the pages of <folder>/<job>.in; `dump` (one cycle) writes those that the
+// machine wrote since the last dump to <folder>/<job>.out. The folder comes from +folder=. A page is
+// its number (32 bits), then 4096 bytes; sim/pages.py knows the order of the bytes in both files.
 module pulsarray_memory #(
     parameter BUS_BITS = 64,
     parameter MEMORY_BITS = 22
@@ -44,9 +45,16 @@ module pulsarray_memory #(
     localparam BYTES = BUS_BITS / 8;
     localparam SHIFT = $clog2(BYTES);
     localparam BEATS = 1 << (MEMORY_BITS - SHIFT);
+    localparam PAGE_SHIFT = 12;
+    localparam PAGE_BEATS = 1 << (PAGE_SHIFT - SHIFT);
+    localparam PAGES = 1 << (MEMORY_BITS - PAGE_SHIFT);
     localparam [1:0] OKAY = 2'd0, DECERR = 2'd3;
 
     reg [BUS_BITS-1:0] bytes [0:BEATS-1];
+    reg written [0:PAGES-1];
+
+    integer file, count, beat;
+    reg [31:0] page;
 
     // Variables below are blocking and private to the one block at the end: `now` is the number of
     // the cycle that ends at this clock edge, and the edge decides what cycle now + 1 shows.
@@ -94,6 +102,7 @@ module pulsarray_memory #(
 
     initial begin
         clear;
+        for (page = 0; page < PAGES; page = page + 1) written[page] = 0;
         {rid, rresp, rlast, rvalid, bid, bresp, bvalid} = 0;
         rdata = 0;
     end
@@ -126,12 +135,15 @@ module pulsarray_memory #(
 
     task store;
         if (write_address >= size) write_failed = 1;
-        else if (&wstrb) bytes[write_address >> SHIFT] = wdata;
         else begin
-            merged = bytes[write_address >> SHIFT];
-            for (lane = 0; lane < BYTES; lane = lane + 1)
-                if (wstrb[lane]) merged[8*lane +: 8] = wdata[8*lane +: 8];
-            bytes[write_address >> SHIFT] = merged;
+            written[write_address >> PAGE_SHIFT] = 1;
+            if (&wstrb) bytes[write_address >> SHIFT] = wdata;
+            else begin
+                merged = bytes[write_address >> SHIFT];
+                for (lane = 0; lane < BYTES; lane = lane + 1)
+                    if (wstrb[lane]) merged[8*lane +: 8] = wdata[8*lane +: 8];
+                bytes[write_address >> SHIFT] = merged;
+            end
         end
     endtask
 
@@ -192,21 +204,34 @@ module pulsarray_memory #(
     reg [8*1024-1:0] folder, name;
     initial if (!$value$plusargs("folder=%s", folder)) folder = ".";
 
-    task transfer_files;
+    task load_pages;
         begin
-            if (load) begin
-                $sformat(name, "%0s/%0d.hex", folder, job);
-                $readmemh(name, bytes, 0, (size >> SHIFT) - 1);
-            end
-            if (dump) begin
-                $sformat(name, "%0s/%0d.out", folder, job);
-                $writememh(name, bytes, 0, (size >> SHIFT) - 1);
-            end
+            $sformat(name, "%0s/%0d.in", folder, job);
+            file = $fopen(name, "rb");
+            while ($fread(page, file) == 4)
+                count = $fread(bytes, file, page * PAGE_BEATS, PAGE_BEATS);
+            $fclose(file);
+        end
+    endtask
+
+    task dump_pages;
+        begin
+            $sformat(name, "%0s/%0d.out", folder, job);
+            file = $fopen(name, "wb");
+            for (page = 0; page < PAGES; page = page + 1)
+                if (written[page]) begin
+                    written[page] = 0;
+                    $fwrite(file, "%u", page);
+                    for (beat = page * PAGE_BEATS; beat < (page + 1) * PAGE_BEATS; beat = beat + 1)
+                        $fwrite(file, "%u", bytes[beat]);
+                end
+            $fclose(file);
         end
     endtask
 
     always @(posedge clk) begin
-        if (load || dump) transfer_files;
+        if (load) load_pages;
+        if (dump) dump_pages;
         if (rst) begin
             clear;
             rvalid <= 0;

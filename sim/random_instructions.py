@@ -21,6 +21,7 @@ from pulsarray.isa import (
     Bank,
     Opcode,
     Reduce,
+    ScaleAction,
     StreamFlag,
     VectorFlag,
     WeightFlag,
@@ -31,6 +32,8 @@ __all__ = ["Draw"]
 
 Words = npt.NDArray[np.int64]
 _NEEDS_MULTIPLIER = (Alu.MUL, Alu.DSIGMOID, Alu.DTANH)
+_NEEDS_TABLE = (Activation.TABLE, Activation.EXP, Activation.RECIPROCAL)
+_AFTER = (VectorFlag.ADD_AFTER, VectorFlag.SUB_AFTER)
 
 
 def _nest(counts: Sequence[int], steps: Sequence[int]) -> Words:
@@ -250,14 +253,39 @@ class Draw:
 
     def exponent(self) -> Use:
         """An EXPONENT."""
-        fields = {"register": self.integer(1, EXPONENTS - 1), "value": self.integer(-12, 12)}
+        fields = {"register": max(1, self.register()), "value": self.integer(-12, 12)}
+        if self.chance(0.5):
+            fields |= {"a": self.register(), "b": self.register(), "maximum": self.integer(0, 1)}
         return Use(Opcode.EXPONENT, fields, {}, {})
+
+    def scale(self, action: ScaleAction, first: int) -> Use:
+        """A SCALE whose lane 0 is a given register."""
+        bank = self.accumulator()
+        word = self.integer(0, self.depth(bank) - 1)
+        fields = {"action": action, "register": first, "bank": bank, "word": word}
+        words = {bank: np.array([word])}
+        return Use(
+            Opcode.SCALE,
+            fields,
+            words if action is ScaleAction.READ else {},
+            words if action is ScaleAction.WRITE else {},
+        )
+
+    def registers(self) -> Use:
+        """An EXPONENT, or a SCALE where there is one."""
+        if not self.config.training or self.chance(0.3):
+            return self.exponent()
+        return self.scale(self.one_of(list(ScaleAction)), self.register())
+
+    def register(self) -> int:
+        """An exponent register; some are drawn often."""
+        return self.integer(0, 7 if self.chance(0.7) else EXPONENTS - 1)
 
     def vector(self) -> Use | None:
         """A VECTOR of up to 40 words."""
         counts = self._counts(4, 40)
-        alu = Alu(self.integer(0, len(Alu) - 1))
-        activation = Activation(self.integer(0, 2 if self.config.tables else 1))
+        alu = Alu(self.integer(0, Alu.SCALED if self.config.training else Alu.GREATER))
+        activation = self._activation()
         if alu in _NEEDS_MULTIPLIER and not self.config.vector_multiply:
             return None
         reads: dict[int, Words] = {}
@@ -275,6 +303,11 @@ class Draw:
             return None
         self._vector_numbers(activation, fields, reads)
         return Use(Opcode.VECTOR, fields, reads, writes)
+
+    def _activation(self) -> Activation:
+        if self.config.training:
+            return Activation(self.integer(0, Activation.RECIPROCAL))
+        return Activation(self.integer(0, Activation.TABLE if self.config.tables else 1))
 
     def _vector_source(
         self, name: str, counts: list[int], fields: dict[str, int], reads: dict[int, Words]
@@ -318,19 +351,29 @@ class Draw:
     def _vector_flags(self, alu: Alu, activation: Activation, fields: dict[str, int]) -> VectorFlag:
         config = self.config
         flags = VectorFlag(0)
-        if fields["b_bank"] == Bank.NONE:
+        if config.training:
+            flags |= self._training_flags(fields)
+        if fields["b_bank"] == Bank.NONE or flags & (_AFTER[0] | _AFTER[1]):
             flags |= self.one_of([VectorFlag(0), VectorFlag.B_SCALAR, VectorFlag.B_LANE])
         for flag in (VectorFlag.BIAS, VectorFlag.LANE_SCALE):
             if self.chance(0.4):
                 flags |= flag
         if config.scale_bits == 31 and self.chance(0.3):
             flags |= VectorFlag.TFLITE
-        leaky_allowed = not (activation is Activation.TABLE and config.operand_bits == 16)
+        leaky_allowed = not (activation in _NEEDS_TABLE and config.operand_bits == 16)
+        if alu is Alu.SCALED:
+            leaky_allowed, flags = False, flags & ~VectorFlag.LANE_SCALE
         if alu is Alu.PASS and self.chance(0.4):
             flags |= VectorFlag.RESIDUAL
         elif leaky_allowed and self.chance(0.4):
             flags |= VectorFlag.LEAKY
         fields["flags"] = int(flags)
+        return flags
+
+    def _training_flags(self, fields: dict[str, int]) -> VectorFlag:
+        flags = VectorFlag.STATISTIC if self.chance(0.5) else VectorFlag(0)
+        if fields["b_bank"] != Bank.NONE and self.chance(0.4):
+            flags |= self.one_of(_AFTER)
         return flags
 
     def _parameter_rows(
@@ -367,10 +410,12 @@ class Draw:
         if self.chance(0.2):
             fields |= {"shift": self.integer(-128, 127), "zero_a": self.integer(-32768, 32767),
                        "scalar": self.integer(-(1 << 31), (1 << 31) - 1)}  # fmt: skip
+        if fields["alu"] == Alu.SCALED and self.chance(0.7):
+            fields["scalar"] = self.integer(-4, 46) << 16 | self.integer(0, 0xFFFF)
         for name in ("x_target", "x_a", "x_b"):
             if self.chance(0.3):
-                fields[name] = self.integer(0, EXPONENTS - 1)
-        if activation is Activation.TABLE:
+                fields[name] = self.register()
+        if activation in _NEEDS_TABLE:
             fields["table"] = self.integer(0, config.tables - 1)
             size = config.table_planes * config.table_words
             reads[int(Bank.TABLE)] = fields["table"] * size + np.arange(size)

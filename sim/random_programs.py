@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.config import Config
-from pulsarray.isa import Bank, Instruction, Opcode, encode_all
+from pulsarray.config import EXPONENTS, Config
+from pulsarray.isa import Bank, Instruction, Opcode, ScaleAction, encode_all
 from pulsarray.program import Program
 from pulsarray.sim.ordering import Ordering, Use
 from pulsarray.sim.random_instructions import Draw
@@ -29,24 +29,28 @@ def random_config(random: np.random.Generator, dim: int, operand_bits: int = 8) 
     word = (1 << (dim - 1).bit_length()) * operand_bits
     bus = int(pick([bits for bits in (word // 4, word // 2, word) if bits >= 8]))
     eight = operand_bits == 8
+    training = not eight and bool(random.random() < 0.6)
     return Config(
         dim=dim,
         operand_bits=operand_bits,
-        acc_bits=int(random.integers(24, 33) if eight else random.integers(40, 65)),
+        acc_bits=int(
+            random.integers(24, 33) if eight else random.integers(40, 49 if training else 65)
+        ),
         scale_bits=int(pick((16, 24, 31, 31))) if eight else 0,
         scratchpad_banks=int(random.integers(4, 7)),
         scratchpad_depth=int(pick((32, 48, 64))),
         accumulator_banks=int(random.integers(2, 4)),
         accumulator_depth=int(pick((16, 32, 40))),
         parameter_depth=int(random.integers(1, 7)),
-        tables=int(random.integers(0, 3)),
+        tables=int(random.integers(int(training), 3)),
         table_segments=256 if eight else int(pick((16, 32, 64))),
         bus_bits=bus,
         burst_beats=int(pick([beats for beats in (16, 32, 64) if beats * bus >= 256])),
         outstanding=int(random.integers(1, 9)),
         queue_depth=int(random.integers(1, 5)),
         transposer=bool(random.random() < 0.8),
-        vector_multiply=bool(random.random() < 0.8),
+        vector_multiply=bool(training or random.random() < 0.8),
+        training=training,
     )
 
 
@@ -63,6 +67,8 @@ def random_program(config: Config, seed: int, length: int = 40) -> Program:
         _require(ordering.add(draw.whole_bank(Opcode.LOAD, bank, first)))
     while len(ordering) < len(banks) + length:
         _add_random(draw, ordering)
+    if config.training:
+        _add_registers(draw, ordering)
     end = _add_stores(draw, ordering, banks, data)
     return _assemble(config, ordering, random, data, end, seed)
 
@@ -106,9 +112,17 @@ def _add_random(draw: Draw, ordering: Ordering) -> None:
     elif kind < 65:
         use = _drawn(lambda: draw.transfer(Opcode.STORE))
     else:
-        use = _drawn(draw.vector if kind < 95 else draw.exponent)
+        use = _drawn(draw.vector if kind < (87 if draw.config.training else 95) else draw.registers)
     if use is not None:
         ordering.add(use)
+
+
+def _add_registers(draw: Draw, ordering: Ordering) -> None:
+    """Write the exponent registers to words wherever that can be ordered, to be stored."""
+    for first in range(0, EXPONENTS, draw.config.dim):
+        for _ in range(_TRIES):
+            if ordering.add(draw.scale(ScaleAction.WRITE, first)):
+                break
 
 
 def _drawn(draw: Callable[[], Use | None]) -> Use | None:

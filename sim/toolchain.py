@@ -31,9 +31,11 @@ __all__ = [
     "WAVE_FORMATS",
     "build",
     "cache_root",
+    "failed",
     "lint",
     "require",
     "run",
+    "start",
     "wave_format",
 ]
 
@@ -190,7 +192,7 @@ def build(
         compile_ = _build_icarus if simulator == "icarus" else _build_verilator
         log = build_dir / "build.log"
         if compile_(design, build_dir, log):
-            raise _failed(f"{simulator}: {top} does not build", log)
+            raise failed(f"{simulator}: {top} does not build", log)
         _write_whole(stamp, wanted)
 
 
@@ -235,8 +237,8 @@ def _verilator_root() -> Path:
     return verilator.private_root(cache_root(), _version("verilator") or "")
 
 
-def _failed(what: str, log: Path) -> CheckFailed | InputError:
-    """The error with the end of the log, or, if that is why, that the device is full."""
+def failed(what: str, log: Path) -> CheckFailed | InputError:
+    """What to raise: the error with the end of the log, or, if that is why, a full device."""
     text = _last_lines(log)
     if "No space left on device" in text or shutil.disk_usage(log.parent).free < _LITTLE_BYTES:
         return InputError(f"{log.parent}: no space left on the device ({what})")
@@ -283,10 +285,7 @@ def run(
     """
     if waves is not None:
         wave_format(waves)
-    if simulator == "icarus":
-        line = _icarus_command(build_dir.resolve(), plusargs, waves)
-    else:
-        line = _verilator_command(build_dir.resolve() / top, plusargs, waves)
+    line = _command(simulator, top, build_dir.resolve(), plusargs, waves)
     with tempfile.TemporaryDirectory(prefix="pulsarray-") as name:
         folder = Path(name)
         results, output = folder / "results.xml", log or folder / "log"
@@ -297,7 +296,44 @@ def run(
                 line, cwd=folder, env=variables, stdout=stream, stderr=stream, check=False
             ).returncode
         if code or not _passed(results):
-            raise _failed(f"{simulator}: {test_module} failed", output)
+            raise failed(f"{simulator}: {test_module} failed", output)
+
+
+def start(
+    simulator: str,
+    top: str,
+    build_dir: Path,
+    test_module: str,
+    folder: Path,
+    *,
+    plusargs: Sequence[str] = (),
+    handles: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start the cocotb tests of a module as :func:`run` does, and leave them running.
+
+    The process does not get the interrupts of this process's terminal; who starts it ends it.
+
+    Parameters
+    ----------
+    simulator, top, build_dir, test_module, plusargs
+        As for :func:`run`.
+    folder
+        Where it runs; ``log`` in it gets everything that the simulator prints.
+    handles
+        File descriptors of this process that it inherits.
+    """
+    variables = _environment(simulator, top, test_module, ())
+    with (folder / "log").open("wb") as stream:
+        return subprocess.Popen(
+            _command(simulator, top, build_dir.resolve(), plusargs, None),
+            cwd=folder,
+            env={**variables, "COCOTB_RESULTS_FILE": str(folder / "results.xml")},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            pass_fds=handles,
+            start_new_session=True,
+        )
 
 
 def wave_format(path: Path) -> str:
@@ -313,6 +349,14 @@ def wave_format(path: Path) -> str:
         known = " or ".join(f".{name}" for name in WAVE_FORMATS)
         raise InputError(f"waves: the file must end in {known}, not {path.name!r}")
     return suffix
+
+
+def _command(
+    simulator: str, top: str, build_dir: Path, plusargs: Sequence[str], waves: Path | None
+) -> list[str]:
+    if simulator == "icarus":
+        return _icarus_command(build_dir, plusargs, waves)
+    return _verilator_command(build_dir / top, plusargs, waves)
 
 
 def _icarus_command(build_dir: Path, plusargs: Sequence[str], waves: Path | None) -> list[str]:

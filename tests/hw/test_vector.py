@@ -16,6 +16,7 @@ from tests.hw.harness import run_bench
 
 _INT8: dict[str, Any] = {"parameter_depth": 8}
 _INT16: dict[str, Any] = {"operand_bits": 16, "scale_bits": 0, "parameter_depth": 8}
+_TRAIN: dict[str, Any] = {**_INT16, "training": True}
 CONFIGS = {
     "int8": Config(dim=2, bus_bits=16, **_INT8),
     "scale24": Config(dim=3, bus_bits=32, scale_bits=24, acc_bits=24, tables=3, **_INT8),
@@ -23,13 +24,17 @@ CONFIGS = {
     "bare": Config(dim=4, bus_bits=32, tables=0, vector_multiply=False, parameter_depth=9),
     "int16": Config(dim=4, bus_bits=64, acc_bits=48, table_segments=32, **_INT16),
     "sums64": Config(dim=3, bus_bits=64, acc_bits=64, table_segments=16, tables=8, **_INT16),
+    "train": Config(dim=4, bus_bits=64, acc_bits=48, table_segments=32, **_TRAIN),
+    "train40": Config(dim=2, bus_bits=32, acc_bits=40, table_segments=16, tables=1, **_TRAIN),
+    "train45": Config(dim=5, bus_bits=64, acc_bits=45, table_segments=64, tables=4, **_TRAIN),
 }
 """Machines by name, each with other extremes."""
 
 
 def _cases() -> list[Any]:
-    quick = [("icarus", name) for name in CONFIGS] + [("verilator", "int8"), ("verilator", "int16")]
-    long = [("verilator", name) for name in CONFIGS if name not in ("int8", "int16")]
+    fast = ("int8", "int16", "train")
+    quick = [("icarus", name) for name in CONFIGS] + [("verilator", name) for name in fast]
+    long = [("verilator", name) for name in CONFIGS if name not in fast]
     return [*quick, *(pytest.param(*case, marks=pytest.mark.slow) for case in long)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import cocotb
 
 from pulsarray.config import Config
-from pulsarray.isa import Bank, Instruction, Opcode, VectorFlag
+from pulsarray.isa import Bank, Instruction, Opcode, ScaleAction, VectorFlag
 from pulsarray.registers import ErrorCode
 from tests.hw.bench import Bench, pack, parameters
 from tests.hw.vector_cases import Cases
@@ -74,9 +74,11 @@ class Driver:
         if instruction.op is Opcode.EXPONENT:
             self.reference.exponent(instruction)
             self.front = now + 1
+        elif instruction.op is Opcode.SCALE:
+            self.front = self._scale(instruction)
         else:
             self.front = self._words(instruction)
-        end = self.front + LATENCY
+        end = now + 1 + LATENCY if instruction.op is Opcode.SCALE else self.front + LATENCY
         self.expect(
             end, complete=1, complete_index=self.index, complete_signal=instruction["signal"]
         )
@@ -104,6 +106,18 @@ class Driver:
                     self._access(cycle + LATENCY, port, place, {f"{port}__data": data})
         return cycle
 
+    def _scale(self, instruction: Instruction) -> int:
+        end, bank, word = self.bench.now + 1 + LATENCY, instruction["bank"], instruction["word"]
+        written = self.reference.scale(instruction)
+        if written is not None:
+            data = {"acc__data": pack(written, self.config.acc_bits)}
+            self._access(end, "acc", (bank, word), data)
+        elif instruction["action"] == ScaleAction.READ:
+            for cycle in range(self.bench.now + 1, end + 1):
+                self.expect(cycle, a__hold=1, a__bank=bank)
+            self._access(end - 1, "a", (bank, word))
+        return end
+
     def _access(
         self, cycle: int, port: str, place: tuple[int, int], more: dict[str, int] | None = None
     ) -> None:
@@ -122,6 +136,8 @@ class Driver:
         want["ready"] = int(now >= self.front or "start" in (inputs or {}))
         relevant = [*STATE, *(n for n in OUTPUTS if n.endswith(("enable", "hold", "complete")))]
         for port in ("a", "b", "target", "acc"):
+            if want[f"{port}__hold"]:
+                relevant.append(f"{port}__bank")
             if want[f"{port}__enable"]:
                 relevant += [n for n in OUTPUTS if n.startswith(f"{port}__")]
         relevant += COMPLETION if want["complete"] else []
@@ -162,12 +178,12 @@ async def random_instructions(dut: Any) -> None:
     await driver.start()
     for _ in range(80):
         cases, choice = driver.cases, driver.cases.random.choice
-        batch = [choice([cases.vector, cases.vector, cases.exponent])() for _ in range(3)]
+        batch = [cases.any() for _ in range(3)]
         try:
             await driver.run(batch, [choice([0, 0, 1, 5]) for _ in batch])
         except AssertionError as error:
             texts = "\n".join(i.text() for i in batch)
-            raise AssertionError(f"{error}\n{texts}\n{driver.reference.exponents}") from None
+            raise AssertionError(f"{error}\n{texts}\n{driver.reference.registers}") from None
 
 
 @cocotb.test()
@@ -182,7 +198,7 @@ async def wrong_fields(dut: Any) -> None:
         assert got == {"error": ErrorCode.BAD_FIELD, "error_index": driver.index}, wrong.text()
         await driver.bench.cycle({"halt": 1})
         await driver.bench.cycle({"halt": 1, "clear": 1})
-        driver.reference.exponents = [0] * 32
+        driver.reference.clear()
         driver.front = driver.last = driver.bench.now
         driver.expected.clear()
         await driver.run([driver.cases.vector()], [0])

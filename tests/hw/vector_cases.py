@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import random
 
-from pulsarray.config import Config
-from pulsarray.isa import FORMATS, Activation, Alu, Bank, Instruction, Opcode, Reduce, VectorFlag
-from tests.hw.vector_reference import bad_exponent, bad_vector
+from pulsarray.config import EXPONENTS, Config
+from pulsarray.isa import (
+    FORMATS,
+    Activation,
+    Alu,
+    Bank,
+    Instruction,
+    Opcode,
+    Reduce,
+    ScaleAction,
+    VectorFlag,
+)
+from tests.hw.vector_reference import is_bad
 
 __all__ = ["Cases", "wild"]
 
@@ -36,6 +46,7 @@ class Cases:
     def __init__(self, config: Config, seed: int) -> None:
         self.config = config
         self.random = random.Random(seed)
+        self._some = self.random.randrange(1, EXPONENTS)
         self._words: dict[tuple[int, int], list[int]] = {}
 
     def read(self, bank: int, address: int) -> list[int]:
@@ -71,22 +82,48 @@ class Cases:
         value = self.random.choice([self.random.randint(-4, 4), wild(self.random, 8)])
         return Instruction.make(
             Opcode.EXPONENT,
-            register=self.random.randint(1, 31),
+            register=self.random.randrange(1, EXPONENTS),
             value=value,
+            a=self._register(),
+            b=self._register(),
+            maximum=self.random.randrange(2),
             signal=self.random.getrandbits(16),
         )
+
+    def scale(self) -> Instruction:
+        """A SCALE; its registers are often those that VECTOR uses."""
+        return Instruction.make(
+            Opcode.SCALE,
+            action=self.random.choice(list(ScaleAction)),
+            register=self.random.choice([self._register(), self._some, EXPONENTS - 1]),
+            bank=Bank.ACCUMULATOR + self.random.randrange(self.config.accumulator_banks),
+            word=self.random.getrandbits(16),
+            signal=self.random.getrandbits(16),
+        )
+
+    def any(self) -> Instruction:
+        """An instruction that the machine accepts."""
+        kinds = [self.vector, self.vector, self.exponent]
+        if self.config.training:
+            kinds += [self.scale, self.scale]
+        return self.random.choice(kinds)()
+
+    def _register(self) -> int:
+        """Register 0, one of a few, or any."""
+        few = min(EXPONENTS - 1, self._some + self.random.randrange(3))
+        return self.random.choice([0, few, few, self.random.randrange(EXPONENTS)])
 
     def vector(self) -> Instruction:
         """A VECTOR that the machine accepts."""
         while True:
             instruction = Instruction.make(Opcode.VECTOR, **self._fields())
-            if not bad_vector(instruction, self.config):
+            if not is_bad(instruction, self.config):
                 return instruction
 
     def wrong(self) -> Instruction:
         """An instruction that is BAD_FIELD: one field of a good one is any number."""
         while True:
-            good = self.vector() if self.random.randrange(8) else self.exponent()
+            good = self.vector() if self.random.randrange(6) else self.any()
             form = FORMATS[good.op]
             values = dict(zip((f.name for f in form.fields), good.values, strict=True))
             for _ in range(self.random.choice([1, 1, 2])):
@@ -96,11 +133,7 @@ class Cases:
                 values[changed.name] = self.random.choice(edges)
             del values["opcode"], values["units"]
             instruction = Instruction.make(good.op, **values)
-            if good.op is Opcode.EXPONENT:
-                bad = bad_exponent(instruction)
-            else:
-                bad = bad_vector(instruction, self.config)
-            if bad:
+            if is_bad(instruction, self.config):
                 return instruction
 
     def _fields(self) -> dict[str, int]:
@@ -116,7 +149,7 @@ class Cases:
             "parameter": randint(0, 3),
             "parameter_step": randint(0, 2),
             "table": randint(0, max(0, self.config.tables - 1)),
-            **{f"x_{name}": choice([0, randint(0, 31)]) for name in ("target", "a", "b")},
+            **{f"x_{name}": self._register() for name in ("target", "a", "b")},
             **{f"zero_{name}": self._small(16) for name in ("a", "b", "target")},
             "scalar": self._small(32),
             **self._banks(flags),
@@ -133,8 +166,13 @@ class Cases:
 
     def _flags(self) -> int:
         far = VectorFlag.RESIDUAL | VectorFlag.BIAS  # together they reach 64 bits
-        single, some = 1 << self.random.randrange(7), self.random.getrandbits(7)
-        flags = self.random.choice([0, single, some, some, int(far)])
+        bits = 10 if self.config.training else 7
+        single, some = 1 << self.random.randrange(bits), self.random.getrandbits(bits)
+        flags = self.random.choice(
+            [0, single, some, some & self.random.getrandbits(bits), int(far)]
+        )
+        if self.config.training:
+            flags |= self.random.choice([0, int(VectorFlag.STATISTIC)])
         if self.config.scale_bits != 31:
             flags &= ~int(VectorFlag.TFLITE)
         return flags
@@ -150,7 +188,8 @@ class Cases:
             "target_bank": choice([*pads, none]),
             "acc_bank": choice([*sums, *sums, none]),
         }
-        if flags & (VectorFlag.B_SCALAR | VectorFlag.B_LANE):
+        after = flags & (VectorFlag.ADD_AFTER | VectorFlag.SUB_AFTER)
+        if not after and flags & (VectorFlag.B_SCALAR | VectorFlag.B_LANE):
             fields["b_bank"] = none
         return fields | {name: self.random.getrandbits(16) for name in ("a", "b", "target", "acc")}
 

@@ -1,0 +1,317 @@
+"""From a training network to programs: one step, and the network's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.compiler.assemble import Assembly, assemble
+from pulsarray.compiler.check import check
+from pulsarray.compiler.differentiate import TrainingNetwork
+from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.train_interpreter import TrainInterpreter, TrainState
+from pulsarray.compiler.train_loss import loss_rows
+from pulsarray.compiler.train_lower import Phase, TrainLowering
+from pulsarray.compiler.train_products import Pieces, cut
+from pulsarray.compiler.train_tensors import PARAMETER_ROW, TrainTensors, parameter_names
+from pulsarray.compiler.train_update import Update
+from pulsarray.config import EXPONENTS, Config
+from pulsarray.errors import InputError
+from pulsarray.program import Layer, Program
+
+__all__ = ["Training", "compile_training"]
+
+Integers = npt.NDArray[np.int64]
+
+_COUNT, _LIMIT, _OVERFLOW = 8, 11, 12
+_PARAMETERS = 6
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Training:
+    """Programs that train one network on one machine; all share one memory image.
+
+    Parameters
+    ----------
+    network
+        What is trained.
+    batch, chunk
+        Samples of a step, and of one run of a program.
+    step
+        A whole step on one chunk; None if a batch has several.
+    accumulate, update
+        Gradients of a chunk added to their sums, and the update with them; None if a batch is
+        one chunk.
+    forward
+        Outputs of a chunk.
+    tensors
+        What lies where.
+    spilled
+        Names of what did not fit the chip between its making and its use.
+    """
+
+    network: TrainingNetwork
+    batch: int
+    chunk: int
+    step: Program | None
+    accumulate: Program | None
+    update: Program | None
+    forward: Program
+    tensors: TrainTensors
+    spilled: list[str]
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of a batch."""
+        return self.batch // self.chunk
+
+    @property
+    def programs(self) -> dict[str, Program]:
+        """Every program by its purpose."""
+        found = {
+            "step": self.step,
+            "accumulate": self.accumulate,
+            "update": self.update,
+            "forward": self.forward,
+        }
+        return {name: program for name, program in found.items() if program is not None}
+
+    @property
+    def first(self) -> Program:
+        """The program whose memory image a device loads."""
+        return next(iter(self.programs.values()))
+
+    # State
+
+    def encode_state(self, state: TrainState) -> dict[str, Integers]:
+        """A state as tensors to write."""
+        found = {f"{name}.weight": values for name, values in state.weights.items()}
+        found |= {
+            f"{name}.master": np.atleast_2d(values) for name, values in state.masters.items()
+        }
+        if self.network.optimizer.momentum:
+            found |= {
+                f"{name}.velocity": np.atleast_2d(values)
+                for name, values in state.velocities.items()
+            }
+        return found | {"exponents": self._exponents(state), "rates": self._rates(state)}
+
+    def _exponents(self, state: TrainState) -> Integers:
+        tensor = self.tensors.exponents
+        words = np.zeros(tensor.rows * tensor.columns, np.int64)
+        for name, register in self.tensors.registers.items():
+            exponent, count = state.exponents.get(name, 0), state.counts.get(name, 0)
+            words[register] = exponent & 0xFF | count << _COUNT
+        return words.reshape(tensor.rows, tensor.columns)
+
+    def _rates(self, state: TrainState) -> Integers:
+        words = np.zeros((3, PARAMETER_ROW, self.tensors.config.dim), np.int64)
+        words[:, -1] = np.array([[state.rate], [state.decay], [state.momentum]])
+        return words.reshape(3 * PARAMETER_ROW, -1)
+
+    def decode_state(self, read: Callable[[str], Integers], state: TrainState) -> TrainState:
+        """The state in a device's memory; ``state`` gives what the device does not change."""
+        found = state.copy()
+        found.weights = {name: read(f"{name}.weight") for name in state.weights}
+        for name in parameter_names(self.network):
+            shape = state.masters[name].shape
+            found.masters[name] = read(f"{name}.master").reshape(shape)
+            if self.network.optimizer.momentum:
+                found.velocities[name] = read(f"{name}.velocity").reshape(shape)
+        words = read("exponents").reshape(-1)
+        for name, register in self.tensors.registers.items():
+            word = int(words[register])
+            if name in state.exponents:
+                found.exponents[name] = (word + 128) % 256 - 128
+            if name in state.counts:
+                found.counts[name] = word >> _COUNT & 7
+        return found
+
+    def limits(self, exponents: Integers) -> list[str]:
+        """Names of weights that are near their limit, from the tensor ``exponents``."""
+        return self._flagged(exponents, _LIMIT)
+
+    def overflows(self, exponents: Integers) -> list[str]:
+        """Names of what a shared scale was too small for since the tensor was written."""
+        return self._flagged(exponents, _OVERFLOW)
+
+    def _flagged(self, exponents: Integers, bit: int) -> list[str]:
+        words = exponents.reshape(-1)
+        return [n for n, register in self.tensors.registers.items() if words[register] >> bit & 1]
+
+
+def compile_training(
+    network: TrainingNetwork, config: Config, *, batch: int, chunk: int | None = None
+) -> Training:
+    """Compile a training step.
+
+    Parameters
+    ----------
+    network
+        What is trained.
+    config
+        A machine with ``training``.
+    batch
+        Samples of a step.
+    chunk
+        Samples of one run of a program, a divisor of ``batch``; None for as many as fit the chip.
+
+    Raises
+    ------
+    InputError
+        If the machine cannot train, or something does not fit it.
+    """
+    _check_machine(config)
+    if batch < 1:
+        raise InputError(f"batch: must be at least 1, not {batch}")
+    chunk = _chunk(network, config, batch) if chunk is None else chunk
+    if batch % chunk:
+        raise InputError(f"chunk: must divide the batch, {batch}, not {chunk}")
+    _check_sums(network, config, batch)
+    layout = Layout(config)
+    tensors = TrainTensors(network, config, layout, chunk, sums=chunk < batch)
+    lowered = {"forward": _forward(tensors)}
+    if chunk == batch:
+        lowered["step"] = _step(tensors, applies=True)
+    else:
+        lowered |= {"accumulate": _step(tensors, applies=False), "update": _update(tensors)}
+    programs = _programs(lowered, layout, network, chunk)
+    return Training(
+        network=network,
+        batch=batch,
+        chunk=chunk,
+        step=programs.get("step"),
+        accumulate=programs.get("accumulate"),
+        update=programs.get("update"),
+        forward=programs["forward"],
+        tensors=tensors,
+        spilled=sorted({name for found in lowered.values() for name in found.rows.spilled}),
+    )
+
+
+def _check_machine(config: Config) -> None:
+    if not config.training:
+        raise InputError("config: training must be true to train; use --config train or train-small")
+    if not config.transposer:
+        raise InputError("config: transposer must be true to train, not false")
+    if config.accumulator_banks < 3:
+        raise InputError(
+            f"config: accumulator_banks must be at least 3 to train, not {config.accumulator_banks}"
+        )
+    if config.parameter_depth < _PARAMETERS:
+        raise InputError(
+            f"config: parameter_depth must be at least {_PARAMETERS} to train, "
+            f"not {config.parameter_depth}"
+        )
+    if config.accumulator_depth < 2 * max(config.dim, -(-EXPONENTS // config.dim)):
+        raise InputError(
+            f"config: accumulator_depth must be at least 2 x dim to train, "
+            f"not {config.accumulator_depth}"
+        )
+
+
+def _check_sums(network: TrainingNetwork, config: Config, batch: int) -> None:
+    """No sum of products may overflow, whatever the operands."""
+    sizes = [size for layer in network.layers for size in layer.weight.shape]
+    longest = max(*sizes, batch)
+    if longest > 1 << (config.acc_bits - 31):
+        raise InputError(
+            f"{network.graph.name}: sums of {longest} products may overflow acc_bits = "
+            f"{config.acc_bits}; at most {1 << (config.acc_bits - 31)}"
+        )
+
+
+def _chunk(network: TrainingNetwork, config: Config, batch: int) -> int:
+    """The largest divisor of the batch whose rows fit the chip."""
+    most = min(config.accumulator_depth // loss_rows(network, config.dim), config.scratchpad_depth)
+    if most < 1:
+        columns = network.layers[-1].weight.shape[1]
+        raise InputError(f"{network.graph.name}: {columns} outputs are too many for this machine")
+    blocks = -(-network.graph.input.size // config.dim)
+    blocks += sum(2 * -(-layer.weight.shape[1] // config.dim) for layer in network.layers)
+    words = (config.scratchpad_banks - max(1, config.scratchpad_banks // 4)) * config.scratchpad_depth
+    most = min(most, max(1, words // blocks))
+    return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
+
+
+def _forward(tensors: TrainTensors) -> TrainLowering:
+    lowering = TrainLowering(tensors, training=False)
+    lowering.forward()
+    return lowering
+
+
+def _step(tensors: TrainTensors, *, applies: bool) -> TrainLowering:
+    lowering = TrainLowering(tensors, training=True)
+    lowering.forward()
+    lowering.backward(_updater(lowering, gradients=True, applies=applies))
+    lowering.finish(adapt=applies)
+    return lowering
+
+
+def _update(tensors: TrainTensors) -> TrainLowering:
+    lowering = TrainLowering(tensors, training=True)
+    lowering.apply(_updater(lowering, gradients=False, applies=True))
+    lowering.finish(adapt=True)
+    return lowering
+
+
+def _updater(lowering: TrainLowering, *, gradients: bool, applies: bool) -> Update:
+    return Update(
+        lowering.tensors,
+        lowering.chip,
+        lowering.rows,
+        lowering.weights,
+        lowering.products,
+        gradients=gradients,
+        applies=applies,
+    )
+
+
+def _programs(
+    lowered: Mapping[str, TrainLowering], layout: Layout, network: TrainingNetwork, chunk: int
+) -> dict[str, Program]:
+    """Every lowering assembled, one code behind the other, in one memory image."""
+    address = layout.code_address
+    assemblies: dict[str, tuple[Assembly, int]] = {}
+    for name, lowering in lowered.items():
+        assembly = assemble(lowering.chip.emitter.operations, layout.config, address)
+        assemblies[name] = assembly, address
+        address += -(-len(assembly.code) // _PAGE) * _PAGE
+    image = np.zeros(address, np.uint8)
+    start = layout.image(b"")
+    image[: start.size] = start
+    for assembly, place in assemblies.values():
+        image[place : place + len(assembly.code)] = np.frombuffer(assembly.code, np.uint8)
+    programs = {}
+    for name, (assembly, place) in assemblies.items():
+        phases = lowered[name].phases
+        program = Program(
+            config=layout.config,
+            code=assembly.code,
+            code_address=place,
+            memory=image,
+            tensors=layout.tensors,
+            layers=_layers(phases, assembly),
+            network=f"{network.graph.name} {name}",
+            batch=chunk,
+            notes={"training": name, "loss": network.loss.name},
+        )
+        check(program)
+        programs[name] = program
+    return programs
+
+
+_PAGE = 4096
+
+
+def _layers(phases: list[Phase], assembly: Assembly) -> list[Layer]:
+    return [
+        Layer(
+            name=f"{phase.name} {phase.kind}", kind=phase.kind, first=first, last=last,
+            m=phase.m, k=phase.k, n=phase.n,
+        )
+        for phase, (first, last) in zip(phases, assembly.boundaries(len(phases)), strict=True)
+    ]  # fmt: skip

@@ -1,0 +1,154 @@
+"""The vector unit and the exponent registers as a training step uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pulsarray.compiler.emitter import Access, spans
+from pulsarray.compiler.train_memory import Matrix
+from pulsarray.compiler.transfers import Transfers
+from pulsarray.config import Config
+from pulsarray.errors import InputError
+from pulsarray.isa import Activation, Bank, Opcode, VectorFlag
+
+__all__ = ["CODE_MAX", "TrainChip", "Words", "rows_of"]
+
+CODE_MAX = (1 << 15) - 1
+_PARAMETER_FLAGS = int(VectorFlag.BIAS | VectorFlag.LANE_SCALE | VectorFlag.B_LANE)
+_TABLED = (Activation.TABLE, Activation.EXP, Activation.RECIPROCAL)
+
+
+@dataclass(frozen=True)
+class Words:
+    """Where an operand lies: its first word, and the steps from block to block and row to row."""
+
+    bank: int
+    base: int
+    block: int
+    row: int = 1
+
+
+def rows_of(matrix: Matrix, block: int) -> Words:
+    """A matrix's rows from a column block on."""
+    segment = matrix.segment(block)
+    return Words(segment.bank, segment.base(block), segment.rows)
+
+
+class TrainChip(Transfers):
+    """Emits what is no product.
+
+    Parameters
+    ----------
+    config
+        The machine.
+    registers
+        Exponent register of every name.
+    tables
+        Number and shift of every function table on chip.
+
+    Members
+    -------
+    sums, aux
+        Accumulator banks that products are summed up in, in turn, and the two others.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        registers: Mapping[str, int],
+        tables: Mapping[str, tuple[int, int]],
+    ) -> None:
+        super().__init__(config)
+        self.registers, self.tables = registers, tables
+        banks = [Bank.ACCUMULATOR + number for number in range(config.accumulator_banks)]
+        self.sums, self.aux = banks[:-2], banks[-2:]
+        self._turn = 0
+
+    def next_sums(self) -> int:
+        """The bank of the next sums, all in turn."""
+        self._turn += 1
+        return self.sums[self._turn % len(self.sums)]
+
+    def vector(
+        self,
+        phase: int,
+        blocks: int,
+        rows: int,
+        a: Words,
+        b: Words | None = None,
+        *,
+        target: Words | None = None,
+        acc: Words | None = None,
+        x: Sequence[str] = (),
+        table: str = "",
+        **fields: int,
+    ) -> None:
+        """VECTOR on ``blocks`` times ``rows`` words.
+
+        Parameters
+        ----------
+        phase
+            What it is counted for.
+        blocks, rows
+            Iterations of levels 0 and 1.
+        a, b
+            Sources.
+        target, acc
+            Destinations; if both are given, their steps are the same.
+        x
+            Names of the exponents of the target and of the sources; an empty one is 0.
+        table
+            Function to look up.
+        """
+        words = {"a": a, "b": b, "target": target, "acc": acc}
+        given: dict[str, int] = {"low": -CODE_MAX, "high": CODE_MAX}
+        accesses: list[Access] = []
+        for name, where in words.items():
+            if where is None:
+                continue
+            write = name in ("target", "acc")
+            given |= {f"{name}_bank": where.bank, name: where.base}
+            steps = "target" if write else name
+            given |= {
+                f"{steps}_stride0": where.block if blocks > 1 else 0,
+                f"{steps}_stride1": where.row if rows > 1 else 0,
+            }
+            height, count = (rows - 1) * where.row + 1, (blocks if where.block else 1)
+            accesses += spans(where.bank, where.base, height, count, where.block, write=write)
+        if b is not None and a.bank == b.bank:
+            raise InputError("batch: two operands share a bank; use a smaller batch")
+        for name, register in zip(("x_target", "x_a", "x_b"), x, strict=False):
+            given[name] = self.registers[register] if register else 0
+        if table:
+            number, shift = self.tables[table]
+            given |= {"table": number, "shift2": shift}
+            size = self.config.table_planes * self.config.table_words
+            accesses.append(Access(Bank.TABLE, number * size, (number + 1) * size, False))
+        if fields.get("flags", 0) & _PARAMETER_FLAGS:
+            row = fields.get("parameter", 0)
+            accesses.append(Access(Bank.PARAMETER, 4 * row, 4 * row + 4, False))
+        given |= {"count0": blocks, "count1": rows} | fields
+        self.emitter.emit(Opcode.VECTOR, phase, accesses, **given)
+
+    def exponent(
+        self, phase: int, name: str, value: int, a: str = "", b: str = "", *, maximum: bool = False
+    ) -> None:
+        """EXPONENT: a register becomes the sum of a value and up to two others."""
+        numbers = {k: self.registers[n] for k, n in (("a", a), ("b", b)) if n}
+        self.emitter.emit(
+            Opcode.EXPONENT,
+            phase,
+            (),
+            register=self.registers[name],
+            value=value,
+            maximum=int(maximum),
+            **numbers,
+        )
+
+    def scale(self, phase: int, action: int, bank: int, word: int, register: int) -> None:
+        """SCALE."""
+        touched = [] if action == 2 else [Access(bank, word, word + 1, action == 1)]
+        self.emitter.emit(
+            Opcode.SCALE, phase, touched, action=action, bank=bank, word=word, register=register
+        )

@@ -1,0 +1,348 @@
+"""A training step as instructions: forward, loss, backward, update, scales (docs/training.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pulsarray.compiler.differentiate import TrainingLayer
+from pulsarray.compiler.train_chip import TrainChip, Words, rows_of
+from pulsarray.compiler.train_loss import LossGradient
+from pulsarray.compiler.train_memory import Cache, Matrix, Pool
+from pulsarray.compiler.train_products import Pieces, Products, cut
+from pulsarray.compiler.train_tensors import PARAMETER_ROW, TrainTensors
+from pulsarray.compiler.train_update import Update
+from pulsarray.config import EXPONENTS
+from pulsarray.isa import Activation, Alu, Bank, ScaleAction, VectorFlag
+
+__all__ = ["Phase", "TrainLowering"]
+
+_STATISTIC = int(VectorFlag.STATISTIC)
+_BIAS_SHIFT = 24
+_ONE = 1 << 14
+_WEIGHT_BANKS = 4
+"""One bank in so many is for weights."""
+_LARGEST_PIECE = 4
+"""So many pieces of weights, at least, fit one bank."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One product of a step, with what follows it: a row of the report.
+
+    Parameters
+    ----------
+    name, kind
+        Layer, and which product.
+    m, k, n
+        Its shape.
+    """
+
+    name: str
+    kind: str
+    m: int
+    k: int
+    n: int
+
+
+class TrainLowering:
+    """Emits one program.
+
+    Parameters
+    ----------
+    tensors
+        Memory.
+    training
+        Whether it trains; without, statistics are not taken.
+
+    Members
+    -------
+    chip
+        Holds the instructions.
+    phases
+        What they are for.
+    """
+
+    def __init__(self, tensors: TrainTensors, *, training: bool) -> None:
+        self.tensors, self.network, self.config = tensors, tensors.network, tensors.config
+        self.training = training
+        functions = enumerate(tensors.functions.items())
+        tables = {name: (number, found.shift) for number, (name, found) in functions}
+        self.chip = TrainChip(self.config, tensors.registers, tables)
+        banks, depth = self.config.scratchpad_banks, self.config.scratchpad_depth
+        first = max(1, banks // _WEIGHT_BANKS)
+        self.rows = Cache(self.chip, tensors.layout, Pool(range(first, banks), depth))
+        self.weights = Cache(self.chip, tensors.layout, Pool(range(first), depth))
+        self.products = Products(self.chip, self.rows, self.weights)
+        self.phases: list[Phase] = []
+        self.ready = False
+        columns = self.network.graph.input.size
+        self.input = self.rows.matrix("input", tensors.rows, columns, tensors.input)
+        self.outputs: list[Matrix] = []
+        self.pieces: list[Pieces] = []
+
+    # What every program begins and ends with
+
+    def begin(self, name: str, kind: str, m: int, k: int, n: int) -> None:
+        """A new phase."""
+        self.rows.phase = self.weights.phase = len(self.phases)
+        self.phases.append(Phase(name, kind, m, k, n))
+
+    @property
+    def phase(self) -> int:
+        """Its number."""
+        return self.rows.phase
+
+    def prepare(self) -> None:
+        """Exponents, rates, constants and tables, before the vector unit first needs them.
+
+        They come after the first operands, which the array waits for.
+        """
+        if self.ready:
+            return
+        self.ready = True
+        tensors, bank = self.tensors, self.chip.aux[0]
+        words = tensors.exponents.rows
+        self.whole(tensors.exponents, bank, 0)
+        for word in range(words):
+            first = word * self.config.dim
+            self.chip.scale(self.phase, ScaleAction.READ, bank, word, first)
+        self.whole(tensors.rates, Bank.PARAMETER, 0)
+        self.whole(tensors.constants, Bank.PARAMETER, 3 * PARAMETER_ROW)
+        if tensors.tables is not None:
+            self.whole(tensors.tables, Bank.TABLE, 0)
+
+    def whole(self, tensor: object, bank: int, local: int) -> None:
+        """LOAD all of a tensor of one column block."""
+        self.chip.load(
+            self.phase, tensor, 0, bank, local,  # type: ignore[arg-type]
+            rows=tensor.rows, blocks=1, local_stride=0, memory_stride=0,  # type: ignore[attr-defined]
+        )  # fmt: skip
+
+    def finish(self, *, adapt: bool) -> None:
+        """Exponents to memory; with ``adapt`` after the controller."""
+        bank, tensor = self.chip.aux[0], self.tensors.exponents
+        if adapt:
+            self.chip.scale(self.phase, ScaleAction.ADAPT, bank, 0, 0)
+        for word in range(-(-EXPONENTS // self.config.dim)):
+            first = word * self.config.dim
+            self.chip.scale(self.phase, ScaleAction.WRITE, bank, word, first)
+        self.chip.store(
+            self.phase, tensor, 0, bank, 0,
+            rows=tensor.rows, blocks=1, local_stride=0, memory_stride=0,
+        )  # fmt: skip
+
+    # Forward
+
+    def forward(self) -> None:
+        """All layers, and the output to memory."""
+        x = self.input
+        for number, layer in enumerate(self.network.layers):
+            k, n = layer.weight.shape
+            self.begin(layer.name, "forward", x.rows, k, n)
+            self.pieces.append(self._pieces(layer, x))
+            z = self.rows.matrix(f"{layer.name}.output", x.rows, n)
+            self._layer(layer, self._input_name(number), x, z, self.pieces[-1])
+            self.outputs.append(z)
+            if not self.training and number:
+                self.rows.drop(x.segments)
+            x = z
+        self._store_output(x)
+
+    def _pieces(self, layer: TrainingLayer, x: Matrix | None) -> Pieces:
+        """Pieces of weights: their gradients fit half a bank, and what they give of dX one."""
+        config = self.config
+        dim, most = config.dim, config.accumulator_depth
+        blocks = min(
+            max(1, most // self.tensors.rows),
+            max(1, most // 2 // dim),
+            max(1, config.scratchpad_depth // _LARGEST_PIECE // dim),
+        )
+        total = -(-layer.weight.shape[0] // dim)
+        ranges = list(cut(total, blocks, x.cuts() if x is not None else []))
+        return Pieces(self.tensors.weights[layer.name], ranges, dim)
+
+    def _input_name(self, number: int) -> str:
+        return f"{self.network.layers[number - 1].name}.output" if number else "input"
+
+    def _layer(
+        self, layer: TrainingLayer, source: str, x: Matrix, z: Matrix, pieces: Pieces
+    ) -> None:
+        most = max(1, self.config.accumulator_depth // x.rows)
+        blocks = z.cuts()[-1]
+
+        def drain(group: tuple[int, int], bank: int) -> None:
+            self.prepare()
+            aligned = self._bias(layer, source, group)
+            segment = self.rows.new(z.segment(group[0]))
+            last = z.columns % self.config.dim if group[1] == blocks else 0
+            self.chip.vector(
+                self.phase,
+                group[1] - group[0],
+                x.rows,
+                Words(bank, 0, x.rows),
+                aligned,
+                target=Words(segment.bank, segment.base(group[0]), x.rows),
+                alu=Alu.ADD,
+                last_lanes=last,
+                **self._activation(layer, source),
+            )
+
+        self.products.forward(x, pieces, cut(blocks, most, z.cuts()), drain)
+
+    def _bias(self, layer: TrainingLayer, source: str, group: tuple[int, int]) -> Words:
+        """The biases of a group of column blocks at the exponent of the sums."""
+        here, there = self.chip.aux
+        blocks = group[1] - group[0]
+        self.chip.load(
+            self.phase, self.tensors.masters[f"{layer.name}.bias"], group[0], here, 0,
+            rows=blocks, blocks=1, local_stride=0, memory_stride=0,
+        )  # fmt: skip
+        names = (source, f"{layer.name}.weight")
+        self.chip.exponent(self.phase, "temporary", _BIAS_SHIFT, *names)
+        self.chip.vector(
+            self.phase, 1, blocks, Words(here, 0, 0), acc=Words(there, 0, 0), x=("temporary",)
+        )
+        return Words(there, 0, 1, 0)
+
+    def _activation(self, layer: TrainingLayer, source: str) -> dict[str, object]:
+        """Fields for the activation of sums."""
+        weight, output = f"{layer.name}.weight", f"{layer.name}.output"
+        argument = layer.derivative.argument
+        if argument is not None:
+            return {
+                "activation": Activation.TABLE,
+                "table": layer.activation,
+                "shift": argument,
+                "x": ("", source, weight),
+            }
+        if layer.activation == "step":
+            return {"activation": Activation.STEP, "high": _ONE, "low": 0}
+        fields: dict[str, object] = {"x": (output, source, weight)}
+        if layer.activation == "relu":
+            fields["low"] = 0
+        return fields | ({"flags": _STATISTIC} if self.training else {})
+
+    def _store_output(self, z: Matrix) -> None:
+        for segment in z.segments:
+            self.rows.get(segment)
+            self.chip.store(
+                self.phase, self.tensors.output, segment.word, segment.bank,
+                segment.base(segment.first), rows=z.rows, blocks=segment.blocks,
+                local_stride=z.rows, memory_stride=z.rows,
+            )  # fmt: skip
+
+    # Loss and backward
+
+    def backward(self, update: Update) -> None:
+        """From the loss to the first layer; ``update`` takes the gradients."""
+        delta = self._loss()
+        ones = self.rows.matrix("ones", self.input.rows, 1, self.tensors.ones)
+        for number in reversed(range(len(self.network.layers))):
+            layer = self.network.layers[number]
+            x = self.outputs[number - 1] if number else self.input
+            k, n = layer.weight.shape
+            following = delta
+            if number:
+                self.begin(layer.name, "input-gradient", x.rows, n, k)
+                following = self._through(number, delta)
+            self.begin(layer.name, "weight-gradient", k, x.rows, n)
+            parameters = self._input_name(number), self._error_name(number)
+            update.weight(layer, parameters, x, delta, self.pieces[number])
+            update.bias(layer, parameters[1], ones, delta)
+            self.rows.drop(delta.segments)
+            if number:
+                self.rows.drop(x.segments)
+            delta = following
+
+    def apply(self, update: Update) -> None:
+        """The update with sums of gradients in memory."""
+        self.prepare()
+        for number, layer in enumerate(self.network.layers):
+            k, n = layer.weight.shape
+            self.begin(layer.name, "update", 0, 0, 0)
+            names = self._input_name(number), self._error_name(number)
+            update.weight(layer, names, None, None, self._pieces(layer, None))
+            update.bias(layer, names[1], None, None)
+
+    def _error_name(self, number: int) -> str:
+        """Name of the exponent of a layer's error."""
+        name = f"{self.network.layers[number].name}.error"
+        return name if name in self.tensors.registers else "target"
+
+    def _loss(self) -> Matrix:
+        """The error of the last layer."""
+        last, z = self.network.layers[-1], self.outputs[-1]
+        target = self.rows.matrix("target", z.rows, z.columns, self.tensors.target)
+        error = self.rows.matrix(self.network.loss_error, z.rows, z.columns)
+        LossGradient(self.network, self.chip, self.rows, z, target, error).run()
+        self.rows.drop(target.segments)
+        if self.network.loss_error != "loss.error":
+            self.rows.drop(z.segments)
+            return error
+        delta = self.rows.matrix(f"{last.name}.error", z.rows, z.columns)
+        name = "loss.error" if "loss.error" in self.tensors.registers else "target"
+        blocks = z.cuts()[-1]
+        for block in range(blocks):
+            output = self.rows.get(z.segment(block))
+            source = self.rows.get(error.segment(block), avoid=[output.bank], pinned=[output])
+            self.rows.new(delta.segment(block), pinned=[output, source])
+            self._derive(
+                len(self.outputs) - 1, rows_of(error, block), block, 1, delta, (name, "")
+            )
+        self.rows.drop(error.segments)
+        self.rows.drop(z.segments)
+        return delta
+
+    def _derive(
+        self, number: int, a: Words, block: int, blocks: int, delta: Matrix, names: tuple[str, str]
+    ) -> None:
+        """The incoming error times the derivative of a layer's activation."""
+        layer, z = self.network.layers[number], self.outputs[number]
+        alu, shift = _DERIVED[layer.activation]
+        total = z.cuts()[-1]
+        self.chip.vector(
+            self.phase,
+            blocks,
+            z.rows,
+            a,
+            rows_of(z, block) if alu is not Alu.PASS else None,
+            target=rows_of(delta, block),
+            alu=alu,
+            shift=shift,
+            x=(f"{layer.name}.error", *names),
+            flags=_STATISTIC,
+            last_lanes=z.columns % self.config.dim if block + blocks == total else 0,
+        )
+
+    def _through(self, number: int, delta: Matrix) -> Matrix:
+        """The error of the layer before."""
+        layer, z = self.network.layers[number], self.outputs[number - 1]
+        result = self.rows.matrix(
+            f"{self.network.layers[number - 1].name}.error", z.rows, z.columns
+        )
+        names = (self._error_name(number), f"{layer.name}.weight")
+
+        def drain(part: tuple[int, int], bank: int) -> None:
+            for low, high in _within(part, z.cuts()):
+                output = self.rows.get(z.segment(low))
+                self.rows.new(result.segment(low), avoid=[output.bank], pinned=[output])
+                a = Words(bank, (low - part[0]) * z.rows, z.rows)
+                self._derive(number - 1, a, low, high - low, result, names)
+
+        self.products.backward(delta, self.pieces[number], drain)
+        return result
+
+
+_DERIVED = {
+    "identity": (Alu.PASS, 0),
+    "step": (Alu.PASS, 0),
+    "relu": (Alu.GATE, 0),
+    "sigmoid": (Alu.DSIGMOID, 17),
+    "tanh": (Alu.DTANH, 15),
+}
+
+
+def _within(part: tuple[int, int], cuts: list[int]) -> Iterator[tuple[int, int]]:
+    for low, high in cut(part[1] - part[0], part[1], [c - part[0] for c in cuts]):
+        yield part[0] + low, part[0] + high

@@ -1,0 +1,259 @@
+"""What a training step keeps on chip: rows of matrices and pieces of weights in the scratchpad.
+
+The scratchpad is a cache that the compiler manages. A matrix of M rows lies there in segments, each
+some whole column blocks in one bank; a piece of weights is some rows of one column block. What does
+not fit gives way to what is needed: the one that was used longest ago, stored first if memory does
+not have it yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.transfers import Transfers
+from pulsarray.errors import InputError
+from pulsarray.program import Tensor
+
+__all__ = ["Cache", "Matrix", "Pool", "Segment"]
+
+
+class Pool:
+    """Free words of some banks.
+
+    Parameters
+    ----------
+    banks, depth
+        The banks, and words in each.
+    """
+
+    def __init__(self, banks: Iterable[int], depth: int) -> None:
+        self._free = {bank: [(0, depth)] for bank in banks}
+
+    def take(self, words: int, avoid: Collection[int] = ()) -> tuple[int, int] | None:
+        """Bank and first of some consecutive words in the emptiest bank; None if there are none."""
+        order = sorted(self._free, key=lambda bank: (bank in avoid, -self._room(bank)))
+        for bank in order:
+            for place, (low, high) in enumerate(self._free[bank]):
+                if high - low >= words:
+                    self._free[bank][place] = (low + words, high)
+                    return bank, low
+        return None
+
+    def give(self, bank: int, low: int, words: int) -> None:
+        """Words are free again."""
+        spans = sorted([*self._free[bank], (low, low + words)])
+        merged = [spans[0]]
+        for first, last in spans[1:]:
+            if first <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+            else:
+                merged.append((first, last))
+        self._free[bank] = [span for span in merged if span[0] < span[1]]
+
+    def _room(self, bank: int) -> int:
+        return sum(high - low for low, high in self._free[bank])
+
+
+@dataclass(eq=False)
+class Segment:
+    """Some column blocks of a matrix, or some rows of one column block of weights.
+
+    Parameters
+    ----------
+    tensor
+        Its home in memory; None as long as it has none.
+    word
+        First word in the home.
+    rows, blocks
+        Words of a block, and blocks; they are ``rows`` words apart.
+    home_stride
+        The same in the home.
+    first
+        Number of its first column block.
+    slack
+        Words behind it that may be addressed but are never used.
+    """
+
+    tensor: Tensor | None
+    word: int
+    rows: int
+    blocks: int
+    home_stride: int
+    first: int = 0
+    slack: int = 0
+    place: tuple[int, int] | None = None
+    dirty: bool = False
+
+    @property
+    def words(self) -> int:
+        """Words that it takes on chip."""
+        return self.rows * self.blocks + self.slack
+
+    @property
+    def bank(self) -> int:
+        """Its bank."""
+        assert self.place is not None
+        return self.place[0]
+
+    def base(self, block: int = 0) -> int:
+        """First word of one of the matrix's column blocks."""
+        assert self.place is not None
+        return self.place[1] + (block - self.first) * self.rows
+
+
+@dataclass(eq=False)
+class Matrix:
+    """A matrix of rows on chip.
+
+    Parameters
+    ----------
+    name
+        Its name, also in memory should it be stored.
+    rows, columns
+        Shape M x N.
+    segments
+        Its segments, in order.
+    """
+
+    name: str
+    rows: int
+    columns: int
+    segments: Sequence[Segment] = field(default_factory=list)
+
+    def segment(self, block: int) -> Segment:
+        """The segment that holds a column block."""
+        return next(s for s in self.segments if s.first <= block < s.first + s.blocks)
+
+    def cuts(self) -> list[int]:
+        """First blocks of the segments, and the number of blocks."""
+        last = self.segments[-1]
+        return [*(segment.first for segment in self.segments), last.first + last.blocks]
+
+
+class Cache:
+    """Segments in the scratchpad banks of one pool.
+
+    Parameters
+    ----------
+    chip
+        Emits what is moved.
+    layout
+        Takes the homes of what has to give way.
+    pool
+        The banks.
+
+    Members
+    -------
+    phase
+        Number of the phase that transfers are counted for.
+    spilled
+        Names of what was stored because it had to give way.
+    """
+
+    def __init__(self, chip: Transfers, layout: Layout, pool: Pool) -> None:
+        self.chip, self.layout, self.pool = chip, layout, pool
+        self.phase = 0
+        self.spilled: list[str] = []
+        self._resident: list[Segment] = []
+        self._names: dict[Segment, Matrix] = {}
+
+    def matrix(self, name: str, rows: int, columns: int, home: Tensor | None = None) -> Matrix:
+        """A matrix that is in memory, or will be computed."""
+        config = self.chip.config
+        total, slack = -(-columns // config.dim), (-rows) % config.dim
+        most = max(1, (config.scratchpad_depth - slack) // rows)
+        count = -(-total // most)
+        size = -(-total // count)
+        found = Matrix(name, rows, columns)
+        found.segments = [
+            Segment(home, first * rows, rows, min(size, total - first), rows, first, slack)
+            for first in range(0, total, size)
+        ]
+        for segment in found.segments:
+            self._names[segment] = found
+        return found
+
+    def get(
+        self, segment: Segment, *, avoid: Collection[int] = (), pinned: Sequence[Segment] = ()
+    ) -> Segment:
+        """Have a segment on chip."""
+        if segment.place is None:
+            self._make_room(segment, pinned, avoid)
+            if segment.tensor is not None:
+                self._move(segment, load=True)
+        self._touch(segment)
+        return segment
+
+    def new(
+        self, segment: Segment, *, avoid: Collection[int] = (), pinned: Sequence[Segment] = ()
+    ) -> Segment:
+        """Have room for a segment that is about to be written."""
+        if segment.place is None:
+            self._make_room(segment, pinned, avoid)
+        segment.dirty = True
+        self._touch(segment)
+        return segment
+
+    def reserve(self, words: int, avoid: Collection[int] = ()) -> tuple[int, int]:
+        """Bank and first of some words that are no segment's from now on."""
+        part = Segment(None, 0, words, 1, words)
+        self._make_room(part, (), avoid)
+        assert part.place is not None
+        return part.place
+
+    def drop(self, segments: Iterable[Segment]) -> None:
+        """Segments that are no longer needed."""
+        for segment in segments:
+            if segment.place is not None:
+                self.pool.give(*segment.place, segment.words)
+                segment.place = None
+                self._resident.remove(segment)
+
+    def _touch(self, segment: Segment) -> None:
+        if segment in self._resident:
+            self._resident.remove(segment)
+        self._resident.append(segment)
+
+    def _make_room(
+        self, segment: Segment, pinned: Sequence[Segment], avoid: Collection[int] = ()
+    ) -> None:
+        victims: Iterator[Segment] = iter([s for s in self._resident if s not in pinned])
+        while (place := self.pool.take(segment.words, avoid)) is None:
+            victim = next(victims, None)
+            if victim is None:
+                raise InputError(
+                    f"batch: {segment.rows} rows do not fit the scratchpad; use a smaller batch"
+                )
+            if victim.dirty:
+                self._spill(victim)
+            self.drop([victim])
+        segment.place = place
+
+    def _spill(self, segment: Segment) -> None:
+        matrix = self._names[segment]
+        if segment.tensor is None:
+            home = self.layout.add(
+                matrix.name, "intermediate", matrix.rows, matrix.columns, element="code"
+            )
+            for part in matrix.segments:
+                part.tensor = home
+            self.spilled.append(matrix.name)
+        self._move(segment, load=False)
+        segment.dirty = False
+
+    def _move(self, segment: Segment, *, load: bool) -> None:
+        assert segment.tensor is not None
+        move = self.chip.load if load else self.chip.store
+        move(
+            self.phase,
+            segment.tensor,
+            segment.word,
+            segment.bank,
+            segment.base(segment.first),
+            rows=segment.rows,
+            blocks=segment.blocks,
+            local_stride=segment.rows,
+            memory_stride=segment.home_stride,
+        )

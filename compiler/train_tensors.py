@@ -1,0 +1,165 @@
+"""What a training program keeps in memory, and the exponent registers by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pulsarray.compiler.differentiate import TrainingNetwork
+from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.tables import Table, table
+from pulsarray.compiler.train_chip import CODE_MAX
+from pulsarray.config import EXPONENTS, Config
+from pulsarray.errors import InputError
+from pulsarray.program import Tensor
+
+__all__ = [
+    "DECAY_ROW",
+    "LIMIT_ROWS",
+    "MASK_ROW",
+    "MOMENTUM_ROW",
+    "PARAMETER_ROW",
+    "RATE_ROW",
+    "TrainTensors",
+    "parameter_names",
+]
+
+RATE_ROW, DECAY_ROW, MOMENTUM_ROW = range(3)
+"""Rows of the parameter bank that the host may change: mantissas of the rates."""
+MASK_ROW, *LIMIT_ROWS = range(3, 6)
+"""Rows of constants: the largest code in lanes that count and the smallest in others; Huber's
+limits, from above and from below."""
+PARAMETER_ROW = 4
+"""Accumulator words of a row; the last holds the constant."""
+_ALIGNED_ONE = 1 << 30
+
+
+def parameter_names(network: TrainingNetwork) -> list[str]:
+    """Names of everything that is learned."""
+    return [f"{layer.name}.{kind}" for layer in network.layers for kind in ("weight", "bias")]
+
+
+def _exponent_names(network: TrainingNetwork) -> list[str]:
+    names = ["temporary", "minus one", "input", "target", "rate", "decay", *network.exponents]
+    names += [f"{layer.name}.weight" for layer in network.layers]
+    if network.optimizer.momentum:
+        names += ["velocity", *(f"{name}.velocity" for name in parameter_names(network))]
+    return names
+
+
+def _functions(network: TrainingNetwork) -> list[str]:
+    names = [layer.activation for layer in network.layers if layer.derivative.argument is not None]
+    if network.loss.name == "log-cosh":
+        names.append("tanh")
+    if network.loss.name == "cross-entropy":
+        names += ["exp", "reciprocal"]
+    return list(dict.fromkeys(names))
+
+
+@dataclass(eq=False)
+class TrainTensors:
+    """Tensors in memory.
+
+    Parameters
+    ----------
+    network, config
+        What is trained on which machine.
+    layout
+        Memory.
+    rows
+        Rows of input, target and output.
+    sums
+        Whether gradients are summed up in memory.
+
+    Members
+    -------
+    registers
+        Exponent register of every name.
+    functions
+        Function tables in the order in which they lie on chip.
+
+    Raises
+    ------
+    InputError
+        If the network needs more registers or tables than the machine has.
+    """
+
+    network: TrainingNetwork
+    config: Config
+    layout: Layout
+    rows: int
+    sums: bool
+    registers: dict[str, int] = field(init=False)
+    functions: dict[str, Table] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = _exponent_names(self.network)
+        if len(names) >= EXPONENTS:
+            raise InputError(
+                f"{self.network.graph.name}: training needs {len(names)} shared exponents, "
+                f"the machine has {EXPONENTS - 1}; use fewer layers"
+            )
+        self.registers = {name: number for number, name in enumerate(names, 1)}
+        segments = self.config.table_segments
+        self.functions = {name: table(name, segments) for name in _functions(self.network)}
+        if len(self.functions) > self.config.tables:
+            raise InputError(
+                f"{self.network.graph.name}: training needs {len(self.functions)} function tables, "
+                f"config has tables = {self.config.tables}"
+            )
+        self._data()
+        self._parameters()
+        self._constants()
+
+    def _add(
+        self, name: str, role: str, rows: int, columns: int, *, wide: bool = False
+    ) -> Tensor:
+        element = "sum" if wide else "code"
+        return self.layout.add(name, role, rows, columns, element=element)
+
+    def _data(self) -> None:
+        inputs, outputs = self.network.graph.input.size, self.network.layers[-1].weight.shape[1]
+        self.input = self._add("input", "input", self.rows, inputs)
+        self.target = self._add("target", "input", self.rows, outputs)
+        self.output = self._add("output", "output", self.rows, outputs)
+
+    def _parameters(self) -> None:
+        """Working and master weights, velocities, sums of gradients, and the exponents."""
+        self.weights: dict[str, Tensor] = {}
+        self.masters: dict[str, Tensor] = {}
+        self.velocities: dict[str, Tensor] = {}
+        self.gradients: dict[str, Tensor] = {}
+        for layer in self.network.layers:
+            k, n = layer.weight.shape
+            self.weights[layer.name] = self._add(f"{layer.name}.weight", "state", k, n)
+            for name, rows in ((f"{layer.name}.weight", k), (f"{layer.name}.bias", 1)):
+                master = f"{name}.master"
+                self.masters[name] = self._add(master, "state", rows, n, wide=True)
+                if self.network.optimizer.momentum:
+                    velocity = f"{name}.velocity"
+                    self.velocities[name] = self._add(velocity, "state", rows, n, wide=True)
+                if self.sums:
+                    total = f"{name}.gradient"
+                    self.gradients[name] = self._add(total, "state", rows, n, wide=True)
+        words = -(-EXPONENTS // self.config.dim)
+        self.exponents = self._add("exponents", "state", words, self.config.dim, wide=True)
+
+    def _constants(self) -> None:
+        dim = self.config.dim
+        self.rates = self._add("rates", "constant", 3 * PARAMETER_ROW, dim, wide=True)
+        columns = self.network.layers[-1].weight.shape[1]
+        rows = np.zeros((3, PARAMETER_ROW, dim), np.int64)
+        valid = np.arange(dim) < (columns - 1) % dim + 1
+        rows[0, -1] = np.where(valid, CODE_MAX, -CODE_MAX - 1)
+        limit = round((self.network.loss.parameter or 0.0) * _ALIGNED_ONE)
+        rows[1:, -1] = [[limit], [-limit]]
+        self.constants = self.layout.add(
+            "constants", "constant", 3 * PARAMETER_ROW, dim, element="sum",
+            values=rows.reshape(-1, dim),
+        )  # fmt: skip
+        self.ones = self.layout.add(
+            "ones", "constant", self.rows, 1, values=np.ones((self.rows, 1), np.int64)
+        )
+        words = [function.words(self.config) for function in self.functions.values()]
+        self.tables = self.layout.add_raw("tables", np.concatenate(words)) if words else None

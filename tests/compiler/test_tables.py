@@ -1,0 +1,59 @@
+"""Function tables against the functions they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pulsarray.compiler.tables import TABLES, table
+from pulsarray.config import Config
+
+ARGUMENTS = np.arange(-(1 << 15), 1 << 15)
+# One unit in the last place is 2^-15; the reciprocal and the power saturate at their largest value.
+ERRORS = {"sigmoid": 1.3, "tanh": 2.1, "exp": 1.0, "reciprocal": 1.0}
+RISING = {"sigmoid": True, "tanh": True, "exp": False, "reciprocal": False}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_largest_error(name: str) -> None:
+    wanted = TABLES[name](ARGUMENTS.astype(np.float64))
+    assert np.abs(table(name, 256)(ARGUMENTS) - wanted).max() <= ERRORS[name]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_monotonic(name: str) -> None:
+    steps = np.diff(table(name, 256)(ARGUMENTS))
+    assert (steps >= 0).all() if RISING[name] else (steps <= 0).all()
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("segments", [16, 32, 64, 128, 256])
+def test_coefficients_and_values_fit(name: str, segments: int) -> None:
+    found = table(name, segments)
+    assert len(found.offsets) == len(found.slopes) == segments
+    assert np.abs(found.offsets).max() < 1 << 31
+    assert np.abs(found.slopes).max() < 1 << 15
+    assert 0 <= found.shift <= 63
+    values = found(ARGUMENTS)
+    assert -(1 << 15) <= values.min() <= values.max() < 1 << 15
+
+
+def test_values_saturate() -> None:
+    # 2^-0 and 2^30 / 2^15 are 2^15, one more than fits.
+    assert table("exp", 256)(np.array([-(1 << 15)])) == (1 << 15) - 1
+    assert table("reciprocal", 256)(np.array([-(1 << 15)])) == (1 << 15) - 1
+
+
+@pytest.mark.parametrize(("dim", "bus"), [(2, 32), (5, 32), (32, 512)])
+@pytest.mark.parametrize("segments", [16, 256])
+def test_words_hold_every_coefficient(dim: int, bus: int, segments: int) -> None:
+    config = Config(
+        dim=dim, operand_bits=16, acc_bits=48, scale_bits=0, table_segments=segments, bus_bits=bus
+    )
+    found = table("tanh", segments)
+    words = found.words(config)
+    assert words.dtype == np.uint8
+    assert len(words) == 3 * config.table_words * config.word_bytes
+    low, high, slopes = words.view("<u2").reshape(3, -1)[:, :segments].astype(np.int64)
+    assert np.array_equal((low | high << 16).astype(np.uint32).view(np.int32), found.offsets)
+    assert np.array_equal(slopes.astype(np.uint16).view(np.int16), found.slopes)

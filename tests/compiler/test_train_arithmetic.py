@@ -1,0 +1,120 @@
+"""The integers of training, number by number from fractions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pulsarray.compiler.differentiate import LOSSES, Loss, TrainingLayer
+from pulsarray.compiler.tables import table
+from pulsarray.compiler.train_arithmetic import blen, factor, product, rne, softmax, sym
+from pulsarray.compiler.train_gradients import class_gradient, gate, loss_gradient
+from tests.compiler.backprop import rounded
+
+WORDS = st.integers(-(1 << 62), (1 << 62) - 1)
+CODES = st.integers(-32767, 32767)
+
+
+@given(st.lists(WORDS | st.integers(-64, 64), min_size=1, max_size=8), st.integers(-70, 70))
+def test_rne_is_half_to_even(values: list[int], shift: int) -> None:
+    assert rne(np.array(values), shift).tolist() == [rounded(v, shift) for v in values]
+
+
+@pytest.mark.parametrize("shift", [1, 2, 15, 62, 63])
+@pytest.mark.parametrize("value", [-(1 << 63), (1 << 63) - 1, -1, 0, 1])
+def test_rne_at_the_ends_of_64_bits(shift: int, value: int) -> None:
+    assert rne(np.array([value]), shift)[0] == rounded(value, shift)
+
+
+def test_limits_and_lengths() -> None:
+    values = np.array([-(1 << 15), -1, 0, 1 << 15])
+    assert sym(values, 16).tolist() == [-32767, -1, 0, 32767]
+    assert [blen(np.array(v)) for v in ([0, 0], [-4, 3], [3], [-(1 << 63)])] == [0, 3, 2, 64]
+
+
+def test_product_is_exact_beyond_53_bits() -> None:
+    left = np.full((1, 3), (1 << 26) + 1)
+    right = np.full((3, 1), (1 << 26) + 1)
+    assert product(left, right)[0, 0] == 3 * ((1 << 26) + 1) ** 2
+
+
+@given(st.floats(1e-6, 1e6))
+def test_factor_is_the_nearest_mantissa(value: float) -> None:
+    mantissa, exponent = factor(value, "rate")
+    assert 1 << 14 <= mantissa < 1 << 15
+    assert abs(mantissa * 2.0**exponent - value) <= 2.0 ** (exponent - 1)
+
+
+@given(
+    st.lists(st.lists(st.integers(-32767, 32767), min_size=5, max_size=5), min_size=1, max_size=4),
+    st.integers(-17, -9),
+)
+def test_softmax(logits: list[list[int]], exponent: int) -> None:
+    codes = np.array(logits)
+    found = softmax(codes, exponent, 256)
+    powers = np.exp((codes - codes.max(axis=1, keepdims=True)) * 2.0**exponent)
+    wanted = powers / powers.sum(axis=1, keepdims=True)
+    assert np.abs(found * 2.0**-31 - wanted).max() < 2e-4
+    target = np.eye(5, dtype=np.int64)[codes.argmin(axis=1)] << 14
+    assert not class_gradient(found, target).sum(axis=1).any()
+
+
+@given(st.lists(CODES, min_size=3, max_size=3), st.integers(-20, -8), st.integers(0, 2))
+def test_softmax_bit_for_bit(logits: list[int], exponent: int, place: int) -> None:
+    exp, reciprocal = table("exp", 256), table("reciprocal", 256)
+    powers = []
+    for z in logits:
+        q = min(max(rounded((max(logits) - z) * 23637, -1 - exponent), 0), 40 << 15)
+        whole = int(exp(np.array(2 * (q % (1 << 15)) - (1 << 15)))) << 15
+        powers.append(whole // 2 ** (q // (1 << 15)))
+    bits = sum(powers).bit_length()
+    m = sum(powers) >> (bits - 16)
+    r = int(reciprocal(np.array(2 * m - 3 * (1 << 15))))
+    p = [rounded(power * r, bits - 17) for power in powers]
+    found = softmax(np.array([logits]), exponent, 256)
+    assert found.tolist() == [p]
+    hit = [place == i for i in range(3)]
+    wanted = [a - sum(p) if h else a for a, h in zip(p, hit, strict=True)]
+    assert class_gradient(found, np.array([hit]).astype(np.int64)).tolist() == [wanted]
+
+
+def gradient(name: str, z: int, e_z: int, t: int, e_t: int) -> int:
+    """A loss's gradient of one number, as docs/training.md says it; parameters 0.3."""
+    if name == "hinge":
+        return -t if rounded(z * t, -30 - e_z - e_t) < 1 << 30 else 0
+    d = rounded(z, -30 - e_z) - rounded(t, -30 - e_t)
+    if name == "mae":
+        return (1 << 14) * ((d > 0) - (d < 0))
+    if name == "log-cosh":
+        return int(table("tanh", 256)(np.array(min(max(rounded(d, 17), -32767), 32767))))
+    if name == "quantile":
+        return 22938 if d > 0 else -9830 if d < 0 else 0
+    most = round(0.3 * (1 << 30)) if name == "huber" else 1 << 60
+    return min(max(d, -most), most)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"cross-entropy"}))
+@given(CODES, st.integers(-40, -2), CODES, st.integers(-40, -2))
+def test_losses_bit_for_bit(name: str, z: int, e_z: int, t: int, e_t: int) -> None:
+    loss = Loss(name, 0.3 if LOSSES[name].parameter else None)
+    for target in (t, z):
+        found = loss_gradient(loss, np.array([[z]]), e_z, np.array([[target]]), e_t, 256)
+        assert found.tolist() == [[gradient(name, z, e_z, target, e_t)]]
+
+
+@given(st.integers(-(1 << 40), 1 << 40), CODES)
+def test_derivatives_bit_for_bit(value: int, code: int) -> None:
+    z = abs(code)
+    slopes = {
+        "identity": (1, 0),
+        "step": (1, 0),
+        "relu": (int(code > 0), 0),
+        "sigmoid": (min(rounded(z * ((1 << 15) - z), 13), 32767), -17),
+        "tanh": (min(rounded((1 << 30) - code**2, 15), 32767), -15),
+    }
+    for name, (slope, exponent) in slopes.items():
+        layer = TrainingLayer("fc", np.zeros((1, 1)), np.zeros(1), name)
+        output = np.array([z if name == "sigmoid" else code])
+        assert gate(layer, np.array([value]), -9, output) == (value * slope, exponent - 9), name
