@@ -4,8 +4,12 @@ The scheduler emits instructions as if they ran one after the other, each with t
 and writes. From that follows which instruction must wait for which: for data (read after write,
 write after read, write after write) and for ports (two units never hold one port of one bank).
 Every pair of units has a channel of its own, which is one semaphore: since the units complete in
-order, an instruction waits for the latest one that it needs, and only if nothing before it in its
-unit has waited for as much. So every signal is taken exactly once.
+order, an instruction waits for the latest one that it needs, and only if that does not follow from
+what it, or something before it in its unit, has waited for: of every instruction a vector clock
+tells what is complete in each unit when it starts. So every signal is taken exactly once.
+
+There are more pairs of units than semaphores. Pairs with the vector unit always have a channel; if
+the others run out, an instruction of the vector unit that does nothing else passes the signal on.
 """
 
 from __future__ import annotations
@@ -23,6 +27,12 @@ MEMORY = 0x100
 
 _READ, _WRITE = 1, 2
 _DEFAULTS = {op: Instruction.make(op).values for op in FORMATS}
+_VECTOR_PAIRS = [
+    pair
+    for unit in Unit
+    if unit != Unit.VECTOR
+    for pair in ((unit, Unit.VECTOR), (Unit.VECTOR, unit))
+]
 _MANY = 16
 """More blocks than this are followed as one region, gaps included."""
 
@@ -131,11 +141,12 @@ class Emitter:
         self.operations: list[Operation] = []
         self._banks: dict[int, dict[int, _History]] = {}
         self._channels: dict[tuple[int, int], int] = {}
-        self._awaited: dict[tuple[int, int], int] = {}
+        self._clocks: list[list[int]] = []
+        self._latest: dict[int, list[int]] = {unit: [-1] * len(Unit) for unit in Unit}
 
     def emit(self, op: Opcode, layer: int, accesses: Iterable[Access], **fields: int) -> None:
         """Add an instruction with what it reads and writes."""
-        unit, index = FORMATS[op].unit, len(self.operations)
+        unit = FORMATS[op].unit
         assert unit is not None
         accesses = tuple(accesses)
         needed: dict[int, int] = {}
@@ -145,20 +156,45 @@ class Emitter:
                     latest = history.latest(access)
                     if latest >= 0:
                         needed[other] = max(needed.get(other, -1), latest)
-        self.operations.append(Operation(op, layer, fields))
-        for other, latest in needed.items():
-            self._wait(unit, index, other, latest)
+        for other in sorted(needed):
+            if not self._direct(other, unit):
+                latest = needed.pop(other)
+                if self._latest[unit][other] < latest:
+                    needed[Unit.VECTOR] = self._relay(other, latest, layer)
+        self._add(Operation(op, layer, fields), unit, needed)
+        index = len(self.operations) - 1
         for access in accesses:
             units = self._banks.setdefault(access.bank, {})
             units.setdefault(unit, _History()).note(access, index)
 
-    def _wait(self, unit: Unit, index: int, producer: int, latest: int) -> None:
-        channel = (producer, int(unit))
-        if self._awaited.get(channel, -1) >= latest:
-            return
-        self._awaited[channel] = latest
-        number = self._channels.setdefault(channel, len(self._channels))
-        if number >= SEMAPHORES:
-            raise AssertionError(f"more than {SEMAPHORES} pairs of units wait for each other")
+    def _relay(self, producer: int, latest: int, layer: int) -> int:
+        """An instruction of the vector unit that is complete only after another one."""
+        # No register is smaller: nothing is written.
+        nothing = {"register": 1, "value": -128, "maximum": 1}
+        self._add(Operation(Opcode.EXPONENT, layer, nothing), Unit.VECTOR, {producer: latest})
+        return len(self.operations) - 1
+
+    def _add(self, operation: Operation, unit: int, needed: dict[int, int]) -> None:
+        """Add an operation that waits for the latest of other units that it needs."""
+        index = len(self.operations)
+        self.operations.append(operation)
+        known = self._latest[unit]
+        for latest, other in sorted(((j, other) for other, j in needed.items()), reverse=True):
+            if known[other] < latest:
+                self._wait(unit, index, other, latest)
+                known = [max(pair) for pair in zip(known, self._clocks[latest], strict=True)]
+        self._latest[unit] = known
+        self._clocks.append([*known[:unit], index, *known[unit + 1 :]])
+
+    def _direct(self, producer: int, unit: int) -> bool:
+        """Whether a pair of units has, or can have, a channel of its own."""
+        channels = self._channels
+        if (producer, unit) in channels or Unit.VECTOR in (producer, unit):
+            return True
+        reserved = sum(pair not in channels for pair in _VECTOR_PAIRS)
+        return len(channels) + reserved < SEMAPHORES
+
+    def _wait(self, unit: int, index: int, producer: int, latest: int) -> None:
+        number = self._channels.setdefault((producer, unit), len(self._channels))
         self.operations[index].wait |= 1 << number
         self.operations[latest].signal |= 1 << number

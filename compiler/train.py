@@ -89,9 +89,7 @@ class Training:
     def encode_state(self, state: TrainState) -> dict[str, Integers]:
         """A state as tensors to write."""
         found = {f"{name}.weight": values for name, values in state.weights.items()}
-        found |= {
-            f"{name}.master": np.atleast_2d(values) for name, values in state.masters.items()
-        }
+        found |= {f"{name}.master": np.atleast_2d(values) for name, values in state.masters.items()}
         if self.network.optimizer.momentum:
             found |= {
                 f"{name}.velocity": np.atleast_2d(values)
@@ -194,7 +192,9 @@ def compile_training(
 
 def _check_machine(config: Config) -> None:
     if not config.training:
-        raise InputError("config: training must be true to train; use --config train or train-small")
+        raise InputError(
+            "config: training must be true to train; use --config train or train-small"
+        )
     if not config.transposer:
         raise InputError("config: transposer must be true to train, not false")
     if config.accumulator_banks < 3:
@@ -232,7 +232,9 @@ def _chunk(network: TrainingNetwork, config: Config, batch: int) -> int:
         raise InputError(f"{network.graph.name}: {columns} outputs are too many for this machine")
     blocks = -(-network.graph.input.size // config.dim)
     blocks += sum(2 * -(-layer.weight.shape[1] // config.dim) for layer in network.layers)
-    words = (config.scratchpad_banks - max(1, config.scratchpad_banks // 4)) * config.scratchpad_depth
+    words = (
+        config.scratchpad_banks - max(1, config.scratchpad_banks // 4)
+    ) * config.scratchpad_depth
     most = min(most, max(1, words // blocks))
     return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
 

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from pulsarray.compiler.emitter import Access, spans
-from pulsarray.compiler.train_memory import Matrix
+from pulsarray.compiler.train_memory import Words
 from pulsarray.compiler.transfers import Transfers
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.isa import Activation, Bank, Opcode, VectorFlag
 
-__all__ = ["CODE_MAX", "TrainChip", "Words", "rows_of"]
+__all__ = ["CODE_MAX", "TrainChip"]
 
 CODE_MAX = (1 << 15) - 1
 _PARAMETER_FLAGS = int(VectorFlag.BIAS | VectorFlag.LANE_SCALE | VectorFlag.B_LANE)
 _TABLED = (Activation.TABLE, Activation.EXP, Activation.RECIPROCAL)
-
-
-@dataclass(frozen=True)
-class Words:
-    """Where an operand lies: its first word, and the steps from block to block and row to row."""
-
-    bank: int
-    base: int
-    block: int
-    row: int = 1
-
-
-def rows_of(matrix: Matrix, block: int) -> Words:
-    """A matrix's rows from a column block on."""
-    segment = matrix.segment(block)
-    return Words(segment.bank, segment.base(block), segment.rows)
 
 
 class TrainChip(Transfers):

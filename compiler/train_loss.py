@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pulsarray.compiler.differentiate import ALIGNED, TrainingNetwork
-from pulsarray.compiler.train_chip import CODE_MAX, TrainChip, Words, rows_of
-from pulsarray.compiler.train_memory import Cache, Matrix, Segment
+from pulsarray.compiler.train_chip import CODE_MAX, TrainChip
+from pulsarray.compiler.train_memory import Cache, Matrix, Segment, Words, rows_of
 from pulsarray.compiler.train_tensors import LIMIT_ROWS, MASK_ROW
 from pulsarray.isa import Activation, Alu, Reduce, VectorFlag
 
@@ -36,6 +36,8 @@ class LossGradient:
         The machine, and its matrices.
     output, target, error
         The last layer's output, the target, and what takes the gradient.
+    avoid
+        Banks in which the gradient had better not be.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class LossGradient:
         output: Matrix,
         target: Matrix,
         error: Matrix,
+        avoid: list[int],
     ) -> None:
+        self.avoid = avoid
         self.network, self.chip, self.cache = network, chip, cache
         self.output, self.target, self.error = output, target, error
         self.rows = output.rows
@@ -74,7 +78,7 @@ class LossGradient:
         z = self.cache.get(self.output.segment(block))
         t = self.cache.get(self.target.segment(block), avoid=[z.bank], pinned=[z])
         error = self.error.segment(block)
-        self.cache.new(error, avoid=[z.bank, t.bank], pinned=[z, t])
+        self.cache.new(error, avoid=[z.bank, t.bank, *self.avoid], pinned=[z, t])
         return z, t, error
 
     def _align(self, block: int, z: Segment, t: Segment) -> None:
@@ -161,9 +165,7 @@ class LossGradient:
         for block in range(self.blocks):
             gated = Words(self.there, self.rows, 0)
             t = self.cache.get(self.target.segment(block))
-            self._vector(
-                total, Words(t.bank, t.base(block), 0), acc=gated, alu=Alu.GATE
-            )
+            self._vector(total, Words(t.bank, t.base(block), 0), acc=gated, alu=Alu.GATE)
             self._vector(
                 Words(self.here, block * self.rows, 0),
                 gated,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pulsarray.compiler.differentiate import TrainingLayer
-from pulsarray.compiler.train_chip import TrainChip, Words, rows_of
+from pulsarray.compiler.train_chip import TrainChip
 from pulsarray.compiler.train_loss import LossGradient
-from pulsarray.compiler.train_memory import Cache, Matrix, Pool
+from pulsarray.compiler.train_memory import Cache, Matrix, Pool, Words, rows_of
 from pulsarray.compiler.train_products import Pieces, Products, cut
 from pulsarray.compiler.train_tensors import PARAMETER_ROW, TrainTensors
 from pulsarray.compiler.train_update import Update
@@ -275,7 +275,8 @@ class TrainLowering:
         last, z = self.network.layers[-1], self.outputs[-1]
         target = self.rows.matrix("target", z.rows, z.columns, self.tensors.target)
         error = self.rows.matrix(self.network.loss_error, z.rows, z.columns)
-        LossGradient(self.network, self.chip, self.rows, z, target, error).run()
+        avoid = self._streamed(-1)
+        LossGradient(self.network, self.chip, self.rows, z, target, error, avoid).run()
         self.rows.drop(target.segments)
         if self.network.loss_error != "loss.error":
             self.rows.drop(z.segments)
@@ -286,13 +287,18 @@ class TrainLowering:
         for block in range(blocks):
             output = self.rows.get(z.segment(block))
             source = self.rows.get(error.segment(block), avoid=[output.bank], pinned=[output])
-            self.rows.new(delta.segment(block), pinned=[output, source])
-            self._derive(
-                len(self.outputs) - 1, rows_of(error, block), block, 1, delta, (name, "")
-            )
+            pinned = [output, source]
+            self.rows.new(delta.segment(block), avoid=self._streamed(-1), pinned=pinned)
+            self._derive(len(self.outputs) - 1, rows_of(error, block), block, 1, delta, (name, ""))
         self.rows.drop(error.segments)
         self.rows.drop(z.segments)
         return delta
+
+    def _streamed(self, number: int) -> list[int]:
+        """Banks of a layer's input, which its weight gradient reads beside its error."""
+        inputs = [self.input, *self.outputs]
+        source = inputs[number] if number >= 0 else inputs[-2]
+        return [segment.bank for segment in source.segments if segment.place is not None]
 
     def _derive(
         self, number: int, a: Words, block: int, blocks: int, delta: Matrix, names: tuple[str, str]
@@ -326,7 +332,8 @@ class TrainLowering:
         def drain(part: tuple[int, int], bank: int) -> None:
             for low, high in _within(part, z.cuts()):
                 output = self.rows.get(z.segment(low))
-                self.rows.new(result.segment(low), avoid=[output.bank], pinned=[output])
+                avoid = [output.bank, *self._streamed(number - 1)]
+                self.rows.new(result.segment(low), avoid=avoid, pinned=[output])
                 a = Words(bank, (low - part[0]) * z.rows, z.rows)
                 self._derive(number - 1, a, low, high - low, result, names)
 

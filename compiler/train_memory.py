@@ -10,13 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pulsarray.compiler.layout import Layout
-from pulsarray.compiler.transfers import Transfers
 from pulsarray.errors import InputError
 from pulsarray.program import Tensor
 
-__all__ = ["Cache", "Matrix", "Pool", "Segment"]
+if TYPE_CHECKING:
+    from pulsarray.compiler.train_chip import TrainChip
+
+__all__ = ["Cache", "Matrix", "Pool", "Segment", "Words", "rows_of"]
+
+
+@dataclass(frozen=True)
+class Words:
+    """Where an operand lies: its first word, and the steps from block to block and row to row."""
+
+    bank: int
+    base: int
+    block: int
+    row: int = 1
 
 
 class Pool:
@@ -32,9 +45,9 @@ class Pool:
         self._free = {bank: [(0, depth)] for bank in banks}
 
     def take(self, words: int, avoid: Collection[int] = ()) -> tuple[int, int] | None:
-        """Bank and first of some consecutive words in the emptiest bank; None if there are none."""
-        order = sorted(self._free, key=lambda bank: (bank in avoid, -self._room(bank)))
-        for bank in order:
+        """Bank and first of some consecutive words, in the emptiest bank that has them, or None."""
+        allowed = [bank for bank in self._free if bank not in avoid]
+        for bank in sorted(allowed, key=self._room, reverse=True):
             for place, (low, high) in enumerate(self._free[bank]):
                 if high - low >= words:
                     self._free[bank][place] = (low + words, high)
@@ -132,6 +145,12 @@ class Matrix:
         return [*(segment.first for segment in self.segments), last.first + last.blocks]
 
 
+def rows_of(matrix: Matrix, block: int) -> Words:
+    """A matrix's rows from a column block on."""
+    segment = matrix.segment(block)
+    return Words(segment.bank, segment.base(block), segment.rows)
+
+
 class Cache:
     """Segments in the scratchpad banks of one pool.
 
@@ -152,7 +171,7 @@ class Cache:
         Names of what was stored because it had to give way.
     """
 
-    def __init__(self, chip: Transfers, layout: Layout, pool: Pool) -> None:
+    def __init__(self, chip: TrainChip, layout: Layout, pool: Pool) -> None:
         self.chip, self.layout, self.pool = chip, layout, pool
         self.phase = 0
         self.spilled: list[str] = []
@@ -220,7 +239,7 @@ class Cache:
         self, segment: Segment, pinned: Sequence[Segment], avoid: Collection[int] = ()
     ) -> None:
         victims: Iterator[Segment] = iter([s for s in self._resident if s not in pinned])
-        while (place := self.pool.take(segment.words, avoid)) is None:
+        while (place := self._place(segment.words, avoid)) is None:
             victim = next(victims, None)
             if victim is None:
                 raise InputError(
@@ -229,6 +248,31 @@ class Cache:
             if victim.dirty:
                 self._spill(victim)
             self.drop([victim])
+        segment.place = place
+
+    def _place(self, words: int, avoid: Collection[int]) -> tuple[int, int] | None:
+        return self.pool.take(words, avoid) or self.pool.take(words)
+
+    def part(self, segment: Segment, other: Segment) -> None:
+        """Have two segments in different banks, as units that read both at once need them."""
+        if segment.bank != other.bank:
+            return
+        bank, base = segment.bank, segment.base(segment.first)
+        place = self.pool.take(segment.words, [bank])
+        victims = [s for s in self._resident if s not in (segment, other)]
+        while place is None:
+            if not victims:
+                raise InputError(
+                    f"batch: {segment.rows} rows do not fit the scratchpad; use a smaller batch"
+                )
+            victim = victims.pop(0)
+            if victim.dirty:
+                self._spill(victim)
+            self.drop([victim])
+            place = self.pool.take(segment.words, [bank])
+        words = segment.rows * segment.blocks
+        self.chip.vector(self.phase, 1, words, Words(bank, base, 0), target=Words(*place, 0))
+        self.pool.give(bank, base, segment.words)
         segment.place = place
 
     def _spill(self, segment: Segment) -> None:

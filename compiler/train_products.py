@@ -151,9 +151,7 @@ class Products:
             **_line(rows),
         )
 
-    def _spread(
-        self, segment: Segment, column: int, tiles: int, bank: int, *, first: bool
-    ) -> None:
+    def _spread(self, segment: Segment, column: int, tiles: int, bank: int, *, first: bool) -> None:
         """One block of dY against all tiles, each onto sums of its own."""
         rows, base = segment.rows, segment.base(column)
         self.chip.emitter.emit(
@@ -189,7 +187,8 @@ class Products:
         """
         dim, rows = self.config.dim, x.rows
         stationary = self.rows.get(delta.segment(columns[0]))
-        streamed = self.rows.get(x.segment(part[0]), pinned=[stationary])
+        streamed = self.rows.get(x.segment(part[0]), avoid=[stationary.bank], pinned=[stationary])
+        self.rows.part(streamed, stationary)
         tiles, width, blocks = -(-rows // dim), columns[1] - columns[0], part[1] - part[0]
         base = stationary.base(columns[0])
         window = {"row_step1": dim, "row_limit": rows} if rows % dim else {}

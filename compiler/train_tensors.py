@@ -112,9 +112,7 @@ class TrainTensors:
         self._parameters()
         self._constants()
 
-    def _add(
-        self, name: str, role: str, rows: int, columns: int, *, wide: bool = False
-    ) -> Tensor:
+    def _add(self, name: str, role: str, rows: int, columns: int, *, wide: bool = False) -> Tensor:
         element = "sum" if wide else "code"
         return self.layout.add(name, role, rows, columns, element=element)
 

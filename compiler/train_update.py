@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import cycle
 
 from pulsarray.compiler.differentiate import TrainingLayer
-from pulsarray.compiler.train_chip import TrainChip, Words
-from pulsarray.compiler.train_memory import Cache, Matrix, Segment
+from pulsarray.compiler.train_chip import TrainChip
+from pulsarray.compiler.train_memory import Cache, Matrix, Segment, Words
 from pulsarray.compiler.train_products import Pieces, Products
 from pulsarray.compiler.train_tensors import DECAY_ROW, MOMENTUM_ROW, RATE_ROW, TrainTensors
 from pulsarray.isa import Activation, Alu, VectorFlag
@@ -266,7 +266,13 @@ class Update:
                 "target": working,
             }
         self.chip.vector(
-            self.phase, *shape, source, total, acc=total, alu=Alu.MUL, **fields  # type: ignore[arg-type]
+            self.phase,
+            *shape,
+            source,
+            total,
+            acc=total,
+            alu=Alu.MUL,
+            **fields,  # type: ignore[arg-type]
         )
         if piece is not None:
             layer = name.removesuffix(".weight")

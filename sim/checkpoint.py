@@ -142,7 +142,8 @@ def _require_same(path: Path, found: Mapping[str, str], wanted: Mapping[str, str
     for name, value in wanted.items():
         if found.get(name) != value:
             raise InputError(
-                f"{path}: checkpoint of another {name}: {found.get(name)}, this training has {value}"
+                f"{path}: checkpoint of another {name}: {found.get(name)}, "
+                f"this training has {value}"
             )
 
 

@@ -11,6 +11,7 @@ from pulsarray.compiler.graph import Floats, Softmax
 from pulsarray.compiler.train import Training
 from pulsarray.compiler.train_arithmetic import softmax
 from pulsarray.compiler.train_interpreter import TrainInterpreter
+from pulsarray.compiler.train_rules import make_room
 from pulsarray.compiler.train_state import PROBABILITY, TrainState
 from pulsarray.program import Program
 from pulsarray.sim.device import Device
@@ -140,10 +141,8 @@ class Learner:
         exponents = self._device.read("exponents")
         overflows = self.training.overflows(exponents)
         self.state = self.training.decode_state(self._device.read, self.state)
-        limits = self.training.limits(exponents)
-        for name in limits:
-            self.interpreter.rescale(self.state, name)
-        if limits:
+        if self.training.limits(exponents):
+            make_room(self.state)
             self.put(self.state)
         elif overflows:
             # Overflows are noted until the exponents are written again.
