@@ -280,7 +280,8 @@ def _check_loss(graph: Graph, loss: Loss, end: str, outputs: int) -> None:
     wanted = loss.rule.after
     if wanted and end != wanted:
         raise InputError(
-            f"loss: {loss.name} needs a network that ends with {wanted}, {graph.name} ends with {end}"
+            f"loss: {loss.name} needs a network that ends with {wanted}, "
+            f"{graph.name} ends with {end}"
         )
     if end == "softmax" and not wanted:
         raise InputError(f"loss: after softmax it must be cross-entropy, not {loss.name}")

@@ -90,7 +90,7 @@ TABLES: dict[str, Callable[[Floats], Floats]] = {
     "reciprocal": _reciprocal,
 }
 """Mantissa of the result as a function of the mantissa of the argument: sigmoid of an argument at
-2^-12 and tanh at 2^-13, results at 2^-15; 2^-f of f + 1/2 at 2^-16; 2^30/m of twice m - 1.5 x 2^15."""
+2^-12 and tanh at 2^-13, results at 2^-15; 2^-f of f - 1/2 at 2^-16; 2^30/m of 2 m - 3 x 2^15."""
 
 
 @cache

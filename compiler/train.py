@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,9 @@ from pulsarray.compiler.assemble import Assembly, assemble
 from pulsarray.compiler.check import check
 from pulsarray.compiler.differentiate import TrainingNetwork
 from pulsarray.compiler.layout import Layout
-from pulsarray.compiler.train_interpreter import TrainInterpreter, TrainState
+from pulsarray.compiler.train_interpreter import TrainState
 from pulsarray.compiler.train_loss import loss_rows
-from pulsarray.compiler.train_lower import Phase, TrainLowering
-from pulsarray.compiler.train_products import Pieces, cut
+from pulsarray.compiler.train_lower import Phase, TrainLowering, weight_banks
 from pulsarray.compiler.train_tensors import PARAMETER_ROW, TrainTensors, parameter_names
 from pulsarray.compiler.train_update import Update
 from pulsarray.config import EXPONENTS, Config
@@ -165,9 +164,7 @@ def compile_training(
     _check_machine(config)
     if batch < 1:
         raise InputError(f"batch: must be at least 1, not {batch}")
-    chunk = _chunk(network, config, batch) if chunk is None else chunk
-    if batch % chunk:
-        raise InputError(f"chunk: must divide the batch, {batch}, not {chunk}")
+    chunk = _chunk(network, config, batch, chunk)
     _check_sums(network, config, batch)
     layout = Layout(config)
     tensors = TrainTensors(network, config, layout, chunk, sums=chunk < batch)
@@ -224,18 +221,23 @@ def _check_sums(network: TrainingNetwork, config: Config, batch: int) -> None:
         )
 
 
-def _chunk(network: TrainingNetwork, config: Config, batch: int) -> int:
-    """The largest divisor of the batch whose rows fit the chip."""
+def _chunk(network: TrainingNetwork, config: Config, batch: int, given: int | None) -> int:
+    """The given chunk, or the largest divisor of the batch whose rows fit the chip."""
     most = min(config.accumulator_depth // loss_rows(network, config.dim), config.scratchpad_depth)
     if most < 1:
         columns = network.layers[-1].weight.shape[1]
         raise InputError(f"{network.graph.name}: {columns} outputs are too many for this machine")
+    if given is not None:
+        if given < 1 or batch % given or given > most:
+            raise InputError(
+                f"chunk: must divide the batch, {batch}, and be at most {most}, not {given}"
+            )
+        return given
+    sizes = [layer.weight.shape[1] for layer in network.layers]
     blocks = -(-network.graph.input.size // config.dim)
-    blocks += sum(2 * -(-layer.weight.shape[1] // config.dim) for layer in network.layers)
-    words = (
-        config.scratchpad_banks - max(1, config.scratchpad_banks // 4)
-    ) * config.scratchpad_depth
-    most = min(most, max(1, words // blocks))
+    blocks += sum(2 * -(-size // config.dim) for size in sizes)
+    banks = config.scratchpad_banks - weight_banks(config)
+    most = min(most, max(1, banks * config.scratchpad_depth // blocks))
     return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
 
 
@@ -313,7 +315,7 @@ def _layers(phases: list[Phase], assembly: Assembly) -> list[Layer]:
     return [
         Layer(
             name=f"{phase.name} {phase.kind}", kind=phase.kind, first=first, last=last,
-            m=phase.m, k=phase.k, n=phase.n,
+            m=phase.m, k=phase.k, n=phase.n, products=phase.products,
         )
         for phase, (first, last) in zip(phases, assembly.boundaries(len(phases)), strict=True)
     ]  # fmt: skip

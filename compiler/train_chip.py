@@ -48,10 +48,11 @@ class TrainChip(Transfers):
         self.sums, self.aux = banks[:-2], banks[-2:]
         self._turn = 0
 
-    def next_sums(self) -> int:
-        """The bank of the next sums, all in turn."""
+    def next_sums(self, avoid: int = -1) -> int:
+        """The bank of the next sums, all but one in turn."""
         self._turn += 1
-        return self.sums[self._turn % len(self.sums)]
+        banks = [bank for bank in self.sums if bank != avoid] or self.sums
+        return banks[self._turn % len(banks)]
 
     def vector(
         self,

@@ -26,6 +26,7 @@ from pulsarray.compiler.train_arithmetic import (
     sym,
 )
 from pulsarray.compiler.train_gradients import class_gradient, gate, loss_gradient
+from pulsarray.compiler.train_rules import ROOM, adapt, make_room, update
 from pulsarray.compiler.train_state import (
     BIAS,
     PROBABILITY,
@@ -37,7 +38,6 @@ from pulsarray.compiler.train_state import (
     real,
     samples,
 )
-from pulsarray.compiler.train_rules import ROOM, adapt, make_room, update
 from pulsarray.errors import InputError
 
 __all__ = ["StepTrace", "TrainInterpreter", "TrainState", "real"]

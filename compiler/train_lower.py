@@ -12,10 +12,10 @@ from pulsarray.compiler.train_memory import Cache, Matrix, Pool, Words, rows_of
 from pulsarray.compiler.train_products import Pieces, Products, cut
 from pulsarray.compiler.train_tensors import PARAMETER_ROW, TrainTensors
 from pulsarray.compiler.train_update import Update
-from pulsarray.config import EXPONENTS
+from pulsarray.config import EXPONENTS, Config
 from pulsarray.isa import Activation, Alu, Bank, ScaleAction, VectorFlag
 
-__all__ = ["Phase", "TrainLowering"]
+__all__ = ["Phase", "TrainLowering", "weight_banks"]
 
 _STATISTIC = int(VectorFlag.STATISTIC)
 _BIAS_SHIFT = 24
@@ -26,16 +26,23 @@ _LARGEST_PIECE = 4
 """So many pieces of weights, at least, fit one bank."""
 
 
+def weight_banks(config: Config) -> int:
+    """Scratchpad banks that hold weights; the others hold rows."""
+    return max(1, config.scratchpad_banks // _WEIGHT_BANKS)
+
+
 @dataclass(frozen=True)
 class Phase:
-    """One product of a step, with what follows it: a row of the report.
+    """A layer's products in one direction, with what follows them: a row of the report.
 
     Parameters
     ----------
     name, kind
-        Layer, and which product.
+        Layer, and which products.
     m, k, n
         Its shape.
+    products
+        Products of that shape.
     """
 
     name: str
@@ -43,6 +50,7 @@ class Phase:
     m: int
     k: int
     n: int
+    products: int
 
 
 class TrainLowering:
@@ -70,23 +78,25 @@ class TrainLowering:
         tables = {name: (number, found.shift) for number, (name, found) in functions}
         self.chip = TrainChip(self.config, tensors.registers, tables)
         banks, depth = self.config.scratchpad_banks, self.config.scratchpad_depth
-        first = max(1, banks // _WEIGHT_BANKS)
+        first = weight_banks(self.config)
         self.rows = Cache(self.chip, tensors.layout, Pool(range(first, banks), depth))
         self.weights = Cache(self.chip, tensors.layout, Pool(range(first), depth))
         self.products = Products(self.chip, self.rows, self.weights)
         self.phases: list[Phase] = []
         self.ready = False
         columns = self.network.graph.input.size
-        self.input = self.rows.matrix("input", tensors.rows, columns, tensors.input)
+        self.input = self.rows.matrix(
+            "input", tensors.rows, columns, tensors.input, self._largest_part()
+        )
         self.outputs: list[Matrix] = []
         self.pieces: list[Pieces] = []
 
     # What every program begins and ends with
 
-    def begin(self, name: str, kind: str, m: int, k: int, n: int) -> None:
+    def begin(self, name: str, kind: str, m: int, k: int, n: int, products: int = 1) -> None:
         """A new phase."""
         self.rows.phase = self.weights.phase = len(self.phases)
-        self.phases.append(Phase(name, kind, m, k, n))
+        self.phases.append(Phase(name, kind, m, k, n, products))
 
     @property
     def phase(self) -> int:
@@ -151,16 +161,21 @@ class TrainLowering:
 
     def _pieces(self, layer: TrainingLayer, x: Matrix | None) -> Pieces:
         """Pieces of weights: their gradients fit half a bank, and what they give of dX one."""
+        dim = self.config.dim
+        total = -(-layer.weight.shape[0] // dim)
+        cuts = x.cuts() if x is not None else []
+        ranges = list(cut(total, self._largest_part(), cuts))
+        return Pieces(self.tensors.weights[layer.name], ranges, dim)
+
+    def _largest_part(self) -> int:
+        """Most column blocks of an operand that are worked on at a time."""
         config = self.config
         dim, most = config.dim, config.accumulator_depth
-        blocks = min(
+        return min(
             max(1, most // self.tensors.rows),
             max(1, most // 2 // dim),
             max(1, config.scratchpad_depth // _LARGEST_PIECE // dim),
         )
-        total = -(-layer.weight.shape[0] // dim)
-        ranges = list(cut(total, blocks, x.cuts() if x is not None else []))
-        return Pieces(self.tensors.weights[layer.name], ranges, dim)
 
     def _input_name(self, number: int) -> str:
         return f"{self.network.layers[number - 1].name}.output" if number else "input"
@@ -243,13 +258,13 @@ class TrainLowering:
             x = self.outputs[number - 1] if number else self.input
             k, n = layer.weight.shape
             following = delta
+            self.begin(layer.name, "backward", k, x.rows, n, 2 if number else 1)
+            names = self._input_name(number), self._error_name(number)
             if number:
-                self.begin(layer.name, "input-gradient", x.rows, n, k)
-                following = self._through(number, delta)
-            self.begin(layer.name, "weight-gradient", k, x.rows, n)
-            parameters = self._input_name(number), self._error_name(number)
-            update.weight(layer, parameters, x, delta, self.pieces[number])
-            update.bias(layer, parameters[1], ones, delta)
+                following = self._through(number, delta, update, names)
+            else:
+                update.weight(layer, names, x, delta, self.pieces[number])
+            update.bias(layer, names[1], ones, delta)
             self.rows.drop(delta.segments)
             if number:
                 self.rows.drop(x.segments)
@@ -259,7 +274,6 @@ class TrainLowering:
         """The update with sums of gradients in memory."""
         self.prepare()
         for number, layer in enumerate(self.network.layers):
-            k, n = layer.weight.shape
             self.begin(layer.name, "update", 0, 0, 0)
             names = self._input_name(number), self._error_name(number)
             update.weight(layer, names, None, None, self._pieces(layer, None))
@@ -321,8 +335,14 @@ class TrainLowering:
             last_lanes=z.columns % self.config.dim if block + blocks == total else 0,
         )
 
-    def _through(self, number: int, delta: Matrix) -> Matrix:
-        """The error of the layer before."""
+    def _through(
+        self, number: int, delta: Matrix, update: Update, parameters: tuple[str, str]
+    ) -> Matrix:
+        """The error of the layer before, and this layer's weight gradient between its steps.
+
+        The update of a piece of weights takes longer than its gradient, but not longer than the
+        two products together. It may come as soon as the array has used the piece.
+        """
         layer, z = self.network.layers[number], self.outputs[number - 1]
         result = self.rows.matrix(
             f"{self.network.layers[number - 1].name}.error", z.rows, z.columns
@@ -337,7 +357,12 @@ class TrainLowering:
                 a = Words(bank, (low - part[0]) * z.rows, z.rows)
                 self._derive(number - 1, a, low, high - low, result, names)
 
-        self.products.backward(delta, self.pieces[number], drain)
+        def between(column: int, part: tuple[int, int], bank: int) -> None:
+            x, pieces = self.outputs[number - 1], self.pieces[number]
+            update.piece(layer, parameters, x, delta, pieces, column, part, avoid=bank)
+
+        update.grow(f"{layer.name}.weight")
+        self.products.backward(delta, self.pieces[number], drain, between)
         return result
 
 

@@ -44,10 +44,12 @@ class Pool:
     def __init__(self, banks: Iterable[int], depth: int) -> None:
         self._free = {bank: [(0, depth)] for bank in banks}
 
-    def take(self, words: int, avoid: Collection[int] = ()) -> tuple[int, int] | None:
-        """Bank and first of some consecutive words, in the emptiest bank that has them, or None."""
+    def take(
+        self, words: int, avoid: Collection[int] = (), prefer: Collection[int] = ()
+    ) -> tuple[int, int] | None:
+        """Bank and first of some words in a row, in a preferred or else the emptiest bank."""
         allowed = [bank for bank in self._free if bank not in avoid]
-        for bank in sorted(allowed, key=self._room, reverse=True):
+        for bank in sorted(allowed, key=lambda b: (b not in prefer, -self._room(b))):
             for place, (low, high) in enumerate(self._free[bank]):
                 if high - low >= words:
                     self._free[bank][place] = (low + words, high)
@@ -178,13 +180,14 @@ class Cache:
         self._resident: list[Segment] = []
         self._names: dict[Segment, Matrix] = {}
 
-    def matrix(self, name: str, rows: int, columns: int, home: Tensor | None = None) -> Matrix:
-        """A matrix that is in memory, or will be computed."""
+    def matrix(
+        self, name: str, rows: int, columns: int, home: Tensor | None = None, largest: int = 0
+    ) -> Matrix:
+        """A matrix that is in memory, or will be computed, in segments of some blocks at most."""
         config = self.chip.config
         total, slack = -(-columns // config.dim), (-rows) % config.dim
         most = max(1, (config.scratchpad_depth - slack) // rows)
-        count = -(-total // most)
-        size = -(-total // count)
+        size = min(most, largest) if largest else -(-total // -(-total // most))
         found = Matrix(name, rows, columns)
         found.segments = [
             Segment(home, first * rows, rows, min(size, total - first), rows, first, slack)
@@ -239,7 +242,7 @@ class Cache:
         self, segment: Segment, pinned: Sequence[Segment], avoid: Collection[int] = ()
     ) -> None:
         victims: Iterator[Segment] = iter([s for s in self._resident if s not in pinned])
-        while (place := self._place(segment.words, avoid)) is None:
+        while (place := self._place(segment, avoid)) is None:
             victim = next(victims, None)
             if victim is None:
                 raise InputError(
@@ -250,8 +253,13 @@ class Cache:
             self.drop([victim])
         segment.place = place
 
-    def _place(self, words: int, avoid: Collection[int]) -> tuple[int, int] | None:
-        return self.pool.take(words, avoid) or self.pool.take(words)
+    def _place(self, segment: Segment, avoid: Collection[int]) -> tuple[int, int] | None:
+        """Beside the other segments of its matrix if possible, so that few banks are read."""
+        matrix = self._names.get(segment)
+        others = matrix.segments if matrix is not None else ()
+        near = [other.bank for other in others if other.place is not None]
+        take = self.pool.take
+        return take(segment.words, avoid, near) or take(segment.words, (), near)
 
     def part(self, segment: Segment, other: Segment) -> None:
         """Have two segments in different banks, as units that read both at once need them."""

@@ -98,9 +98,17 @@ class Products:
             drain(group, bank)
 
     def backward(
-        self, delta: Matrix, pieces: Pieces, drain: Callable[[tuple[int, int], int], None]
+        self,
+        delta: Matrix,
+        pieces: Pieces,
+        drain: Callable[[tuple[int, int], int], None],
+        between: Callable[[int, tuple[int, int], int], None],
     ) -> None:
-        """dX = dY W^T, a range of column blocks of X after the other."""
+        """Emit dX = dY W^T, a range of column blocks of X after the other.
+
+        ``between`` is called when the array is done with a piece of weights, with its column, its
+        range and the bank that the sums are in: other products may go on in other banks.
+        """
         columns = delta.cuts()[-1]
         for part in pieces.ranges:
             bank = self.chip.next_sums()
@@ -109,6 +117,7 @@ class Products:
                 self._weight_piece(piece, transpose=True)
                 segment = self.rows.get(delta.segment(column))
                 self._spread(segment, column, part[1] - part[0], bank, first=not column)
+                between(column, part, bank)
             drain(part, bank)
 
     def _weight_piece(self, piece: Segment, *, transpose: bool) -> None:
@@ -180,7 +189,7 @@ class Products:
         *,
         add: bool,
     ) -> None:
-        """dW = X^T dY for a range of blocks of X and a range of column blocks of dY.
+        """Emit dW = X^T dY for a range of blocks of X and a range of column blocks of dY.
 
         The sums of a column block are D rows for each block of X, one block after the other;
         with ``add`` they are added to what is there.

@@ -77,31 +77,44 @@ class Update:
         pieces: Pieces,
     ) -> None:
         """The gradient of a layer's weights; ``names`` of the exponents of x and delta."""
-        name = f"{layer.name}.weight"
-        self._grow(name)
-        columns = -(-layer.weight.shape[1] // self.config.dim)
-        for column in range(columns):
+        self.grow(f"{layer.name}.weight")
+        for column in range(-(-layer.weight.shape[1] // self.config.dim)):
             for part in pieces.ranges:
-                first, rows = pieces.rows(part)
-                word = column * layer.weight.shape[0] + first
-                bank = self.chip.next_sums()
-                add = not (self.gradients and self.applies)
-                if add:
-                    self._sums(name, word, rows, bank, load=True)
-                if self.gradients:
-                    assert x is not None
-                    assert delta is not None
-                    place = (column, column + 1)
-                    self.products.gradient(x, part, delta, place, bank, add=add)
-                if not self.applies:
-                    self._sums(name, word, rows, bank, load=False)
-                    continue
-                sums = Words(bank, 0, 1)
-                last = layer.weight.shape[1] % self.config.dim if column == columns - 1 else 0
-                piece = pieces.piece(column, part)
-                self._apply(name, names, sums, word, (1, rows), last, piece)
+                self.piece(layer, names, x, delta, pieces, column, part)
 
-    def _grow(self, name: str) -> None:
+    def piece(
+        self,
+        layer: TrainingLayer,
+        names: tuple[str, str],
+        x: Matrix | None,
+        delta: Matrix | None,
+        pieces: Pieces,
+        column: int,
+        part: tuple[int, int],
+        *,
+        avoid: int = -1,
+    ) -> None:
+        """The same for one piece of them, not in one bank; :meth:`grow` comes before the first."""
+        name, (height, width) = f"{layer.name}.weight", layer.weight.shape
+        first, rows = pieces.rows(part)
+        word = column * height + first
+        bank = self.chip.next_sums(avoid)
+        add = not (self.gradients and self.applies)
+        if add:
+            self._sums(name, word, rows, bank, load=True)
+        if self.gradients:
+            assert x is not None
+            assert delta is not None
+            self.products.gradient(x, part, delta, (column, column + 1), bank, add=add)
+        if not self.applies:
+            self._sums(name, word, rows, bank, load=False)
+            return
+        is_last = (column + 1) * self.config.dim >= width
+        last = width % self.config.dim if is_last else 0
+        piece = pieces.piece(column, part)
+        self._apply(name, names, Words(bank, 0, 1), word, (1, rows), last, piece)
+
+    def grow(self, name: str) -> None:
         """The exponent of a velocity, and what it was before."""
         if self.applies and self.optimizer.momentum:
             register = f"{name}.velocity"
@@ -124,7 +137,7 @@ class Update:
     ) -> None:
         """The gradient of a layer's biases: the product with a column of ones."""
         dim, name = self.config.dim, f"{layer.name}.bias"
-        self._grow(name)
+        self.grow(name)
         total = -(-layer.weight.shape[1] // dim)
         low = 0
         while low < total:

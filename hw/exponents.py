@@ -27,7 +27,6 @@ SHIFT_BITS = 7
 """Width of a shift that was cut to what matters."""
 SHIFT_MAX = 63
 """Largest right shift."""
-_READS = ("target", "a", "b")
 
 
 def exponent_planes() -> data.ArrayLayout:
@@ -82,82 +81,37 @@ class ExponentFile(Shared):
         super().__init__(members, training=training)
 
     def body(self, platform: Any) -> Elaboratable:
-        """A module for each bit, and what is done with three registers' values."""
+        """Three reads, and a write of one register or of many."""
         m = Module()
+        planes: Any = Signal(exponent_planes(), name="planes")
+        target, a, b = (self._read(planes, number) for number in (self.target, self.a, self.b))
+        place = Signal(EXPONENTS)
         value = Signal(signed(EXPONENT_BITS), name="saturated")
         result = Signal(EXPONENT_BITS, name="result")
-        planes = []
-        for bit in range(EXPONENT_BITS):
-            m.submodules[f"plane{bit}"] = plane = ExponentPlane(training=self._training)
-            planes.append(plane)
-            m.d.comb += [
-                plane.write.eq(self.write),
-                plane.value.eq(result[bit]),
-                *(getattr(plane, name).eq(getattr(self, name)) for name in (*_READS, "clear")),
-            ]
-            if self._training:
-                m.d.comb += [
-                    self.values[bit].eq(plane.values),
-                    plane.load.eq(self.load),
-                    plane.loaded.eq(self.loaded[bit]),
-                ]
-        target, a, b = (Signal(signed(EXPONENT_BITS), name=f"{name}_value") for name in _READS)
-        for name, read in zip(_READS, (target, a, b), strict=True):
-            m.d.comb += read.eq(Cat(getattr(plane, f"{name}_bit") for plane in planes))
         m.d.comb += [
             self.sum.eq(a + b),
             self.total.eq(target - self.sum),
             value.eq(saturate(self.value + self.sum, EXPONENT_BITS)),
             result.eq(Mux(self.maximum & (target > value), target, value)),
+            place.eq(1 << self.target),
         ]
-        return m
-
-
-class ExponentPlane(Shared):
-    """One bit of each register.
-
-    Parameters
-    ----------
-    training
-        As in :class:`ExponentFile`.
-
-    Members
-    -------
-    write, value
-        Set the bit of register ``target``.
-    target, a, b, target_bit, a_bit, b_bit
-        Three registers, and their bits.
-    values, load, loaded, clear
-        As in :class:`ExponentFile`, of one bit.
-    """
-
-    def __init__(self, *, training: bool) -> None:
-        self._training = training
-        members: dict[str, Any] = {name: In(1) for name in ("write", "value", "clear")}
-        for name in _READS:
-            members |= {name: In(range(EXPONENTS)), f"{name}_bit": Out(1)}
-        if training:
-            members |= {name: In(EXPONENTS) for name in ("load", "loaded")}
-            members["values"] = Out(EXPONENTS)
-        super().__init__(members, training=training)
-
-    def body(self, platform: Any) -> Elaboratable:
-        """Three reads, and a write of one register or of many."""
-        m = Module()
-        plane, place = Signal(EXPONENTS, name="plane"), Signal(EXPONENTS, name="place")
-        m.d.comb += place.eq(1 << self.target)
-        for name in _READS:
-            bit = plane.bit_select(getattr(self, name), 1)
-            m.d.comb += getattr(self, f"{name}_bit").eq(bit)
         with m.If(self.write):
-            m.d.sync += plane.eq(Mux(self.value, plane | place, plane & ~place))
+            for bit in range(EXPONENT_BITS):
+                m.d.sync += planes[bit].eq(
+                    Mux(result[bit], planes[bit] | place, planes[bit] & ~place)
+                )
         if self._training:
-            m.d.comb += self.values.eq(plane)
+            m.d.comb += self.values.eq(planes)
             with m.If(self.load.any()):
-                m.d.sync += plane.eq((plane & ~self.load) | (self.loaded & self.load))
+                for bit in range(EXPONENT_BITS):
+                    kept, given = planes[bit] & ~self.load, self.loaded[bit] & self.load
+                    m.d.sync += planes[bit].eq(kept | given)
         with m.If(self.clear):
-            m.d.sync += plane.eq(0)
+            m.d.sync += planes.eq(0)
         return m
+
+    def _read(self, planes: Any, number: Value) -> Value:
+        return Cat(planes[bit].bit_select(number, 1) for bit in range(EXPONENT_BITS)).as_signed()
 
 
 class ShiftSum(Shared):

@@ -84,6 +84,9 @@ class Layer:
         Index of its first instruction and one past its last.
     m, k, n
         Shape of its product; 0 where it has none.
+    products
+        Products of that many multiply-accumulates: 2 where the gradients of input and weights are
+        computed together.
     read_bytes, write_bytes
         Bytes that any schedule must move for it: operands and results that live in memory.
     """
@@ -95,13 +98,14 @@ class Layer:
     m: int = 0
     k: int = 0
     n: int = 0
+    products: int = 1
     read_bytes: int = 0
     write_bytes: int = 0
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the layer's mathematics."""
-        return self.m * self.k * self.n
+        return self.m * self.k * self.n * self.products
 
 
 @dataclass(frozen=True, kw_only=True)

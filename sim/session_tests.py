@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import select
+import shutil
 import socket
 from typing import Any
 
@@ -19,15 +20,22 @@ from pulsarray.sim.machine_tests import prepare, run_job
 @cocotb.test()
 async def serve(dut: Any) -> None:
     """Run jobs until there are no more; waiting for the next one takes no simulated time."""
-    with socket.socket(fileno=int(str(cocotb.plusargs["session"]))) as channel:
+    try:
+        with socket.socket(fileno=int(str(cocotb.plusargs["session"]))) as channel:
+            await _serve(dut, channel)
+    finally:
+        # A caller that was killed leaves its folder behind.
+        shutil.rmtree(str(cocotb.plusargs["folder"]), ignore_errors=True)
 
-        def require_caller(cycles: int) -> None:
-            """While a job runs, only the end of the other side makes the socket readable."""
-            if select.select([channel], [], [], 0)[0]:
-                raise ConnectionError(f"the caller went away after {cycles} cycles of a job")
 
-        driver = await prepare(dut)
-        with channel.makefile("r", encoding="ascii") as lines:
-            for line in lines:
-                state = await run_job(dut, driver, 0, json.loads(line), require_caller)
-                channel.sendall(json.dumps(state).encode("ascii") + b"\n")
+async def _serve(dut: Any, channel: socket.socket) -> None:
+    def require_caller(cycles: int) -> None:
+        """While a job runs, only the end of the other side makes the socket readable."""
+        if select.select([channel], [], [], 0)[0]:
+            raise ConnectionError(f"the caller went away after {cycles} cycles of a job")
+
+    driver = await prepare(dut)
+    with channel.makefile("r", encoding="ascii") as lines:
+        for line in lines:
+            state = await run_job(dut, driver, 0, json.loads(line), require_caller)
+            channel.sendall(json.dumps(state).encode("ascii") + b"\n")
