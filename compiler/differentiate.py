@@ -8,7 +8,7 @@ activation, :data:`LOSSES` where it comes from. The lowering to instructions
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
@@ -216,6 +216,8 @@ class TrainingNetwork:
         Its layers in order.
     loss, optimizer
         What is minimized, and how.
+    frozen
+        Names of layers that gradients pass through but that do not learn.
 
     Members
     -------
@@ -228,6 +230,17 @@ class TrainingNetwork:
     layers: Sequence[TrainingLayer]
     loss: Loss
     optimizer: Optimizer
+    frozen: frozenset[str] = frozenset()
+
+    @property
+    def learning(self) -> list[TrainingLayer]:
+        """The layers that learn."""
+        return [layer for layer in self.layers if layer.name not in self.frozen]
+
+    @property
+    def first(self) -> int:
+        """Number of the first layer that learns: gradients need go no further."""
+        return self.layers.index(self.learning[0])
 
     @property
     def loss_error(self) -> str:
@@ -240,9 +253,11 @@ class TrainingNetwork:
     def exponents(self) -> dict[str, int | None]:
         """Every exponent that a step may adapt or that the rules fix."""
         found: dict[str, int | None] = {}
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers):
             found[f"{layer.name}.output"] = layer.derivative.output
-            found[f"{layer.name}.error"] = None
+            if number >= self.first:
+                found[f"{layer.name}.error"] = None
+        for layer in self.learning:
             found[f"{layer.name}.weight.gradient"] = None
             found[f"{layer.name}.bias.gradient"] = None
         error = self.loss.rule.error
@@ -253,13 +268,15 @@ class TrainingNetwork:
         return found
 
 
-def differentiate(graph: Graph, loss: Loss, optimizer: Optimizer) -> TrainingNetwork:
-    """The training network of a graph.
+def differentiate(
+    graph: Graph, loss: Loss, optimizer: Optimizer, frozen: Collection[str] = ()
+) -> TrainingNetwork:
+    """The training network of a graph, whose ``frozen`` layers do not learn.
 
     Raises
     ------
     InputError
-        If an operator cannot be trained or the loss does not fit the output.
+        If an operator cannot be trained, the loss does not fit the output, or no layer learns.
     """
     groups, after = fuse(graph)
     layers = []
@@ -273,7 +290,13 @@ def differentiate(graph: Graph, loss: Loss, optimizer: Optimizer) -> TrainingNet
             )
         layers.append(TrainingLayer(group.name, group.weight, group.bias, functions[0]))
     _check_loss(graph, loss, after or layers[-1].activation, layers[-1].weight.shape[1])
-    return TrainingNetwork(graph, layers, loss, optimizer)
+    names = [layer.name for layer in layers]
+    if unknown := set(frozen) - set(names):
+        known = ", ".join(names)
+        raise InputError(f"frozen: must be layers of {known}, not {', '.join(sorted(unknown))}")
+    if set(names) == set(frozen):
+        raise InputError(f"frozen: {graph.name} has no layer left that learns")
+    return TrainingNetwork(graph, layers, loss, optimizer, frozenset(frozen))
 
 
 def _check_loss(graph: Graph, loss: Loss, end: str, outputs: int) -> None:

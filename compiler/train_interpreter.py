@@ -201,11 +201,15 @@ class TrainInterpreter:
             parts.append(rows)
         tensors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         gradients = self._gradients(scales, sums)
-        for layer in self.network.layers:
+        for layer in self.network.learning:
             update(state, layer.name, gradients)
         saturated = adapt(state, scales.statistics)
-        make_room(state)
+        self.make_room(state)
         return StepTrace(tensors | gradients, scales.exponents, saturated)
+
+    def make_room(self, state: TrainState) -> None:
+        """Halves weights that are near their limit, as every step does at its end."""
+        make_room(state)
 
     def _inputs(self, x: npt.ArrayLike) -> Floats:
         return samples(x, self.network.graph.input.shape, "input")
@@ -252,13 +256,14 @@ class TrainInterpreter:
         name = self.network.loss_error
         errors = {name: self._loss_error(scales, rows, target)}
         gradient, exponent = errors[name], scales.exponents.get(name, scales["target"])
-        for layer in reversed(self.network.layers):
+        first = self.network.layers[self.network.first]
+        for layer in reversed(self.network.layers[self.network.first :]):
             own = f"{layer.name}.error"
             if own != name:
                 output = rows[f"{layer.name}.output"]
                 errors[own] = scales.narrow(own, *gate(layer, gradient, exponent, output))
                 exponent = scales[own]
-            if layer is not self.network.layers[0]:
+            if layer is not first:
                 gradient = product(errors[own], state.weights[layer.name].T)
                 exponent += scales[f"{layer.name}.weight"]
         return errors
@@ -278,9 +283,10 @@ class TrainInterpreter:
         """Exact gradients of weights and biases."""
         sums = {}
         for layer in self.network.layers:
-            error = rows[f"{layer.name}.error"]
-            sums[f"{layer.name}.weight"] = product(x.T, error)
-            sums[f"{layer.name}.bias"] = error.sum(axis=0)
+            if layer.name not in self.network.frozen:
+                error = rows[f"{layer.name}.error"]
+                sums[f"{layer.name}.weight"] = product(x.T, error)
+                sums[f"{layer.name}.bias"] = error.sum(axis=0)
             x = rows[f"{layer.name}.output"]
         return sums
 
@@ -291,7 +297,8 @@ class TrainInterpreter:
             e_error = scales.exponents.get(f"{layer.name}.error", scales["target"])
             weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
             for key, exponent in ((weight, scales[source] + e_error), (bias, e_error)):
-                name = f"{key}.gradient"
-                gradients[name] = scales.narrow(name, sums[key], exponent)
+                if key in sums:
+                    name = f"{key}.gradient"
+                    gradients[name] = scales.narrow(name, sums[key], exponent)
             source = f"{layer.name}.output"
         return gradients

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from pulsarray.compiler.differentiate import ALIGNED, TrainingNetwork
 from pulsarray.compiler.train_chip import CODE_MAX, TrainChip
@@ -91,17 +92,17 @@ class LossGradient:
                 x=("", name),
             )
 
-    def _vector(self, a: Words, b: Words | None = None, blocks: int = 1, **fields: object) -> None:
-        self.chip.vector(self.cache.phase, blocks, self.rows, a, b, **fields)  # type: ignore[arg-type]
+    def _vector(self, a: Words, b: Words | None = None, blocks: int = 1, **fields: Any) -> None:
+        self.chip.vector(self.cache.phase, blocks, self.rows, a, b, **fields)
 
-    def _subtract(self, block: int, lanes: int, **fields: object) -> None:
+    def _subtract(self, block: int, lanes: int, **fields: Any) -> None:
         """Output less target, both aligned, to the error."""
         fields.setdefault("target", rows_of(self.error, block))
         self._vector(
             Words(self.here, 0, 0), Words(self.there, 0, 0), alu=Alu.SUB, last_lanes=lanes, **fields
         )
 
-    def _requantized(self) -> dict[str, object]:
+    def _requantized(self) -> dict[str, Any]:
         return {"shift": -ALIGNED, "x": (self.names[0],), "flags": _STATISTIC}
 
     def _difference(self, block: int, lanes: int) -> None:
@@ -196,10 +197,10 @@ class LossGradient:
                 self._vector(a, target=b, alu=Alu.MIN, flags=_LANE, parameter=MASK_ROW,
                              low=-CODE_MAX - 1)  # fmt: skip
                 a = b
-            alu = {"alu": Alu.MAX} if block else {}
+            alu = Alu.MAX if block else Alu.PASS
             self.chip.vector(
                 phase, 1, self.rows, a, result if block else None, target=result,
-                reduce=Reduce.MAX, low=-CODE_MAX - 1, **alu,
+                reduce=Reduce.MAX, low=-CODE_MAX - 1, alu=alu,
             )  # fmt: skip
         self.cache.drop(masked.segments)
         return largest

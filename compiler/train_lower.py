@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pulsarray.compiler.differentiate import TrainingLayer
 from pulsarray.compiler.train_chip import TrainChip
@@ -14,6 +15,7 @@ from pulsarray.compiler.train_tensors import PARAMETER_ROW, TrainTensors
 from pulsarray.compiler.train_update import Update
 from pulsarray.config import EXPONENTS, Config
 from pulsarray.isa import Activation, Alu, Bank, ScaleAction, VectorFlag
+from pulsarray.program import Tensor
 
 __all__ = ["Phase", "TrainLowering", "weight_banks"]
 
@@ -122,11 +124,11 @@ class TrainLowering:
         if tensors.tables is not None:
             self.whole(tensors.tables, Bank.TABLE, 0)
 
-    def whole(self, tensor: object, bank: int, local: int) -> None:
+    def whole(self, tensor: Tensor, bank: int, local: int) -> None:
         """LOAD all of a tensor of one column block."""
         self.chip.load(
-            self.phase, tensor, 0, bank, local,  # type: ignore[arg-type]
-            rows=tensor.rows, blocks=1, local_stride=0, memory_stride=0,  # type: ignore[attr-defined]
+            self.phase, tensor, 0, bank, local,
+            rows=tensor.rows, blocks=1, local_stride=0, memory_stride=0,
         )  # fmt: skip
 
     def finish(self, *, adapt: bool) -> None:
@@ -220,7 +222,7 @@ class TrainLowering:
         )
         return Words(there, 0, 1, 0)
 
-    def _activation(self, layer: TrainingLayer, source: str) -> dict[str, object]:
+    def _activation(self, layer: TrainingLayer, source: str) -> dict[str, Any]:
         """Fields for the activation of sums."""
         weight, output = f"{layer.name}.weight", f"{layer.name}.output"
         argument = layer.derivative.argument
@@ -233,7 +235,7 @@ class TrainLowering:
             }
         if layer.activation == "step":
             return {"activation": Activation.STEP, "high": _ONE, "low": 0}
-        fields: dict[str, object] = {"x": (output, source, weight)}
+        fields: dict[str, Any] = {"x": (output, source, weight)}
         if layer.activation == "relu":
             fields["low"] = 0
         return fields | ({"flags": _STATISTIC} if self.training else {})
@@ -253,18 +255,20 @@ class TrainLowering:
         """From the loss to the first layer; ``update`` takes the gradients."""
         delta = self._loss()
         ones = self.rows.matrix("ones", self.input.rows, 1, self.tensors.ones)
-        for number in reversed(range(len(self.network.layers))):
+        for number in reversed(range(self.network.first, len(self.network.layers))):
             layer = self.network.layers[number]
             x = self.outputs[number - 1] if number else self.input
-            k, n = layer.weight.shape
             following = delta
-            self.begin(layer.name, "backward", k, x.rows, n, 2 if number else 1)
+            goes_on, learns = number > self.network.first, layer.name not in self.network.frozen
+            k, n = layer.weight.shape
+            self.begin(layer.name, "backward", k, x.rows, n, goes_on + learns)
             names = self._input_name(number), self._error_name(number)
-            if number:
-                following = self._through(number, delta, update, names)
-            else:
+            if goes_on:
+                following = self._through(number, delta, update if learns else None, names)
+            elif learns:
                 update.weight(layer, names, x, delta, self.pieces[number])
-            update.bias(layer, names[1], ones, delta)
+            if learns:
+                update.bias(layer, names[1], ones, delta)
             self.rows.drop(delta.segments)
             if number:
                 self.rows.drop(x.segments)
@@ -273,7 +277,8 @@ class TrainLowering:
     def apply(self, update: Update) -> None:
         """The update with sums of gradients in memory."""
         self.prepare()
-        for number, layer in enumerate(self.network.layers):
+        for layer in self.network.learning:
+            number = self.network.layers.index(layer)
             self.begin(layer.name, "update", 0, 0, 0)
             names = self._input_name(number), self._error_name(number)
             update.weight(layer, names, None, None, self._pieces(layer, None))
@@ -336,7 +341,7 @@ class TrainLowering:
         )
 
     def _through(
-        self, number: int, delta: Matrix, update: Update, parameters: tuple[str, str]
+        self, number: int, delta: Matrix, update: Update | None, parameters: tuple[str, str]
     ) -> Matrix:
         """The error of the layer before, and this layer's weight gradient between its steps.
 
@@ -359,9 +364,12 @@ class TrainLowering:
 
         def between(column: int, part: tuple[int, int], bank: int) -> None:
             x, pieces = self.outputs[number - 1], self.pieces[number]
+            if update is None:
+                return
             update.piece(layer, parameters, x, delta, pieces, column, part, avoid=bank)
 
-        update.grow(f"{layer.name}.weight")
+        if update is not None:
+            update.grow(f"{layer.name}.weight")
         self.products.backward(delta, self.pieces[number], drain, between)
         return result
 

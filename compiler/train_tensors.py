@@ -37,7 +37,7 @@ _ALIGNED_ONE = 1 << 30
 
 def parameter_names(network: TrainingNetwork) -> list[str]:
     """Names of everything that is learned."""
-    return [f"{layer.name}.{kind}" for layer in network.layers for kind in ("weight", "bias")]
+    return [f"{layer.name}.{kind}" for layer in network.learning for kind in ("weight", "bias")]
 
 
 def _exponent_names(network: TrainingNetwork) -> list[str]:
@@ -134,6 +134,8 @@ class TrainTensors:
             for name, rows in ((f"{layer.name}.weight", k), (f"{layer.name}.bias", 1)):
                 master = f"{name}.master"
                 self.masters[name] = self._add(master, "state", rows, n, wide=True)
+                if layer.name in self.network.frozen:
+                    continue
                 if self.network.optimizer.momentum:
                     velocity = f"{name}.velocity"
                     self.velocities[name] = self._add(velocity, "state", rows, n, wide=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle
+from typing import Any
 
 from pulsarray.compiler.differentiate import TrainingLayer
 from pulsarray.compiler.train_chip import TrainChip
@@ -266,7 +267,7 @@ class Update:
         piece: Segment | None,
     ) -> None:
         """The master weights, and from them the working weights."""
-        fields: dict[str, object] = {"flags": _LANE | _SUBTRACT, "parameter": RATE_ROW}
+        fields: dict[str, Any] = {"flags": _LANE | _SUBTRACT, "parameter": RATE_ROW}
         if piece is None:
             fields |= {"shift": _BIAS_EXPONENT, "x": ("", exponent, "rate")}
         else:
@@ -285,7 +286,7 @@ class Update:
             total,
             acc=total,
             alu=Alu.MUL,
-            **fields,  # type: ignore[arg-type]
+            **fields,
         )
         if piece is not None:
             layer = name.removesuffix(".weight")

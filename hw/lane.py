@@ -78,10 +78,10 @@ class Lane(Shared):
     result
         What is written.
     noted
-        With ``training``, in the cycle of the rounding: this lane is not excluded.
+        With ``training``, in the cycle of the rounding: this lane counts for the statistic.
     magnitude, near_limit
         With ``training``: how large the number was that was rounded, in the cycle after; and
-        whether the sum after it is near its limit, in the cycle after that. Zero if excluded.
+        whether the sum after it is near its limit, in the cycle after that. Zero if not noted.
     """
 
     inline = False
@@ -280,21 +280,24 @@ class Lane(Shared):
         """The second source added after the rounding; what is noted for the scale controller."""
         control, cycle = self.control, self._round
         other: Value = Signal(signed(self._acc_bits), name="c_source")
-        m.d.comb += other.eq(Mux(control.c_is_sum, self.b_sum, self.b_word))
+        sources = {Source.WORD.value: self.b_word, Source.SUM.value: self.b_sum}
+        m.d.comb += other.eq(_select(control.c_source.as_value(), sources, 0))
         for number in range(1, cycle + 1):
             other = self._register(m, number, f"c{number}", other)
         is_after = control.add_after | control.sub_after
         total = Signal(signed(self._acc_bits), name="after")
         size, near = Signal(WIDE, name="size"), Signal(name="near")
-        sign = Mux(value[-1], C(-1, WIDE), 0)
+        counted = Signal(signed(WIDE), name="counted_value")
+        sign = Mux(counted[-1], C(-1, WIDE), 0)
         m.d.comb += [
             total.eq(Mux(is_after, near_sum(other, rounded, control.sub_after, 32), rounded)),
-            size.eq((value ^ sign) + value[-1]),
+            counted.eq(Mux(self.noted, value, 0)),
+            size.eq((counted ^ sign) + counted[-1]),
             near.eq((total[24:32] == 0x7F) | (total[24:32] == 0x80)),
         ]
         noted = self._register(m, cycle, "was_noted", self.noted)
         m.d.comb += [
-            self.magnitude.eq(self._register(m, cycle, "noted_size", Mux(self.noted, size, 0))),
+            self.magnitude.eq(self._register(m, cycle, "noted_size", size)),
             self.near_limit.eq(self._register(m, cycle + 1, "noted_near", near & noted)),
         ]
         return total

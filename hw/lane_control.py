@@ -62,7 +62,7 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     if config.tables and config.operand_bits == 16:
         controls[finish + 1] |= {"table_shift": 6}
     if config.training:
-        controls[1] |= {"c_is_sum": 1}
+        controls[1] |= {"c_source": Source}
         controls[finish] |= {"add_after": 1, "sub_after": 1}
     controls[RESULT_CYCLE] |= {"is_max": 1, "is_sum": 1}
     return controls

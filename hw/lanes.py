@@ -38,7 +38,7 @@ class Lanes(Shared):
     slots
         A word for the parameter bank, in the format of an accumulator word in memory.
     noting
-        With ``training``: lanes that are not excluded, in cycle 4.
+        With ``training``: lanes that count for the statistic, in cycle 4.
     magnitude, near_limit
         With ``training``: all bits of the magnitudes of those lanes before the rounding, in cycle
         5, and whether the sum after it comes near its limit in one of them, in cycle 6.

@@ -178,12 +178,14 @@ class ScaleController(Shared):
         places = Signal(EXPONENTS, name="places")
         lanes = Mux(self.read, (1 << self._dim) - 1, 0)
         m.d.comb += places.eq((lanes << self.first)[:EXPONENTS] & ~Const(1, EXPONENTS))
+        word: Any = Signal.like(self.word, name="word_read")
+        m.d.comb += word.eq(Mux(self.read, self.word.as_value(), 0))
         planes = []
         for bit in range(SLOT_BITS):
             given = Signal(EXPONENTS, name=f"given{bit}")
             slots = Signal(self._dim, name=f"slots{bit}")
             m.d.comb += [
-                slots.eq(Mux(self.read, Cat(self.word[lane][bit] for lane in range(self._dim)), 0)),
+                slots.eq(Cat(word[lane][bit] for lane in range(self._dim))),
                 given.eq(slots << self.first),
             ]
             planes.append(given)

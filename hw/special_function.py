@@ -65,7 +65,7 @@ class SpecialFunction(Shared):
         fraction = Signal(FRACTION)
         m.d.comb += [
             limited.eq(clamp(self.sum, 0, most)),
-            normalizer.value.eq(Mux(self.sum > 1, self.sum, 1)),
+            normalizer.value.eq(Mux(self.is_reciprocal & (self.sum > 1), self.sum, 1)),
             # The normalized number without its leading one.
             fraction.eq(
                 Mux(

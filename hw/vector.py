@@ -258,21 +258,18 @@ class VectorUnit(Shared):
         with m.If(self.start & wrong):
             m.d.comb += [self.error.eq(ErrorCode.BAD_FIELD), self.error_index.eq(self.index)]
 
-    def _source(self, m: Module) -> Value:
-        """Where operand B comes from."""
-        held, flag = self._held, self._flag
+    def _sources(self, m: Module) -> tuple[Value, Value]:
+        """Where operand B comes from, and what is added after the rounding."""
+        flag, bank, is_after = self._flag, self._held.b_bank, self._is_after()
         source: Any = Signal(Source)
+        from_bank = Mux(bank < Bank.ACCUMULATOR, Source.WORD.value, Source.SUM.value)
         with m.If(flag(VectorFlag.B_SCALAR)):
             m.d.comb += source.eq(Source.SCALAR)
         with m.Elif(flag(VectorFlag.B_LANE)):
             m.d.comb += source.eq(Source.CONSTANT)
-        with m.Elif((held.b_bank == Bank.NONE) | self._is_after()):
-            m.d.comb += source.eq(Source.NONE)
-        with m.Elif(held.b_bank < Bank.ACCUMULATOR):
-            m.d.comb += source.eq(Source.WORD)
-        with m.Else():
-            m.d.comb += source.eq(Source.SUM)
-        return Value.cast(source)
+        with m.Elif((bank != Bank.NONE) & ~is_after):
+            m.d.comb += source.eq(from_bank)
+        return Value.cast(source), Mux(is_after, from_bank, Source.NONE.value)
 
     def _is_after(self) -> Value:
         """Whether the second source is added after the rounding."""
@@ -283,7 +280,7 @@ class VectorUnit(Shared):
     def _commands(self, m: Module, pipe: Pipeline) -> None:
         """What the lanes are told that is known when a word is issued."""
         config, held, flag = self._config, self._held, self._flag
-        source = self._source(m)
+        source, c_source = self._sources(m)
         from_bank = (source == Source.WORD.value) | (source == Source.SUM.value)
         values: dict[str, Value] = {
             "a_is_sum": held.a_bank >= Bank.ACCUMULATOR,
@@ -302,7 +299,7 @@ class VectorUnit(Shared):
             "multiplier2": held.multiplier2[: config.scale_bits],
             "low": held.low[: config.operand_bits],
             "high": held.high[: config.operand_bits],
-            "c_is_sum": held.b_bank >= Bank.ACCUMULATOR,
+            "c_source": c_source,
             "add_after": flag(VectorFlag.ADD_AFTER),
             "sub_after": flag(VectorFlag.SUB_AFTER),
             "is_max": held.reduce == Reduce.MAX,
@@ -354,8 +351,9 @@ class VectorUnit(Shared):
     def _note(self, m: Module, stages: Stages, lanes: Lanes) -> None:
         """Statistics of the words, each as soon as it is known: only SCALE sees them."""
         scales, last = self._scales, stages[NOTE_CYCLE]
+        rounding = stages[round_cycle(self._config)]
         m.d.comb += [
-            lanes.noting.eq(stages[round_cycle(self._config)]["count"]),
+            lanes.noting.eq(Mux(rounding["note"] | rounding["note_limit"], rounding["count"], 0)),
             scales.magnitude.eq(lanes.magnitude),
             scales.near_limit.eq(lanes.near_limit),
             scales.offset.eq(stages[NOTE_CYCLE - 1]["offset"]),

@@ -16,7 +16,7 @@ class Epoch:
     Parameters
     ----------
     epoch
-        Its number, from 0.
+        Its number, from 1.
     rate
         The learning rate.
     loss, accuracy

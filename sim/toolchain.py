@@ -318,7 +318,8 @@ def start(
     simulator, top, build_dir, test_module, plusargs
         As for :func:`run`.
     folder
-        Where it runs; ``log`` in it gets everything that the simulator prints.
+        Where it runs; ``log`` in it gets everything that the simulator prints, and the outcome of
+        the tests is nowhere else.
     handles
         File descriptors of this process that it inherits.
     """
@@ -327,7 +328,7 @@ def start(
         return subprocess.Popen(
             _command(simulator, top, build_dir.resolve(), plusargs, None),
             cwd=folder,
-            env={**variables, "COCOTB_RESULTS_FILE": str(folder / "results.xml")},
+            env={**variables, "COCOTB_RESULTS_FILE": os.devnull},
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,

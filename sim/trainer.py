@@ -200,7 +200,7 @@ class Trainer:
         test_loss, test_accuracy = self.test()
         self.history.epochs.append(
             Epoch(
-                epoch=self._epoch,
+                epoch=self._epoch + 1,
                 rate=rate,
                 loss=sums.loss / samples,
                 accuracy=None if sums.correct is None else sums.correct / samples,

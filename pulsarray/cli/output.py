@@ -80,11 +80,13 @@ class Work:
         self._timer = Timer(PATIENCE, self._say)
         self._timer.daemon = True
 
-    def advance(self, done: int, whole: int) -> None:
-        """Show that ``done`` of ``whole`` is done."""
-        self._bar.update(self._task, completed=done, total=whole)
+    def advance(self, done: int, whole: int, note: str = "") -> None:
+        """Show that ``done`` of ``whole`` is done, and what is to be said about it."""
+        text = f"{self._what}, {note}" if note else self._what
+        self._bar.update(self._task, completed=done, total=whole, description=text)
         if not self._console.is_terminal and time.monotonic() >= self._next_line:
-            self._say(f" {min(done, whole) / max(whole, 1):.0%}")
+            how_far = f" {min(done, whole) / max(whole, 1):.0%}"
+            self._say(f", {note},{how_far}" if note else how_far)
 
     def _say(self, how_far: str = " ...") -> None:
         self._next_line = time.monotonic() + BETWEEN_LINES

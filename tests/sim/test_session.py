@@ -217,6 +217,7 @@ def test_a_killed_caller(program: Program, simulator: str, tmp_path: Path) -> No
     while not ended(number) and time.monotonic() < end:
         time.sleep(0.05)
     assert ended(number)
+    assert not list(tmp_path.glob("pulsarray-session-*"))
 
 
 def ended(number: int) -> bool:

@@ -1,0 +1,115 @@
+"""What ``pulsarray train`` writes and prints: report, curve, tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from pulsarray.errors import InputError
+from pulsarray.program import write_atomically
+
+if TYPE_CHECKING:
+    from pulsarray.sim.history import Epoch, History
+
+__all__ = ["epoch_table", "require_curve", "write_curve", "write_report"]
+
+_CURVES = (".csv", ".html")
+_COLUMNS = (
+    *("epoch", "rate", "loss", "accuracy", "test_loss", "test_accuracy"),
+    *("steps", "cycles", "seconds"),
+)
+
+
+def require_curve(path: Path | None) -> None:
+    """Check that a curve can be written in the format that its name asks for.
+
+    Raises
+    ------
+    InputError
+        If not.
+    """
+    if path is not None and path.suffix not in _CURVES:
+        raise InputError(f"--curve: the file must end in {' or '.join(_CURVES)}, not {path.name!r}")
+
+
+def write_report(path: Path, data: dict[str, Any]) -> None:
+    """Write the report as JSON."""
+    write_atomically(path, json.dumps(data, indent=2).encode() + b"\n")
+
+
+def write_curve(path: Path, title: str, history: History) -> None:
+    """Write the epochs' figures as CSV, or a page with their curves."""
+    text = _csv(history) if path.suffix == ".csv" else _html(title, history)
+    write_atomically(path, text.encode())
+
+
+def _csv(history: History) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for epoch in history.epochs:
+        values = [getattr(epoch, name) for name in _COLUMNS]
+        writer.writerow(["" if value is None else value for value in values])
+    return buffer.getvalue()
+
+
+def _html(title: str, history: History) -> str:
+    from plotly import graph_objects
+
+    ends: list[int] = []
+    for epoch in history.epochs:
+        ends.append((ends[-1] if ends else 0) + epoch.steps)
+    steps = list(range(1, len(history.losses) + 1))
+    chart = graph_objects.Figure()
+    chart.add_scatter(x=steps, y=history.losses, name="loss of a step", line={"width": 1})
+    for name in ("loss", "test_loss", "accuracy", "test_accuracy"):
+        values = [getattr(epoch, name) for epoch in history.epochs]
+        if None in values:
+            continue
+        axis = "y2" if name.endswith("accuracy") else "y"
+        label = name.replace("_", " ")
+        chart.add_scatter(x=ends, y=values, name=label, yaxis=axis, mode="lines+markers")
+    chart.update_layout(
+        title=title,
+        xaxis_title="training step",
+        yaxis_title="loss",
+        yaxis2={"title": "accuracy", "overlaying": "y", "side": "right", "range": [0, 1.02]},
+    )
+    return str(chart.to_html(include_plotlyjs=True))
+
+
+def epoch_table(history: History) -> Table:
+    """Epochs in rows."""
+    table = Table(box=None, padding=(0, 1))
+    headings = ("epoch", "rate", "loss", "accuracy", "test loss", "test accuracy", "cycles", "s")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for epoch in history.epochs:
+        table.add_row(*_cells(epoch))
+    return table
+
+
+def _cells(epoch: Epoch) -> tuple[str, ...]:
+    return (
+        str(epoch.epoch),
+        f"{epoch.rate:.3g}",
+        _number(epoch.loss),
+        _share(epoch.accuracy),
+        _number(epoch.test_loss),
+        _share(epoch.test_accuracy),
+        f"{epoch.cycles:,}",
+        f"{epoch.seconds:.1f}",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
