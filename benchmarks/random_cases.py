@@ -1,6 +1,7 @@
 """RTL against the model on random cases: values, cycles, counters, events. Exit 1 on a difference.
 
-``python benchmarks/random_cases.py --cases 500`` runs every case on Icarus and on Verilator.
+``python benchmarks/random_cases.py --cases 500`` runs every case on Icarus and on Verilator;
+``--training --cases 300`` does so with training steps of random networks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pulsarray.sim.random_cases import Case, Group, differences, draw_groups
+from pulsarray.sim.random_cases import (
+    Case,
+    Group,
+    differences,
+    draw_groups,
+    draw_training_groups,
+)
 from pulsarray.sim.toolchain import SIMULATORS
 
 
@@ -59,11 +66,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=500, help="programs on each simulator")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything")
+    parser.add_argument("--training", action="store_true", help="training steps only")
     parser.add_argument("--group", type=int, help="run one group, by the seed in the table")
     parser.add_argument("--on", choices=SIMULATORS, help="one simulator only")
     parser.add_argument("--jobs", type=int, default=2, help="simulators at a time")
     options = parser.parse_args()
-    groups = draw_groups(options.seed, options.cases)
+    draw = draw_training_groups if options.training else draw_groups
+    groups = draw(options.seed, options.cases)
     groups = [group for group in groups if options.group in (None, group.seed)]
     simulators = [options.on] if options.on else list(SIMULATORS)
     work = [(group, simulator) for group in groups for simulator in simulators]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from pulsarray.compiler.train_tensors import PARAMETER_ROW, TrainTensors, parame
 from pulsarray.compiler.train_update import Update
 from pulsarray.config import EXPONENTS, Config
 from pulsarray.errors import InputError
-from pulsarray.program import Layer, Program
+from pulsarray.program import Layer, Program, pack
 
 __all__ = ["Training", "compile_training"]
 
@@ -82,6 +82,15 @@ class Training:
     def first(self) -> Program:
         """The program whose memory image a device loads."""
         return next(iter(self.programs.values()))
+
+    def filled(self, program: Program, values: Mapping[str, Integers]) -> Program:
+        """A program with tensors in its memory image."""
+        memory = program.memory.copy()
+        for name, array in values.items():
+            tensor = program.tensor(name)
+            data = pack(array, tensor, program.config)
+            memory[tensor.address : tensor.address + data.size] = data
+        return replace(program, memory=memory)
 
     # State
 
@@ -194,9 +203,9 @@ def _check_machine(config: Config) -> None:
         )
     if not config.transposer:
         raise InputError("config: transposer must be true to train, not false")
-    if config.accumulator_banks < 3:
+    if config.accumulator_banks < 4:
         raise InputError(
-            f"config: accumulator_banks must be at least 3 to train, not {config.accumulator_banks}"
+            f"config: accumulator_banks must be at least 4 to train, not {config.accumulator_banks}"
         )
     if config.parameter_depth < _PARAMETERS:
         raise InputError(

@@ -51,7 +51,7 @@ class TrainChip(Transfers):
     def next_sums(self, avoid: int = -1) -> int:
         """The bank of the next sums, all but one in turn."""
         self._turn += 1
-        banks = [bank for bank in self.sums if bank != avoid] or self.sums
+        banks = [bank for bank in self.sums if bank != avoid]
         return banks[self._turn % len(banks)]
 
     def vector(

@@ -23,8 +23,10 @@ from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_jobs, run_model
 from pulsarray.sim.jobs import Job
 from pulsarray.sim.random_programs import random_config, random_program
+from pulsarray.sim.random_training import DIMS as TRAINING_DIMS
+from pulsarray.sim.random_training import Setup, training_config, training_program
 
-__all__ = ["DIMS", "Case", "Group", "differences", "draw_groups"]
+__all__ = ["DIMS", "Case", "Group", "differences", "draw_groups", "draw_training_groups"]
 
 DIMS = (2, 3, 4, 5, 8, 16)
 """Values of D that are drawn."""
@@ -63,7 +65,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Group:
-    """A configuration and the number of cases it gets: ``kind`` is ``gemm`` or ``instructions``."""
+    """A configuration and the number of cases it gets.
+
+    ``kind`` is ``gemm``, ``instructions`` or ``training``.
+    """
 
     kind: str
     seed: int
@@ -82,6 +87,9 @@ class Group:
     def _program(self, random: np.random.Generator, seed: int) -> tuple[str, Program]:
         if self.kind == "instructions":
             return f"instructions seed={seed}", random_program(self.config, seed)
+        if self.kind == "training":
+            setup = Setup.draw(random)
+            return f"{setup.name} seed={seed}", training_program(setup, self.config, seed)
         if random.random() < 0.3:
             return self._mlp(random, seed)
         m, k, n = _shape(random, self.config.dim)
@@ -143,6 +151,20 @@ def draw_groups(seed: int, cases: int) -> list[Group]:
             bits = 16 if dim in (3, 8) else 8
             config = random_config(random, dim, bits)
             groups.append(Group("instructions", number, config, count))
+    return [group for group in groups if group.count]
+
+
+def draw_training_groups(seed: int, cases: int) -> list[Group]:
+    """Two configurations for training steps for each D."""
+    share = [cases // (2 * len(TRAINING_DIMS))] * (2 * len(TRAINING_DIMS))
+    for i in range(cases - sum(share)):
+        share[i] += 1
+    groups = []
+    for index, count in enumerate(share):
+        number = seed * 100 + 50 + index
+        random = np.random.default_rng(number)
+        config = training_config(random, TRAINING_DIMS[index // 2])
+        groups.append(Group("training", number, config, count))
     return [group for group in groups if group.count]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pulsarray.compiler.differentiate import Loss, Optimizer, differentiate
 from pulsarray.errors import InputError
-from tests.compiler.training_cases import network
+from pulsarray.sim.random_training import dense_network
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ from tests.compiler.training_cases import network
 )
 def test_losses_that_do_not_fit_the_output(functions: list[str], loss: str, text: str) -> None:
     with pytest.raises(InputError, match=text):
-        differentiate(network([3, 2], functions), Loss(loss), Optimizer())
+        differentiate(dense_network([3, 2], functions), Loss(loss), Optimizer())
 
 
 def test_cross_entropy_needs_two_outputs() -> None:
     with pytest.raises(InputError, match="at least 2 outputs"):
-        differentiate(network([3, 1], ["softmax"]), Loss("cross-entropy"), Optimizer())
+        differentiate(dense_network([3, 1], ["softmax"]), Loss("cross-entropy"), Optimizer())
 
 
 def test_activations_that_cannot_be_trained() -> None:
@@ -58,8 +58,10 @@ def test_optimizers_are_checked(fields: dict[str, float]) -> None:
 
 
 def test_where_the_loss_has_an_error_of_its_own() -> None:
-    own = differentiate(network([3, 2], ["sigmoid"]), Loss("mse"), Optimizer())
-    fused = differentiate(network([3, 2], ["sigmoid"]), Loss("binary-cross-entropy"), Optimizer())
+    own = differentiate(dense_network([3, 2], ["sigmoid"]), Loss("mse"), Optimizer())
+    fused = differentiate(
+        dense_network([3, 2], ["sigmoid"]), Loss("binary-cross-entropy"), Optimizer()
+    )
     assert own.loss_error == "loss.error"
     assert fused.loss_error == "fc1.error"
     assert own.exponents["fc1.output"] == -15

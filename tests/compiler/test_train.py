@@ -14,13 +14,13 @@ from pulsarray.errors import InputError
 from pulsarray.isa import Opcode, StreamFlag, WeightFlag
 from pulsarray.model.functional import execute
 from pulsarray.model.timing import simulate_timing
+from pulsarray.sim.random_training import Setup, dense_network
 from tests.compiler.training_cases import (
     SMALL,
     Beside,
     Case,
     any_case,
     differences,
-    network,
 )
 
 PLAIN = Optimizer()
@@ -30,8 +30,9 @@ def case(
     sizes: list[int], functions: list[str], loss: str, batch: int = 6, **fields: object
 ) -> Case:
     """A case on a small machine."""
-    given = {"optimizer": PLAIN, "chunk": None, "config": SMALL} | fields
-    return Case(sizes, functions, Loss(loss), batch=batch, **given)  # type: ignore[arg-type]
+    config = fields.pop("config", SMALL)
+    setup = Setup(sizes, functions, Loss(loss), batch=batch, **fields)  # type: ignore[arg-type]
+    return Case(setup, config)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -135,7 +136,7 @@ def test_no_transposed_copies() -> None:
 
 
 def test_a_large_step_keeps_the_array_busy() -> None:
-    graph = network([512, 512, 512], ["relu", "identity"])
+    graph = dense_network([512, 512, 512], ["relu", "identity"])
     trained = differentiate(graph, Loss("mse"), PLAIN)
     training = compile_training(trained, load_config("train"), batch=64)
     assert training.step is not None
@@ -153,7 +154,7 @@ def test_a_large_step_keeps_the_array_busy() -> None:
     [
         ({"config": load_config("small")}, "training must be true"),
         ({"config": replace(SMALL, transposer=False)}, "transposer must be true"),
-        ({"config": replace(SMALL, accumulator_banks=2)}, "accumulator_banks must be at least 3"),
+        ({"config": replace(SMALL, accumulator_banks=3)}, "accumulator_banks must be at least 4"),
         ({"config": replace(SMALL, parameter_depth=2)}, "parameter_depth must be at least 6"),
         ({"config": replace(SMALL, tables=1)}, "tables = 1"),
         ({"batch": 0}, "batch: must be at least 1"),
@@ -161,7 +162,7 @@ def test_a_large_step_keeps_the_array_busy() -> None:
     ],
 )
 def test_machines_and_batches_that_do_not_fit(fields: dict[str, object], text: str) -> None:
-    graph = network([4, 5, 3], ["sigmoid", "softmax"])
+    graph = dense_network([4, 5, 3], ["sigmoid", "softmax"])
     trained = differentiate(graph, Loss("cross-entropy"), PLAIN)
     given = {"config": SMALL, "batch": 6} | fields
     with pytest.raises(InputError, match=text):

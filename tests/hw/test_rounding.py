@@ -14,6 +14,7 @@ from amaranth.sim import Simulator
 from pulsarray.hw.exponents import ShiftSum
 from pulsarray.hw.rounding import (
     clamp,
+    near_sum,
     requantize,
     round_half_even,
     saturate,
@@ -21,7 +22,7 @@ from pulsarray.hw.rounding import (
     saturated_sum,
 )
 from tests.hw.vector_cases import wild
-from tests.hw.vector_reference import rne, rounded, sat
+from tests.hw.vector_reference import rne, rounded, sat, sym
 
 Cases = Iterator[tuple[dict[str, int], int]]
 
@@ -137,6 +138,21 @@ def test_saturated_sum(a_bits: int, b_bits: int, bits: int) -> None:
 
     inputs = {"a": signed(a_bits), "b": signed(b_bits)}
     check(Probe(inputs, bits, lambda _, a, b: saturated_sum(a, b, bits)), cases())
+
+
+@pytest.mark.parametrize("bits", [33, 40, 48])
+def test_near_sum(bits: int) -> None:
+    generator = random.Random(bits)
+
+    def cases() -> Cases:
+        for _ in range(2000):
+            c, y, subtract = wild(generator, bits), wild(generator, bits), generator.randrange(2)
+            total = c - y if subtract else c + y
+            yield {"c": c, "y": y, "subtract": subtract}, sym(total, 32)
+
+    inputs = {"c": signed(bits), "y": signed(bits), "subtract": 1}
+    logic = Probe(inputs, 32, lambda _, c, y, subtract: near_sum(c, y, subtract, 32))
+    check(logic, cases())
 
 
 @pytest.mark.parametrize(("a_bits", "b_bits"), [(34, 8), (50, 16), (66, 16)])

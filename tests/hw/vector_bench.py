@@ -242,3 +242,24 @@ async def halt_stops(dut: Any) -> None:
     driver.front = driver.bench.now
     for _ in range(20):
         await driver.cycle()
+
+
+@cocotb.test()
+async def clear_forgets_scale(dut: Any) -> None:
+    """A SCALE that is on its way does nothing after a clear; the registers are zero."""
+    driver = Driver(dut, 4000)
+    if not driver.config.training:
+        return
+    await driver.start()
+    for action in ScaleAction:
+        for cycles in range(1, LATENCY + 1):
+            instruction = Instruction.make(Opcode.SCALE, action=action, register=1)
+            await driver.bench.cycle(driver.raw(instruction))
+            for _ in range(cycles):
+                await driver.bench.cycle({})
+            await driver.bench.cycle({"halt": 1, "clear": 1})
+            driver.front = driver.bench.now
+            for _ in range(LATENCY + 2):
+                await driver.cycle()
+    write = Instruction.make(Opcode.SCALE, action=ScaleAction.WRITE, register=1)
+    await driver.run([write], [0])
