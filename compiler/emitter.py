@@ -27,12 +27,7 @@ MEMORY = 0x100
 
 _READ, _WRITE = 1, 2
 _DEFAULTS = {op: Instruction.make(op).values for op in FORMATS}
-_VECTOR_PAIRS = [
-    pair
-    for unit in Unit
-    if unit != Unit.VECTOR
-    for pair in ((unit, Unit.VECTOR), (Unit.VECTOR, unit))
-]
+_VECTOR_PAIRS = {pair for unit in Unit for pair in ((unit, Unit.VECTOR), (Unit.VECTOR, unit))}
 _MANY = 16
 """More blocks than this are followed as one region, gaps included."""
 
@@ -144,8 +139,19 @@ class Emitter:
         self._clocks: list[list[int]] = []
         self._latest: dict[int, list[int]] = {unit: [-1] * len(Unit) for unit in Unit}
 
-    def emit(self, op: Opcode, layer: int, accesses: Iterable[Access], **fields: int) -> None:
-        """Add an instruction with what it reads and writes."""
+    def emit(
+        self,
+        op: Opcode,
+        layer: int,
+        accesses: Iterable[Access],
+        *,
+        after: int | None = None,
+        **fields: int,
+    ) -> int:
+        """Add an instruction with what it reads and writes; its number.
+
+        ``after`` is the number of one in the same unit that must be complete when it starts.
+        """
         unit = FORMATS[op].unit
         assert unit is not None
         accesses = tuple(accesses)
@@ -156,6 +162,8 @@ class Emitter:
                     latest = history.latest(access)
                     if latest >= 0:
                         needed[other] = max(needed.get(other, -1), latest)
+        if after is not None:
+            needed[unit] = after
         for other in sorted(needed):
             if not self._direct(other, unit):
                 latest = needed.pop(other)
@@ -166,6 +174,7 @@ class Emitter:
         for access in accesses:
             units = self._banks.setdefault(access.bank, {})
             units.setdefault(unit, _History()).note(access, index)
+        return index
 
     def _relay(self, producer: int, latest: int, layer: int) -> int:
         """An instruction of the vector unit that is complete only after another one."""

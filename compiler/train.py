@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from pulsarray.config import EXPONENTS, Config
 from pulsarray.errors import InputError
 from pulsarray.program import Layer, Program, pack
 
-__all__ = ["Training", "compile_training"]
+__all__ = ["Task", "Training", "compile_together", "compile_training"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -80,7 +80,7 @@ class Training:
 
     @property
     def first(self) -> Program:
-        """The program whose memory image a device loads."""
+        """The program of a step, or its first part; all have the same memory image."""
         return next(iter(self.programs.values()))
 
     def filled(self, program: Program, values: Mapping[str, Integers]) -> Program:
@@ -103,7 +103,8 @@ class Training:
                 f"{name}.velocity": np.atleast_2d(values)
                 for name, values in state.velocities.items()
             }
-        return found | {"exponents": self._exponents(state), "rates": self._rates(state)}
+        own = {"exponents": self._exponents(state), "rates": self._rates(state)}
+        return found | {f"{self.tensors.prefix}{name}": values for name, values in own.items()}
 
     def _exponents(self, state: TrainState) -> Integers:
         tensor = self.tensors.exponents
@@ -127,7 +128,7 @@ class Training:
             found.masters[name] = read(f"{name}.master").reshape(shape)
             if self.network.optimizer.momentum:
                 found.velocities[name] = read(f"{name}.velocity").reshape(shape)
-        words = read("exponents").reshape(-1)
+        words = read(self.tensors.exponents.name).reshape(-1)
         for name, register in self.tensors.registers.items():
             word = int(words[register])
             if name in state.exponents:
@@ -147,6 +148,24 @@ class Training:
     def _flagged(self, exponents: Integers, bit: int) -> list[str]:
         words = exponents.reshape(-1)
         return [n for n, register in self.tensors.registers.items() if words[register] >> bit & 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One training of several on one memory.
+
+    Parameters
+    ----------
+    network, batch, chunk
+        As for :func:`compile_training`.
+    prefix
+        Begins the names of its data, exponents and rates in memory.
+    """
+
+    network: TrainingNetwork
+    batch: int
+    chunk: int | None = None
+    prefix: str = ""
 
 
 def compile_training(
@@ -170,23 +189,61 @@ def compile_training(
     InputError
         If the machine cannot train, or something does not fit it.
     """
+    return compile_together([Task(network=network, batch=batch, chunk=chunk)], config)[0]
+
+
+def compile_together(tasks: Sequence[Task], config: Config) -> list[Training]:
+    """Compile trainings that share one memory image, and with it the layers of the same name.
+
+    Two networks that are trained against each other are such: what one learns is in the other at
+    once. Every task has a prefix of its own.
+
+    Raises
+    ------
+    InputError
+        As for :func:`compile_training`.
+    """
     _check_machine(config)
+    layout = Layout(config)
+    prepared = [_lowered(task, layout) for task in tasks]
+    flat = {
+        (i, name): found for i, (_, all_) in enumerate(prepared) for name, found in all_.items()
+    }
+    programs = _programs(flat, layout)
+    return [
+        _training(task, tensors, lowered, {name: programs[i, name] for name in lowered})
+        for i, (task, (tensors, lowered)) in enumerate(zip(tasks, prepared, strict=True))
+    ]
+
+
+def _lowered(task: Task, layout: Layout) -> tuple[TrainTensors, dict[str, TrainLowering]]:
+    """A training's tensors, and its programs as instructions."""
+    network, batch, config = task.network, task.batch, layout.config
     if batch < 1:
         raise InputError(f"batch: must be at least 1, not {batch}")
-    chunk = _chunk(network, config, batch, chunk)
+    chunk = _chunk(network, config, batch, task.chunk)
     _check_sums(network, config, batch)
-    layout = Layout(config)
-    tensors = TrainTensors(network, config, layout, chunk, sums=chunk < batch)
+    whole = chunk == batch
+    tensors = TrainTensors(network, config, layout, chunk, sums=not whole, prefix=task.prefix)
     lowered = {"forward": _forward(tensors)}
-    if chunk == batch:
-        lowered["step"] = _step(tensors, applies=True)
-    else:
-        lowered |= {"accumulate": _step(tensors, applies=False), "update": _update(tensors)}
-    programs = _programs(lowered, layout, network, chunk)
+    if whole:
+        return tensors, lowered | {"step": _step(tensors, applies=True)}
+    return tensors, lowered | {
+        "accumulate": _step(tensors, applies=False),
+        "update": _update(tensors),
+    }
+
+
+def _training(
+    task: Task,
+    tensors: TrainTensors,
+    lowered: Mapping[str, TrainLowering],
+    programs: Mapping[str, Program],
+) -> Training:
     return Training(
-        network=network,
-        batch=batch,
-        chunk=chunk,
+        network=task.network,
+        batch=task.batch,
+        chunk=tensors.rows,
         step=programs.get("step"),
         accumulate=programs.get("accumulate"),
         update=programs.get("update"),
@@ -284,14 +341,14 @@ def _updater(lowering: TrainLowering, *, gradients: bool, applies: bool) -> Upda
 
 
 def _programs(
-    lowered: Mapping[str, TrainLowering], layout: Layout, network: TrainingNetwork, chunk: int
-) -> dict[str, Program]:
+    lowered: Mapping[tuple[int, str], TrainLowering], layout: Layout
+) -> dict[tuple[int, str], Program]:
     """Every lowering assembled, one code behind the other, in one memory image."""
     address = layout.code_address
-    assemblies: dict[str, tuple[Assembly, int]] = {}
-    for name, lowering in lowered.items():
+    assemblies: dict[tuple[int, str], tuple[Assembly, int]] = {}
+    for key, lowering in lowered.items():
         assembly = assemble(lowering.chip.emitter.operations, layout.config, address)
-        assemblies[name] = assembly, address
+        assemblies[key] = assembly, address
         address += -(-len(assembly.code) // _PAGE) * _PAGE
     image = np.zeros(address, np.uint8)
     start = layout.image(b"")
@@ -299,21 +356,21 @@ def _programs(
     for assembly, place in assemblies.values():
         image[place : place + len(assembly.code)] = np.frombuffer(assembly.code, np.uint8)
     programs = {}
-    for name, (assembly, place) in assemblies.items():
-        phases = lowered[name].phases
+    for key, (assembly, place) in assemblies.items():
+        lowering = lowered[key]
         program = Program(
             config=layout.config,
             code=assembly.code,
             code_address=place,
             memory=image,
             tensors=layout.tensors,
-            layers=_layers(phases, assembly),
-            network=f"{network.graph.name} {name}",
-            batch=chunk,
-            notes={"training": name, "loss": network.loss.name},
+            layers=_layers(lowering.phases, assembly),
+            network=f"{lowering.network.graph.name} {key[1]}",
+            batch=lowering.tensors.rows,
+            notes={"training": key[1], "loss": lowering.network.loss.name},
         )
         check(program)
-        programs[name] = program
+        programs[key] = program
     return programs
 
 

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pulsarray.compiler.emitter import Access, spans
 from pulsarray.compiler.train_memory import Words
 from pulsarray.compiler.transfers import Transfers
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.isa import Activation, Bank, Opcode, VectorFlag
+from pulsarray.isa import Bank, Opcode, VectorFlag
 
 __all__ = ["CODE_MAX", "TrainChip"]
 
 CODE_MAX = (1 << 15) - 1
 _PARAMETER_FLAGS = int(VectorFlag.BIAS | VectorFlag.LANE_SCALE | VectorFlag.B_LANE)
-_TABLED = (Activation.TABLE, Activation.EXP, Activation.RECIPROCAL)
+_LATENCY = 8
+"""Cycles from the issue of a word to its write."""
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What a VECTOR writes: its number, words issued before it, its shape, and where to."""
+
+    number: int
+    first: int
+    shape: tuple[int, int]
+    targets: Sequence[Words]
+
+
+def _overlap(
+    source: Words, shape: tuple[int, int], target: Words, written: tuple[int, int]
+) -> bool:
+    ends = (
+        where.base + (blocks - 1) * where.block + (rows - 1) * where.row
+        for where, (blocks, rows) in ((source, shape), (target, written))
+    )
+    last, other = ends
+    return source.bank == target.bank and source.base <= other and target.base <= last
 
 
 class TrainChip(Transfers):
@@ -47,6 +70,8 @@ class TrainChip(Transfers):
         banks = [Bank.ACCUMULATOR + number for number in range(config.accumulator_banks)]
         self.sums, self.aux = banks[:-2], banks[-2:]
         self._turn = 0
+        self._written: list[_Written] = []
+        self._issued = 0
 
     def next_sums(self, avoid: int = -1) -> int:
         """The bank of the next sums, all but one in turn."""
@@ -113,7 +138,34 @@ class TrainChip(Transfers):
             row = fields.get("parameter", 0)
             accesses.append(Access(Bank.PARAMETER, 4 * row, 4 * row + 4, False))
         given |= {"count0": blocks, "count1": rows} | fields
-        self.emitter.emit(Opcode.VECTOR, phase, accesses, **given)
+        sources = [where for where in (a, b) if where is not None]
+        after = self._unwritten(sources, (blocks, rows))
+        number = self.emitter.emit(Opcode.VECTOR, phase, accesses, after=after, **given)
+        targets = [where for where in (target, acc) if where is not None]
+        self._written.append(_Written(number, self._issued, (blocks, rows), targets))
+        self._issued += blocks * rows
+
+    def _unwritten(self, sources: Sequence[Words], shape: tuple[int, int]) -> int | None:
+        """The last instruction that may not have written yet what is about to be read.
+
+        Words are written eight cycles after they were issued. In the order in which they were
+        written they may be read at once if there are enough of them.
+        """
+        found = None
+        for written in self._written:
+            size = written.shape[0] * written.shape[1]
+            for source in sources:
+                for target in written.targets:
+                    if not _overlap(source, shape, target, written.shape):
+                        continue
+                    in_order = (source, shape) == (target, written.shape)
+                    issued = written.first + (0 if in_order else size)
+                    if self._issued - issued <= _LATENCY:
+                        found = written.number
+        self._written = [
+            w for w in self._written if self._issued - w.first - w.shape[0] * w.shape[1] <= _LATENCY
+        ]
+        return found
 
     def exponent(
         self, phase: int, name: str, value: int, a: str = "", b: str = "", *, maximum: bool = False

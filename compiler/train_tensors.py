@@ -71,6 +71,9 @@ class TrainTensors:
         Rows of input, target and output.
     sums
         Whether gradients are summed up in memory.
+    prefix
+        Begins the names of the tensors that are this training's alone: data, exponents, rates.
+        What layers of one name learn is shared by all trainings with the same memory.
 
     Members
     -------
@@ -90,6 +93,7 @@ class TrainTensors:
     layout: Layout
     rows: int
     sums: bool
+    prefix: str = ""
     registers: dict[str, int] = field(init=False)
     functions: dict[str, Table] = field(init=False)
 
@@ -114,13 +118,25 @@ class TrainTensors:
 
     def _add(self, name: str, role: str, rows: int, columns: int, *, wide: bool = False) -> Tensor:
         element = "sum" if wide else "code"
+        for tensor in self.layout.tensors:
+            if tensor.name == name and role == "state":
+                return self._shared(tensor, rows, columns)
         return self.layout.add(name, role, rows, columns, element=element)
+
+    def _shared(self, tensor: Tensor, rows: int, columns: int) -> Tensor:
+        """A tensor that another training has, too."""
+        if (tensor.rows, tensor.columns) != (rows, columns):
+            raise InputError(
+                f"{tensor.name}: must be {tensor.rows} x {tensor.columns} in all networks, "
+                f"not {rows} x {columns}"
+            )
+        return tensor
 
     def _data(self) -> None:
         inputs, outputs = self.network.graph.input.size, self.network.layers[-1].weight.shape[1]
-        self.input = self._add("input", "input", self.rows, inputs)
-        self.target = self._add("target", "input", self.rows, outputs)
-        self.output = self._add("output", "output", self.rows, outputs)
+        self.input = self._add(f"{self.prefix}input", "input", self.rows, inputs)
+        self.target = self._add(f"{self.prefix}target", "input", self.rows, outputs)
+        self.output = self._add(f"{self.prefix}output", "output", self.rows, outputs)
 
     def _parameters(self) -> None:
         """Working and master weights, velocities, sums of gradients, and the exponents."""
@@ -140,14 +156,16 @@ class TrainTensors:
                     velocity = f"{name}.velocity"
                     self.velocities[name] = self._add(velocity, "state", rows, n, wide=True)
                 if self.sums:
-                    total = f"{name}.gradient"
+                    total = f"{self.prefix}{name}.gradient"
                     self.gradients[name] = self._add(total, "state", rows, n, wide=True)
         words = -(-EXPONENTS // self.config.dim)
-        self.exponents = self._add("exponents", "state", words, self.config.dim, wide=True)
+        self.exponents = self._add(
+            f"{self.prefix}exponents", "state", words, self.config.dim, wide=True
+        )
 
     def _constants(self) -> None:
         dim = self.config.dim
-        self.rates = self._add("rates", "constant", 3 * PARAMETER_ROW, dim, wide=True)
+        self.rates = self._add(f"{self.prefix}rates", "constant", 3 * PARAMETER_ROW, dim, wide=True)
         columns = self.network.layers[-1].weight.shape[1]
         rows = np.zeros((3, PARAMETER_ROW, dim), np.int64)
         valid = np.arange(dim) < (columns - 1) % dim + 1
@@ -155,11 +173,13 @@ class TrainTensors:
         limit = round((self.network.loss.parameter or 0.0) * _ALIGNED_ONE)
         rows[1:, -1] = [[limit], [-limit]]
         self.constants = self.layout.add(
-            "constants", "constant", 3 * PARAMETER_ROW, dim, element="sum",
+            f"{self.prefix}constants", "constant", 3 * PARAMETER_ROW, dim, element="sum",
             values=rows.reshape(-1, dim),
         )  # fmt: skip
         self.ones = self.layout.add(
-            "ones", "constant", self.rows, 1, values=np.ones((self.rows, 1), np.int64)
+            f"{self.prefix}ones", "constant", self.rows, 1, values=np.ones((self.rows, 1), np.int64)
         )
         words = [function.words(self.config) for function in self.functions.values()]
-        self.tables = self.layout.add_raw("tables", np.concatenate(words)) if words else None
+        self.tables = (
+            self.layout.add_raw(f"{self.prefix}tables", np.concatenate(words)) if words else None
+        )

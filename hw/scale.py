@@ -175,9 +175,11 @@ class ScaleController(Shared):
 
     def _read(self, m: Module) -> tuple[Planes, Value]:
         """Lanes as registers from ``first`` on: their new values, and which registers they are."""
-        places = Signal(EXPONENTS, name="places")
-        lanes = Mux(self.read, (1 << self._dim) - 1, 0)
-        m.d.comb += places.eq((lanes << self.first)[:EXPONENTS] & ~Const(1, EXPONENTS))
+        places, span = Signal(EXPONENTS, name="places"), Signal(EXPONENTS, name="span")
+        m.d.comb += [
+            span.eq(Mux(self.read, (1 << self._dim) - 1, 0) << self.first),
+            places.eq(span & ~Const(1, EXPONENTS)),
+        ]
         word: Any = Signal.like(self.word, name="word_read")
         m.d.comb += word.eq(Mux(self.read, self.word.as_value(), 0))
         planes = []

@@ -65,19 +65,20 @@ NAMES = [field.name for field in dataclasses.fields(Config)]
 
 
 def test_fingerprint_changes_with_every_parameter() -> None:
-    assert {*OTHER, "table_segments"} == set(NAMES)
+    assert {*OTHER, "table_segments", "training"} == set(NAMES)
     changed = [
         Config(**{**(WIDE if name == "operand_bits" else {}), name: value})  # type: ignore[arg-type]
         for name, value in OTHER.items()
     ]
     changed += [Config(table_segments=segments, **WIDE) for segments in (16, 128)]
+    changed += [Config(**WIDE), Config(training=True, **WIDE)]
     prints = {config.fingerprint for config in (Config(), *changed)}
     assert len(prints) == 1 + len(changed)
     assert all(re.fullmatch("[0-9a-f]{16}", text) for text in prints)
 
 
 def test_fingerprint_is_stable() -> None:
-    assert PRESETS["small"].fingerprint == "50c876d64dcba4b0"
+    assert PRESETS["small"].fingerprint == "a234b0c5ef44e6a8"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -135,6 +136,18 @@ def test_every_field_has_a_type_and_a_rule(name: str) -> None:
         ({"outstanding": 0}, "config: outstanding must be 1 to 64, not 0"),
         ({"queue_depth": 65}, "config: queue_depth must be 1 to 64, not 65"),
         ({"tables": 9}, "config: tables must be 0 to 8, not 9"),
+        *(
+            (
+                {"training": True, **values},
+                "config: training must be false, not true, "
+                "without operand_bits = 16, vector_multiply and tables",
+            )
+            for values in ({}, {**WIDE, "vector_multiply": False}, {**WIDE, "tables": 0})
+        ),
+        (
+            {**WIDE, "acc_bits": 49, "training": True},
+            "config: acc_bits must be 40 to 48 with training = true, not 49",
+        ),
         ({"trace": 1}, "config: trace must be true or false, not 1"),
     ],
 )

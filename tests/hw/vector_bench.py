@@ -178,7 +178,7 @@ async def random_instructions(dut: Any) -> None:
     await driver.start()
     for _ in range(80):
         cases, choice = driver.cases, driver.cases.random.choice
-        batch = [cases.any() for _ in range(3)]
+        batch = cases.batch()
         try:
             await driver.run(batch, [choice([0, 0, 1, 5]) for _ in batch])
         except AssertionError as error:
@@ -245,8 +245,8 @@ async def halt_stops(dut: Any) -> None:
 
 
 @cocotb.test()
-async def clear_forgets_scale(dut: Any) -> None:
-    """A SCALE that is on its way does nothing after a clear; the registers are zero."""
+async def scale_stops(dut: Any) -> None:
+    """A SCALE on its way reads nothing after a halt and is forgotten by a clear, as is all else."""
     driver = Driver(dut, 4000)
     if not driver.config.training:
         return
@@ -261,5 +261,35 @@ async def clear_forgets_scale(dut: Any) -> None:
             driver.front = driver.bench.now
             for _ in range(LATENCY + 2):
                 await driver.cycle()
+    await driver.bench.cycle(driver.raw(Instruction.make(Opcode.SCALE)))
+    for _ in range(LATENCY + 1):
+        assert not (await driver.bench.cycle({"halt": 1}, ["a__enable"]))["a__enable"]
+    await driver.bench.cycle({"halt": 1, "clear": 1})
+    driver.front = driver.bench.now
     write = Instruction.make(Opcode.SCALE, action=ScaleAction.WRITE, register=1)
     await driver.run([write], [0])
+
+
+@cocotb.test()
+async def statistic_edges(dut: Any) -> None:
+    """Magnitudes around powers of two, and sums around the limit, in a lane that counts or not."""
+    driver = Driver(dut, 5000)
+    if not driver.config.training:
+        return
+    await driver.start()
+    bank, dim = int(Bank.ACCUMULATOR), driver.config.dim
+    note, after = VectorFlag.STATISTIC, VectorFlag.STATISTIC | VectorFlag.SUB_AFTER
+    edges = [1 << size for size in range(driver.config.acc_bits - 1)]
+    cases = [(note, 0, value) for edge in edges for value in (-edge, edge - 1, -edge - 1)]
+    limits = [limit + more for limit in (0x7F << 24, -(0x7F << 24), 1 << 31) for more in (-1, 0, 1)]
+    cases += [(after, value, 0) for limit in limits for value in (limit, -limit)]
+    for number, (flags, c, a) in enumerate(cases):
+        driver.cases.words |= {(bank + 1, number): [c] * dim, (bank, number): [0] * (dim - 1) + [a]}
+        fields = {"a_bank": bank, "a": number, "acc_bank": bank, "flags": int(flags)}
+        if flags == after:
+            fields |= {"b_bank": bank + 1, "b": number}
+        register, last_lanes = 1 + number % 60, driver.cases.random.choice([0, 0, dim - 1])
+        vector = Instruction.make(Opcode.VECTOR, x_target=register, last_lanes=last_lanes, **fields)
+        write = Instruction.make(Opcode.SCALE, action=ScaleAction.WRITE, register=register)
+        clear = Instruction.make(Opcode.SCALE, register=register)
+        await driver.run([vector, write, clear], [0, 0, 0])

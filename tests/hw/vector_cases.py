@@ -41,21 +41,26 @@ class Cases:
         The machine.
     seed
         Decides everything.
+
+    Attributes
+    ----------
+    words
+        Lanes of source words by bank and address, as far as they are known.
     """
 
     def __init__(self, config: Config, seed: int) -> None:
         self.config = config
         self.random = random.Random(seed)
         self._some = self.random.randrange(1, EXPONENTS)
-        self._words: dict[tuple[int, int], list[int]] = {}
+        self.words: dict[tuple[int, int], list[int]] = {}
 
     def read(self, bank: int, address: int) -> list[int]:
         """Lanes of a source word; made up when it is first asked for."""
         config = self.config
         bits = config.operand_bits if bank < Bank.ACCUMULATOR else config.acc_bits
-        if (bank, address) not in self._words:
-            self._words[bank, address] = self._lanes(bits, config.dim)
-        return self._words[bank, address]
+        if (bank, address) not in self.words:
+            self.words[bank, address] = self._lanes(bits, config.dim)
+        return self.words[bank, address]
 
     def _lanes(self, bits: int, lanes: int) -> list[int]:
         """A word of any numbers, or of smallest and largest ones alone."""
@@ -100,6 +105,15 @@ class Cases:
             word=self.random.getrandbits(16),
             signal=self.random.getrandbits(16),
         )
+
+    def batch(self) -> list[Instruction]:
+        """Some instructions, and a look at what the last VECTOR noted."""
+        batch = [self.any() for _ in range(3)]
+        noting = [i["x_target"] for i in batch if i.op is Opcode.VECTOR]
+        if self.config.training and noting:
+            fields = {"action": ScaleAction.WRITE, "register": noting[-1]}
+            batch.append(Instruction.make(Opcode.SCALE, **fields))
+        return batch
 
     def any(self) -> Instruction:
         """An instruction that the machine accepts."""

@@ -129,6 +129,11 @@ class Machine:
     def exponent(self, i: Instruction) -> None:
         self.vector_unit.exponent(i)
 
+    def scale(self, i: Instruction) -> None:
+        written = self.vector_unit.scale(i)
+        if written is not None:
+            self.words[i["bank"], i["word"]] = written
+
 
 def split(data: bytes | bytearray, size: int) -> Lanes:
     """Little-endian numbers of so many bytes, not signed."""

@@ -17,9 +17,10 @@ from pulsarray.model import arithmetic
 from pulsarray.model.fields import wrong_fields
 from pulsarray.model.state import State
 from pulsarray.model.vector import run_vector
-from tests.hw.vector_reference import Reference, bad_vector, rne, rounded, sat, signed
+from tests.hw.vector_reference import Reference, Register, is_bad, rne, rounded, sat, signed
 
 TOP = (1 << 63) - 1
+AFTER = int(VectorFlag.ADD_AFTER | VectorFlag.SUB_AFTER)
 
 
 def near_powers(bits: int) -> st.SearchStrategy[int]:
@@ -30,6 +31,12 @@ def near_powers(bits: int) -> st.SearchStrategy[int]:
         st.sampled_from((-1, 1)), st.integers(0, bits - 1), st.integers(-2, 2),
     )  # fmt: skip
     return st.one_of(beside, st.integers(low, high))
+
+
+def scales(bits: int) -> st.SearchStrategy[int]:
+    """A factor of so many bits under a shift: what SCALED multiplies by."""
+    shift, factor = st.integers(-12, 60), st.integers(0, (1 << bits) - 1)
+    return st.builds(lambda s, m: s * (1 << bits) + m, shift, factor)
 
 
 def lanes(*values: int) -> npt.NDArray[np.int64]:
@@ -82,8 +89,9 @@ def test_widths(value: int, bits: int) -> None:
     assert arithmetic.signed(value, bits) == signed(value, bits)
 
 
-def draw_config(draw: Callable[..., Any], sixteen: bool) -> Config:
-    low, high = (40, 64) if sixteen else (24, 32)
+def draw_config(draw: Callable[..., Any], kind: str) -> Config:
+    sixteen, training = kind != "eight", kind == "training"
+    low, high = (40, 48 if training else 64) if sixteen else (24, 32)
     return Config(
         dim=3,
         operand_bits=16 if sixteen else 8,
@@ -93,28 +101,34 @@ def draw_config(draw: Callable[..., Any], sixteen: bool) -> Config:
         table_segments=draw(st.sampled_from((16, 64, 256))) if sixteen else 256,
         parameter_depth=4,
         tables=2,
+        training=training,
     )
 
 
 def draw_vector(draw: Callable[..., Any], config: Config) -> Instruction:
-    """A legal VECTOR of up to 6 words from banks 0x40 and 1 to 2 and 0x41."""
-    flags = draw(st.integers(0, 127))
-    alu = draw(st.sampled_from(Alu))
+    """A VECTOR of up to 6 words, most often legal, from banks 0x40 and 1 to 2 and 0x41."""
+    training = config.training
+    flags = draw(st.integers(0, 1023 if training else 127))
+    alu = draw(st.integers(0, Alu.SCALED if training else Alu.GREATER))
+    last = Activation.RECIPROCAL if training else Activation.TABLE
+    no_b = flags & (VectorFlag.B_SCALAR | VectorFlag.B_LANE) and not flags & AFTER
+    banks = [0x41, 1] if flags & AFTER else [0xFF, 0x41, 1]
+    register = st.one_of(st.just(0), st.integers(0, EXPONENTS - 1))
     fields: dict[str, int] = {
         "alu": Alu.PASS if flags & VectorFlag.RESIDUAL else alu,
-        "activation": draw(st.sampled_from(Activation)),
+        "activation": draw(st.integers(0, last)),
         "reduce": draw(st.sampled_from(Reduce)),
         "flags": flags & ~(0 if config.scale_bits == 31 else int(VectorFlag.TFLITE)),
         "a_bank": 0x40,
-        "b_bank": 0xFF if flags & 96 else draw(st.sampled_from((0xFF, 0x41, 1))),
+        "b_bank": 0xFF if no_b else draw(st.sampled_from(banks)),
         "last_lanes": draw(st.integers(0, 4)),
-        "shift": draw(st.integers(-70, 70)),
+        "shift": draw(st.one_of(st.integers(-4, 24), st.integers(-70, 70))),
         "shift2": draw(st.integers(0, 63)),
-        **{f"x_{name}": draw(st.integers(0, 31)) for name in ("target", "a", "b")},
+        **{f"x_{name}": draw(register) for name in ("target", "a", "b")},
         **{f"zero_{name}": draw(near_powers(16)) for name in ("a", "b", "target")},
         **{name: draw(near_powers(16)) for name in ("low", "high")},
         **{name: draw(st.integers(0, (1 << 32) - 1)) for name in ("multiplier", "multiplier2")},
-        "scalar": draw(near_powers(32)),
+        "scalar": draw(st.one_of(near_powers(32), scales(16))),
         "parameter": draw(st.integers(0, 2)),
         "table": draw(st.integers(0, 1)),
         "parameter_step": 1,
@@ -137,27 +151,29 @@ def fill(state: State, reference: Reference, draw: Callable[..., Any]) -> None:
         word = raw.integers(0, 256, (1, config.word_bytes), np.uint8)
         state.write(0x81, np.array([row]), word)
         reference.table[row] = [int(v) for v in word.view(f"<u{config.operand_bytes}")[0]]
-    for register in range(1, 32):
-        state.scales.exponents[register] = reference.exponents[register] = int(
-            raw.integers(-20, 21)
-        )
+    registers = raw.integers(0, 1 << 24, 64)
+    registers += raw.integers(-20, 21, 64) % 256 - registers % 256
+    registers[0] = 0
+    state.scales.read(0, registers)
+    reference.registers = [Register.from_lane(int(lane)) for lane in registers]
 
 
-@pytest.mark.parametrize("sixteen", [False, True])
+@pytest.mark.parametrize("kind", ["eight", "sixteen", "training"])
 @settings(max_examples=250, deadline=None)
 @given(data=st.data())
-def test_vector(data: st.DataObject, sixteen: bool) -> None:
-    """Every operation and flag, on extreme words."""
-    config = draw_config(data.draw, sixteen)
+def test_vector(data: st.DataObject, kind: str) -> None:
+    """Every operation and flag, on extreme words; what is noted beside the words."""
+    config = draw_config(data.draw, kind)
     state = State(config, np.zeros(0, np.uint8))
     reference = Reference(config, lambda bank, row: state.bank(bank)[row].tolist())
     fill(state, reference, data.draw)
     instruction = draw_vector(data.draw, config)
-    if list(wrong_fields(instruction, config)):
-        assert bad_vector(instruction, config)
+    bad = is_bad(instruction, config)
+    assert bool(list(wrong_fields(instruction, config))) == bad
+    if bad:
         return
-    assert not bad_vector(instruction, config)
-    words = st.lists(near_powers(config.acc_bits), min_size=3, max_size=3)
+    any_word = st.one_of(near_powers(config.acc_bits), scales(config.operand_bits))
+    words = st.lists(any_word, min_size=3, max_size=3)
     narrow = st.lists(near_powers(config.operand_bits), min_size=3, max_size=3)
     for row in range(6):
         state.bank(0x40)[row], state.bank(0x41)[row] = data.draw(words), data.draw(words)
@@ -167,3 +183,22 @@ def test_vector(data: st.DataObject, sixteen: bool) -> None:
     for row, word in enumerate(expected):
         assert state.bank(2)[8 + row].tolist() == word.codes
         assert state.bank(0x41)[8 + row].tolist() == word.sums
+    assert state.scales.write(0, 64).tolist() == [r.lane for r in reference.registers]
+
+
+@pytest.mark.parametrize("kind", ["eight", "sixteen", "training"])
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_refusals(data: st.DataObject, kind: str) -> None:
+    """One field of an instruction of the vector unit is anything."""
+    config = replace(draw_config(data.draw, kind), tables=data.draw(st.integers(1, 3)))
+    op = data.draw(st.sampled_from((Opcode.VECTOR, Opcode.EXPONENT, Opcode.SCALE)))
+    usual = Instruction.make(op, **({"register": 5} if op is not Opcode.VECTOR else {}))
+    if op is Opcode.VECTOR:
+        usual = draw_vector(data.draw, config)
+    names = [field.name for field in FORMATS[op].fields if field.name not in ("opcode", "units")]
+    name = data.draw(st.sampled_from(names))
+    low, high = field_range(op, name)
+    value = st.one_of(st.sampled_from((2, 3, 6, 12, 13, 63, 64)), st.integers(low, high))
+    instruction = usual.replace(**{name: data.draw(value)})
+    assert bool(list(wrong_fields(instruction, config))) == is_bad(instruction, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from random import Random
 from time import perf_counter
@@ -223,6 +224,24 @@ def test_random_programs(seed: int) -> None:
     expected = np.frombuffer(reference.run(program, Random(seed)), np.uint8)
     got = execute(program)
     assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize("seed", range(100, 140))
+def test_random_programs_of_training(seed: int) -> None:
+    """Statistics, adapted exponents and the rest, on machines that can train."""
+    random = np.random.default_rng(seed)
+    dim = int(random.choice((2, 3, 4, 5, 8, 16)))
+    config = training_config(random_config(random, dim, 16), int(random.integers(40, 49)))
+    program = random_program(config, seed, length=40)
+    expected = np.frombuffer(reference.run(program, Random(seed)), np.uint8)
+    assert np.array_equal(execute(program), expected)
+
+
+def training_config(config: Config, acc_bits: int) -> Config:
+    """The same machine with what training needs."""
+    return replace(
+        config, acc_bits=acc_bits, tables=max(1, config.tables), vector_multiply=True, training=True
+    )
 
 
 def test_memory_is_given_or_the_programs_own_and_kept() -> None:
