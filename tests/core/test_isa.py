@@ -71,6 +71,14 @@ def instructions(draw: st.DrawFn) -> Instruction:
             make(Opcode.EXPONENT, register=31, value=-17),
             "15010000 00001fef 00000000 00000000 00000000 00000000 00000000 00000000",
         ),
+        (
+            make(Opcode.EXPONENT, register=63, value=1, a=62, b=61, maximum=1),
+            "15010000 00003f01 3e3d0100 00000000 00000000 00000000 00000000 00000000",
+        ),
+        (
+            make(Opcode.SCALE, action=2, register=16, bank=65, word=258),
+            "16010000 00000210 41000000 02010000 00000000 00000000 00000000 00000000",
+        ),
     ],
 )  # fmt: skip
 def test_known_words(instruction: Instruction, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulsarray.config import Config
-from pulsarray.isa import Activation, Alu, Instruction, Opcode, Reduce, VectorFlag
+from pulsarray.config import EXPONENTS, Config
+from pulsarray.isa import FORMATS, Activation, Alu, Instruction, Opcode, Reduce, VectorFlag
 from pulsarray.model import arithmetic
 from pulsarray.model.fields import wrong_fields
 from pulsarray.model.state import State
@@ -193,12 +194,12 @@ def test_refusals(data: st.DataObject, kind: str) -> None:
     """One field of an instruction of the vector unit is anything."""
     config = replace(draw_config(data.draw, kind), tables=data.draw(st.integers(1, 3)))
     op = data.draw(st.sampled_from((Opcode.VECTOR, Opcode.EXPONENT, Opcode.SCALE)))
-    usual = Instruction.make(op, **({"register": 5} if op is not Opcode.VECTOR else {}))
+    usual = {"register": 5}
     if op is Opcode.VECTOR:
-        usual = draw_vector(data.draw, config)
-    names = [field.name for field in FORMATS[op].fields if field.name not in ("opcode", "units")]
-    name = data.draw(st.sampled_from(names))
-    low, high = field_range(op, name)
-    value = st.one_of(st.sampled_from((2, 3, 6, 12, 13, 63, 64)), st.integers(low, high))
-    instruction = usual.replace(**{name: data.draw(value)})
+        usual = dict(draw_vector(data.draw, config).fields)
+    fields = [field for field in FORMATS[op].fields if field.name not in ("opcode", "units")]
+    field = data.draw(st.sampled_from(fields))
+    edges = [n for n in (2, 3, 6, 12, 13, 63, 64, 255) if n <= field.high]
+    value = data.draw(st.one_of(st.sampled_from(edges), st.integers(field.low, field.high)))
+    instruction = Instruction.make(op, **{**usual, field.name: value})
     assert bool(list(wrong_fields(instruction, config))) == is_bad(instruction, config)

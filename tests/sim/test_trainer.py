@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pulsarray.compiler.training_data import batches
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.differentiate import Loss, Optimizer, TrainingNetwork, differentiate
 from pulsarray.compiler.train import Training, compile_training
 from pulsarray.compiler.train_interpreter import TrainInterpreter, TrainState
+from pulsarray.compiler.training_data import batches
 from pulsarray.config import load_config
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.sim.device import Device

@@ -1,0 +1,76 @@
+"""Built-in workloads: they compile, and float64 reaches what they are for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pulsarray.compiler.float_reference import FloatNetwork
+from pulsarray.compiler.losses import correct
+from pulsarray.compiler.train import compile_training
+from pulsarray.compiler.training_data import batches, prepared
+from pulsarray.compiler.workloads import WORKLOADS, Workload, workload
+from pulsarray.config import PRESETS
+from pulsarray.errors import InputError
+
+
+def trained(found: Workload, seed: int, epochs: int | None = None) -> FloatNetwork:
+    """The workload trained in float64."""
+    network, data = FloatNetwork(found.network(seed)), found.data()
+    random = np.random.default_rng(seed)
+    for _ in range(epochs or found.epochs):
+        for chosen in batches(random, len(data.x), found.batch):
+            network.step(data.x[chosen], data.t[chosen], found.learning_rate)
+    return network
+
+
+def right(found: Workload, seed: int) -> float:
+    """Share of right answers on the test data."""
+    data = found.data()
+    assert data.test_x is not None
+    assert data.test_t is not None
+    answers = correct(found.loss, trained(found, seed).outputs(data.test_x), data.test_t)
+    assert answers is not None
+    return float(answers.mean())
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_every_workload_compiles_and_its_data_fit(name: str) -> None:
+    found = workload(name)
+    network, data = found.network(0), found.data()
+    assert data.test_x is not None
+    assert data.test_t is not None
+    prepared({"x": data.x, "t": data.t, "test_x": data.test_x, "test_t": data.test_t}, network)
+    training = compile_training(network, PRESETS[found.config], batch=found.batch)
+    assert training.step is not None
+
+
+@pytest.mark.parametrize("name", ["and", "or", "xor"])
+def test_truth_tables_are_learned_from_every_seed(name: str) -> None:
+    assert all(right(workload(name), seed) == 1.0 for seed in range(10))
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in WORKLOADS if "regression-" in n or n.startswith("lin")]
+)
+def test_regressions_reach_least_squares(name: str) -> None:
+    found = workload(name)
+    network, data = trained(found, 0), found.data()
+    ones = np.hstack([data.x, np.ones((len(data.x), 1))])
+    best = np.linalg.lstsq(ones, data.t, rcond=None)[0]
+    got = np.vstack([network.parameters["fc1.weight"], network.parameters["fc1.bias"][None]])
+    limit = 0.01 if name == "linear-regression" else 0.05
+    assert np.abs(got - best).max() < limit * np.abs(best).max()
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("logistic-regression", 0.9), ("softmax-regression", 0.93), ("digits-hinge", 0.92)],
+)
+def test_digits_are_told_apart(name: str, least: float) -> None:
+    assert right(workload(name), 0) >= least
+
+
+def test_unknown_names_are_answered_with_the_known() -> None:
+    with pytest.raises(InputError, match="must be one of and, or"):
+        workload("nothing")
