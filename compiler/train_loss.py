@@ -68,19 +68,18 @@ class LossGradient:
         rule = _RULES[self.network.loss.name]
         for block in range(self.blocks):
             lanes = self.last_lanes if block == self.blocks - 1 else 0
-            z, t, error = self._segments(block)
+            z, t = self._segments(block, 1)
             if self.network.loss.name != "hinge":
                 self._align(block, z, t)
             rule(self, block, lanes)
-            del error
 
-    def _segments(self, block: int) -> tuple[Segment, Segment, Segment]:
-        """Output, target and error of a column block, in different banks."""
+    def _segments(self, block: int, written: int) -> tuple[Segment, Segment]:
+        """Output and target of a column block, and room for the error, in different banks."""
         z = self.cache.get(self.output.segment(block))
         t = self.cache.get(self.target.segment(block), avoid=[z.bank], pinned=[z])
-        error = self.error.segment(block)
-        self.cache.new(error, avoid=[z.bank, t.bank, *self.avoid], pinned=[z, t])
-        return z, t, error
+        avoid = [z.bank, t.bank, *self.avoid]
+        self.cache.new(self.error.segment(block), written, avoid=avoid, pinned=[z, t])
+        return z, t
 
     def _align(self, block: int, z: Segment, t: Segment) -> None:
         """Output and target at one exponent, one in each bank."""
@@ -151,7 +150,7 @@ class LossGradient:
 
     def _softmax(self) -> None:
         for block in range(self.blocks):
-            self._segments(block)
+            self._segments(block, 0)
         largest = self._largest()
         powers = Words(self.here, 0, self.rows)
         self._powers(largest, powers)
@@ -165,7 +164,8 @@ class LossGradient:
         self._total(powers)
         for block in range(self.blocks):
             gated = Words(self.there, self.rows, 0)
-            t = self.cache.get(self.target.segment(block))
+            error = self.cache.new(self.error.segment(block))
+            t = self.cache.get(self.target.segment(block), pinned=[error])
             self._vector(total, Words(t.bank, t.base(block), 0), acc=gated, alu=Alu.GATE)
             self._vector(
                 Words(self.here, block * self.rows, 0),

@@ -191,7 +191,7 @@ class TrainLowering:
         def drain(group: tuple[int, int], bank: int) -> None:
             self.prepare()
             aligned = self._bias(layer, source, group)
-            segment = self.rows.new(z.segment(group[0]))
+            segment = self.rows.new(z.segment(group[0]), group[1] - group[0])
             last = z.columns % self.config.dim if group[1] == blocks else 0
             self.chip.vector(
                 self.phase,
@@ -358,7 +358,7 @@ class TrainLowering:
             for low, high in _within(part, z.cuts()):
                 output = self.rows.get(z.segment(low))
                 avoid = [output.bank, *self._streamed(number - 1)]
-                self.rows.new(result.segment(low), avoid=avoid, pinned=[output])
+                self.rows.new(result.segment(low), high - low, avoid=avoid, pinned=[output])
                 a = Words(bank, (low - part[0]) * z.rows, z.rows)
                 self._derive(number - 1, a, low, high - low, result, names)
 

@@ -8,7 +8,7 @@ not have it yet.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,10 @@ class Segment:
         Number of its first column block.
     slack
         Words behind it that may be addressed but are never used.
+    place
+        Bank and first word on chip, if it is there.
+    dirty, written
+        Whether memory does not have it, and how many of its blocks have been computed.
     """
 
     tensor: Tensor | None
@@ -100,6 +104,7 @@ class Segment:
     slack: int = 0
     place: tuple[int, int] | None = None
     dirty: bool = False
+    written: int = 0
 
     @property
     def words(self) -> int:
@@ -209,12 +214,21 @@ class Cache:
         return segment
 
     def new(
-        self, segment: Segment, *, avoid: Collection[int] = (), pinned: Sequence[Segment] = ()
+        self,
+        segment: Segment,
+        blocks: int = 1,
+        *,
+        avoid: Collection[int] = (),
+        pinned: Sequence[Segment] = (),
     ) -> Segment:
-        """Have room for a segment that is about to be written."""
+        """Have room for a segment of which so many more blocks are about to be computed.
+
+        Until all are, it stays: what is stored must not depend on what the bank held before.
+        """
         if segment.place is None:
             self._make_room(segment, pinned, avoid)
         segment.dirty = True
+        segment.written += blocks
         self._touch(segment)
         return segment
 
@@ -241,7 +255,7 @@ class Cache:
     def _make_room(
         self, segment: Segment, pinned: Sequence[Segment], avoid: Collection[int] = ()
     ) -> None:
-        victims: Iterator[Segment] = iter([s for s in self._resident if s not in pinned])
+        victims = iter(self._victims(pinned))
         while (place := self._place(segment, avoid)) is None:
             victim = next(victims, None)
             if victim is None:
@@ -252,6 +266,11 @@ class Cache:
                 self._spill(victim)
             self.drop([victim])
         segment.place = place
+
+    def _victims(self, pinned: Sequence[Segment]) -> list[Segment]:
+        """What may give way, the longest unused first."""
+        whole = (s for s in self._resident if not s.dirty or s.written >= s.blocks)
+        return [segment for segment in whole if segment not in pinned]
 
     def _place(self, segment: Segment, avoid: Collection[int]) -> tuple[int, int] | None:
         """Beside the other segments of its matrix if possible, so that few banks are read."""
@@ -267,7 +286,7 @@ class Cache:
             return
         bank, base = segment.bank, segment.base(segment.first)
         place = self.pool.take(segment.words, [bank])
-        victims = [s for s in self._resident if s not in (segment, other)]
+        victims = self._victims((segment, other))
         while place is None:
             if not victims:
                 raise InputError(

@@ -8,7 +8,7 @@ from typing import Any
 import cocotb
 
 from pulsarray.config import Config
-from pulsarray.isa import Bank, Instruction, Opcode, ScaleAction, VectorFlag
+from pulsarray.isa import Activation, Bank, Instruction, Opcode, ScaleAction, VectorFlag
 from pulsarray.registers import ErrorCode
 from tests.hw.bench import Bench, pack, parameters
 from tests.hw.vector_cases import Cases
@@ -191,7 +191,7 @@ async def wrong_fields(dut: Any) -> None:
     """BAD_FIELD in the cycle of the start, with its index; after a clear the unit works again."""
     driver = Driver(dut, 1000)
     await driver.start()
-    for _ in range(100):
+    for number in range(400):
         driver.index += 1
         wrong = driver.cases.wrong()
         got = await driver.bench.cycle(driver.raw(wrong), ["error", "error_index"])
@@ -201,7 +201,8 @@ async def wrong_fields(dut: Any) -> None:
         driver.reference.clear()
         driver.front = driver.last = driver.bench.now
         driver.expected.clear()
-        await driver.run([driver.cases.vector()], [0])
+        if number % 4 == 0:
+            await driver.run([driver.cases.vector()], [0])
 
 
 @cocotb.test()
@@ -280,7 +281,7 @@ async def statistic_edges(dut: Any) -> None:
     bank, dim = int(Bank.ACCUMULATOR), driver.config.dim
     note, after = VectorFlag.STATISTIC, VectorFlag.STATISTIC | VectorFlag.SUB_AFTER
     edges = [1 << size for size in range(driver.config.acc_bits - 1)]
-    cases = [(note, 0, value) for edge in edges for value in (-edge, edge - 1, -edge - 1)]
+    cases = [(note, 0, value) for edge in edges for value in (-edge, edge - 1, -edge - 1, edge)]
     limits = [limit + more for limit in (0x7F << 24, -(0x7F << 24), 1 << 31) for more in (-1, 0, 1)]
     cases += [(after, value, 0) for limit in limits for value in (limit, -limit)]
     for number, (flags, c, a) in enumerate(cases):
@@ -288,6 +289,8 @@ async def statistic_edges(dut: Any) -> None:
         fields = {"a_bank": bank, "a": number, "acc_bank": bank, "flags": int(flags)}
         if flags == after:
             fields |= {"b_bank": bank + 1, "b": number}
+        else:
+            fields["activation"] = [Activation.NARROW, Activation.RECIPROCAL][number % 2]
         register, last_lanes = 1 + number % 60, driver.cases.random.choice([0, 0, dim - 1])
         vector = Instruction.make(Opcode.VECTOR, x_target=register, last_lanes=last_lanes, **fields)
         write = Instruction.make(Opcode.SCALE, action=ScaleAction.WRITE, register=register)

@@ -20,6 +20,9 @@ from tests.hw.vector_reference import is_bad
 
 __all__ = ["Cases", "wild"]
 
+_RULED = {"flags", "alu", "activation", "b_bank", "table", "action", "bank", "register", "maximum"}
+"""Fields with more rules than others."""
+
 
 def wild(generator: random.Random, bits: int) -> int:
     """A signed number: any size, often near a power of two, a tie, or a limit."""
@@ -142,8 +145,11 @@ class Cases:
             form = FORMATS[good.op]
             values = dict(zip((f.name for f in form.fields), good.values, strict=True))
             for _ in range(self.random.choice([1, 1, 2])):
-                changed = self.random.choice(form.fields[3:])
-                edges = [changed.low, changed.high, self.random.randint(changed.low, changed.high)]
+                ruled = [field for field in form.fields if field.name in _RULED]
+                changed = self.random.choice(self.random.choice([ruled, form.fields[3:]]))
+                bit = 1 << self.random.randrange(changed.bits - 1)
+                edges = [values[changed.name] ^ bit, self.random.randrange(min(changed.high, 4))]
+                edges += [changed.low, changed.high, self.random.randint(changed.low, changed.high)]
                 edges += [min(changed.high, self.random.randrange(80)), values.get("a_bank", 0)]
                 values[changed.name] = self.random.choice(edges)
             del values["opcode"], values["units"]
