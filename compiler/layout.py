@@ -98,6 +98,17 @@ class Layout:
         self._contents.append((tensor.address, words))
         return tensor
 
+    def fork(self) -> Layout:
+        """A layout that goes on from here by itself."""
+        other = Layout(self.config)
+        other.take(self)
+        return other
+
+    def take(self, other: Layout) -> None:
+        """Become what a fork of this has become."""
+        self.tensors, self._contents = list(other.tensors), list(other._contents)
+        self._end = other._end
+
     def _free_name(self, name: str) -> str:
         taken = {tensor.name for tensor in self.tensors}
         numbered = (f"{name}#{number}" for number in count(2))

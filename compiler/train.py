@@ -27,6 +27,7 @@ Integers = npt.NDArray[np.int64]
 
 _COUNT, _LIMIT, _OVERFLOW = 8, 11, 12
 _PARAMETERS = 6
+_SHARES = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -225,13 +226,11 @@ def _lowered(task: Task, layout: Layout) -> tuple[TrainTensors, dict[str, TrainL
     _check_sums(network, config, batch)
     whole = chunk == batch
     tensors = TrainTensors(network, config, layout, chunk, sums=not whole, prefix=task.prefix)
-    lowered = {"forward": _forward(tensors)}
-    if whole:
-        return tensors, lowered | {"step": _step(tensors, applies=True)}
-    return tensors, lowered | {
-        "accumulate": _step(tensors, applies=False),
-        "update": _update(tensors),
-    }
+    lowered = {"forward": _lower(tensors, _forward, training=False)}
+    steps = {"step": _step} if whole else {"accumulate": _accumulate, "update": _update}
+    for name, emit in steps.items():
+        lowered[name] = _lower(tensors, emit, training=True)
+    return tensors, lowered
 
 
 def _training(
@@ -307,25 +306,43 @@ def _chunk(network: TrainingNetwork, config: Config, batch: int, given: int | No
     return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
 
 
-def _forward(tensors: TrainTensors) -> TrainLowering:
-    lowering = TrainLowering(tensors, training=False)
+def _lower(
+    tensors: TrainTensors, emit: Callable[[TrainLowering], None], *, training: bool
+) -> TrainLowering:
+    """A program, in segments as large as possible: smaller ones leave smaller gaps."""
+    for share in _SHARES:
+        layout = tensors.layout.fork()
+        lowering = TrainLowering(tensors, layout, training=training, share=share)
+        try:
+            emit(lowering)
+        except InputError:
+            if share == _SHARES[-1]:
+                raise
+            continue
+        tensors.layout.take(layout)
+        return lowering
+    raise AssertionError
+
+
+def _forward(lowering: TrainLowering) -> None:
     lowering.forward()
-    return lowering
 
 
-def _step(tensors: TrainTensors, *, applies: bool) -> TrainLowering:
-    lowering = TrainLowering(tensors, training=True)
+def _step(lowering: TrainLowering) -> None:
     lowering.forward()
-    lowering.backward(_updater(lowering, gradients=True, applies=applies))
-    lowering.finish(adapt=applies)
-    return lowering
+    lowering.backward(_updater(lowering, gradients=True, applies=True))
+    lowering.finish(adapt=True)
 
 
-def _update(tensors: TrainTensors) -> TrainLowering:
-    lowering = TrainLowering(tensors, training=True)
+def _accumulate(lowering: TrainLowering) -> None:
+    lowering.forward()
+    lowering.backward(_updater(lowering, gradients=True, applies=False))
+    lowering.finish(adapt=False)
+
+
+def _update(lowering: TrainLowering) -> None:
     lowering.apply(_updater(lowering, gradients=False, applies=True))
     lowering.finish(adapt=True)
-    return lowering
 
 
 def _updater(lowering: TrainLowering, *, gradients: bool, applies: bool) -> Update:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pulsarray.compiler.differentiate import TrainingLayer
+from pulsarray.compiler.layout import Layout
 from pulsarray.compiler.train_chip import TrainChip
 from pulsarray.compiler.train_loss import LossGradient
 from pulsarray.compiler.train_memory import Cache, Matrix, Pool, Words, rows_of
@@ -60,10 +61,12 @@ class TrainLowering:
 
     Parameters
     ----------
-    tensors
-        Memory.
+    tensors, layout
+        What lies in memory, and what takes tensors that have to give way.
     training
         Whether it trains; without, statistics are not taken.
+    share
+        Segments of rows take at most one part in so many of a bank.
 
     Members
     -------
@@ -73,7 +76,9 @@ class TrainLowering:
         What they are for.
     """
 
-    def __init__(self, tensors: TrainTensors, *, training: bool) -> None:
+    def __init__(
+        self, tensors: TrainTensors, layout: Layout, *, training: bool, share: int
+    ) -> None:
         self.tensors, self.network, self.config = tensors, tensors.network, tensors.config
         self.training = training
         functions = enumerate(tensors.functions.items())
@@ -81,8 +86,8 @@ class TrainLowering:
         self.chip = TrainChip(self.config, tensors.registers, tables)
         banks, depth = self.config.scratchpad_banks, self.config.scratchpad_depth
         first = weight_banks(self.config)
-        self.rows = Cache(self.chip, tensors.layout, Pool(range(first, banks), depth))
-        self.weights = Cache(self.chip, tensors.layout, Pool(range(first), depth))
+        self.rows = Cache(self.chip, layout, Pool(range(first, banks), depth), share)
+        self.weights = Cache(self.chip, layout, Pool(range(first), depth))
         self.products = Products(self.chip, self.rows, self.weights)
         self.phases: list[Phase] = []
         self.ready = False

@@ -169,6 +169,8 @@ class Cache:
         Takes the homes of what has to give way.
     pool
         The banks.
+    share
+        A segment takes at most one part in so many of a bank.
 
     Members
     -------
@@ -178,8 +180,8 @@ class Cache:
         Names of what was stored because it had to give way.
     """
 
-    def __init__(self, chip: TrainChip, layout: Layout, pool: Pool) -> None:
-        self.chip, self.layout, self.pool = chip, layout, pool
+    def __init__(self, chip: TrainChip, layout: Layout, pool: Pool, share: int = 1) -> None:
+        self.chip, self.layout, self.pool, self.share = chip, layout, pool, share
         self.phase = 0
         self.spilled: list[str] = []
         self._resident: list[Segment] = []
@@ -191,7 +193,7 @@ class Cache:
         """A matrix that is in memory, or will be computed, in segments of some blocks at most."""
         config = self.chip.config
         total, slack = -(-columns // config.dim), (-rows) % config.dim
-        most = max(1, (config.scratchpad_depth - slack) // rows)
+        most = max(1, (config.scratchpad_depth // self.share - slack) // rows)
         size = min(most, largest) if largest else -(-total // -(-total // most))
         found = Matrix(name, rows, columns)
         found.segments = [

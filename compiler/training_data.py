@@ -78,6 +78,7 @@ def _pair(
         raise InputError(f"{where}: needs {names[0]}, and one of {names[1]} and {names[2]}")
     outputs = network.graph.output.size
     x = _floats(arrays[names[0]], network.graph.input.shape, f"{where}: {names[0]}")
+    t: Floats
     if names[1] in arrays:
         t = _floats(arrays[names[1]], (outputs,), f"{where}: {names[1]}")
         _check_targets(t, network, f"{where}: {names[1]}")

@@ -13,7 +13,7 @@ from pulsarray.compiler.train_arithmetic import softmax
 from pulsarray.compiler.train_interpreter import TrainInterpreter
 from pulsarray.compiler.train_rules import make_room
 from pulsarray.compiler.train_state import PROBABILITY, TrainState
-from pulsarray.program import Program
+from pulsarray.program import Program, Tensor
 from pulsarray.sim.device import Device
 
 __all__ = ["Learner", "Step"]
@@ -64,7 +64,7 @@ class Learner:
         self, training: Training, device: Device, interpreter: TrainInterpreter, state: TrainState
     ) -> None:
         self.training, self.interpreter = training, interpreter
-        self._device = device
+        self._device, self._tensors = device, training.tensors
         device.load(training.first)
         self.put(state)
 
@@ -77,12 +77,12 @@ class Learner:
     def set_rate(self, rate: float) -> None:
         """Go on with another learning rate."""
         self.interpreter.set_rate(self.state, rate, self.training.batch)
-        self._put_only("rates", "exponents")
+        self._put_only(self._tensors.rates, self._tensors.exponents)
 
-    def _put_only(self, *names: str) -> None:
-        tensors = self.training.encode_state(self.state)
-        for name in names:
-            self._device.write(name, tensors[name])
+    def _put_only(self, *tensors: Tensor) -> None:
+        values = self.training.encode_state(self.state)
+        for tensor in tensors:
+            self._device.write(tensor.name, values[tensor.name])
 
     def step(self, inputs: Floats, targets: Floats) -> Step:
         """Train on a batch."""
@@ -93,7 +93,7 @@ class Learner:
             self._clear_sums()
         found, cycles = [], 0
         for first in range(0, self.training.batch, chunk):
-            self._device.write("target", t[first : first + chunk])
+            self._device.write(self._tensors.target.name, t[first : first + chunk])
             codes, used = self._run(self.training.accumulate or whole, x[first : first + chunk])
             found.append(codes)
             cycles += used
@@ -117,17 +117,16 @@ class Learner:
     def _run(self, program: Program | None, x: Ints) -> tuple[Ints, int]:
         """Codes of the outputs of a chunk, and cycles."""
         assert program is not None
-        self._device.write("input", x)
+        self._device.write(self._tensors.input.name, x)
         cycles = self._cycles(program)
-        return self._device.read("output"), cycles
+        return self._device.read(self._tensors.output.name), cycles
 
     def _cycles(self, program: Program) -> int:
         return self._device.run(program).counters.get("cycles", 0)
 
     def _clear_sums(self) -> None:
-        for name, tensor in self.training.tensors.gradients.items():
-            zeros = np.zeros((tensor.rows, tensor.columns), np.int64)
-            self._device.write(f"{name}.gradient", zeros)
+        for tensor in self._tensors.gradients.values():
+            self._device.write(tensor.name, np.zeros((tensor.rows, tensor.columns), np.int64))
 
     def _real(self, codes: Ints) -> Floats:
         network = self.training.network
@@ -138,7 +137,7 @@ class Learner:
 
     def _take(self) -> list[str]:
         """Take the state after a step; what overflowed in it."""
-        exponents = self._device.read("exponents")
+        exponents = self._device.read(self._tensors.exponents.name)
         overflows = self.training.overflows(exponents)
         self.state = self.training.decode_state(self._device.read, self.state)
         if self.training.limits(exponents):
@@ -146,5 +145,5 @@ class Learner:
             self.put(self.state)
         elif overflows:
             # Overflows are noted until the exponents are written again.
-            self._put_only("exponents")
+            self._put_only(self._tensors.exponents)
         return overflows

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pulsarray.compiler.losses import correct, loss_value
-from pulsarray.compiler.training_data import batches
 
 from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.losses import correct, loss_value
 from pulsarray.compiler.train import Training
 from pulsarray.compiler.train_interpreter import TrainInterpreter
 from pulsarray.compiler.train_state import TrainState
+from pulsarray.compiler.training_data import batches
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.sim.checkpoint import Checkpoint
 from pulsarray.sim.device import Device
@@ -166,7 +166,9 @@ class Trainer:
     def _judge(self, outputs: Floats, targets: Floats) -> tuple[float, int | None]:
         """Mean loss, and how many samples are right; None where the loss does not say."""
         loss = self._training.network.loss
-        return loss_value(loss, outputs, targets), correct(loss, outputs, targets)
+        right = correct(loss, outputs, targets)
+        mean = float(loss_value(loss, outputs, targets).mean())
+        return mean, None if right is None else int(right.sum())
 
     def _require_convergence(self, loss: float) -> None:
         losses, most = self.history.losses, self._options.divergence

@@ -19,8 +19,10 @@ from pulsarray.cli.disasm import disasm
 from pulsarray.cli.doctor import doctor
 from pulsarray.cli.estimate import estimate
 from pulsarray.cli.generate import generate
+from pulsarray.cli.gradcheck import gradcheck
 from pulsarray.cli.info import info
 from pulsarray.cli.simulate import simulate
+from pulsarray.cli.train import train
 from pulsarray.errors import InputError, PulsarrayError, ToolMissing
 
 __all__ = ["app", "main", "run"]
@@ -40,6 +42,8 @@ app = typer.Typer(
 app.command()(generate)
 app.command(name="compile")(compile_)
 app.command()(simulate)
+app.command()(train)
+app.command()(gradcheck)
 app.command()(estimate)
 app.command()(compare)
 app.command()(disasm)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-DEFAULT_CONFIG = "train-small"
 DEFAULT_MOMENTUM = 0.9
 
 
@@ -119,8 +118,8 @@ def train(
             "--config",
             "-c",
             metavar="PRESET|FILE",
-            help=f"Machine: a preset ({', '.join(PRESETS)}) or a TOML file; {DEFAULT_CONFIG} if "
-            "not given.",
+            help=f"Machine: a preset ({', '.join(PRESETS)}) or a TOML file; if not given, the "
+            "workload's, or train-small.",
         ),
     ] = None,
     overrides: SetOption = None,
@@ -136,7 +135,6 @@ def train(
 
       pulsarray train xor --on verilator --epochs 5 --report rtl.json
     """
-    machine = load_config(DEFAULT_CONFIG if config is None else config, overrides or ())
     require_folders(report, curve, checkpoint)
     require_curve(curve)
     checks = _checks(on, check)
@@ -155,6 +153,7 @@ def train(
             seed=seed,
         )
     )
+    machine = load_config(config or task.config, overrides or ())
     times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
     from pulsarray.sim.training_setup import Options
 
@@ -224,7 +223,12 @@ def _trained(
     if on is not Place.MODEL:
         _build(training, on)
     with (
-        Device(on.value, check=checks, **times) as device,
+        Device(
+            on.value,
+            check=checks,
+            memory_latency=times["memory_latency"],
+            memory_interval=times["memory_interval"],
+        ) as device,
         working(f"training {task.name} on {on}") as work,
     ):
 

@@ -71,7 +71,7 @@ def test_fingerprint_changes_with_every_parameter() -> None:
         for name, value in OTHER.items()
     ]
     changed += [Config(table_segments=segments, **WIDE) for segments in (16, 128)]
-    changed += [Config(**WIDE), Config(training=True, **WIDE)]
+    changed.append(Config(training=True, **WIDE))  # type: ignore[arg-type]
     prints = {config.fingerprint for config in (Config(), *changed)}
     assert len(prints) == 1 + len(changed)
     assert all(re.fullmatch("[0-9a-f]{16}", text) for text in prints)

@@ -187,7 +187,16 @@ async def illegal(dut: Any) -> None:
     config, generator = machine(), random.Random(parameters()["seed"])
     bench = Bench(dut)
     await bench.start()
-    for header in ([0x00, 1], [0x16, 1], [0x10, 2], [0x12, 1], [0x13, 0], [0x01, 2], [0x15, 3]):
+    for header in (
+        [0x00, 1],
+        [0x17, 1],
+        [0x16, 2],
+        [0x10, 2],
+        [0x12, 1],
+        [0x13, 0],
+        [0x01, 2],
+        [0x15, 3],
+    ):
         program = [random_instruction(generator) for _ in range(3)]
         program.append(bytes(header) + generator.randbytes(UNIT_BYTES - 2))
         program.append(END + bytes(UNIT_BYTES - 2))

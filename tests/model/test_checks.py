@@ -23,6 +23,7 @@ WIDE = Config(
     dim=4, operand_bits=16, acc_bits=48, scale_bits=0, bus_bits=64, transposer=False,
     vector_multiply=False, tables=2,
 )  # fmt: skip
+TRAINING = replace(WIDE, vector_multiply=True, training=True)
 STATIC = {name: bad for name, bad in bad_programs.CASES.items() if bad.cycle_limit is None}
 
 
@@ -90,12 +91,54 @@ VECTOR = {"a_bank": 0x40, "target_bank": 1}
         (make(Opcode.VECTOR, **VECTOR, activation=2, flags=VectorFlag.LEAKY), "flags"),
         (make(Opcode.VECTOR, **VECTOR, x_b=64), "x_b"),
         (make(Opcode.VECTOR, **VECTOR, acc_bank=0x50), "acc_bank"),
+        (make(Opcode.VECTOR, **VECTOR, alu=12), "alu"),
+        (make(Opcode.VECTOR, **VECTOR, activation=3), "activation"),
+        (make(Opcode.VECTOR, **VECTOR, flags=VectorFlag.STATISTIC), "flags"),
     ],
 )  # fmt: skip
 def test_bad_fields_of_a_machine_without_parts(instruction: Instruction, field: str) -> None:
     error = refused(instruction, WIDE)
     assert error.code == ErrorCode.BAD_FIELD
     assert f"): {field} must be " in str(error)
+
+
+SCALED = {**VECTOR, "alu": 12}
+
+
+@pytest.mark.parametrize(
+    ("instruction", "field"),
+    [
+        (make(Opcode.EXPONENT, register=1, a=64), "a"),
+        (make(Opcode.EXPONENT, register=1, b=64), "b"),
+        (make(Opcode.EXPONENT, register=1, maximum=2), "maximum"),
+        (make(Opcode.EXPONENT, register=64), "register"),
+        (make(Opcode.SCALE, action=3), "action"),
+        (make(Opcode.SCALE, register=64), "register"),
+        (make(Opcode.SCALE, action=2, bank=0), "bank"),
+        (make(Opcode.VECTOR, **SCALED, flags=VectorFlag.LANE_SCALE), "flags"),
+        (make(Opcode.VECTOR, **SCALED, flags=VectorFlag.LEAKY), "flags"),
+        (make(Opcode.VECTOR, **VECTOR, b_bank=2, flags=256 | 512), "flags"),
+        (make(Opcode.VECTOR, **VECTOR, flags=VectorFlag.ADD_AFTER), "b_bank"),
+        (make(Opcode.VECTOR, **VECTOR, b_bank=2, flags=128 | 32), "b_bank"),
+        (make(Opcode.VECTOR, **VECTOR, activation=4, table=2), "table"),
+        (make(Opcode.VECTOR, **VECTOR, activation=5, shift2=64), "shift2"),
+        (make(Opcode.VECTOR, **VECTOR, activation=5, flags=VectorFlag.LEAKY), "flags"),
+    ],
+)  # fmt: skip
+def test_bad_fields_of_a_machine_that_trains(instruction: Instruction, field: str) -> None:
+    error = refused(instruction, TRAINING)
+    assert error.code == ErrorCode.BAD_FIELD
+    assert f"): {field} must be " in str(error)
+
+
+@pytest.mark.parametrize("action", [0, 1, 2])
+def test_scale_needs_training_and_a_word(action: int) -> None:
+    scale = make(Opcode.SCALE, action=action, word=TRAINING.accumulator_depth)
+    assert refused(scale, replace(TRAINING, training=False)).code == ErrorCode.BAD_FIELD
+    if action == 2:  # ADAPT has no word.
+        check(assemble(scale, config=TRAINING), SIZE)
+    else:
+        assert refused(scale, TRAINING).code == ErrorCode.ADDRESS
 
 
 def test_no_tables_no_table_bank() -> None:

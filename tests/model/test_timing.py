@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import ProgramError
-from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, WeightFlag, encode_all
+from pulsarray.isa import Bank, Instruction, Opcode, ScaleAction, StreamFlag, WeightFlag, encode_all
 from pulsarray.model.timing import TimingModel, simulate_timing
 from pulsarray.program import Program
 from pulsarray.registers import ErrorCode
@@ -69,6 +69,80 @@ def test_vector_times() -> None:
     result = simulate_timing(assemble([vector]))
     start, complete = result.events[0, 2:]
     assert complete == start + 5 + 8
+
+
+TRAINING = Config(
+    dim=2, operand_bits=16, acc_bits=40, scale_bits=0, bus_bits=32, queue_depth=8, training=True
+)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "front"),
+    [
+        (make(Opcode.EXPONENT, register=1), 1),
+        *((make(Opcode.SCALE, action=action), 9) for action in ScaleAction),
+    ],
+)
+def test_times_of_registers(instruction: Instruction, front: int) -> None:
+    result = simulate_timing(assemble([instruction, *[instruction] * 2], TRAINING))
+    for queue, start, complete in result.events[:, 1:]:
+        assert complete == start + 9
+        assert start > queue
+    assert result.counters["vector_busy"] == 3 * front
+
+
+def test_the_next_instruction_follows_the_front() -> None:
+    """Behind words enough to fill the queue."""
+    program = assemble(
+        [
+            make(Opcode.VECTOR, a_bank=0x41, target_bank=1, count3=200),
+            make(Opcode.EXPONENT, register=1),
+            make(Opcode.SCALE),
+            make(Opcode.SCALE, action=ScaleAction.ADAPT),
+            make(Opcode.VECTOR, a_bank=0x41, target_bank=1),
+        ],
+        TRAINING,
+    )
+    first, *starts = simulate_timing(program).events[:, 2].tolist()
+    assert [start - first for start in starts] == [200, 201, 210, 219]
+
+
+def test_read_holds_its_port_for_as_long_as_the_front() -> None:
+    def run(exponents: int, action: ScaleAction) -> None:
+        vector = make(Opcode.VECTOR, a_bank=0x41, target_bank=1, count3=200, signal=1)
+        pause = [make(Opcode.EXPONENT, register=1)] * exponents
+        scale = make(Opcode.SCALE, action=action)
+        store = make(Opcode.STORE, bank=0x40, run=8, address=8192, wait=1)
+        simulate_timing(assemble([vector, *pause, scale, store], TRAINING))
+
+    # STORE reads from 10 cycles after the front of VECTOR on: SCALE's ninth is the one before.
+    run(0, ScaleAction.READ)
+    run(1, ScaleAction.WRITE)
+    run(1, ScaleAction.ADAPT)
+    with pytest.raises(ProgramError, match="read port of accumulator bank 0") as caught:
+        run(1, ScaleAction.READ)
+    assert (caught.value.code, caught.value.index) == (ErrorCode.PORT_CONFLICT, 3)
+
+
+def test_write_holds_its_port_for_one_cycle() -> None:
+    def run(words: int, bank: int, action: ScaleAction = ScaleAction.WRITE) -> tuple[int, int]:
+        load = make(Opcode.LOAD, bank=0x40, address=4096)
+        vector = make(Opcode.VECTOR, a_bank=0x41, target_bank=1, count3=words)
+        scale = make(Opcode.SCALE, action=action, bank=bank)
+        events = simulate_timing(assemble([load, vector, scale], TRAINING)).events
+        return int(events[0, 3]), int(events[2, 3])
+
+    loaded, written = run(300, 0x41)
+    meeting = 300 + loaded - written
+    for words in range(meeting - 2, meeting + 3):
+        loaded, written = run(words, 0x41)
+        assert (loaded == written) == (words == meeting)
+        run(words, 0x40, ScaleAction.READ)
+        if loaded != written:
+            run(words, 0x40)
+    with pytest.raises(ProgramError, match="write port of accumulator bank 0") as caught:
+        run(meeting, 0x40)
+    assert (caught.value.code, caught.value.index) == (ErrorCode.PORT_CONFLICT, 2)
 
 
 def test_semaphore_orders_units_and_its_wait_is_counted() -> None:

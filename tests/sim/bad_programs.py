@@ -124,7 +124,7 @@ BAD_FIELDS = {
     "vector scalar and bank": _bad_field(vector(b_bank=1, flags=32)),
     "vector residual add": _bad_field(vector(alu=1, flags=16)),
     "exponent 0": _bad_field(make(Opcode.EXPONENT, register=0)),
-    "exponent 32": _bad_field(make(Opcode.EXPONENT, register=32)),
+    "exponent 64": _bad_field(make(Opcode.EXPONENT, register=64)),
 }
 
 ADDRESSES = {

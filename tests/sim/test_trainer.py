@@ -271,7 +271,7 @@ def test_no_test_data(training: Training) -> None:
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), 1e9])
 def test_divergence(training: Training, monkeypatch: pytest.MonkeyPatch, loss: float) -> None:
     losses = iter([0.5, 1499.0, loss])
-    monkeypatch.setattr("pulsarray.sim.trainer.loss_value", lambda *_: next(losses))
+    monkeypatch.setattr("pulsarray.sim.trainer.loss_value", lambda *_: np.array([next(losses)]))
     text = rf"diverged in step 3: loss {loss:g}, .* lower --learning-rate"
     with pytest.raises(CheckFailed, match=text.replace("+", r"\+")):
         trainer(training).run()

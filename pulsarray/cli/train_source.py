@@ -1,0 +1,195 @@
+"""From the arguments of ``train``, ``gradcheck`` and ``compile --training`` to what is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pulsarray.errors import InputError
+
+if TYPE_CHECKING:
+    from pulsarray.compiler.differentiate import Loss, TrainingNetwork
+    from pulsarray.compiler.workloads import Workload
+    from pulsarray.sim.training_setup import Data
+
+__all__ = ["Given", "Task", "task_of"]
+
+_DEFAULT_BATCH, _DEFAULT_EPOCHS = 16, 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """Arguments; None for those not given.
+
+    Parameters
+    ----------
+    network
+        A built-in workload, or an ONNX file.
+    data
+        An ``.npz`` file of samples.
+    loss
+        ``LOSS`` or ``LOSS:PARAMETER``.
+    momentum, weight_decay, learning_rate, epochs
+        Numbers.
+    batch
+        Samples of a step, or ``full``.
+    seed
+        Of the first weights of a workload, and of the order of samples.
+    """
+
+    network: str
+    data: Path | None = None
+    loss: str | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    learning_rate: float | None = None
+    batch: str | None = None
+    epochs: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained, on what, and how.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    network, data
+        The network with its loss and optimizer, and the samples.
+    learning_rate, batch, epochs
+        Settings.
+    config
+        Preset of the machine unless another is asked for.
+    """
+
+    name: str
+    network: TrainingNetwork
+    data: Data
+    learning_rate: float
+    batch: int
+    epochs: int
+    config: str
+
+
+def task_of(given: Given) -> Task:
+    """The task that arguments describe.
+
+    Raises
+    ------
+    InputError
+        If something is missing, unknown, or does not fit.
+    """
+    from pulsarray.compiler.workloads import WORKLOADS
+
+    if given.learning_rate is not None and not 0 < given.learning_rate < float("inf"):
+        raise InputError(
+            f"--learning-rate: must be more than 0 and finite, not {given.learning_rate:g}"
+        )
+    known = WORKLOADS.get(given.network)
+    return _own(given) if known is None else _built_in(given, known)
+
+
+def _built_in(given: Given, known: Workload) -> Task:
+    from pulsarray.compiler.differentiate import Optimizer, differentiate
+
+    loss = known.loss if given.loss is None else _loss(given.loss)
+    optimizer = Optimizer(
+        momentum=known.momentum if given.momentum is None else given.momentum,
+        weight_decay=given.weight_decay or 0.0,
+    )
+    network = differentiate(known.build(given.seed), loss, optimizer)
+    data = _checked(known, network) if given.data is None else _samples(given.data, network)
+    return Task(
+        name=known.name,
+        network=network,
+        data=data,
+        learning_rate=given.learning_rate or known.learning_rate,
+        batch=_batch(given.batch, known.batch, data),
+        epochs=given.epochs or known.epochs,
+        config=known.config,
+    )
+
+
+def _own(given: Given) -> Task:
+    from pulsarray.compiler.differentiate import Optimizer, differentiate
+    from pulsarray.compiler.onnx_import import import_onnx
+    from pulsarray.compiler.workloads import WORKLOADS
+
+    path = Path(given.network)
+    if path.suffix != ".onnx":
+        known = ", ".join(WORKLOADS)
+        raise InputError(f"NETWORK: must be an .onnx file or {known}, not {given.network!r}")
+    graph = import_onnx(path)
+    for name, value in (
+        ("--data", given.data), ("--loss", given.loss), ("--learning-rate", given.learning_rate)
+    ):  # fmt: skip
+        if value is None:
+            raise InputError(f"{path}: training a network of your own needs {name}")
+    assert given.data is not None
+    assert given.loss is not None
+    assert given.learning_rate is not None
+    optimizer = Optimizer(momentum=given.momentum or 0.0, weight_decay=given.weight_decay or 0.0)
+    network = differentiate(graph, _loss(given.loss), optimizer)
+    data = _samples(given.data, network)
+    return Task(
+        name=path.stem,
+        network=network,
+        data=data,
+        learning_rate=given.learning_rate,
+        batch=_batch(given.batch, min(_DEFAULT_BATCH, len(data.inputs)), data),
+        epochs=given.epochs or _DEFAULT_EPOCHS,
+        config="train-small",
+    )
+
+
+def _loss(text: str) -> Loss:
+    """A loss from ``LOSS`` or ``LOSS:PARAMETER``."""
+    from pulsarray.compiler.differentiate import Loss
+
+    name, colon, parameter = text.partition(":")
+    try:
+        return Loss(name, float(parameter) if colon else None)
+    except ValueError:
+        raise InputError(f"--loss: the parameter must be a number, not {parameter!r}") from None
+
+
+def _batch(text: str | None, default: int, data: Data) -> int:
+    samples = len(data.inputs)
+    if text is None:
+        return default
+    if text == "full":
+        return samples
+    if not text.isdecimal() or not 1 <= int(text) <= samples:
+        raise InputError(f"--batch: must be 1 to {samples}, the samples, or full, not {text!r}")
+    return int(text)
+
+
+def _samples(path: Path, network: TrainingNetwork) -> Data:
+    from pulsarray.compiler.training_data import load_npz
+    from pulsarray.sim.training_setup import Data
+
+    found = load_npz(path, network)
+    return Data(
+        inputs=found.x, targets=found.t, test_inputs=found.test_x, test_targets=found.test_t
+    )
+
+
+def _checked(known: Workload, network: TrainingNetwork) -> Data:
+    """A workload's own samples, which another loss may not take."""
+    from pulsarray.compiler.training_data import prepared
+    from pulsarray.sim.training_setup import Data
+
+    found = known.data()
+    arrays = {"x": found.x, "t": found.t}
+    if found.test_x is not None and found.test_t is not None:
+        arrays |= {"test_x": found.test_x, "test_t": found.test_t}
+    checked = prepared(arrays, network, known.name)
+    return Data(
+        inputs=checked.x,
+        targets=checked.t,
+        test_inputs=checked.test_x,
+        test_targets=checked.test_t,
+    )
