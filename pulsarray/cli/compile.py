@@ -20,6 +20,9 @@ from pulsarray.cli.options import (
 )
 from pulsarray.cli.output import facts, print_json, require_folders, show, working
 from pulsarray.cli.source import compile_source
+from pulsarray.cli.train_program import compile_step
+from pulsarray.cli.train_source import Given
+from pulsarray.errors import InputError
 from pulsarray.program import Program, Tensor
 
 __all__ = ["compile_", "program_facts", "tensor_text"]
@@ -36,9 +39,24 @@ def compile_(
     calibrate: CalibrateOption = None,
     sums: SumsOption = False,
     seed: SeedOption = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="A training step instead of the outputs.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="D.npz", help="Samples (training): x with t or labels."),
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option("--loss", help="Loss, or LOSS:PARAMETER (training).")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Learning rate (training).")
+    ] = None,
+    momentum: Annotated[float | None, typer.Option("--momentum", help="(training)")] = None,
+    weight_decay: Annotated[float | None, typer.Option("--weight-decay", help="(training)")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compile a network for a machine into a program file.
+    """Compile a network, or a step of its training, into a program file.
 
     For example:
 
@@ -47,18 +65,44 @@ def compile_(
       pulsarray compile gemm:64x64x64 --config base -o gemm.pulse
 
       pulsarray compile net.onnx --calibrate samples.npz -o net.pulse
+
+      pulsarray compile xor --training --batch 4 -o step.pulse
     """
-    machine = chosen_config(config, overrides)
+    given = Given(
+        network=network,
+        data=data,
+        loss=loss,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        learning_rate=learning_rate,
+        batch=None if batch is None else str(batch),
+        seed=seed or 0,
+    )
+    _check_options(given, training, calibrate, sums)
     require_folders(output)
     with working(f"compiling {network}"):
-        program = compile_source(
-            network, machine, batch=batch, calibrate=calibrate, sums=sums, seed=seed
-        )
+        if training:
+            program = compile_step(given, config, overrides or ())
+        else:
+            machine = chosen_config(config, overrides)
+            program = compile_source(
+                network, machine, batch=batch, calibrate=calibrate, sums=sums, seed=seed
+            )
         program.save(output)
     if as_json:
         print_json({"file": str(output), **program_facts(program)})
         return
     show(facts({"file": output, **program_text(program)}))
+
+
+def _check_options(given: Given, training: bool, calibrate: Path | None, sums: bool) -> None:
+    """Refuse options of training without it, and the reverse."""
+    names = ("data", "loss", "momentum", "weight_decay", "learning_rate")
+    set_ = [f"--{n.replace('_', '-')}" for n in names if getattr(given, n) is not None]
+    if set_ and not training:
+        raise InputError(f"{', '.join(set_)}: only with --training")
+    if training and (calibrate is not None or sums):
+        raise InputError("--calibrate, --sums: not with --training")
 
 
 def program_facts(program: Program) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def train(
         typer.Option(
             "--data",
             metavar="D.npz",
-            help="Samples: inputs and targets, test_inputs and test_targets if there are any. "
+            help="Samples: x with t or labels, test_x with test_t or test_labels if there are any. "
             "A built-in workload has its own.",
         ),
     ] = None,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["epoch_table", "require_curve", "write_curve", "write_report"]
 
 _CURVES = (".csv", ".html")
+_MOST_ROWS = 20
 _COLUMNS = (
     *("epoch", "rate", "loss", "accuracy", "test_loss", "test_accuracy"),
     *("steps", "cycles", "seconds"),
@@ -84,13 +85,16 @@ def _html(title: str, history: History) -> str:
 
 
 def epoch_table(history: History) -> Table:
-    """Epochs in rows."""
+    """Epochs in rows; of many only some, evenly spaced, and the last."""
     table = Table(box=None, padding=(0, 1))
     headings = ("epoch", "rate", "loss", "accuracy", "test loss", "test accuracy", "cycles", "s")
     for heading in headings:
         table.add_column(heading, justify="right")
-    for epoch in history.epochs:
-        table.add_row(*_cells(epoch))
+    epochs = history.epochs
+    every = -(-len(epochs) // _MOST_ROWS)
+    for place, epoch in enumerate(epochs, 1):
+        if place == 1 or place % every == 0 or place == len(epochs):
+            table.add_row(*_cells(epoch))
     return table
 
 

@@ -146,11 +146,14 @@ class Cases:
             values = dict(zip((f.name for f in form.fields), good.values, strict=True))
             for _ in range(self.random.choice([1, 1, 2])):
                 ruled = [field for field in form.fields if field.name in _RULED]
+                ruled += [field for field in ruled if field.name == "flags"] * 2
                 changed = self.random.choice(self.random.choice([ruled, form.fields[3:]]))
                 bit = 1 << self.random.randrange(changed.bits - 1)
                 edges = [values[changed.name] ^ bit, self.random.randrange(min(changed.high, 4))]
                 edges += [changed.low, changed.high, self.random.randint(changed.low, changed.high)]
                 edges += [min(changed.high, self.random.randrange(80)), values.get("a_bank", 0)]
+                if changed.name == "flags":
+                    edges = [values["flags"] | 1 << bit for bit in range(10)] + edges[:2]
                 values[changed.name] = self.random.choice(edges)
             del values["opcode"], values["units"]
             instruction = Instruction.make(good.op, **values)
