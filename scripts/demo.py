@@ -2,7 +2,10 @@
 
 Trains 784-16-16-10 on MNIST in float, quantizes it to int8, compiles it for `small`, runs 256 test
 images on the model and on Verilator and 16 on Icarus, and compares every byte of memory, every
-cycle, counter and event. Exit code 1 if anything differs. Usage: make demo
+cycle, counter and event. Then it trains on the machine itself, `train-small` on Verilator: XOR from
+random weights until all four answers are right, and the same MNIST network for 60 steps of batch
+16, each step compared with the model in the same way. Exit code 1 if anything differs.
+Usage: make demo
 """
 
 from __future__ import annotations
@@ -27,18 +30,29 @@ from pulsarray.cli.arrays import codes_of
 from pulsarray.compiler.api import compile_quantized
 from pulsarray.compiler.networks import Digits, accuracy, built_in, load_digits
 from pulsarray.compiler.quantize import QuantizedNetwork, quantize
+from pulsarray.compiler.train import Training, compile_training
+from pulsarray.compiler.workloads import workload
 from pulsarray.config import PRESETS
 from pulsarray.errors import PulsarrayError
+from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program, pack, unpack
 from pulsarray.report import build_report, differences
+from pulsarray.report_products import PRODUCTS, product_shares
 from pulsarray.report_view import view
 from pulsarray.run import RunResult
 from pulsarray.sim import builds
 from pulsarray.sim.compare import compare
-from pulsarray.sim.device import run_model, simulate
+from pulsarray.sim.device import Device, run_model, simulate
+from pulsarray.sim.history import History
+from pulsarray.sim.trainer import Trainer
+from pulsarray.sim.training_setup import Data, Options
 
 CONFIG = PRESETS["small"]
 IMAGES = {"verilator": 256, "icarus": 16}
+TRAIN_CONFIG = PRESETS["train-small"]
+TRAIN_MEMORY = 1 << 20
+TRAIN_IMAGES, TEST_IMAGES = 960, 200
+XOR_EPOCHS = 100
 SHOWN = 8
 PLAIN_SHOWN = 4
 SIDE = 28
@@ -165,6 +179,75 @@ def identity_table(runs: list[Run]) -> Table:
     return table
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A training on Verilator: its programs, and what came of it."""
+
+    training: Training
+    history: History
+    answers: npt.NDArray[np.float64]
+
+
+def train_on_machine(name: str, data: Data, epochs: int) -> Trained:
+    """A built-in workload on Verilator, every run compared with the model."""
+    found = workload(name)
+    training = compile_training(found.network(0), TRAIN_CONFIG, batch=found.batch)
+    options = Options(epochs=epochs, rates=lambda _: found.learning_rate)
+    with Device("verilator", check=True) as device:
+        trainer = Trainer(training, device, data, options)
+        history = trainer.run()
+        assert data.test_inputs is not None
+        return Trained(training, history, trainer.outputs(data.test_inputs))
+
+
+def xor_data() -> Data:
+    """The truth table, to train and to test with."""
+    table = workload("xor").data()
+    return Data(inputs=table.x, targets=table.t, test_inputs=table.x, test_targets=table.t)
+
+
+def digit_data(digits: Digits) -> Data:
+    """Images for a short run, and some to test with."""
+    targets = np.eye(10)
+    train, test = slice(TRAIN_IMAGES), slice(TEST_IMAGES)
+    return Data(
+        inputs=digits.train_images[train],
+        targets=targets[digits.train_labels[train]],
+        test_inputs=digits.test_images[test],
+        test_targets=targets[digits.test_labels[test]],
+    )
+
+
+def show_training(xor: Trained, mnist: Trained) -> None:
+    """The truth table as learned, and the short run on digits."""
+    console.print()
+    table = xor_data()
+    pairs = zip(table.inputs.astype(int), xor.answers[:, 0], strict=True)
+    answers = ", ".join(f"{a} xor {b} = {answer:.2f}" for (a, b), answer in pairs)
+    console.print(f"XOR on RTL after {len(xor.history.losses)} steps of one sample: {answers}")
+    losses = mnist.history.losses
+    groups = [np.mean(losses[i : i + len(losses) // 6]) for i in range(0, len(losses), 10)]
+    course = " ".join(f"{value:.2f}" for value in groups)
+    accuracy = mnist.history.epochs[-1].test_accuracy
+    console.print(
+        f"MNIST on RTL, {len(losses)} steps of 16 images: loss {course}, "
+        f"{accuracy:.1%} of {TEST_IMAGES} test images"
+    )
+    table = Table(title="Training on RTL", title_justify="left")
+    for heading in ("network", "steps", "cycles a step", "forward", "input gradient",
+                    "weight gradient", "against the model"):  # fmt: skip
+        table.add_column(heading, justify="right")
+    for name, found in (("XOR 2-4-1", xor), ("784-16-16-10", mnist)):
+        step = found.training.step
+        assert step is not None
+        result = simulate_timing(step)
+        shares = product_shares(step, result.events)
+        parts = [f"{shares[kind].utilization:.1%} busy" for kind in PRODUCTS]
+        steps = str(len(found.history.losses))
+        table.add_row(name, steps, f"{result.cycles:,}", *parts, "[green]identical[/green]")
+    console.print(table)
+
+
 def main() -> int:
     """Run everything; 1 if RTL and model differ."""
     begin = time.perf_counter()
@@ -183,6 +266,14 @@ def main() -> int:
     what = "build and run on Verilator (256 images) and Icarus (16)"
     with step(what), ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(lambda name: run_on(name, network, digits), IMAGES))
+    with step(f"generate and build `train-small` (D = {TRAIN_CONFIG.dim}, 16 bits) on Verilator"):
+        builds.machine(TRAIN_CONFIG, "verilator", TRAIN_MEMORY)
+    with step(
+        f"train XOR 2-4-1 on Verilator, {4 * XOR_EPOCHS} steps, each compared with the model"
+    ):
+        xor = train_on_machine("xor", xor_data(), XOR_EPOCHS)
+    with step(f"train 784-16-16-10 on Verilator, {TRAIN_IMAGES // 16} steps, each compared"):
+        mnist = train_on_machine("mnist-mlp", digit_data(digits), 1)
     console.print()
     show_digits(digits, answers(runs[0].program, runs[0].got))
     real = accuracy(graph, digits.test_images, digits.test_labels)
@@ -190,6 +281,7 @@ def main() -> int:
     console.print(f"accuracy on {count:,} test images: float {real:.1%}, int8 {quantized:.1%}")
     console.print(identity_table(runs))
     console.print(view(build_report(runs[0].program, runs[0].got)))
+    show_training(xor, mnist)
     console.print(f"\n[dim]{time.perf_counter() - begin:.1f} s in all[/dim]")
     return 1 if any(run.differences() for run in runs) else 0
 

@@ -53,6 +53,9 @@ class Learner:
         Knows how real data and rates become integers.
     state
         What training starts from.
+    load
+        Whether the device takes the training's memory image; it may have that of another
+        training that shares it.
 
     Members
     -------
@@ -61,11 +64,18 @@ class Learner:
     """
 
     def __init__(
-        self, training: Training, device: Device, interpreter: TrainInterpreter, state: TrainState
+        self,
+        training: Training,
+        device: Device,
+        interpreter: TrainInterpreter,
+        state: TrainState,
+        *,
+        load: bool = True,
     ) -> None:
         self.training, self.interpreter = training, interpreter
         self._device, self._tensors = device, training.tensors
-        device.load(training.first)
+        if load:
+            device.load(training.first)
         self.put(state)
 
     def put(self, state: TrainState) -> None:

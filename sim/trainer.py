@@ -225,6 +225,10 @@ class Trainer:
         loss, right = self._judge(outputs, data.test_targets)
         return loss, None if right is None else right / len(outputs)
 
+    def outputs(self, inputs: Floats) -> Floats:
+        """What the network answers now, (samples, N), real values."""
+        return self._learner.outputs(inputs)
+
     def _reason(self) -> str:
         """Why training should stop after the last epoch so far; empty if it should not."""
         epochs, options = self.history.epochs, self._options
