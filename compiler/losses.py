@@ -44,7 +44,7 @@ def _half_square(z: Floats, t: Floats, _: float) -> Floats:
 
 
 def _absolute(z: Floats, t: Floats, _: float) -> Floats:
-    return np.abs(z - t)
+    return np.asarray(np.abs(z - t))
 
 
 def _huber(z: Floats, t: Floats, delta: float) -> Floats:
@@ -55,7 +55,7 @@ def _huber(z: Floats, t: Floats, delta: float) -> Floats:
 def _log_cosh(z: Floats, t: Floats, _: float) -> Floats:
     """log((e^d + e^-d) / 2) without powers that overflow."""
     distance = np.abs(z - t)
-    return distance + np.log1p(np.exp(-2.0 * distance)) - np.log(2.0)
+    return np.asarray(distance + np.log1p(np.exp(-2.0 * distance)) - np.log(2.0))
 
 
 def _quantile(z: Floats, t: Floats, gamma: float) -> Floats:

@@ -21,12 +21,28 @@ _ARRAYS = ("x", "t", "labels", "test_x", "test_t", "test_labels")
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Inputs (samples, K) and targets (samples, N), float64; tests may be missing."""
+    """What is learned from, and what the result is tested with.
 
-    x: Floats
-    t: Floats
-    test_x: Floats | None = None
-    test_t: Floats | None = None
+    Parameters
+    ----------
+    inputs, targets
+        Real values, (samples, K) and (samples, N).
+    test_inputs, test_targets
+        None without a test.
+    """
+
+    inputs: Floats
+    targets: Floats
+    test_inputs: Floats | None = None
+    test_targets: Floats | None = None
+
+    @property
+    def arrays(self) -> dict[str, Floats]:
+        """The arrays by the names that :func:`prepared` takes."""
+        found = {"x": self.inputs, "t": self.targets}
+        if self.test_inputs is not None and self.test_targets is not None:
+            found |= {"test_x": self.test_inputs, "test_t": self.test_targets}
+        return found
 
 
 def batches(
@@ -117,8 +133,9 @@ def _check_targets(t: Floats, network: TrainingNetwork, what: str) -> None:
         raise InputError(
             f"{what}: sample {row} must be {known} with {network.loss.name}, not {t[row, column]:g}"
         )
-    if network.loss.name == "cross-entropy" and (bad := np.flatnonzero(t.sum(axis=1) != 1)).size:
-        raise InputError(f"{what}: sample {bad[0]} must have one class, a single 1")
+    several = np.flatnonzero(t.sum(axis=1) != 1)
+    if network.loss.name == "cross-entropy" and several.size:
+        raise InputError(f"{what}: sample {several[0]} must have one class, a single 1")
 
 
 def _from_labels(labels: npt.NDArray[np.generic], network: TrainingNetwork, what: str) -> Floats:

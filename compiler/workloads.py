@@ -98,7 +98,7 @@ def digits_8x8() -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int64]]]:
         If scikit-learn is not installed.
     """
     try:
-        from sklearn.datasets import load_digits as load
+        from sklearn.datasets import load_digits as load  # type: ignore[import-untyped]
     except ImportError:
         raise ToolMissing("scikit-learn is needed for digits: pip install scikit-learn") from None
     images, labels = load(return_X_y=True)

@@ -31,6 +31,7 @@ from pulsarray.compiler.api import compile_quantized
 from pulsarray.compiler.networks import Digits, accuracy, built_in, load_digits
 from pulsarray.compiler.quantize import QuantizedNetwork, quantize
 from pulsarray.compiler.train import Training, compile_training
+from pulsarray.compiler.training_data import TrainingData
 from pulsarray.compiler.workloads import workload
 from pulsarray.config import PRESETS
 from pulsarray.errors import PulsarrayError
@@ -45,7 +46,7 @@ from pulsarray.sim.compare import compare
 from pulsarray.sim.device import Device, run_model, simulate
 from pulsarray.sim.history import History
 from pulsarray.sim.trainer import Trainer
-from pulsarray.sim.training_setup import Data, Options
+from pulsarray.sim.training_setup import Options
 
 CONFIG = PRESETS["small"]
 IMAGES = {"verilator": 256, "icarus": 16}
@@ -188,7 +189,7 @@ class Trained:
     answers: npt.NDArray[np.float64]
 
 
-def train_on_machine(name: str, data: Data, epochs: int) -> Trained:
+def train_on_machine(name: str, data: TrainingData, epochs: int) -> Trained:
     """A built-in workload on Verilator, every run compared with the model."""
     found = workload(name)
     training = compile_training(found.network(0), TRAIN_CONFIG, batch=found.batch)
@@ -200,17 +201,11 @@ def train_on_machine(name: str, data: Data, epochs: int) -> Trained:
         return Trained(training, history, trainer.outputs(data.test_inputs))
 
 
-def xor_data() -> Data:
-    """The truth table, to train and to test with."""
-    table = workload("xor").data()
-    return Data(inputs=table.x, targets=table.t, test_inputs=table.x, test_targets=table.t)
-
-
-def digit_data(digits: Digits) -> Data:
+def digit_data(digits: Digits) -> TrainingData:
     """Images for a short run, and some to test with."""
     targets = np.eye(10)
     train, test = slice(TRAIN_IMAGES), slice(TEST_IMAGES)
-    return Data(
+    return TrainingData(
         inputs=digits.train_images[train],
         targets=targets[digits.train_labels[train]],
         test_inputs=digits.test_images[test],
@@ -221,8 +216,8 @@ def digit_data(digits: Digits) -> Data:
 def show_training(xor: Trained, mnist: Trained) -> None:
     """The truth table as learned, and the short run on digits."""
     console.print()
-    table = xor_data()
-    pairs = zip(table.inputs.astype(int), xor.answers[:, 0], strict=True)
+    truth = workload("xor").data()
+    pairs = zip(truth.inputs.astype(int), xor.answers[:, 0], strict=True)
     answers = ", ".join(f"{a} xor {b} = {answer:.2f}" for (a, b), answer in pairs)
     console.print(f"XOR on RTL after {len(xor.history.losses)} steps of one sample: {answers}")
     losses = mnist.history.losses
@@ -271,7 +266,7 @@ def main() -> int:
     with step(
         f"train XOR 2-4-1 on Verilator, {4 * XOR_EPOCHS} steps, each compared with the model"
     ):
-        xor = train_on_machine("xor", xor_data(), XOR_EPOCHS)
+        xor = train_on_machine("xor", workload("xor").data(), XOR_EPOCHS)
     with step(f"train 784-16-16-10 on Verilator, {TRAIN_IMAGES // 16} steps, each compared"):
         mnist = train_on_machine("mnist-mlp", digit_data(digits), 1)
     console.print()

@@ -16,13 +16,13 @@ from pulsarray.compiler.losses import correct, loss_value
 from pulsarray.compiler.train import Training
 from pulsarray.compiler.train_interpreter import TrainInterpreter
 from pulsarray.compiler.train_state import TrainState
-from pulsarray.compiler.training_data import batches
+from pulsarray.compiler.training_data import TrainingData, batches
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.sim.checkpoint import Checkpoint
 from pulsarray.sim.device import Device
 from pulsarray.sim.history import Epoch, History, Overflow, Progress
 from pulsarray.sim.learner import Learner
-from pulsarray.sim.training_setup import Data, Options, identity, require_fit
+from pulsarray.sim.training_setup import Options, identity, require_fit
 
 __all__ = ["Trainer"]
 
@@ -61,7 +61,7 @@ class Trainer:
         self,
         training: Training,
         device: Device,
-        data: Data,
+        data: TrainingData,
         options: Options,
         *,
         progress: Callable[[int, int, float, int], None] | None = None,

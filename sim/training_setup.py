@@ -8,30 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pulsarray.compiler.graph import Floats
 from pulsarray.compiler.train import Training
+from pulsarray.compiler.training_data import TrainingData
 from pulsarray.errors import InputError
 from pulsarray.sim.checkpoint import digest
 
-__all__ = ["Data", "Options", "identity", "require_fit"]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Data:
-    """What is learned from, and what the result is tested with.
-
-    Parameters
-    ----------
-    inputs, targets
-        Real values, a sample a row.
-    test_inputs, test_targets
-        None without a test.
-    """
-
-    inputs: Floats
-    targets: Floats
-    test_inputs: Floats | None = None
-    test_targets: Floats | None = None
+__all__ = ["Options", "identity", "require_fit"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +57,7 @@ class Options:
     checkpoint_steps: int | None = None
 
 
-def identity(training: Training, data: Data, seed: int) -> dict[str, str]:
+def identity(training: Training, data: TrainingData, seed: int) -> dict[str, str]:
     """What a training is of: with another, its checkpoints mean nothing."""
     network = training.network
     shapes = [(x.name, *x.weight.shape, x.activation) for x in network.layers]
@@ -91,7 +73,7 @@ def identity(training: Training, data: Data, seed: int) -> dict[str, str]:
     }
 
 
-def require_fit(options: Options, data: Data, training: Training) -> None:
+def require_fit(options: Options, data: TrainingData, training: Training) -> None:
     """Refuse what cannot work.
 
     Raises

@@ -10,8 +10,8 @@ from pulsarray.errors import InputError
 
 if TYPE_CHECKING:
     from pulsarray.compiler.differentiate import Loss, TrainingNetwork
+    from pulsarray.compiler.training_data import TrainingData
     from pulsarray.compiler.workloads import Workload
-    from pulsarray.sim.training_setup import Data
 
 __all__ = ["Given", "Task", "task_of"]
 
@@ -67,7 +67,7 @@ class Task:
 
     name: str
     network: TrainingNetwork
-    data: Data
+    data: TrainingData
     learning_rate: float
     batch: int
     epochs: int
@@ -156,7 +156,7 @@ def _loss(text: str) -> Loss:
         raise InputError(f"--loss: the parameter must be a number, not {parameter!r}") from None
 
 
-def _batch(text: str | None, default: int, data: Data) -> int:
+def _batch(text: str | None, default: int, data: TrainingData) -> int:
     samples = len(data.inputs)
     if text is None:
         return default
@@ -167,29 +167,14 @@ def _batch(text: str | None, default: int, data: Data) -> int:
     return int(text)
 
 
-def _samples(path: Path, network: TrainingNetwork) -> Data:
+def _samples(path: Path, network: TrainingNetwork) -> TrainingData:
     from pulsarray.compiler.training_data import load_npz
-    from pulsarray.sim.training_setup import Data
 
-    found = load_npz(path, network)
-    return Data(
-        inputs=found.x, targets=found.t, test_inputs=found.test_x, test_targets=found.test_t
-    )
+    return load_npz(path, network)
 
 
-def _checked(known: Workload, network: TrainingNetwork) -> Data:
+def _checked(known: Workload, network: TrainingNetwork) -> TrainingData:
     """A workload's own samples, which another loss may not take."""
     from pulsarray.compiler.training_data import prepared
-    from pulsarray.sim.training_setup import Data
 
-    found = known.data()
-    arrays = {"x": found.x, "t": found.t}
-    if found.test_x is not None and found.test_t is not None:
-        arrays |= {"test_x": found.test_x, "test_t": found.test_t}
-    checked = prepared(arrays, network, known.name)
-    return Data(
-        inputs=checked.x,
-        targets=checked.t,
-        test_inputs=checked.test_x,
-        test_targets=checked.test_t,
-    )
+    return prepared(known.data().arrays, network, known.name)

@@ -24,11 +24,13 @@ CLASSES = network(4, "softmax", "cross-entropy")
 
 def test_labels_become_targets() -> None:
     labels = np.array([0, 1, 3, 2])
-    assert np.array_equal(prepared({"x": X, "labels": labels}, CLASSES).t, np.eye(4)[labels])
+    assert np.array_equal(prepared({"x": X, "labels": labels}, CLASSES).targets, np.eye(4)[labels])
     margin = network(4, "identity", "hinge")
-    assert np.array_equal(prepared({"x": X, "labels": labels}, margin).t, 2 * np.eye(4)[labels] - 1)
+    assert np.array_equal(
+        prepared({"x": X, "labels": labels}, margin).targets, 2 * np.eye(4)[labels] - 1
+    )
     two = network(1, "sigmoid", "binary-cross-entropy")
-    found = prepared({"x": X, "labels": np.array([0, 1, 1, 0])}, two).t
+    found = prepared({"x": X, "labels": np.array([0, 1, 1, 0])}, two).targets
     assert found.tolist() == [[0], [1], [1], [0]]
 
 
@@ -36,9 +38,9 @@ def test_files(tmp_path: Path) -> None:
     path = tmp_path / "d.npz"
     np.savez(path, x=X, labels=np.arange(4), test_x=X[:1], test_t=np.eye(4)[:1])
     data = load_npz(path, CLASSES)
-    assert data.x.shape == (4, 3)
-    assert data.test_t is not None
-    assert data.test_t.shape == (1, 4)
+    assert data.inputs.shape == (4, 3)
+    assert data.test_targets is not None
+    assert data.test_targets.shape == (1, 4)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,9 @@ def test_data_that_does_not_fit(arrays: dict[str, np.ndarray], text: str) -> Non
         prepared(arrays, CLASSES, "d.npz")
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04 and then not"])
+@pytest.mark.parametrize(
+    "content", [b"", b"nothing", b"PK\x03\x04 and then not"], ids=["empty", "text", "cut"]
+)
 def test_files_that_are_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "d.npz"
     path.write_bytes(content)

@@ -19,17 +19,17 @@ def trained(found: Workload, seed: int, epochs: int | None = None) -> FloatNetwo
     network, data = FloatNetwork(found.network(seed)), found.data()
     random = np.random.default_rng(seed)
     for _ in range(epochs or found.epochs):
-        for chosen in batches(random, len(data.x), found.batch):
-            network.step(data.x[chosen], data.t[chosen], found.learning_rate)
+        for chosen in batches(random, len(data.inputs), found.batch):
+            network.step(data.inputs[chosen], data.targets[chosen], found.learning_rate)
     return network
 
 
 def right(found: Workload, seed: int) -> float:
     """Share of right answers on the test data."""
     data = found.data()
-    assert data.test_x is not None
-    assert data.test_t is not None
-    answers = correct(found.loss, trained(found, seed).outputs(data.test_x), data.test_t)
+    assert data.test_inputs is not None
+    assert data.test_targets is not None
+    answers = correct(found.loss, trained(found, seed).result(data.test_inputs), data.test_targets)
     assert answers is not None
     return float(answers.mean())
 
@@ -38,9 +38,17 @@ def right(found: Workload, seed: int) -> float:
 def test_every_workload_compiles_and_its_data_fit(name: str) -> None:
     found = workload(name)
     network, data = found.network(0), found.data()
-    assert data.test_x is not None
-    assert data.test_t is not None
-    prepared({"x": data.x, "t": data.t, "test_x": data.test_x, "test_t": data.test_t}, network)
+    assert data.test_inputs is not None
+    assert data.test_targets is not None
+    prepared(
+        {
+            "x": data.inputs,
+            "t": data.targets,
+            "test_x": data.test_inputs,
+            "test_t": data.test_targets,
+        },
+        network,
+    )
     training = compile_training(network, PRESETS[found.config], batch=found.batch)
     assert training.step is not None
 
@@ -56,8 +64,8 @@ def test_truth_tables_are_learned_from_every_seed(name: str) -> None:
 def test_regressions_reach_least_squares(name: str) -> None:
     found = workload(name)
     network, data = trained(found, 0), found.data()
-    ones = np.hstack([data.x, np.ones((len(data.x), 1))])
-    best = np.linalg.lstsq(ones, data.t, rcond=None)[0]
+    ones = np.hstack([data.inputs, np.ones((len(data.inputs), 1))])
+    best = np.linalg.lstsq(ones, data.targets, rcond=None)[0]
     got = np.vstack([network.parameters["fc1.weight"], network.parameters["fc1.bias"][None]])
     limit = 0.01 if name == "linear-regression" else 0.05
     assert np.abs(got - best).max() < limit * np.abs(best).max()

@@ -14,7 +14,7 @@ from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.differentiate import Loss, Optimizer, TrainingNetwork, differentiate
 from pulsarray.compiler.train import Training, compile_training
 from pulsarray.compiler.train_interpreter import TrainInterpreter, TrainState
-from pulsarray.compiler.training_data import batches
+from pulsarray.compiler.training_data import TrainingData, batches
 from pulsarray.config import load_config
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.sim.device import Device
@@ -22,7 +22,7 @@ from pulsarray.sim.history import Epoch
 from pulsarray.sim.learner import Learner, Step
 from pulsarray.sim.toolchain import SIMULATORS
 from pulsarray.sim.trainer import Trainer
-from pulsarray.sim.training_setup import Data, Options
+from pulsarray.sim.training_setup import Options
 
 CONFIG = load_config("train-small")
 BATCH, SAMPLES, TESTS, SEED = 16, 80, 21, 3
@@ -41,12 +41,12 @@ def network(momentum: float = 0.5, hidden: int = 6) -> TrainingNetwork:
     return differentiate(graph, Loss("cross-entropy"), Optimizer(momentum=momentum))
 
 
-def clusters(seed: int = 2) -> Data:
+def clusters(seed: int = 2) -> TrainingData:
     rng = np.random.default_rng(seed)
     kinds = np.arange(SAMPLES + TESTS) % 3
     inputs = rng.normal(size=(3, 4))[kinds] + rng.normal(size=(kinds.size, 4)) / 4
     targets = np.eye(3)[kinds]
-    return Data(
+    return TrainingData(
         inputs=inputs[:SAMPLES],
         targets=targets[:SAMPLES],
         test_inputs=inputs[SAMPLES:],
