@@ -42,8 +42,8 @@ class FloatNetwork:
         self.network = network
         self.parameters: dict[str, Floats] = {}
         for layer in network.layers:
-            self.parameters[f"{layer.name}.weight"] = layer.weight.astype(np.float64)
-            self.parameters[f"{layer.name}.bias"] = layer.bias.astype(np.float64)
+            self.parameters[f"{layer.name}.weight"] = np.array(layer.weight, np.float64, order="C")
+            self.parameters[f"{layer.name}.bias"] = np.array(layer.bias, np.float64)
         self.velocities = {name: np.zeros_like(v) for name, v in self.parameters.items()}
 
     @property

@@ -23,10 +23,12 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import scale_sim
+from benchmarks import training as training_bench
 from pulsarray.cli.arrays import codes_of
 from pulsarray.compiler.api import compile_gemm, compile_network, compile_quantized
 from pulsarray.compiler.networks import accuracy, built_in, load_digits
 from pulsarray.compiler.quantize import quantize
+from pulsarray.compiler.workloads import workload
 from pulsarray.config import PRESETS, load_config
 from pulsarray.hw.emit import generate
 from pulsarray.model.functional import execute
@@ -44,6 +46,7 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 BASE = PRESETS["base"]
 TIMING_RUNS = 25
+XORS = ("xor", "xor-2-2-1", "xor-tanh", "xor-2-2-1-tanh")
 
 console = Console(width=110, highlight=False)
 
@@ -187,6 +190,58 @@ def digits(figures: Figures) -> None:
     )  # fmt: skip
 
 
+def training(figures: Figures) -> None:
+    """Cycles of training steps, RTL against model, and accuracy beside float64."""
+    large = training_bench.large_step()
+    what = "train 512-512-512, batch 64, train"
+    cycles = large.result.cycles
+    ratio = cycles / large.forward
+    figures.add(
+        f"{what}: cycles of a step", f"{cycles:,}, {ratio:.2f} times the forward pass",
+        "at most 3.15 times", ratio <= 3.15,
+    )  # fmt: skip
+    figures.add(
+        f"{what}: array busy from first to last pass", f"{large.busy:.1%}", "at least 90 %",
+        large.busy >= 0.9,
+    )  # fmt: skip
+    figures.add(f"{what}: array busy by product", large.products)
+    against_rtl(figures, f"{what}: RTL against model", large.program)
+    mnist = training_bench.step_cost(workload("mnist-mlp"), PRESETS["train"], 16)
+    figures.add("train MNIST 784-16-16-10, batch 16, train: cycles of a step",
+                f"{mnist.result.cycles:,} ({mnist.phases})")  # fmt: skip
+    against_rtl(figures, "train MNIST, batch 16: RTL against model", mnist.program)
+    xor = training_bench.step_cost(workload("xor"), PRESETS["train-small"], 1)
+    figures.add("train XOR 2-4-1, batch 1, train-small: cycles of a step",
+                f"{xor.result.cycles:,} ({xor.phases})")  # fmt: skip
+    found: list[training_bench.Accuracy] = []
+    seconds = seconds_of(lambda: found.append(training_bench.accuracy("mnist-mlp", 0)))
+    figures.add("train MNIST on the model, 5 epochs of 4,000 images (with float64 beside)",
+                f"{seconds:.0f} s", "under 60 s", seconds < 60)  # fmt: skip
+    reached("mnist-mlp, 5 epochs", found[0], figures)
+    for name in ("logistic-regression", "softmax-regression", "digits-hinge"):
+        reached(name, training_bench.accuracy(name, 0), figures)
+    for name in XORS:
+        seeds = [training_bench.accuracy(name, seed) for seed in range(10)]
+        machine = sum(one.machine == 1 for one in seeds)
+        real = sum(one.real == 1 for one in seeds)
+        figures.add(f"train {name}: seeds of 10 with 4 of 4", f"machine {machine}, float64 {real}",
+                    "as many", machine >= real)  # fmt: skip
+
+
+def reached(name: str, found: training_bench.Accuracy, figures: Figures) -> None:
+    """Accuracy of machine and float64."""
+    figures.add(
+        f"train {name}: test accuracy", f"machine {found.machine:.1%}, float64 {found.real:.1%}",
+        "within 1 point", found.machine >= found.real - 0.01,
+    )  # fmt: skip
+
+
+def against_rtl(figures: Figures, what: str, program: Program) -> None:
+    """One run on Verilator compared with the model."""
+    found = compare(run_model(program), simulate(program, "verilator"), program)
+    figures.add(what, found[0] if found else "identical", "identical", not found)
+
+
 def verilog(figures: Figures) -> None:
     """Time and length of generated Verilog."""
     text: list[str] = []
@@ -255,6 +310,7 @@ def main() -> int:
     small_product(figures)
     large_product(figures, not options.no_scale_sim)
     digits(figures)
+    training(figures)
     write(figures)
     table = Table(title="Bars")
     for name in ("what", "measured", "bar"):

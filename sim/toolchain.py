@@ -89,6 +89,8 @@ class _Design:
         recipe["simulator"] = [simulator, _version(simulator)]
         recipe["cocotb"] = importlib.metadata.version("cocotb")
         recipe["make"] = verilator.MAKE_SETTINGS
+        # A build names cocotb's libraries by their path.
+        recipe["libraries"] = str(cocotb_config.libs_dir)
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 

@@ -41,3 +41,11 @@ def test_walk(tmp_path: Path) -> None:
     assert "STREAM" in out
     assert (tmp_path / "compare.html").stat().st_size > 100_000
     assert (tmp_path / "answers.npz").is_file()
+
+
+def test_adversarial(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    line = [sys.executable, EXAMPLES / "adversarial.py", "--rounds", "3", "--page", page]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert "3 rounds on model" in done.stdout
+    assert "made by the generator" in page.read_text(encoding="utf-8")

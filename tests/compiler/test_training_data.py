@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,27 @@ def test_files_that_are_none(tmp_path: Path, content: bytes) -> None:
         load_npz(path, CLASSES)
     with pytest.raises(InputError, match="cannot read"):
         load_npz(tmp_path / "missing.npz", CLASSES)
+
+
+def test_a_file_with_any_byte_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "d.npz"
+    x = np.random.default_rng(0).random((40, 3))
+    np.savez_compressed(path, x=x, labels=np.arange(40) % 4)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 5):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            load_npz(path, CLASSES)
+        except InputError as error:
+            assert "d.npz" in str(error)  # noqa: PT017 (a byte that nobody reads may be wrong)
+
+
+def test_a_file_with_something_else_than_arrays(tmp_path: Path) -> None:
+    path = tmp_path / "d.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x", "text")
+    with pytest.raises(InputError, match="'x' is no array"):
+        load_npz(path, CLASSES)
 
 
 def test_an_epoch_has_every_sample_at_most_once() -> None:

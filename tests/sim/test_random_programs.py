@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from pulsarray.isa import Opcode, StreamFlag, Unit, WeightFlag
+from pulsarray.isa import Alu, Opcode, StreamFlag, Unit, WeightFlag
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program
 from pulsarray.sim.jobs import cycle_bound
@@ -51,4 +51,4 @@ def test_everything_occurs() -> None:
     assert all(any(flags & flag for flags in stream) for flag in StreamFlag)
     assert any(i["flags"] & WeightFlag.TRANSPOSE for i in instructions if i.op is Opcode.WEIGHT)
     vector = [i for i in instructions if i.op is Opcode.VECTOR]
-    assert {i["alu"] for i in vector} == set(range(12))
+    assert {i["alu"] for i in vector} == set(Alu)

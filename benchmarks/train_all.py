@@ -1,0 +1,113 @@
+"""Every built-in workload trained on a simulator, every run compared with the model.
+
+``python benchmarks/train_all.py`` trains each on Verilator as long as its own settings say, beside
+float64 with the same weights and order; ``--steps N`` stops each after about N steps. Exit code 1
+if RTL and model differ in any run, or an accuracy is more than a point below float64's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from pulsarray.compiler.float_reference import FloatNetwork
+from pulsarray.compiler.losses import correct, loss_value
+from pulsarray.compiler.train import compile_training
+from pulsarray.compiler.training_data import TrainingData, batches
+from pulsarray.compiler.workloads import WORKLOADS, Workload
+from pulsarray.config import PRESETS
+from pulsarray.errors import CheckFailed
+from pulsarray.sim.device import Device
+from pulsarray.sim.toolchain import SIMULATORS
+from pulsarray.sim.trainer import Trainer
+from pulsarray.sim.training_setup import Options
+
+CONFIG = PRESETS["train-small"]
+SEED = 0
+
+
+def shortened(found: Workload, steps: int) -> tuple[TrainingData, int]:
+    """Samples and epochs for about so many steps (0: all)."""
+    data, epochs = found.data(), found.epochs
+    if not steps:
+        return data, epochs
+    whole = max(1, len(data.inputs) // found.batch)
+    if whole <= steps:
+        return data, max(1, min(epochs, steps // whole))
+    count = steps * found.batch
+    return TrainingData(
+        data.inputs[:count], data.targets[:count], data.test_inputs, data.test_targets
+    ), 1
+
+
+def judged(found: Workload, outputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    """Mean loss, and the share of right answers (NaN for no classes)."""
+    right = correct(found.loss, outputs, targets)
+    share = float("nan") if right is None else float(right.mean())
+    return float(loss_value(found.loss, outputs, targets).mean()), share
+
+
+def float_result(found: Workload, data: TrainingData, epochs: int) -> FloatNetwork:
+    """The same training in float64."""
+    network, random = FloatNetwork(found.network(SEED)), np.random.default_rng(SEED)
+    for _ in range(epochs):
+        for chosen in batches(random, len(data.inputs), found.batch):
+            network.step(data.inputs[chosen], data.targets[chosen], found.learning_rate)
+    return network
+
+
+def trained(found: Workload, simulator: str, steps: int) -> tuple[list[str], bool]:
+    """A row of the table, and whether all is well."""
+    data, epochs = shortened(found, steps)
+    assert data.test_inputs is not None
+    assert data.test_targets is not None
+    training = compile_training(found.network(SEED), CONFIG, batch=found.batch)
+    options = Options(epochs=epochs, rates=lambda _: found.learning_rate, seed=SEED)
+    begin = time.perf_counter()
+    with Device(simulator, check=True) as device:
+        trainer = Trainer(training, device, data, options)
+        try:
+            history = trainer.run()
+        except CheckFailed as error:
+            return [found.name, str(error)], False
+        outputs = trainer.outputs(data.test_inputs)
+    loss, share = judged(found, outputs, data.test_targets)
+    reference = float_result(found, data, epochs).result(data.test_inputs)
+    real_loss, real_share = judged(found, reference, data.test_targets)
+    cells = [
+        found.name, found.loss.name, f"{len(history.losses):,}",
+        f"{history.epochs[-1].step_cycles:,.0f}", f"{loss:.5f}", f"{real_loss:.5f}",
+        f"{share:.1%}", f"{real_share:.1%}", f"{time.perf_counter() - begin:.0f}",
+    ]  # fmt: skip
+    return cells, not share < real_share - 0.01
+
+
+def main() -> int:
+    """Train them all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--on", choices=SIMULATORS, default="verilator")
+    parser.add_argument("--steps", type=int, default=0, help="about so many steps each; 0: all")
+    parser.add_argument("names", nargs="*", help="only these")
+    options = parser.parse_args()
+    console = Console(width=130)
+    table = Table(title=f"Training on {options.on}, {SEED=}, every run compared with the model")
+    for name in ("workload", "loss", "steps", "cycles a step", "test loss", "float64", "accuracy",
+                 "float64", "s"):  # fmt: skip
+        table.add_column(name, justify="right")
+    good = True
+    for name in options.names or WORKLOADS:
+        cells, well = trained(WORKLOADS[name], options.on, options.steps)
+        good &= well
+        table.add_row(*cells)
+        console.print("  ".join(cells), style=None if well else "red")
+    console.print(table)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
