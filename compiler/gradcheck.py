@@ -18,6 +18,7 @@ from pulsarray.compiler.differentiate import TrainingNetwork
 from pulsarray.compiler.float_reference import FloatNetwork, central_differences
 from pulsarray.compiler.graph import Floats
 from pulsarray.compiler.train_interpreter import StepTrace, TrainInterpreter, TrainState, real
+from pulsarray.compiler.train_state import real_master
 
 __all__ = ["TOLERANCES", "Deviation", "GradientCheck", "check_gradients"]
 
@@ -137,8 +138,7 @@ def _reference(network: TrainingNetwork, state: TrainState) -> FloatNetwork:
     """The float network with the weights of a state."""
     reference = FloatNetwork(network)
     for name in reference.parameters:
-        exponent = state.exponents[name] - 16 if name.endswith(".weight") else -24
-        reference.parameters[name] = np.ldexp(state.masters[name].astype(np.float64), exponent)
+        reference.parameters[name] = real_master(state, name)
     return reference
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "data_exponent",
     "encode",
     "real",
+    "real_master",
     "samples",
     "working",
 ]
@@ -34,6 +35,7 @@ BIAS = -24
 PROBABILITY = -31
 """Exponent of softmax's results."""
 _NO_VELOCITY = -128
+_MASTER_BITS = 16
 _MASTER_LIMIT = (1 << 31) - 1
 
 
@@ -182,7 +184,7 @@ def add_layer(state: TrainState, layer: TrainingLayer, *, velocities: bool) -> N
     weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
     exponent = _weight_exponent(layer.weight)
     state.exponents[weight] = exponent
-    state.masters[weight] = _master(weight, layer.weight, exponent - 16)
+    state.masters[weight] = _master(weight, layer.weight, exponent - _MASTER_BITS)
     state.masters[bias] = _master(bias, layer.bias, BIAS)
     state.weights[layer.name] = working(state.masters[weight])
     if velocities:
@@ -202,6 +204,12 @@ def _master(name: str, values: Floats, exponent: int) -> Ints:
         largest, most = float(np.abs(values).max()), float(np.ldexp(1.0, exponent + 31))
         raise InputError(f"{name}: values must be within +-{most:g}, not {largest:g}")
     return codes.astype(np.int64)
+
+
+def real_master(state: TrainState, name: str) -> Floats:
+    """Real values of the master weights or biases of a name."""
+    exponent = state.exponents[name] - _MASTER_BITS if name in state.exponents else BIAS
+    return np.ldexp(state.masters[name].astype(np.float64), exponent)
 
 
 def working(master: Ints) -> Ints:

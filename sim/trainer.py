@@ -15,7 +15,7 @@ from pulsarray.compiler.graph import Floats
 from pulsarray.compiler.losses import correct, loss_value
 from pulsarray.compiler.train import Training
 from pulsarray.compiler.train_interpreter import TrainInterpreter
-from pulsarray.compiler.train_state import TrainState
+from pulsarray.compiler.train_state import TrainState, real_master
 from pulsarray.compiler.training_data import TrainingData, batches
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.sim.checkpoint import Checkpoint
@@ -228,6 +228,11 @@ class Trainer:
     def outputs(self, inputs: Floats) -> Floats:
         """What the network answers now, (samples, N), real values."""
         return self._learner.outputs(inputs)
+
+    def weights(self) -> dict[str, Floats]:
+        """Real values of ``LAYER.weight`` (K, N) and ``LAYER.bias`` (N,) as they are now."""
+        state = self._learner.state
+        return {name: real_master(state, name) for name in state.masters}
 
     def _reason(self) -> str:
         """Why training should stop after the last epoch so far; empty if it should not."""

@@ -11,12 +11,19 @@ import typer
 from pulsarray.cli.options import IntervalOption, JsonOption, LatencyOption, SetOption
 from pulsarray.cli.output import facts, print_json, require_folders, show, working
 from pulsarray.cli.simulate import Place
-from pulsarray.cli.train_output import epoch_table, require_curve, write_curve, write_report
+from pulsarray.cli.train_output import (
+    epoch_table,
+    require_curve,
+    write_curve,
+    write_report,
+    write_weights,
+)
 from pulsarray.cli.train_source import Given, Task, task_of
 from pulsarray.config import PRESETS, Config, load_config
 from pulsarray.errors import InputError
 
 if TYPE_CHECKING:
+    from pulsarray.compiler.graph import Floats
     from pulsarray.compiler.train import Training
     from pulsarray.sim.history import History
     from pulsarray.sim.training_setup import Options
@@ -90,6 +97,10 @@ def train(
         Path | None,
         typer.Option("--curve", metavar="C", help="Write the course, as .csv or .html."),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="W.npz", help="Write the trained weights, real values."),
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option("--checkpoint", metavar="F.npz", help="File to write after every epoch."),
@@ -135,7 +146,7 @@ def train(
 
       pulsarray train xor --on verilator --epochs 5 --report rtl.json
     """
-    require_folders(report, curve, checkpoint)
+    require_folders(report, curve, weights, checkpoint)
     require_curve(curve)
     checks = _checks(on, check)
     if every is not None and checkpoint is None:
@@ -167,7 +178,7 @@ def train(
         checkpoint_steps=every,
     )
     training = _compiled(task, machine)
-    history = _trained(training, task, options, on, checks, times, resume)
+    history, learned = _trained(training, task, options, on, checks, times, resume)
     result = {
         **_facts(training, task, on, checks),
         "memory": {"latency": memory_latency, "interval": memory_interval},
@@ -178,6 +189,8 @@ def train(
         write_report(report, result)
     if curve is not None:
         write_curve(curve, task.name, history)
+    if weights is not None:
+        write_weights(weights, learned)
     if as_json:
         print_json(result)
     else:
@@ -216,7 +229,8 @@ def _trained(
     checks: bool,
     times: dict[str, int],
     resume: Path | None,
-) -> History:
+) -> tuple[History, dict[str, Floats]]:
+    """What happened, and the weights and biases in the end."""
     from pulsarray.sim.device import Device
     from pulsarray.sim.trainer import Trainer
 
@@ -238,7 +252,7 @@ def _trained(
         trainer = Trainer(training, device, task.data, options, progress=progress)
         if resume is not None:
             trainer.resume(resume)
-        return trainer.run()
+        return trainer.run(), trainer.weights()
 
 
 def _build(training: Training, on: Place) -> None:

@@ -14,9 +14,12 @@ from pulsarray.errors import InputError
 from pulsarray.program import write_atomically
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pulsarray.compiler.graph import Floats
     from pulsarray.sim.history import Epoch, History
 
-__all__ = ["epoch_table", "require_curve", "write_curve", "write_report"]
+__all__ = ["epoch_table", "require_curve", "write_curve", "write_report", "write_weights"]
 
 _CURVES = (".csv", ".html")
 _MOST_ROWS = 20
@@ -41,6 +44,15 @@ def require_curve(path: Path | None) -> None:
 def write_report(path: Path, data: dict[str, Any]) -> None:
     """Write the report as JSON."""
     write_atomically(path, json.dumps(data, indent=2).encode() + b"\n")
+
+
+def write_weights(path: Path, values: Mapping[str, Floats]) -> None:
+    """Write arrays by name as ``.npz``."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, **values)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())
 
 
 def write_curve(path: Path, title: str, history: History) -> None:

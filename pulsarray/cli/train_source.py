@@ -121,6 +121,8 @@ def _own(given: Given) -> Task:
     path = Path(given.network)
     if path.suffix != ".onnx":
         known = ", ".join(WORKLOADS)
+        if given.network == "adversarial":
+            raise InputError("NETWORK: adversarial training is examples/adversarial.py")
         raise InputError(f"NETWORK: must be an .onnx file or {known}, not {given.network!r}")
     graph = import_onnx(path)
     for name, value in (

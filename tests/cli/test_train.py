@@ -177,3 +177,19 @@ def test_divergence(command: Command) -> None:
     assert done.code == 1
     assert "diverged in step" in done.err
     assert "lower --learning-rate" in done.err
+
+
+def test_weights_are_the_real_values(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    line = ["train", "linear-regression", "--epochs", 8, "--weights", path]
+    done = command(*line)
+    assert done.code == 0, done.err
+    with np.load(path) as found:
+        assert found["fc1.weight"][:, 0] == pytest.approx([0.7, -1.2, 0.4], abs=0.02)
+        assert found["fc1.bias"] == pytest.approx([0.3], abs=0.02)
+
+
+def test_where_adversarial_training_is(command: Command) -> None:
+    done = command("train", "adversarial")
+    assert done.code == 2
+    assert "examples/adversarial.py" in done.err
