@@ -69,3 +69,46 @@ def test_each_pair_of_units_has_its_semaphore() -> None:
 def test_spans_join_what_touches() -> None:
     assert spans(0, 5, 4, 3, 4, write=True) == [write(0, 5, 17)]
     assert spans(0, 5, 2, 2, 4, write=True) == [write(0, 5, 7), write(0, 9, 11)]
+
+
+STORE = Opcode.STORE
+
+
+def test_what_follows_from_another_wait_is_not_awaited() -> None:
+    """STORE comes after VECTOR, which came after LOAD: one wait is enough."""
+    found = masks(
+        (LOAD, [write(0, 0, 8)]),
+        (VECTOR, [read(0, 0, 8), write(0, 0, 8)]),
+        (STORE, [read(0, 0, 8)]),
+    )
+    assert found == [(0, 1), (1, 2), (2, 0)]
+
+
+def test_an_instruction_may_wait_for_one_of_its_own_unit() -> None:
+    emitter = Emitter()
+    first = emitter.emit(VECTOR, 0, [write(0, 0, 1)])
+    emitter.emit(VECTOR, 0, [read(0, 0, 1)], after=first)
+    assert [(o.wait, o.signal) for o in emitter.operations] == [(0, 1), (1, 0)]
+
+
+def test_pairs_beyond_the_semaphores_go_through_the_vector_unit() -> None:
+    units = (LOAD, WEIGHT, STREAM, VECTOR, STORE)
+    emitter = Emitter()
+    for number, first in enumerate(units):
+        for other, second in enumerate(units):
+            if first is not second:
+                bank = 5 * number + other
+                emitter.emit(first, 0, [write(bank, 0, 1)])
+                emitter.emit(second, 0, [read(bank, 0, 1)])
+    operations = emitter.operations
+    relays = [o for o in operations if o.op is Opcode.EXPONENT]
+    assert relays
+    assert all(o.wait and o.signal and o.fields["maximum"] for o in relays)
+    waiters: dict[int, Opcode] = {}
+    for operation in operations:
+        for k in range(16):
+            if operation.wait >> k & 1:
+                op = VECTOR if operation.op is Opcode.EXPONENT else operation.op
+                assert waiters.setdefault(k, op) is op
+    total = [sum(o.signal >> k & 1 for o in operations) for k in range(16)]
+    assert total == [sum(o.wait >> k & 1 for o in operations) for k in range(16)]

@@ -1,0 +1,99 @@
+"""The scratchpad as a cache: places, what gives way, and what a VECTOR still writes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.train_chip import TrainChip
+from pulsarray.compiler.train_memory import Cache, Pool, Words
+from pulsarray.errors import InputError
+from pulsarray.isa import Bank, Opcode
+from tests.compiler.training_cases import SMALL
+
+CONFIG = replace(SMALL, scratchpad_depth=64)
+ACC = int(Bank.ACCUMULATOR)
+
+
+def cache(banks: int = 2) -> Cache:
+    chip = TrainChip(CONFIG, {"x": 1}, {})
+    return Cache(chip, Layout(CONFIG), Pool(range(banks), CONFIG.scratchpad_depth))
+
+
+def test_a_pool_gives_back_what_it_takes() -> None:
+    pool = Pool([3], 10)
+    places = [pool.take(size) for size in (4, 4, 2)]
+    assert places == [(3, 0), (3, 4), (3, 8)]
+    assert pool.take(1) is None
+    pool.give(3, 4, 4)
+    pool.give(3, 0, 4)
+    assert pool.take(8) == (3, 0)
+
+
+def test_what_was_used_longest_ago_gives_way_and_comes_back() -> None:
+    found = cache()
+    matrices = [found.matrix(f"m{n}", 32, 4) for n in range(5)]
+    for matrix in matrices[:4]:
+        found.new(matrix.segments[0])
+    found.get(matrices[0].segments[0])
+    found.new(matrices[4].segments[0])
+    assert matrices[1].segments[0].place is None
+    assert found.spilled == ["m1"]
+    found.get(matrices[1].segments[0])
+    ops = [operation.op for operation in found.chip.emitter.operations]
+    assert ops.count(Opcode.LOAD) == 1
+    assert ops[0] is Opcode.STORE
+
+
+def test_what_is_half_computed_stays() -> None:
+    found = cache(1)
+    half = found.matrix("half", 16, 8)
+    found.new(half.segments[0], 1)
+    whole = found.matrix("whole", 16, 4)
+    found.new(whole.segments[0])
+    found.new(found.matrix("next", 32, 4).segments[0])
+    assert half.segments[0].place is not None
+    assert whole.segments[0].place is None
+
+
+def test_too_much_at_once_is_refused() -> None:
+    found = cache(1)
+    first = found.new(found.matrix("first", 40, 4).segments[0])
+    with pytest.raises(InputError, match="use a smaller batch"):
+        found.new(found.matrix("second", 40, 4).segments[0], pinned=[first])
+
+
+def test_operands_that_are_read_at_once_are_moved_apart() -> None:
+    found = cache()
+    one, two = (found.matrix(name, 16, 4).segments[0] for name in ("one", "two"))
+    found.new(one)
+    found.new(two, avoid=[1 - one.bank])
+    assert one.bank == two.bank
+    found.part(one, two)
+    assert one.bank != two.bank
+    assert found.chip.emitter.operations[-1].op is Opcode.VECTOR
+
+
+@pytest.mark.parametrize(
+    ("rows", "between", "waits"),
+    [(4, 0, True), (9, 0, False), (4, 4, True), (4, 20, False), (8, 0, True)],
+)
+def test_a_vector_waits_for_words_that_are_on_their_way(
+    rows: int, between: int, waits: bool
+) -> None:
+    chip = TrainChip(CONFIG, {}, {})
+    here, there = Words(ACC, 0, 0), Words(ACC + 1, 0, 0)
+    chip.vector(0, 1, rows, here, acc=there)
+    if between:
+        chip.vector(0, 1, between, Words(0, 0, 0), target=Words(1, 0, 0))
+    chip.vector(0, 1, rows, there, acc=Words(ACC + 2, 0, 0))
+    assert bool(chip.emitter.operations[-1].wait) is waits
+
+
+def test_another_order_waits_for_the_whole() -> None:
+    chip = TrainChip(CONFIG, {}, {})
+    chip.vector(0, 1, 20, Words(ACC, 0, 0), acc=Words(ACC + 1, 0, 0))
+    chip.vector(0, 1, 1, Words(ACC + 1, 19, 0), acc=Words(ACC + 2, 0, 0))
+    assert chip.emitter.operations[-1].wait
