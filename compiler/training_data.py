@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.arrays import load_arrays
 from pulsarray.compiler.differentiate import TrainingNetwork
 from pulsarray.compiler.graph import Floats
 from pulsarray.errors import InputError
@@ -19,16 +17,6 @@ from pulsarray.errors import InputError
 __all__ = ["TrainingData", "batches", "load_npz", "prepared"]
 
 _ARRAYS = ("x", "t", "labels", "test_x", "test_t", "test_labels")
-_DAMAGE = (
-    ValueError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 """What NumPy's reader raises for a file whose bytes are wrong."""
 
 
@@ -179,18 +167,4 @@ def load_npz(path: Path, network: TrainingNetwork) -> TrainingData:
     InputError
         If it is unreadable, no ``.npz``, or its arrays do not fit.
     """
-    try:
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise InputError(f"{path}: not an .npz file; write it with numpy.savez")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
-    except _DAMAGE as error:
-        raise InputError(f"{path}: damaged or not an .npz of numbers: {error}") from None
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise InputError(f"{path}: {name!r} is no array; write it with numpy.savez")
-    return prepared(arrays, network, str(path))
+    return prepared(load_arrays(path), network, str(path))

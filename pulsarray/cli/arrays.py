@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.cli.source import load_arrays
+from pulsarray.arrays import load_arrays
 from pulsarray.errors import InputError
 from pulsarray.program import Program, Tensor, pack, unpack, write_atomically
 

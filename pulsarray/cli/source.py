@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pulsarray.config import Config
 from pulsarray.errors import InputError
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from pulsarray.compiler.graph import Graph
 
-__all__ = ["compile_source", "load_arrays"]
+__all__ = ["compile_source"]
 
 MEMORY_BYTES = 1 << 32
 """Bytes that 32-bit addresses reach."""
@@ -90,6 +89,7 @@ def _compile_network(source: str, config: Config, batch: int, calibrate: Path | 
 
 def _samples(graph: Graph, path: Path) -> npt.NDArray[np.float64]:
     """The one array of an ``.npz`` file, as samples of the network's input."""
+    from pulsarray.arrays import load_arrays
     from pulsarray.compiler.interpreter import float_inputs
 
     arrays = load_arrays(path)
@@ -97,31 +97,3 @@ def _samples(graph: Graph, path: Path) -> npt.NDArray[np.float64]:
         names = ", ".join(arrays) or "none"
         raise InputError(f"{path}: must hold one array of samples, not {len(arrays)} ({names})")
     return float_inputs(graph, next(iter(arrays.values())), str(path))
-
-
-def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an ``.npz`` file by name; numbers only.
-
-    Raises
-    ------
-    InputError
-        If it is unreadable, not an ``.npz``, or holds something else than numbers.
-    """
-    import numpy as np
-
-    try:
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise InputError(f"{path}: not an .npz file; write it with numpy.savez")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise InputError(f"{path}: damaged or not an .npz of numbers: {error}") from None
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-            kind = getattr(array, "dtype", "bytes")
-            raise InputError(f"{path}: array {name!r} must hold numbers, not {kind}")
-    return arrays
