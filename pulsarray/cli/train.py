@@ -79,7 +79,9 @@ def train(
     epochs: Annotated[
         int | None, typer.Option("--epochs", min=1, help="Passes over the training data.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the order of samples.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Of the order of samples, and of first weights.")
+    ] = 0,
     on: Annotated[Place, typer.Option("--on", help="Where to run it.")] = Place.MODEL,
     check: Annotated[
         bool | None,
