@@ -82,9 +82,13 @@ def trained(found: Workload, simulator: str, steps: int) -> tuple[list[str], boo
     cells = [
         found.name, found.loss.name, f"{len(history.losses):,}",
         f"{history.epochs[-1].step_cycles:,.0f}", f"{loss:.5f}", f"{real_loss:.5f}",
-        f"{share:.1%}", f"{real_share:.1%}", f"{time.perf_counter() - begin:.0f}",
+        _percent(share), _percent(real_share), f"{time.perf_counter() - begin:.0f}",
     ]  # fmt: skip
     return cells, not share < real_share - 0.01
+
+
+def _percent(share: float) -> str:
+    return "" if np.isnan(share) else f"{share:.1%}"
 
 
 def main() -> int:
