@@ -222,7 +222,7 @@ _ALL = (
         epochs=10,
     ),
     _xor("xor", 4, "sigmoid", 4.0, 200, 3.0),
-    _xor("xor-2-2-1", 2, "sigmoid", 2.0, 400, 3.0),
+    _xor("xor-2-2-1", 2, "sigmoid", 2.0, 600, 3.0),
     _xor("xor-tanh", 4, "tanh", 0.1, 400, 1.0),
     _xor("xor-2-2-1-tanh", 2, "tanh", 0.1, 400, 2.0),
     _mnist_mlp("mnist-mlp", "relu", "softmax", "cross-entropy", 0.1, np.sqrt(2.0)),
