@@ -12,13 +12,13 @@ import numpy.typing as npt
 from pulsarray.compiler.assemble import Assembly
 from pulsarray.compiler.check import check
 from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.integer import fixed_point
 from pulsarray.compiler.layout import Layout, total_bytes
 from pulsarray.compiler.place import place
 from pulsarray.compiler.product import Product, Requantize
 from pulsarray.compiler.quantize import (
     QuantizedLayer,
     QuantizedNetwork,
-    multiplier_and_shift,
     quantize,
 )
 from pulsarray.compiler.search import EFFORT, search
@@ -146,7 +146,7 @@ def compile_gemm(
     weights = layout.add("w", "weight", k, n, values=right)
     deviation = sqrt(k) * float(np.std(np.arange(-128, 128))) * _deviation(limit)
     scale = _HEADROOM * deviation / 127
-    multiplier, shift = multiplier_and_shift(1 / scale, config.scale_bits)
+    multiplier, shift = fixed_point(1 / scale, config.scale_bits)
     result = layout.add(
         "y", "output", m, n, element="sum" if sums else "code", scale=1.0 if sums else scale
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pulsarray.config import SEMAPHORE_MAX, SEMAPHORES, Config
 from pulsarray.errors import ProgramError
-from pulsarray.isa import Bank, Instruction, Opcode, Unit
+from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, Unit
+from pulsarray.model.addresses import stream_inside, stream_words
 from pulsarray.model.plan import bits
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program, Tensor
@@ -78,13 +79,20 @@ def _weight_regions(i: Instruction, config: Config) -> list[_Region]:
     return [_Region(region.bank, region.low, region.high + last * i["row_stride"])]
 
 
-def _stream_regions(i: Instruction, _config: Config) -> list[_Region]:
-    return [
-        _region(
-            i[f"{side}_bank"], i[side], [(i[f"count{k}"], i[f"{side}_stride{k}"]) for k in range(5)]
-        )
-        for side in ("source", "target")
-    ]
+def _stream_regions(i: Instruction, config: Config) -> list[_Region]:
+    """All words; of those outside a bank, only the ones inside the window."""
+    found = []
+    for side, flag in (("source", StreamFlag.WINDOW_READ), ("target", StreamFlag.WINDOW_WRITE)):
+        loops = [(i[f"count{k}"], i[f"{side}_stride{k}"]) for k in range(5)]
+        region = _region(i[f"{side}_bank"], i[side], loops)
+        depth = _depth(region.bank, config)
+        if i["flags"] & flag and not (region.low >= 0 and region.high < depth):
+            words = stream_words(i, side).rows()[stream_inside(i)]
+            if not words.size:
+                continue
+            region = _Region(region.bank, int(words.min()), int(words.max()))
+        found.append(region)
+    return found
 
 
 def _vector_regions(i: Instruction, _config: Config) -> list[_Region]:

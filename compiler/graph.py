@@ -1,4 +1,4 @@
-"""Networks as the compiler sees them: a chain of typed operators on named values.
+"""Networks as the compiler sees them: typed operators on named values, each after what it reads.
 
 Shapes leave out the batch, which a program is compiled for. Everything is checked when a
 :class:`Graph` is made, so the passes after it need not.
@@ -13,6 +13,20 @@ from math import inf, prod
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.spatial import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Convolution,
+    Dropout,
+    LocalResponseNorm,
+    MaxPool,
+    OneInput,
+    Pad,
+    Shuffle,
+    TransposedConvolution,
+)
 from pulsarray.errors import InputError
 
 __all__ = ["FUNCTIONS", "Activate", "Dense", "Flatten", "Graph", "Node", "Softmax", "Value"]
@@ -45,7 +59,7 @@ class Value:
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
+class Dense(OneInput):
     """``output = input @ weight + bias``: weight (K, N), bias (N,), finite float64."""
 
     name: str
@@ -75,7 +89,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Activate:
+class Activate(OneInput):
     """An element-wise function of :data:`FUNCTIONS`; ``low`` and ``high`` are clip's limits."""
 
     name: str
@@ -114,7 +128,7 @@ class Activate:
 
 
 @dataclass(frozen=True)
-class Flatten:
+class Flatten(OneInput):
     """All of a sample's elements in one dimension, in order."""
 
     name: str
@@ -127,7 +141,7 @@ class Flatten:
 
 
 @dataclass(frozen=True)
-class Softmax:
+class Softmax(OneInput):
     """Softmax over the last dimension; only as the last operator: the host applies it."""
 
     name: str
@@ -144,12 +158,28 @@ class Softmax:
         return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-Node = Dense | Activate | Flatten | Softmax
+Node = (
+    Dense
+    | Activate
+    | Flatten
+    | Softmax
+    | Convolution
+    | TransposedConvolution
+    | MaxPool
+    | AveragePool
+    | BatchNorm
+    | Add
+    | Concat
+    | Pad
+    | Dropout
+    | Shuffle
+    | LocalResponseNorm
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A network: one input, a chain of operators, one output.
+    """A network: one input, operators, one output, which the last operator writes.
 
     Parameters
     ----------
@@ -158,7 +188,9 @@ class Graph:
     input
         The input value.
     nodes
-        The operators in order, each reading what the one before it wrote.
+        The operators, each after those whose results it reads.
+    channels_first
+        Whether a host gives images as (C, H, W) and takes them so; here they are (H, W, C).
 
     Members
     -------
@@ -174,6 +206,7 @@ class Graph:
     name: str
     input: Value
     nodes: Sequence[Node]
+    channels_first: bool = False
     values: tuple[Value, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -181,16 +214,23 @@ class Graph:
             raise InputError(f"{self.input.name}: shape must be positive, not {self.input.shape}")
         if not self.nodes:
             raise InputError(f"{self.name}: a network needs at least one operator")
-        values = [self.input]
+        values = {self.input.name: self.input}
+        read: set[str] = set()
         for place, node in enumerate(self.nodes):
-            if node.input != values[-1].name:
-                raise InputError(f"{node.name}: reads {node.input!r}, not {values[-1].name!r}")
-            if any(node.output == value.name for value in values):
+            for name in node.inputs:
+                if name not in values:
+                    raise InputError(f"{node.name}: reads {name!r}, which nothing before it writes")
+            if node.output in values:
                 raise InputError(f"{node.name}: {node.output!r} is written twice")
             if isinstance(node, Softmax) and place < len(self.nodes) - 1:
                 raise InputError(f"{node.name}: Softmax is only possible as the last operator")
-            values.append(Value(node.output, node.shape(values[-1].shape)))
-        object.__setattr__(self, "values", tuple(values))
+            read.update(node.inputs)
+            shape = node.shape(*(values[name].shape for name in node.inputs))
+            values[node.output] = Value(node.output, shape)
+        object.__setattr__(self, "values", tuple(values.values()))
+        for node in self.nodes[:-1]:
+            if node.output not in read:
+                raise InputError(f"{node.name}: nothing reads its result {node.output!r}")
 
     @property
     def output(self) -> Value:
@@ -198,6 +238,15 @@ class Graph:
         return self.values[-1]
 
     @property
+    def is_chain(self) -> bool:
+        """Whether every operator reads what the one before it wrote, and nothing else."""
+        names = [value.name for value in self.values]
+        return all(n.inputs == (name,) for n, name in zip(self.nodes, names, strict=False))
+
+    @property
     def parameters(self) -> int:
         """Weights and biases."""
-        return sum(n.weight.size + n.bias.size for n in self.nodes if isinstance(n, Dense))
+        kinds = (Dense, Convolution, TransposedConvolution)
+        learned = sum(n.weight.size + n.bias.size for n in self.nodes if isinstance(n, kinds))
+        norms = sum(2 * n.scale.size for n in self.nodes if isinstance(n, BatchNorm))
+        return learned + norms

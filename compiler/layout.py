@@ -52,11 +52,15 @@ class Layout:
         *,
         element: str = "code",
         values: npt.ArrayLike | None = None,
+        words: npt.NDArray[np.uint8] | None = None,
         scale: float = 1.0,
         zero_point: int = 0,
         after: str = "",
+        image: Sequence[int] = (),
+        window: Sequence[int] = (),
+        channels_first: bool = False,
     ) -> Tensor:
-        """Place a tensor; ``values`` are its contents in the memory image.
+        """Place a tensor; ``values`` are its contents, or ``words`` as they lie in memory.
 
         A name that is taken gets a number, as ``fc.weight#2``.
 
@@ -75,6 +79,9 @@ class Layout:
             scale=scale,
             zero_point=zero_point,
             after=after,
+            image=tuple(image),
+            window=tuple(window),
+            channels_first=channels_first,
         )
         size = tensor.bytes(self.config)
         address = self._place(name, size)
@@ -82,6 +89,8 @@ class Layout:
         self.tensors.append(tensor)
         if values is not None:
             self._contents.append((address, pack(values, tensor, self.config)))
+        if words is not None:
+            self._contents.append((address, words))
         return tensor
 
     def add_raw(self, name: str, words: npt.NDArray[np.uint8]) -> Tensor:

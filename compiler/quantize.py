@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import frexp
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.integer import fixed_point
 from pulsarray.compiler.interpreter import float_inputs
 from pulsarray.compiler.lower import FusedLayer, fuse
 from pulsarray.config import Config
@@ -26,7 +26,6 @@ __all__ = [
     "QuantizedLayer",
     "QuantizedNetwork",
     "calibrate",
-    "multiplier_and_shift",
     "quantize",
 ]
 
@@ -36,7 +35,6 @@ _LOW, _HIGH = -128, 127
 _LARGEST_WEIGHT = 127
 _CURVES = {"sigmoid": 8.0, "tanh": 4.0}
 """Beyond these arguments a curve is flat to within half a code."""
-_SHIFTS = 63
 
 
 @dataclass(frozen=True)
@@ -118,21 +116,6 @@ class QuantizedNetwork:
     layers: Sequence[QuantizedLayer]
     after: str
     samples: int
-
-
-def multiplier_and_shift(ratio: float, bits: int) -> tuple[int, int]:
-    """Integers with ``multiplier / 2^shift`` nearest to a positive ratio.
-
-    The multiplier has ``bits`` bits with the highest one set, unless the ratio is too small for
-    the largest shift.
-    """
-    fraction, exponent = frexp(ratio)
-    multiplier, shift = round(fraction * (1 << bits)), bits - exponent
-    if multiplier == 1 << bits:
-        multiplier, shift = multiplier >> 1, shift - 1
-    if shift > _SHIFTS:
-        multiplier, shift = multiplier >> min(bits, shift - _SHIFTS), _SHIFTS
-    return multiplier, max(shift, -_SHIFTS)
 
 
 def quantize(graph: Graph, calibration: npt.ArrayLike | None, config: Config) -> QuantizedNetwork:
@@ -217,7 +200,7 @@ def _quantize_layer(
     unit = weight_scale * source.scale
     bias = np.rint(layer.bias / unit).astype(np.int64) - source.zero_point * weight.sum(axis=0)
     ratios = unit / scaled.scale
-    pairs = [multiplier_and_shift(float(r), config.scale_bits) for r in ratios]
+    pairs = [fixed_point(float(r), config.scale_bits) for r in ratios]
     return QuantizedLayer(
         name=layer.name,
         kind=layer.kind,

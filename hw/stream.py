@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -24,6 +24,7 @@ __all__ = ["StreamUnit", "target_layout"]
 
 _FORMAT = FORMATS[Opcode.STREAM]
 _LEVELS = _FORMAT.levels
+_HELD = ("source_bank", "target_bank", "flags", "inner", "fresh", "pad", "signal")
 _WAS = ("plain", "turned", "first", "ends", "inside")
 
 
@@ -105,6 +106,7 @@ class StreamUnit(Shared):
                     "flags": 5,
                     "inner": 3,
                     "fresh": _LEVELS,
+                    "pad": signed(8),
                     "signal": SEMAPHORES,
                     "index": INDEX_BITS,
                 }
@@ -140,7 +142,7 @@ class StreamUnit(Shared):
             m.d.comb += [self.error.eq(ErrorCode.BAD_FIELD), self.error_index.eq(self.index)]
         with m.If(self.start):
             m.d.sync += held.index.eq(self.index)
-            for name in ("source_bank", "target_bank", "flags", "inner", "fresh", "signal"):
+            for name in _HELD:
                 m.d.sync += held[name].eq(want[name])
 
     def _generator(self, m: Module) -> AddressGenerator:
@@ -237,8 +239,9 @@ class StreamUnit(Shared):
             was["inside"].eq(words.inside | ~self._flag(StreamFlag.WINDOW_READ)),
         ]
         word, beside = Signal.like(array.x), Signal.like(target)
-        m.d.sync += beside.eq(target)
-        m.d.comb += word.eq(Mux(was["inside"], self.port.word.as_value(), 0))
+        pad = Signal(config.operand_bits)
+        m.d.sync += [beside.eq(target), pad.eq(self._held.pad)]
+        m.d.comb += word.eq(Mux(was["inside"], self.port.word.as_value(), Cat([pad] * config.dim)))
         face = Signal.like(target, name="face")
         m.d.comb += [
             array.x.eq(word),

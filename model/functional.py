@@ -122,7 +122,7 @@ def _streamed(state: State, instruction: Instruction) -> npt.NDArray[np.floating
     bank = state.bank(instruction["source_bank"])
     if flags & StreamFlag.WINDOW_READ:
         inside = np.broadcast_to(stream_inside(instruction), rows.shape)
-        words = np.zeros((rows.size, dim), state.exact)
+        words = np.full((rows.size, dim), instruction["pad"], state.exact)
         words[inside] = bank[rows[inside]]
     else:
         words = bank[rows].astype(state.exact)

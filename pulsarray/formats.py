@@ -112,6 +112,7 @@ _ALL_FORMATS = (
                 "u8",
                 "levels whose indices must all be 0 for a word to overwrite its sums",
             ),
+            Field("pad", 15, "i8", "what every lane of a word outside a read window is"),
             Field("row_start", 16, "i16", "row of the first word, for the window"),
             Field("column_start", 18, "i16", "column of the first word, for the window"),
             Field("row_limit", 20, "u16", "rows 0 to this - 1 are inside the window"),

@@ -50,6 +50,15 @@ class Tensor:
         Real value = (code - zero_point) * scale.
     after
         What a host applies to the real values of an output: ``""`` or ``"softmax"``.
+    image
+        Rows, columns and channels of a feature map, whose pixels are the matrix's rows: image by
+        image, row by row. Empty for a plain matrix.
+    window
+        Of a map packed for its first convolution: kernel, stride, padding (top, left, bottom,
+        right) and dilation. Row m of the matrix is then all that output pixel m looks at: kernel
+        row, kernel column, channel. Empty where it is not packed.
+    channels_first
+        Whether a host gives and takes the map as (C, H, W).
     """
 
     name: str
@@ -61,6 +70,9 @@ class Tensor:
     scale: float = 1.0
     zero_point: int = 0
     after: str = ""
+    image: Sequence[int] = ()
+    window: Sequence[int] = ()
+    channels_first: bool = False
 
     def blocks(self, config: Config) -> int:
         """Column blocks."""

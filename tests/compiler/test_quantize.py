@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import requantize, run_codes, run_float, run_quantized
-from pulsarray.compiler.quantize import Quantization, multiplier_and_shift, quantize
+from pulsarray.compiler.integer import fixed_point
+from pulsarray.compiler.quantize import Quantization, quantize
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 
@@ -27,7 +28,7 @@ def network(k: int = 12, n: int = 7) -> Graph:
 
 @given(st.floats(1e-12, 1e6), st.sampled_from([16, 24, 31]))
 def test_multiplier_is_near_the_ratio(ratio: float, bits: int) -> None:
-    multiplier, shift = multiplier_and_shift(ratio, bits)
+    multiplier, shift = fixed_point(ratio, bits)
     assert 0 <= multiplier < 1 << bits
     assert -63 <= shift <= 63
     error = abs(multiplier * 2.0**-shift - ratio)
@@ -35,8 +36,8 @@ def test_multiplier_is_near_the_ratio(ratio: float, bits: int) -> None:
 
 
 def test_multiplier_has_all_its_bits() -> None:
-    assert multiplier_and_shift(1.0, 16) == (1 << 15, 15)
-    assert multiplier_and_shift(1 - 2.0**-40, 16) == (1 << 15, 15)
+    assert fixed_point(1.0, 16) == (1 << 15, 15)
+    assert fixed_point(1 - 2.0**-40, 16) == (1 << 15, 15)
 
 
 @given(st.integers(-(1 << 32), 1 << 32), st.integers(0, (1 << 31) - 1), st.integers(-20, 63))

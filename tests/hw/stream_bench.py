@@ -35,10 +35,11 @@ def lanes(bank: int, address: int, config: Config) -> list[int]:
 
 @dataclass
 class Word:
-    """One word: where it is read (None: zero), and where its sums go."""
+    """One word: where it is read (None: nowhere, every lane is ``pad``), and where its sums go."""
 
     source: tuple[int, int] | None
     target: dict[str, int]
+    pad: int
 
 
 def passes(index: int, instruction: Instruction) -> list[list[Word]]:
@@ -76,7 +77,9 @@ def word_at(index: int, instruction: Instruction, place: tuple[int, ...]) -> Wor
         "index": index,
     }
     source = get("source_bank"), along("source_stride", "source") & 0xFFFF
-    return Word(source if read else None, {name: int(value) for name, value in target.items()})
+    return Word(
+        source if read else None, {name: int(value) for name, value in target.items()}, get("pad")
+    )
 
 
 def random_stream(generator: random.Random, config: Config, keep: bool) -> Instruction:
@@ -110,6 +113,7 @@ def random_stream(generator: random.Random, config: Config, keep: bool) -> Instr
         flags=flags,
         inner=inner,
         fresh=generator.randrange(1 << LEVELS),
+        pad=generator.randrange(-128, 128),
         row_start=integer(-3, 3),
         column_start=integer(-3, 3),
         row_limit=pick([2, 5, 100, 0xFFFF]),
@@ -229,7 +233,7 @@ class Streams:
     def _read(self, word: Word, expected: dict[str, int]) -> None:
         now, dim = self.now, self.config.dim
         self.last_read = now
-        values = [0] * dim
+        values = [word.pad] * dim
         if word.source is not None:
             values = lanes(*word.source, self.config)
             bank, address = word.source

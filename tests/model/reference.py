@@ -99,7 +99,7 @@ class Machine:
 
     def _streamed(self, i: Instruction, index: tuple[int, ...]) -> Lanes:
         if i["flags"] & StreamFlag.WINDOW_READ and not self._inside(i, index):
-            return [0] * self.dim
+            return [i["pad"]] * self.dim
         row = i["source"] + dot(index, [i[f"source_stride{n}"] for n in range(5)])
         return self.words[i["source_bank"], row % (1 << 16)]
 

@@ -1,0 +1,139 @@
+"""From a network in integers to a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from pulsarray.compiler.assemble import Assembly, assemble
+from pulsarray.compiler.check import check
+from pulsarray.compiler.integer import IntegerGraph
+from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.map_lowering import Lowering
+from pulsarray.compiler.residency import aliases_of, resident_units, shares_of, units_of, works_of
+from pulsarray.config import Config
+from pulsarray.errors import InputError
+from pulsarray.isa import Unit
+from pulsarray.program import Program
+
+__all__ = ["compile_integer"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A whole network lowered in one way."""
+
+    lowering: Lowering
+    layout: Layout
+    assembly: Assembly
+
+
+def compile_integer(
+    graph: IntegerGraph, config: Config, *, batch: int = 1, name: str = ""
+) -> Program:
+    """Compile a network in integers.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    config
+        The machine; it needs 8-bit operands.
+    batch
+        Samples that one run of the program works on.
+    name
+        Name of the program; the network's if empty.
+
+    Raises
+    ------
+    InputError
+        If something does not fit; the text names the place, the rule and the value.
+    """
+    if config.operand_bits != 8:
+        raise InputError(f"compiler: needs operand_bits = 8, not {config.operand_bits}")
+    if batch < 1:
+        raise InputError(f"batch: must be at least 1, not {batch}")
+    best = min(_candidates(graph, config, batch), key=lambda found: found.assembly.cycles)
+    layout, assembly = best.layout, best.assembly
+    ranges = _boundaries(assembly, len(best.lowering.layers))
+    layers = [
+        replace(layer, first=first, last=last)
+        for layer, (first, last) in zip(best.lowering.layers, ranges, strict=True)
+    ]
+    program = Program(
+        config=config,
+        code=assembly.code,
+        code_address=layout.code_address,
+        memory=layout.image(assembly.code),
+        tensors=layout.tensors,
+        layers=layers,
+        network=name or graph.name,
+        batch=batch,
+        notes=_notes(graph, best.lowering),
+    )
+    check(program)
+    return program
+
+
+def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candidate]:
+    """The network with all maps in memory; and, where they fit, with maps that stay on chip."""
+    aliases, copied = aliases_of(graph, config.dim)
+    works = works_of(copied)
+    units = units_of(copied, works, aliases)
+    found = []
+    most = config.scratchpad_banks - 3
+    for count in (0, *range(most, 0, -1)):
+        banks = shares_of(config, count, second=False).resident
+        resident = resident_units(copied, works, aliases, batch, banks, config)
+        if count and len(resident) < len(units) - 1:
+            continue
+        layout = Layout(config)
+        seconds = any(work.second and _root(work.second, aliases) not in resident for work in works)
+        if config.scratchpad_banks - count < 3 + seconds:
+            continue
+        shares = shares_of(config, count, second=seconds)
+        lowering = Lowering(copied, works, aliases, resident, shares, config, batch, layout)
+        lowering.run()
+        assembly = assemble(lowering.chip.emitter.operations, config, layout.code_address)
+        found.append(_Candidate(lowering, layout, assembly))
+    return found
+
+
+def _root(name: str, aliases: dict) -> str:  # type: ignore[type-arg]
+    while name in aliases:
+        name = aliases[name].parent
+    return name
+
+
+def _boundaries(assembly: Assembly, count: int) -> list[tuple[int, int]]:
+    """Contiguous ranges of instructions, one a layer.
+
+    Each begins with its layer's first STREAM, or its first VECTOR where it has none; what prepares
+    a layer while the one before still runs is in that one's range.
+    """
+    firsts: Sequence[int] = []
+    starts: dict[tuple[int, Unit], int] = {}
+    for index in range(len(assembly.layers) - 1, -1, -1):
+        unit = assembly.instructions[index].format.unit
+        if unit in (Unit.STREAM, Unit.VECTOR):
+            starts[assembly.layers[index], unit] = index
+    end = len(assembly.layers)
+    firsts = [
+        starts.get((layer, Unit.STREAM), starts.get((layer, Unit.VECTOR), end))
+        for layer in range(count)
+    ]
+    firsts[0] = 0
+    limits = [*firsts, end]
+    for place in range(count - 1, -1, -1):
+        limits[place] = min(limits[place], limits[place + 1])
+    return list(pairwise(limits))
+
+
+def _notes(graph: IntegerGraph, lowering: Lowering) -> dict[str, object]:
+    notes: dict[str, object] = {
+        "quantization": "int8",
+        "calibration_samples": graph.samples,
+        "resident": sorted(lowering.resident),
+    }
+    return notes

@@ -1,0 +1,192 @@
+"""Feature maps in words: where a map lies, and parts of it on chip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pulsarray.compiler.emitter import MEMORY, Access
+from pulsarray.program import Tensor
+
+__all__ = ["Area", "Stored", "View", "accesses", "merged"]
+
+
+@dataclass(frozen=True)
+class Area:
+    """Part of a map: ranges of channel blocks, images, rows and columns.
+
+    Several images are whole ones; rows and columns are then all of them.
+    """
+
+    blocks: tuple[int, int]
+    images: tuple[int, int]
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Blocks, images, rows and columns."""
+        return (
+            self.blocks[1] - self.blocks[0],
+            self.images[1] - self.images[0],
+            self.rows[1] - self.rows[0],
+            self.columns[1] - self.columns[0],
+        )
+
+    @property
+    def pixels(self) -> int:
+        """Words of one block."""
+        _, images, rows, columns = self.counts
+        return images * rows * columns
+
+    @property
+    def words(self) -> int:
+        """Words of all blocks."""
+        return self.counts[0] * self.pixels
+
+
+@dataclass(frozen=True)
+class View:
+    """Words of a map in a bank: steps between blocks, images and rows; columns are neighbours.
+
+    Parameters
+    ----------
+    bank
+        The bank.
+    base
+        Word of the origin.
+    steps
+        Words from one block, image, row and column to the next.
+    origin
+        Block, image, row and column at ``base``.
+    """
+
+    bank: int
+    base: int
+    steps: tuple[int, int, int, int]
+    origin: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def word(self, block: int, image: int, row: int, column: int) -> int:
+        """Where a pixel of a block is; outside the map the word where it would be."""
+        place = (block, image, row, column)
+        return self.base + sum(
+            (p - o) * step for p, o, step in zip(place, self.origin, self.steps, strict=True)
+        )
+
+    def first(self, area: Area) -> int:
+        """Where the first word of an area is."""
+        return self.word(area.blocks[0], area.images[0], area.rows[0], area.columns[0])
+
+    def accesses(self, area: Area, *, write: bool) -> list[Access]:
+        """The words of an area."""
+        loops = list(zip(area.counts, self.steps, strict=True))
+        return list(accesses(self.bank, self.first(area), loops, write=write))
+
+    @classmethod
+    def of(cls, bank: int, base: int, area: Area) -> View:
+        """An area by itself, packed from a word on."""
+        _, images, rows, columns = area.counts
+        return cls(
+            bank,
+            base,
+            (images * rows * columns, rows * columns, columns, 1),
+            (area.blocks[0], area.images[0], area.rows[0], area.columns[0]),
+        )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a map lies: in memory, or resident in a bank.
+
+    Parameters
+    ----------
+    images, height, width, blocks
+        Its shape; ``blocks`` of D channels.
+    channels
+        Channels; the last block may have fewer than D.
+    tensor
+        The tensor in memory; None if it is resident.
+    bank, base
+        Where it is resident.
+    block
+        First block of it in the tensor or in the bank: maps side by side share one.
+    zero_point
+        Code of zero.
+    """
+
+    images: int
+    height: int
+    width: int
+    blocks: int
+    channels: int
+    tensor: Tensor | None = None
+    bank: int = -1
+    base: int = 0
+    block: int = 0
+    zero_point: int = 0
+
+    @property
+    def stride(self) -> int:
+        """Words from one block to the next."""
+        return self.images * self.height * self.width
+
+    @property
+    def whole(self) -> Area:
+        """All of it."""
+        return Area((0, self.blocks), (0, self.images), (0, self.height), (0, self.width))
+
+    @property
+    def view(self) -> View:
+        """Its words in its bank."""
+        size = self.height * self.width
+        base = self.base + self.block * self.stride
+        return View(self.bank, base, (self.stride, size, self.width, 1))
+
+    def word(self, area: Area) -> int:
+        """First word of an area in the tensor."""
+        pixel = (area.images[0] * self.height + area.rows[0]) * self.width + area.columns[0]
+        return (self.block + area.blocks[0]) * self.stride + pixel
+
+    def in_memory(self, area: Area, number: int, *, write: bool) -> list[Access]:
+        """The words of an area in tensor ``number``."""
+        size = self.height * self.width
+        steps = (self.stride, size, self.width, 1)
+        loops = list(zip(area.counts, steps, strict=True))
+        return list(accesses(MEMORY + number, self.word(area), loops, write=write))
+
+
+_MANY = 64
+"""More separate ranges than this are followed as one, gaps included."""
+
+
+def merged(loops: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """A loop nest of (count, step), outermost first, with as few levels as possible."""
+    found: list[tuple[int, int]] = []
+    for count, step in loops:
+        if count == 1:
+            continue
+        if found and found[-1][1] == count * step:
+            found[-1] = (found[-1][0] * count, step)
+        else:
+            found.append((count, step))
+    return found
+
+
+def accesses(
+    bank: int, base: int, loops: list[tuple[int, int]], *, write: bool
+) -> Iterator[Access]:
+    """Ranges of words that a loop nest touches: one for each iteration of its outermost level.
+
+    Steps are not negative. Gaps inside an iteration count as touched.
+    """
+    nest = merged(loops)
+    if len(nest) > 1 and nest[0][0] <= _MANY:
+        (count, step), inner = nest[0], nest[1:]
+    elif len(nest) == 1 and nest[0][1] > 1 and nest[0][0] <= _MANY:
+        (count, step), inner = nest[0], []
+    else:
+        (count, step), inner = (1, 0), nest
+    size = 1 + sum((n - 1) * s for n, s in inner)
+    for index in range(count):
+        low = base + index * step
+        yield Access(bank, low, low + size, write)

@@ -1,0 +1,76 @@
+"""Feature maps as a host has them, and as matrices that tensors in memory hold."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.errors import InputError
+from pulsarray.program import Tensor
+
+__all__ = ["from_matrix", "host_shape", "to_matrix"]
+
+Ints = npt.NDArray[np.int64]
+
+
+def host_shape(tensor: Tensor) -> tuple[int, ...]:
+    """Shape of the whole tensor as a host gives or takes it: (rows, columns) or images."""
+    if not tensor.image:
+        return tensor.rows, tensor.columns
+    height, width, channels = tensor.image
+    samples = tensor.rows // _pixels(tensor)
+    if tensor.channels_first:
+        return samples, channels, height, width
+    return samples, height, width, channels
+
+
+def to_matrix(values: npt.NDArray[np.generic], tensor: Tensor, where: str) -> Ints:
+    """Codes of images, in the host's shape or (samples, elements), as the tensor's matrix.
+
+    Raises
+    ------
+    InputError
+        If the shape is another one.
+    """
+    shape = host_shape(tensor)
+    if values.shape not in (shape, (shape[0], prod(shape[1:]))):
+        raise InputError(f"{where}: shape must be {shape}, not {values.shape}")
+    images = values.reshape(shape).astype(np.int64)
+    if not tensor.image:
+        return images
+    if tensor.channels_first:
+        images = images.transpose(0, 2, 3, 1)
+    if tensor.window:
+        images = _windows(images, tensor)
+    return images.reshape(tensor.rows, tensor.columns)
+
+
+def from_matrix(matrix: Ints, tensor: Tensor) -> Ints:
+    """Images, in the host's shape, from the tensor's matrix (which is not packed)."""
+    if not tensor.image:
+        return matrix
+    height, width, channels = tensor.image
+    images = matrix.reshape(-1, height, width, channels)
+    return images.transpose(0, 3, 1, 2) if tensor.channels_first else images
+
+
+def _pixels(tensor: Tensor) -> int:
+    """Rows of the matrix that belong to one image."""
+    height, width, _ = tensor.image
+    if not tensor.window:
+        return height * width
+    kh, kw, sy, sx, top, left, bottom, right, dy, dx = tensor.window
+    rows = (height + top + bottom - (kh - 1) * dy - 1) // sy + 1
+    return rows * ((width + left + right - (kw - 1) * dx - 1) // sx + 1)
+
+
+def _windows(images: Ints, tensor: Tensor) -> Ints:
+    """Every window of the packed convolution, zero points around: (samples, H', W', kh, kw, C)."""
+    kh, kw, sy, sx, top, left, bottom, right, dy, dx = tensor.window
+    border = ((0, 0), (top, bottom), (left, right), (0, 0))
+    padded = np.pad(images, border, constant_values=tensor.zero_point)
+    extent = ((kh - 1) * dy + 1, (kw - 1) * dx + 1)
+    seen = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=(1, 2))
+    return np.asarray(seen[:, ::sy, ::sx, :, ::dy, ::dx].transpose(0, 1, 2, 4, 5, 3))
