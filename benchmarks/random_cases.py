@@ -1,7 +1,8 @@
 """RTL against the model on random cases: values, cycles, counters, events. Exit 1 on a difference.
 
 ``python benchmarks/random_cases.py --cases 500`` runs every case on Icarus and on Verilator;
-``--training --cases 300`` does so with training steps of random networks.
+``--training --cases 300`` does so with training steps of random networks, ``--maps --cases 750``
+with 500 convolutions and 250 networks of feature maps.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pulsarray.sim.random_cases import (
     Group,
     differences,
     draw_groups,
+    draw_map_groups,
     draw_training_groups,
 )
 from pulsarray.sim.toolchain import SIMULATORS
@@ -67,11 +69,13 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=500, help="programs on each simulator")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything")
     parser.add_argument("--training", action="store_true", help="training steps only")
+    parser.add_argument("--maps", action="store_true", help="networks of feature maps only")
     parser.add_argument("--group", type=int, help="run one group, by the seed in the table")
     parser.add_argument("--on", choices=SIMULATORS, help="one simulator only")
     parser.add_argument("--jobs", type=int, default=2, help="simulators at a time")
     options = parser.parse_args()
     draw = draw_training_groups if options.training else draw_groups
+    draw = draw_map_groups if options.maps else draw
     groups = draw(options.seed, options.cases)
     groups = [group for group in groups if options.group in (None, group.seed)]
     simulators = [options.on] if options.on else list(SIMULATORS)

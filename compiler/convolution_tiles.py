@@ -218,9 +218,15 @@ def _cost(shape: ConvolutionShape, config: Config, room: Room, cut: Cut) -> floa
     groups = -(-shape.out_blocks // cut.blocks)
     slices = -(-shape.depth // cut.depth) * -(-shape.window.kernel[0] // cut.taps)
     passes = taps * shape.depth * shape.out_blocks
-    compute = 0
-    for images, rows, columns in _tile_sizes(shape, cut):
-        compute += max(images * rows * columns, dim) * passes
+    sizes = product(
+        _cut_sizes(shape.images, cut.images),
+        _cut_sizes(shape.out_height, cut.rows),
+        _cut_sizes(shape.out_width, cut.columns),
+    )
+    compute = passes * sum(
+        i * r * c * max(images * rows * columns, dim)
+        for (i, images), (r, rows), (c, columns) in sizes
+    )
     beats = config.beats_per_word
     block_words = _source_words(shape, cut.images, cut.rows, cut.columns)
     source_size = block_words * cut.depth
@@ -259,7 +265,7 @@ def _cost(shape: ConvolutionShape, config: Config, room: Room, cut: Cut) -> floa
     return work + serial + start + tail + steps * _STEP / 8 + pixel_tiles * groups * _STEP
 
 
-def _tile_sizes(shape: ConvolutionShape, cut: Cut) -> Iterator[tuple[int, int, int]]:
-    """Images, rows and columns of every pixel tile."""
-    for area in pixel_tiles(shape, cut):
-        yield area.counts[1:]
+def _cut_sizes(total: int, size: int) -> list[tuple[int, int]]:
+    """Sizes of the parts of ``total``, each with how often it occurs."""
+    whole, rest = divmod(total, size)
+    return [(whole, size)] + ([(1, rest)] if rest else [])

@@ -11,7 +11,14 @@ from pulsarray.compiler.check import check
 from pulsarray.compiler.integer import IntegerGraph
 from pulsarray.compiler.layout import Layout
 from pulsarray.compiler.map_lowering import Lowering
-from pulsarray.compiler.residency import aliases_of, resident_units, shares_of, units_of, works_of
+from pulsarray.compiler.residency import (
+    aliases_of,
+    resident_units,
+    root_of,
+    shares_of,
+    units_of,
+    works_of,
+)
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.isa import Unit
@@ -89,7 +96,9 @@ def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candid
         if count and len(resident) < len(units) - 1:
             continue
         layout = Layout(config)
-        seconds = any(work.second and _root(work.second, aliases) not in resident for work in works)
+        seconds = any(
+            work.second and root_of(work.second, aliases) not in resident for work in works
+        )
         if config.scratchpad_banks - count < 3 + seconds:
             continue
         shares = shares_of(config, count, second=seconds)
@@ -98,12 +107,6 @@ def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candid
         assembly = assemble(lowering.chip.emitter.operations, config, layout.code_address)
         found.append(_Candidate(lowering, layout, assembly))
     return found
-
-
-def _root(name: str, aliases: dict) -> str:  # type: ignore[type-arg]
-    while name in aliases:
-        name = aliases[name].parent
-    return name
 
 
 def _boundaries(assembly: Assembly, count: int) -> list[tuple[int, int]]:

@@ -12,7 +12,16 @@ from pulsarray.compiler.integer import FeatureMap, IntegerGraph
 from pulsarray.compiler.map_chip import BankShares
 from pulsarray.config import Config
 
-__all__ = ["Alias", "Work", "aliases_of", "resident_units", "shares_of", "units_of", "works_of"]
+__all__ = [
+    "Alias",
+    "Work",
+    "aliases_of",
+    "resident_units",
+    "root_of",
+    "shares_of",
+    "units_of",
+    "works_of",
+]
 
 Addition = integer.Add | integer.TfliteAdd
 
@@ -82,18 +91,26 @@ def aliases_of(graph: IntegerGraph, dim: int) -> tuple[dict[str, Alias], Integer
         if any(offset % dim for offset in offsets) or _inside(node.output, graph):
             nodes.append(node)
             continue
-        names = []
+        # What the network gives is written only.
+        final = root_of(node.output, found) == graph.output
         for number, (name, offset) in enumerate(zip(node.inputs, offsets, strict=True)):
             taken = name in found or name in (graph.input.name, graph.output)
+            taken = taken or (final and graph.uses[name] > 1)
             if taken or node.inputs.count(name) > 1:
                 copy = f"{node.name}.{number}"
                 maps[copy] = replace(maps[name], name=copy)
                 nodes.append(_copy(copy, name))
                 name = copy
             found[name] = Alias(node.output, int(offset) // dim)
-            names.append(name)
     order = tuple(reversed(nodes))
     return found, _Copied(graph, order, maps)
+
+
+def root_of(name: str, aliases: Mapping[str, Alias]) -> str:
+    """The map that a map lies in, which lies in no other one."""
+    while name in aliases:
+        name = aliases[name].parent
+    return name
 
 
 def _inside(output: str, graph: IntegerGraph) -> bool:
@@ -178,9 +195,7 @@ def units_of(
     lives: dict[str, tuple[int, int]] = {}
     for number, work in enumerate(works):
         for name in (work.output, *work.inputs):
-            root = name
-            while root in aliases:
-                root = aliases[root].parent
+            root = root_of(name, aliases)
             if root == graph.input.name:
                 continue
             first, _ = lives.get(root, (number, number))
@@ -210,7 +225,8 @@ def resident_units(
         if name == graph.output or size > config.scratchpad_depth:
             continue
         taken = [words for words in taken if words[3] >= first]
-        avoid = [placed[root][0] for root in _roots(works[first], aliases) if root in placed]
+        roots = [root_of(name, aliases) for name in works[first].inputs]
+        avoid = [placed[root][0] for root in roots if root in placed]
         pools = isinstance(works[first].node, integer.MaxPool)
         for bank in sorted(banks, key=lambda bank: (bank in avoid, bank)):
             if pools and bank in avoid:
@@ -221,15 +237,6 @@ def resident_units(
                 taken.append((bank, base, base + size, last))
                 break
     return placed
-
-
-def _roots(work: Work, aliases: Mapping[str, Alias]) -> list[str]:
-    roots = []
-    for name in work.inputs:
-        while name in aliases:
-            name = aliases[name].parent
-        roots.append(name)
-    return roots
 
 
 def _hole(taken: Sequence[tuple[int, ...]], size: int) -> int:

@@ -22,11 +22,20 @@ from pulsarray.run import RunResult
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_jobs, run_model
 from pulsarray.sim.jobs import Job
+from pulsarray.sim.random_maps import MAP_DIMS, map_config, random_map_program
 from pulsarray.sim.random_programs import random_config, random_program
 from pulsarray.sim.random_training import DIMS as TRAINING_DIMS
 from pulsarray.sim.random_training import Setup, training_config, training_program
 
-__all__ = ["DIMS", "Case", "Group", "differences", "draw_groups", "draw_training_groups"]
+__all__ = [
+    "DIMS",
+    "Case",
+    "Group",
+    "differences",
+    "draw_groups",
+    "draw_map_groups",
+    "draw_training_groups",
+]
 
 DIMS = (2, 3, 4, 5, 8, 16)
 """Values of D that are drawn."""
@@ -67,7 +76,7 @@ class Case:
 class Group:
     """A configuration and the number of cases it gets.
 
-    ``kind`` is ``gemm``, ``instructions`` or ``training``.
+    ``kind`` is ``gemm``, ``instructions``, ``training``, ``convolution`` or ``network``.
     """
 
     kind: str
@@ -90,12 +99,22 @@ class Group:
         if self.kind == "training":
             setup = Setup.draw(random)
             return f"{setup.name} seed={seed}", training_program(setup, self.config, seed)
+        if self.kind in ("convolution", "network"):
+            return self._maps(random, seed)
         if random.random() < 0.3:
             return self._mlp(random, seed)
         m, k, n = _shape(random, self.config.dim)
         sums = bool(random.random() < 0.3)
         name = f"gemm:{m}x{k}x{n}{' sums' if sums else ''} seed={seed}"
         return name, compile_gemm(m, k, n, self.config, sums=sums, seed=seed, effort=EFFORT)
+
+    def _maps(self, random: np.random.Generator, seed: int) -> tuple[str, Program]:
+        """A convolution, or several operators on feature maps."""
+        graph, program, codes = random_map_program(
+            random, self.config, network=self.kind == "network"
+        )
+        kinds = " ".join(node.kind for node in graph.nodes)
+        return f"{kinds} {graph.input.shape} batch={len(codes)} seed={seed}", program
 
     def _mlp(self, random: np.random.Generator, seed: int) -> tuple[str, Program]:
         """A network of one to three layers on random weights and inputs."""
@@ -165,6 +184,20 @@ def draw_training_groups(seed: int, cases: int) -> list[Group]:
         random = np.random.default_rng(number)
         config = training_config(random, TRAINING_DIMS[index // 2])
         groups.append(Group("training", number, config, count))
+    return [group for group in groups if group.count]
+
+
+def draw_map_groups(seed: int, cases: int) -> list[Group]:
+    """Two configurations for convolutions and one for networks for each D of feature maps."""
+    share = [cases // (3 * len(MAP_DIMS))] * (3 * len(MAP_DIMS))
+    for i in range(cases - sum(share)):
+        share[i] += 1
+    groups = []
+    for index, count in enumerate(share):
+        number = seed * 100 + 80 + index
+        config = map_config(np.random.default_rng(number), MAP_DIMS[index // 3])
+        kind = "network" if index % 3 == 2 else "convolution"
+        groups.append(Group(kind, number, config, count))
     return [group for group in groups if group.count]
 
 
