@@ -21,6 +21,7 @@ __all__ = ["BankShares", "Cached", "MapChip", "Words"]
 _LATENCY = 8
 """Cycles from the issue of a word in the vector unit to its write."""
 _MOST_SLOTS = 32
+_TRANSFER_LEVELS = 2
 
 
 @dataclass(frozen=True)
@@ -169,10 +170,9 @@ class MapChip(Transfers):
         touched = view.accesses(area, write=not to_memory)
         if tensor.role == "intermediate":
             touched += stored.in_memory(area, number, write=to_memory)
-        size = stored.height * stored.width
-        steps = zip(view.steps, (stored.stride, size, stored.width, 1), strict=True)
         loops: list[tuple[int, int, int]] = []
-        for count, (local, memory) in zip(area.counts, steps, strict=True):
+        steps = zip(area.counts, view.steps, stored.steps, strict=True)
+        for count, local, memory in steps:
             if count == 1:
                 continue
             if loops and loops[-1][1:] == (count * local, count * memory):
@@ -180,19 +180,24 @@ class MapChip(Transfers):
             else:
                 loops.append((count, local, memory))
         run = loops.pop()[0] if loops and loops[-1][1:] == (1, 1) else 1
-        fields = {
-            "bank": view.bank,
-            "local": view.first(area),
-            "run": run,
-            "address": tensor.address + stored.word(area) * self.config.word_bytes,
-        }
-        for level, (count, local, memory) in enumerate(reversed(loops)):
-            fields |= {
-                f"count{1 - level}": count,
-                f"local_stride{1 - level}": local,
-                f"memory_stride{1 - level}": memory,
+        outer = loops.pop(0) if len(loops) > _TRANSFER_LEVELS else (1, 0, 0)
+        for index in range(outer[0]):
+            address = tensor.address + (stored.word(area) + index * outer[2]) * (
+                self.config.word_bytes
+            )
+            fields = {
+                "bank": view.bank,
+                "local": view.first(area) + index * outer[1],
+                "run": run,
+                "address": address,
             }
-        self.emitter.emit(op, layer, touched, **fields)
+            for level, (count, local, memory) in enumerate(reversed(loops)):
+                fields |= {
+                    f"count{1 - level}": count,
+                    f"local_stride{1 - level}": local,
+                    f"memory_stride{1 - level}": memory,
+                }
+            self.emitter.emit(op, layer, touched, **fields)
 
     def vector(
         self,

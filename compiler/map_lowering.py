@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from pulsarray.compiler.map_views import Area, Stored
 from pulsarray.compiler.pooling import average_pool, max_pool
 from pulsarray.compiler.residency import Alias, Work
 from pulsarray.compiler.spatial import Window
+from pulsarray.compiler.transposed import grouped, taps_of_phase
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.isa import VectorFlag
@@ -90,7 +92,7 @@ class Lowering:
         for number, work in enumerate(self.works):
             self._number = number
             before = len(self.layout.tensors)
-            product = self._lower(work)
+            m, k, n = self._lower(work)
             read = sum(
                 tensor.bytes(self.config)
                 for tensor in self.layout.tensors[before:]
@@ -100,7 +102,6 @@ class Lowering:
             read += sum(self._bytes(name) for name, s in inputs.items() if s.tensor is not None)
             result = self._stored(work.output)
             kind = work.node.kind + (f"+{work.after.kind}" if work.after else "")
-            m, k, n = product
             self.layers.append(
                 Layer(
                     name=work.node.name,
@@ -128,6 +129,8 @@ class Lowering:
         node = work.node
         if isinstance(node, integer.Convolution):
             return self._convolution(work, node)
+        if isinstance(node, integer.TransposedConvolution):
+            return self._transposed(work, node)
         if isinstance(node, integer.Concat):
             return self._gather(node)
         result = self._stored(work.output)
@@ -140,8 +143,6 @@ class Lowering:
         elif isinstance(node, integer.Elementwise):
             table = self._table(node.name, node.scale)
             map_codes(self.chip, self._number, node, sources[0], result, self.layout, table)
-        elif isinstance(node, integer.TransposedConvolution):
-            raise InputError(f"{node.name}: transposed convolutions cannot be compiled yet")
         else:
             combine(self.chip, self._number, node, sources[0], sources[1], result)
         return 0, 0, 0
@@ -188,7 +189,7 @@ class Lowering:
         term = self._term(node)
         second = self._stored(work.second) if work.second else None
         bias = node.bias - node.zero_in * node.weight.astype(np.int64).sum(axis=(0, 1, 2))
-        self._check_sums(node, bias)
+        self._check_sums(node.name, node.weight, bias)
         extra = isinstance(work.after, integer.TfliteAdd) * 3 + bool(work.after)
         sums = self._scaled(node.name, node.scale, bias)
         self._emit(
@@ -196,9 +197,9 @@ class Lowering:
         )
         return result.images * result.height * result.width, kh * kw * depth, count
 
-    def _check_sums(self, node: integer.Convolution, bias: Ints) -> None:
+    def _check_sums(self, name: str, weights: Ints, bias: Ints) -> None:
         """Refuse sums that may not fit an accumulator."""
-        weight = node.weight.astype(np.int64)
+        weight = weights.astype(np.int64)
         high = np.maximum(weight * integer.LOW, weight * integer.HIGH).sum(axis=(0, 1, 2))
         low = np.minimum(weight * integer.LOW, weight * integer.HIGH).sum(axis=(0, 1, 2))
         limit = 1 << (self.config.acc_bits - 1)
@@ -206,7 +207,7 @@ class Lowering:
         worst = max(worst, int(np.abs(bias).max()), int(high.max()), -int(low.min()))
         if worst >= limit:
             raise InputError(
-                f"{node.name}: sums may reach {worst}, which acc_bits = {self.config.acc_bits} "
+                f"{name}: sums may reach {worst}, which acc_bits = {self.config.acc_bits} "
                 "does not hold"
             )
 
@@ -237,6 +238,37 @@ class Lowering:
         stored = Stored(self.batch, height, width, -(-packed // dim), packed, tensor)
         weight = node.weight.reshape(1, 1, packed, count)
         return Term(stored, Window((1, 1)), tiles_of(weight, 1, dim))
+
+    def _transposed(self, work: Work, node: integer.TransposedConvolution) -> tuple[int, int, int]:
+        """A convolution of stride 1 for each phase of the result's rows and columns.
+
+        Of the kernel a phase sees every stride-th tap, in reverse order.
+        """
+        source = replace(self._stored(node.input), zero_point=node.zero_in)
+        whole, dim = self._stored(node.output), self.config.dim
+        table = self._table(node.name, node.scale)
+        high, wide = node.window.stride
+        phases = product(range(high), range(wide))
+        for number, phase in enumerate(phases):
+            if phase[0] >= whole.height or phase[1] >= whole.width:
+                continue
+            rows, columns = (taps_of_phase(node.window, axis, phase[axis]) for axis in (0, 1))
+            weight = grouped(node.weight, node.groups)[rows.taps][:, columns.taps]
+            bias = node.bias - node.zero_in * weight.astype(np.int64).sum(axis=(0, 1, 2))
+            self._check_sums(node.name, weight, bias)
+            name = f"{node.name}.{number}"
+            window = Window(
+                (len(rows.taps), len(columns.taps)),
+                (1, 1),
+                (rows.padding, columns.padding, 1, 1),
+                (rows.dilation, columns.dilation),
+            )
+            term = Term(source, window, tiles_of(weight, node.groups, dim))
+            sums = self._scaled(name, node.scale, bias)
+            self._emit(work, [term], whole.part(node.window.stride, phase), None, sums, 1, table)
+        kh, kw, channels, count = node.weight.shape
+        pixels = source.images * source.height * source.width
+        return pixels, channels // node.groups, kh * kw * count * node.groups
 
     def _gather(self, node: integer.Concat) -> tuple[int, int, int]:
         """Maps side by side whose channels move between lanes: products with 0 and 1."""

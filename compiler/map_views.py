@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pulsarray.compiler.emitter import MEMORY, Access
 from pulsarray.program import Tensor
@@ -112,6 +112,9 @@ class Stored:
         First block of it in the tensor or in the bank: maps side by side share one.
     zero_point
         Code of zero.
+    every, phase
+        Of a larger map every so many rows and columns, from which ones on; ``across`` are the
+        larger map's rows and columns.
     """
 
     images: int
@@ -124,11 +127,37 @@ class Stored:
     base: int = 0
     block: int = 0
     zero_point: int = 0
+    every: tuple[int, int] = (1, 1)
+    phase: tuple[int, int] = (0, 0)
+    across: tuple[int, int] = (0, 0)
 
     @property
-    def stride(self) -> int:
-        """Words from one block to the next."""
-        return self.images * self.height * self.width
+    def steps(self) -> tuple[int, int, int, int]:
+        """Words from one block, image, row and column to the next."""
+        height, width = self.across if self.across != (0, 0) else (self.height, self.width)
+        size = height * width
+        return self.images * size, size, self.every[0] * width, self.every[1]
+
+    @property
+    def origin(self) -> int:
+        """The first word, counted from that of the tensor or bank."""
+        width = self.across[1] if self.across != (0, 0) else self.width
+        return self.block * self.steps[0] + self.phase[0] * width + self.phase[1]
+
+    def part(self, every: tuple[int, int], phase: tuple[int, int]) -> Stored:
+        """Every so many rows and columns, from which ones on."""
+        sizes = [
+            -(-(size - first) // step)
+            for size, first, step in zip((self.height, self.width), phase, every, strict=True)
+        ]
+        return replace(
+            self,
+            height=sizes[0],
+            width=sizes[1],
+            every=every,
+            phase=phase,
+            across=(self.height, self.width),
+        )
 
     @property
     def whole(self) -> Area:
@@ -138,20 +167,16 @@ class Stored:
     @property
     def view(self) -> View:
         """Its words in its bank."""
-        size = self.height * self.width
-        base = self.base + self.block * self.stride
-        return View(self.bank, base, (self.stride, size, self.width, 1))
+        return View(self.bank, self.base + self.origin, self.steps)
 
     def word(self, area: Area) -> int:
         """First word of an area in the tensor."""
-        pixel = (area.images[0] * self.height + area.rows[0]) * self.width + area.columns[0]
-        return (self.block + area.blocks[0]) * self.stride + pixel
+        place = (area.blocks[0], area.images[0], area.rows[0], area.columns[0])
+        return self.origin + sum(p * step for p, step in zip(place, self.steps, strict=True))
 
     def in_memory(self, area: Area, number: int, *, write: bool) -> list[Access]:
         """The words of an area in tensor ``number``."""
-        size = self.height * self.width
-        steps = (self.stride, size, self.width, 1)
-        loops = list(zip(area.counts, steps, strict=True))
+        loops = list(zip(area.counts, self.steps, strict=True))
         return list(accesses(MEMORY + number, self.word(area), loops, write=write))
 
 
