@@ -1,21 +1,63 @@
 """A short way to write a network in Python.
 
 >>> graph = Builder("xor", 2).dense(weight1, bias1).tanh().dense(weight2, bias2).sigmoid().build()
+
+Every operator reads the one before it, unless ``source`` names another; a residual block is
+
+>>> builder.convolution(first, padding=1).relu(name="block")
+>>> builder.convolution(second, padding=1).relu().convolution(third, padding=1).add("block").relu()
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax, Value
+from pulsarray.compiler.spatial import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Convolution,
+    Dropout,
+    LocalResponseNorm,
+    MaxPool,
+    Pad,
+    Shuffle,
+    TransposedConvolution,
+    Window,
+)
 from pulsarray.errors import InputError
 
 __all__ = ["Builder"]
 
+Pair = int | tuple[int, int]
+"""One number for rows and columns, or both."""
+Padding = int | tuple[int, int] | tuple[int, int, int, int]
+"""One number for all sides; rows and columns; or top, left, bottom, right."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """An operator to be made: what it reads by the names of operators."""
+
+    kind: type[Node]
+    name: str
+    sources: tuple[str, ...]
+    fields: dict[str, object]
+    whole: bool = False
+    """Whether its window is its whole input."""
+
 
 class Builder:
     """Collects operators one after the other; every method returns the builder.
+
+    Operators may be named with ``name``; ``source`` is the name of the operator to read, or of the
+    network's input, if it is not the operator before. Feature maps are (H, W, C).
 
     Parameters
     ----------
@@ -37,52 +79,205 @@ class Builder:
         self.name = name
         self._input = Value(input_name, (shape,) if isinstance(shape, int) else tuple(shape))
         self._output_name = output_name
-        self._makers: list[tuple[type[Node], str, dict[str, object]]] = []
+        self._steps: list[_Step] = []
+
+    @property
+    def last(self) -> str:
+        """Name of the last operator; of the input if there is none."""
+        return self._steps[-1].name if self._steps else self._input.name
 
     def dense(
-        self, weight: npt.ArrayLike, bias: npt.ArrayLike | None = None, name: str = ""
+        self,
+        weight: npt.ArrayLike,
+        bias: npt.ArrayLike | None = None,
+        name: str = "",
+        *,
+        source: str = "",
     ) -> Builder:
         """``x @ weight + bias``: weight of shape (K, N), bias (N,) or none."""
         matrix = _floats(weight, "weight")
         if matrix.ndim != 2:
             raise InputError(f"{self.name}: weight must have shape (K, N), not {matrix.shape}")
         vector = np.zeros(matrix.shape[1]) if bias is None else _floats(bias, "bias")
-        return self._add(Dense, name or "dense", weight=matrix, bias=vector)
+        return self._add(Dense, name or "dense", source, weight=matrix, bias=vector)
 
-    def relu(self, name: str = "") -> Builder:
+    def convolution(
+        self,
+        weight: npt.ArrayLike,
+        bias: npt.ArrayLike | None = None,
+        stride: Pair = 1,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        name: str = "",
+        *,
+        source: str = "",
+    ) -> Builder:
+        """2-D convolution: weight of shape (kh, kw, C / groups, N), bias (N,) or none."""
+        filters = self._filters(weight, "(kh, kw, C / groups, N)")
+        vector = np.zeros(filters.shape[3]) if bias is None else _floats(bias, "bias")
+        return self._add(
+            Convolution,
+            name or "conv",
+            source,
+            weight=filters,
+            bias=vector,
+            window=_window(filters.shape[:2], stride, padding, dilation),
+            groups=groups,
+        )
+
+    def transposed_convolution(
+        self,
+        weight: npt.ArrayLike,
+        bias: npt.ArrayLike | None = None,
+        stride: Pair = 1,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        output_padding: Pair = 0,
+        groups: int = 1,
+        name: str = "",
+        *,
+        source: str = "",
+    ) -> Builder:
+        """Transposed convolution: weight of shape (kh, kw, C, N / groups), bias (N,) or none."""
+        filters = self._filters(weight, "(kh, kw, C, N / groups)")
+        vector = np.zeros(filters.shape[3] * groups) if bias is None else _floats(bias, "bias")
+        return self._add(
+            TransposedConvolution,
+            name or "deconv",
+            source,
+            weight=filters,
+            bias=vector,
+            window=_window(filters.shape[:2], stride, padding, dilation),
+            output_padding=_pair(output_padding, "output_padding"),
+            groups=groups,
+        )
+
+    def max_pool(
+        self,
+        kernel: Pair,
+        stride: Pair | None = None,
+        padding: Padding = 0,
+        dilation: Pair = 1,
+        name: str = "",
+        *,
+        source: str = "",
+    ) -> Builder:
+        """Largest value of each window; the windows lie side by side if no stride is given."""
+        window = _window(
+            _pair(kernel, "kernel"), kernel if stride is None else stride, padding, dilation
+        )
+        return self._add(MaxPool, name or "max_pool", source, window=window)
+
+    def average_pool(
+        self,
+        kernel: Pair,
+        stride: Pair | None = None,
+        padding: Padding = 0,
+        include_padding: bool = False,
+        name: str = "",
+        *,
+        source: str = "",
+    ) -> Builder:
+        """Mean of each window; the windows lie side by side if no stride is given."""
+        window = _window(_pair(kernel, "kernel"), kernel if stride is None else stride, padding, 1)
+        return self._add(
+            AveragePool,
+            name or "average_pool",
+            source,
+            window=window,
+            include_padding=include_padding,
+        )
+
+    def global_average_pool(self, name: str = "", *, source: str = "") -> Builder:
+        """Mean of each channel: (H, W, C) becomes (1, 1, C)."""
+        return self._add(AveragePool, name or "global_pool", source, whole=True)
+
+    def batch_norm(
+        self,
+        scale: npt.ArrayLike,
+        shift: npt.ArrayLike,
+        mean: npt.ArrayLike,
+        variance: npt.ArrayLike,
+        epsilon: float = 1e-5,
+        name: str = "",
+        *,
+        source: str = "",
+    ) -> Builder:
+        """``(x - mean) / sqrt(variance + epsilon) * scale + shift``, arrays of shape (C,)."""
+        return self._add(
+            BatchNorm,
+            name or "norm",
+            source,
+            scale=_floats(scale, "scale"),
+            shift=_floats(shift, "shift"),
+            mean=_floats(mean, "mean"),
+            variance=_floats(variance, "variance"),
+            epsilon=epsilon,
+        )
+
+    def local_response_norm(
+        self,
+        size: int,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        bias: float = 1.0,
+        name: str = "",
+        *,
+        source: str = "",
+    ) -> Builder:
+        """Normalization across ``size`` neighbouring channels."""
+        return self._add(
+            LocalResponseNorm, name or "lrn", source, size=size, alpha=alpha, beta=beta, bias=bias
+        )
+
+    def add(self, other: str, name: str = "", *, source: str = "") -> Builder:
+        """Sum with the result of another operator, which has the same shape."""
+        return self._add(Add, name or "add", source, other)
+
+    def concat(self, *others: str, name: str = "", source: str = "") -> Builder:
+        """The result, then those of other operators, side by side along the channels."""
+        return self._add(Concat, name or "concat", source, *others)
+
+    def pad(self, padding: Padding, name: str = "", *, source: str = "") -> Builder:
+        """Zeros around rows and columns."""
+        return self._add(Pad, name or "pad", source, padding=_sides(padding))
+
+    def dropout(self, rate: float = 0.5, name: str = "", *, source: str = "") -> Builder:
+        """In training, elements become 0 with this probability."""
+        return self._add(Dropout, name or "dropout", source, rate=rate)
+
+    def shuffle(self, order: Sequence[int], name: str = "", *, source: str = "") -> Builder:
+        """Channels in another order."""
+        return self._add(Shuffle, name or "shuffle", source, order=tuple(int(c) for c in order))
+
+    def relu(self, name: str = "", *, source: str = "") -> Builder:
         """Negative values become 0."""
-        return self._add(Activate, name or "relu", function="relu")
+        return self._add(Activate, name or "relu", source, function="relu")
 
-    def clip(self, low: float, high: float, name: str = "") -> Builder:
+    def clip(self, low: float, high: float, name: str = "", *, source: str = "") -> Builder:
         """Values limited to low..high."""
-        return self._add(Activate, name or "clip", function="clip", low=low, high=high)
+        return self._add(Activate, name or "clip", source, function="clip", low=low, high=high)
 
-    def sigmoid(self, name: str = "") -> Builder:
+    def sigmoid(self, name: str = "", *, source: str = "") -> Builder:
         """Logistic function, 1 / (1 + exp(-x))."""
-        return self._add(Activate, name or "sigmoid", function="sigmoid")
+        return self._add(Activate, name or "sigmoid", source, function="sigmoid")
 
-    def tanh(self, name: str = "") -> Builder:
+    def tanh(self, name: str = "", *, source: str = "") -> Builder:
         """Hyperbolic tangent."""
-        return self._add(Activate, name or "tanh", function="tanh")
+        return self._add(Activate, name or "tanh", source, function="tanh")
 
-    def step(self, name: str = "") -> Builder:
+    def step(self, name: str = "", *, source: str = "") -> Builder:
         """1 for positive values, else 0 (Heaviside)."""
-        return self._add(Activate, name or "step", function="step")
+        return self._add(Activate, name or "step", source, function="step")
 
-    def flatten(self, name: str = "") -> Builder:
+    def flatten(self, name: str = "", *, source: str = "") -> Builder:
         """One dimension."""
-        return self._add(Flatten, name or "flatten")
+        return self._add(Flatten, name or "flatten", source)
 
-    def softmax(self, name: str = "") -> Builder:
+    def softmax(self, name: str = "", *, source: str = "") -> Builder:
         """Softmax; must be the last."""
-        return self._add(Softmax, name or "softmax")
-
-    def _add(self, kind: type[Node], name: str, **fields: object) -> Builder:
-        taken = {given for _, given, _ in self._makers}
-        numbered = (f"{name}{number}" for number in range(1, len(taken) + 2))
-        unique = name if name not in taken else next(n for n in numbered if n not in taken)
-        self._makers.append((kind, unique, fields))
-        return self
+        return self._add(Softmax, name or "softmax", source)
 
     def build(self) -> Graph:
         """The checked network.
@@ -93,13 +288,74 @@ class Builder:
             If shapes do not fit.
         """
         nodes: list[Node] = []
-        reads = self._input.name
-        for place, (kind, name, fields) in enumerate(self._makers):
-            last = place == len(self._makers) - 1
-            writes = self._output_name if last else f"{name}_out"
-            nodes.append(kind(name=name, input=reads, output=writes, **fields))  # type: ignore[arg-type]
-            reads = writes
+        written, shapes = (
+            {self._input.name: self._input.name},
+            {self._input.name: self._input.shape},
+        )
+        for place, step in enumerate(self._steps):
+            last = place == len(self._steps) - 1
+            output = self._output_name if last else f"{step.name}_out"
+            reads = tuple(written[source] for source in step.sources)
+            given = [shapes[source] for source in step.sources]
+            fields = dict(step.fields)
+            fields |= {"inputs": reads} if step.kind in (Add, Concat) else {"input": reads[0]}
+            if step.whole:
+                fields["window"] = Window((given[0] if len(given[0]) == 3 else (1, 1))[:2])
+            node = step.kind(name=step.name, output=output, **fields)  # type: ignore[arg-type]
+            nodes.append(node)
+            written[step.name], shapes[step.name] = output, node.shape(*given)
         return Graph(self.name, self._input, nodes)
+
+    def _add(
+        self,
+        kind: type[Node],
+        name: str,
+        source: str,
+        *others: str,
+        whole: bool = False,
+        **fields: object,
+    ) -> Builder:
+        taken = {step.name for step in self._steps} | {self._input.name}
+        numbered = (f"{name}{number}" for number in range(1, len(taken) + 2))
+        unique = name if name not in taken else next(n for n in numbered if n not in taken)
+        for read in (source, *others):
+            if read and read not in taken:
+                raise InputError(f"{self.name}: {unique} reads {read!r}, no operator before it")
+        sources = (source or self.last, *others)
+        self._steps.append(_Step(kind, unique, sources, fields, whole))
+        return self
+
+    def _filters(self, weight: npt.ArrayLike, wanted: str) -> npt.NDArray[np.float64]:
+        filters = _floats(weight, "weight")
+        if filters.ndim != 4:
+            raise InputError(f"{self.name}: weight must have shape {wanted}, not {filters.shape}")
+        return filters
+
+
+def _window(kernel: Sequence[int], stride: Pair, padding: Padding, dilation: Pair) -> Window:
+    rows, columns = kernel
+    return Window(
+        (rows, columns), _pair(stride, "stride"), _sides(padding), _pair(dilation, "dilation")
+    )
+
+
+def _pair(value: Pair, what: str) -> tuple[int, int]:
+    """Rows and columns."""
+    numbers = (value, value) if isinstance(value, int) else tuple(value)
+    if len(numbers) != 2:
+        raise InputError(f"{what}: must be one number or two, not {value}")
+    return numbers
+
+
+def _sides(value: Padding) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right."""
+    numbers = (value,) * 4 if isinstance(value, int) else tuple(value)
+    if len(numbers) == 2:
+        numbers = (*numbers, *numbers)
+    if len(numbers) != 4:
+        raise InputError(f"padding: must be one number, two or four, not {value}")
+    top, left, bottom, right = numbers
+    return top, left, bottom, right
 
 
 def _floats(values: npt.ArrayLike, what: str) -> npt.NDArray[np.float64]:

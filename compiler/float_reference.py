@@ -12,6 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.conv_train_float import (
+    activation,
+    derivative,
+    map_backward,
+    map_forward,
+)
 from pulsarray.compiler.differentiate import Loss, TrainingNetwork
 from pulsarray.compiler.graph import Floats, Softmax
 from pulsarray.compiler.losses import loss_value
@@ -61,13 +67,17 @@ class FloatNetwork:
 
         Returns
         -------
-        ``LAYER.sum`` and ``LAYER.output``, (M, N) each, and ``probabilities`` after softmax.
+        ``LAYER.sum`` and ``LAYER.output``, (M, N) each, and ``probabilities`` after softmax. Of a
+        network of feature maps ``STEP.output`` of every step, (M, H, W, C).
         """
         found: dict[str, Floats] = {}
-        for layer in self.network.layers:
+        if self.network.steps:
+            found = map_forward(self.network, self.parameters, x)
+            x = found[f"{self.network.layers[-1].name}.output"]
+        for layer in self.network.layers if not self.network.steps else ():
             weight, bias = (self.parameters[f"{layer.name}.{part}"] for part in ("weight", "bias"))
             found[f"{layer.name}.sum"] = sums = x @ weight + bias
-            found[f"{layer.name}.output"] = x = _activation(layer.activation, sums)
+            found[f"{layer.name}.output"] = x = activation(layer.activation, sums)
         if self.softmax:
             powers = np.exp(x - x.max(axis=1, keepdims=True))
             found["probabilities"] = powers / powers.sum(axis=1, keepdims=True)
@@ -92,6 +102,7 @@ class FloatNetwork:
         outputs: Mapping[str, Floats] | None = None,
         masks: Mapping[str, Bools] | None = None,
         error: Floats | None = None,
+        compared: Mapping[str, Floats] | None = None,
     ) -> dict[str, Floats]:
         """Gradients of the loss summed over the batch.
 
@@ -107,6 +118,8 @@ class FloatNetwork:
         error
             The loss's gradient (M, N), imposed for the same reason where it jumps (mae, quantile,
             hinge).
+        compared
+            By step, values whose order decides which of them a pooling took: imposed, too.
 
         Returns
         -------
@@ -123,11 +136,14 @@ class FloatNetwork:
         found: dict[str, Floats] = {}
         if through and last.activation in ("relu", "sigmoid", "tanh"):
             found["loss.error"] = error
+        if network.steps:
+            more = map_backward(network, self.parameters, x, outputs, error, masks, compared or {})
+            return found | more
         for place in range(len(network.layers) - 1, network.first - 1, -1):
             layer = network.layers[place]
             z = outputs[f"{layer.name}.output"]
             if through or layer is not last:
-                error = error * _derivative(layer.activation, z, masks.get(layer.name))
+                error = error * derivative(layer.activation, z, masks.get(layer.name))
             found[f"{layer.name}.error"] = error
             if layer.name not in network.frozen:
                 source = outputs[f"{network.layers[place - 1].name}.output"] if place else x
@@ -163,29 +179,6 @@ class FloatNetwork:
                 self.velocities[name] = velocity
                 self.parameters[name] -= learning_rate / len(x) * velocity
         return float(loss_value(self.network.loss, self._result(outputs), t).mean())
-
-
-def _activation(name: str, sums: Floats) -> Floats:
-    if name == "relu":
-        return np.maximum(sums, 0.0)
-    if name == "sigmoid":
-        return 0.5 * (1.0 + np.tanh(0.5 * sums))
-    if name == "tanh":
-        return np.tanh(sums)
-    if name == "step":
-        return np.where(sums > 0.0, 1.0, 0.0)
-    return sums
-
-
-def _derivative(name: str, z: Floats, mask: Bools | None) -> Floats:
-    """By the output; of a step 1, the perceptron rule."""
-    if name == "relu":
-        return np.where(z > 0.0 if mask is None else mask, 1.0, 0.0)
-    if name == "sigmoid":
-        return z * (1.0 - z)
-    if name == "tanh":
-        return 1.0 - z**2
-    return np.ones_like(z)
 
 
 def _loss_gradient(loss: Loss, z: Floats, t: Floats) -> Floats:

@@ -98,8 +98,10 @@ class Lowering:
                 for tensor in self.layout.tensors[before:]
                 if tensor.role in ("weight", "constant", "input")
             )
-            inputs = {name: self._stored(name) for name in work.inputs}
-            read += sum(self._bytes(name) for name, s in inputs.items() if s.tensor is not None)
+            given = [name for name in work.inputs if name != self.graph.input.name]
+            read += sum(
+                self._bytes(name) for name in given if self._stored(name).tensor is not None
+            )
             result = self._stored(work.output)
             kind = work.node.kind + (f"+{work.after.kind}" if work.after else "")
             self.layers.append(
@@ -117,9 +119,7 @@ class Lowering:
             )
 
     def _bytes(self, name: str) -> int:
-        """Bytes of a map in memory; the network's input is counted where it is placed."""
-        if name == self.graph.input.name:
-            return 0
+        """Bytes of a map in memory."""
         given = self.graph.maps[name]
         blocks = -(-given.channels // self.config.dim)
         return self.batch * given.pixels * blocks * self.config.word_bytes

@@ -1,14 +1,16 @@
-"""Built-in networks and their data: MNIST digits, and plain products."""
+"""Built-in networks and their data: MNIST digits, random images, and plain products."""
 
 from __future__ import annotations
 
 import io
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +34,7 @@ __all__ = [
     "train",
 ]
 
-BUILT_IN = ("mnist-mlp",)
+BUILT_IN = ("mnist-mlp", "lenet", "resnet8", "resnet50")
 """Networks that can be compiled by name."""
 
 _SIZES = (784, 16, 16, 10)
@@ -40,6 +42,7 @@ _SIDE = 28
 _SPLIT_SEED, _TRAIN_SEED = 2026, 1
 _TRAIN, _EPOCHS, _BATCH = 4000, 30, 50
 _RATE, _DECAY, _WEIGHT_DECAY = 3e-3, 0.9, 1e-4
+_CALIBRATION = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,9 @@ def load_digits() -> Digits:
 
 
 def built_in(name: str) -> tuple[Graph, Floats]:
-    """A built-in network, trained, and samples to calibrate it with.
+    """A built-in network and samples to calibrate it with, as a host gives them.
+
+    Those for digits are trained when they are first asked for, and kept.
 
     Raises
     ------
@@ -99,20 +104,49 @@ def built_in(name: str) -> tuple[Graph, Floats]:
     """
     if name not in BUILT_IN:
         raise InputError(f"network: {name!r} is not built in; there is {', '.join(BUILT_IN)}")
-    path = cache_folder() / f"{name}-{_recipe()}.npz"
-    found = _read(path)
-    if found is None:
-        digits = load_digits()
-        with threadpool_limits(1):  # the products are so small that threads only cost time
-            weights = train(digits)
-        found = {"calibration": digits.train_images[:500].astype(np.float32), **weights}
-        _write(path, found)
+    if name == "mnist-mlp":
+        return _mnist_mlp()
+    if name == "lenet":
+        return _lenet()
+    from pulsarray.compiler.residual_networks import random_images, resnet8, resnet50
+
+    graph = resnet8() if name == "resnet8" else resnet50()
+    return graph, random_images(graph)
+
+
+def _mnist_mlp() -> tuple[Graph, Floats]:
+    name = "mnist-mlp"
+    found = _kept(f"{name}-{_recipe()}", lambda: train(load_digits()))
     builder = Builder(name, _SIZES[0], "image", "logits")
     for layer in range(len(_SIZES) - 1):
         builder.dense(found[f"weight{layer}"], found[f"bias{layer}"], name=f"fc{layer + 1}")
         if layer < len(_SIZES) - 2:
             builder.relu(name=f"relu{layer + 1}")
     return builder.build(), found["calibration"].astype(np.float64)
+
+
+def _lenet() -> tuple[Graph, Floats]:
+    from pulsarray.compiler.lenet import RECIPE, lenet, train_lenet
+
+    def make() -> dict[str, Floats]:
+        digits = load_digits()
+        return train_lenet(digits.train_images.reshape(-1, _SIDE, _SIDE, 1), digits.train_labels)
+
+    recipe = "-".join(map(str, (_SPLIT_SEED, *astuple(RECIPE))))
+    found = _kept(f"lenet-{recipe}", make)
+    return lenet(found), found["calibration"].astype(np.float64).reshape(-1, _SIDE, _SIDE, 1)
+
+
+def _kept(name: str, make: Callable[[], Mapping[str, Floats]]) -> dict[str, Floats]:
+    """Weights of a network of digits and its calibration samples: from the cache, or new."""
+    path = cache_folder() / f"{name}.npz"
+    found = _read(path)
+    if found is None:
+        samples: npt.NDArray[Any] = load_digits().train_images[:_CALIBRATION].astype(np.float32)
+        with threadpool_limits(1):  # the products are so small that threads only cost time
+            found = {"calibration": samples, **make()}
+        _write(path, found)
+    return found
 
 
 def _recipe() -> str:

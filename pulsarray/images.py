@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ def host_shape(tensor: Tensor) -> tuple[int, ...]:
     return samples, height, width, channels
 
 
-def to_matrix(values: npt.NDArray[np.generic], tensor: Tensor, where: str) -> Ints:
+def to_matrix(values: npt.NDArray[Any], tensor: Tensor, where: str) -> Ints:
     """Codes of images, in the host's shape or (samples, elements), as the tensor's matrix.
 
     Raises

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pulsarray.arrays import load_arrays
 from pulsarray.errors import InputError
+from pulsarray.images import from_matrix, to_matrix
 from pulsarray.program import Program, Tensor, pack, unpack, write_atomically
 
 __all__ = ["codes_of", "memory_with_inputs", "real_values", "save_outputs"]
@@ -44,39 +45,37 @@ def memory_with_inputs(program: Program, path: Path | None) -> npt.NDArray[np.ui
 def codes_of(
     values: npt.NDArray[Any], tensor: Tensor, program: Program, where: str = "inputs"
 ) -> npt.NDArray[np.int64]:
-    """Codes of a tensor from codes (integers) or real values (floating point).
+    """Codes of a tensor, as its matrix, from codes (integers) or real values (floating point).
 
-    Real values are rounded half to even and saturated.
+    Feature maps have the shape that the network gives them, or are (samples, elements). Real values
+    are rounded half to even and saturated.
 
     Raises
     ------
     InputError
-        If the shape is not (rows, columns), or a value is no number or no code.
+        If the shape is another one, or a value is no number or no code.
     """
     where = f"{where}: {tensor.name}"
-    if values.shape != (tensor.rows, tensor.columns):
-        wanted = (tensor.rows, tensor.columns)
-        raise InputError(f"{where}: shape must be {wanted}, not {values.shape}")
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"{where}: dtype must be integer or floating point, not {values.dtype}")
     high = (1 << (program.config.operand_bits - 1)) - 1
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():
             raise InputError(f"{where}: values must be finite numbers")
         codes = np.rint(values.astype(np.float64) / tensor.scale) + tensor.zero_point
-        return np.asarray(np.clip(codes, -high - 1, high), np.int64)
-    if values.dtype.kind not in "iu":
-        raise InputError(f"{where}: dtype must be integer or floating point, not {values.dtype}")
+        return to_matrix(np.clip(codes, -high - 1, high), tensor, where)
     low, top = int(values.min()), int(values.max())
     if low < -high - 1 or top > high:
         raise InputError(f"{where}: codes must be {-high - 1} to {high}, not {low} to {top}")
-    return values.astype(np.int64)
+    return to_matrix(values, tensor, where)
 
 
 def real_values(codes: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np.float64]:
     """Real values of a tensor, with what a host applies to them."""
     values = (codes.astype(np.float64) - tensor.zero_point) * tensor.scale
     if tensor.after == "softmax":
-        powers = np.exp(values - values.max(axis=1, keepdims=True))
-        values = powers / powers.sum(axis=1, keepdims=True)
+        powers = np.exp(values - values.max(axis=-1, keepdims=True))
+        values = powers / powers.sum(axis=-1, keepdims=True)
     return values
 
 
@@ -84,7 +83,7 @@ def save_outputs(path: Path, program: Program, memory: npt.NDArray[np.uint8]) ->
     """Write every output twice: real values under its name, integers under ``NAME.codes``."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     for tensor in program.with_role("output"):
-        codes = unpack(memory, tensor, program.config)
+        codes = from_matrix(unpack(memory, tensor, program.config), tensor)
         arrays[tensor.name] = real_values(codes, tensor)
         arrays[f"{tensor.name}.codes"] = codes
     buffer = io.BytesIO()

@@ -15,14 +15,17 @@ from pulsarray.cli.options import (
     NetworkArgument,
     SeedOption,
     SetOption,
+    ShapeOption,
     SumsOption,
     chosen_config,
+    parsed_shape,
 )
 from pulsarray.cli.output import facts, print_json, require_folders, show, working
 from pulsarray.cli.source import compile_source
 from pulsarray.cli.train_program import compile_step
 from pulsarray.cli.train_source import Given
 from pulsarray.errors import InputError
+from pulsarray.images import host_shape
 from pulsarray.program import Program, Tensor
 
 __all__ = ["compile_", "program_facts", "tensor_text"]
@@ -37,6 +40,7 @@ def compile_(
     overrides: SetOption = None,
     batch: BatchOption = None,
     calibrate: CalibrateOption = None,
+    shape: ShapeOption = None,
     sums: SumsOption = False,
     seed: SeedOption = None,
     training: Annotated[
@@ -66,6 +70,8 @@ def compile_(
 
       pulsarray compile net.onnx --calibrate samples.npz -o net.pulse
 
+      pulsarray compile mobilenet.tflite --config base -o mobilenet.pulse
+
       pulsarray compile xor --training --batch 4 -o step.pulse
     """
     given = Given(
@@ -78,7 +84,7 @@ def compile_(
         batch=None if batch is None else str(batch),
         seed=seed or 0,
     )
-    _check_options(given, training, calibrate, sums)
+    _check_options(given, training, calibrate, sums, shape)
     require_folders(output)
     with working(f"compiling {network}"):
         if training:
@@ -86,7 +92,13 @@ def compile_(
         else:
             machine = chosen_config(config, overrides)
             program = compile_source(
-                network, machine, batch=batch, calibrate=calibrate, sums=sums, seed=seed
+                network,
+                machine,
+                batch=batch,
+                calibrate=calibrate,
+                shape=parsed_shape(shape),
+                sums=sums,
+                seed=seed,
             )
         program.save(output)
     if as_json:
@@ -95,14 +107,16 @@ def compile_(
     show(facts({"file": output, **program_text(program)}))
 
 
-def _check_options(given: Given, training: bool, calibrate: Path | None, sums: bool) -> None:
+def _check_options(
+    given: Given, training: bool, calibrate: Path | None, sums: bool, shape: str | None
+) -> None:
     """Refuse options of training without it, and the reverse."""
     names = ("data", "loss", "momentum", "weight_decay", "learning_rate")
     set_ = [f"--{n.replace('_', '-')}" for n in names if getattr(given, n) is not None]
     if set_ and not training:
         raise InputError(f"{', '.join(set_)}: only with --training")
-    if training and (calibrate is not None or sums):
-        raise InputError("--calibrate, --sums: not with --training")
+    if training and (calibrate is not None or sums or shape is not None):
+        raise InputError("--calibrate, --sums, --shape: not with --training")
 
 
 def program_facts(program: Program) -> dict[str, Any]:
@@ -126,7 +140,7 @@ def program_facts(program: Program) -> dict[str, Any]:
 def _tensor_facts(tensor: Tensor) -> dict[str, Any]:
     return {
         "name": tensor.name,
-        "shape": [tensor.rows, tensor.columns],
+        "shape": list(host_shape(tensor)),
         "element": tensor.element,
         "scale": tensor.scale,
         "zero_point": tensor.zero_point,
@@ -137,7 +151,8 @@ def program_text(program: Program) -> dict[str, Any]:
     """What a program file holds, as rows of a table."""
     rows = program_facts(program)
     rows["layers"] = "; ".join(
-        f"{layer.name} {layer.m}x{layer.k}x{layer.n}" for layer in program.layers
+        f"{layer.name} {layer.m}x{layer.k}x{layer.n}" if layer.m else layer.name
+        for layer in program.layers
     )
     for role in ("input", "output"):
         del rows[f"{role}s"]
@@ -147,5 +162,5 @@ def program_text(program: Program) -> dict[str, Any]:
 
 def tensor_text(tensor: Tensor) -> str:
     """A tensor in a few words."""
-    text = f"{tensor.name} ({tensor.rows}, {tensor.columns}) {tensor.element}s"
+    text = f"{tensor.name} {host_shape(tensor)} {tensor.element}s"
     return f"{text}, scale {tensor.scale:.6g}, zero point {tensor.zero_point}"

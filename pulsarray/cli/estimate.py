@@ -18,8 +18,10 @@ from pulsarray.cli.options import (
     NetworkArgument,
     SeedOption,
     SetOption,
+    ShapeOption,
     SumsOption,
     chosen_config,
+    parsed_shape,
 )
 from pulsarray.cli.output import print_json, require_folders, show, working
 from pulsarray.cli.source import compile_source
@@ -36,6 +38,7 @@ def estimate(
     overrides: SetOption = None,
     batch: BatchOption = None,
     calibrate: CalibrateOption = None,
+    shape: ShapeOption = None,
     sums: SumsOption = False,
     seed: SeedOption = None,
     memory_latency: LatencyOption = 64,
@@ -52,12 +55,20 @@ def estimate(
       pulsarray estimate mnist-mlp --batch 64
 
       pulsarray estimate gemm:512x512x512 --config base --memory-latency 100
+
+      pulsarray estimate resnet8 --config base
     """
     machine = chosen_config(config, overrides)
     require_folders(report)
     with working(f"compiling {network}"):
         program = compile_source(
-            network, machine, batch=batch, calibrate=calibrate, sums=sums, seed=seed
+            network,
+            machine,
+            batch=batch,
+            calibrate=calibrate,
+            shape=parsed_shape(shape),
+            sums=sums,
+            seed=seed,
         )
     from pulsarray.model.timing import simulate_timing
 

@@ -21,6 +21,7 @@ from pulsarray.cli.estimate import estimate
 from pulsarray.cli.generate import generate
 from pulsarray.cli.gradcheck import gradcheck
 from pulsarray.cli.info import info
+from pulsarray.cli.inspect import inspect
 from pulsarray.cli.simulate import simulate
 from pulsarray.cli.train import train
 from pulsarray.errors import InputError, PulsarrayError, ToolMissing
@@ -44,6 +45,7 @@ app.command(name="compile")(compile_)
 app.command()(simulate)
 app.command()(train)
 app.command()(gradcheck)
+app.command()(inspect)
 app.command()(estimate)
 app.command()(compare)
 app.command()(disasm)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pulsarray.config import PRESETS, Config, load_config
+from pulsarray.errors import InputError
 
 __all__ = [
     "DEFAULT_CONFIG",
@@ -20,9 +22,11 @@ __all__ = [
     "NetworkArgument",
     "SeedOption",
     "SetOption",
+    "ShapeOption",
     "SumsOption",
     "chosen_config",
     "given_config",
+    "parsed_shape",
 ]
 
 DEFAULT_CONFIG = "small"
@@ -48,7 +52,8 @@ NetworkArgument = Annotated[
     str,
     typer.Argument(
         metavar="NETWORK",
-        help="An .onnx file, a built-in network (mnist-mlp), or gemm:MxKxN.",
+        help="An .onnx or .tflite file, a built-in network (mnist-mlp, lenet, resnet8, resnet50), "
+        "or gemm:MxKxN.",
         show_default=False,
     ),
 ]
@@ -59,6 +64,14 @@ BatchOption = Annotated[
 CalibrateOption = Annotated[
     Path | None,
     typer.Option("--calibrate", metavar="X.npz", help="Samples of the input, to choose scales by."),
+]
+ShapeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shape",
+        metavar="CxHxW",
+        help="ONNX: sizes of one sample of the input, where the file leaves them open.",
+    ),
 ]
 SumsOption = Annotated[
     bool, typer.Option("--sums", help="gemm: keep the sums instead of requantizing to codes.")
@@ -87,3 +100,18 @@ def chosen_config(config: str | None, overrides: list[str] | None) -> Config:
 def given_config(config: str | None, overrides: list[str] | None) -> Config | None:
     """The configuration that a file must be for; None if the options name none."""
     return chosen_config(config, overrides) if config is not None or overrides else None
+
+
+def parsed_shape(text: str | None) -> tuple[int, ...] | None:
+    """Sizes of ``--shape``; None if it is not given.
+
+    Raises
+    ------
+    InputError
+        If they are not positive numbers with an x between them.
+    """
+    if text is None:
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,6}(x[1-9][0-9]{0,6})*", text):
+        raise InputError(f"--shape: expected positive numbers as 3x224x224, not {text!r}")
+    return tuple(map(int, text.split("x")))

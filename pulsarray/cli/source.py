@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,34 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pulsarray.compiler.graph import Graph
+    from pulsarray.compiler.integer import IntegerGraph
 
-__all__ = ["compile_source"]
+__all__ = ["FILES", "Source", "compile_source", "load_source", "unknown_source"]
+
+FILES = (".onnx", ".tflite")
+"""Files that hold networks."""
 
 MEMORY_BYTES = 1 << 32
 """Bytes that 32-bit addresses reach."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A network.
+
+    Parameters
+    ----------
+    name
+        Name of the program.
+    network
+        In floating point, or in integers already.
+    samples
+        Samples to calibrate it with, where it brings its own.
+    """
+
+    name: str
+    network: Graph | IntegerGraph
+    samples: npt.NDArray[np.float64] | None = None
 
 
 def compile_source(
@@ -29,8 +53,9 @@ def compile_source(
     calibrate: Path | None,
     sums: bool,
     seed: int | None,
+    shape: tuple[int, ...] | None = None,
 ) -> Program:
-    """Compile what NETWORK names: ``gemm:MxKxN``, an ONNX file, or a built-in network.
+    """Compile what NETWORK names: ``gemm:MxKxN``, a file, or a built-in network.
 
     Raises
     ------
@@ -41,12 +66,49 @@ def compile_source(
 
     sizes = parse_gemm(source)
     if sizes is not None:
-        if batch is not None or calibrate is not None:
-            raise InputError("--batch, --calibrate: not for gemm, whose rows are M")
+        if batch is not None or calibrate is not None or shape is not None:
+            raise InputError("--batch, --calibrate, --shape: not for gemm, whose rows are M")
         return _compile_gemm(sizes, config, sums=sums, seed=seed or 0)
     if sums or seed is not None:
         raise InputError(f"--sums, --seed: only for gemm:MxKxN, not for {source}")
-    return _compile_network(source, config, batch or 1, calibrate)
+    return _compile_network(source, load_source(source, shape), config, batch or 1, calibrate)
+
+
+def load_source(source: str, shape: tuple[int, ...] | None = None) -> Source:
+    """The network of a file or a name.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it has something that is not supported.
+    """
+    from pulsarray.compiler.networks import BUILT_IN, built_in
+
+    path = Path(source)
+    if shape is not None and (source in BUILT_IN or path.suffix != ".onnx"):
+        raise InputError(f"--shape: only for ONNX files, not for {source}")
+    if source in BUILT_IN:
+        return Source(source, *built_in(source))
+    if path.suffix == ".onnx":
+        from pulsarray.compiler.onnx_import import import_onnx_any
+
+        return Source(path.stem, import_onnx_any(path, shape=shape))
+    if path.suffix == ".tflite":
+        from pulsarray.compiler.tflite_import import import_tflite
+
+        return Source(path.stem, import_tflite(path))
+    raise unknown_source(source)
+
+
+def unknown_source(source: str, *more: str) -> InputError:
+    """What to say about a NETWORK that is none; ``more`` are further things that it may be."""
+    from pulsarray.compiler.networks import BUILT_IN
+
+    known = ", ".join((*more, "gemm:MxKxN", *BUILT_IN[:-1]))
+    files = " or ".join(FILES)
+    return InputError(
+        f"NETWORK: must be an {files} file, {known} or {BUILT_IN[-1]}, not {source!r}"
+    )
 
 
 def _compile_gemm(sizes: tuple[int, int, int], config: Config, *, sums: bool, seed: int) -> Program:
@@ -61,30 +123,44 @@ def _compile_gemm(sizes: tuple[int, int, int], config: Config, *, sums: bool, se
     return compile_gemm(m, k, n, config, sums=sums, seed=seed)
 
 
-def _compile_network(source: str, config: Config, batch: int, calibrate: Path | None) -> Program:
+def _compile_network(
+    text: str, source: Source, config: Config, batch: int, calibrate: Path | None
+) -> Program:
+    """Quantize a network, if it is not yet, and compile it."""
     from pulsarray.compiler.api import compile_network
-    from pulsarray.compiler.networks import BUILT_IN, built_in
+    from pulsarray.compiler.graph import Graph
+    from pulsarray.compiler.integer_api import compile_integer
+    from pulsarray.compiler.quantize_graph import quantize_graph
 
-    if source in BUILT_IN:
-        graph, samples = built_in(source)
+    network, name = source.network, source.name
+    if not isinstance(network, Graph):
         if calibrate is not None:
-            samples = _samples(graph, calibrate)
-        return compile_network(graph, config, batch=batch, calibration=samples, name=source)
-    path = Path(source)
-    if path.suffix != ".onnx":
-        known = ", ".join(BUILT_IN)
-        raise InputError(f"NETWORK: must be an .onnx file, gemm:MxKxN or {known}, not {source!r}")
-    from pulsarray.compiler.onnx_import import import_onnx
+            raise InputError(f"--calibrate: not for {text}, which is in int8 already")
+        return compile_integer(network, config, batch=batch, name=name)
+    samples = source.samples if calibrate is None else _samples(network, calibrate)
+    if samples is None:
+        raise _no_samples(text, network)
+    if _is_perceptron(network):
+        return compile_network(network, config, batch=batch, calibration=samples, name=name)
+    quantized = quantize_graph(network, samples, config)
+    return compile_integer(quantized, config, batch=batch, name=name)
 
-    graph = import_onnx(path)
-    if calibrate is None:
-        given = graph.input
-        raise InputError(
-            f"{path}: quantization needs samples of the input {given.name!r}, an array of shape "
-            f"(samples, {', '.join(map(str, given.shape))}): --calibrate X.npz"
-        )
-    samples = _samples(graph, calibrate)
-    return compile_network(graph, config, batch=batch, calibration=samples, name=path.stem)
+
+def _is_perceptron(graph: Graph) -> bool:
+    """Whether a network is dense layers and activations, one after the other."""
+    from pulsarray.compiler.graph import Activate, Dense, Flatten, Softmax
+
+    kinds = (Dense, Activate, Flatten, Softmax)
+    return graph.is_chain and all(isinstance(node, kinds) for node in graph.nodes)
+
+
+def _no_samples(text: str, graph: Graph) -> InputError:
+    from pulsarray.compiler.interpreter import host_shape
+
+    return InputError(
+        f"{text}: quantization needs samples of the input {graph.input.name!r}, an array of shape "
+        f"(samples, {', '.join(map(str, host_shape(graph)))}): --calibrate X.npz"
+    )
 
 
 def _samples(graph: Graph, path: Path) -> npt.NDArray[np.float64]:

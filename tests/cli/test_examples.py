@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pulsarray.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +36,31 @@ def test_xor_has_the_right_answers() -> None:
     lines = run(sys.executable, EXAMPLES / "xor_mlp.py").splitlines()
     answers = [round(float(line.split("= ")[1])) for line in lines[:4]]
     assert answers == [0, 1, 1, 0]
+
+
+def test_resnet8_keeps_the_array_busy() -> None:
+    lines = run(sys.executable, EXAMPLES / "resnet8.py", "base").splitlines()
+    assert len(lines) == 12
+    assert "12,501,632 MACs" in lines[-1]
+
+
+@pytest.mark.slow
+def test_lenet_answers_alike() -> None:
+    lines = run(sys.executable, EXAMPLES / "lenet.py").splitlines()
+    rights = [float(line.split()[1].rstrip("%")) for line in lines[:2]]
+    assert min(rights) >= 96.0
+    assert all(line.endswith("identical") for line in lines[2:])
+
+
+@pytest.mark.slow
+def test_resnet50() -> None:
+    assert "cycles an image on D = 16" in run(sys.executable, EXAMPLES / "resnet50.py", "base")
+
+
+def test_network_of_a_file(tmp_path: Path) -> None:
+    run(sys.executable, EXAMPLES / "make_onnx.py", tmp_path)
+    out = run(sys.executable, EXAMPLES / "mobilenet.py", tmp_path / "net.onnx", "--config", "tiny")
+    assert "net.onnx: 3 operators, 800 MACs" in out
 
 
 def test_walk(tmp_path: Path) -> None:

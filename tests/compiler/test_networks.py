@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pulsarray.compiler import networks
+from pulsarray.compiler import lenet, networks
 from pulsarray.compiler.api import compile_quantized
-from pulsarray.compiler.interpreter import run_codes, run_quantized
+from pulsarray.compiler.integer_interpreter import run_output
+from pulsarray.compiler.interpreter import run_codes, run_float, run_quantized
 from pulsarray.compiler.networks import accuracy, built_in, load_digits, parse_gemm
 from pulsarray.compiler.quantize import quantize
+from pulsarray.compiler.quantize_graph import quantize_graph
+from pulsarray.compiler.spatial import BatchNorm, Convolution
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.model.functional import execute
@@ -91,9 +95,64 @@ def test_broken_cache_is_made_again(cache: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(again.nodes[0].weight, graph.nodes[0].weight)  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
+def test_lenet_is_accurate_in_float_and_in_int8(cache: Path) -> None:
+    graph, calibration = built_in("lenet")
+    digits = load_digits()
+    images, labels = digits.test_images.reshape(-1, 28, 28, 1), digits.test_labels
+    assert graph.parameters == 61706
+    assert calibration.shape == (500, 28, 28, 1)
+    in_float = accuracy(graph, images, labels)
+    assert in_float >= 0.96
+    network = quantize_graph(graph, calibration, PRESETS["small"])
+    answers = run_output(network, network.input.encode(images)).reshape(len(images), -1)
+    assert float(np.mean(answers.argmax(axis=1) == labels)) >= in_float - 0.01
+    (file,) = cache.glob("lenet*.npz")
+    written = file.stat().st_mtime_ns
+    again, _ = built_in("lenet")
+    np.testing.assert_array_equal(again.nodes[0].weight, graph.nodes[0].weight)  # type: ignore[union-attr]
+    assert file.stat().st_mtime_ns == written
+
+
+def test_lenet_learns_quickly(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lenet, "RECIPE", replace(lenet.RECIPE, epochs=1))
+    monkeypatch.setattr(lenet, "train_lenet", partial(lenet.train_lenet, recipe=lenet.RECIPE))
+    graph, _ = built_in("lenet")
+    digits = load_digits()
+    images = digits.test_images[:300].reshape(-1, 28, 28, 1)
+    assert accuracy(graph, images, digits.test_labels[:300]) > 0.8
+    assert len(list(cache.glob("lenet*-1-50-*.npz"))) == 1
+
+
+def test_resnet8_is_that_of_the_benchmark() -> None:
+    graph, calibration = built_in("resnet8")
+    shapes = {value.name: value.shape for value in graph.values}
+    convolutions = [n for n in graph.nodes if isinstance(n, Convolution)]
+    macs = sum(np.prod(shapes[n.output][:2]) * n.weight.size for n in convolutions)
+    assert (len(convolutions), macs + 640) == (9, 12_501_632)
+    norms = sum(2 * n.scale.size for n in graph.nodes if isinstance(n, BatchNorm))
+    assert graph.parameters + norms == 78_666  # as Keras counts: with means and variances
+    assert calibration.shape == (16, 32, 32, 3)
+    assert graph.output.shape == (10,)
+    again, samples = built_in("resnet8")
+    np.testing.assert_array_equal(again.nodes[0].weight, graph.nodes[0].weight)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(samples, calibration)
+
+
+@pytest.mark.slow
+def test_resnet50() -> None:
+    graph, calibration = built_in("resnet50")
+    assert graph.output.shape == (1000,)
+    assert calibration.shape == (2, 3, 224, 224)
+    assert 25_000_000 < graph.parameters < 26_000_000
+    result = run_float(graph, calibration[:1])
+    assert np.isfinite(result).all()
+    assert result.std() > 0.0
+
+
 def test_unknown_network() -> None:
-    with pytest.raises(InputError, match="'lenet' is not built in; there is mnist-mlp"):
-        built_in("lenet")
+    with pytest.raises(InputError, match="'lanet' is not built in; there is mnist-mlp, lenet"):
+        built_in("lanet")
 
 
 def test_gemm_names() -> None:

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from pulsarray.compiler.inspection import ARRAY, HOST, MEMORY, VECTOR, Row, Shape
+from pulsarray.compiler.onnx_constants import FOLDED
+from pulsarray.compiler.onnx_operators import OPERATORS as ONNX_OPERATORS
+from pulsarray.compiler.onnx_quantized import QUANTIZED
 from pulsarray.compiler.tflite_file import Operator, TfliteFile, read_tflite
+from pulsarray.compiler.tflite_operators import OPERATORS as TFLITE_OPERATORS
 from pulsarray.errors import InputError
-from pulsarray.inspection import ARRAY, HOST, MEMORY, VECTOR, Row, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
 __all__ = ["list_onnx", "list_tflite"]
 
+_ONNX_KNOWN = {*ONNX_OPERATORS, *FOLDED, *QUANTIZED}
 _ONNX_WEIGHTS = {
     "Conv": (1, 2),
     "ConvTranspose": (1, 2),
@@ -31,7 +36,6 @@ _ONNX_WEIGHTS = {
     "BatchNormalization": (1, 2),
 }
 """Inputs that an operator learned, the weight of a product first."""
-_ONNX_CONSTANTS = ("Constant", "ConstantOfShape")
 _ONNX_PLACES = {
     **dict.fromkeys((*_ONNX_WEIGHTS, "AveragePool", "GlobalAveragePool", "LRN"), ARRAY),
     **dict.fromkeys(("Concat", "QLinearConcat", "Flatten", "Reshape", "Identity"), MEMORY),
@@ -45,8 +49,15 @@ _TFLITE_PLACES = {
 }
 
 
-def list_onnx(path: Path, supported: Container[str]) -> list[Row]:
-    """Operators of an ONNX file, with those of ``supported`` marked as such.
+def list_onnx(path: Path, shape: Shape | None = None) -> list[Row]:
+    """Operators of an ONNX file, and which of them the compiler knows.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        Shape of a sample of its input, where the file leaves it open.
 
     Raises
     ------
@@ -60,16 +71,31 @@ def list_onnx(path: Path, supported: Container[str]) -> list[Row]:
     except Exception as error:  # of protobuf, whatever a broken file provokes
         text = " ".join(str(error).split())
         raise InputError(f"{path}: not a valid ONNX file: {text}") from None
+    if shape is not None:
+        _set_shape(model.graph, shape)
     with suppress(Exception):  # shapes are a courtesy: a file may be beyond their inference
         model = onnx.shape_inference.infer_shapes(model)
     graph = model.graph
     shapes = _onnx_shapes(graph)
     constants = _onnx_constants(graph)
     return [
-        _onnx_row(node, number, shapes, constants, supported)
+        _onnx_row(node, number, shapes, constants)
         for number, node in enumerate(graph.node)
         if not set(node.output) <= constants
     ]
+
+
+def _set_shape(graph: onnx.GraphProto, shape: Shape) -> None:
+    constants = {tensor.name for tensor in graph.initializer}
+    for value in graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name not in constants and len(dims) == len(shape) + 1:
+            for dim, size in zip(dims[1:], shape, strict=True):
+                dim.dim_value = size
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _onnx_shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
@@ -83,10 +109,10 @@ def _onnx_shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
 
 
 def _onnx_constants(graph: onnx.GraphProto) -> set[str]:
+    """Names of what is known without the input, which the import computes."""
     constants = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
-        derived = node.op_type == "DequantizeLinear" and node.input and node.input[0] in constants
-        if node.op_type in _ONNX_CONSTANTS or derived:
+        if node.op_type == "Shape" or {name for name in node.input if name} <= constants:
             constants.update(node.output)
     return constants
 
@@ -96,19 +122,19 @@ def _onnx_row(
     number: int,
     shapes: Mapping[str, Shape],
     constants: Container[str],
-    supported: Container[str],
 ) -> Row:
-    kind, plain = node.op_type, node.domain in ("", "ai.onnx")
+    kind = node.op_type
+    full = kind if node.domain in ("", "ai.onnx") else f"{node.domain}.{kind}"
     output = shapes.get(node.output[0], ()) if node.output else ()
     given = [shapes.get(name, ()) for name in node.input if name and name not in constants]
     places = _ONNX_WEIGHTS.get(kind, ())
     names = [node.input[place] for place in places if place < len(node.input)]
     learned = [shapes.get(name, ()) if name in constants else () for name in names]
     first = given[0] if given else ()
-    known = plain and kind in supported
+    known = full in _ONNX_KNOWN
     return Row(
-        name=node.name or (node.output[0] if node.output else f"#{number}"),
-        operator=kind if plain else f"{node.domain}.{kind}",
+        name=_printable(node.name or (node.output[0] if node.output else f"#{number}")),
+        operator=_printable(full),
         inputs=tuple(shape[1:] for shape in given),
         output=output[1:],
         macs=_onnx_macs(kind, learned[0] if learned else (), first, output),
@@ -129,8 +155,8 @@ def _onnx_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int:
     return prod(weight) * prod(output[1:-1])
 
 
-def list_tflite(path: Path, supported: Container[str]) -> list[Row]:
-    """Operators of a TensorFlow Lite file, with those of ``supported`` marked as such.
+def list_tflite(path: Path) -> list[Row]:
+    """Operators of a TensorFlow Lite file, and which of them the compiler knows.
 
     Raises
     ------
@@ -138,10 +164,10 @@ def list_tflite(path: Path, supported: Container[str]) -> list[Row]:
         If it cannot be read as one.
     """
     file = read_tflite(path)
-    return [_tflite_row(file, operator, supported) for operator in file.operators]
+    return [_tflite_row(file, operator) for operator in file.operators]
 
 
-def _tflite_row(file: TfliteFile, operator: Operator, supported: Container[str]) -> Row:
+def _tflite_row(file: TfliteFile, operator: Operator) -> Row:
     inputs = [file.tensors[index] for index in operator.inputs if index is not None]
     outputs = [file.tensors[index] for index in operator.outputs]
     given = [tensor.shape for tensor in inputs if tensor.data is None]
@@ -149,7 +175,7 @@ def _tflite_row(file: TfliteFile, operator: Operator, supported: Container[str])
     product = operator.kind in _TFLITE_WEIGHTS
     learned = [t.shape for t in inputs if t.data is not None][-2:] if product else []
     weight = next((shape for shape in learned if len(shape) > 1), ())
-    known = operator.kind in supported
+    known = operator.kind in TFLITE_OPERATORS
     return Row(
         name=outputs[0].short if outputs else f"#{operator.index}",
         operator=operator.kind,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from pulsarray.compiler import integer
 from pulsarray.compiler.fold import fold
-from pulsarray.compiler.fuse import fuse_graph
+from pulsarray.compiler.fuse import CURVES, fuse_graph
 from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax
 from pulsarray.compiler.spatial import (
     Add,
@@ -20,6 +20,7 @@ from pulsarray.compiler.spatial import (
     MaxPool,
     TransposedConvolution,
 )
+from pulsarray.config import Config
 from pulsarray.program import Program
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "VECTOR",
     "Inspection",
     "Row",
+    "inspect_gemm",
     "inspect_graph",
     "inspect_integer",
     "inspect_program",
@@ -56,7 +58,7 @@ class Row:
     parameters
         Numbers that it learned.
     place
-        Where it runs, or what it becomes part of.
+        Where it runs, what it becomes part of, or what it would need.
     supported
         Whether it can be compiled.
     """
@@ -106,12 +108,19 @@ class Inspection:
         return [row for row in self.rows if not row.supported]
 
 
-def inspect_graph(graph: Graph) -> Inspection:
-    """The operators of a float network, which the compiler quantizes."""
+def inspect_graph(graph: Graph, config: Config | None = None) -> Inspection:
+    """The operators of a float network, which the compiler quantizes, for a machine.
+
+    Raises
+    ------
+    InputError
+        If the operators cannot be combined in this way.
+    """
     shapes = {value.name: value.shape for value in graph.values}
     places = _Places(graph)
-    rows = [
-        Row(
+    rows = []
+    for node in graph.nodes:
+        row = Row(
             name=node.name,
             operator=_operator(node),
             inputs=tuple(shapes[name] for name in node.inputs),
@@ -120,9 +129,19 @@ def inspect_graph(graph: Graph) -> Inspection:
             parameters=_parameters(node),
             place=places.of(node),
         )
-        for node in graph.nodes
-    ]
+        curve = isinstance(node, Activate) and node.function in CURVES
+        norm = isinstance(node, LocalResponseNorm)
+        rows.append(_for_machine(row, config, table=curve or norm, product=norm))
     return Inspection(graph.name, "float, to be quantized to int8", rows)
+
+
+def _for_machine(row: Row, config: Config | None, *, table: bool, product: bool) -> Row:
+    """The row of an operator on a machine which may not have what it needs."""
+    if config is not None and table and not config.tables:
+        return replace(row, supported=False, place="needs tables > 0")
+    if config is not None and product and not config.vector_multiply:
+        return replace(row, supported=False, place="needs vector_multiply")
+    return row
 
 
 def _operator(node: Node) -> str:
@@ -145,8 +164,9 @@ def _macs(node: Node, shapes: Mapping[str, Shape]) -> int:
 
 
 def _parameters(node: Node) -> int:
+    """Numbers that an operator learned; a bias of zeros is none."""
     if isinstance(node, Dense | Convolution | TransposedConvolution):
-        return node.weight.size + node.bias.size
+        return node.weight.size + (node.bias.size if node.bias.any() else 0)
     return 2 * node.scale.size if isinstance(node, BatchNorm) else 0
 
 
@@ -190,33 +210,34 @@ _INTEGER_PLACES: Mapping[type, str] = {
 }
 
 
-def inspect_integer(graph: integer.IntegerGraph) -> Inspection:
-    """The operators of a network that is int8 already."""
-    shapes = {name: m.shape for name, m in graph.maps.items()} | {
-        graph.input.name: graph.input.shape
-    }
+def inspect_integer(graph: integer.IntegerGraph, config: Config | None = None) -> Inspection:
+    """The operators of a network that is int8 already, for a machine."""
+    shapes = {name: found.shape for name, found in graph.maps.items()}
     rows = []
     for node in graph.nodes:
-        learned = 0
+        learned, table = 0, False
         if isinstance(node, integer.Convolution | integer.TransposedConvolution):
             learned = node.weight.size + node.bias.size
-        rows.append(
-            Row(
-                name=node.name,
-                operator=node.kind,
-                inputs=tuple(shapes[name] for name in node.inputs),
-                output=shapes[node.output],
-                macs=graph.macs_of(node),
-                parameters=learned,
-                place=_INTEGER_PLACES.get(type(node), VECTOR),
-            )
+            table = node.scale.table is not None
+        elif isinstance(node, integer.Elementwise):
+            table = node.scale.table is not None
+        row = Row(
+            name=node.name,
+            operator=node.kind,
+            inputs=tuple(shapes[name] for name in node.inputs),
+            output=shapes[node.output],
+            macs=graph.macs_of(node),
+            parameters=learned,
+            place=_INTEGER_PLACES.get(type(node), VECTOR),
         )
+        product = isinstance(node, integer.Multiply)
+        rows.append(_for_machine(row, config, table=table, product=product))
     if graph.after:
         shape = shapes[graph.output]
         rows.append(
             Row(
                 name=graph.after,
-                operator=graph.after,
+                operator=graph.after.capitalize(),
                 inputs=(shape,),
                 output=shape,
                 place=HOST,
@@ -241,3 +262,17 @@ def inspect_program(program: Program) -> Inspection:
     ]
     form = f"program, batch {program.batch}, for {program.config.fingerprint}"
     return Inspection(program.network, form, rows)
+
+
+def inspect_gemm(m: int, k: int, n: int) -> Inspection:
+    """A plain product, of one sample of M rows."""
+    row = Row(
+        name="gemm",
+        operator="gemm",
+        inputs=((m, k), (k, n)),
+        output=(m, n),
+        macs=m * k * n,
+        parameters=k * n,
+        place=ARRAY,
+    )
+    return Inspection(f"gemm:{m}x{k}x{n}", "int8", [row])

@@ -1,0 +1,203 @@
+"""``pulsarray inspect``: the layers of a network, what they cost, and where they run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from pulsarray.cli.options import (
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    ShapeOption,
+    chosen_config,
+    given_config,
+    parsed_shape,
+)
+from pulsarray.cli.output import print_json, show, working
+from pulsarray.errors import CheckFailed, InputError
+
+if TYPE_CHECKING:
+    from pulsarray.compiler.inspection import Inspection, Row, Shape
+
+__all__ = ["inspect"]
+
+
+def inspect(
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK",
+            help="An .onnx or .tflite file, a .pulse program, a built-in network (mnist-mlp, "
+            "lenet, resnet8, resnet50), or gemm:MxKxN.",
+            show_default=False,
+        ),
+    ],
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    shape: ShapeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the layers of a network: shapes, cost, whether they are supported, where they run.
+
+    Exit code 1 if something of it cannot be compiled.
+
+    For example:
+
+      pulsarray inspect resnet8
+
+      pulsarray inspect mobilenet.tflite --json
+
+      pulsarray inspect net.onnx --shape 3x224x224 --config small --set tables=0
+    """
+    with working(f"reading {network}"):
+        found = _inspect(network, config, overrides, parsed_shape(shape))
+    if as_json:
+        print_json(_plain(found))
+    else:
+        show(_table(found))
+        show(_summary(found))
+    if found.unsupported or found.problem:
+        raise CheckFailed(_complaint(network, found))
+
+
+def _inspect(
+    source: str,
+    config: str | None,
+    overrides: list[str] | None,
+    shape: tuple[int, ...] | None,
+) -> Inspection:
+    from pulsarray.cli.source import FILES, load_source, unknown_source
+    from pulsarray.compiler.graph import Graph
+    from pulsarray.compiler.inspection import (
+        inspect_gemm,
+        inspect_graph,
+        inspect_integer,
+        inspect_program,
+    )
+    from pulsarray.compiler.networks import BUILT_IN, parse_gemm
+    from pulsarray.program import Program
+
+    path, sizes = Path(source), parse_gemm(source)
+    if shape is not None and path.suffix != ".onnx":
+        raise InputError(f"--shape: only for ONNX files, not for {source}")
+    if sizes is not None:
+        return inspect_gemm(*sizes)
+    if path.suffix == ".pulse":
+        return inspect_program(Program.load(path, given_config(config, overrides)))
+    if source not in BUILT_IN and path.suffix not in FILES:
+        raise unknown_source(source, ".pulse file")
+    machine = chosen_config(config, overrides)
+    try:
+        network = load_source(source, shape).network
+        if isinstance(network, Graph):
+            return inspect_graph(network, machine)
+        return inspect_integer(network, machine)
+    except InputError as error:
+        if source in BUILT_IN:
+            raise
+        return _unsupported(path, str(error), shape)
+
+
+def _unsupported(path: Path, problem: str, shape: tuple[int, ...] | None) -> Inspection:
+    """What a file holds that cannot be imported.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read at all.
+    """
+    from pulsarray.compiler.inspection import Inspection
+    from pulsarray.compiler.inspection_files import list_onnx, list_tflite
+
+    rows = list_onnx(path, shape) if path.suffix == ".onnx" else list_tflite(path)
+    if any(not row.supported for row in rows):
+        problem = ""
+    return Inspection(path.stem, path.suffix[1:], rows, problem.removeprefix(f"{path}: "))
+
+
+def _complaint(source: str, found: Inspection) -> str:
+    """Why a network cannot be compiled, in one line."""
+    if found.problem:
+        return f"{source}: {found.problem}"
+    rows = found.unsupported
+    operators = ", ".join(f"{r.operator} ({r.name}{r.place and ' '}{r.place})" for r in rows)
+    return f"{source}: not supported: {operators}"
+
+
+def _table(found: Inspection) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
+    table.add_column("layer", "total", overflow="fold")
+    table.add_column("operator", overflow="fold")
+    table.add_column("input")
+    table.add_column("output")
+    table.add_column("MACs", f"{found.macs:,}", justify="right", no_wrap=True)
+    table.add_column("parameters", f"{found.parameters:,}", justify="right", no_wrap=True)
+    table.add_column("supported")
+    table.add_column("where", overflow="fold")
+    for row in found.rows:
+        table.add_row(
+            escape(row.name),
+            escape(row.operator),
+            _shapes(row.inputs),
+            _shapes((row.output,)),
+            f"{row.macs:,}" if row.macs else "",
+            f"{row.parameters:,}" if row.parameters else "",
+            "yes" if row.supported else "[bold red]no[/bold red]",
+            escape(row.place),
+        )
+    return table
+
+
+def _shapes(shapes: Sequence[Shape]) -> str:
+    """Shapes in a few characters; a size that is not known is a question mark."""
+    known = ["x".join(str(size) if size > 0 else "?" for size in shape) for shape in shapes]
+    if len(known) > 2 and len(set(known)) == 1:
+        return f"{len(known)} of {known[0]}"
+    return ", ".join(known)
+
+
+def _summary(found: Inspection) -> str:
+    bad = len(found.unsupported)
+    state = f"{bad} not supported" if bad else "all supported"
+    if found.problem:
+        state = "cannot be compiled"
+    return (
+        f"{escape(found.network)} ({escape(found.form)}): {_count(found)}, {state}; "
+        f"{found.macs:,} MACs a sample, {found.parameters:,} parameters"
+    )
+
+
+def _count(found: Inspection) -> str:
+    return f"{len(found.rows)} operator{'s' if len(found.rows) > 1 else ''}"
+
+
+def _plain(found: Inspection) -> dict[str, Any]:
+    return {
+        "network": found.network,
+        "form": found.form,
+        "macs": found.macs,
+        "parameters": found.parameters,
+        "supported": not found.unsupported and not found.problem,
+        "problem": found.problem,
+        "layers": [_plain_row(row) for row in found.rows],
+    }
+
+
+def _plain_row(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "operator": row.operator,
+        "inputs": [list(shape) for shape in row.inputs],
+        "output": list(row.output),
+        "macs": row.macs,
+        "parameters": row.parameters,
+        "supported": row.supported,
+        "place": row.place,
+    }

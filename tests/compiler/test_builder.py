@@ -1,0 +1,139 @@
+"""Networks in Python: branches, windows, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.float_graph import run_graph
+from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.spatial import (
+    Add,
+    AveragePool,
+    Concat,
+    Convolution,
+    MaxPool,
+    TransposedConvolution,
+    Window,
+)
+from pulsarray.errors import InputError
+
+RNG = np.random.default_rng(3)
+FOUR = np.ones(4)
+
+
+def weight(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape)
+
+
+def shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
+    return {n.name: v.shape for n, v in zip(graph.nodes, graph.values[1:], strict=True)}
+
+
+def test_every_operator() -> None:
+    graph = (
+        Builder("net", (9, 12, 3), "image", "result")
+        .convolution(weight(3, 3, 3, 4), stride=(1, 2), padding=1)
+        .batch_norm(FOUR, FOUR, FOUR, FOUR)
+        .max_pool(3, 2, padding=1)
+        .average_pool((2, 1), 1, include_padding=True)
+        .transposed_convolution(weight(3, 3, 4, 2), FOUR, 2, (0, 1), output_padding=1, groups=2)
+        .pad((0, 1, 2, 3))
+        .dropout(0.25)
+        .shuffle([3, 2, 1, 0])
+        .local_response_norm(3)
+        .clip(-1, 1)
+        .global_average_pool()
+        .flatten()
+        .dense(weight(4, 2))
+        .softmax()
+        .build()
+    )
+    assert shapes(graph) == {
+        "conv": (9, 6, 4),
+        "norm": (9, 6, 4),
+        "max_pool": (5, 3, 4),
+        "average_pool": (4, 3, 4),
+        "deconv": (10, 6, 4),
+        "pad": (12, 10, 4),
+        "dropout": (12, 10, 4),
+        "shuffle": (12, 10, 4),
+        "lrn": (12, 10, 4),
+        "clip": (12, 10, 4),
+        "global_pool": (1, 1, 4),
+        "flatten": (4,),
+        "dense": (2,),
+        "softmax": (2,),
+    }
+    assert graph.is_chain
+    assert (graph.input.name, graph.output.name) == ("image", "result")
+    first, _, pool, mean, up, *_ = graph.nodes
+    assert isinstance(first, Convolution)
+    assert first.window == Window((3, 3), (1, 2), (1, 1, 1, 1))
+    assert isinstance(pool, MaxPool)
+    assert pool.window == Window((3, 3), (2, 2), (1, 1, 1, 1))
+    assert isinstance(mean, AveragePool)
+    assert mean.include_padding
+    assert isinstance(up, TransposedConvolution)
+    assert (up.window.padding, up.output_padding, up.groups) == ((0, 1, 0, 1), (1, 1), 2)
+
+
+def test_windows_lie_side_by_side() -> None:
+    graph = Builder("net", (6, 6, 1)).max_pool((2, 3)).average_pool(2, padding=1).build()
+    assert [n.window.stride for n in graph.nodes] == [(2, 3), (2, 2)]  # type: ignore[union-attr]
+
+
+def test_branches() -> None:
+    image = RNG.normal(size=(2, 4, 4, 3))
+    graph = (
+        Builder("net", (4, 4, 3))
+        .relu(name="start")
+        .convolution(weight(1, 1, 3, 3), name="left")
+        .convolution(weight(1, 1, 3, 3), name="right", source="start")
+        .add("left", name="sum")
+        .concat("start", "input", name="wide")
+        .build()
+    )
+    add, wide = graph.nodes[3:]
+    assert isinstance(add, Add)
+    assert add.inputs == ("right_out", "left_out")
+    assert isinstance(wide, Concat)
+    assert wide.inputs == ("sum_out", "start_out", "input")
+    values = run_graph(graph, image)
+    expected = [values["left_out"] + values["right_out"], np.maximum(image, 0), image]
+    np.testing.assert_array_equal(values["output"], np.concatenate(expected, axis=-1))
+    assert not graph.is_chain
+
+
+def test_one_value_twice() -> None:
+    graph = Builder("net", (4,)).relu(name="r").add("r").build()
+    np.testing.assert_array_equal(run_graph(graph, np.ones((1, 4)))["output"], np.full((1, 4), 2.0))
+
+
+def test_last() -> None:
+    builder = Builder("net", (4,), "x")
+    assert builder.last == "x"
+    assert builder.relu().relu().last == "relu1"
+
+
+def test_refused() -> None:
+    def builder() -> Builder:
+        return Builder("net", (4, 4, 3)).relu(name="r")
+
+    with pytest.raises(InputError, match="net: add reads 'q', no operator before it"):
+        builder().add("q")
+    with pytest.raises(InputError, match="net: relu reads 'q', no operator before it"):
+        builder().relu(source="q")
+    with pytest.raises(InputError, match=r"net: weight must have shape \(kh, kw, C / groups, N\)"):
+        builder().convolution(np.ones((3, 3)))
+    with pytest.raises(InputError, match=r"padding: must be one number, two or four, not \(1,"):
+        builder().pad((1, 2, 3))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"stride: must be one number or two, not \(1, 2, 3\)"):
+        builder().max_pool(2, (1, 2, 3))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="conv: 1 groups of 4 channels and 2 results do not fit"):
+        builder().convolution(np.ones((1, 1, 4, 2))).build()
+    with pytest.raises(InputError, match="r: nothing reads its result 'r_out'"):
+        builder().relu(source="input").build()
+    with pytest.raises(InputError, match=r"global_pool: input must have shape \(H, W, C\)"):
+        Builder("net", 4).global_average_pool().build()
