@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
+
 from pulsarray.compiler.assemble import Assembly, assemble
 from pulsarray.compiler.check import check
 from pulsarray.compiler.integer import IntegerGraph
@@ -24,7 +26,9 @@ from pulsarray.errors import InputError
 from pulsarray.isa import Unit
 from pulsarray.program import Program
 
-__all__ = ["compile_integer"]
+__all__ = ["compile_integer", "compile_layers"]
+
+_PAGE = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +61,7 @@ def compile_integer(
     InputError
         If something does not fit; the text names the place, the rule and the value.
     """
-    if config.operand_bits != 8:
-        raise InputError(f"compiler: needs operand_bits = 8, not {config.operand_bits}")
-    if batch < 1:
-        raise InputError(f"batch: must be at least 1, not {batch}")
+    _check(config, batch)
     best = min(_candidates(graph, config, batch), key=lambda found: found.assembly.cycles)
     layout, assembly = best.layout, best.assembly
     ranges = _boundaries(assembly, len(best.lowering.layers))
@@ -81,6 +82,57 @@ def compile_integer(
     )
     check(program)
     return program
+
+
+def compile_layers(graph: IntegerGraph, config: Config, *, batch: int = 1) -> list[Program]:
+    """Compile a network in integers as one program a layer, all in one memory image.
+
+    Run one after the other on one memory they do what :func:`compile_integer`'s program does: to
+    look at a network layer by layer.
+
+    Raises
+    ------
+    InputError
+        As :func:`compile_integer`.
+    """
+    _check(config, batch)
+    aliases, copied = aliases_of(graph, config.dim)
+    works, layout = works_of(copied), Layout(config)
+    shares = shares_of(config, 0, second=any(work.second for work in works))
+    lowering = Lowering(copied, works, aliases, {}, shares, config, batch, layout)
+    lowering.run(apart=True)
+    assemblies: list[tuple[int, Assembly]] = []
+    address = layout.code_address
+    for operations in lowering.parts:
+        assembly = assemble(operations, config, address)
+        assemblies.append((address, assembly))
+        address += -(-len(assembly.code) // _PAGE) * _PAGE
+    memory = np.zeros(address, np.uint8)
+    image = layout.image(b"")
+    memory[: image.size] = image
+    for first, assembly in assemblies:
+        memory[first : first + len(assembly.code)] = np.frombuffer(assembly.code, np.uint8)
+    return [
+        Program(
+            config=config,
+            code=assembly.code,
+            code_address=first,
+            memory=memory,
+            tensors=layout.tensors,
+            layers=[replace(layer, first=0, last=len(assembly.layers))],
+            network=graph.name,
+            batch=batch,
+            notes=_notes(graph, lowering),
+        )
+        for (first, assembly), layer in zip(assemblies, lowering.layers, strict=True)
+    ]
+
+
+def _check(config: Config, batch: int) -> None:
+    if config.operand_bits != 8:
+        raise InputError(f"compiler: needs operand_bits = 8, not {config.operand_bits}")
+    if batch < 1:
+        raise InputError(f"batch: must be at least 1, not {batch}")
 
 
 def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candidate]:

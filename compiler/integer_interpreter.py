@@ -223,7 +223,8 @@ def _average(node: AveragePool, codes: Ints) -> Ints:
     multiplier, shift = np.empty(counts.shape, np.int64), np.empty(counts.shape, np.int64)
     for count in np.unique(counts):
         place = counts == count
-        multiplier[place], shift[place] = node.scales[int(count)]
+        # A window that sees padding alone has the sum 0, whatever its scale.
+        multiplier[place], shift[place] = node.scales[int(count)] if count else (0, 0)
     scaled = requantize(sums.astype(np.int64), multiplier, shift)
     return np.clip(scaled + node.zero, node.low, node.high)
 

@@ -24,6 +24,7 @@ from pulsarray.compiler.convolution_weights import (
 )
 from pulsarray.compiler.convolve import Convolver, Term
 from pulsarray.compiler.elementwise import combine, map_codes
+from pulsarray.compiler.emitter import Operation
 from pulsarray.compiler.epilogue import Epilogue, Places, Sums
 from pulsarray.compiler.integer import FeatureMap, IntegerGraph
 from pulsarray.compiler.layout import Layout
@@ -67,6 +68,8 @@ class Lowering:
         What has been emitted.
     layers
         One of each operator, without the range of its instructions.
+    parts
+        The operations of each operator by themselves, where they were asked for.
     """
 
     def __init__(
@@ -83,14 +86,18 @@ class Lowering:
         self.graph, self.works, self.aliases, self.resident = graph, works, aliases, resident
         self.config, self.batch, self.layout = config, batch, layout
         self.chip = MapChip(config, shares)
+        self.parts: list[list[Operation]] = []
         self.layers: list[Layer] = []
         self._roots: dict[str, Stored] = {}
         self._number = 0
 
-    def run(self) -> None:
-        """Emit every operator."""
+    def run(self, *, apart: bool = False) -> None:
+        """Emit every operator; ``apart`` as programs of their own, which share only memory."""
         for number, work in enumerate(self.works):
             self._number = number
+            if apart:
+                self.chip = MapChip(self.config, self.chip.shares)
+                self.parts.append(self.chip.emitter.operations)
             before = len(self.layout.tensors)
             m, k, n = self._lower(work)
             read = sum(

@@ -233,6 +233,19 @@ class Device:
         data = pack(values, tensor, program.config)
         self._memory[tensor.address : tensor.address + data.size] = data
 
+    def restore(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Take a whole memory image, as a run left it.
+
+        Raises
+        ------
+        InputError
+            If its size is another one.
+        """
+        if memory.size != self._loaded().memory.size:
+            size = self._loaded().memory.size
+            raise InputError(f"device: memory has {size} bytes, the image {memory.size}")
+        self._memory = memory.copy()
+
     def read(self, name: str) -> npt.NDArray[np.int64]:
         """The codes or sums of a tensor, shape (rows, columns)."""
         program = self._loaded()

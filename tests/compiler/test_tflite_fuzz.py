@@ -1,0 +1,192 @@
+"""Broken TensorFlow Lite files: each imports, or is refused in one line; nothing else happens."""
+
+from __future__ import annotations
+
+import struct
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pulsarray.compiler.integer import IntegerGraph
+from pulsarray.compiler.integer_interpreter import run_output
+from pulsarray.compiler.tflite_import import import_tflite
+from pulsarray.errors import InputError
+from tests.compiler.tflite_files import SAME, VALID, FileBuilder
+
+MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
+SECONDS = 5.0  # of one file
+ONES = {"StrideH": 1, "StrideW": 1}
+RNG = np.random.default_rng(0)
+
+
+def weight(builder: FileBuilder, *shape: int, axis: int = 0) -> int:
+    values = RNG.integers(-127, 128, shape).astype(np.int8)
+    return builder.constant(values, [0.01] * shape[axis], axis)
+
+
+def image_network() -> bytes:
+    b = FileBuilder()
+    x, codes = b.tensor((1, 8, 8, 3), kind="float32"), b.tensor((1, 8, 8, 3), 0.1, -3)
+    b.operator("QUANTIZE", [x], codes)
+    border = b.tensor((1, 10, 10, 3), 0.1, -3)
+    amounts = b.constant(np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    b.operator("PAD", [codes, amounts], border)
+    first, second = b.tensor((1, 4, 4, 8), 0.2, -128), b.tensor((1, 4, 4, 8), 0.2, 5)
+    bias = b.constant(np.zeros(8, np.int32), 1e-3)
+    options = {"DilationHFactor": 1, "DilationWFactor": 1, "FusedActivationFunction": 1}
+    given = [border, weight(b, 8, 3, 3, 3), bias]
+    b.operator("CONV_2D", given, first, Padding=VALID, StrideH=2, StrideW=2, **options)
+    given = [first, weight(b, 1, 3, 3, 8, axis=3), bias]
+    b.operator("DEPTHWISE_CONV_2D", given, second, Padding=SAME, **ONES, **options)
+    total, pooled = b.tensor((1, 4, 4, 8), 0.3, 1), b.tensor((1, 2, 2, 8), 0.3, 1)
+    b.operator("ADD", [first, second], total, FusedActivationFunction=3)
+    pool = {"FilterHeight": 2, "FilterWidth": 2, "StrideH": 2, "StrideW": 2}
+    b.operator("AVERAGE_POOL_2D", [total], pooled, Padding=SAME, **pool)
+    flat, scores, y = b.tensor((1, 32), 0.3, 1), b.tensor((1, 5), 0.5), b.tensor((1, 5), 1 / 256)
+    b.reshape(pooled, flat)
+    b.operator("FULLY_CONNECTED", [flat, weight(b, 5, 32)], scores)
+    b.operator("SOFTMAX", [scores], y, Beta=1.0)
+    return b.bytes()
+
+
+def other_network() -> bytes:
+    b = FileBuilder()
+    x, wide = b.tensor((1, 3, 3, 2), 0.1), b.tensor((1, 6, 6, 2), 0.1)
+    shape = b.constant(np.array([1, 6, 6, 2], np.int32))
+    given = [shape, weight(b, 2, 2, 2, 2), x]
+    b.operator("TRANSPOSE_CONV", given, wide, Padding=SAME, StrideH=2, StrideW=2)
+    tanh, curve = b.tensor((1, 6, 6, 2), 1 / 128), b.tensor((1, 6, 6, 2), 1 / 256, -128)
+    b.operator("TANH", [wide], tanh).operator("LOGISTIC", [wide], curve)
+    same, joined = b.tensor((1, 6, 6, 2), 1 / 128), b.tensor((1, 6, 6, 4), 1 / 128)
+    b.operator("QUANTIZE", [curve], same)
+    b.operator("CONCATENATION", [tanh, same], joined, Axis=3)
+    most, small = b.tensor((1, 3, 3, 4), 1 / 128), b.tensor((1, 3, 3, 4), 0.01, -128)
+    pool = {"FilterHeight": 2, "FilterWidth": 2, "StrideH": 2, "StrideW": 2}
+    b.operator("MAX_POOL_2D", [joined], most, Padding=SAME, **pool)
+    b.operator("RELU6", [most], small)
+    mean, y = b.tensor((1, 1, 1, 4), 0.01, -128), b.tensor((1, 1, 1, 4), kind="float32")
+    b.operator("MEAN", [small, b.constant(np.array([1, 2], np.int32))], mean, KeepDims=True)
+    return b.operator("DEQUANTIZE", [mean], y).bytes()
+
+
+WORDS = (0, 1, 2, 3, 4, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 1 << 20, 1 << 27, (1 << 31) - 1, 1 << 31)
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """A file with one to four wrongs."""
+    file = bytearray(data)
+    # Most of a real network's bytes are weights: the tables around them matter more.
+    ends = sorted({len(file), min(len(file), 4000)})
+    for _ in range(int(rng.integers(1, 5))):
+        if len(file) < 16:
+            break
+        end = min(int(rng.choice(ends)), len(file))
+        base = 0 if rng.integers(2) else len(file) - end
+        at = base + int(rng.integers(0, end - 3))
+        word = base + int(rng.integers(0, end // 4)) * 4
+        word = min(word, len(file) - 4) & ~3
+        match int(rng.integers(8)):
+            case 0:
+                file[at] ^= 1 << int(rng.integers(8))
+            case 1:
+                file[at] = int(rng.integers(256))
+            case 2:
+                del file[int(rng.integers(len(file))) :]
+            case 3:  # an offset or a length that is a little off
+                (old,) = struct.unpack_from("<I", file, word)
+                struct.pack_into("<I", file, word, (old + int(rng.integers(-8, 9))) % (1 << 32))
+            case 4:
+                struct.pack_into("<I", file, word, int(rng.choice(WORDS)))
+            case 5:  # negative
+                struct.pack_into("<i", file, word, -int(rng.integers(1, 1 << 31)))
+            case 6:
+                length = min(int(rng.integers(4, 65)), len(file) // 2)
+                a, b = rng.integers(0, len(file) - length + 1, 2).tolist()
+                file[a : a + length], file[b : b + length] = (
+                    file[b : b + length],
+                    file[a : a + length],
+                )
+            case 7:
+                length = int(rng.integers(1, 17))
+                del file[at : at + length]
+                if rng.integers(2):
+                    file[at:at] = bytes(rng.integers(0, 256, length).tolist())
+    return bytes(file)
+
+
+def consistent(graph: IntegerGraph) -> None:
+    assert graph.output in graph.maps
+    assert graph.maps[graph.input.name] is graph.input
+    assert graph.after in ("", "softmax")
+    assert all(-128 <= m.zero_point <= 127 and m.scale > 0 for m in graph.maps.values())
+    if graph.macs + sum(m.pixels * m.channels for m in graph.maps.values()) < 3e5:
+        codes = np.random.default_rng(0).integers(-128, 128, (1, *graph.input.shape))
+        found = run_output(graph, codes)
+        assert found.shape[1:] == graph.maps[graph.output].shape
+        assert found.min() >= -128
+        assert found.max() <= 127
+
+
+def refusal(file: Path) -> str:
+    """Why a file is refused; nothing if it imports, and then it is consistent."""
+    try:
+        graph = import_tflite(file)
+    except InputError as error:
+        return str(error)
+    consistent(graph)
+    return ""
+
+
+def fuzz(path: Path, data: bytes, seed: int, count: int) -> int:
+    """The number of files that import, of a number of broken ones."""
+    rng, file, imported = np.random.default_rng(seed), path / "net.tflite", 0
+    for number in range(count):
+        file.write_bytes(mutated(data, rng))
+        start = time.monotonic()
+        text = refusal(file)
+        assert time.monotonic() - start < SECONDS, (seed, number)
+        assert not text or text.startswith(f"{file}: "), (seed, number)
+        assert not text or (text.isprintable() and len(text) < 20_000), (seed, number)
+        imported += not text
+    return imported
+
+
+def bases() -> dict[str, bytes]:
+    found = {"image": image_network(), "other": other_network()}
+    for file in sorted(MODELS.glob("*.tflite")) if MODELS.is_dir() else []:
+        found[file.stem] = file.read_bytes()
+    return found
+
+
+BASES = bases()
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_unbroken_files_import(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "net.tflite"
+    file.write_bytes(BASES[name])
+    consistent(import_tflite(file))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", BASES)
+def test_broken_files(tmp_path: Path, name: str, seed: int) -> None:
+    count = 300 if name in ("image", "other") else 50
+    assert 0 < fuzz(tmp_path, BASES[name], seed, count) < 0.9 * count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 120))
+@pytest.mark.parametrize("name", BASES)
+def test_many_broken_files(tmp_path: Path, name: str, seed: int) -> None:
+    fuzz(tmp_path, BASES[name], seed, 2000 if name in ("image", "other") else 300)
+
+
+@pytest.mark.parametrize("name", ["image", "other"])
+def test_every_truncation(tmp_path: Path, name: str) -> None:
+    file, data = tmp_path / "net.tflite", BASES[name]
+    for length in range(0, len(data) - 1, 7):
+        file.write_bytes(data[:length])
+        assert refusal(file).isprintable()

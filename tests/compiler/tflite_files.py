@@ -1,0 +1,204 @@
+"""Small TensorFlow Lite files for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import flatbuffers
+import numpy as np
+import tflite
+
+SAME, VALID = tflite.Padding.SAME, tflite.Padding.VALID
+_KINDS = {
+    "int8": tflite.TensorType.INT8,
+    "uint8": tflite.TensorType.UINT8,
+    "int32": tflite.TensorType.INT32,
+    "int64": tflite.TensorType.INT64,
+    "float32": tflite.TensorType.FLOAT32,
+}
+_OLD = ("RELU_N1_TO_1", "RESHAPE", "SQUEEZE")
+_ENUMS = {
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "TRANSPOSE_CONV": "TransposeConvOptions",
+    "FULLY_CONNECTED": "FullyConnectedOptions",
+    "ADD": "AddOptions",
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "MAX_POOL_2D": "Pool2DOptions",
+    "MEAN": "ReducerOptions",
+    "SOFTMAX": "SoftmaxOptions",
+    "CONCATENATION": "ConcatenationOptions",
+}
+
+
+@dataclass
+class FakeTensor:
+    name: str
+    shape: Sequence[int]
+    kind: str
+    scale: Sequence[float]
+    zero: Sequence[int]
+    axis: int
+    data: np.ndarray | None
+
+
+@dataclass
+class FileBuilder:
+    """A file with tensors and operators added one after the other."""
+
+    tensors: list[FakeTensor] = field(default_factory=list)
+    operators: list[tuple[str, list[int], list[int], dict[str, float]]] = field(
+        default_factory=list
+    )
+
+    def tensor(
+        self,
+        shape: Sequence[int],
+        scale: float | Sequence[float] = 0.1,
+        zero: int = 0,
+        *,
+        kind: str = "int8",
+        data: np.ndarray | None = None,
+        axis: int = 0,
+        name: str = "",
+    ) -> int:
+        scales = [scale] if isinstance(scale, int | float) else list(scale)
+        if kind not in ("int8", "uint8") and data is None:
+            scales = []
+        self.tensors.append(
+            FakeTensor(
+                name or f"t{len(self.tensors)}",
+                shape,
+                kind,
+                scales,
+                [zero] * len(scales),
+                axis,
+                data,
+            )
+        )
+        return len(self.tensors) - 1
+
+    def constant(self, data: np.ndarray, scale: float | Sequence[float] = (), axis: int = 0) -> int:
+        return self.tensor(data.shape, scale, kind=str(data.dtype), data=data, axis=axis)
+
+    def operator(
+        self, kind: str, inputs: Sequence[int], output: int, **options: float
+    ) -> FileBuilder:
+        self.operators.append((kind, list(inputs), [output], options))
+        return self
+
+    def reshape(self, given: int, result: int) -> FileBuilder:
+        shape = self.constant(np.array(self.tensors[result].shape, np.int32))
+        return self.operator("RESHAPE", [given, shape], result)
+
+    def bytes(self, inputs: Sequence[int] = (0,), outputs: Sequence[int] | None = None) -> bytes:
+        if outputs is None:
+            outputs = self.operators[-1][2]
+        b = flatbuffers.Builder(1024)
+        kinds = sorted({kind for kind, *_ in self.operators})
+        operators = self._offsets(
+            b,
+            [self._operator(b, kinds.index(k), k, i, o, q) for k, i, o, q in self.operators],
+        )
+        tensors = self._offsets(b, [self._tensor(b, n, t) for n, t in enumerate(self.tensors)])
+        given, results = self._ints(b, inputs), self._ints(b, outputs)
+        tflite.SubGraphStart(b)
+        tflite.SubGraphAddTensors(b, tensors)
+        tflite.SubGraphAddInputs(b, given)
+        tflite.SubGraphAddOutputs(b, results)
+        tflite.SubGraphAddOperators(b, operators)
+        graphs = self._offsets(b, [tflite.SubGraphEnd(b)])
+        buffers = self._offsets(b, [self._buffer(b, None), *self._buffers(b)])
+        codes = self._offsets(b, [self._code(b, kind) for kind in kinds])
+        tflite.ModelStart(b)
+        tflite.ModelAddVersion(b, 3)
+        tflite.ModelAddOperatorCodes(b, codes)
+        tflite.ModelAddSubgraphs(b, graphs)
+        tflite.ModelAddBuffers(b, buffers)
+        b.Finish(tflite.ModelEnd(b), b"TFL3")
+        return bytes(b.Output())
+
+    def save(self, path: Path, **ends: Sequence[int]) -> Path:
+        file = path / "net.tflite"
+        file.write_bytes(self.bytes(**ends))
+        return file
+
+    def _buffers(self, b: flatbuffers.Builder) -> list[int]:
+        return [self._buffer(b, tensor.data) for tensor in self.tensors]
+
+    @staticmethod
+    def _buffer(b: flatbuffers.Builder, data: np.ndarray | None) -> int:
+        vector = None if data is None else b.CreateByteVector(data.tobytes())
+        tflite.BufferStart(b)
+        if vector is not None:
+            tflite.BufferAddData(b, vector)
+        return tflite.BufferEnd(b)
+
+    @staticmethod
+    def _code(b: flatbuffers.Builder, kind: str) -> int:
+        custom = b.CreateString("my_op") if kind == "CUSTOM" else None
+        number = getattr(tflite.BuiltinOperator, kind)
+        tflite.OperatorCodeStart(b)
+        tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(number, 127))
+        tflite.OperatorCodeAddBuiltinCode(b, number)
+        tflite.OperatorCodeAddVersion(b, 1 if kind in _OLD else 3)
+        if custom is not None:
+            tflite.OperatorCodeAddCustomCode(b, custom)
+        return tflite.OperatorCodeEnd(b)
+
+    @staticmethod
+    def _offsets(b: flatbuffers.Builder, offsets: Sequence[int]) -> int:
+        b.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            b.PrependUOffsetTRelative(offset)
+        return b.EndVector()
+
+    @staticmethod
+    def _ints(b: flatbuffers.Builder, values: Sequence[int]) -> int:
+        return b.CreateNumpyVector(np.asarray(values, np.int32))
+
+    def _tensor(self, b: flatbuffers.Builder, number: int, tensor: FakeTensor) -> int:
+        scale = b.CreateNumpyVector(np.asarray(tensor.scale, np.float32))
+        zero = b.CreateNumpyVector(np.asarray(tensor.zero, np.int64))
+        tflite.QuantizationParametersStart(b)
+        tflite.QuantizationParametersAddScale(b, scale)
+        tflite.QuantizationParametersAddZeroPoint(b, zero)
+        tflite.QuantizationParametersAddQuantizedDimension(b, tensor.axis)
+        quantization = tflite.QuantizationParametersEnd(b)
+        shape, name = self._ints(b, tensor.shape), b.CreateString(tensor.name)
+        tflite.TensorStart(b)
+        tflite.TensorAddShape(b, shape)
+        tflite.TensorAddType(b, _KINDS[tensor.kind])
+        tflite.TensorAddBuffer(b, number + 1)
+        tflite.TensorAddName(b, name)
+        if len(tensor.scale):
+            tflite.TensorAddQuantization(b, quantization)
+        return tflite.TensorEnd(b)
+
+    def _operator(
+        self,
+        b: flatbuffers.Builder,
+        code: int,
+        kind: str,
+        inputs: list[int],
+        outputs: list[int],
+        options: dict[str, float],
+    ) -> int:
+        given, results = self._ints(b, inputs), self._ints(b, outputs)
+        table = None
+        if kind in _ENUMS:
+            name = _ENUMS[kind]
+            getattr(tflite, f"{name}Start")(b)
+            for key, value in options.items():
+                getattr(tflite, f"{name}Add{key}")(b, value)
+            table = getattr(tflite, f"{name}End")(b)
+        tflite.OperatorStart(b)
+        tflite.OperatorAddOpcodeIndex(b, code)
+        tflite.OperatorAddInputs(b, given)
+        tflite.OperatorAddOutputs(b, results)
+        if table is not None:
+            tflite.OperatorAddBuiltinOptionsType(b, getattr(tflite.BuiltinOptions, _ENUMS[kind]))
+            tflite.OperatorAddBuiltinOptions(b, table)
+        return tflite.OperatorEnd(b)
