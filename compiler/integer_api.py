@@ -11,6 +11,7 @@ import numpy as np
 from pulsarray.compiler.assemble import Assembly, assemble
 from pulsarray.compiler.check import check
 from pulsarray.compiler.integer import IntegerGraph
+from pulsarray.compiler.integer_checks import require_machine
 from pulsarray.compiler.layout import Layout
 from pulsarray.compiler.map_lowering import Lowering
 from pulsarray.compiler.residency import (
@@ -61,7 +62,7 @@ def compile_integer(
     InputError
         If something does not fit; the text names the place, the rule and the value.
     """
-    _check(config, batch)
+    _check(graph, config, batch)
     best = min(_candidates(graph, config, batch), key=lambda found: found.assembly.cycles)
     layout, assembly = best.layout, best.assembly
     ranges = _boundaries(assembly, len(best.lowering.layers))
@@ -95,7 +96,7 @@ def compile_layers(graph: IntegerGraph, config: Config, *, batch: int = 1) -> li
     InputError
         As :func:`compile_integer`.
     """
-    _check(config, batch)
+    _check(graph, config, batch)
     aliases, copied = aliases_of(graph, config.dim)
     works, layout = works_of(copied), Layout(config)
     shares = shares_of(config, 0, second=any(work.second for work in works))
@@ -128,9 +129,8 @@ def compile_layers(graph: IntegerGraph, config: Config, *, batch: int = 1) -> li
     ]
 
 
-def _check(config: Config, batch: int) -> None:
-    if config.operand_bits != 8:
-        raise InputError(f"compiler: needs operand_bits = 8, not {config.operand_bits}")
+def _check(graph: IntegerGraph, config: Config, batch: int) -> None:
+    require_machine(graph, config)
     if batch < 1:
         raise InputError(f"batch: must be at least 1, not {batch}")
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Dense, Flatten, Floats, Graph, Softmax
+from pulsarray.compiler.float_graph import run_graph
+from pulsarray.compiler.graph import Floats, Graph, Softmax
 from pulsarray.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,18 +20,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "float_inputs",
+    "from_host",
+    "host_shape",
     "requantize",
     "round_half_even",
     "run_codes",
     "run_float",
     "run_quantized",
+    "to_host",
 ]
 
 Ints = npt.NDArray[np.int64]
 
 
 def float_inputs(graph: Graph, inputs: npt.ArrayLike, what: str = "input") -> Floats:
-    """Samples of a network's input as a (samples, elements) array.
+    """Samples of a network's input as a (samples, elements) array, in the host's order.
+
+    A sample may have the network's shape (as the host gives it) or be flat already.
 
     Raises
     ------
@@ -41,7 +47,7 @@ def float_inputs(graph: Graph, inputs: npt.ArrayLike, what: str = "input") -> Fl
         values = np.asarray(inputs, np.float64)
     except (TypeError, ValueError):
         raise InputError(f"{what}: must be an array of numbers") from None
-    shape = graph.input.shape
+    shape = host_shape(graph)
     if values.ndim < 1 or values.shape[1:] not in (shape, (graph.input.size,)):
         raise InputError(
             f"{what}: shape must be (samples, {', '.join(map(str, shape))}), not {values.shape}"
@@ -53,21 +59,45 @@ def float_inputs(graph: Graph, inputs: npt.ArrayLike, what: str = "input") -> Fl
     return values.reshape(len(values), -1)
 
 
+def host_shape(graph: Graph) -> tuple[int, ...]:
+    """Shape of a sample as a host gives it."""
+    shape = graph.input.shape
+    if graph.channels_first and len(shape) == 3:
+        return (shape[2], *shape[:2])
+    return shape
+
+
+def from_host(graph: Graph, inputs: npt.ArrayLike, what: str = "input") -> Floats:
+    """Samples that a host gives, as the graph has them: (samples, *graph.input.shape).
+
+    Raises
+    ------
+    InputError
+        As :func:`float_inputs`.
+    """
+    values = float_inputs(graph, inputs, what).reshape(-1, *host_shape(graph))
+    if graph.channels_first and values.ndim == 4:
+        return np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+    return values
+
+
+def to_host(graph: Graph, outputs: Floats) -> Floats:
+    """Results of a network, with the batch first, as a host takes them; all but images flat."""
+    if outputs.ndim != 4:
+        return outputs.reshape(len(outputs), -1)
+    return outputs.transpose(0, 3, 1, 2) if graph.channels_first else outputs
+
+
 def run_float(graph: Graph, inputs: npt.ArrayLike) -> Floats:
-    """The network in float64: (samples, *input shape) to (samples, outputs).
+    """The network in float64: (samples, *input shape) to (samples, outputs), or to images.
 
     Raises
     ------
     InputError
         If the inputs do not fit.
     """
-    values = float_inputs(graph, inputs)
-    for node in graph.nodes:
-        if isinstance(node, Dense):
-            values = values @ node.weight + node.bias
-        elif not isinstance(node, Flatten):
-            values = node(values)
-    return values
+    values = run_graph(graph, from_host(graph, inputs))
+    return to_host(graph, values[graph.output.name])
 
 
 def run_codes(network: QuantizedNetwork, codes: npt.ArrayLike) -> Ints:

@@ -297,10 +297,6 @@ class Lowering:
         return 0, 0, 0
 
     def _scaled(self, name: str, scale: integer.Scale, bias: Ints) -> Sums:
-        if self.config.scale_bits < 31 and int(scale.multiplier.max()) >> self.config.scale_bits:
-            raise InputError(
-                f"{name}: multipliers need more than scale_bits = {self.config.scale_bits} bits"
-            )
         parameters = parameter_rows(
             self.layout, name, bias, scale.multiplier, scale.shift, self.config.dim
         )
@@ -315,8 +311,6 @@ class Lowering:
     def _table(self, name: str, scale: integer.Scale) -> Tensor | None:
         if scale.table is None:
             return None
-        if not self.config.tables:
-            raise InputError(f"{name}: this function needs a table, config has tables = 0")
         entries = np.zeros(self.config.table_words * self.config.word_bytes, np.int8)
         entries[: len(scale.table)] = scale.table
         return self.layout.add_raw(f"{name}.table", entries.view(np.uint8))

@@ -31,7 +31,7 @@ def test_shapes_follow() -> None:
         ([dense(bias=np.ones(3))], r"fc: bias must have shape \(2,\), not \(3,\)"),
         ([dense(np.ones((4, 2)))], r"fc: input must have shape \(4,\), not \(3,\)"),
         ([dense(ONES * np.nan)], "fc: weight and bias must be finite numbers"),
-        ([dense(), dense()], "fc: reads 'in', not 'out'"),
+        ([dense(), dense()], "fc: 'out' is written twice"),
         ([Activate("a", "in", "in", "relu")], "a: 'in' is written twice"),
         ([Activate("a", "in", "x", "gelu")], "a: function must be one of .*, not 'gelu'"),
         ([Activate("a", "in", "x", "clip", 2, 1)], "a: clip needs low <= high, not 2 and 1"),

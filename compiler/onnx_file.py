@@ -1,0 +1,329 @@
+"""ONNX files, read and checked: what an importer may rely on, or an error in one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+from onnx.external_data_helper import load_external_data_for_model
+
+from pulsarray.errors import InputError
+
+__all__ = ["OPSET", "Call", "Constant", "OnnxFile", "read_onnx"]
+
+Constant = npt.NDArray[Any]
+
+OPSET = 7
+"""Oldest version of ONNX's operators that importers know."""
+
+_DOMAINS = ("", "ai.onnx")
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One operator of a file.
+
+    Parameters
+    ----------
+    kind
+        Its name, behind its domain unless that is ONNX's own.
+    where
+        Its place, for messages.
+    name
+        Its name, or its first result's.
+    inputs, outputs
+        Names of what it reads and writes; missing optional ones are empty.
+    attributes
+        Attributes by name.
+    """
+
+    kind: str
+    where: str
+    name: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    attributes: Mapping[str, Any]
+
+    def given(self, place: int) -> str:
+        """Name of an input; empty if it is left out."""
+        return self.inputs[place] if place < len(self.inputs) else ""
+
+    def number(self, name: str, default: float) -> float:
+        """A number among the attributes."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int | float):
+            raise InputError(f"{self.where}: {self.kind} needs a number as {name}")
+        return float(value)
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer among the attributes."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int):
+            raise InputError(f"{self.where}: {self.kind} needs an integer as {name}")
+        return value
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """Integers among the attributes; None if there is no such attribute."""
+        if name not in self.attributes:
+            return None
+        value = self.attributes[name]
+        if not isinstance(value, list) or not all(isinstance(v, int) for v in value):
+            raise InputError(f"{self.where}: {self.kind} needs integers as {name}")
+        return tuple(value)
+
+    def text(self, name: str, default: str) -> str:
+        """A text among the attributes."""
+        value = self.attributes.get(name, default)
+        if isinstance(value, bytes):
+            value = value.decode(errors="replace")
+        if not isinstance(value, str):
+            raise InputError(f"{self.where}: {self.kind} needs a text as {name}")
+        return value
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxFile:
+    """A network as its file has it.
+
+    Parameters
+    ----------
+    name
+        Its name; the file's if it has none.
+    opset
+        Version of ONNX's operators.
+    input, dims, element
+        Name, shape (None where it is dynamic) and element type of the only input that is read.
+    output
+        Name of the only result.
+    calls
+        The operators, each after those whose results it reads.
+    constants
+        Initializers by name.
+    uses
+        How often each value is read, the result once more.
+    """
+
+    name: str
+    opset: int
+    input: str
+    dims: tuple[int | None, ...]
+    element: int
+    output: str
+    calls: Sequence[Call]
+    constants: Mapping[str, Constant]
+    uses: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        uses = Counter(name for call in self.calls for name in call.inputs)
+        uses[self.output] += 1
+        object.__setattr__(self, "uses", uses)
+
+    def sample_shape(self, shape: Sequence[int] | None = None) -> tuple[int, ...]:
+        """Shape of one sample; ``shape`` gives the sizes that the file leaves open.
+
+        Raises
+        ------
+        InputError
+            If a size is missing, or not that of the file.
+        """
+        known = self.dims[1:]
+        if shape is not None:
+            fits = len(shape) == len(known) and all(
+                b in (None, a) for a, b in zip(shape, known, strict=True)
+            )
+            if not fits or min(shape, default=0) < 1:
+                given = ", ".join("?" if size is None else str(size) for size in known)
+                raise InputError(
+                    f"input {self.input}: shape {tuple(shape)} does not fit ({given}) of the file"
+                )
+            return tuple(shape)
+        if not known or any(size is None or size < 1 for size in known):
+            given = ", ".join("?" if size is None else str(size) for size in self.dims)
+            raise InputError(
+                f"input {self.input} needs a batch dimension (which may be dynamic) and then "
+                f"fixed sizes, not ({given})"
+            )
+        return tuple(size for size in known if size is not None)
+
+
+def read_onnx(path: Path, supported: Collection[str]) -> OnnxFile:
+    """Read a file and check all that does not depend on what its operators mean.
+
+    Raises
+    ------
+    InputError
+        If something is wrong; every operator outside ``supported`` is named in one message.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+        _check_domains(model)
+        _refuse_unsupported(model.graph, supported)
+        _refuse_missing(model.graph)
+        _load_external(model, path)
+        onnx.checker.check_model(model)
+        return _file(model, path.stem)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror or error}") from None
+    except Exception as error:  # of protobuf, the checker, or whatever a broken file provokes
+        raise InputError(f"not a valid ONNX file: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).partition("==> Context")[0].split())
+    return "".join(c if c.isprintable() else "?" for c in text) or type(error).__name__
+
+
+def _check_domains(model: onnx.ModelProto) -> None:
+    versions = [v.version for v in model.opset_import if v.domain in _DOMAINS]
+    newest = onnx.defs.onnx_opset_version()
+    if model.graph.node and not versions:
+        raise InputError("not a valid ONNX file: it does not say which operator set it uses")
+    for version in versions:
+        if version < OPSET:
+            raise InputError(f"operator set {version} is too old, at least {OPSET} is needed")
+        if version > newest:
+            raise InputError(
+                f"operator set {version} is newer than the onnx package knows, {newest}"
+            )
+
+
+def _kind(node: onnx.NodeProto) -> str:
+    return node.op_type if node.domain in _DOMAINS else f"{node.domain}.{node.op_type}"
+
+
+def _where(node: onnx.NodeProto, number: int) -> str:
+    return f"node {_printable(node.name) or f'#{number}'}"
+
+
+def _printable(text: str | bytes) -> str:
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _refuse_unsupported(graph: onnx.GraphProto, supported: Collection[str]) -> None:
+    unknown = [
+        f"{_printable(_kind(node))} ({_where(node, number)})"
+        for number, node in enumerate(graph.node)
+        if _kind(node) not in supported
+    ]
+    if unknown:
+        known = ", ".join(sorted(supported))
+        raise InputError(f"unsupported operators: {', '.join(unknown)}; supported: {known}")
+    if graph.sparse_initializer:
+        raise InputError("sparse initializers are not supported")
+
+
+def _refuse_missing(graph: onnx.GraphProto) -> None:
+    """Refuse operators that read what nothing before them provides."""
+    known = {"", *(tensor.name for tensor in graph.initializer), *(v.name for v in graph.input)}
+    writers = {
+        name: _where(node, number)
+        for number, node in enumerate(graph.node)
+        for name in node.output
+        if name
+    }
+    for number, node in enumerate(graph.node):
+        for name in node.input:
+            if name in known:
+                continue
+            start = f"{_where(node, number)}: {_printable(node.op_type)} reads {name!r}, which "
+            if name in writers:
+                raise InputError(
+                    f"{start}{writers[name]} writes only later: a cycle, or operators out of order"
+                )
+            raise InputError(
+                f"{start}is missing: no input, initializer or operator before it has that name"
+            )
+        known.update(node.output)
+
+
+def _load_external(model: onnx.ModelProto, path: Path) -> None:
+    """Load tensors that lie in other files."""
+    outside = [
+        tensor
+        for tensor in model.graph.initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+    ]
+    if not outside:
+        return
+    for tensor in outside:
+        where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
+        if not where or not (path.parent / where).is_file():
+            raise InputError(
+                f"tensor {tensor.name}: its data should be in {where or 'another file'!r} "
+                "beside the network, which is missing"
+            )
+    load_external_data_for_model(model, str(path.parent))
+
+
+def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:
+    graph = model.graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    calls = [_call(node, number) for number, node in enumerate(graph.node)]
+    outputs = [output.name for output in graph.output]
+    if len(outputs) != 1:
+        names = ", ".join(outputs) or "none"
+        raise InputError(f"needs one output, the last operator's; it has {names}")
+    read = {*(name for call in calls for name in call.inputs), *outputs}
+    inputs = [v for v in graph.input if v.name not in constants and v.name in read]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise InputError(f"needs one input, not {names}")
+    tensor = inputs[0].type.tensor_type
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    versions = [v.version for v in model.opset_import if v.domain in _DOMAINS]
+    return OnnxFile(
+        name=_printable(graph.name) or stem,
+        opset=max(versions, default=OPSET),
+        input=inputs[0].name,
+        dims=tuple(size or None for size in dims),
+        element=tensor.elem_type,
+        output=outputs[0],
+        calls=calls,
+        constants=constants,
+    )
+
+
+def _call(node: onnx.NodeProto, number: int) -> Call:
+    return Call(
+        kind=_kind(node),
+        where=_where(node, number),
+        name=_printable(node.name) or (node.output[0] if node.output else f"#{number}"),
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        attributes={a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
+    )
+
+
+def element_name(element: int) -> str:
+    """Name of an element type of ONNX."""
+    try:
+        return str(onnx.TensorProto.DataType.Name(element))
+    except ValueError:
+        return f"type {element}"
+
+
+def real(value: Constant, where: str, what: str) -> npt.NDArray[np.float64]:
+    """A constant as float64.
+
+    Raises
+    ------
+    InputError
+        If it does not hold real numbers.
+    """
+    if value.dtype.kind not in "fiub":
+        raise InputError(f"{where}: {what} must be real numbers, not {value.dtype}")
+    with np.errstate(invalid="ignore"):  # A signalling NaN.
+        if value.size and not any(value.strides):
+            return np.broadcast_to(np.float64(value.reshape(-1)[0]), value.shape)
+        return np.asarray(value, np.float64)

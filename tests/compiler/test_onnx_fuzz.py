@@ -1,0 +1,252 @@
+"""Broken ONNX files: every one is a network or an error in one line."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.integer import IntegerGraph
+from pulsarray.compiler.onnx_import import import_onnx_any
+from pulsarray.errors import InputError
+from tests.compiler.onnx_files import Chain
+
+NUMBERS = [-(1 << 63), -(1 << 31), -7, -1, 0, 1, 2, 3, 5, 1 << 12, 1 << 31, (1 << 63) - 1]
+REALS = [0.0, -1.0, 1e-45, 1e30, float("nan"), float("inf"), 0.5]
+KINDS = [
+    "Conv",
+    "Relu",
+    "Add",
+    "Concat",
+    "MaxPool",
+    "Gemm",
+    "Reshape",
+    "QuantizeLinear",
+    "LSTM",
+    "",
+]
+SECONDS, MEGABYTES = 5.0, 1500
+
+
+def images() -> onnx.ModelProto:
+    chain = Chain(1, (1, 4, 8, 7))
+    channels = (chain.positive(6), chain.floats(6), chain.floats(6), chain.positive(6))
+    chain.add("Conv", chain.floats(6, 2, 3, 3), pads=[1, 1, 1, 1], group=2)
+    skip = chain.add("Relu", source=chain.add("BatchNormalization", *channels))
+    chain.add("MaxPool", kernel_shape=[3, 3], strides=[1, 1], auto_pad="SAME_UPPER")
+    chain.add("Concat", skip, source=chain.add("Add", skip), axis=1)
+    chain.add("Pad", chain.ints(0, 0, 1, 1, 0, 0, 0, 1))
+    chain.add("AveragePool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)
+    chain.add("Reshape", chain.ints(1, 2, 6, 5, 5))
+    chain.add("Transpose", perm=[0, 2, 1, 3, 4])
+    chain.add("Reshape", chain.ints(0, -1, 5, 5))
+    chain.add("ConvTranspose", chain.floats(12, 2, 2, 2), strides=[2, 2])
+    chain.add("LRN", size=3)
+    chain.add("Mul", chain.positive(2, 1, 1))
+    chain.add("Flatten", source=chain.add("GlobalAveragePool"))
+    chain.add("Softmax", source=chain.add("Gemm", chain.floats(5, 2), chain.floats(5), transB=1))
+    return chain.model()
+
+
+def shapes() -> onnx.ModelProto:
+    chain = Chain(1, (1, 2, 6, 5))
+    value = chain.add("Conv", chain.floats(3, 2, 2, 3))
+    chain.add("Shape")
+    chain.add("Gather", chain.constant(np.array(0)), axis=0)
+    size = chain.add("Unsqueeze", chain.ints(0))
+    wanted = chain.add("Concat", chain.ints(-1), source=size, axis=0)
+    flat = chain.add("Reshape", wanted, source=value)
+    filled = chain.add("ConstantOfShape", source=chain.ints(45, 4))
+    chain.add(
+        "Clip", chain.constant(np.float32(-1)), source=chain.add("MatMul", filled, source=flat)
+    )
+    chain.add("Unsqueeze", chain.ints(2), source=chain.add("Sub", chain.floats(4)))
+    chain.add("Squeeze", chain.ints(2))
+    return chain.model()
+
+
+def quantized() -> onnx.ModelProto:
+    chain = Chain(1, (1, 3, 6, 5))
+
+    def codes(scale: float, zero: int) -> list[str]:
+        made = [np.array(scale, np.float32), np.array(zero, np.uint8)]
+        return [chain.constant(value) for value in made]
+
+    weight = chain.constant(chain.rng.integers(0, 256, (4, 3, 2, 2)).astype(np.uint8))
+    first, second, third = codes(0.02, 120), codes(0.01, 128), codes(0.05, 0)
+    chain.add("QuantizeLinear", *first)
+    bias = chain.constant(np.arange(4, dtype=np.int32))
+    chain.add("QLinearConv", *first, weight, *second, *third, bias)
+    chain.add("DequantizeLinear", *third)
+    chain.add("DequantizeLinear", *second, source=chain.add("QuantizeLinear", *second))
+    chain.add("Flatten", source=chain.add("GlobalAveragePool"))
+    chain.add("DequantizeLinear", *first, source=chain.add("QuantizeLinear", *first))
+    return chain.model()
+
+
+@cache
+def originals() -> tuple[bytes, ...]:
+    return tuple(build().SerializeToString() for build in (images, shapes, quantized))
+
+
+def flip(data: bytes, rng: np.random.Generator) -> bytes:
+    changed = bytearray(data)
+    for place in rng.integers(0, len(changed), int(rng.integers(1, 3))):
+        changed[place] = int(rng.integers(0, 256))
+    return bytes(changed)
+
+
+def cut(data: bytes, rng: np.random.Generator) -> bytes:
+    start, end = sorted(rng.integers(0, len(data), 2).tolist())
+    return data[:end] if rng.random() < 0.5 else data[:start] + data[end:]
+
+
+def edit(data: bytes, rng: np.random.Generator) -> bytes:
+    """Change the network itself, at one to three places."""
+    made = onnx.ModelProto()
+    made.ParseFromString(data)
+    for _ in range(int(rng.integers(1, 3))):
+        with suppress(Exception):  # What an earlier edit broke cannot be edited.
+            EDITS[int(rng.integers(len(EDITS)))](made.graph, rng)
+    return made.SerializeToString()
+
+
+def pick(values: Sequence[Any], rng: np.random.Generator) -> Any:
+    return values[int(rng.integers(len(values)))]
+
+
+def edit_attribute(graph: onnx.GraphProto, rng: np.random.Generator) -> None:
+    node = pick([n for n in graph.node if n.attribute], rng)
+    attribute = pick(node.attribute, rng)
+    if attribute.type == attribute.INT:
+        attribute.i = pick(NUMBERS, rng)
+    elif attribute.type == attribute.FLOAT:
+        attribute.f = pick(REALS, rng)
+    elif attribute.type == attribute.STRING:
+        attribute.s = pick([b"", b"SAME_LOWER", b"VALID", b"\xff"], rng)
+    elif rng.random() < 0.7:
+        attribute.ints[int(rng.integers(len(attribute.ints)))] = pick(NUMBERS, rng)
+    else:
+        attribute.ints.append(pick(NUMBERS, rng))
+
+
+def edit_tensor(graph: onnx.GraphProto, rng: np.random.Generator) -> None:
+    tensor = pick(graph.initializer, rng)
+    how = rng.integers(4)
+    if how == 0 and tensor.dims:
+        tensor.dims[int(rng.integers(len(tensor.dims)))] = pick(NUMBERS, rng)
+    elif how == 1:
+        tensor.data_type = int(rng.integers(0, 24))
+    elif how == 2 and tensor.dims:
+        del tensor.dims[-1]
+    elif tensor.data_type == TensorProto.INT64:
+        values = onnx.numpy_helper.to_array(tensor).copy().reshape(-1)
+        values[int(rng.integers(len(values)))] = pick(NUMBERS, rng)
+        tensor.raw_data = values.tobytes()
+    else:
+        values = onnx.numpy_helper.to_array(tensor).astype(np.float32).reshape(-1)
+        values[int(rng.integers(len(values)))] = pick(REALS, rng)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+
+
+def edit_name(graph: onnx.GraphProto, rng: np.random.Generator) -> None:
+    names = ["", "x", "nothing", *(o for n in graph.node for o in n.output)]
+    node = pick(graph.node, rng)
+    side = node.input if rng.random() < 0.7 else node.output
+    if side:
+        side[int(rng.integers(len(side)))] = str(pick(names, rng))
+
+
+def edit_nodes(graph: onnx.GraphProto, rng: np.random.Generator) -> None:
+    place = int(rng.integers(len(graph.node)))
+    how = rng.integers(5)
+    if how == 0 and len(graph.node) > 1:
+        del graph.node[place]
+    elif how == 1:
+        graph.node.append(graph.node[place])
+    elif how == 2:
+        graph.node[place].op_type = str(pick(KINDS, rng))
+    elif how == 3 and graph.node[place].input:
+        del graph.node[place].input[-1]
+    else:
+        graph.node[place].attribute.append(helper.make_attribute("axis", 3))
+
+
+def edit_input(graph: onnx.GraphProto, rng: np.random.Generator) -> None:
+    tensor = graph.input[0].type.tensor_type
+    how = rng.integers(4)
+    if how == 0 and tensor.shape.dim:
+        dim = tensor.shape.dim[int(rng.integers(len(tensor.shape.dim)))]
+        dim.dim_value = pick(NUMBERS, rng)
+    elif how == 1:
+        tensor.elem_type = int(rng.integers(0, 24))
+    elif how == 2 and tensor.shape.dim:
+        del tensor.shape.dim[-1]
+    else:
+        graph.output[0].name = str(pick(["x", "v1", "nothing"], rng))
+
+
+EDITS = [edit_attribute, edit_tensor, edit_name, edit_nodes, edit_input]
+WAYS = [flip, cut, edit, edit, edit]
+
+
+def attempt(file: Path, data: bytes) -> str:
+    """Import a file; what came of it."""
+    file.write_bytes(data)
+    try:
+        made = import_onnx_any(file)
+    except InputError as error:
+        text = str(error)
+        assert "\n" not in text
+        assert text.startswith(f"{file}: ")
+        assert len(text) > len(f"{file}: ")
+        return "error"
+    assert isinstance(made, Graph | IntegerGraph)
+    return type(made).__name__
+
+
+def fuzz(path: Path, seeds: range) -> Counter[str]:
+    results: Counter[str] = Counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        data = originals()[seed % len(originals())]
+        changed = WAYS[int(rng.integers(len(WAYS)))](data, rng)
+        start = time.monotonic()
+        try:
+            results[attempt(path / "net.onnx", changed)] += 1
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
+        assert time.monotonic() - start < SECONDS, f"seed {seed} takes too long"
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown < MEGABYTES, f"{grown:.0f} MB were allocated"
+    return results
+
+
+def test_originals(tmp_path: Path) -> None:
+    got = [attempt(tmp_path / "net.onnx", data) for data in originals()]
+    assert got == ["Graph", "Graph", "IntegerGraph"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_mutations(tmp_path: Path) -> None:
+    results = fuzz(tmp_path, range(1500))
+    assert results["error"] > 500
+    assert results["Graph"] + results["IntegerGraph"] > 50
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_many_mutations(tmp_path: Path) -> None:
+    fuzz(tmp_path, range(1500, 30000))
