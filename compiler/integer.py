@@ -12,7 +12,7 @@ multiply, then a rounding right shift, both as in gemmlowp (Jacob et al. 2018).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import frexp
 
 import numpy as np
@@ -38,6 +38,7 @@ __all__ = [
     "TransposedConvolution",
     "count_scale",
     "fixed_point",
+    "needed",
 ]
 
 Ints = npt.NDArray[np.int64]
@@ -419,6 +420,16 @@ class IntegerGraph:
         if isinstance(node, TransposedConvolution):
             return self.maps[node.input].pixels * node.weight.size
         return 0
+
+
+def needed(graph: IntegerGraph) -> IntegerGraph:
+    """The network without operators that its result does not depend on."""
+    names, kept = {graph.output}, []
+    for node in reversed(graph.nodes):
+        if node.output in names:
+            kept.append(node)
+            names.update(node.inputs)
+    return replace(graph, nodes=tuple(reversed(kept)))
 
 
 def _shape(node: Node, given: list[tuple[int, int, int]]) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pulsarray.compiler.assemble import Assembly, assemble
 from pulsarray.compiler.check import check
-from pulsarray.compiler.integer import IntegerGraph
+from pulsarray.compiler.integer import IntegerGraph, needed
 from pulsarray.compiler.integer_checks import require_machine
 from pulsarray.compiler.layout import Layout
 from pulsarray.compiler.map_lowering import Lowering
@@ -97,7 +97,7 @@ def compile_layers(graph: IntegerGraph, config: Config, *, batch: int = 1) -> li
         As :func:`compile_integer`.
     """
     _check(graph, config, batch)
-    aliases, copied = aliases_of(graph, config.dim)
+    aliases, copied = aliases_of(needed(graph), config.dim)
     works, layout = works_of(copied), Layout(config)
     shares = shares_of(config, 0, second=any(work.second for work in works))
     lowering = Lowering(copied, works, aliases, {}, shares, config, batch, layout)
@@ -137,7 +137,7 @@ def _check(graph: IntegerGraph, config: Config, batch: int) -> None:
 
 def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candidate]:
     """The network with all maps in memory; and, where they fit, with maps that stay on chip."""
-    aliases, copied = aliases_of(graph, config.dim)
+    aliases, copied = aliases_of(needed(graph), config.dim)
     works = works_of(copied)
     units = units_of(copied, works, aliases)
     found = []
@@ -145,7 +145,7 @@ def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candid
     for count in (0, *range(most, 0, -1)):
         banks = shares_of(config, count, second=False).resident
         resident = resident_units(copied, works, aliases, batch, banks, config)
-        if count and len(resident) < len(units) - 1:
+        if count and not len(units) - 1 <= len(resident) > 0:
             continue
         layout = Layout(config)
         seconds = any(

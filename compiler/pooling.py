@@ -20,6 +20,9 @@ from pulsarray.isa import Alu, Opcode, StreamFlag
 
 __all__ = ["Sources", "average_pool", "max_pool"]
 
+_NOTHING = (1, 0)
+"""Scale of the sum of no elements."""
+
 
 class Sources:
     """Tiles of an input, LOADed one after the other where it is in memory."""
@@ -231,7 +234,7 @@ def _parts(
     parts = []
     for rows, high in _runs(window, 0, tile.rows, source.height):
         for columns, wide in _runs(window, 1, tile.columns, source.width):
-            multiplier, shift = node.scales[high * wide]
+            multiplier, shift = node.scales[high * wide] if high * wide else _NOTHING
             part = replace(tile, rows=rows, columns=columns)
             parts.append((part, {"multiplier": multiplier, "shift": shift}))
     return parts

@@ -214,29 +214,39 @@ def resident_units(
     """Bank and first word of the maps that stay on chip.
 
     A map keeps its words until the last operator that reads it. It avoids the banks of the maps
-    that its own operator reads, where that is possible.
+    that its own operator reads, where that is possible; a maximum must, for it reads its result.
     """
     lives = units_of(graph, works, aliases)
+    apart = _apart(works, aliases)
     placed: dict[str, tuple[int, int]] = {}
     taken: list[tuple[int, int, int, int]] = []
     for name, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
         unit = graph.maps[name]
         size = batch * unit.pixels * -(-unit.channels // config.dim)
-        if name == graph.output or size > config.scratchpad_depth:
+        if name == graph.output or size > config.scratchpad_depth or name in apart.get(name, ()):
             continue
         taken = [words for words in taken if words[3] >= first]
         roots = [root_of(name, aliases) for name in works[first].inputs]
         avoid = [placed[root][0] for root in roots if root in placed]
-        pools = isinstance(works[first].node, integer.MaxPool)
-        for bank in sorted(banks, key=lambda bank: (bank in avoid, bank)):
-            if pools and bank in avoid:
-                continue
+        barred = {placed[other][0] for other in apart.get(name, ()) if other in placed}
+        for bank in sorted(set(banks) - barred, key=lambda bank: (bank in avoid, bank)):
             base = _hole(sorted(t[1:3] for t in taken if t[0] == bank), size)
             if base + size <= config.scratchpad_depth:
                 placed[name] = (bank, base)
                 taken.append((bank, base, base + size, last))
                 break
     return placed
+
+
+def _apart(works: Sequence[Work], aliases: Mapping[str, Alias]) -> dict[str, set[str]]:
+    """Maps that must not share a bank: one of them is a maximum over the other."""
+    apart: dict[str, set[str]] = {}
+    for work in works:
+        if isinstance(work.node, integer.MaxPool):
+            source, result = (root_of(name, aliases) for name in (work.node.input, work.output))
+            apart.setdefault(source, set()).add(result)
+            apart.setdefault(result, set()).add(source)
+    return apart
 
 
 def _hole(taken: Sequence[tuple[int, ...]], size: int) -> int:

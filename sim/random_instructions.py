@@ -242,7 +242,8 @@ class Draw:
             return None
         fields = {"source_bank": source_bank, "target_bank": target_bank, "source": first,
                   "target": to, "flags": int(flags), "inner": inner,
-                  "fresh": self.integer(0, 31), "pad": self.integer(-128, 127), **window}  # fmt: skip
+                  "fresh": self.integer(0, 31), "pad": self.integer(-128, 127),
+                  **window}  # fmt: skip
         for level in range(5):
             fields |= {f"count{level}": counts[level], f"source_stride{level}": source_steps[level],
                        f"target_stride{level}": target_steps[level],

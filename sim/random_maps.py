@@ -14,7 +14,7 @@ from pulsarray.compiler.integer_api import compile_integer
 from pulsarray.compiler.spatial import Window
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.images import to_matrix
+from pulsarray.images import host_shape, to_matrix
 from pulsarray.program import Program, pack
 
 __all__ = [
@@ -62,7 +62,7 @@ def with_inputs(program: Program, codes: npt.ArrayLike) -> npt.NDArray[np.uint8]
     values = np.asarray(codes, np.int64)
     if tensor.channels_first:
         values = values.transpose(0, 3, 1, 2)
-    matrix = to_matrix(values, tensor, tensor.name)
+    matrix = to_matrix(values.reshape(host_shape(tensor)), tensor, tensor.name)
     data = pack(matrix, tensor, program.config)
     memory[tensor.address : tensor.address + data.size] = data
     return memory

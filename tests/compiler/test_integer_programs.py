@@ -1,0 +1,753 @@
+"""Programs of int8 networks leave in memory what the network's definition says, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from pulsarray.compiler import integer
+from pulsarray.compiler.integer import FeatureMap, IntegerGraph, Scale, fixed_point
+from pulsarray.compiler.integer_api import compile_integer, compile_layers
+from pulsarray.compiler.integer_interpreter import run_integer
+from pulsarray.compiler.spatial import Window
+from pulsarray.config import PRESETS, Config
+from pulsarray.errors import InputError
+from pulsarray.images import host_shape, to_matrix
+from pulsarray.isa import Instruction, Opcode, StreamFlag, Unit
+from pulsarray.model import functional
+from pulsarray.model.addresses import tiles_needed
+from pulsarray.model.functional import execute
+from pulsarray.model.plan import bits
+from pulsarray.model.timing import simulate_timing
+from pulsarray.program import Program, pack, unpack
+from pulsarray.sim.random_maps import MAP_DIMS, map_config, random_map_program
+
+NONE = (0, 0, 0, 0)
+SMALLEST = Config(
+    dim=2, scratchpad_banks=4, scratchpad_depth=16, accumulator_banks=2, accumulator_depth=16,
+    parameter_depth=1, tables=0, bus_bits=16, outstanding=1, queue_depth=1,
+)  # fmt: skip
+
+
+class Net:
+    """A network that grows operator by operator, with random weights and scales."""
+
+    def __init__(self, *shape: int, seed: int = 0, zero: int | None = None, bits: int = 31) -> None:
+        self.rng, self.bits = np.random.default_rng(seed), bits
+        self.maps: dict[str, FeatureMap] = {}
+        self.nodes: list[integer.Node] = []
+        self._map("x", *shape, zero=zero)
+
+    def _map(self, name: str, *shape: int, zero: int | None = None) -> str:
+        point = int(self.rng.integers(-128, 128)) if zero is None else zero
+        self.maps[name] = FeatureMap(name, *shape, 1.0, point)
+        return name
+
+    def _put(self, node: integer.Node, *shape: int) -> str:
+        self.nodes.append(node)
+        return self._map(node.output, *shape)
+
+    @property
+    def name(self) -> str:
+        """A name for the next operator and its result."""
+        return f"n{len(self.nodes)}"
+
+    def scale(self, count: int, ratio: float, **fields: object) -> Scale:
+        pairs = [fixed_point(ratio * self.rng.uniform(0.5, 2), self.bits) for _ in range(count)]
+        return Scale(np.array([m for m, _ in pairs]), np.array([s for _, s in pairs]), **fields)
+
+    def conv(
+        self, source: str, count: int, window: Window = Window((1, 1)), groups: int = 1,
+        residual: str = "", **scale: object,
+    ) -> str:  # fmt: skip
+        given, name = self.maps[source], self.name
+        depth = given.channels // groups
+        weight = self.rng.integers(-127, 128, (*window.kernel, depth, count))
+        ratio = 40 / (74 * 74 * (window.kernel[0] * window.kernel[1] * depth) ** 0.5)
+        found, second = self.scale(count, ratio, **scale), None
+        if residual:
+            multiplier = self.rng.integers(1, 1 << 20, count)
+            found = replace(found, multiplier=multiplier, shift=np.full(1, 30))
+            second = integer.Residual(residual, self.maps[residual].zero_point, 3 << 28)
+        node = integer.Convolution(
+            name, "conv", source, name, weight, self.rng.integers(-2000, 2000, count),
+            window, groups, given.zero_point, found, second,
+        )  # fmt: skip
+        return self._put(node, *window.output(given.height, given.width, name), count)
+
+    def transposed(self, source: str, count: int, window: Window, groups: int = 1) -> str:
+        given, name = self.maps[source], self.name
+        weight = self.rng.integers(-127, 128, (*window.kernel, given.channels, count // groups))
+        taps = given.channels // groups * window.kernel[0] * window.kernel[1]
+        scale = self.scale(count, 40 / (74 * 74 * taps**0.5))
+        bias = self.rng.integers(-2000, 2000, count)
+        node = integer.TransposedConvolution(
+            name, "up", source, name, weight, bias, window, groups, given.zero_point, scale
+        )
+        size = [
+            (n - 1) * window.stride[i]
+            + (window.kernel[i] - 1) * window.dilation[i]
+            + 1
+            - window.padding[i]
+            - window.padding[i + 2]
+            for i, n in enumerate(given.shape[:2])
+        ]
+        return self._put(node, *size, count)
+
+    def largest(self, source: str, window: Window) -> str:
+        given, name = self.maps[source], self.name
+        size = window.output(given.height, given.width, name)
+        return self._put(integer.MaxPool(name, "max", source, name, window), *size, given.channels)
+
+    def mean(self, source: str, window: Window, *, include_padding: bool = False) -> str:
+        given, name = self.maps[source], self.name
+        taps = window.kernel[0] * window.kernel[1]
+        scales = {n: fixed_point(1.3 / n, self.bits) for n in range(1, taps + 1)}
+        node = integer.AveragePool(
+            name, "mean", source, name, window, include_padding, given.zero_point, scales, 7
+        )
+        return self._put(node, *window.output(given.height, given.width, name), given.channels)
+
+    def codes(self, source: str, **scale: object) -> str:
+        given, name = self.maps[source], self.name
+        found = self.scale(given.channels, 1.0, **scale)
+        node = integer.Elementwise(name, "codes", source, name, given.zero_point, found)
+        return self._put(node, *given.shape)
+
+    def _zeros(self, first: str, second: str) -> tuple[int, int]:
+        return self.maps[first].zero_point, self.maps[second].zero_point
+
+    def add(self, first: str, second: str) -> str:
+        name, factors = self.name, (1 << self.bits - 1, (1 << self.bits) - 5)
+        zeros = self._zeros(first, second)
+        node = integer.Add(name, "add", (first, second), name, zeros, factors, self.bits, 3)
+        return self._put(node, *self.maps[first].shape)
+
+    def tflite_add(self, first: str, second: str, *, half: int = 0) -> str:
+        name, scales = self.name, [(1 << 30, 31), fixed_point(0.3, 31)]
+        if half:
+            scales.reverse()
+        node = integer.TfliteAdd(
+            name, "add", (first, second), name, self._zeros(first, second),
+            (scales[0], scales[1]), fixed_point(1.1 / 2**19, 31), -6,
+        )  # fmt: skip
+        return self._put(node, *self.maps[first].shape)
+
+    def multiply(self, first: str, second: str) -> str:
+        name, zeros = self.name, (self.maps[first].zero_point, 0)
+        factor = (1 << self.bits) - 77
+        node = integer.Multiply(
+            name, "multiply", (first, second), name, zeros, factor, self.bits + 6, -4
+        )
+        return self._put(node, *self.maps[first].shape)
+
+    def concat(self, *inputs: str) -> str:
+        name, (height, width, _) = self.name, self.maps[inputs[0]].shape
+        channels = sum(self.maps[source].channels for source in inputs)
+        return self._put(integer.Concat(name, "concat", inputs, name), height, width, channels)
+
+    def graph(self, output: str = "", *, channels_first: bool = False) -> IntegerGraph:
+        last = output or self.nodes[-1].output
+        first = self.maps["x"]
+        return IntegerGraph(
+            "net", first, self.nodes, self.maps, last, channels_first=channels_first
+        )
+
+
+def random_order(seed: int) -> Callable[[Sequence[Instruction]], Iterator[Instruction]]:
+    """Instructions in an order that their units and semaphores allow, at random."""
+
+    def ordered(instructions: Sequence[Instruction]) -> Iterator[Instruction]:
+        rng, counts, tiles = np.random.default_rng(seed), [0] * 16, 0
+        queues = [[i for i in instructions if i.format.unit is unit][::-1] for unit in Unit]
+        while any(queues):
+            for number in rng.permutation(len(queues)):
+                if not queues[number]:
+                    continue
+                head = queues[number][-1]
+                needed = tiles_needed(head) if head.op is Opcode.STREAM else 0
+                if needed > tiles or not all(counts[k] for k in bits(head["wait"])):
+                    continue
+                made = head["count0"] * head["count1"] if head.op is Opcode.WEIGHT else 0
+                tiles += made - needed
+                for k in bits(head["wait"]):
+                    counts[k] -= 1
+                for k in bits(head["signal"]):
+                    counts[k] += 1
+                yield queues[number].pop()
+                break
+            else:
+                raise AssertionError("deadlock")
+
+    return ordered
+
+
+def assert_same(graph: IntegerGraph, program: Program, codes: np.ndarray, done: np.ndarray) -> None:
+    """Every map in memory has the values of its definition."""
+    wanted = run_integer(graph, codes)
+    seen = set()
+    for tensor in program.tensors:
+        if tensor.role in ("intermediate", "output") and tensor.name in wanted:
+            found = unpack(done, tensor, program.config)
+            expected = wanted[tensor.name].reshape(tensor.rows, tensor.columns)
+            np.testing.assert_array_equal(found, expected, tensor.name)
+            seen.add(tensor.name)
+    assert graph.output in seen
+
+
+def loaded(program: Program, codes: np.ndarray) -> Program:
+    """The program with codes (samples, H, W, C) as its input."""
+    (given,), memory = program.with_role("input"), program.memory.copy()
+    images = codes.transpose(0, 3, 1, 2) if given.channels_first else codes
+    matrix = to_matrix(images.reshape(host_shape(given)), given, given.name)
+    data = pack(matrix, given, program.config)
+    memory[given.address : given.address + data.size] = data
+    return replace(program, memory=memory)
+
+
+def compiled(graph: IntegerGraph, config: Config, batch: int = 1, seed: int = 1) -> Program:
+    """A program with random inputs whose results are right."""
+    codes = np.random.default_rng(seed).integers(-128, 128, (batch, *graph.input.shape))
+    program = loaded(compile_integer(graph, config, batch=batch), codes)
+    assert_same(graph, program, codes, execute(program))
+    assert simulate_timing(program).cycles > 0
+    return program
+
+
+def random_case(seed: int, config: Config, *, network: bool) -> None:
+    rng = np.random.default_rng(seed)
+    graph, program, codes = random_map_program(rng, config, network=network)
+    assert_same(graph, program, codes, execute(program))
+    assert simulate_timing(program).cycles > 0
+
+
+def random_config(seed: int) -> Config:
+    return map_config(np.random.default_rng((seed, 1)), MAP_DIMS[seed % len(MAP_DIMS)])
+
+
+@pytest.mark.parametrize("network", [False, True], ids=["convolution", "network"])
+@pytest.mark.parametrize("seed", range(100, 160))
+def test_random_graphs(seed: int, network: bool) -> None:
+    random_case(seed, random_config(seed), network=network)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", [False, True], ids=["convolution", "network"])
+@pytest.mark.parametrize("seed", range(1000, 2000))
+def test_many_random_graphs(seed: int, network: bool) -> None:
+    random_case(seed, random_config(seed), network=network)
+
+
+@pytest.mark.parametrize("network", [False, True], ids=["convolution", "network"])
+@pytest.mark.parametrize("preset", ["tiny", "small", "base"])
+def test_random_graphs_on_presets(preset: str, network: bool) -> None:
+    for seed in range(6):
+        random_case(seed, PRESETS[preset], network=network)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_order_of_the_units_gives_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng((seed, 2))
+    graph, program, codes = random_map_program(rng, random_config(seed), network=True)
+    for other in range(3):
+        monkeypatch.setattr(functional, "in_order", random_order(other))
+        assert_same(graph, program, codes, execute(program))
+
+
+SAME = Window((3, 3), (1, 1), (1, 1, 1, 1))
+
+
+def chain(config: Config, rng: np.random.Generator) -> IntegerGraph:
+    """Operators that keep rows and columns, so that any two maps may stand side by side."""
+    dim = config.dim
+    height, width = (int(n) for n in rng.integers(3, 8, 2))
+    net = Net(height, width, int(rng.choice((dim, 2 * dim, dim - 1))), seed=int(rng.integers(99)))
+    operators: list[Callable[[str, str], str]] = [
+        lambda a, _: net.conv(a, int(rng.choice((dim, 2 * dim, dim + 1)))),
+        lambda a, _: net.conv(a, dim, SAME),
+        lambda a, _: net.conv(a, net.maps[a].channels, SAME, net.maps[a].channels),
+        lambda a, b: net.conv(a, net.maps[a].channels, residual=b),
+        lambda a, _: net.mean(a, SAME, include_padding=bool(rng.integers(2))),
+        lambda a, _: net.codes(a),
+        lambda a, b: net.add(a, b),
+        lambda a, b: net.tflite_add(a, b, half=int(rng.integers(2))),
+        lambda a, b: net.multiply(a, b),
+    ]
+    for _ in range(int(rng.integers(3, 9))):
+        names = list(net.maps)
+        source = str(rng.choice(names[-4:]))
+        alike = [name for name in names if net.maps[name].shape == net.maps[source].shape]
+        side = [str(name) for name in rng.choice(names, int(rng.integers(2, 4)))]
+        if rng.random() < 0.3 and sum(net.maps[name].channels for name in side) <= 8 * dim:
+            net.concat(*side)
+        else:
+            operators[int(rng.integers(len(operators)))](source, str(rng.choice(alike)))
+    needed, kept = {net.nodes[-1].output}, []
+    for node in reversed(net.nodes):
+        if node.output in needed:
+            kept.append(node)
+            needed.update(node.inputs)
+    net.nodes = kept[::-1]
+    return net.graph()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_maps_side_by_side(seed: int) -> None:
+    rng = np.random.default_rng((seed, 3))
+    name = ("tiny", "small")[seed % 2]
+    program = compiled(chain(PRESETS[name], rng), PRESETS[name], int(rng.integers(1, 3)))
+    assert program.batch in (1, 2)
+
+
+def instructions(program: Program, op: Opcode) -> list[Instruction]:
+    return [instruction for instruction in program.instructions if instruction.op is op]
+
+
+def tiles(program: Program) -> int:
+    """Tiles of weights that the program brings to the array."""
+    return sum(i["count0"] * i["count1"] for i in instructions(program, Opcode.WEIGHT))
+
+
+def output_tiles(program: Program) -> int:
+    """Output tiles of a single convolution: the tiles that VECTOR finishes."""
+    return len(instructions(program, Opcode.VECTOR))
+
+
+@pytest.mark.parametrize("zero", [-128, -3, 0, 127])
+def test_padding_is_the_zero_point(zero: int) -> None:
+    net = Net(5, 6, 8, zero=zero)
+    net.conv("x", 7, Window((3, 3), (2, 1), (2, 1, 0, 2)))
+    program = compiled(net.graph(), PRESETS["tiny"])
+    padded = [
+        i for i in instructions(program, Opcode.STREAM) if i["flags"] & StreamFlag.WINDOW_READ
+    ]
+    assert padded
+    assert {i["pad"] for i in padded} == {zero}
+
+
+def test_padding_alone_gives_the_bias() -> None:
+    net = Net(1, 1, 4, zero=55)
+    net.conv("x", 4, Window((1, 1), (1, 1), (2, 2, 2, 2)))
+    graph = net.graph()
+    compiled(graph, PRESETS["tiny"])
+    zeros = run_integer(graph, np.full((1, 1, 1, 4), 55))
+    other = run_integer(graph, np.full((1, 1, 1, 4), -55))
+    outer = np.ones((5, 5), bool)
+    outer[2, 2] = False
+    assert np.array_equal(zeros["n0"][0, outer], other["n0"][0, outer])
+
+
+def test_rows_wider_than_an_accumulator_bank() -> None:
+    config = replace(PRESETS["tiny"], accumulator_depth=16)
+    net = Net(4, 45, 5)
+    net.conv("x", 6, SAME)
+    net.mean(net.largest("n0", SAME), SAME)
+    compiled(net.graph(), config)
+
+
+def test_depth_in_slices() -> None:
+    config = replace(PRESETS["tiny"], scratchpad_depth=48)
+    net = Net(4, 4, 120)
+    net.conv("x", 10, SAME)
+    program = compiled(net.graph(), config)
+    streams = instructions(program, Opcode.STREAM)
+    assert len(streams) > output_tiles(program)
+    added = [i for i in streams if i["flags"] & StreamFlag.ACCUMULATE]
+    assert 0 < len(added) < len(streams)
+
+
+def test_kernel_rows_in_slices() -> None:
+    config = replace(PRESETS["tiny"], scratchpad_depth=90)
+    net = Net(9, 9, 4)
+    net.codes("x")
+    net.conv("n0", 4, Window((7, 7)))
+    program = compiled(net.graph(), config)
+    assert max(i["count0"] for i in instructions(program, Opcode.WEIGHT)) < 49
+
+
+def residual_block(channels: int) -> IntegerGraph:
+    net = Net(6, 6, channels)
+    first = net.conv("x", channels, SAME)
+    second = net.conv(first, channels, SAME)
+    last = net.tflite_add(net.conv(second, channels, SAME), first)
+    net.mean(net.largest(last, Window((2, 2), (2, 2))), Window((3, 3)))
+    return net.graph()
+
+
+def test_maps_stay_on_chip_or_go_to_memory() -> None:
+    graph = residual_block(16)
+    inside = compiled(graph, PRESETS["small"])
+    assert len(inside.notes["resident"]) >= 4
+    assert not inside.with_role("intermediate")
+    outside = compiled(graph, replace(PRESETS["small"], scratchpad_depth=64))
+    assert not outside.notes["resident"]
+    assert len(outside.with_role("intermediate")) >= 4
+    codes = np.zeros((1, *graph.input.shape), np.int64)
+    results = []
+    for program in (inside, outside):
+        (output,) = program.with_role("output")
+        results.append(unpack(execute(loaded(program, codes)), output, program.config))
+    assert np.array_equal(*results)
+
+
+@pytest.mark.parametrize("batch", [2, 3, 7])
+@pytest.mark.parametrize("depth", [64, 1024])
+def test_batches(batch: int, depth: int) -> None:
+    config = replace(PRESETS["small"], scratchpad_depth=depth)
+    program = compiled(residual_block(9), config, batch)
+    (output,) = program.with_role("output")
+    assert (program.batch, output.rows) == (batch, batch)
+
+
+def test_aligned_concatenation_costs_nothing() -> None:
+    net = Net(5, 5, 8)
+    net.concat(net.conv("x", 8), net.conv("x", 16, SAME), net.conv("x", 3))
+    program = compiled(net.graph(), PRESETS["small"])
+    assert {layer.kind for layer in program.layers} == {"conv"}
+    assert program.with_role("output")[0].columns == 27
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+def test_concatenation_that_moves_lanes(depth: int) -> None:
+    net = Net(5, 5, 8)
+    joined = net.concat(net.conv("x", 3), net.conv("x", 8), net.conv("x", 6))
+    net.conv(joined, 5)
+    program = compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth))
+    assert [layer.kind for layer in program.layers].count("concat") == 1
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+@pytest.mark.parametrize("first", [8, 5])
+def test_nested_concatenations(first: int, depth: int) -> None:
+    net = Net(4, 5, 8)
+    inner = net.concat(net.conv("x", first), net.conv("x", 8, SAME))
+    outer = net.concat(inner, net.conv(inner, 16, SAME))
+    net.conv(net.concat(outer, net.conv("x", 2)), 7)
+    compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth))
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+@pytest.mark.parametrize("inputs", ["aa", "xa", "axx", "aba"])
+def test_concatenation_of_the_same_map_and_of_the_input(inputs: str, depth: int) -> None:
+    net = Net(4, 4, 8)
+    names = {"x": "x", "a": net.conv("x", 8), "b": net.conv("x", 8)}
+    joined = net.concat(*(names[name] for name in inputs))
+    net.conv(joined, 8)
+    compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth))
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+def test_map_in_two_concatenations(depth: int) -> None:
+    net = Net(4, 4, 8)
+    shared = net.conv("x", 8)
+    one = net.conv(net.concat(net.conv("x", 8), shared), 8)
+    two = net.conv(net.concat(shared, net.conv("x", 8)), 8)
+    net.add(one, two)
+    compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth))
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+def test_maximum_of_a_map_beside_it(depth: int) -> None:
+    net = Net(6, 6, 8)
+    first = net.conv("x", 16)
+    net.conv(net.concat(first, net.largest(first, SAME)), 8)
+    compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth))
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+def test_maximum_of_a_map_in_the_bank_of_its_result(depth: int) -> None:
+    net = Net(6, 6, 8)
+    early = net.conv("x", 8)
+    late = net.conv(net.conv(early, 8), 8)
+    net.conv(net.concat(late, net.largest(early, SAME)), 8)
+    compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth))
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+def test_result_that_is_read_again(depth: int) -> None:
+    net = Net(6, 6, 8)
+    first = net.conv("x", 16)
+    net.conv(first, 8)
+    compiled(net.graph(first), replace(PRESETS["small"], scratchpad_depth=depth))
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+@pytest.mark.parametrize("kind", ["multiply", "add", "tflite_add"])
+def test_a_map_with_itself(kind: str, depth: int) -> None:
+    net = Net(6, 6, 13)
+    first = net.conv("x", 13)
+    getattr(net, kind)(first, first)
+    net.conv("n1", 5)
+    compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth))
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("order", [0, 1])
+def test_tensorflow_addition_joins_a_convolution(order: int, half: int, depth: int) -> None:
+    net = Net(6, 6, 13)
+    skip, last = net.codes("x"), net.conv("x", 13, SAME)
+    net.tflite_add(*((skip, last), (last, skip))[order], half=half)
+    program = compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth))
+    assert [layer.kind for layer in program.layers] == ["codes", "conv+add"]
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+@pytest.mark.parametrize("half", [0, 1])
+def test_tensorflow_addition_alone(half: int, depth: int) -> None:
+    net = Net(6, 6, 13)
+    first = net.largest("x", SAME)
+    net.tflite_add(net.mean(first, SAME), first, half=half)
+    program = compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth))
+    assert [layer.kind for layer in program.layers] == ["max", "mean", "add"]
+
+
+def test_addition_of_a_map_that_others_read_stays_alone() -> None:
+    net = Net(6, 6, 8)
+    last = net.conv("x", 8)
+    net.multiply(net.add("x", last), last)
+    program = compiled(net.graph(), PRESETS["small"])
+    assert [layer.kind for layer in program.layers] == ["conv", "add", "multiply"]
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+@pytest.mark.parametrize("multiplier", [1, 2, 3])
+def test_depthwise(multiplier: int, depth: int) -> None:
+    net = Net(7, 6, 19)
+    net.conv("x", 19, SAME, 19)
+    net.conv("n0", 19 * multiplier, Window((3, 2), (2, 1)), 19)
+    compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth))
+
+
+def test_depthwise_streams_diagonal_tiles_only() -> None:
+    net = Net(6, 6, 40)
+    net.codes("x")
+    net.conv("n0", 40, SAME, 40)
+    program = compiled(net.graph(), PRESETS["small"])
+    streamed = 0
+    for stream in instructions(program, Opcode.STREAM):
+        words = 1
+        for level in range(5):
+            words *= stream[f"count{level}"]
+        streamed += words
+    assert streamed == 36 * 9 * 5
+
+
+@pytest.mark.parametrize("depth", [64, 1024])
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize(
+    "window",
+    [
+        Window((2, 2), (2, 2)),
+        Window((3, 4), (2, 1), (1, 1, 0, 2)),
+        Window((2, 3), (3, 2), (0, 0, 1, 0), (1, 2)),
+    ],
+    ids=str,
+)
+def test_transposed_convolution(window: Window, groups: int, depth: int) -> None:
+    net = Net(4, 5, 9)
+    net.conv("x", 9)
+    net.mean(net.transposed("n0", 12, window, groups), Window((2, 2)))
+    compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth), 2)
+
+
+@pytest.mark.parametrize("shape", [(25, 25, 9), (1, 90, 3), (64, 2, 17)])
+def test_mean_of_a_whole_map(shape: tuple[int, int, int]) -> None:
+    net = Net(*shape)
+    net.mean("x", Window(shape[:2]))
+    compiled(net.graph(), PRESETS["small"], 2)
+
+
+@pytest.mark.parametrize("include_padding", [False, True])
+def test_mean_at_the_border(include_padding: bool) -> None:
+    net = Net(7, 8, 9)
+    net.mean("x", Window((3, 4), (2, 1), (2, 1, 1, 3)), include_padding=include_padding)
+    compiled(net.graph(), PRESETS["small"], 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "passes"),
+    [
+        ((12, 12, 1), Window((5, 5)), 2),
+        ((12, 12, 3), Window((7, 7), (2, 2), (3, 3, 3, 3)), 10),
+        ((9, 9, 3), Window((3, 3), (1, 1), (1, 1, 1, 1)), 2),
+        ((11, 9, 2), Window((3, 2), (2, 1), (0, 1, 2, 0), (2, 3)), 1),
+    ],
+)
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_input_of_few_channels_is_packed(
+    shape: tuple[int, int, int], window: Window, passes: int, channels_first: bool
+) -> None:
+    net = Net(*shape)
+    net.conv("x", 16, window)
+    graph = net.graph(channels_first=channels_first)
+    program = compiled(graph, PRESETS["base"], 2)
+    assert tiles(program) == passes * output_tiles(program)
+    (given,) = program.with_role("input")
+    assert given.columns == window.kernel[0] * window.kernel[1] * shape[2]
+    assert given.rows == 2 * graph.maps["n0"].pixels
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_input_is_packed_for_its_only_reader(again: bool) -> None:
+    net = Net(8, 8, 1)
+    first = net.conv("x", 1, Window((3, 3), (1, 1), (1, 1, 1, 1)))
+    if again:
+        net.add(first, "x")
+    program = compiled(net.graph(), PRESETS["small"])
+    assert bool(program.with_role("input")[0].window) is not again
+
+
+def test_input_of_many_channels_is_not_packed() -> None:
+    net = Net(8, 8, 8)
+    net.conv("x", 4, SAME)
+    program = compiled(net.graph(), PRESETS["small"])
+    assert not program.with_role("input")[0].window
+    assert tiles(program) == 9 * output_tiles(program)
+
+
+def test_tables_of_convolutions_and_codes() -> None:
+    net = Net(5, 5, 9)
+    rng = np.random.default_rng(5)
+    for _ in range(3):
+        last = net.conv(list(net.maps)[-1], 9, table=rng.integers(-128, 128, 256))
+        net.codes(last, table=rng.integers(-128, 128, 256), low=-50, high=60)
+    compiled(net.graph(), PRESETS["small"])
+
+
+@pytest.mark.parametrize("kind", ["conv", "mean"])
+def test_bank_that_holds_no_tile_of_weights(kind: str) -> None:
+    net = Net(3, 3, 20)
+    if kind == "conv":
+        net.conv("x", 20)
+    else:
+        net.mean("x", Window((2, 2)))
+    config = Config(dim=20, bus_bits=128, scratchpad_banks=4, scratchpad_depth=16)
+    with pytest.raises(InputError, match=r"^n0: "):
+        compile_integer(net.graph(), config)
+
+
+def test_smallest_machine() -> None:
+    net = Net(5, 5, 3)
+    net.add(net.conv("x", 3, SAME), net.largest("x", SAME))
+    net.mean(net.concat("n2", "n1"), Window((3, 2)))
+    compiled(net.graph(), SMALLEST, 2)
+
+
+def test_layers_are_the_instructions_in_order() -> None:
+    program = compiled(residual_block(16), PRESETS["small"])
+    ends = [(layer.first, layer.last) for layer in program.layers]
+    assert ends[0][0] == 0
+    assert ends[-1][1] <= len(program.instructions)
+    assert all(a[1] == b[0] for a, b in pairwise(ends))
+    first = program.layers[0]
+    assert first.macs == 36 * 9 * 16 * 16
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_layer_by_layer_is_the_whole(batch: int) -> None:
+    net = Net(6, 6, 9)
+    first = net.conv("x", 16, SAME)
+    joined = net.concat(net.conv(first, 8), net.largest(first, SAME))
+    net.mean(net.tflite_add(net.conv(joined, 16), first), Window((2, 2), (2, 2)))
+    graph = net.graph()
+    programs = compile_layers(graph, PRESETS["small"], batch=batch)
+    assert [p.layers[0].kind for p in programs] == ["conv", "conv", "max", "conv+add", "mean"]
+    codes = np.random.default_rng(3).integers(-128, 128, (batch, *graph.input.shape))
+    memory = loaded(programs[0], codes).memory
+    for program in programs:
+        memory = execute(program, memory)
+    assert_same(graph, programs[-1], codes, memory)
+
+
+def test_sums_that_may_overflow() -> None:
+    config = replace(PRESETS["small"], acc_bits=24)
+    net = Net(3, 3, 64)
+    net.conv("x", 2, Window((3, 3)))
+    net.nodes[0] = replace(net.nodes[0], weight=np.full((3, 3, 64, 2), 127))
+    worst = 127 * 128 * 9 * 64
+    assert worst > 1 << 23
+    with pytest.raises(InputError, match=r"^n0: sums may reach \d+, which acc_bits = 24"):
+        compile_integer(net.graph(), config)
+    compiled(net.graph(), PRESETS["small"])
+
+
+def test_bias_alone_that_overflows() -> None:
+    net = Net(3, 3, 2)
+    net.conv("x", 2)
+    net.nodes[0] = replace(net.nodes[0], bias=np.array([0, -(1 << 23)]))
+    with pytest.raises(InputError, match="acc_bits = 24"):
+        compile_integer(net.graph(), replace(PRESETS["small"], acc_bits=24))
+
+
+def test_machine_of_16_bits() -> None:
+    with pytest.raises(InputError, match="needs operand_bits = 8, not 16"):
+        compile_integer(residual_block(4), PRESETS["train"])
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_batch_of_nothing(batch: int) -> None:
+    with pytest.raises(InputError, match=f"batch: must be at least 1, not {batch}"):
+        compile_integer(residual_block(4), PRESETS["small"], batch=batch)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        lambda net: net.conv("x", 8),
+        lambda net: net.conv("x", 8, residual="x"),
+        lambda net: net.codes("x"),
+        lambda net: net.mean("x", Window((2, 2))),
+        lambda net: net.add("x", "x"),
+        lambda net: net.tflite_add("x", "x"),
+        lambda net: net.multiply("x", "x"),
+    ],
+    ids=["conv", "residual", "codes", "mean", "add", "tflite add", "multiply"],
+)
+def test_multipliers_wider_than_the_machine(operator: Callable[[Net], str]) -> None:
+    net = Net(4, 4, 8)
+    operator(net)
+    compiled(net.graph(), PRESETS["small"])
+    with pytest.raises(InputError, match=r"^n0: .*scale_bits = 24"):
+        compile_integer(net.graph(), replace(PRESETS["small"], scale_bits=24))
+
+
+@pytest.mark.parametrize("kind", ["conv", "codes"])
+def test_function_without_tables(kind: str) -> None:
+    net, table = Net(4, 4, 8), np.arange(-128, 128)
+    if kind == "conv":
+        net.conv("x", 8, table=table)
+    else:
+        net.codes("x", table=table)
+    with pytest.raises(InputError, match=r"^n0: .* needs a table, config has tables = 0"):
+        compile_integer(net.graph(), replace(PRESETS["small"], tables=0))
+
+
+def test_additions_of_tensorflow_need_wide_sums() -> None:
+    net = Net(4, 4, 8)
+    net.tflite_add("x", "x")
+    compiled(net.graph(), replace(PRESETS["small"], acc_bits=29))
+    with pytest.raises(InputError, match=r"^n0: .*acc_bits >= 29, not 28"):
+        compile_integer(net.graph(), replace(PRESETS["small"], acc_bits=28))
+
+
+def test_product_without_a_multiplier() -> None:
+    net = Net(4, 4, 8)
+    net.multiply("x", "x")
+    with pytest.raises(InputError, match=r"^n0: .*vector_multiply"):
+        compile_integer(net.graph(), replace(PRESETS["small"], vector_multiply=False))
+
+
+@pytest.mark.parametrize("kind", ["conv", "largest", "mean"])
+def test_window_that_does_not_fit_a_bank(kind: str) -> None:
+    net, window = Net(9, 9, 2), Window((9, 9))
+    if kind == "conv":
+        net.conv(net.codes("x"), 2, window)
+    else:
+        getattr(net, kind)(net.codes("x"), window)
+    with pytest.raises(InputError, match=r"^n1: .*\(9, 9\)"):
+        compile_integer(net.graph(), SMALLEST)

@@ -1,0 +1,120 @@
+"""Networks of feature maps on RTL, equal to the model; the long comparison is slow."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pulsarray.compiler.integer import IntegerGraph
+from pulsarray.compiler.integer_api import compile_integer
+from pulsarray.compiler.tflite_import import import_tflite
+from pulsarray.config import PRESETS
+from pulsarray.program import Program, unpack
+from pulsarray.sim.compare import compare
+from pulsarray.sim.device import run_model, simulate
+from pulsarray.sim.random_cases import Group, differences, draw_map_groups
+from pulsarray.sim.random_maps import MAP_DIMS, with_inputs
+from pulsarray.sim.toolchain import SIMULATORS
+
+SEED = int(os.environ.get("PULSARRAY_SEED", "1"))
+# Of a machine that other tests build, too.
+SHORT = [
+    Group("convolution", SEED * 100 + 60, PRESETS["tiny"], 3),
+    Group("network", SEED * 100 + 61, PRESETS["tiny"], 4),
+]
+LONG = draw_map_groups(SEED, 750)
+MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
+NETWORKS = ("kws_ref_model", "pretrainedResnet_quant")
+
+
+def named(group: Group) -> str:
+    return f"{group.kind}-D{group.config.dim}-seed{group.seed}"
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("group", SHORT, ids=named)
+def test_some_cases(group: Group, simulator: str) -> None:
+    found = differences(list(group.cases()), group.config, simulator)
+    assert not any(found), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("group", LONG, ids=named)
+def test_all_cases(group: Group, simulator: str) -> None:
+    found = differences(list(group.cases()), group.config, simulator)
+    assert not any(found), found
+
+
+def test_there_are_750_cases() -> None:
+    assert sum(group.count for group in LONG) == 750
+    assert {group.config.dim for group in LONG} == set(MAP_DIMS)
+    assert {group.kind for group in LONG} == {"convolution", "network"}
+
+
+def network(name: str) -> tuple[Path, IntegerGraph]:
+    file = MODELS / f"{name}.tflite"
+    if not file.exists():
+        pytest.skip(f"needs {file.name} of the shared models")
+    return file, import_tflite(file)
+
+
+def reference(litert: Any, file: Path, codes: np.ndarray) -> np.ndarray:
+    """The codes before the last softmax of LiteRT's reference kernels, one row a sample."""
+    runner = litert.Interpreter(
+        model_path=str(file),
+        experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
+        experimental_preserve_all_tensors=True,
+    )
+    runner.allocate_tensors()
+    (given,) = runner.get_input_details()
+    last = runner._get_ops_details()[-1]
+    assert last["op_name"] == "SOFTMAX"
+    rows = []
+    for sample in codes:
+        runner.set_tensor(given["index"], sample.astype(np.int8).reshape(given["shape"]))
+        runner.invoke()
+        rows.append(runner.get_tensor(last["inputs"][0]).ravel())
+    return np.array(rows)
+
+
+def with_codes(graph: IntegerGraph, preset: str, batch: int) -> tuple[Program, np.ndarray]:
+    codes = np.random.default_rng(SEED).integers(-128, 128, (batch, *graph.input.shape))
+    program = compile_integer(graph, PRESETS[preset], batch=batch)
+    return replace(program, memory=with_inputs(program, codes)), codes
+
+
+def assert_reference(program: Program, memory: np.ndarray, wanted: np.ndarray) -> None:
+    (output,) = program.with_role("output")
+    np.testing.assert_array_equal(unpack(memory, output, program.config), wanted)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("preset", ["small", "base"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_whole_networks_on_the_model(name: str, preset: str, batch: int) -> None:
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    file, graph = network(name)
+    program, codes = with_codes(graph, preset, batch)
+    result = run_model(program)
+    assert result.memory is not None
+    assert_reference(program, result.memory, reference(litert, file, codes))
+
+
+@pytest.mark.parametrize(
+    "preset", ["tiny", *(pytest.param(p, marks=pytest.mark.slow) for p in ("small", "base"))]
+)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_whole_networks_on_rtl(name: str, preset: str) -> None:
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    file, graph = network(name)
+    program, codes = with_codes(graph, preset, 1)
+    found = simulate(program, "verilator")
+    assert compare(run_model(program), found, program) == []
+    assert found.memory is not None
+    assert_reference(program, found.memory, reference(litert, file, codes))
