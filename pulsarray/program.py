@@ -74,6 +74,11 @@ class Tensor:
     window: Sequence[int] = ()
     channels_first: bool = False
 
+    def __post_init__(self) -> None:
+        # A file gives lists.
+        object.__setattr__(self, "image", tuple(self.image))
+        object.__setattr__(self, "window", tuple(self.window))
+
     def blocks(self, config: Config) -> int:
         """Column blocks."""
         return -(-self.columns // config.dim)
