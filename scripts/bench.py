@@ -1,6 +1,7 @@
 """Measure everything that is claimed, print it with its bar, write docs/benchmarks.md.
 
-Exit code 1 if a bar is missed. Usage: make bench, or python scripts/bench.py [--no-scale-sim]
+Exit code 1 if a bar is missed. Usage: make bench, or python scripts/bench.py [--no-scale-sim];
+with --networks only the section on convolutional networks is measured and written.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import scale_sim
+from benchmarks import networks, scale_sim
 from benchmarks import training as training_bench
 from pulsarray.cli.arrays import codes_of
 from pulsarray.compiler.api import compile_gemm, compile_network, compile_quantized
@@ -43,7 +44,7 @@ from pulsarray.sim.device import run_model, simulate
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 README = ROOT / "README.md"
-BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+HEADING = "## Convolutional networks"
 BASE = PRESETS["base"]
 TIMING_RUNS = 25
 XORS = ("xor", "xor-2-2-1", "xor-tanh", "xor-2-2-1-tanh")
@@ -242,6 +243,19 @@ def against_rtl(figures: Figures, what: str, program: Program) -> None:
     figures.add(what, found[0] if found else "identical", "identical", not found)
 
 
+def convolutional(figures: Figures) -> None:
+    """The networks of the onnx package, MLPerf Tiny's and LeNet."""
+    with console.capture() as capture:
+        bars = networks.onnx_part(console)
+        bars += networks.tiny_part(console)
+        bars += networks.lenet_part(console)
+    text = capture.get()
+    console.print(text, markup=False)
+    figures.accounts.append(("", text))
+    for bar in bars:
+        figures.add(*bar)
+
+
 def verilog(figures: Figures) -> None:
     """Time and length of generated Verilog."""
     text: list[str] = []
@@ -272,13 +286,26 @@ def machine() -> str:
 
 
 def page(figures: Figures, where: str) -> str:
-    """docs/benchmarks.md."""
+    """docs/benchmarks.md up to the convolutional networks."""
     lines = ["# Benchmarks", "", f"Written by `make bench`: {where}."]
     lines += ["Times depend on the machine, cycles do not.", "", *_markdown(figures.rows), ""]
     for name, text in figures.accounts:
-        picture = [line.rstrip() for line in text.splitlines()]
-        lines += [f"## {name}", "", "```text", *picture, "```", ""]
+        lines += [f"## {name}", "", *_picture(text), ""]
     return "\n".join(lines)
+
+
+def section(figures: Figures, where: str) -> str:
+    """The rest of it."""
+    lines = [HEADING, "", f"Measured by `make bench`: {where}.", ""]
+    lines += ["ResNet-50 on Verilator, layer by layer and whole, is `make bench-resnet50`.", ""]
+    lines += [*_markdown(figures.rows), ""]
+    for _, text in figures.accounts:
+        lines += [*_picture(text), ""]
+    return "\n".join(lines)
+
+
+def _picture(text: str) -> list[str]:
+    return ["```text", *(line.rstrip() for line in text.strip("\n").splitlines()), "```"]
 
 
 def _markdown(rows: list[Row]) -> list[str]:
@@ -289,14 +316,24 @@ def _markdown(rows: list[Row]) -> list[str]:
     return lines
 
 
-def write(figures: Figures) -> None:
-    """The page, and the table in README between its marks."""
+def write(figures: Figures, maps: Figures) -> None:
+    """The page, and the tables in README between their marks; what was not measured stays."""
     where = machine()
-    PAGE.write_text(page(figures, where), encoding="utf-8")
-    head, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    tail = rest.partition(END)[2]
+    first, _, last = PAGE.read_text(encoding="utf-8").partition(HEADING)
+    first = page(figures, where) + "\n" if figures.rows else first
+    last = section(maps, where) if maps.rows else HEADING + last
+    PAGE.write_text(first + last, encoding="utf-8")
+    for name, found in (("benchmarks", figures), ("networks", maps)):
+        if found.rows:
+            _into_readme(name, found, where)
+
+
+def _into_readme(name: str, figures: Figures, where: str) -> None:
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    head, _, rest = README.read_text(encoding="utf-8").partition(begin)
+    tail = rest.partition(end)[2]
     note = f"Measured by `make bench`: {where}."
-    table = "\n".join([BEGIN, *_markdown(figures.rows), "", note, END])
+    table = "\n".join([begin, *_markdown(figures.rows), "", note, end])
     README.write_text(head + table + tail, encoding="utf-8")
 
 
@@ -304,22 +341,26 @@ def main() -> int:
     """Measure all; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--no-scale-sim", action="store_true", help="leave SCALE-Sim out")
+    parser.add_argument("--networks", action="store_true", help="only convolutional networks")
     options = parser.parse_args()
-    figures = Figures()
-    verilog(figures)
-    small_product(figures)
-    large_product(figures, not options.no_scale_sim)
-    digits(figures)
-    training(figures)
-    write(figures)
+    figures, maps = Figures(), Figures()
+    if not options.networks:
+        verilog(figures)
+        small_product(figures)
+        large_product(figures, not options.no_scale_sim)
+        digits(figures)
+        training(figures)
+    convolutional(maps)
+    write(figures, maps)
+    rows = figures.rows + maps.rows
     table = Table(title="Bars")
     for name in ("what", "measured", "bar"):
         table.add_column(name)
-    for row in figures.rows:
+    for row in rows:
         if row.bar:
             table.add_row(row.what, row.value, row.bar, style="" if row.reached else "red")
     console.print(table)
-    return 0 if all(row.reached for row in figures.rows) else 1
+    return 0 if all(row.reached for row in rows) else 1
 
 
 if __name__ == "__main__":
