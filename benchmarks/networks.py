@@ -32,14 +32,14 @@ import onnx
 from rich.console import Console
 from rich.table import Table
 
-from pulsarray.compiler.integer import Convolution, IntegerGraph
-from pulsarray.compiler.integer_api import compile_integer
-from pulsarray.compiler.integer_interpreter import run_integer, run_output
+from pulsarray.compiler.importers.onnx_import import import_onnx
+from pulsarray.compiler.importers.tflite_import import import_tflite
 from pulsarray.compiler.interpreter import host_shape, run_float
+from pulsarray.compiler.maps.integer import Convolution, IntegerGraph
+from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.maps.integer_interpreter import run_integer, run_output
 from pulsarray.compiler.networks import built_in, load_digits
-from pulsarray.compiler.onnx_import import import_onnx
-from pulsarray.compiler.quantize_graph import quantize_graph
-from pulsarray.compiler.tflite_import import import_tflite
+from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.images import to_matrix

@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pulsarray.compiler.integer import IntegerGraph
-from pulsarray.compiler.integer_api import compile_integer, compile_layers
-from pulsarray.compiler.integer_interpreter import run_integer
+from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.maps.integer_api import compile_integer, compile_layers
+from pulsarray.compiler.maps.integer_interpreter import run_integer
 from pulsarray.compiler.networks import built_in, cache_folder
-from pulsarray.compiler.quantize_graph import quantize_graph
+from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS
 from pulsarray.errors import CheckFailed
 from pulsarray.program import Program, unpack

@@ -12,16 +12,16 @@ import numpy.typing as npt
 from pulsarray.compiler.assemble import Assembly
 from pulsarray.compiler.check import check
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.integer import fixed_point
 from pulsarray.compiler.layout import Layout, total_bytes
-from pulsarray.compiler.place import place
-from pulsarray.compiler.product import Product, Requantize
-from pulsarray.compiler.quantize import (
+from pulsarray.compiler.maps.integer import fixed_point
+from pulsarray.compiler.products.place import place
+from pulsarray.compiler.products.product import Product, Requantize
+from pulsarray.compiler.products.search import EFFORT, search
+from pulsarray.compiler.quantization.quantize import (
     QuantizedLayer,
     QuantizedNetwork,
     quantize,
 )
-from pulsarray.compiler.search import EFFORT, search
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Layer, Program

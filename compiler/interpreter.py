@@ -16,7 +16,7 @@ from pulsarray.compiler.graph import Floats, Graph, Softmax
 from pulsarray.errors import InputError
 
 if TYPE_CHECKING:
-    from pulsarray.compiler.quantize import QuantizedLayer, QuantizedNetwork
+    from pulsarray.compiler.quantization.quantize import QuantizedLayer, QuantizedNetwork
 
 __all__ = [
     "float_inputs",

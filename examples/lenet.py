@@ -13,11 +13,11 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.integer_api import compile_integer
-from pulsarray.compiler.integer_interpreter import run_output
 from pulsarray.compiler.interpreter import run_float
+from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.maps.integer_interpreter import run_output
 from pulsarray.compiler.networks import built_in, load_digits
-from pulsarray.compiler.quantize_graph import quantize_graph
+from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import load_config
 from pulsarray.images import to_matrix
 from pulsarray.model.functional import execute

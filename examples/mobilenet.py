@@ -15,14 +15,14 @@ import numpy as np
 
 from pulsarray.arrays import load_arrays
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.integer import IntegerGraph
-from pulsarray.compiler.integer_api import compile_integer
+from pulsarray.compiler.importers.inspection import inspect_integer
+from pulsarray.compiler.importers.onnx_import import import_onnx_any
+from pulsarray.compiler.importers.tflite_import import import_tflite
 from pulsarray.compiler.interpreter import host_shape
-from pulsarray.compiler.onnx_import import import_onnx_any
-from pulsarray.compiler.quantize_graph import quantize_graph
-from pulsarray.compiler.tflite_import import import_tflite
+from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import Config, load_config
-from pulsarray.compiler.inspection import inspect_integer
 from pulsarray.model.timing import simulate_timing
 from pulsarray.report import build_report
 

@@ -28,7 +28,7 @@ from benchmarks import training as training_bench
 from pulsarray.cli.arrays import codes_of
 from pulsarray.compiler.api import compile_gemm, compile_network, compile_quantized
 from pulsarray.compiler.networks import accuracy, built_in, load_digits
-from pulsarray.compiler.quantize import quantize
+from pulsarray.compiler.quantization.quantize import quantize
 from pulsarray.compiler.workloads import workload
 from pulsarray.config import PRESETS, load_config
 from pulsarray.hw.emit import generate

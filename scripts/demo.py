@@ -29,7 +29,7 @@ from rich.text import Text
 from pulsarray.cli.arrays import codes_of
 from pulsarray.compiler.api import compile_quantized
 from pulsarray.compiler.networks import Digits, accuracy, built_in, load_digits
-from pulsarray.compiler.quantize import QuantizedNetwork, quantize
+from pulsarray.compiler.quantization.quantize import QuantizedNetwork, quantize
 from pulsarray.compiler.train import Training, compile_training
 from pulsarray.compiler.training_data import TrainingData
 from pulsarray.compiler.workloads import workload

@@ -8,9 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler import integer
-from pulsarray.compiler.integer import FeatureMap, IntegerGraph, Scale, count_scale, fixed_point
-from pulsarray.compiler.integer_api import compile_integer
+from pulsarray.compiler.maps import integer
+from pulsarray.compiler.maps.integer import (
+    FeatureMap,
+    IntegerGraph,
+    Scale,
+    count_scale,
+    fixed_point,
+)
+from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.spatial import Window
 from pulsarray.config import Config
 from pulsarray.errors import InputError

@@ -24,7 +24,7 @@ from pulsarray.cli.output import print_json, show, working
 from pulsarray.errors import CheckFailed, InputError
 
 if TYPE_CHECKING:
-    from pulsarray.compiler.inspection import Inspection, Row, Shape
+    from pulsarray.compiler.importers.inspection import Inspection, Row, Shape
 
 __all__ = ["inspect"]
 
@@ -75,7 +75,7 @@ def _inspect(
 ) -> Inspection:
     from pulsarray.cli.source import FILES, load_source, unknown_source
     from pulsarray.compiler.graph import Graph
-    from pulsarray.compiler.inspection import (
+    from pulsarray.compiler.importers.inspection import (
         inspect_gemm,
         inspect_graph,
         inspect_integer,
@@ -113,8 +113,8 @@ def _unsupported(path: Path, problem: str, shape: tuple[int, ...] | None) -> Ins
     InputError
         If it cannot be read at all.
     """
-    from pulsarray.compiler.inspection import Inspection
-    from pulsarray.compiler.inspection_files import list_onnx, list_tflite
+    from pulsarray.compiler.importers.inspection import Inspection
+    from pulsarray.compiler.importers.inspection_files import list_onnx, list_tflite
 
     rows = list_onnx(path, shape) if path.suffix == ".onnx" else list_tflite(path)
     if any(not row.supported for row in rows):

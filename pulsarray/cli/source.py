@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pulsarray.compiler.graph import Graph
-    from pulsarray.compiler.integer import IntegerGraph
+    from pulsarray.compiler.maps.integer import IntegerGraph
 
 __all__ = ["FILES", "Source", "compile_source", "load_source", "unknown_source"]
 
@@ -90,11 +90,11 @@ def load_source(source: str, shape: tuple[int, ...] | None = None) -> Source:
     if source in BUILT_IN:
         return Source(source, *built_in(source))
     if path.suffix == ".onnx":
-        from pulsarray.compiler.onnx_import import import_onnx_any
+        from pulsarray.compiler.importers.onnx_import import import_onnx_any
 
         return Source(path.stem, import_onnx_any(path, shape=shape))
     if path.suffix == ".tflite":
-        from pulsarray.compiler.tflite_import import import_tflite
+        from pulsarray.compiler.importers.tflite_import import import_tflite
 
         return Source(path.stem, import_tflite(path))
     raise unknown_source(source)
@@ -129,8 +129,8 @@ def _compile_network(
     """Quantize a network, if it is not yet, and compile it."""
     from pulsarray.compiler.api import compile_network
     from pulsarray.compiler.graph import Graph
-    from pulsarray.compiler.integer_api import compile_integer
-    from pulsarray.compiler.quantize_graph import quantize_graph
+    from pulsarray.compiler.maps.integer_api import compile_integer
+    from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 
     network, name = source.network, source.name
     if not isinstance(network, Graph):

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.inspection import HOST, MEMORY, NOTHING, VECTOR, inspect_graph
+from pulsarray.compiler.importers.inspection import HOST, MEMORY, NOTHING, VECTOR, inspect_graph
 from pulsarray.compiler.spatial import LocalResponseNorm
 from pulsarray.config import PRESETS
 from tests.cli.conftest import Command

@@ -11,11 +11,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pulsarray.cli.source import compile_source, load_source
-from pulsarray.compiler import onnx_import, tflite_import
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.integer import IntegerGraph
-from pulsarray.compiler.quantize_graph import quantize_graph
+from pulsarray.compiler.importers import onnx_import, tflite_import
+from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS
 from pulsarray.program import Program
 from tests.cli.conftest import Command

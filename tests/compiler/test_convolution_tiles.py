@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pulsarray.compiler.convolution_tiles import (
+from pulsarray.compiler.maps.convolution_tiles import (
     ConvolutionShape,
     Cut,
     Room,

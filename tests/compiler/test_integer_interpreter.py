@@ -8,7 +8,12 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pulsarray.compiler.integer import (
+from pulsarray.compiler.importers.tflite_rounding import (
+    high_multiply,
+    quantize_multiplier,
+    rounding_shift,
+)
+from pulsarray.compiler.maps.integer import (
     Add,
     AveragePool,
     Concat,
@@ -25,9 +30,8 @@ from pulsarray.compiler.integer import (
     count_scale,
     fixed_point,
 )
-from pulsarray.compiler.integer_interpreter import run_integer, run_node, run_output
+from pulsarray.compiler.maps.integer_interpreter import run_integer, run_node, run_output
 from pulsarray.compiler.spatial import Window
-from pulsarray.compiler.tflite_rounding import high_multiply, quantize_multiplier, rounding_shift
 from pulsarray.errors import InputError
 
 SEEDS = range(12)

@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pulsarray.compiler import integer
-from pulsarray.compiler.integer import FeatureMap, IntegerGraph, Scale, fixed_point
-from pulsarray.compiler.integer_api import compile_integer, compile_layers
-from pulsarray.compiler.integer_interpreter import run_integer
+from pulsarray.compiler.maps import integer
+from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph, Scale, fixed_point
+from pulsarray.compiler.maps.integer_api import compile_integer, compile_layers
+from pulsarray.compiler.maps.integer_interpreter import run_integer
 from pulsarray.compiler.spatial import Window
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError

@@ -11,11 +11,11 @@ import pytest
 
 from pulsarray.compiler import lenet, networks
 from pulsarray.compiler.api import compile_quantized
-from pulsarray.compiler.integer_interpreter import run_output
 from pulsarray.compiler.interpreter import run_codes, run_float, run_quantized
+from pulsarray.compiler.maps.integer_interpreter import run_output
 from pulsarray.compiler.networks import accuracy, built_in, load_digits, parse_gemm
-from pulsarray.compiler.quantize import quantize
-from pulsarray.compiler.quantize_graph import quantize_graph
+from pulsarray.compiler.quantization.quantize import quantize
+from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.spatial import BatchNorm, Convolution
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError

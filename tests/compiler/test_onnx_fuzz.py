@@ -17,8 +17,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.integer import IntegerGraph
-from pulsarray.compiler.onnx_import import import_onnx_any
+from pulsarray.compiler.importers.onnx_import import import_onnx_any
+from pulsarray.compiler.maps.integer import IntegerGraph
 from pulsarray.errors import InputError
 from tests.compiler.onnx_files import Chain
 

@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from pulsarray.compiler.importers.onnx_import import import_onnx
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.onnx_import import import_onnx
 from pulsarray.errors import InputError
 from tests.compiler.onnx_files import model, node, write
 

@@ -11,8 +11,8 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.importers.onnx_import import import_onnx
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.onnx_import import import_onnx
 from pulsarray.errors import InputError
 from tests.compiler.onnx_files import Chain, model, node, write
 

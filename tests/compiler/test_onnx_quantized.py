@@ -10,9 +10,9 @@ import onnx
 import pytest
 
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.integer import Convolution, IntegerGraph
-from pulsarray.compiler.integer_interpreter import run_integer
-from pulsarray.compiler.onnx_import import import_onnx, import_onnx_any
+from pulsarray.compiler.importers.onnx_import import import_onnx, import_onnx_any
+from pulsarray.compiler.maps.integer import Convolution, IntegerGraph
+from pulsarray.compiler.maps.integer_interpreter import run_integer
 from pulsarray.errors import InputError
 from tests.compiler.onnx_files import Chain, model, node, write
 

@@ -11,7 +11,7 @@ from pulsarray.compiler.api import compile_gemm, compile_network
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import run_codes
-from pulsarray.compiler.quantize import quantize
+from pulsarray.compiler.quantization.quantize import quantize
 from pulsarray.config import PRESETS, Config
 from pulsarray.model.run import run
 from pulsarray.program import Program, pack, unpack

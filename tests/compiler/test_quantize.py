@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import requantize, run_codes, run_float, run_quantized
-from pulsarray.compiler.integer import fixed_point
-from pulsarray.compiler.quantize import Quantization, quantize
+from pulsarray.compiler.maps.integer import fixed_point
+from pulsarray.compiler.quantization.quantize import Quantization, quantize
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pulsarray.compiler import integer
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.fold import fold
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.integer_interpreter import run_integer
-from pulsarray.compiler.integer_weights import integer_columns, shared_multipliers
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.quantize_graph import quantize_graph
+from pulsarray.compiler.maps import integer
+from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.compiler.quantization.fold import fold
+from pulsarray.compiler.quantization.integer_weights import integer_columns, shared_multipliers
+from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 

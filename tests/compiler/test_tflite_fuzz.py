@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulsarray.compiler.integer import IntegerGraph
-from pulsarray.compiler.integer_interpreter import run_output
-from pulsarray.compiler.tflite_import import import_tflite
+from pulsarray.compiler.importers.tflite_import import import_tflite
+from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.maps.integer_interpreter import run_output
 from pulsarray.errors import InputError
 from tests.compiler.tflite_files import SAME, VALID, FileBuilder
 

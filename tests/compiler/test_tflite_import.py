@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import tflite
 
-from pulsarray.compiler.integer import Convolution, FeatureMap, IntegerGraph
-from pulsarray.compiler.integer_interpreter import run_integer, run_output
+from pulsarray.compiler.importers.tflite_import import import_tflite
+from pulsarray.compiler.importers.tflite_scales import away_scale
 from pulsarray.compiler.interpreter import requantize
-from pulsarray.compiler.tflite_import import import_tflite
-from pulsarray.compiler.tflite_scales import away_scale
+from pulsarray.compiler.maps.integer import Convolution, FeatureMap, IntegerGraph
+from pulsarray.compiler.maps.integer_interpreter import run_integer, run_output
 from pulsarray.errors import InputError
 from tests.compiler.tflite_files import SAME, VALID, FileBuilder
 

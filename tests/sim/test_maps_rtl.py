@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pulsarray.compiler.integer import IntegerGraph
-from pulsarray.compiler.integer_api import compile_integer
-from pulsarray.compiler.tflite_import import import_tflite
+from pulsarray.compiler.importers.tflite_import import import_tflite
+from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.config import PRESETS
 from pulsarray.program import Program, unpack
 from pulsarray.sim.compare import compare

@@ -1,0 +1,278 @@
+"""What a network consists of: its operators, what they cost, and which unit works on each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax
+from pulsarray.compiler.maps import integer
+from pulsarray.compiler.quantization.fold import fold
+from pulsarray.compiler.quantization.fuse import CURVES, fuse_graph
+from pulsarray.compiler.spatial import (
+    Add,
+    BatchNorm,
+    Concat,
+    Convolution,
+    Dropout,
+    LocalResponseNorm,
+    MaxPool,
+    TransposedConvolution,
+)
+from pulsarray.config import Config
+from pulsarray.program import Program
+
+__all__ = [
+    "ARRAY",
+    "HOST",
+    "MEMORY",
+    "NOTHING",
+    "VECTOR",
+    "Inspection",
+    "Row",
+    "inspect_gemm",
+    "inspect_graph",
+    "inspect_integer",
+    "inspect_program",
+]
+
+Shape = tuple[int, ...]
+
+ARRAY, VECTOR, HOST = "array", "vector unit", "host"
+MEMORY, NOTHING = "memory layout", "nothing to do"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An operator.
+
+    Parameters
+    ----------
+    name, operator
+        Its name, and what it is.
+    inputs, output
+        Shapes without the batch; empty where they are not known.
+    macs
+        Multiply-accumulates of one sample.
+    parameters
+        Numbers that it learned.
+    place
+        Where it runs, what it becomes part of, or what it would need.
+    supported
+        Whether it can be compiled.
+    """
+
+    name: str
+    operator: str
+    inputs: tuple[Shape, ...]
+    output: Shape
+    macs: int = 0
+    parameters: int = 0
+    place: str = ""
+    supported: bool = True
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The operators of a network.
+
+    Parameters
+    ----------
+    network, form
+        Its name, and what it came as.
+    rows
+        Its operators, in order.
+    problem
+        Why it cannot be compiled; empty if it can, or if the rows say why.
+    """
+
+    network: str
+    form: str
+    rows: Sequence[Row]
+    problem: str = ""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one sample."""
+        return sum(row.macs for row in self.rows)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learned."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def unsupported(self) -> list[Row]:
+        """Operators that cannot be compiled."""
+        return [row for row in self.rows if not row.supported]
+
+
+def inspect_graph(graph: Graph, config: Config | None = None) -> Inspection:
+    """The operators of a float network, which the compiler quantizes, for a machine.
+
+    Raises
+    ------
+    InputError
+        If the operators cannot be combined in this way.
+    """
+    shapes = {value.name: value.shape for value in graph.values}
+    places = _Places(graph)
+    rows = []
+    for node in graph.nodes:
+        row = Row(
+            name=node.name,
+            operator=_operator(node),
+            inputs=tuple(shapes[name] for name in node.inputs),
+            output=shapes[node.output],
+            macs=_macs(node, shapes),
+            parameters=_parameters(node),
+            place=places.of(node),
+        )
+        curve = isinstance(node, Activate) and node.function in CURVES
+        norm = isinstance(node, LocalResponseNorm)
+        rows.append(_for_machine(row, config, table=curve or norm, product=norm))
+    return Inspection(graph.name, "float, to be quantized to int8", rows)
+
+
+def _for_machine(row: Row, config: Config | None, *, table: bool, product: bool) -> Row:
+    """The row of an operator on a machine which may not have what it needs."""
+    if config is not None and table and not config.tables:
+        return replace(row, supported=False, place="needs tables > 0")
+    if config is not None and product and not config.vector_multiply:
+        return replace(row, supported=False, place="needs vector_multiply")
+    return row
+
+
+def _operator(node: Node) -> str:
+    if isinstance(node, Activate):
+        return node.function.capitalize()
+    kind = type(node).__name__
+    if isinstance(node, Convolution) and node.groups > 1:
+        return f"{kind}, {node.groups} groups"
+    return kind
+
+
+def _macs(node: Node, shapes: Mapping[str, Shape]) -> int:
+    if isinstance(node, Dense):
+        return node.weight.size
+    if isinstance(node, Convolution):
+        return prod(shapes[node.output][:2]) * node.weight.size
+    if isinstance(node, TransposedConvolution):
+        return prod(shapes[node.input][:2]) * node.weight.size
+    return 0
+
+
+def _parameters(node: Node) -> int:
+    """Numbers that an operator learned; a bias of zeros is none."""
+    if isinstance(node, Dense | Convolution | TransposedConvolution):
+        return node.weight.size + (node.bias.size if node.bias.any() else 0)
+    return 2 * node.scale.size if isinstance(node, BatchNorm) else 0
+
+
+class _Places:
+    """Where the operators of a float network run, by what the compiler folds into what."""
+
+    def __init__(self, graph: Graph) -> None:
+        steps, _ = fuse_graph(fold(graph))
+        self._units = {step.node.name: _unit(step.node) for step in steps}
+        self._steps = {step.output: step.node.name for step in steps}
+        self._readers = {name: node for node in graph.nodes for name in node.inputs}
+
+    def of(self, node: Node) -> str:
+        """Where an operator runs, or what it becomes part of."""
+        if isinstance(node, Softmax):
+            return HOST
+        if isinstance(node, Flatten | Dropout):
+            return NOTHING
+        if node.name in self._units:
+            return self._units[node.name]
+        output = node.output
+        while output not in self._steps and output in self._readers:
+            output = self._readers[output].output
+        return f"in {self._steps.get(output, '')}" if output in self._steps else NOTHING
+
+
+def _unit(node: Node) -> str:
+    """The unit that works on a step of the compiler."""
+    if isinstance(node, Concat):
+        return MEMORY
+    if isinstance(node, LocalResponseNorm):
+        return f"{ARRAY}, {VECTOR}"
+    return VECTOR if isinstance(node, Activate | MaxPool | Add) else ARRAY
+
+
+_INTEGER_PLACES: Mapping[type, str] = {
+    integer.Convolution: ARRAY,
+    integer.TransposedConvolution: ARRAY,
+    integer.AveragePool: ARRAY,
+    integer.Concat: MEMORY,
+}
+
+
+def inspect_integer(graph: integer.IntegerGraph, config: Config | None = None) -> Inspection:
+    """The operators of a network that is int8 already, for a machine."""
+    shapes = {name: found.shape for name, found in graph.maps.items()}
+    rows = []
+    for node in graph.nodes:
+        learned, table = 0, False
+        if isinstance(node, integer.Convolution | integer.TransposedConvolution):
+            learned = node.weight.size + node.bias.size
+            table = node.scale.table is not None
+        elif isinstance(node, integer.Elementwise):
+            table = node.scale.table is not None
+        row = Row(
+            name=node.name,
+            operator=node.kind,
+            inputs=tuple(shapes[name] for name in node.inputs),
+            output=shapes[node.output],
+            macs=graph.macs_of(node),
+            parameters=learned,
+            place=_INTEGER_PLACES.get(type(node), VECTOR),
+        )
+        product = isinstance(node, integer.Multiply)
+        rows.append(_for_machine(row, config, table=table, product=product))
+    if graph.after:
+        shape = shapes[graph.output]
+        rows.append(
+            Row(
+                name=graph.after,
+                operator=graph.after.capitalize(),
+                inputs=(shape,),
+                output=shape,
+                place=HOST,
+            )
+        )
+    return Inspection(graph.name, "int8", rows)
+
+
+def inspect_program(program: Program) -> Inspection:
+    """The layers of a compiled program; figures are those of one sample."""
+    rows = [
+        Row(
+            name=layer.name,
+            operator=layer.kind,
+            inputs=((layer.m, layer.k),) if layer.m else (),
+            output=(layer.m, layer.n) if layer.m else (),
+            macs=layer.macs // program.batch,
+            parameters=layer.k * layer.n,
+            place=ARRAY if layer.macs else VECTOR,
+        )
+        for layer in program.layers
+    ]
+    form = f"program, batch {program.batch}, for {program.config.fingerprint}"
+    return Inspection(program.network, form, rows)
+
+
+def inspect_gemm(m: int, k: int, n: int) -> Inspection:
+    """A plain product, of one sample of M rows."""
+    row = Row(
+        name="gemm",
+        operator="gemm",
+        inputs=((m, k), (k, n)),
+        output=(m, n),
+        macs=m * k * n,
+        parameters=k * n,
+        place=ARRAY,
+    )
+    return Inspection(f"gemm:{m}x{k}x{n}", "int8", [row])

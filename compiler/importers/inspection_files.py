@@ -1,0 +1,196 @@
+"""Operators of network files, as the file has them, whether they can be compiled or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+
+from pulsarray.compiler.importers.inspection import ARRAY, HOST, MEMORY, VECTOR, Row, Shape
+from pulsarray.compiler.importers.onnx_constants import FOLDED
+from pulsarray.compiler.importers.onnx_operators import OPERATORS as ONNX_OPERATORS
+from pulsarray.compiler.importers.onnx_quantized import QUANTIZED
+from pulsarray.compiler.importers.tflite_file import Operator, TfliteFile, read_tflite
+from pulsarray.compiler.importers.tflite_operators import OPERATORS as TFLITE_OPERATORS
+from pulsarray.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+__all__ = ["list_onnx", "list_tflite"]
+
+_ONNX_KNOWN = {*ONNX_OPERATORS, *FOLDED, *QUANTIZED}
+_ONNX_WEIGHTS = {
+    "Conv": (1, 2),
+    "ConvTranspose": (1, 2),
+    "ConvInteger": (1,),
+    "QLinearConv": (3, 8),
+    "Gemm": (1, 2),
+    "MatMul": (1, 0),
+    "MatMulInteger": (1,),
+    "QLinearMatMul": (3,),
+    "BatchNormalization": (1, 2),
+}
+"""Inputs that an operator learned, the weight of a product first."""
+_ONNX_PLACES = {
+    **dict.fromkeys((*_ONNX_WEIGHTS, "AveragePool", "GlobalAveragePool", "LRN"), ARRAY),
+    **dict.fromkeys(("Concat", "QLinearConcat", "Flatten", "Reshape", "Identity"), MEMORY),
+    "Softmax": HOST,
+}
+_TFLITE_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+_TFLITE_PLACES = {
+    **dict.fromkeys((*_TFLITE_WEIGHTS, "AVERAGE_POOL_2D", "MEAN"), ARRAY),
+    **dict.fromkeys(("CONCATENATION", "RESHAPE", "PAD"), MEMORY),
+    **dict.fromkeys(("SOFTMAX", "QUANTIZE", "DEQUANTIZE"), HOST),
+}
+
+
+def list_onnx(path: Path, shape: Shape | None = None) -> list[Row]:
+    """Operators of an ONNX file, and which of them the compiler knows.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        Shape of a sample of its input, where the file leaves it open.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read as one.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
+    except Exception as error:  # of protobuf, whatever a broken file provokes
+        text = " ".join(str(error).split())
+        raise InputError(f"{path}: not a valid ONNX file: {text}") from None
+    if shape is not None:
+        _set_shape(model.graph, shape)
+    with suppress(Exception):  # shapes are a courtesy: a file may be beyond their inference
+        model = onnx.shape_inference.infer_shapes(model)
+    graph = model.graph
+    shapes = _onnx_shapes(graph)
+    constants = _onnx_constants(graph)
+    return [
+        _onnx_row(node, number, shapes, constants)
+        for number, node in enumerate(graph.node)
+        if not set(node.output) <= constants
+    ]
+
+
+def _set_shape(graph: onnx.GraphProto, shape: Shape) -> None:
+    constants = {tensor.name for tensor in graph.initializer}
+    for value in graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name not in constants and len(dims) == len(shape) + 1:
+            for dim, size in zip(dims[1:], shape, strict=True):
+                dim.dim_value = size
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _onnx_shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
+    """Shapes that are known, with the batch; a size that is not known is 0."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        kind = value.type.tensor_type
+        if kind.HasField("shape"):
+            shapes[value.name] = tuple(dim.dim_value for dim in kind.shape.dim)
+    return shapes
+
+
+def _onnx_constants(graph: onnx.GraphProto) -> set[str]:
+    """Names of what is known without the input, which the import computes."""
+    constants = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Shape" or {name for name in node.input if name} <= constants:
+            constants.update(node.output)
+    return constants
+
+
+def _onnx_row(
+    node: onnx.NodeProto,
+    number: int,
+    shapes: Mapping[str, Shape],
+    constants: Container[str],
+) -> Row:
+    kind = node.op_type
+    full = kind if node.domain in ("", "ai.onnx") else f"{node.domain}.{kind}"
+    output = shapes.get(node.output[0], ()) if node.output else ()
+    given = [shapes.get(name, ()) for name in node.input if name and name not in constants]
+    places = _ONNX_WEIGHTS.get(kind, ())
+    names = [node.input[place] for place in places if place < len(node.input)]
+    learned = [shapes.get(name, ()) if name in constants else () for name in names]
+    first = given[0] if given else ()
+    known = full in _ONNX_KNOWN
+    return Row(
+        name=_printable(node.name or (node.output[0] if node.output else f"#{number}")),
+        operator=_printable(full),
+        inputs=tuple(shape[1:] for shape in given),
+        output=output[1:],
+        macs=_onnx_macs(kind, learned[0] if learned else (), first, output),
+        parameters=sum(prod(shape) for shape in learned if shape),
+        place=_ONNX_PLACES.get(kind, VECTOR) if known else "",
+        supported=known,
+    )
+
+
+def _onnx_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int:
+    """Multiply-accumulates of one sample."""
+    if not weight or kind == "BatchNormalization":
+        return 0
+    if kind == "ConvTranspose":
+        return prod(weight) * prod(given[2:])
+    if "Conv" in kind:
+        return prod(weight) * prod(output[2:])
+    return prod(weight) * prod(output[1:-1])
+
+
+def list_tflite(path: Path) -> list[Row]:
+    """Operators of a TensorFlow Lite file, and which of them the compiler knows.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read as one.
+    """
+    file = read_tflite(path)
+    return [_tflite_row(file, operator) for operator in file.operators]
+
+
+def _tflite_row(file: TfliteFile, operator: Operator) -> Row:
+    inputs = [file.tensors[index] for index in operator.inputs if index is not None]
+    outputs = [file.tensors[index] for index in operator.outputs]
+    given = [tensor.shape for tensor in inputs if tensor.data is None]
+    output = outputs[0].shape if outputs else ()
+    product = operator.kind in _TFLITE_WEIGHTS
+    learned = [t.shape for t in inputs if t.data is not None][-2:] if product else []
+    weight = next((shape for shape in learned if len(shape) > 1), ())
+    known = operator.kind in TFLITE_OPERATORS
+    return Row(
+        name=outputs[0].short if outputs else f"#{operator.index}",
+        operator=operator.kind,
+        inputs=tuple(shape[1:] for shape in given),
+        output=output[1:],
+        macs=_tflite_macs(operator.kind, weight, given[0] if given else (), output),
+        parameters=sum(prod(shape) for shape in learned),
+        place=_TFLITE_PLACES.get(operator.kind, VECTOR) if known else "",
+        supported=known,
+    )
+
+
+def _tflite_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int:
+    """Multiply-accumulates of one sample."""
+    if not weight:
+        return 0
+    pixels = given if kind == "TRANSPOSE_CONV" else output
+    return prod(weight) * (1 if kind == "FULLY_CONNECTED" else prod(pixels[1:3]))

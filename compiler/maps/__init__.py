@@ -1,0 +1,1 @@
+"""Networks of feature maps in int8: their definition, and from them to instructions."""

@@ -1,0 +1,295 @@
+"""From the sums of a tile to codes: VECTOR, second operands, and STORE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pulsarray.compiler.banks import Slot
+from pulsarray.compiler.emitter import Access
+from pulsarray.compiler.maps import integer
+from pulsarray.compiler.maps.map_chip import Cached, MapChip, Words
+from pulsarray.compiler.maps.map_views import Area, Stored, View
+from pulsarray.compiler.products.drain import PARAMETER_COLUMNS
+from pulsarray.isa import Activation, Alu, Bank, VectorFlag
+from pulsarray.program import Tensor
+
+__all__ = ["Epilogue", "Places", "Sums", "add_fields", "tflite_add"]
+
+_HALF = (1 << 30, 31)
+"""A scale of one half."""
+
+
+class Places:
+    """Where tiles of a result, and of a second operand, are on chip.
+
+    Parameters
+    ----------
+    chip, layer
+        The machine, and the layer it works for.
+    result
+        Where the result goes.
+    second
+        Where the second operand lies; None without.
+    tiles
+        Every tile of the result that will be asked for.
+    spare
+        Whether a tile needs words beside its result.
+    """
+
+    def __init__(
+        self,
+        chip: MapChip,
+        layer: int,
+        result: Stored,
+        second: Stored | None,
+        tiles: Sequence[Area],
+        *,
+        spare: bool = False,
+    ) -> None:
+        self.chip, self.layer, self.stored, self.second = chip, layer, result, second
+        size = max(tile.words for tile in tiles)
+        self._slots: list[Slot] = []
+        if result.tensor is not None or spare:
+            assert chip.results is not None
+            most = min(len(tiles), 4)
+            self._slots = chip.results.carve(size, most)
+        self._seconds: list[Slot] = []
+        if second is not None and second.tensor is not None:
+            assert chip.seconds is not None
+            self._seconds = chip.seconds.carve(size, min(len(tiles), 8))
+        self._turn = -1
+
+    def next(self) -> None:
+        """Go on to another tile."""
+        self._turn += 1
+
+    def spare(self, area: Area) -> View:
+        """Words for a tile's codes on their way."""
+        slot = self._slots[self._turn % len(self._slots)]
+        return View.of(slot.bank, slot.base, area)
+
+    def result(self, area: Area) -> View:
+        """Where the tile's result is written on chip."""
+        return self.stored.view if self.stored.tensor is None else self.spare(area)
+
+    def operand(self, area: Area) -> View:
+        """The tile of the second operand, which is LOADed if it is in memory."""
+        second = self.second
+        assert second is not None
+        if second.tensor is None:
+            return second.view
+        slot = self._seconds[self._turn % len(self._seconds)]
+        return self.chip.load_area(self.layer, second, area, slot.bank, slot.base)
+
+    def store(self, area: Area) -> None:
+        """STORE the tile's result if it goes to memory."""
+        if self.stored.tensor is not None:
+            self.chip.store_area(self.layer, self.stored, area, self.spare(area))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """How sums become codes.
+
+    Parameters
+    ----------
+    parameters
+        Rows of per-lane constants; None without.
+    single
+        Whether there is one row for all channel blocks.
+    per_lane
+        Whether multiplier and shift are those of the rows.
+    fields
+        Further fields of the VECTOR.
+    """
+
+    parameters: Tensor | None
+    single: bool
+    per_lane: bool
+    fields: Mapping[str, int]
+
+
+class Epilogue:
+    """Takes finished tiles to their place.
+
+    Parameters
+    ----------
+    chip, layer
+        The machine, and the layer it works for.
+    places
+        Where results and second operands are.
+    sums
+        How sums become codes.
+    tiles
+        Every tile in order.
+    table
+        Function table in memory; None without.
+    residual
+        Second term of the same rounding; None without.
+    after
+        An addition to the codes; None without.
+    second_first
+        Whether the second operand is the addition's first input.
+    """
+
+    def __init__(
+        self,
+        chip: MapChip,
+        layer: int,
+        places: Places,
+        sums: Sums,
+        tiles: Sequence[Area],
+        *,
+        table: Tensor | None = None,
+        residual: integer.Residual | None = None,
+        after: integer.Add | integer.TfliteAdd | None = None,
+        second_first: bool = False,
+    ) -> None:
+        self.chip, self.layer, self.places, self.sums = chip, layer, places, sums
+        self.residual, self.after, self.second_first = residual, after, second_first
+        self.blocks = places.stored.blocks
+        self._table = -1 if table is None else chip.load_table(layer, table)
+        self._rows: Cached | None = None
+        self._step = 0
+        if sums.parameters is not None:
+            keys = [self._key(tile) for tile in tiles]
+            height = max(high - low for low, high in keys)
+            self._rows = chip.parameter_cache(height, keys)
+
+    def _key(self, area: Area) -> tuple[int, int]:
+        """Rows of parameters that a tile uses."""
+        return (0, 1) if self.sums.single else area.blocks
+
+    def run(self, area: Area, bank: int, parts: Sequence[tuple[Area, dict[str, int]]] = ()) -> None:
+        """Emit what follows the last step of a tile.
+
+        ``parts`` are the areas of which it consists, with fields of their own; one if empty.
+        """
+        self.places.next()
+        fields, touched = self._constants(area)
+        packed = View.of(bank, 0, area)
+        sums = Words.of(packed, area)
+        second = None
+        if self.places.second is not None:
+            second = Words.of(self.places.operand(area), area)
+        if self.after is None:
+            target = self.places.result(area)
+        else:
+            target = self.places.spare(area)
+        if self.residual is not None:
+            fields["flags"] = fields.get("flags", 0) | VectorFlag.RESIDUAL
+            fields |= {"zero_b": self.residual.zero, "multiplier2": self.residual.factor}
+        for part, own in parts or ((area, {}),):
+            operands = {"a": Words.of(packed, part), "target": Words.of(target, part)}
+            if self.residual is not None:
+                assert second is not None
+                operands["b"] = second
+            self.chip.vector(self.layer, part.counts, operands, {**fields, **own}, touched)
+        if self.after is not None:
+            assert second is not None
+            self._add(area, sums, Words.of(target, area), second)
+        self.places.store(area)
+        self._step += 1
+
+    def _constants(self, area: Area) -> tuple[dict[str, int], list[Access]]:
+        """Fields for the tile's parameters and table, and the words they are in."""
+        fields, touched = dict(self.sums.fields), []
+        if area.blocks[1] == self.blocks:
+            fields["last_lanes"] = self.places.stored.channels % self.chip.config.dim
+        if self._rows is not None:
+            key = self._key(area)
+            resident, missing = self._rows.find(key, self._step)
+            row, count = resident.slot.base, key[1] - key[0]
+            if missing:
+                assert self.sums.parameters is not None
+                self.chip.load_parameters(self.layer, self.sums.parameters, key[0], count, row)
+            flags = VectorFlag.BIAS | (VectorFlag.LANE_SCALE if self.sums.per_lane else 0)
+            fields["flags"] = fields.get("flags", 0) | flags
+            fields |= {"parameter": row, "parameter_step": 1 if count > 1 else 0}
+            low = row * PARAMETER_COLUMNS
+            touched.append(Access(Bank.PARAMETER, low, low + count * PARAMETER_COLUMNS, False))
+        if self._table >= 0:
+            fields |= {"activation": Activation.TABLE, "table": self._table}
+            touched.append(self.chip.table_access(self._table))
+        return fields, touched
+
+    def _add(self, area: Area, sums: Words, codes: Words, second: Words) -> None:
+        """The addition that follows: sums are no longer needed, their words are free."""
+        after = self.after
+        assert after is not None
+        operands = (second, codes) if self.second_first else (codes, second)
+        target = Words.of(self.places.result(area), area)
+        last = area.blocks[1] == self.blocks
+        lanes = self.places.stored.channels % self.chip.config.dim if last else 0
+        if isinstance(after, integer.TfliteAdd):
+            for fields in tflite_add(after, operands, sums, target):
+                self._vector(area, fields, lanes)
+        else:
+            add = {"a": operands[0], "b": operands[1], "target": target}
+            self._vector(area, (add, add_fields(after)), lanes)
+
+    def _vector(
+        self, area: Area, given: tuple[Mapping[str, Words], Mapping[str, int]], lanes: int
+    ) -> None:
+        operands, fields = given
+        self.chip.vector(self.layer, area.counts, operands, {**fields, "last_lanes": lanes})
+
+
+def add_fields(node: integer.Add) -> dict[str, int]:
+    """Fields of the VECTOR that adds codes of two scales."""
+    return {
+        "flags": int(VectorFlag.RESIDUAL),
+        "zero_a": node.zeros[0],
+        "zero_b": node.zeros[1],
+        "multiplier": node.factors[0],
+        "multiplier2": node.factors[1],
+        "shift": node.shift,
+        "zero_target": node.zero,
+        "low": node.low,
+        "high": node.high,
+    }
+
+
+def tflite_add(
+    node: integer.TfliteAdd, operands: tuple[Words, Words], sums: Words, target: Words
+) -> Iterator[tuple[dict[str, Words], dict[str, int]]]:
+    """The VECTORs that add as TensorFlow Lite does, with words of an accumulator bank between.
+
+    The input of the larger scale counts exactly one half, so what it adds is its code times 2^19;
+    the other one takes two roundings of its own.
+    """
+    exact = 0 if node.scales[0] == _HALF else 1
+    rounded = 1 - exact
+    multiplier, shift = node.scales[rounded]
+    unlimited = {"low": -128, "high": 127}
+    yield (
+        {"a": operands[rounded], "acc": sums},
+        {"zero_a": node.zeros[rounded], "shift": -20} | unlimited,
+    )
+    yield (
+        {"a": sums, "acc": sums},
+        {"flags": int(VectorFlag.TFLITE), "multiplier": multiplier, "shift": shift} | unlimited,
+    )
+    yield (
+        {"a": sums, "b": operands[exact], "acc": sums},
+        {
+            "flags": int(VectorFlag.RESIDUAL),
+            "alu": int(Alu.PASS),
+            "zero_b": node.zeros[exact],
+            "multiplier2": 1 << 19,
+        }
+        | unlimited,
+    )
+    multiplier, shift = node.result
+    yield (
+        {"a": sums, "target": target},
+        {
+            "flags": int(VectorFlag.TFLITE),
+            "multiplier": multiplier,
+            "shift": shift,
+            "zero_target": node.zero,
+            "low": node.low,
+            "high": node.high,
+        },
+    )

@@ -1,0 +1,378 @@
+"""From a network in integers to operations: every operator in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from pulsarray.compiler.emitter import Operation
+from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.maps import integer
+from pulsarray.compiler.maps.convolution_tiles import (
+    ConvolutionShape,
+    Room,
+    choose,
+    pixel_tiles,
+)
+from pulsarray.compiler.maps.convolution_weights import (
+    Tiles,
+    parameter_rows,
+    place_weights,
+    slices_of,
+    tiles_of,
+)
+from pulsarray.compiler.maps.convolve import Convolver, Term
+from pulsarray.compiler.maps.elementwise import combine, map_codes
+from pulsarray.compiler.maps.epilogue import Epilogue, Places, Sums
+from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph
+from pulsarray.compiler.maps.map_chip import BankShares, MapChip
+from pulsarray.compiler.maps.map_views import Area, Stored
+from pulsarray.compiler.maps.pooling import average_pool, max_pool
+from pulsarray.compiler.maps.residency import Alias, Work
+from pulsarray.compiler.maps.transposed import grouped, taps_of_phase
+from pulsarray.compiler.spatial import Window
+from pulsarray.config import Config
+from pulsarray.errors import InputError
+from pulsarray.isa import VectorFlag
+from pulsarray.program import Layer, Tensor
+
+__all__ = ["Lowering"]
+
+Ints = integer.Ints
+
+
+class Lowering:
+    """Emits a whole network.
+
+    Parameters
+    ----------
+    graph
+        The network, without concatenations that cost nothing.
+    works
+        Its operators in order.
+    aliases
+        Maps that lie inside others.
+    resident
+        Bank and first word of the maps that stay on chip.
+    shares
+        What each scratchpad bank is for.
+    config, batch, layout
+        The machine, samples of a run, and memory, to which tensors are added.
+
+    Members
+    -------
+    chip
+        What has been emitted.
+    layers
+        One of each operator, without the range of its instructions.
+    parts
+        The operations of each operator by themselves, where they were asked for.
+    """
+
+    def __init__(
+        self,
+        graph: IntegerGraph,
+        works: Sequence[Work],
+        aliases: Mapping[str, Alias],
+        resident: Mapping[str, tuple[int, int]],
+        shares: BankShares,
+        config: Config,
+        batch: int,
+        layout: Layout,
+    ) -> None:
+        self.graph, self.works, self.aliases, self.resident = graph, works, aliases, resident
+        self.config, self.batch, self.layout = config, batch, layout
+        self.chip = MapChip(config, shares)
+        self.parts: list[list[Operation]] = []
+        self.layers: list[Layer] = []
+        self._roots: dict[str, Stored] = {}
+        self._number = 0
+
+    def run(self, *, apart: bool = False) -> None:
+        """Emit every operator; ``apart`` as programs of their own, which share only memory."""
+        for number, work in enumerate(self.works):
+            self._number = number
+            if apart:
+                self.chip = MapChip(self.config, self.chip.shares)
+                self.parts.append(self.chip.emitter.operations)
+            before = len(self.layout.tensors)
+            m, k, n = self._lower(work)
+            read = sum(
+                tensor.bytes(self.config)
+                for tensor in self.layout.tensors[before:]
+                if tensor.role in ("weight", "constant", "input")
+            )
+            given = [name for name in work.inputs if name != self.graph.input.name]
+            read += sum(
+                self._bytes(name) for name in given if self._stored(name).tensor is not None
+            )
+            result = self._stored(work.output)
+            kind = work.node.kind + (f"+{work.after.kind}" if work.after else "")
+            self.layers.append(
+                Layer(
+                    name=work.node.name,
+                    kind=kind,
+                    first=0,
+                    last=0,
+                    m=m,
+                    k=k,
+                    n=n,
+                    read_bytes=read,
+                    write_bytes=self._bytes(work.output) if result.tensor is not None else 0,
+                )
+            )
+
+    def _bytes(self, name: str) -> int:
+        """Bytes of a map in memory."""
+        given = self.graph.maps[name]
+        blocks = -(-given.channels // self.config.dim)
+        return self.batch * given.pixels * blocks * self.config.word_bytes
+
+    def _lower(self, work: Work) -> tuple[int, int, int]:
+        """Emit one operator; M, K and N of its product, 0 without one."""
+        node = work.node
+        if isinstance(node, integer.Convolution):
+            return self._convolution(work, node)
+        if isinstance(node, integer.TransposedConvolution):
+            return self._transposed(work, node)
+        if isinstance(node, integer.Concat):
+            return self._gather(node)
+        result = self._stored(work.output)
+        sources = [self._stored(name) for name in node.inputs]
+        if isinstance(node, integer.MaxPool):
+            max_pool(self.chip, self._number, node, sources[0], result)
+        elif isinstance(node, integer.AveragePool):
+            sources[0] = replace(sources[0], zero_point=node.zero_in)
+            average_pool(self.chip, self._number, node, sources[0], result, self.layout)
+        elif isinstance(node, integer.Elementwise):
+            table = self._table(node.name, node.scale)
+            map_codes(self.chip, self._number, node, sources[0], result, self.layout, table)
+        else:
+            combine(self.chip, self._number, node, sources[0], sources[1], result)
+        return 0, 0, 0
+
+    def _stored(self, name: str) -> Stored:
+        """Where a map lies; its root is placed when it is first asked for."""
+        root, block = name, 0
+        while root in self.aliases:
+            alias = self.aliases[root]
+            root, block = alias.parent, block + alias.block
+        if root not in self._roots:
+            self._roots[root] = self._place(root)
+        given = self.graph.maps[name]
+        blocks = -(-given.channels // self.config.dim)
+        return replace(self._roots[root], block=block, blocks=blocks, channels=given.channels)
+
+    def _place(self, name: str) -> Stored:
+        given, blocks = self.graph.maps[name], -(-self.graph.maps[name].channels // self.config.dim)
+        stored = Stored(self.batch, given.height, given.width, blocks, given.channels)
+        if name in self.resident:
+            bank, base = self.resident[name]
+            return replace(stored, bank=bank, base=base)
+        roles = {self.graph.input.name: "input", self.graph.output: "output"}
+        tensor = self._map_tensor(given, roles.get(name, "intermediate"))
+        return replace(stored, tensor=tensor)
+
+    def _map_tensor(self, given: FeatureMap, role: str) -> Tensor:
+        vector = given.pixels == 1
+        return self.layout.add(
+            given.name,
+            role,
+            self.batch * given.pixels,
+            given.channels,
+            scale=given.scale,
+            zero_point=given.zero_point,
+            after=self.graph.after if role == "output" else "",
+            image=() if vector else given.shape,
+            channels_first=self.graph.channels_first and not vector,
+        )
+
+    def _convolution(self, work: Work, node: integer.Convolution) -> tuple[int, int, int]:
+        result = self._stored(work.output)
+        kh, kw, depth, count = node.weight.shape
+        term = self._term(node)
+        second = self._stored(work.second) if work.second else None
+        bias = node.bias - node.zero_in * node.weight.astype(np.int64).sum(axis=(0, 1, 2))
+        self._check_sums(node.name, node.weight, bias)
+        extra = isinstance(work.after, integer.TfliteAdd) * 3 + bool(work.after)
+        sums = self._scaled(node.name, node.scale, bias)
+        self._emit(
+            work, [term], result, second, sums, 1 + extra, self._table(node.name, node.scale)
+        )
+        return result.images * result.height * result.width, kh * kw * depth, count
+
+    def _check_sums(self, name: str, weights: Ints, bias: Ints) -> None:
+        """Refuse sums that may not fit an accumulator."""
+        weight = weights.astype(np.int64)
+        high = np.maximum(weight * integer.LOW, weight * integer.HIGH).sum(axis=(0, 1, 2))
+        low = np.minimum(weight * integer.LOW, weight * integer.HIGH).sum(axis=(0, 1, 2))
+        limit = 1 << (self.config.acc_bits - 1)
+        worst = max(int(np.abs(high + bias).max()), int(np.abs(low + bias).max()))
+        worst = max(worst, int(np.abs(bias).max()), int(high.max()), -int(low.min()))
+        if worst >= limit:
+            raise InputError(
+                f"{name}: sums may reach {worst}, which acc_bits = {self.config.acc_bits} "
+                "does not hold"
+            )
+
+    def _term(self, node: integer.Convolution) -> Term:
+        """The convolution's input; the network's own input may be packed for it."""
+        dim = self.config.dim
+        kh, kw, depth, count = node.weight.shape
+        given = self.graph.maps[node.input]
+        few = -(-kh * kw * depth // dim) < kh * kw * -(-depth // dim)
+        alone = node.input == self.graph.input.name and self.graph.uses[node.input] == 1
+        if not (few and alone and node.groups == 1 and kh * kw > 1):
+            stored = replace(self._stored(node.input), zero_point=node.zero_in)
+            return Term(stored, node.window, tiles_of(node.weight, node.groups, dim))
+        window = node.window
+        height, width = window.output(given.height, given.width, node.name)
+        packed = kh * kw * depth
+        tensor = self.layout.add(
+            given.name,
+            "input",
+            self.batch * height * width,
+            packed,
+            scale=given.scale,
+            zero_point=given.zero_point,
+            image=given.shape,
+            window=(*window.kernel, *window.stride, *window.padding, *window.dilation),
+            channels_first=self.graph.channels_first,
+        )
+        stored = Stored(self.batch, height, width, -(-packed // dim), packed, tensor)
+        weight = node.weight.reshape(1, 1, packed, count)
+        return Term(stored, Window((1, 1)), tiles_of(weight, 1, dim))
+
+    def _transposed(self, work: Work, node: integer.TransposedConvolution) -> tuple[int, int, int]:
+        """A convolution of stride 1 for each phase of the result's rows and columns.
+
+        Of the kernel a phase sees every stride-th tap, in reverse order.
+        """
+        source = replace(self._stored(node.input), zero_point=node.zero_in)
+        whole, dim = self._stored(node.output), self.config.dim
+        table = self._table(node.name, node.scale)
+        high, wide = node.window.stride
+        phases = product(range(high), range(wide))
+        for number, phase in enumerate(phases):
+            if phase[0] >= whole.height or phase[1] >= whole.width:
+                continue
+            rows, columns = (taps_of_phase(node.window, axis, phase[axis]) for axis in (0, 1))
+            weight = grouped(node.weight, node.groups)[rows.taps][:, columns.taps]
+            bias = node.bias - node.zero_in * weight.astype(np.int64).sum(axis=(0, 1, 2))
+            self._check_sums(node.name, weight, bias)
+            name = f"{node.name}.{number}"
+            window = Window(
+                (len(rows.taps), len(columns.taps)),
+                (1, 1),
+                (rows.padding, columns.padding, 1, 1),
+                (rows.dilation, columns.dilation),
+            )
+            term = Term(source, window, tiles_of(weight, node.groups, dim))
+            sums = self._scaled(name, node.scale, bias)
+            self._emit(work, [term], whole.part(node.window.stride, phase), None, sums, 1, table)
+        kh, kw, channels, count = node.weight.shape
+        pixels = source.images * source.height * source.width
+        return pixels, channels // node.groups, kh * kw * count * node.groups
+
+    def _gather(self, node: integer.Concat) -> tuple[int, int, int]:
+        """Maps side by side whose channels move between lanes: products with 0 and 1."""
+        result = self._stored(node.output)
+        dim, first, terms = self.config.dim, 0, []
+        for name in node.inputs:
+            stored = self._stored(name)
+            low, high = first // dim, -(-(first + stored.channels) // dim)
+            values = np.zeros((result.blocks, 1, 1, stored.blocks, dim, dim), np.int8)
+            for channel in range(stored.channels):
+                to = first + channel
+                values[to // dim, 0, 0, channel // dim, channel % dim, to % dim] = 1
+            assert low < high
+            terms.append(Term(stored, Window((1, 1)), Tiles(values, [0] * result.blocks)))
+            first += stored.channels
+        one, zero = np.ones(1, np.int64), np.zeros(first, np.int64)
+        sums = self._scaled(node.name, integer.Scale(one, 0 * one), zero)
+        self._emit(Work(node), terms, result, None, sums, 1, None)
+        return 0, 0, 0
+
+    def _scaled(self, name: str, scale: integer.Scale, bias: Ints) -> Sums:
+        parameters = parameter_rows(
+            self.layout, name, bias, scale.multiplier, scale.shift, self.config.dim
+        )
+        fields = {
+            "zero_target": scale.zero,
+            "low": scale.low,
+            "high": scale.high,
+            "flags": int(VectorFlag.TFLITE) if scale.tflite else 0,
+        }
+        return Sums(parameters, single=False, per_lane=True, fields=fields)
+
+    def _table(self, name: str, scale: integer.Scale) -> Tensor | None:
+        if scale.table is None:
+            return None
+        entries = np.zeros(self.config.table_words * self.config.word_bytes, np.int8)
+        entries[: len(scale.table)] = scale.table
+        return self.layout.add_raw(f"{name}.table", entries.view(np.uint8))
+
+    def _emit(
+        self,
+        work: Work,
+        terms: Sequence[Term],
+        result: Stored,
+        second: Stored | None,
+        sums: Sums,
+        vector_words: int,
+        table: Tensor | None,
+    ) -> None:
+        """Cut a convolution and emit it."""
+        chip, node, shares = self.chip, work.node, self.chip.shares
+        first = terms[0]
+        deepest = max(terms, key=lambda term: term.tiles.depth)
+        shape = ConvolutionShape(
+            images=first.stored.images,
+            height=first.stored.height,
+            width=first.stored.width,
+            out_height=result.height,
+            out_width=result.width,
+            out_blocks=result.blocks,
+            depth=deepest.tiles.depth,
+            window=first.window,
+            shares_depth=len(set(first.tiles.starts)) == 1,
+            loads_source=any(term.stored.tensor is not None for term in terms),
+            stores_result=result.tensor is not None or work.after is not None,
+            loads_second=second is not None and second.tensor is not None,
+            vector_words=vector_words,
+        )
+        room = Room(len(shares.source), len(shares.weight), len(shares.second), len(shares.result))
+        cut = choose(shape, self.config, room, node.name)
+        slices = slices_of([term.tiles for term in terms], cut.depth, cut.taps)
+        weights = place_weights(
+            self.layout, node.name, [term.tiles for term in terms], slices, result.channels
+        )
+        tiles = pixel_tiles(shape, cut)
+        finished = _finished(tiles, result.blocks, cut.blocks, pixels_outer=cut.pixels_outer)
+        places = Places(chip, self._number, result, second, finished, spare=work.after is not None)
+        residual = node.residual if isinstance(node, integer.Convolution) else None
+        epilogue = Epilogue(
+            chip,
+            self._number,
+            places,
+            sums,
+            finished,
+            table=table,
+            residual=residual,
+            after=work.after,
+            second_first=work.second_first,
+        )
+        Convolver(
+            chip, self._number, terms, slices, weights, cut, tiles, result.blocks, epilogue.run
+        ).run()
+
+
+def _finished(tiles: Sequence[Area], blocks: int, size: int, *, pixels_outer: bool) -> list[Area]:
+    """Every output tile with its channel blocks, in the order in which they are finished."""
+    groups = [(low, min(blocks, low + size)) for low in range(0, blocks, size)]
+    if pixels_outer:
+        return [replace(tile, blocks=group) for tile in tiles for group in groups]
+    return [replace(tile, blocks=group) for group in groups for tile in tiles]

@@ -1,0 +1,256 @@
+"""Pooling: maxima in the vector unit, means on the array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pulsarray.compiler.emitter import Access, spans
+from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.maps import integer
+from pulsarray.compiler.maps.convolve import Loop, emit_stream
+from pulsarray.compiler.maps.epilogue import Epilogue, Places, Sums
+from pulsarray.compiler.maps.map_chip import MapChip, Words
+from pulsarray.compiler.maps.map_tiles import source_area, tiles_of_map
+from pulsarray.compiler.maps.map_views import Area, Stored, View
+from pulsarray.compiler.spatial import Window
+from pulsarray.isa import Alu, Opcode, StreamFlag
+
+__all__ = ["Sources", "average_pool", "max_pool"]
+
+_NOTHING = (1, 0)
+"""Scale of the sum of no elements."""
+
+
+class Sources:
+    """Tiles of an input, LOADed one after the other where it is in memory."""
+
+    def __init__(self, chip: MapChip, layer: int, stored: Stored, areas: Sequence[Area]) -> None:
+        self.chip, self.layer, self.stored = chip, layer, stored
+        self._turn = -1
+        if stored.tensor is not None:
+            assert chip.sources is not None
+            self._slots = chip.sources.carve(max(area.words for area in areas), min(len(areas), 8))
+
+    def next(self, area: Area) -> View:
+        """The next tile on chip."""
+        if self.stored.tensor is None:
+            return self.stored.view
+        self._turn += 1
+        slot = self._slots[self._turn % len(self._slots)]
+        return self.chip.load_area(self.layer, self.stored, area, slot.bank, slot.base)
+
+
+def max_pool(
+    chip: MapChip, layer: int, node: integer.MaxPool, source: Stored, result: Stored
+) -> None:
+    """The largest code under each window: one VECTOR a tap."""
+    config, window = chip.config, node.window
+    bank = config.scratchpad_depth
+    # Small tiles where the input stays on chip: what follows starts with the first of them.
+    most = min(bank // 2, config.accumulator_depth)
+    tiles = tiles_of_map(result, source, window, most, bank, node.name)
+    places = Places(chip, layer, result, None, tiles)
+    sources = Sources(chip, layer, source, [source_area(window, t, source) for t in tiles])
+    for tile in tiles:
+        view = sources.next(source_area(window, tile, source))
+        places.next()
+        target = places.result(tile)
+        last = tile.blocks[1] == result.blocks
+        lanes = {"last_lanes": result.channels % config.dim if last else 0}
+        limits = {"low": node.low, "high": node.high}
+        written = False
+        parts = list(_taps(window, tile, source))
+        parts.sort(key=lambda part: part[1] != tile)
+        if parts[0][1] != tile:
+            words = Words.of(target, tile)
+            empty = {"a": _any_word(view, tile, source, window), "target": words}
+            fields = {"multiplier": 0, "low": -128, "high": -128, "zero_target": -128}
+            chip.vector(layer, tile.counts, empty, fields | lanes)
+            written = True
+        for (row, column), part in parts:
+            block, image = part.blocks[0], part.images[0]
+            first = view.word(block, image, row, column)
+            (sy, sx), steps = window.stride, view.steps
+            a = Words(view.bank, first, (steps[0], steps[1], sy * steps[2], sx * steps[3]))
+            into = Words.of(target, part)
+            operands = {"a": a, "target": into} | ({"b": into} if written else {})
+            fields = {"alu": int(Alu.MAX if written else Alu.PASS)} | limits | lanes
+            chip.vector(layer, part.counts, operands, fields)
+            written = True
+        places.store(tile)
+
+
+def _any_word(view: View, tile: Area, source: Stored, window: Window) -> Words:
+    """Some word of the tile's input, again and again."""
+    return Words(view.bank, view.first(source_area(window, tile, source)), (0, 0, 0, 0))
+
+
+def _taps(window: Window, tile: Area, source: Stored) -> Iterator[tuple[tuple[int, int], Area]]:
+    """For every tap the input pixel of the first output that it sees, and those outputs."""
+    for ky in range(window.kernel[0]):
+        rows = _seen(window, 0, ky, tile.rows, source.height)
+        for kx in range(window.kernel[1]):
+            columns = _seen(window, 1, kx, tile.columns, source.width)
+            if rows[0] < rows[1] and columns[0] < columns[1]:
+                (sy, sx), (dy, dx) = window.stride, window.dilation
+                row = rows[0] * sy - window.padding[0] + ky * dy
+                column = columns[0] * sx - window.padding[1] + kx * dx
+                yield (row, column), replace(tile, rows=rows, columns=columns)
+
+
+def _seen(
+    window: Window, axis: int, tap: int, outputs: tuple[int, int], size: int
+) -> tuple[int, int]:
+    """Those of a range of outputs whose tap is inside the map."""
+    stride, offset = window.stride[axis], tap * window.dilation[axis] - window.padding[axis]
+    low = max(outputs[0], -(offset // stride))
+    return low, min(outputs[1], (size - 1 - offset) // stride + 1)
+
+
+def average_pool(
+    chip: MapChip,
+    layer: int,
+    node: integer.AveragePool,
+    source: Stored,
+    result: Stored,
+    layout: Layout,
+) -> None:
+    """Sums of windows on the array, with the identity for weights, then a division."""
+    config, window = chip.config, node.window
+    bank, dim = config.scratchpad_depth, config.dim
+    slot = bank if result.tensor is not None else config.accumulator_depth
+    most = min(config.accumulator_depth, slot)
+    tiles = tiles_of_map(result, source, window, most, bank, node.name)
+    weights = layout.add(
+        f"{node.name}.identity", "weight", dim, dim, values=np.eye(dim, dtype=np.int8)
+    )
+    assert chip.weights is not None
+    where = chip.weights.carve(dim, 1)[0]
+    chip.load(
+        layer, weights, 0, where.bank, where.base,
+        rows=dim, blocks=1, local_stride=dim, memory_stride=dim,
+    )  # fmt: skip
+    taps = window.kernel[0] * window.kernel[1]
+    fields = {"zero_target": node.zero, "low": node.low, "high": node.high}
+    sources = Sources(chip, layer, source, [source_area(window, t, source) for t in tiles])
+    # The sum less all zero points is exact; a constant in the parameter bank holds any size.
+    bias = np.full(dim, -taps * node.zero_in, np.int64)
+    one = np.ones(dim, np.int64)
+    parameters = layout.add(
+        f"{node.name}.bias",
+        "constant",
+        4,
+        dim,
+        element="sum",
+        values=np.stack([bias, one, 0 * one, 0 * one]),
+    )
+    places = Places(chip, layer, result, None, tiles)
+    finish = Epilogue(
+        chip, layer, places, Sums(parameters, single=True, per_lane=False, fields=fields), tiles
+    )
+    for tile in tiles:
+        area = source_area(window, tile, source)
+        view = sources.next(area)
+        sums = chip.next_accumulator()
+        chip.emitter.emit(
+            Opcode.WEIGHT,
+            layer,
+            spans(where.bank, where.base, dim, 1, dim, write=False),
+            bank=where.bank,
+            local=where.base,
+        )
+        _sum_windows(chip, layer, window, tile, area, view, source, sums)
+        finish.run(tile, sums, _parts(node, tile, source))
+
+
+def _sum_windows(
+    chip: MapChip,
+    layer: int,
+    window: Window,
+    tile: Area,
+    area: Area,
+    view: View,
+    source: Stored,
+    sums: int,
+) -> None:
+    blocks, images, rows, columns = tile.counts
+    (sy, sx), (dy, dx) = window.stride, window.dilation
+    see = int(any(window.padding))
+    row = tile.rows[0] * sy - window.padding[0]
+    column = tile.columns[0] * sx - window.padding[1]
+    fields = {
+        "source_bank": view.bank,
+        "source": view.word(tile.blocks[0], tile.images[0], row, column),
+        "target_bank": sums,
+        "target": 0,
+    }
+    if see:
+        fields |= {
+            "row_start": row,
+            "column_start": column,
+            "row_limit": source.height,
+            "column_limit": source.width,
+            "pad": source.zero_point,
+        }
+    steps = view.steps
+    inner = [
+        Loop(blocks, steps[0], tile.pixels),
+        Loop(images, steps[1], rows * columns),
+        Loop(rows, sy * steps[2], columns, row=see * sy),
+        Loop(columns, sx, 1, column=see * sx),
+    ]
+    summed = [
+        Loop(window.kernel[0], dy * steps[2], row=see * dy),
+        Loop(window.kernel[1], dx, column=see * dx),
+    ]
+    touched = [
+        *view.accesses(area, write=False),
+        Access(sums, 0, tile.words, True, exclusive=True),
+    ]
+    emit_stream(
+        chip,
+        layer,
+        touched,
+        [],
+        inner,
+        fresh=True,
+        summed=summed,
+        flags=int(StreamFlag.WINDOW_READ) if see else 0,
+        fields=fields,
+    )
+
+
+def _parts(
+    node: integer.AveragePool, tile: Area, source: Stored
+) -> list[tuple[Area, dict[str, int]]]:
+    """Parts of a tile whose windows see equally many elements, with their scale."""
+    window = node.window
+    if node.include_padding:
+        multiplier, shift = node.scales[window.kernel[0] * window.kernel[1]]
+        return [(tile, {"multiplier": multiplier, "shift": shift})]
+    parts = []
+    for rows, high in _runs(window, 0, tile.rows, source.height):
+        for columns, wide in _runs(window, 1, tile.columns, source.width):
+            multiplier, shift = node.scales[high * wide] if high * wide else _NOTHING
+            part = replace(tile, rows=rows, columns=columns)
+            parts.append((part, {"multiplier": multiplier, "shift": shift}))
+    return parts
+
+
+def _runs(
+    window: Window, axis: int, outputs: tuple[int, int], size: int
+) -> list[tuple[tuple[int, int], int]]:
+    """Ranges of outputs that see equally many elements along one axis, with that number."""
+    found: list[tuple[tuple[int, int], int]] = []
+    for place in range(*outputs):
+        first = place * window.stride[axis] - window.padding[axis]
+        taps = range(window.kernel[axis])
+        seen = sum(0 <= first + k * window.dilation[axis] < size for k in taps)
+        if found and found[-1][1] == seen:
+            found[-1] = ((found[-1][0][0], place + 1), seen)
+        else:
+            found.append(((place, place + 1), seen))
+    return found

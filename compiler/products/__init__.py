@@ -1,0 +1,1 @@
+"""Chains of matrix products: tiles, schedule, and the search for a fast one."""

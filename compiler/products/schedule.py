@@ -1,0 +1,296 @@
+"""From one layer and its tiling to instructions, in sequential order.
+
+An output tile is summed up in one accumulator bank, step by step over the depth; a step multiplies
+a block of the source by a block of the weights, both in slots of the scratchpad. A step may be cut
+into pieces, each loaded and used by itself, so that the array starts before everything is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pulsarray.compiler.banks import BlockCache, Resident
+from pulsarray.compiler.emitter import Access, spans
+from pulsarray.compiler.products.chip import Chip
+from pulsarray.compiler.products.drain import Drain
+from pulsarray.compiler.products.product import Product
+from pulsarray.compiler.products.tile import (
+    OutputTile,
+    Shape,
+    Tiling,
+    depth_tiles,
+    feed,
+    output_tiles,
+)
+from pulsarray.isa import Opcode, StreamFlag
+
+__all__ = ["schedule_layer"]
+
+_MOST_SLOTS = 64
+"""More would let LOAD run so far ahead that semaphores overflow."""
+_DEPTH = 2
+"""Level of STREAM's loops that counts units of depth; columns and rows are inside it."""
+
+
+def schedule_layer(chip: Chip, number: int, product: Product, tiling: Tiling) -> None:
+    """Emit a layer's instructions.
+
+    Parameters
+    ----------
+    chip
+        The machine's memories, and the emitter that takes the instructions.
+    number
+        The layer's place in the program.
+    product, tiling
+        What to compute, and how it is cut.
+    """
+    _Layer(chip, number, product, tiling).run()
+
+
+class _Layer:
+    """One layer being scheduled. ``u`` is a unit of depth, ``b`` a column block, ``r`` a row."""
+
+    def __init__(self, chip: Chip, number: int, product: Product, tiling: Tiling) -> None:
+        self.chip, self.number, self.product, self.tiling = chip, number, product, tiling
+        self.shape = Shape.of(product.m, product.k, product.n, chip.config)
+        self.tiles = output_tiles(self.shape, tiling)
+        self.depths = depth_tiles(self.shape, tiling)
+        self.cuts = feed(self.shape.units, tiling)
+        self.drain = Drain(chip, number, product, self.tiles)
+        self.step = 0
+        steps = [(tile, d) for tile in self.tiles for d in range(len(self.depths))]
+        self.weights = self._cache([(tile.column_block, d) for tile, d in steps], weights=True)
+        self.source: BlockCache | None = None
+        if product.source is not None:
+            keys = [(tile.row_block, self._source_key(d)) for tile, d in steps]
+            self.source = self._cache(keys, weights=False)
+
+    def _source_key(self, depth: int) -> tuple[int, int]:
+        return self.shape.source_blocks(*self.depths[depth])
+
+    def _cache(self, keys: Sequence[tuple[int, object]], *, weights: bool) -> BlockCache:
+        """Slots as large as the largest block, as many as there is room and use for."""
+        tiling = self.tiling
+        split = tiling.source_banks if self.product.source is not None else 0
+        pool = self.chip.pools(split)[weights]
+        if weights:
+            size = min(tiling.columns, self.shape.columns) * max(map(self._rows, self.depths))
+        else:
+            blocks = max(
+                b - a for a, b in map(self.shape.source_blocks, *zip(*self.depths, strict=True))
+            )
+            size = min(tiling.rows, self.shape.m) * blocks
+        return BlockCache(pool.carve(size, min(len(set(keys)), _MOST_SLOTS)), keys)
+
+    def _rows(self, units: tuple[int, int]) -> int:
+        """Rows of the weights in a range of units."""
+        height = self.shape.height
+        return min(units[1] * height, self.shape.k) - units[0] * height
+
+    def run(self) -> None:
+        """Emit every output tile."""
+        for tile in self.tiles:
+            bank = self.chip.next_accumulator()
+            for depth in range(len(self.depths)):
+                _Step(self, tile, depth, bank).run()
+                self.step += 1
+            self.drain.run(tile, bank)
+
+
+class _Step:
+    """One step: an output tile and a range of units."""
+
+    def __init__(self, layer: _Layer, tile: OutputTile, depth: int, bank: int) -> None:
+        self.layer, self.tile, self.bank = layer, tile, bank
+        self.shape, self.product, self.chip = layer.shape, layer.product, layer.chip
+        self.units = layer.depths[depth]
+        self.first = depth == 0
+        self.weights = layer.weights.find((tile.column_block, depth), layer.step)
+        self.weight_rows = layer._rows(self.units)
+        self.column_base = tile.column_block * layer.tiling.columns
+        self.row_base = tile.row_block * layer.tiling.rows
+        self.row_count = min(layer.tiling.rows, self.shape.m - self.row_base)
+        self.source: Resident | None = None
+        if layer.source is not None:
+            key = (tile.row_block, layer._source_key(depth))
+            self.source = layer.source.find(key, layer.step)
+
+    def run(self) -> None:
+        """Emit the step's instructions."""
+        columns = [b for b in range(*self.tile.columns) if b not in self.weights.loaded]
+        loads_source = self.source is not None and not self.source.loaded
+        pieces = self._pieces(bool(columns) or loads_source)
+        apart = loads_source and not self._source_is_small()
+        if loads_source and not apart:
+            self._load_source(self.units, (0, self.row_count))
+        streamed = False
+        for number, piece in enumerate(pieces):
+            if columns and apart and not number and self._heads(piece):
+                self._head(piece, (columns[0], columns[-1] + 1))
+                continue
+            if columns:
+                self._load_weights(piece, (columns[0], columns[-1] + 1))
+            if apart:
+                self._load_source(piece, (0, self.row_count))
+            if columns or not number:
+                self._weight(piece if columns else self.units, self.tile.columns)
+            if apart or not streamed:
+                self._stream(piece if apart else self.units, self.tile.columns)
+                streamed = True
+        self.weights.loaded.update(columns)
+        if self.source is not None:
+            self.source.loaded.add(0)
+
+    def _pieces(self, loads: bool) -> list[tuple[int, int]]:
+        low, high = self.units
+        first_pass = self.layer.step < len(self.layer.depths)
+        if not loads or not (first_pass or self.layer.tiling.feed_all):
+            return [self.units]
+        inside = [cut for cut in self.layer.cuts if low < cut < high]
+        return list(zip([low, *inside], [*inside, high], strict=True))
+
+    def _source_is_small(self) -> bool:
+        """Whether the source is so little beside the weights that it is loaded in one go."""
+        return self.row_count * 8 <= self.tile.width * self.shape.height
+
+    def _heads(self, piece: tuple[int, int]) -> bool:
+        head = self.layer.tiling.head
+        return bool(head) and not self.layer.step and piece[1] - piece[0] == 1
+
+    def _head(self, piece: tuple[int, int], columns: tuple[int, int]) -> None:
+        """The first unit of all: rows of its first column block are streamed as they come.
+
+        Then the other column blocks.
+        """
+        first = (columns[0], columns[0] + 1)
+        self._load_weights(piece, first)
+        self._weight(piece, first)
+        low, high = self.tile.rows
+        for row in range(low, high, self.layer.tiling.head):
+            rows = (row, min(high, row + self.layer.tiling.head))
+            self._load_source(piece, (rows[0] - self.row_base, rows[1] - self.row_base))
+            self._stream(piece, first, rows, keep=row > low)
+        if high - self.row_base < self.row_count:
+            self._load_source(piece, (high - self.row_base, self.row_count))
+        if columns[1] > first[1]:
+            rest = (first[1], columns[1])
+            self._load_weights(piece, rest)
+            self._weight(piece, rest)
+            self._stream(piece, rest)
+
+    def _load_weights(self, units: tuple[int, int], columns: tuple[int, int]) -> None:
+        """LOAD the weights of a range of units and column blocks into their slot."""
+        rows = self.layer._rows(units)
+        self.chip.load(
+            self.layer.number,
+            self.product.weights,
+            columns[0] * self.shape.k + units[0] * self.shape.height,
+            self.weights.slot.bank,
+            self._weight_base(units, columns),
+            rows=rows,
+            blocks=columns[1] - columns[0],
+            local_stride=self.weight_rows,
+            memory_stride=self.shape.k,
+        )
+
+    def _weight_base(self, units: tuple[int, int], columns: tuple[int, int]) -> int:
+        base = self.weights.slot.base + (units[0] - self.units[0]) * self.shape.height
+        return base + (columns[0] - self.column_base) * self.weight_rows
+
+    def _load_source(self, units: tuple[int, int], rows: tuple[int, int]) -> None:
+        """LOAD rows of the row block (counted from its first) for a range of units."""
+        tensor = self.product.source
+        assert tensor is not None
+        assert self.source is not None
+        first, last = self.shape.source_blocks(*units)
+        base = self.source.slot.base + self._source_offset(first)
+        self.chip.load(
+            self.layer.number,
+            tensor,
+            first * self.shape.m + self.row_base + rows[0],
+            self.source.slot.bank,
+            base + rows[0],
+            rows=rows[1] - rows[0],
+            blocks=last - first,
+            local_stride=self.row_count,
+            memory_stride=self.shape.m,
+        )
+
+    def _source_offset(self, block: int) -> int:
+        return (block - self.shape.source_blocks(*self.units)[0]) * self.row_count
+
+    def _weight(self, units: tuple[int, int], columns: tuple[int, int]) -> None:
+        """WEIGHT: tiles in the order depth, then columns, as STREAM takes them."""
+        shape, bank, local = self.shape, self.weights.slot.bank, self._weight_base(units, columns)
+        rows, count = self.layer._rows(units), units[1] - units[0]
+        width = columns[1] - columns[0]
+        lane = units[0] % shape.per_block
+        if shape.per_block > 1:
+            window = {"row_start": -lane, "row_step0": -1, "row_limit": 1, "row_stride": 0}
+        elif rows < count * shape.height:
+            window = {"row_step0": shape.height, "row_limit": rows}
+        else:
+            window = {}
+        self.chip.emitter.emit(
+            Opcode.WEIGHT,
+            self.layer.number,
+            spans(bank, local, rows, width, self.weight_rows, write=False),
+            bank=bank,
+            local=local,
+            count0=count,
+            stride0=shape.height if count > 1 else 0,
+            count1=width,
+            stride1=self.weight_rows if width > 1 else 0,
+            **window,
+        )
+
+    def _stream(
+        self,
+        units: tuple[int, int],
+        columns: tuple[int, int],
+        rows: tuple[int, int] | None = None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        """STREAM rows of the tile against a range of units and column blocks."""
+        shape, tile = self.shape, self.tile
+        rows = rows or tile.rows
+        bank, base, stride = self._source_place(units)
+        source = base + rows[0]
+        blocks = -(-units[1] // shape.per_block) - units[0] // shape.per_block
+        height, count = rows[1] - rows[0], units[1] - units[0]
+        target = (columns[0] - tile.columns[0]) * tile.height + rows[0] - tile.rows[0]
+        end = target + (columns[1] - columns[0] - 1) * tile.height + height
+        fresh = self.first and units[0] == self.units[0]
+        flags = (StreamFlag.KEEP if keep else 0) | (0 if fresh else StreamFlag.ACCUMULATE)
+        self.chip.emitter.emit(
+            Opcode.STREAM,
+            self.layer.number,
+            [
+                *spans(bank, source, height, blocks, stride, write=False),
+                Access(self.bank, target, end, True, exclusive=True),
+            ],
+            source_bank=bank,
+            source=source,
+            target_bank=self.bank,
+            target=target,
+            flags=flags,
+            inner=1,
+            fresh=1 << _DEPTH if fresh else 0,
+            count2=count,
+            source_stride2=stride if blocks > 1 else 0,
+            count3=columns[1] - columns[0],
+            target_stride3=tile.height if columns[1] - columns[0] > 1 else 0,
+            count4=height,
+            source_stride4=1 if height > 1 else 0,
+            target_stride4=1 if height > 1 else 0,
+        )
+
+    def _source_place(self, units: tuple[int, int]) -> tuple[int, int, int]:
+        """Bank, word of row 0 of the tensor (as if it were there), and step between blocks."""
+        block = self.shape.source_blocks(*units)[0]
+        if self.source is None:
+            bank = self.chip.result_bank(self.layer.number - 1)
+            return bank, block * self.shape.m, self.shape.m
+        base = self.source.slot.base + self._source_offset(block) - self.row_base
+        return self.source.slot.bank, base, self.row_count

@@ -1,0 +1,193 @@
+"""Chooses how each layer is cut, with the timing model as the cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from pulsarray.compiler.assemble import Assembly, assemble
+from pulsarray.compiler.products.chip import Chip
+from pulsarray.compiler.products.product import Product
+from pulsarray.compiler.products.schedule import schedule_layer
+from pulsarray.compiler.products.tile import Shape, Tiling, tilings
+from pulsarray.config import Config
+from pulsarray.errors import InputError, ProgramError
+from pulsarray.registers import ErrorCode
+
+__all__ = ["EFFORT", "search"]
+
+EFFORT = 32000
+"""Instructions that are looked at, all candidates together, where the caller does not say."""
+_CANDIDATE = 50
+"""What a candidate costs besides its instructions, in instructions."""
+_TILE_SIZES = 6
+"""Tile sizes of a layer that are tried."""
+_BEAM = 3
+"""First guesses of a layer that are refined."""
+_Rank = tuple[int, int]
+_IMPOSSIBLE: _Rank = (1 << 62, 0)
+
+
+def search(
+    products: Sequence[Product], config: Config, code_address: int, effort: int = EFFORT
+) -> Assembly:
+    """The fastest program found for a sequence of layers.
+
+    For each layer several first guesses are made, and the best of them refined: a few properties
+    at a time are varied, and kept when the whole program becomes faster. Then all layers are
+    refined in turn until nothing helps any more or ``effort`` instructions have been looked at
+    (0: the first guess is taken).
+    """
+    return _Search(products, config, code_address, effort).run()
+
+
+class _Search:
+    def __init__(
+        self, products: Sequence[Product], config: Config, code_address: int, effort: int
+    ) -> None:
+        self.products, self.config, self.code_address = products, config, code_address
+        self.effort = effort
+        free = Chip(config, len(products)).free_banks
+        self.shapes = [Shape.of(p.m, p.k, p.n, config) for p in products]
+        self.options = [
+            tilings(shape, config, free, product.source is not None)
+            for shape, product in zip(self.shapes, products, strict=True)
+        ]
+        self.ranks: dict[tuple[Tiling, ...], _Rank] = {}
+        self.spent = 0
+        self.chosen, self.best = self._first()
+
+    def _first(self) -> tuple[tuple[Tiling, ...], Assembly]:
+        """The first guess that works: in practice the first of all."""
+        for options in zip(*self.options, strict=False):
+            for guess in zip(*map(self._starts, options), strict=True):
+                assembly = self._build(guess)
+                if assembly is not None:
+                    return guess, assembly
+        raise InputError("compiler: found no way to cut these layers that fits the machine")
+
+    def _starts(self, tiling: Tiling) -> Iterator[Tiling]:
+        """Guesses at how to begin and end, the first one for where nothing is tried."""
+        dim = self.config.dim
+        yield replace(tiling, feed_first=1, feed_growth=1.5)
+        yield replace(tiling, feed_first=4, feed_growth=1.0, feed_all=True)
+        yield replace(tiling, feed_first=1, head=dim, tail=dim, halve=True)
+
+    def run(self) -> Assembly:
+        """Search: all layers with the same rows, then layer by layer, then all in turn."""
+        for rows in sorted({option.rows for option in self.options[0]}):
+            self._rank(self._even(rows), self.effort)
+        for layer in range(len(self.products)):
+            limit = self.spent + (self.effort - self.spent) // (len(self.products) - layer + 1)
+            guesses = [self._with(layer, tiling) for tiling in self._sizes(layer)]
+            ranked = sorted((r, k) for k, g in enumerate(guesses) if (r := self._rank(g, limit)))
+            for _, place in ranked[:_BEAM]:
+                self._refine(layer, guesses[place], limit)
+        before: tuple[Tiling, ...] = ()
+        while before != self.chosen:
+            before = self.chosen
+            for layer in range(len(self.products)):
+                self._refine(layer, self.chosen, self.effort)
+        return self.best
+
+    def _even(self, rows: int) -> tuple[Tiling, ...]:
+        """Every layer in tiles of so many rows, where that is possible."""
+        return tuple(
+            next(
+                (
+                    replace(t, feed_first=now.feed_first, feed_growth=now.feed_growth)
+                    for t in options
+                    if t.rows == rows
+                ),
+                now,
+            )
+            for options, now in zip(self.options, self.chosen, strict=True)
+        )
+
+    def _with(self, layer: int, tiling: Tiling) -> tuple[Tiling, ...]:
+        return (*self.chosen[:layer], tiling, *self.chosen[layer + 1 :])
+
+    def _refine(self, layer: int, start: tuple[Tiling, ...], limit: int) -> None:
+        """Improve one layer's tiling from a first guess, some properties at a time."""
+        current = start
+        for vary in (self._places, self._feeds, self._tails, self._tapers):
+            for tiling in vary(layer, current[layer]):
+                candidate = (*current[:layer], tiling, *current[layer + 1 :])
+                rank = self._rank(candidate, limit)
+                if rank and rank < self.ranks[current]:
+                    current = candidate
+
+    def _rank(self, candidate: tuple[Tiling, ...], limit: int) -> _Rank | None:
+        """How good a candidate is, less is better; None if the effort does not allow to know."""
+        if candidate not in self.ranks:
+            if self.spent + len(self.best.layers) + _CANDIDATE > limit:
+                return None
+            assembly = self._build(candidate)
+            if assembly is not None and self.ranks[candidate] < self.ranks[self.chosen]:
+                self.best, self.chosen = assembly, candidate
+        return self.ranks[candidate]
+
+    def _build(self, candidate: tuple[Tiling, ...]) -> Assembly | None:
+        """Schedule and time a candidate; None if its semaphores would overflow."""
+        chip = Chip(self.config, len(self.products))
+        for number, (product, tiling) in enumerate(zip(self.products, candidate, strict=True)):
+            schedule_layer(chip, number, product, tiling)
+        count = len(chip.emitter.operations)
+        self.spent += count + _CANDIDATE
+        try:
+            assembly = assemble(chip.emitter.operations, self.config, self.code_address)
+        except ProgramError as error:
+            if error.code != ErrorCode.SEMAPHORE:
+                raise
+            self.ranks[candidate] = _IMPOSSIBLE
+            return None
+        # An instruction must be worth a cycle.
+        self.ranks[candidate] = (assembly.cycles + count, count)
+        return assembly
+
+    def _sizes(self, layer: int) -> Iterator[Tiling]:
+        """The most promising tile sizes, each in its most promising arrangement."""
+        best: dict[tuple[int, int, int], Tiling] = {}
+        for option in self.options[layer]:
+            best.setdefault((option.rows, option.columns, option.depth), option)
+        for option in list(best.values())[:_TILE_SIZES]:
+            yield from self._starts(option)
+
+    def _places(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
+        """Order of the loops and use of the banks."""
+        size = (chosen.rows, chosen.columns, chosen.depth)
+        for option in self.options[layer]:
+            if (option.rows, option.columns, option.depth) == size:
+                yield replace(
+                    chosen, rows_outer=option.rows_outer, source_banks=option.source_banks
+                )
+
+    def _feeds(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
+        """Pieces at the start."""
+        dim = self.config.dim
+        yield replace(chosen, feed_first=0)
+        for first in (1, 2, 3, 4, 6):
+            for growth in (1.0, 1.5, 2.0):
+                for head in (0, dim, 2 * dim) if first == 1 else (0,):
+                    yield replace(
+                        chosen,
+                        feed_first=first,
+                        feed_growth=growth,
+                        feed_all=growth == 1.0,
+                        head=head,
+                    )
+
+    def _tapers(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
+        """Pieces at the end."""
+        for taper in (0.0, 1.25, 1.5, 2.0):
+            for most in (0, 4, 8, 16):
+                yield replace(chosen, taper=taper, feed_most=most)
+
+    def _tails(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
+        """Last tiles and chunks."""
+        dim = self.config.dim
+        for rows in (0, max(1, dim // 2), dim, 2 * dim):
+            for halve in (False, True):
+                yield replace(chosen, tail=rows, halve=halve)
+        for chunk in (0, dim, 2 * dim, 4 * dim):
+            yield replace(chosen, chunk=chunk)

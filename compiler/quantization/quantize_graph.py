@@ -1,0 +1,68 @@
+"""Post-training quantization of networks of feature maps to int8.
+
+As :mod:`pulsarray.compiler.quantization.quantize` does it for dense layers: weights symmetric with
+one scale an output channel, activations with one scale and zero point a map, from the smallest and
+largest value seen. Sums are exact; activations and residual sums share the rounding of the operator
+before them.
+"""
+
+from __future__ import annotations
+
+import numpy.typing as npt
+
+from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.interpreter import from_host
+from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.quantization.fold import fold
+from pulsarray.compiler.quantization.fuse import fuse_graph
+from pulsarray.compiler.quantization.integer_nodes import IntegerNodes
+from pulsarray.compiler.quantization.integer_weights import Columns, integer_columns
+from pulsarray.compiler.quantization.quantize import calibrate
+from pulsarray.compiler.quantization.ranges import observe, targets
+from pulsarray.config import Config
+
+__all__ = ["quantize_graph"]
+
+
+def quantize_graph(graph: Graph, calibration: npt.ArrayLike | None, config: Config) -> IntegerGraph:
+    """Quantize a network for a machine.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    calibration
+        Input samples as a host gives them: typical data, at least one sample.
+    config
+        The machine: width of sums and multipliers.
+
+    Raises
+    ------
+    InputError
+        If calibration data is missing, has a wrong shape, or is not finite, or if a sum has too
+        many products for the machine.
+    """
+    folded = fold(graph)
+    samples = from_host(graph, calibrate(graph, calibration), "calibration data")
+    samples = samples.reshape(len(samples), *folded.input.shape)
+    steps, after = fuse_graph(folded)
+    ranges = observe(folded, samples)
+    source = folded.input
+
+    def product(name: str, weight: Floats, bias: Floats, scale: float) -> Columns:
+        return integer_columns(name, weight, bias, scale, config)
+
+    made = IntegerNodes(config.scale_bits, targets(steps, source.name, ranges), product, ranges)
+    made.add_map(source.name, source.shape, made.targets[source.name])
+    for step in steps:
+        made.add(step)
+    return IntegerGraph(
+        name=graph.name,
+        input=made.maps[source.name],
+        nodes=made.nodes,
+        maps=made.maps,
+        output=graph.output.name,
+        after=after,
+        channels_first=graph.channels_first,
+        samples=len(samples),
+    )
