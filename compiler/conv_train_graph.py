@@ -7,12 +7,23 @@ from dataclasses import replace
 from math import prod
 
 from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax
-from pulsarray.compiler.spatial import Add, Convolution, MaxPool, Window
+from pulsarray.compiler.spatial import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Convolution,
+    Dropout,
+    MaxPool,
+    Window,
+)
 from pulsarray.compiler.train_layers import (
     DERIVATIVES,
     AddStep,
+    AverageStep,
+    DropStep,
     MapLayer,
     MapShape,
+    NormLayer,
     PoolStep,
     Step,
 )
@@ -20,6 +31,7 @@ from pulsarray.errors import InputError
 
 __all__ = [
     "INPUT",
+    "NORMAL",
     "consumers",
     "error_name",
     "needs_steps",
@@ -28,6 +40,9 @@ __all__ = [
     "steps_of",
 ]
 
+NORMAL = "normal"
+"""Name of the exponent of normalized values."""
+_NORMAL_EXPONENT = -12
 INPUT = "input"
 """Name of the network's input."""
 
@@ -98,23 +113,52 @@ class _Translation:
             )  # fmt: skip
         if isinstance(node, MaxPool):
             return self._pool(node, sources[0], given)
+        if isinstance(node, Dropout):
+            return DropStep(node.name, sources[0], node.rate, given)
+        if isinstance(node, AveragePool):
+            result = self._beside(node, given)
+            return AverageStep(node.name, sources[0], node.window, given, result)
+        if isinstance(node, BatchNorm):
+            return self._norm(node, sources[0], given)
         if isinstance(node, Add):
             return AddStep(node.name, tuple(sources), given)
         kind = type(node).__name__
         raise InputError(f"{node.name}: {kind} cannot be trained")
 
-    def _pool(self, node: MaxPool, source: str, given: MapShape) -> PoolStep:
-        window = node.window
-        if window.stride != window.kernel or any(window.padding) or window.dilation != (1, 1):
+    def _norm(self, node: BatchNorm, source: str, given: MapShape) -> NormLayer:
+        place = next((i for i, step in enumerate(self.steps) if step.name == source), None)
+        step = None if place is None else self.steps[place]
+        alone = self.reads.count(node.input) == 1
+        if not isinstance(step, MapLayer) or step.activation != "identity" or not alone:
             raise InputError(
-                f"{node.name}: training needs windows side by side without padding, "
-                f"not {window.kernel} with stride {window.stride}"
+                f"{node.name}: training needs a convolution or dense layer right before it, "
+                "whose result nothing else reads"
             )
+        assert place is not None
+        self.steps[place] = replace(step, normalized=True)
+        return NormLayer(
+            node.name, node.scale.reshape(1, -1), node.shift, "identity",
+            source=source, given=given, epsilon=node.epsilon,
+        )  # fmt: skip
+
+    def _pool(self, node: MaxPool, source: str, given: MapShape) -> PoolStep:
+        result = (*node.window.output(*given[:2], node.name), given[2])
         if self.reads.count(node.input) > 1 or source == INPUT:
             raise InputError(f"{node.name}: training needs a value that only this pooling reads")
-        result = (*window.output(*given[:2], node.name), given[2])
         before = next(step for step in self.steps if step.name == source)
-        return PoolStep(node.name, source, window, given, result, before.activation)
+        return PoolStep(node.name, source, node.window, given, result, before.activation)
+
+    def _beside(self, node: AveragePool, given: MapShape) -> MapShape:
+        """Shape of the result of windows that do not overlap."""
+        window, one = node.window, node.window.kernel == given[:2]
+        if any(window.padding) or window.dilation != (1, 1):
+            raise InputError(f"{node.name}: training needs windows without padding and dilation")
+        if window.stride != window.kernel and not one:
+            raise InputError(
+                f"{node.name}: training needs windows side by side, "
+                f"not {window.kernel} with stride {window.stride}"
+            )
+        return (*window.output(*given[:2], node.name), given[2])
 
     def _activate(self, node: Activate) -> None:
         source = self.names[node.input]
@@ -123,13 +167,15 @@ class _Translation:
             raise InputError(f"{node.name}: training needs one of {known}, not {node.function}")
         place = next((i for i, step in enumerate(self.steps) if step.name == source), None)
         step = self.steps[place] if place is not None else None
-        fits = isinstance(step, MapLayer) or (isinstance(step, AddStep) and node.function == "relu")
+        fits = isinstance(step, MapLayer) or (
+            isinstance(step, AddStep | NormLayer) and node.function == "relu"
+        )
         if not fits or step is None or step.activation != "identity":
             raise InputError(f"{node.name}: training needs {node.function} right after a product")
         if self.reads.count(node.input) > 1:
             raise InputError(f"{node.name}: something else reads {node.input!r}, too")
         assert place is not None
-        self.steps[place] = replace(step, activation=node.function)  # type: ignore[type-var]
+        self.steps[place] = replace(step, activation=node.function)
         self.names[node.output] = source
 
 
@@ -160,7 +206,7 @@ def error_name(steps: Sequence[Step], name: str) -> str:
     readers = consumers(steps, name)
     if len(readers) == 1:
         reader = readers[0]
-        if isinstance(reader, PoolStep):
+        if isinstance(reader, PoolStep) and reader.apart:
             return f"{reader.name}.error"
         if isinstance(reader, AddStep) and step.activation == "identity":
             return error_name(steps, reader.name)
@@ -175,4 +221,6 @@ def step_exponents(steps: Sequence[Step]) -> dict[str, int | None]:
         if own not in found:
             found[own] = DERIVATIVES[step.activation].output
         found.setdefault(error_name(steps, step.name))
+        if isinstance(step, NormLayer):
+            found[NORMAL] = _NORMAL_EXPONENT
     return found

@@ -12,8 +12,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
-from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.conv_train_graph import needs_steps, step_exponents, steps_of
+from pulsarray.compiler.graph import Graph, Softmax
 from pulsarray.compiler.lower import fuse
+from pulsarray.compiler.train_layers import (
+    CODE_ONE,
+    DERIVATIVES,
+    FRACTION,
+    Derivative,
+    MapLayer,
+    NormLayer,
+    Step,
+    TrainingLayer,
+)
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -31,42 +42,6 @@ __all__ = [
 
 ALIGNED = -30
 """Exponent at which outputs and targets are subtracted."""
-_CODE_ONE = -14
-"""Exponent of mantissas that are multiples of one half, of one and of minus one."""
-_FRACTION = -15
-
-
-@dataclass(frozen=True)
-class Derivative:
-    """How an activation treats its sums forward, and the gradient backward.
-
-    Parameters
-    ----------
-    argument
-        Exponent of the table's argument; None without a table.
-    output
-        Exponent of the output; None if it adapts.
-    slope
-        Exponent of the derivative as a factor; None if the gradient passes or is blocked.
-    own_error
-        Whether the last layer needs an error of its own beside the loss's.
-    """
-
-    argument: int | None
-    output: int | None
-    slope: int | None
-    own_error: bool
-
-
-DERIVATIVES: Mapping[str, Derivative] = {
-    "identity": Derivative(argument=None, output=None, slope=None, own_error=False),
-    "relu": Derivative(argument=None, output=None, slope=None, own_error=True),
-    "sigmoid": Derivative(argument=-12, output=_FRACTION, slope=-17, own_error=True),
-    "tanh": Derivative(argument=-13, output=_FRACTION, slope=-15, own_error=True),
-    # The perceptron rule: the error passes the step as it is.
-    "step": Derivative(argument=None, output=_CODE_ONE, slope=None, own_error=False),
-}
-"""Every activation that can be trained: z (1 - z), 1 - z^2, [z > 0], or 1."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +75,10 @@ class LossRule:
 
 LOSSES: Mapping[str, LossRule] = {
     "mse": LossRule(),
-    "mae": LossRule(error=_CODE_ONE),
+    "mae": LossRule(error=CODE_ONE),
     "huber": LossRule(parameter=1.0, low=0.0, high=65536.0),
-    "log-cosh": LossRule(error=_FRACTION),
-    "quantile": LossRule(error=_FRACTION, parameter=0.5, low=0.0, high=1.0),
+    "log-cosh": LossRule(error=FRACTION),
+    "quantile": LossRule(error=FRACTION, parameter=0.5, low=0.0, high=1.0),
     "cross-entropy": LossRule(skips=True, after="softmax", targets=(0.0, 1.0)),
     "binary-cross-entropy": LossRule(skips=True, after="sigmoid", targets=(0.0, 1.0)),
     "hinge": LossRule(error="target", targets=(-1.0, 1.0)),
@@ -180,31 +155,6 @@ class Optimizer:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingLayer:
-    """A dense product and its activation.
-
-    Parameters
-    ----------
-    name
-        Name of the dense operator.
-    weight, bias
-        Values before the first step, (K, N) and (N,), float64.
-    activation
-        A name of :data:`DERIVATIVES`.
-    """
-
-    name: str
-    weight: Floats
-    bias: Floats
-    activation: str
-
-    @property
-    def derivative(self) -> Derivative:
-        """Its rule."""
-        return DERIVATIVES[self.activation]
-
-
-@dataclass(frozen=True, eq=False)
 class TrainingNetwork:
     """Everything that a training step computes.
 
@@ -218,6 +168,9 @@ class TrainingNetwork:
         What is minimized, and how.
     frozen
         Names of layers that gradients pass through but that do not learn.
+    steps
+        Of a network of feature maps everything that it computes, its layers among it, in order;
+        empty for a plain chain of dense layers.
 
     Members
     -------
@@ -231,6 +184,7 @@ class TrainingNetwork:
     loss: Loss
     optimizer: Optimizer
     frozen: frozenset[str] = frozenset()
+    steps: Sequence[Step] = ()
 
     @property
     def learning(self) -> list[TrainingLayer]:
@@ -253,13 +207,15 @@ class TrainingNetwork:
     def exponents(self) -> dict[str, int | None]:
         """Every exponent that a step may adapt or that the rules fix."""
         found: dict[str, int | None] = {}
-        for number, layer in enumerate(self.layers):
-            found[f"{layer.name}.output"] = layer.derivative.output
-            if number >= self.first:
-                found[f"{layer.name}.error"] = None
+        if self.steps:
+            found |= step_exponents(self.steps)
+        else:
+            for number, layer in enumerate(self.layers):
+                found[f"{layer.name}.output"] = layer.derivative.output
+                if number >= self.first:
+                    found[f"{layer.name}.error"] = None
         for layer in self.learning:
-            found[f"{layer.name}.weight.gradient"] = None
-            found[f"{layer.name}.bias.gradient"] = None
+            found |= dict.fromkeys(layer.scales.values())
         error = self.loss.rule.error
         if error == "target":
             found.pop(self.loss_error, None)
@@ -278,6 +234,8 @@ def differentiate(
     InputError
         If an operator cannot be trained, the loss does not fit the output, or no layer learns.
     """
+    if needs_steps(graph):
+        return _network_of_steps(graph, loss, optimizer, frozen)
     groups, after = fuse(graph)
     layers = []
     for group in groups:
@@ -297,6 +255,22 @@ def differentiate(
     if set(names) == set(frozen):
         raise InputError(f"frozen: {graph.name} has no layer left that learns")
     return TrainingNetwork(graph, layers, loss, optimizer, frozenset(frozen))
+
+
+def _network_of_steps(
+    graph: Graph, loss: Loss, optimizer: Optimizer, frozen: Collection[str]
+) -> TrainingNetwork:
+    """A network of feature maps."""
+    steps = steps_of(graph)
+    layers = [step for step in steps if isinstance(step, MapLayer | NormLayer)]
+    if frozen:
+        raise InputError(f"frozen: {graph.name} has feature maps; all its layers learn")
+    last = steps[-1]
+    if not isinstance(last, MapLayer) or last.result[:2] != (1, 1):
+        raise InputError(f"{last.name}: training needs a dense layer at the end")
+    end = "softmax" if isinstance(graph.nodes[-1], Softmax) else last.activation
+    _check_loss(graph, loss, end, last.weight.shape[1])
+    return TrainingNetwork(graph, layers, loss, optimizer, frozenset(), steps)
 
 
 def _check_loss(graph: Graph, loss: Loss, end: str, outputs: int) -> None:

@@ -21,6 +21,7 @@ from pulsarray.compiler.conv_train_float import (
 from pulsarray.compiler.differentiate import Loss, TrainingNetwork
 from pulsarray.compiler.graph import Floats, Softmax
 from pulsarray.compiler.losses import loss_value
+from pulsarray.compiler.train_layers import DropStep
 from pulsarray.errors import InputError
 
 __all__ = ["FloatNetwork", "central_differences"]
@@ -42,6 +43,9 @@ class FloatNetwork:
         ``LAYER.weight`` (K, N) and ``LAYER.bias`` (N,), changed by :meth:`step`.
     velocities
         By the same names; zeros at first, used with momentum.
+    kept
+        By dropout the values that are left; those without an entry drop nothing. :meth:`step`
+        draws its own.
     """
 
     def __init__(self, network: TrainingNetwork) -> None:
@@ -50,7 +54,13 @@ class FloatNetwork:
         for layer in network.layers:
             self.parameters[f"{layer.name}.weight"] = np.array(layer.weight, np.float64, order="C")
             self.parameters[f"{layer.name}.bias"] = np.array(layer.bias, np.float64)
+        self.kept: dict[str, Bools] = {}
+        self._random = np.random.default_rng(0)
         self.velocities = {name: np.zeros_like(v) for name, v in self.parameters.items()}
+
+    def _drawn(self, count: int) -> dict[str, Bools]:
+        steps = [step for step in self.network.steps if isinstance(step, DropStep)]
+        return {s.name: self._random.random((count, *s.result)) >= s.rate for s in steps}
 
     @property
     def softmax(self) -> bool:
@@ -72,7 +82,7 @@ class FloatNetwork:
         """
         found: dict[str, Floats] = {}
         if self.network.steps:
-            found = map_forward(self.network, self.parameters, x)
+            found = map_forward(self.network, self.parameters, x, self.kept)
             x = found[f"{self.network.layers[-1].name}.output"]
         for layer in self.network.layers if not self.network.steps else ():
             weight, bias = (self.parameters[f"{layer.name}.{part}"] for part in ("weight", "bias"))
@@ -137,7 +147,9 @@ class FloatNetwork:
         if through and last.activation in ("relu", "sigmoid", "tanh"):
             found["loss.error"] = error
         if network.steps:
-            more = map_backward(network, self.parameters, x, outputs, error, masks, compared or {})
+            more = map_backward(
+                network, self.parameters, x, outputs, error, masks, compared or {}, self.kept
+            )
             return found | more
         for place in range(len(network.layers) - 1, network.first - 1, -1):
             layer = network.layers[place]
@@ -166,13 +178,15 @@ class FloatNetwork:
         learning_rate
             Of the mean over the batch.
         """
+        self.kept = self._drawn(len(x))
         outputs = self.forward(x)
         gradients = self.backward(x, t, outputs)
+        self.kept = {}
         optimizer = self.network.optimizer
         for layer in self.network.learning:
-            weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
+            weight = f"{layer.name}.weight"
             self.parameters[weight] *= 1.0 - learning_rate * optimizer.weight_decay
-            for name in (weight, bias):
+            for name in layer.learned:
                 velocity = (
                     optimizer.momentum * self.velocities[name] + gradients[f"{name}.gradient"]
                 )
@@ -239,7 +253,7 @@ def central_differences(
     rng = np.random.default_rng(seed)
     found: dict[str, Floats] = {}
     for layer in network.network.learning:
-        for name in (f"{layer.name}.weight", f"{layer.name}.bias"):
+        for name in layer.learned:
             values = network.parameters[name]
             gradient = np.full(values.size, np.nan)
             for place in rng.permutation(values.size)[:most]:

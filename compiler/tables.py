@@ -83,14 +83,20 @@ def _reciprocal(u: Floats) -> Floats:
     return 2.0**30 / ((u + 3 * 32768.0) / 2.0)
 
 
+def _log2(u: Floats) -> Floats:
+    return 65536.0 * (np.log2((u + 3 * 32768.0) / 65536.0) - 0.5)
+
+
 TABLES: dict[str, Callable[[Floats], Floats]] = {
     "sigmoid": _sigmoid,
     "tanh": _tanh,
     "exp": _exp,
     "reciprocal": _reciprocal,
+    "log2": _log2,
 }
 """Mantissa of the result as a function of the mantissa of the argument: sigmoid of an argument at
-2^-12 and tanh at 2^-13, results at 2^-15; 2^-f of f - 1/2 at 2^-16; 2^30/m of 2 m - 3 x 2^15."""
+2^-12 and tanh at 2^-13, results at 2^-15; 2^-f of f - 1/2 at 2^-16; 2^30/m and, at 2^-16,
+log2(m / 2^15) - 1/2 of 2 m - 3 x 2^15."""
 
 
 @cache

@@ -10,12 +10,15 @@ import numpy.typing as npt
 
 from pulsarray.compiler.assemble import Assembly, assemble
 from pulsarray.compiler.check import check
+from pulsarray.compiler.conv_train_drop import draw_masks
+from pulsarray.compiler.conv_train_lower import MapLowering
 from pulsarray.compiler.differentiate import TrainingNetwork
 from pulsarray.compiler.layout import Layout
 from pulsarray.compiler.train_interpreter import TrainState
+from pulsarray.compiler.train_layers import MapLayer, NormLayer, TrainingLayer
 from pulsarray.compiler.train_loss import loss_rows
 from pulsarray.compiler.train_lower import Phase, TrainLowering, weight_banks
-from pulsarray.compiler.train_tensors import PARAMETER_ROW, TrainTensors, parameter_names
+from pulsarray.compiler.train_tensors import PARAMETER_ROW, TrainTensors
 from pulsarray.compiler.train_update import Update
 from pulsarray.config import EXPONENTS, Config
 from pulsarray.errors import InputError
@@ -85,33 +88,76 @@ class Training:
         return next(iter(self.programs.values()))
 
     def filled(self, program: Program, values: Mapping[str, Integers]) -> Program:
-        """A program with tensors in its memory image."""
+        """A program with tensors in its memory image; the input as samples (chunk, elements)."""
         memory = program.memory.copy()
         for name, array in values.items():
+            if name == self.tensors.input.name:
+                array = self.pack(array)
             tensor = program.tensor(name)
             data = pack(array, tensor, program.config)
             memory[tensor.address : tensor.address + data.size] = data
         return replace(program, memory=memory)
 
+    def pack(self, samples: Integers) -> Integers:
+        """Samples (chunk, elements) as the matrix that the machine reads."""
+        first = self.tensors.first if self.network.graph.input.shape[2:] else None
+        return samples if first is None else first.pack(samples)
+
     # State
+
+    def _placed(self, layer: TrainingLayer, values: Integers) -> Integers:
+        """Weights (K, N) where they lie in memory."""
+        if layer.name not in self.tensors.geometries:
+            return values
+        found = np.zeros(self.tensors.shape(layer), np.int64)
+        found[self.tensors.geometries[layer.name].places(values.shape)] = values
+        return found
+
+    def _taken(self, layer: TrainingLayer, values: Integers) -> Integers:
+        """The reverse."""
+        if layer.name not in self.tensors.geometries:
+            return values
+        return values[self.tensors.geometries[layer.name].places(layer.weight.shape)]
+
+    def _stored(self, values: Mapping[str, Integers], end: str) -> dict[str, Integers]:
+        """Values by ``LAYER.weight`` and ``LAYER.bias`` as tensors."""
+        found = {}
+        for layer in self.network.layers:
+            weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
+            if weight in values:
+                found[f"{weight}.{end}"] = self._placed(layer, values[weight])
+            if bias in values:
+                found[f"{bias}.{end}"] = np.atleast_2d(values[bias])
+        return found
 
     def encode_state(self, state: TrainState) -> dict[str, Integers]:
         """A state as tensors to write."""
-        found = {f"{name}.weight": values for name, values in state.weights.items()}
-        found |= {f"{name}.master": np.atleast_2d(values) for name, values in state.masters.items()}
+        layers = self.network.layers
+        found = {f"{x.name}.weight": self._placed(x, state.weights[x.name]) for x in layers}
+        found |= self._stored(state.masters, "master")
         if self.network.optimizer.momentum:
-            found |= {
-                f"{name}.velocity": np.atleast_2d(values)
-                for name, values in state.velocities.items()
-            }
+            found |= self._stored(state.velocities, "velocity")
+        found |= self.encode_masks(state, 0)
         own = {"exponents": self._exponents(state), "rates": self._rates(state)}
         return found | {f"{self.tensors.prefix}{name}": values for name, values in own.items()}
+
+    def encode_masks(self, state: TrainState, first: int) -> dict[str, Integers]:
+        """What a step that begins with a state drops, of the chunk from a sample on."""
+        steps, last = self.network.steps, first + self.chunk
+        return {
+            self.tensors.drops[name.removesuffix(".mask")].name: mask[first:last].reshape(
+                -1, mask.shape[3]
+            )
+            for name, mask in draw_masks(steps, state, self.batch).items()
+        }
 
     def _exponents(self, state: TrainState) -> Integers:
         tensor = self.tensors.exponents
         words = np.zeros(tensor.rows * tensor.columns, np.int64)
         for name, register in self.tensors.registers.items():
-            exponent, count = state.exponents.get(name, 0), state.counts.get(name, 0)
+            if name not in state.exponents:
+                continue
+            exponent, count = state.exponents[name], state.counts.get(name, 0)
             words[register] = exponent & 0xFF | count << _COUNT
         return words.reshape(tensor.rows, tensor.columns)
 
@@ -123,12 +169,14 @@ class Training:
     def decode_state(self, read: Callable[[str], Integers], state: TrainState) -> TrainState:
         """The state in a device's memory; ``state`` gives what the device does not change."""
         found = state.copy()
-        found.weights = {name: read(f"{name}.weight") for name in state.weights}
-        for name in parameter_names(self.network):
-            shape = state.masters[name].shape
-            found.masters[name] = read(f"{name}.master").reshape(shape)
-            if self.network.optimizer.momentum:
-                found.velocities[name] = read(f"{name}.velocity").reshape(shape)
+        for layer in self.network.layers:
+            found.weights[layer.name] = self._taken(layer, read(f"{layer.name}.weight"))
+        for layer in self.network.learning:
+            for name in layer.learned:
+                kind = name.rsplit(".", 1)[1]
+                found.masters[name] = self._read(read, layer, kind, "master")
+                if self.network.optimizer.momentum:
+                    found.velocities[name] = self._read(read, layer, kind, "velocity")
         words = read(self.tensors.exponents.name).reshape(-1)
         for name, register in self.tensors.registers.items():
             word = int(words[register])
@@ -137,6 +185,12 @@ class Training:
             if name in state.counts:
                 found.counts[name] = word >> _COUNT & 7
         return found
+
+    def _read(
+        self, read: Callable[[str], Integers], layer: TrainingLayer, kind: str, end: str
+    ) -> Integers:
+        values = read(f"{layer.name}.{kind}.{end}")
+        return self._taken(layer, values) if kind == "weight" else values.reshape(-1)
 
     def limits(self, exponents: Integers) -> list[str]:
         """Names of weights that are near their limit, from the tensor ``exponents``."""
@@ -148,7 +202,9 @@ class Training:
 
     def _flagged(self, exponents: Integers, bit: int) -> list[str]:
         words = exponents.reshape(-1)
-        return [n for n, register in self.tensors.registers.items() if words[register] >> bit & 1]
+        # A register that two names share counts by the first.
+        names = {register: n for n, register in reversed(self.tensors.registers.items())}
+        return [names[register] for register in sorted(names) if words[register] >> bit & 1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +281,10 @@ def _lowered(task: Task, layout: Layout) -> tuple[TrainTensors, dict[str, TrainL
     chunk = _chunk(network, config, batch, task.chunk)
     _check_sums(network, config, batch)
     whole = chunk == batch
+    if not whole and any(isinstance(step, NormLayer) for step in network.steps):
+        raise InputError(
+            f"chunk: batch normalization needs the whole batch of {batch} in one run, not {chunk}"
+        )
     tensors = TrainTensors(network, config, layout, chunk, sums=not whole, prefix=task.prefix)
     lowered = {"forward": _lower(tensors, _forward, training=False)}
     steps = {"step": _step} if whole else {"accumulate": _accumulate, "update": _update}
@@ -278,7 +338,8 @@ def _check_machine(config: Config) -> None:
 def _check_sums(network: TrainingNetwork, config: Config, batch: int) -> None:
     """No sum of products may overflow, whatever the operands."""
     sizes = [size for layer in network.layers for size in layer.weight.shape]
-    longest = max(*sizes, batch)
+    pixels = [x.result[0] * x.result[1] for x in network.layers if isinstance(x, MapLayer)]
+    longest = max(*sizes, batch * max(pixels, default=1))
     if longest > 1 << (config.acc_bits - 31):
         raise InputError(
             f"{network.graph.name}: sums of {longest} products may overflow acc_bits = "
@@ -298,6 +359,8 @@ def _chunk(network: TrainingNetwork, config: Config, batch: int, given: int | No
                 f"chunk: must divide the batch, {batch}, and be at most {most}, not {given}"
             )
         return given
+    if network.steps:
+        return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
     sizes = [layer.weight.shape[1] for layer in network.layers]
     blocks = -(-network.graph.input.size // config.dim)
     blocks += sum(2 * -(-size // config.dim) for size in sizes)
@@ -312,7 +375,8 @@ def _lower(
     """A program, in segments as large as possible: smaller ones leave smaller gaps."""
     for share in _SHARES:
         layout = tensors.layout.fork()
-        lowering = TrainLowering(tensors, layout, training=training, share=share)
+        kind = MapLowering if tensors.geometries else TrainLowering
+        lowering = kind(tensors, layout, training=training, share=share)
         try:
             emit(lowering)
         except InputError:
@@ -351,7 +415,6 @@ def _updater(lowering: TrainLowering, *, gradients: bool, applies: bool) -> Upda
         lowering.chip,
         lowering.rows,
         lowering.weights,
-        lowering.products,
         gradients=gradients,
         applies=applies,
     )

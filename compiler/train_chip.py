@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from pulsarray.compiler.emitter import Access, spans
 from pulsarray.compiler.train_memory import Words
@@ -12,7 +13,7 @@ from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.isa import Bank, Opcode, VectorFlag
 
-__all__ = ["CODE_MAX", "TrainChip"]
+__all__ = ["CODE_MAX", "Grid", "TrainChip"]
 
 CODE_MAX = (1 << 15) - 1
 _PARAMETER_FLAGS = int(VectorFlag.BIAS | VectorFlag.LANE_SCALE | VectorFlag.B_LANE)
@@ -26,18 +27,26 @@ class _Written:
 
     number: int
     first: int
-    shape: tuple[int, int]
-    targets: Sequence[Words]
+    shape: Sequence[int]
+    targets: Sequence[Grid]
 
 
-def _overlap(
-    source: Words, shape: tuple[int, int], target: Words, written: tuple[int, int]
-) -> bool:
-    ends = (
-        where.base + (blocks - 1) * where.block + (rows - 1) * where.row
-        for where, (blocks, rows) in ((source, shape), (target, written))
-    )
-    last, other = ends
+@dataclass(frozen=True)
+class Grid:
+    """Where an operand lies: its first word, and the step of each loop, outermost first."""
+
+    bank: int
+    base: int
+    steps: tuple[int, ...]
+
+    def end(self, counts: Sequence[int]) -> int:
+        """Its last word."""
+        loops = zip(counts, self.steps, strict=True)
+        return self.base + sum((count - 1) * step for count, step in loops)
+
+
+def _overlap(source: Grid, shape: Sequence[int], target: Grid, written: Sequence[int]) -> bool:
+    last, other = source.end(shape), target.end(written)
     return source.bank == target.bank and source.base <= other and target.base <= last
 
 
@@ -125,6 +134,53 @@ class TrainChip(Transfers):
             }
             height, count = (rows - 1) * where.row + 1, (blocks if where.block else 1)
             accesses += spans(where.bank, where.base, height, count, where.block, write=write)
+        grids = {
+            name: None if where is None else Grid(where.bank, where.base, (where.block, where.row))
+            for name, where in words.items()
+        }
+        counts = (blocks, rows)
+        given |= {"count0": blocks, "count1": rows}
+        self._vector(phase, counts, grids, given | fields, accesses, x, table)
+
+    def grid(
+        self,
+        phase: int,
+        counts: Sequence[int],
+        a: Grid,
+        b: Grid | None = None,
+        *,
+        target: Grid | None = None,
+        acc: Grid | None = None,
+        x: Sequence[str] = (),
+        **fields: int,
+    ) -> None:
+        """VECTOR on up to four loops of words; as :meth:`vector`."""
+        grids = {"a": a, "b": b, "target": target, "acc": acc}
+        given: dict[str, int] = {"low": -CODE_MAX, "high": CODE_MAX}
+        accesses: list[Access] = []
+        for name, where in grids.items():
+            if where is None:
+                continue
+            write = name in ("target", "acc")
+            given |= {f"{name}_bank": where.bank, name: where.base}
+            for level, (count, step) in enumerate(zip(counts, where.steps, strict=True)):
+                given[f"{'target' if write else name}_stride{level}"] = step if count > 1 else 0
+            accesses.append(Access(where.bank, where.base, where.end(counts) + 1, write))
+        given |= {f"count{level}": count for level, count in enumerate(counts)}
+        self._vector(phase, counts, grids, given | fields, accesses, x, "")
+
+    def _vector(
+        self,
+        phase: int,
+        counts: Sequence[int],
+        grids: Mapping[str, Grid | None],
+        given: dict[str, int],
+        accesses: list[Access],
+        x: Sequence[str],
+        table: str,
+    ) -> None:
+        a, b, target, acc = (grids[name] for name in ("a", "b", "target", "acc"))
+        assert a is not None
         if b is not None and a.bank == b.bank:
             raise InputError("batch: two operands share a bank; use a smaller batch")
         for name, register in zip(("x_target", "x_a", "x_b"), x, strict=False):
@@ -134,18 +190,17 @@ class TrainChip(Transfers):
             given |= {"table": number, "shift2": shift}
             size = self.config.table_planes * self.config.table_words
             accesses.append(Access(Bank.TABLE, number * size, (number + 1) * size, False))
-        if fields.get("flags", 0) & _PARAMETER_FLAGS:
-            row = fields.get("parameter", 0)
+        if given.get("flags", 0) & _PARAMETER_FLAGS:
+            row = given.get("parameter", 0)
             accesses.append(Access(Bank.PARAMETER, 4 * row, 4 * row + 4, False))
-        given |= {"count0": blocks, "count1": rows} | fields
         sources = [where for where in (a, b) if where is not None]
-        after = self._unwritten(sources, (blocks, rows))
+        after = self._unwritten(sources, counts)
         number = self.emitter.emit(Opcode.VECTOR, phase, accesses, after=after, **given)
         targets = [where for where in (target, acc) if where is not None]
-        self._written.append(_Written(number, self._issued, (blocks, rows), targets))
-        self._issued += blocks * rows
+        self._written.append(_Written(number, self._issued, tuple(counts), targets))
+        self._issued += prod(counts)
 
-    def _unwritten(self, sources: Sequence[Words], shape: tuple[int, int]) -> int | None:
+    def _unwritten(self, sources: Sequence[Grid], shape: Sequence[int]) -> int | None:
         """The last instruction that may not have written yet what is about to be read.
 
         Words are written eight cycles after they were issued. In the order in which they were
@@ -153,17 +208,17 @@ class TrainChip(Transfers):
         """
         found = None
         for written in self._written:
-            size = written.shape[0] * written.shape[1]
+            size = prod(written.shape)
             for source in sources:
                 for target in written.targets:
                     if not _overlap(source, shape, target, written.shape):
                         continue
-                    in_order = (source, shape) == (target, written.shape)
+                    in_order = (source, tuple(shape)) == (target, written.shape)
                     issued = written.first + (0 if in_order else size)
                     if self._issued - issued <= _LATENCY:
                         found = written.number
         self._written = [
-            w for w in self._written if self._issued - w.first - w.shape[0] * w.shape[1] <= _LATENCY
+            w for w in self._written if self._issued - w.first - prod(w.shape) <= _LATENCY
         ]
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.differentiate import ALIGNED, Loss, TrainingLayer
+from pulsarray.compiler.differentiate import ALIGNED, DERIVATIVES, Loss
 from pulsarray.compiler.tables import table
 from pulsarray.compiler.train_arithmetic import LARGEST, rne, sym
 
@@ -45,14 +45,14 @@ def loss_gradient(
     return np.asarray(np.clip(d, -most, most), np.int64)
 
 
-def gate(layer: TrainingLayer, gradient: Ints, exponent: int, output: Ints) -> tuple[Ints, int]:
-    """A gradient at a layer's output, times its derivative there, and the result's exponent."""
-    if layer.activation == "relu":
+def gate(activation: str, gradient: Ints, exponent: int, output: Ints) -> tuple[Ints, int]:
+    """A gradient at an activation's output, times its derivative there, and its exponent."""
+    if activation == "relu":
         return np.where(output > 0, gradient, 0), exponent
-    slope_exponent = layer.derivative.slope
+    slope_exponent = DERIVATIVES[activation].slope
     if slope_exponent is None:
         return gradient, exponent
-    if layer.activation == "sigmoid":
+    if activation == "sigmoid":
         slope = rne(output * (_ONE - output), 13)
     else:
         slope = rne(_ONE * _ONE - output * output, 15)

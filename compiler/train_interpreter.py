@@ -6,12 +6,15 @@ gradients must equal these bit for bit after every step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.conv_train_drop import draw_masks
+from pulsarray.compiler.conv_train_interpreter import MapPass
 from pulsarray.compiler.differentiate import ALIGNED, TrainingLayer, TrainingNetwork
 from pulsarray.compiler.graph import Floats, Softmax
 from pulsarray.compiler.tables import table
@@ -56,12 +59,16 @@ class _Scales:
     def __getitem__(self, name: str) -> int:
         return self.exponents[name]
 
+    def assign(self, name: str, exponent: int) -> None:
+        """Sets an exponent in the pass that finds exponents."""
+        self.exponents[name] = exponent
+
     def narrow(self, name: str, values: Ints, exponent: int) -> Ints:
         """Values requantized to 16 bits at the adaptive exponent of a tensor."""
         level = blen(values) + exponent
         self.statistics[name] = max(level, self.statistics.get(name, level))
         if self.exact:
-            self.exponents[name] = limited(level - ROOM)
+            self.exponents[name] = limited(self.statistics[name] - ROOM)
         return sym(rne(values, self.exponents[name] - exponent), 16)
 
 
@@ -80,6 +87,7 @@ class TrainInterpreter:
         self.network = network
         self.segments = segments
         self._softmax = isinstance(network.graph.nodes[-1], Softmax)
+        self._maps = MapPass(network, segments) if network.steps else None
         self._adaptive = [name for name, fixed in network.exponents.items() if fixed is None]
 
     def initial(
@@ -142,9 +150,9 @@ class TrainInterpreter:
     def calibrate(self, state: TrainState, x_codes: Ints, t_codes: Ints) -> None:
         """Sets every adaptive exponent to what the first batch needs, and its count to 0."""
         scales = _Scales(dict(state.exponents), exact=True)
-        rows = self._forward(state, scales, x_codes)
-        rows |= self._backward(state, scales, rows, t_codes)
-        self._gradients(scales, self._sums(x_codes, rows))
+        rows = self._forward(state, scales, x_codes, self.masks(state, len(x_codes)))
+        rows |= self._backward(state, scales, x_codes, rows, t_codes)
+        self._gradients(scales, self._sums(scales, x_codes, rows))
         for name in self._adaptive:
             state.exponents[name], state.counts[name] = scales[name], 0
 
@@ -193,19 +201,28 @@ class TrainInterpreter:
         scales = _Scales(dict(state.exponents))
         sums: dict[str, Ints] = {}
         parts = []
+        masks = self.masks(state, sum(len(x_codes) for x_codes, _ in chunks))
+        first = 0
         for x_codes, t_codes in chunks:
-            rows = self._forward(state, scales, x_codes)
-            rows |= self._backward(state, scales, rows, t_codes)
-            for name, values in self._sums(x_codes, rows).items():
+            last = first + len(x_codes)
+            part = {name: mask[first:last] for name, mask in masks.items()}
+            rows, first = self._forward(state, scales, x_codes, part), last
+            rows |= self._backward(state, scales, x_codes, rows, t_codes)
+            for name, values in self._sums(scales, x_codes, rows).items():
                 sums[name] = sums[name] + values if name in sums else values
             parts.append(rows)
         tensors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         gradients = self._gradients(scales, sums)
         for layer in self.network.learning:
-            update(state, layer.name, gradients)
+            update(state, layer, gradients)
         saturated = adapt(state, scales.statistics)
         self.make_room(state)
-        return StepTrace(tensors | gradients, scales.exponents, saturated)
+        shared = {} if self._maps is None else self._maps.shared(scales)
+        return StepTrace(tensors | gradients, scales.exponents | shared, saturated)
+
+    def masks(self, state: TrainState, batch: int) -> dict[str, Ints]:
+        """What a step that begins with a state drops, by ``STEP.mask``."""
+        return draw_masks(self.network.steps, state, batch)
 
     def make_room(self, state: TrainState) -> None:
         """Halves weights that are near their limit, as every step does at its end."""
@@ -226,10 +243,20 @@ class TrainInterpreter:
             )
         return values
 
-    def _forward(self, state: TrainState, scales: _Scales, x: Ints) -> dict[str, Ints]:
+    def _forward(
+        self,
+        state: TrainState,
+        scales: _Scales,
+        x: Ints,
+        masks: Mapping[str, Ints] = MappingProxyType({}),
+    ) -> dict[str, Ints]:
         rows: dict[str, Ints] = {}
         e_x = scales["input"]
-        for layer in self.network.layers:
+        if self._maps is not None:
+            rows = self._maps.forward(state, scales, x, masks) | dict(masks)
+            name = f"{self.network.layers[-1].name}.output"
+            x, e_x = rows[name], scales[name]
+        for layer in self.network.layers if self._maps is None else ():
             e_u = e_x + scales[f"{layer.name}.weight"]
             bias = rne(state.masters[f"{layer.name}.bias"], e_u - BIAS)
             name = f"{layer.name}.output"
@@ -250,18 +277,23 @@ class TrainInterpreter:
         return np.maximum(codes, 0) if layer.activation == "relu" else codes
 
     def _backward(
-        self, state: TrainState, scales: _Scales, rows: dict[str, Ints], target: Ints
+        self, state: TrainState, scales: _Scales, x: Ints, rows: dict[str, Ints], target: Ints
     ) -> dict[str, Ints]:
         """The errors of the loss and of every layer."""
         name = self.network.loss_error
         errors = {name: self._loss_error(scales, rows, target)}
         gradient, exponent = errors[name], scales.exponents.get(name, scales["target"])
+        if self._maps is not None:
+            error = gradient, exponent
+            return errors | self._maps.backward(state, scales, x, rows, error)
         first = self.network.layers[self.network.first]
         for layer in reversed(self.network.layers[self.network.first :]):
             own = f"{layer.name}.error"
             if own != name:
                 output = rows[f"{layer.name}.output"]
-                errors[own] = scales.narrow(own, *gate(layer, gradient, exponent, output))
+                errors[own] = scales.narrow(
+                    own, *gate(layer.activation, gradient, exponent, output)
+                )
                 exponent = scales[own]
             if layer is not first:
                 gradient = product(errors[own], state.weights[layer.name].T)
@@ -279,8 +311,10 @@ class TrainInterpreter:
         )
         return gradient if loss.rule.error is not None else scales.narrow(name, gradient, ALIGNED)
 
-    def _sums(self, x: Ints, rows: dict[str, Ints]) -> dict[str, Ints]:
+    def _sums(self, scales: _Scales, x: Ints, rows: dict[str, Ints]) -> dict[str, Ints]:
         """Exact gradients of weights and biases."""
+        if self._maps is not None:
+            return self._maps.sums(scales, x, rows)
         sums = {}
         for layer in self.network.layers:
             if layer.name not in self.network.frozen:
@@ -291,6 +325,8 @@ class TrainInterpreter:
         return sums
 
     def _gradients(self, scales: _Scales, sums: dict[str, Ints]) -> dict[str, Ints]:
+        if self._maps is not None:
+            return self._maps.gradients(scales, sums)
         gradients = {}
         source = "input"
         for layer in self.network.layers:

@@ -18,7 +18,7 @@ from pulsarray.config import EXPONENTS, Config
 from pulsarray.isa import Activation, Alu, Bank, ScaleAction, VectorFlag
 from pulsarray.program import Tensor
 
-__all__ = ["Phase", "TrainLowering", "weight_banks"]
+__all__ = ["DERIVED", "Phase", "TrainLowering", "weight_banks"]
 
 _STATISTIC = int(VectorFlag.STATISTIC)
 _BIAS_SHIFT = 24
@@ -91,12 +91,17 @@ class TrainLowering:
         self.products = Products(self.chip, self.rows, self.weights)
         self.phases: list[Phase] = []
         self.ready = False
-        columns = self.network.graph.input.size
-        self.input = self.rows.matrix(
-            "input", tensors.rows, columns, tensors.input, self._largest_part()
-        )
+        self.input = self._input()
         self.outputs: list[Matrix] = []
         self.pieces: list[Pieces] = []
+
+    def _input(self) -> Matrix:
+        columns, tensor = self.network.graph.input.size, self.tensors.input
+        return self.rows.matrix("input", tensor.rows, columns, tensor, self._largest_part())
+
+    def _matrix(self, name: str, rows: int, columns: int, home: Tensor | None = None) -> Matrix:
+        """Rows of the last layer."""
+        return self.rows.matrix(name, rows, columns, home)
 
     # What every program begins and ends with
 
@@ -271,9 +276,9 @@ class TrainLowering:
             if goes_on:
                 following = self._through(number, delta, update if learns else None, names)
             elif learns:
-                update.weight(layer, names, x, delta, self.pieces[number])
+                self._weights(number, update, names, x, delta)
             if learns:
-                update.bias(layer, names[1], ones, delta)
+                self._biases(layer, update, names[1], ones, delta)
             self.rows.drop(delta.segments)
             if number:
                 self.rows.drop(x.segments)
@@ -286,8 +291,48 @@ class TrainLowering:
             number = self.network.layers.index(layer)
             self.begin(layer.name, "update", 0, 0, 0)
             names = self._input_name(number), self._error_name(number)
-            update.weight(layer, names, None, None, self._pieces(layer, None))
-            update.bias(layer, names[1], None, None)
+            update.grow(f"{layer.name}.weight")
+            pieces = self._pieces(layer, None)
+            for column in range(-(-layer.weight.shape[1] // self.config.dim)):
+                for part in pieces.ranges:
+                    update.piece(layer, names, pieces, column, part, None)
+            blocks = -(-layer.weight.shape[1] // self.config.dim)
+            update.bias(layer, names[1], [blocks], None)
+
+    def _weights(
+        self, number: int, update: Update, names: tuple[str, str], x: Matrix, delta: Matrix
+    ) -> None:
+        """A layer's weights, where nothing else is to be done with its error."""
+        layer = self.network.layers[number]
+        update.grow(f"{layer.name}.weight")
+        for column in range(-(-layer.weight.shape[1] // self.config.dim)):
+            for part in self.pieces[number].ranges:
+                self._piece(number, update, names, x, delta, column, part)
+
+    def _piece(
+        self,
+        number: int,
+        update: Update,
+        names: tuple[str, str],
+        x: Matrix,
+        delta: Matrix,
+        column: int,
+        part: tuple[int, int],
+        avoid: int = -1,
+    ) -> None:
+        def product(bank: int, add: bool) -> None:
+            self.products.gradient(x, part, delta, (column, column + 1), bank, add=add)
+
+        layer, pieces = self.network.layers[number], self.pieces[number]
+        update.piece(layer, names, pieces, column, part, product, avoid=avoid)
+
+    def _biases(
+        self, layer: TrainingLayer, update: Update, name: str, ones: Matrix, delta: Matrix
+    ) -> None:
+        def product(columns: tuple[int, int], bank: int, add: bool) -> None:
+            self.products.gradient(ones, (0, 1), delta, columns, bank, add=add)
+
+        update.bias(layer, name, delta.cuts(), product)
 
     def _error_name(self, number: int) -> str:
         """Name of the exponent of a layer's error."""
@@ -297,15 +342,15 @@ class TrainLowering:
     def _loss(self) -> Matrix:
         """The error of the last layer."""
         last, z = self.network.layers[-1], self.outputs[-1]
-        target = self.rows.matrix("target", z.rows, z.columns, self.tensors.target)
-        error = self.rows.matrix(self.network.loss_error, z.rows, z.columns)
+        target = self._matrix("target", z.rows, z.columns, self.tensors.target)
+        error = self._matrix(self.network.loss_error, z.rows, z.columns)
         avoid = self._streamed(-1)
         LossGradient(self.network, self.chip, self.rows, z, target, error, avoid).run()
         self.rows.drop(target.segments)
         if self.network.loss_error != "loss.error":
             self.rows.drop(z.segments)
             return error
-        delta = self.rows.matrix(f"{last.name}.error", z.rows, z.columns)
+        delta = self._matrix(f"{last.name}.error", z.rows, z.columns)
         name = "loss.error" if "loss.error" in self.tensors.registers else "target"
         blocks = z.cuts()[-1]
         for block in range(blocks):
@@ -329,7 +374,7 @@ class TrainLowering:
     ) -> None:
         """The incoming error times the derivative of a layer's activation."""
         layer, z = self.network.layers[number], self.outputs[number]
-        alu, shift = _DERIVED[layer.activation]
+        alu, shift = DERIVED[layer.activation]
         total = z.cuts()[-1]
         self.chip.vector(
             self.phase,
@@ -368,10 +413,9 @@ class TrainLowering:
                 self._derive(number - 1, a, low, high - low, result, names)
 
         def between(column: int, part: tuple[int, int], bank: int) -> None:
-            x, pieces = self.outputs[number - 1], self.pieces[number]
-            if update is None:
-                return
-            update.piece(layer, parameters, x, delta, pieces, column, part, avoid=bank)
+            if update is not None:
+                x = self.outputs[number - 1]
+                self._piece(number, update, parameters, x, delta, column, part, avoid=bank)
 
         if update is not None:
             update.grow(f"{layer.name}.weight")
@@ -379,7 +423,7 @@ class TrainLowering:
         return result
 
 
-_DERIVED = {
+DERIVED = {
     "identity": (Alu.PASS, 0),
     "step": (Alu.PASS, 0),
     "relu": (Alu.GATE, 0),

@@ -200,9 +200,13 @@ class Cache:
             Segment(home, first * rows, rows, min(size, total - first), rows, first, slack)
             for first in range(0, total, size)
         ]
-        for segment in found.segments:
-            self._names[segment] = found
+        self.adopt(found)
         return found
+
+    def adopt(self, matrix: Matrix) -> None:
+        """Take care of the segments of a matrix."""
+        for segment in matrix.segments:
+            self._names[segment] = matrix
 
     def get(
         self, segment: Segment, *, avoid: Collection[int] = (), pinned: Sequence[Segment] = ()
@@ -233,6 +237,13 @@ class Cache:
         segment.written += blocks
         self._touch(segment)
         return segment
+
+    def fits(self, words: int, avoid: Collection[int]) -> bool:
+        """Whether there is room in a bank that is not to be avoided."""
+        place = self.pool.take(words, avoid)
+        if place is not None:
+            self.pool.give(*place, words)
+        return place is not None
 
     def reserve(self, words: int, avoid: Collection[int] = ()) -> tuple[int, int]:
         """Bank and first of some words that are no segment's from now on."""
@@ -282,12 +293,16 @@ class Cache:
         take = self.pool.take
         return take(segment.words, avoid, near) or take(segment.words, (), near)
 
-    def part(self, segment: Segment, other: Segment) -> None:
-        """Have two segments in different banks, as units that read both at once need them."""
+    def part(self, segment: Segment, other: Segment, avoid: Collection[int] = ()) -> None:
+        """Have two segments in different banks, as units that read both at once need them.
+
+        The first one moves, if it can not to a bank of ``avoid``.
+        """
         if segment.bank != other.bank:
             return
         bank, base = segment.bank, segment.base(segment.first)
-        place = self.pool.take(segment.words, [bank])
+        place = self.pool.take(segment.words, [bank, *avoid])
+        place = place or self.pool.take(segment.words, [bank])
         victims = self._victims((segment, other))
         while place is None:
             if not victims:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.train_arithmetic import limited, rne, sym
+from pulsarray.compiler.train_layers import TrainingLayer
 from pulsarray.compiler.train_state import BIAS, TrainState, working
 
 __all__ = ["ROOM", "adapt", "make_room", "update"]
@@ -22,22 +23,23 @@ _GUARD_BITS = 12
 _FRACTION = 15
 
 
-def update(state: TrainState, layer: str, gradients: Mapping[str, Ints]) -> None:
+def update(state: TrainState, layer: TrainingLayer, gradients: Mapping[str, Ints]) -> None:
     """Applies a layer's gradients, by ``LAYER.weight.gradient`` and ``LAYER.bias.gradient``."""
-    weight, bias = f"{layer}.weight", f"{layer}.bias"
+    weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
     exponents = state.exponents
     e_weight = exponents[weight] - _MASTER_BITS
     if state.decay:
         shift = e_weight - exponents[weight] - exponents["decay"]
-        less = rne(state.weights[layer] * state.decay, shift)
+        less = rne(state.weights[layer.name] * state.decay, shift)
         state.masters[weight] = sym(state.masters[weight] - less, 32)
     for name, exponent in ((weight, e_weight), (bias, BIAS)):
-        _step(state, name, exponent, gradients[f"{name}.gradient"])
-    state.weights[layer] = working(state.masters[weight])
+        if name in layer.scales:
+            e_gradient = exponents[layer.scales[name]]
+            _step(state, name, exponent, gradients[f"{name}.gradient"], e_gradient)
+    state.weights[layer.name] = working(state.masters[weight])
 
 
-def _step(state: TrainState, name: str, exponent: int, gradient: Ints) -> None:
-    e_gradient = state.exponents[f"{name}.gradient"]
+def _step(state: TrainState, name: str, exponent: int, gradient: Ints, e_gradient: int) -> None:
     gradient = gradient.reshape(state.masters[name].shape)
     if state.momentum:
         velocity = f"{name}.velocity"

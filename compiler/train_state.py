@@ -188,7 +188,7 @@ def add_layer(state: TrainState, layer: TrainingLayer, *, velocities: bool) -> N
     state.masters[bias] = _master(bias, layer.bias, BIAS)
     state.weights[layer.name] = working(state.masters[weight])
     if velocities:
-        for name in (weight, bias):
+        for name in layer.learned:
             state.velocities[name] = np.zeros_like(state.masters[name])
             state.exponents[f"{name}.velocity"] = _NO_VELOCITY
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
 
 from pulsarray.compiler.differentiate import TrainingLayer
 from pulsarray.compiler.train_chip import TrainChip
-from pulsarray.compiler.train_memory import Cache, Matrix, Segment, Words
-from pulsarray.compiler.train_products import Pieces, Products
+from pulsarray.compiler.train_memory import Cache, Segment, Words
+from pulsarray.compiler.train_products import Pieces
 from pulsarray.compiler.train_tensors import DECAY_ROW, MOMENTUM_ROW, RATE_ROW, TrainTensors
 from pulsarray.isa import Activation, Alu, VectorFlag
 from pulsarray.program import Tensor
@@ -31,7 +32,7 @@ class Update:
     ----------
     tensors
         Memory.
-    chip, rows, weights, products
+    chip, rows, weights
         The machine.
     gradients
         Whether this program computes gradients (or takes sums of them from memory).
@@ -45,13 +46,12 @@ class Update:
         chip: TrainChip,
         rows: Cache,
         weights: Cache,
-        products: Products,
         *,
         gradients: bool,
         applies: bool,
     ) -> None:
         self.tensors, self.chip, self.rows = tensors, chip, rows
-        self.weights, self.products = weights, products
+        self.weights = weights
         self.gradients, self.applies = gradients, applies
         self.config, self.optimizer = chip.config, tensors.network.optimizer
         self._stages: dict[str, cycle[tuple[int, int]]] = {}
@@ -69,34 +69,35 @@ class Update:
 
     # Weights
 
-    def weight(
-        self,
-        layer: TrainingLayer,
-        names: tuple[str, str],
-        x: Matrix | None,
-        delta: Matrix | None,
-        pieces: Pieces,
-    ) -> None:
-        """The gradient of a layer's weights; ``names`` of the exponents of x and delta."""
-        self.grow(f"{layer.name}.weight")
-        for column in range(-(-layer.weight.shape[1] // self.config.dim)):
-            for part in pieces.ranges:
-                self.piece(layer, names, x, delta, pieces, column, part)
-
     def piece(
         self,
         layer: TrainingLayer,
         names: tuple[str, str],
-        x: Matrix | None,
-        delta: Matrix | None,
         pieces: Pieces,
         column: int,
         part: tuple[int, int],
+        product: Callable[[int, bool], None] | None,
         *,
         avoid: int = -1,
     ) -> None:
-        """The same for one piece of them, not in one bank; :meth:`grow` comes before the first."""
-        name, (height, width) = f"{layer.name}.weight", layer.weight.shape
+        """The gradient of a piece of weights; :meth:`grow` comes before the first.
+
+        Parameters
+        ----------
+        layer
+            The layer.
+        names
+            Of the exponents of its input and its error.
+        pieces, column, part
+            The piece: a column block, and a range of rows.
+        product
+            Emits the gradient into a bank, added to what is there or not.
+        avoid
+            A bank that it must not be in.
+        """
+        name = f"{layer.name}.weight"
+        tensor = self.tensors.weights[layer.name]
+        height, width = tensor.rows, tensor.columns
         first, rows = pieces.rows(part)
         word = column * height + first
         bank = self.chip.next_sums(avoid)
@@ -104,16 +105,16 @@ class Update:
         if add:
             self._sums(name, word, rows, bank, load=True)
         if self.gradients:
-            assert x is not None
-            assert delta is not None
-            self.products.gradient(x, part, delta, (column, column + 1), bank, add=add)
+            assert product is not None
+            product(bank, add)
         if not self.applies:
             self._sums(name, word, rows, bank, load=False)
             return
         is_last = (column + 1) * self.config.dim >= width
         last = width % self.config.dim if is_last else 0
-        piece = pieces.piece(column, part)
-        self._apply(name, names, Words(bank, 0, 1), word, (1, rows), last, piece)
+        piece, mask = pieces.piece(column, part), self.tensors.masks.get(layer.name)
+        inside = None if mask is None else Segment(mask, word, rows, 1, height, column)
+        self._apply(name, names, Words(bank, 0, 1), word, (1, rows), last, piece, inside)
 
     def grow(self, name: str) -> None:
         """The exponent of a velocity, and what it was before."""
@@ -134,15 +135,28 @@ class Update:
     # Biases
 
     def bias(
-        self, layer: TrainingLayer, error: str, ones: Matrix | None, delta: Matrix | None
+        self,
+        layer: TrainingLayer,
+        error: str,
+        cuts: Sequence[int],
+        product: Callable[[tuple[int, int], int, bool], None] | None,
     ) -> None:
-        """The gradient of a layer's biases: the product with a column of ones."""
+        """The gradient of a layer's biases, some column blocks at a time.
+
+        Parameters
+        ----------
+        layer, error
+            The layer, and the name of its error's exponent.
+        cuts
+            Blocks at which no range of blocks may go on; the last one is their number.
+        product
+            Emits the gradients of a range of blocks into a bank, D words each, added to what is
+            there or not.
+        """
         dim, name = self.config.dim, f"{layer.name}.bias"
         self.grow(name)
-        total = -(-layer.weight.shape[1] // dim)
-        low = 0
+        total, low = cuts[-1], 0
         while low < total:
-            cuts = delta.cuts() if delta is not None else [total]
             end = min(c for c in cuts if c > low)
             high = min(end, low + max(1, self.config.accumulator_depth // 2 // dim))
             bank = self.chip.next_sums()
@@ -150,13 +164,12 @@ class Update:
             if add:
                 self._bias_sums(name, low, high, bank, load=True)
             if self.gradients:
-                assert ones is not None
-                assert delta is not None
-                self.products.gradient(ones, (0, 1), delta, (low, high), bank, add=add)
+                assert product is not None
+                product((low, high), bank, add)
             if not self.applies:
                 self._bias_sums(name, low, high, bank, load=False)
             else:
-                last = layer.weight.shape[1] % dim if high == total else 0
+                last = layer.bias.shape[0] % dim if high == total else 0
                 sums = Words(bank, 0, dim)
                 self._apply(name, ("", error), sums, low, (high - low, 1), last, None)
             low = high
@@ -179,16 +192,23 @@ class Update:
         shape: tuple[int, int],
         last_lanes: int,
         piece: Segment | None,
+        inside: Segment | None = None,
     ) -> None:
         """From sums of gradients to new weights; ``piece`` is None for biases.
 
-        The words are blocks, as those of biases are, or rows of one block.
+        The words are blocks, as those of biases are, or rows of one block. Sums where ``inside``
+        is 0 are of no weight.
         """
-        words = self._stage("gradient")
+        words, mask = self._stage("gradient"), None
+        if inside is not None:
+            self.weights.get(inside)
+            mask = Words(inside.bank, inside.base(inside.first), 1)
         self.chip.vector(
-            self.phase, *shape, sums, target=words, x=(f"{name}.gradient", *names),
-            flags=_STATISTIC, last_lanes=last_lanes,
+            self.phase, *shape, sums, mask, target=words, x=(f"{name}.gradient", *names),
+            alu=Alu.PASS if mask is None else Alu.GATE, flags=_STATISTIC, last_lanes=last_lanes,
         )  # fmt: skip
+        if inside is not None:
+            self.weights.drop([inside])
         rows = shape[0] * shape[1]
         if not self.gradients:
             self._clear(name, sums, word, shape, is_bias=piece is None)

@@ -94,7 +94,7 @@ def _pair(
     if names[0] not in arrays or (names[1] in arrays) == (names[2] in arrays):
         raise InputError(f"{where}: needs {names[0]}, and one of {names[1]} and {names[2]}")
     outputs = network.graph.output.size
-    x = _floats(arrays[names[0]], network.graph.input.shape, f"{where}: {names[0]}")
+    x = _inputs(arrays[names[0]], network, f"{where}: {names[0]}")
     t: Floats
     if names[1] in arrays:
         t = _floats(arrays[names[1]], (outputs,), f"{where}: {names[1]}")
@@ -104,6 +104,18 @@ def _pair(
     if len(x) != len(t):
         raise InputError(f"{where}: {names[0]} has {len(x)} samples, its targets have {len(t)}")
     return x, t
+
+
+def _inputs(array: npt.NDArray[np.generic], network: TrainingNetwork, what: str) -> Floats:
+    """Samples as (samples, K); images of a network with channels first become channels last."""
+    graph = network.graph
+    shape = graph.input.shape
+    if not (graph.channels_first and len(shape) == 3):
+        return _floats(array, shape, what)
+    height, width, channels = shape
+    x = _floats(array, (channels, height, width), what)
+    images = x.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(images).reshape(len(x), -1)
 
 
 def _floats(array: npt.NDArray[np.generic], shape: tuple[int, ...], what: str) -> Floats:

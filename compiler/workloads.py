@@ -42,12 +42,15 @@ class Workload:
         Standard deviation of the first weights times the square root of their inputs.
     config
         Preset of the machine.
+    graph
+        Makes a network of feature maps from a seed; ``sizes`` and ``functions`` are then empty.
     """
 
     name: str
     description: str
-    sizes: Sequence[int]
-    functions: Sequence[str]
+    sizes: Sequence[int] = ()
+    functions: Sequence[str] = ()
+    graph: Callable[[int], Graph] | None = None
     data: Callable[[], TrainingData]
     loss: Loss
     learning_rate: float
@@ -59,6 +62,8 @@ class Workload:
 
     def build(self, seed: int) -> Graph:
         """The network with random weights, and biases of 0."""
+        if self.graph is not None:
+            return self.graph(seed)
         random = np.random.default_rng(seed)
         builder = Builder(self.name, self.sizes[0])
         for number, function in enumerate(self.functions):
@@ -195,6 +200,50 @@ def _mnist_mlp(
     )
 
 
+def _lenet(seed: int) -> Graph:
+    """LeNet-5's class (LeCun et al. 1998) with ReLU and maximum pooling."""
+    random = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> Floats:
+        return random.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape)
+
+    builder = Builder("lenet", (28, 28, 1))
+    for number, (channels, count) in enumerate(((1, 6), (6, 16)), 1):
+        builder.convolution(normal(5, 5, channels, count), name=f"conv{number}").relu()
+        builder.max_pool(2, name=f"pool{number}")
+    builder.flatten().dense(normal(256, 120), name="fc1").relu()
+    builder.dense(normal(120, 84), name="fc2").relu()
+    return builder.dense(normal(84, 10), name="fc3").softmax().build()
+
+
+def _resnet(seed: int) -> Graph:
+    """Two residual blocks with batch normalization (He et al. 2016), the second with stride 2."""
+    random = np.random.default_rng(seed)
+    builder = Builder("resnet-digits", (8, 8, 1))
+
+    def convolve(kernel: int, channels: int, count: int, name: str, source: str = "") -> None:
+        shape = (kernel, kernel, channels, count)
+        weight = random.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape)
+        stride = 2 if name in ("conv4", "shortcut") else 1
+        builder.convolution(weight, stride=stride, padding=kernel // 2, name=name, source=source)
+        ones, zeros = np.ones(count), np.zeros(count)
+        builder.batch_norm(ones, zeros, zeros, ones, name=f"{name}.norm")
+
+    convolve(3, 1, 8, "conv1")
+    builder.relu("relu1")
+    convolve(3, 8, 8, "conv2")
+    builder.relu()
+    convolve(3, 8, 8, "conv3")
+    builder.add("relu1", name="add1").relu("relu2")
+    convolve(1, 8, 16, "shortcut")
+    convolve(3, 8, 16, "conv4", "relu2")
+    builder.relu()
+    convolve(3, 16, 16, "conv5")
+    builder.add("shortcut.norm", name="add2").relu().global_average_pool().flatten()
+    weight = random.normal(0, np.sqrt(1 / 16), (16, 10))
+    return builder.dense(weight, name="fc").softmax().build()
+
+
 _ALL = (
     _gate("and", (0.0, 0.0, 0.0, 1.0)),
     _gate("or", (0.0, 1.0, 1.0, 1.0)),
@@ -227,6 +276,27 @@ _ALL = (
     _xor("xor-2-2-1-tanh", 2, "tanh", 0.1, 400, 2.0),
     _mnist_mlp("mnist-mlp", "relu", "softmax", "cross-entropy", 0.1, np.sqrt(2.0)),
     _mnist_mlp("mnist-mlp-sigmoid", "sigmoid", "sigmoid", "mse", 2.0, 1.0),
+    Workload(
+        name="lenet",
+        description="MNIST, LeNet-5: two convolutions, maximum pooling (44,426 parameters)",
+        graph=_lenet,
+        data=_mnist,
+        loss=Loss("cross-entropy"),
+        learning_rate=0.05,
+        batch=8,
+        epochs=3,
+        config="train",
+    ),
+    Workload(
+        name="resnet-digits",
+        description="Digits of 8 x 8 pixels: residual blocks with batch normalization",
+        graph=_resnet,
+        data=_digits,
+        loss=Loss("cross-entropy"),
+        learning_rate=0.2,
+        batch=20,
+        epochs=5,
+    ),
     _regression("regression-mae", Loss("mae"), 0.02, 60),
     _regression("regression-huber", Loss("huber", 0.5), 0.2, 20),
     _regression("regression-log-cosh", Loss("log-cosh"), 0.2, 20),

@@ -104,6 +104,8 @@ class Learner:
         found, cycles = [], 0
         for first in range(0, self.training.batch, chunk):
             self._device.write(self._tensors.target.name, t[first : first + chunk])
+            for name, mask in self.training.encode_masks(self.state, first).items():
+                self._device.write(name, mask)
             codes, used = self._run(self.training.accumulate or whole, x[first : first + chunk])
             found.append(codes)
             cycles += used
@@ -127,7 +129,7 @@ class Learner:
     def _run(self, program: Program | None, x: Ints) -> tuple[Ints, int]:
         """Codes of the outputs of a chunk, and cycles."""
         assert program is not None
-        self._device.write(self._tensors.input.name, x)
+        self._device.write(self._tensors.input.name, self.training.pack(x))
         cycles = self._cycles(program)
         return self._device.read(self._tensors.output.name), cycles
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pulsarray.compiler.train import Training
+from pulsarray.compiler.train_layers import Step
 from pulsarray.compiler.training_data import TrainingData
 from pulsarray.errors import InputError
 from pulsarray.sim.checkpoint import digest
@@ -60,7 +61,9 @@ class Options:
 def identity(training: Training, data: TrainingData, seed: int) -> dict[str, str]:
     """What a training is of: with another, its checkpoints mean nothing."""
     network = training.network
-    shapes = [(x.name, *x.weight.shape, x.activation) for x in network.layers]
+    shapes: list[object] = [(x.name, *x.weight.shape, x.activation) for x in network.layers]
+    # Of a chain of dense layers this adds nothing, so that its checkpoints stay what they were.
+    shapes += [_described(step) for step in network.steps]
     arrays = (data.inputs, data.targets, data.test_inputs, data.test_targets)
     return {
         "configuration": training.tensors.config.fingerprint,
@@ -71,6 +74,12 @@ def identity(training: Training, data: TrainingData, seed: int) -> dict[str, str
         "seed": str(seed),
         "data": digest(*(np.ascontiguousarray(x).tobytes() for x in arrays if x is not None)),
     }
+
+
+def _described(step: Step) -> tuple[object, ...]:
+    """What a step computes, but for its weights."""
+    more = (getattr(step, name, None) for name in ("window", "groups", "rate", "epsilon"))
+    return type(step).__name__, step.name, step.sources, step.result, step.activation, *more
 
 
 def require_fit(options: Options, data: TrainingData, training: Training) -> None:

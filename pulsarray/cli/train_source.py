@@ -115,7 +115,7 @@ def _built_in(given: Given, known: Workload) -> Task:
 
 def _own(given: Given) -> Task:
     from pulsarray.compiler.differentiate import Optimizer, differentiate
-    from pulsarray.compiler.onnx_import import import_onnx
+    from pulsarray.compiler.importers.onnx_import import import_onnx
     from pulsarray.compiler.workloads import WORKLOADS
 
     path = Path(given.network)

@@ -10,8 +10,8 @@ from pulsarray.config import Config
 
 ARGUMENTS = np.arange(-(1 << 15), 1 << 15)
 # One unit in the last place is 2^-15; the reciprocal and the power saturate at their largest value.
-ERRORS = {"sigmoid": 1.3, "tanh": 2.1, "exp": 1.0, "reciprocal": 1.0}
-RISING = {"sigmoid": True, "tanh": True, "exp": False, "reciprocal": False}
+ERRORS = {"sigmoid": 1.3, "tanh": 2.1, "exp": 1.0, "reciprocal": 1.0, "log2": 1.0}
+RISING = {"sigmoid": True, "tanh": True, "exp": False, "reciprocal": False, "log2": True}
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -117,4 +117,7 @@ def test_derivatives_bit_for_bit(value: int, code: int) -> None:
     for name, (slope, exponent) in slopes.items():
         layer = TrainingLayer("fc", np.zeros((1, 1)), np.zeros(1), name)
         output = np.array([z if name == "sigmoid" else code])
-        assert gate(layer, np.array([value]), -9, output) == (value * slope, exponent - 9), name
+        assert gate(layer.activation, np.array([value]), -9, output) == (
+            value * slope,
+            exponent - 9,
+        ), name

@@ -9,9 +9,12 @@ import pytest
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.differentiate import Loss, Optimizer, TrainingNetwork, differentiate
 from pulsarray.compiler.train_interpreter import TrainInterpreter, TrainState, real
+from pulsarray.compiler.train_layers import TrainingLayer
 from pulsarray.compiler.train_rules import adapt, make_room, update
 from pulsarray.errors import InputError
 from tests.compiler.backprop import backprop, rounded, targets_of
+
+FC = TrainingLayer("fc", np.ones((1, 1)), np.ones(1), "identity")
 
 
 def network(
@@ -156,7 +159,7 @@ def one_weight(momentum: int = 0, decay: int = 0, velocity: int = 0) -> TrainSta
 
 def test_plain_update_with_decay() -> None:
     state = one_weight(decay=20001)
-    update(state, "fc", {f"fc.{kind}.gradient": np.array([[777]]) for kind in ("weight", "bias")})
+    update(state, FC, {f"fc.{kind}.gradient": np.array([[777]]) for kind in ("weight", "bias")})
     weight = (1000 << 16) - rounded(1000 * 20001, -16 + 25) - rounded(777 * 23456, -29 + 12 + 20)
     assert state.masters["fc.weight"] == weight
     assert state.masters["fc.bias"] == (1000 << 16) - rounded(777 * 23456, -24 + 12 + 20)
@@ -165,14 +168,14 @@ def test_plain_update_with_decay() -> None:
 
 def test_momentum_keeps_the_velocity_at_the_larger_exponent() -> None:
     state = one_weight(momentum=29491, velocity=123457)
-    update(state, "fc", {f"fc.{kind}.gradient": np.array([[-777]]) for kind in ("weight", "bias")})
+    update(state, FC, {f"fc.{kind}.gradient": np.array([[-777]]) for kind in ("weight", "bias")})
     velocity = rounded(123457 * 29491, 15 + 2) + rounded(-777, -24 + 12)
     assert state.exponents["fc.weight.velocity"] == -24
     assert state.velocities["fc.weight"] == velocity
     lost = rounded(velocity * 23456, -29 + 24 + 20)
     assert state.masters["fc.weight"] == (1000 << 16) - lost
     state.exponents["fc.weight.gradient"] = -30
-    update(state, "fc", {f"fc.{kind}.gradient": np.array([[-777]]) for kind in ("weight", "bias")})
+    update(state, FC, {f"fc.{kind}.gradient": np.array([[-777]]) for kind in ("weight", "bias")})
     assert state.exponents["fc.weight.velocity"] == -24
     velocity = rounded(velocity * 29491, 15) + rounded(-777, 6)
     assert state.velocities["fc.weight"] == velocity

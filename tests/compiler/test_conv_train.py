@@ -1,0 +1,253 @@
+"""Training of networks of feature maps: programs on the model equal the integer interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.differentiate import Loss, Optimizer, TrainingNetwork, differentiate
+from pulsarray.compiler.gradcheck import check_gradients
+from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.train import Training, compile_training
+from pulsarray.compiler.train_interpreter import TrainInterpreter, TrainState
+from pulsarray.compiler.train_rules import make_room
+from pulsarray.config import Config, load_config
+from pulsarray.errors import InputError
+from pulsarray.model.functional import execute
+from pulsarray.program import unpack
+from pulsarray.sim.device import Device
+from pulsarray.sim.learner import Learner
+from pulsarray.sim.random_convolution_training import (
+    DIMS,
+    ConvolutionSetup,
+    convolution_config,
+    convolution_step,
+)
+
+SMALL = load_config("train-small", ["dim=4", "bus_bits=64"])
+WIDE = load_config("train-small")
+Ints = npt.NDArray[np.int64]
+_RANDOM = np.random.default_rng(5)
+
+
+def seeded(make: Callable[[], Graph]) -> Callable[[], Graph]:
+    """The same random weights each time."""
+
+    @wraps(make)
+    def again() -> Graph:
+        _RANDOM.bit_generator.state = np.random.default_rng(5).bit_generator.state
+        return make()
+
+    return again
+
+
+def normal(*shape: int) -> Floats:
+    return _RANDOM.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape)
+
+
+def norm(builder: Builder, channels: int) -> Builder:
+    scale, shift = _RANDOM.uniform(0.5, 1.5, channels), _RANDOM.normal(0, 0.1, channels)
+    return builder.batch_norm(scale, shift, np.zeros(channels), np.ones(channels))
+
+
+@seeded
+def chain() -> Graph:
+    builder = Builder("chain", (9, 8, 3)).convolution(normal(3, 3, 3, 5), padding=1).relu()
+    builder.max_pool(2).convolution(normal(2, 3, 5, 9), padding=(1, 0)).relu().flatten()
+    return builder.dense(normal(90, 7)).relu().dense(normal(7, 10)).softmax().build()
+
+
+@seeded
+def pooled_twice() -> Graph:
+    builder = Builder("pooled", (12, 13, 2)).convolution(normal(3, 3, 2, 6)).sigmoid()
+    builder.max_pool((2, 3)).convolution(normal(1, 1, 6, 5)).max_pool(2)
+    return builder.flatten().dense(normal(10, 10)).softmax().build()
+
+
+@seeded
+def residual() -> Graph:
+    builder = Builder("residual", (9, 8, 3)).convolution(normal(3, 3, 3, 5), padding=1)
+    builder.relu("a").convolution(normal(3, 3, 5, 5), padding=1).relu()
+    builder.convolution(normal(3, 3, 5, 5), padding=1).add("a").relu("b")
+    builder.convolution(normal(1, 1, 5, 9), stride=2, name="short", source="b")
+    builder.convolution(normal(3, 3, 5, 9), stride=2, padding=1, source="b").relu()
+    builder.convolution(normal(3, 3, 9, 9), padding=1).add("short").relu()
+    return builder.flatten().dense(normal(180, 10)).softmax().build()
+
+
+@seeded
+def normalized() -> Graph:
+    builder = Builder("normalized", (7, 6, 3)).convolution(normal(3, 3, 3, 5), padding=1)
+    norm(builder, 5).relu("a").convolution(normal(3, 3, 5, 5), padding=1)
+    norm(builder, 5).add("a").relu().max_pool(2).convolution(normal(2, 2, 5, 19))
+    return norm(builder, 19).flatten().dense(normal(76, 10)).softmax().build()
+
+
+@seeded
+def averaged() -> Graph:
+    builder = Builder("averaged", (9, 8, 3)).convolution(normal(3, 3, 3, 5), padding=1).relu("a")
+    builder.average_pool(2, name="p")
+    builder.convolution(normal(3, 3, 5, 5), stride=2, padding=(0, 0, 0, 1), source="a")
+    builder.add("p").relu().global_average_pool().flatten()
+    return builder.dense(normal(5, 10)).softmax().build()
+
+
+@seeded
+def dropped() -> Graph:
+    builder = Builder("dropped", (9, 8, 3)).convolution(normal(3, 3, 3, 5), padding=1).relu()
+    builder.max_pool(2).dropout(0.25).convolution(normal(2, 3, 5, 9)).relu().dropout(0.5)
+    return builder.flatten().dense(normal(54, 10)).softmax().build()
+
+
+@seeded
+def overlapping() -> Graph:
+    builder = Builder("overlapping", (11, 9, 3)).convolution(normal(3, 3, 3, 5), padding=1).relu()
+    builder.max_pool(3, stride=2, padding=1).convolution(normal(2, 2, 5, 9)).sigmoid()
+    builder.max_pool((2, 3), stride=(1, 2), padding=(0, 0, 1, 2)).flatten()
+    return builder.dense(normal(90, 10)).softmax().build()
+
+
+GRAPHS = (chain, pooled_twice, residual, normalized, averaged, dropped, overlapping)
+
+
+def samples(graph: Graph, count: int) -> tuple[Floats, Floats]:
+    random = np.random.default_rng(1)
+    return random.normal(0, 1, (count, graph.input.size)), np.eye(10)[random.integers(0, 10, count)]
+
+
+def trained(graph: Graph, **optimizer: float) -> TrainingNetwork:
+    return differentiate(graph, Loss("cross-entropy"), Optimizer(**optimizer))
+
+
+def unequal(expected: TrainState, found: TrainState) -> list[str]:
+    names = [n for n in expected.masters if (expected.masters[n] != found.masters[n]).any()]
+    names += [n for n in expected.weights if (expected.weights[n] != found.weights[n]).any()]
+    names += [
+        n for n in expected.velocities if (expected.velocities[n] != found.velocities[n]).any()
+    ]
+    names += [n for n, e in expected.exponents.items() if found.exponents[n] != e]
+    return names + [n for n, c in expected.counts.items() if found.counts[n] != c]
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("config", [SMALL, WIDE], ids=["D4", "D8"])
+@pytest.mark.parametrize("optimizer", [{}, {"momentum": 0.9, "weight_decay": 0.01}], ids=["", "m"])
+def test_steps_equal_the_interpreter(
+    graph: Callable[[], Graph], config: Config, optimizer: dict[str, float]
+) -> None:
+    network = trained(graph(), **optimizer)
+    training = compile_training(network, config, batch=4)
+    interpreter = TrainInterpreter(network, config.table_segments)
+    x, t = samples(network.graph, 4)
+    state = interpreter.initial(x, t, learning_rate=0.1, batch=4)
+    codes = interpreter.encode(state, x), interpreter.encode_target(state, t)
+    interpreter.calibrate(state, *codes)
+    expected = state.copy()
+    with Device("model", timing=False) as device:
+        learner = Learner(training, device, interpreter, state)
+        for _ in range(3):
+            outputs = interpreter.outputs(expected, codes[0])
+            assert (learner.outputs(x) == outputs).all()
+            found = learner.step(x, t).outputs
+            assert graph is dropped or (found == outputs).all()
+            interpreter.step(expected, [codes])
+            assert not unequal(expected, learner.state)
+
+
+@pytest.mark.parametrize("graph", [chain, dropped, residual])
+def test_a_batch_in_chunks_equals_one(graph: Callable[[], Graph]) -> None:
+    network = trained(graph())
+    x, t = samples(network.graph, 4)
+    interpreter = TrainInterpreter(network, WIDE.table_segments)
+    found = []
+    for chunk in (4, 2):
+        training = compile_training(network, WIDE, batch=4, chunk=chunk)
+        state = interpreter.initial(x, t, learning_rate=0.1, batch=4)
+        codes = interpreter.encode(state, x), interpreter.encode_target(state, t)
+        interpreter.calibrate(state, *codes)
+        with Device("model", timing=False) as device:
+            learner = Learner(training, device, interpreter, state)
+            learner.step(x, t)
+            found.append(learner.state)
+    assert not unequal(*found)
+
+
+def differing(seed: int) -> Sequence[str]:
+    """What a random convolution's step on the model makes of the state, other than it should."""
+    random = np.random.default_rng(seed)
+    config = convolution_config(random, int(random.choice(DIMS)))
+    setup = ConvolutionSetup.draw(random, config.dim, 100_000)
+    program, training, interpreter, state = convolution_step(setup, config, seed)
+    memory = execute(program)
+    read = lambda name: unpack(memory, program.tensor(name), config)  # noqa: E731
+    found = training.decode_state(read, state)
+    make_room(found)
+    x, t = setup.samples(seed)
+    batch = interpreter.encode(state, x), interpreter.encode_target(state, t)
+    interpreter.step(state, [batch])
+    return [*unequal(state, found), *_stray(training, found, read)]
+
+
+def _stray(training: Training, state: TrainState, read: Callable[[str], Ints]) -> list[str]:
+    """Layers with something else than 0 where memory has no weight."""
+    everywhere = state.copy()
+    everywhere.weights = {name: np.ones_like(found) for name, found in state.weights.items()}
+    stored = training.encode_state(everywhere)
+    names = [f"{layer.name}.weight" for layer in training.network.layers]
+    return [f"{n} beside weights" for n in names if read(n)[stored[n] == 0].any()]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_convolutions(seed: int) -> None:
+    assert not differing(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 300))
+def test_many_random_convolutions(seed: int) -> None:
+    assert not differing(seed)
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("steps", [0, 8])
+def test_gradients_are_those_of_float64(graph: Callable[[], Graph], steps: int) -> None:
+    network = trained(graph())
+    x, t = samples(network.graph, 8)
+    found = check_gradients(network, x, t, learning_rate=0.02, steps=steps)
+    assert found.passes, [d for d in found.deviations if not d.passes] or found.differences
+
+
+def refused(builder: Builder) -> str:
+    with pytest.raises(InputError) as error:
+        trained(builder.build())
+    return str(error.value)
+
+
+def test_what_cannot_be_trained_is_refused() -> None:
+    def start() -> Builder:
+        return Builder("net", (8, 8, 2)).convolution(normal(1, 1, 2, 4), name="conv")
+
+    def end(builder: Builder) -> Builder:
+        size = builder.flatten().build().output.size
+        return builder.dense(normal(size, 10)).softmax()
+
+    assert "side by side" in refused(end(start().average_pool(3, stride=2)))
+    assert "without padding" in refused(end(start().average_pool(2, padding=1)))
+    assert "cannot be trained" in refused(end(start().local_response_norm(3)))
+    assert "right after a product" in refused(end(start().max_pool(2).relu()))
+    assert "only this pooling" in refused(end(start().max_pool(1, name="p").add("conv")))
+    norms = norm(start().relu(), 4)
+    assert "right before it" in refused(end(norms))
+    assert "dense layer at the end" in refused(start().softmax())
+
+
+def test_one_pixel_cannot_be_normalized() -> None:
+    builder = norm(Builder("net", (2, 2, 1)).convolution(normal(2, 2, 1, 3)), 3)
+    network = trained(builder.flatten().dense(normal(3, 10)).softmax().build())
+    with pytest.raises(InputError, match="needs 2 to 32767 pixels"):
+        compile_training(network, WIDE, batch=1)
