@@ -15,11 +15,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pulsarray.compiler.float_reference import FloatNetwork
-from pulsarray.compiler.losses import correct, loss_value
-from pulsarray.compiler.train import compile_training
-from pulsarray.compiler.training_data import TrainingData, batches
-from pulsarray.compiler.workloads import WORKLOADS, Workload
+from pulsarray.compiler.training.float_reference import FloatNetwork
+from pulsarray.compiler.training.losses import correct, loss_value
+from pulsarray.compiler.training.train import compile_training
+from pulsarray.compiler.training.training_data import TrainingData, batches
+from pulsarray.compiler.training.workloads import WORKLOADS, Workload
 from pulsarray.config import PRESETS
 from pulsarray.errors import CheckFailed
 from pulsarray.sim.device import Device

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.differentiate import Loss, Optimizer, differentiate
-from pulsarray.compiler.float_reference import FloatNetwork
 from pulsarray.compiler.graph import Floats
-from pulsarray.compiler.losses import correct
-from pulsarray.compiler.train import Training, compile_training
-from pulsarray.compiler.train_interpreter import TrainInterpreter
-from pulsarray.compiler.training_data import batches
-from pulsarray.compiler.workloads import Workload, workload
+from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
+from pulsarray.compiler.training.float_reference import FloatNetwork
+from pulsarray.compiler.training.losses import correct
+from pulsarray.compiler.training.train import Training, compile_training
+from pulsarray.compiler.training.train_interpreter import TrainInterpreter
+from pulsarray.compiler.training.training_data import batches
+from pulsarray.compiler.training.workloads import Workload, workload
 from pulsarray.config import PRESETS, Config
 from pulsarray.isa import Opcode
 from pulsarray.model.timing import simulate_timing

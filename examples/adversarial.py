@@ -17,8 +17,8 @@ from plotly import graph_objects
 from plotly.subplots import make_subplots
 from rich.progress import Progress
 
-from pulsarray.compiler.adversarial import FloatAdversaries, networks, noise
-from pulsarray.compiler.workloads import digits_8x8
+from pulsarray.compiler.training.adversarial import FloatAdversaries, networks, noise
+from pulsarray.compiler.training.workloads import digits_8x8
 from pulsarray.config import PRESETS
 from pulsarray.sim.adversarial import Adversaries
 from pulsarray.sim.device import PLACES, Device

@@ -29,7 +29,7 @@ from pulsarray.cli.arrays import codes_of
 from pulsarray.compiler.api import compile_gemm, compile_network, compile_quantized
 from pulsarray.compiler.networks import accuracy, built_in, load_digits
 from pulsarray.compiler.quantization.quantize import quantize
-from pulsarray.compiler.workloads import workload
+from pulsarray.compiler.training.workloads import workload
 from pulsarray.config import PRESETS, load_config
 from pulsarray.hw.emit import generate
 from pulsarray.model.functional import execute

@@ -30,9 +30,9 @@ from pulsarray.cli.arrays import codes_of
 from pulsarray.compiler.api import compile_quantized
 from pulsarray.compiler.networks import Digits, accuracy, built_in, load_digits
 from pulsarray.compiler.quantization.quantize import QuantizedNetwork, quantize
-from pulsarray.compiler.train import Training, compile_training
-from pulsarray.compiler.training_data import TrainingData
-from pulsarray.compiler.workloads import workload
+from pulsarray.compiler.training.train import Training, compile_training
+from pulsarray.compiler.training.training_data import TrainingData
+from pulsarray.compiler.training.workloads import workload
 from pulsarray.config import PRESETS
 from pulsarray.errors import PulsarrayError
 from pulsarray.model.timing import simulate_timing

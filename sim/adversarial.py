@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.adversarial import Networks, noise
-from pulsarray.compiler.differentiate import TrainingNetwork
 from pulsarray.compiler.graph import Floats
-from pulsarray.compiler.losses import loss_value
-from pulsarray.compiler.train import Task, Training, compile_together
-from pulsarray.compiler.train_interpreter import TrainInterpreter, TrainState
+from pulsarray.compiler.training.adversarial import Networks, noise
+from pulsarray.compiler.training.differentiate import TrainingNetwork
+from pulsarray.compiler.training.losses import loss_value
+from pulsarray.compiler.training.train import Task, Training, compile_together
+from pulsarray.compiler.training.train_interpreter import TrainInterpreter, TrainState
 from pulsarray.config import Config
 from pulsarray.sim.device import Device
 from pulsarray.sim.learner import Learner

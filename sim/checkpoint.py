@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.train_state import TrainState
+from pulsarray.compiler.training.train_state import TrainState
 from pulsarray.errors import InputError
 from pulsarray.program import write_atomically
 from pulsarray.sim.history import History, Progress

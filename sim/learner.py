@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.graph import Floats, Softmax
-from pulsarray.compiler.train import Training
-from pulsarray.compiler.train_arithmetic import softmax
-from pulsarray.compiler.train_interpreter import TrainInterpreter
-from pulsarray.compiler.train_rules import make_room
-from pulsarray.compiler.train_state import PROBABILITY, TrainState
+from pulsarray.compiler.training.train import Training
+from pulsarray.compiler.training.train_arithmetic import softmax
+from pulsarray.compiler.training.train_interpreter import TrainInterpreter
+from pulsarray.compiler.training.train_rules import make_room
+from pulsarray.compiler.training.train_state import PROBABILITY, TrainState
 from pulsarray.program import Program, Tensor
 from pulsarray.sim.device import Device
 

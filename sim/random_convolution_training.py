@@ -11,11 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.differentiate import Loss, Optimizer, TrainingNetwork, differentiate
 from pulsarray.compiler.graph import Floats
 from pulsarray.compiler.spatial import Window
-from pulsarray.compiler.train import Training, compile_training
-from pulsarray.compiler.train_interpreter import TrainInterpreter, TrainState
+from pulsarray.compiler.training.differentiate import (
+    Loss,
+    Optimizer,
+    TrainingNetwork,
+    differentiate,
+)
+from pulsarray.compiler.training.train import Training, compile_training
+from pulsarray.compiler.training.train_interpreter import TrainInterpreter, TrainState
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Program

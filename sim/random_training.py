@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.differentiate import LOSSES, Loss, Optimizer, TrainingNetwork, differentiate
 from pulsarray.compiler.graph import Floats, Graph
-from pulsarray.compiler.train import compile_training
-from pulsarray.compiler.train_interpreter import TrainInterpreter
+from pulsarray.compiler.training.differentiate import (
+    LOSSES,
+    Loss,
+    Optimizer,
+    TrainingNetwork,
+    differentiate,
+)
+from pulsarray.compiler.training.train import compile_training
+from pulsarray.compiler.training.train_interpreter import TrainInterpreter
 from pulsarray.config import Config
 from pulsarray.program import Program
 
@@ -81,7 +87,7 @@ class Setup:
     sizes, functions
         Widths, the input's first, and the function after each layer.
     loss, optimizer, batch, chunk
-        As for :func:`~pulsarray.compiler.train.compile_training`.
+        As for :func:`~pulsarray.compiler.training.train.compile_training`.
     """
 
     sizes: Sequence[int]

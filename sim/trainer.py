@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.graph import Floats
-from pulsarray.compiler.losses import correct, loss_value
-from pulsarray.compiler.train import Training
-from pulsarray.compiler.train_interpreter import TrainInterpreter
-from pulsarray.compiler.train_state import TrainState, real_master
-from pulsarray.compiler.training_data import TrainingData, batches
+from pulsarray.compiler.training.losses import correct, loss_value
+from pulsarray.compiler.training.train import Training
+from pulsarray.compiler.training.train_interpreter import TrainInterpreter
+from pulsarray.compiler.training.train_state import TrainState, real_master
+from pulsarray.compiler.training.training_data import TrainingData, batches
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.sim.checkpoint import Checkpoint
 from pulsarray.sim.device import Device

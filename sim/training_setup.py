@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pulsarray.compiler.train import Training
-from pulsarray.compiler.train_layers import Step
-from pulsarray.compiler.training_data import TrainingData
+from pulsarray.compiler.training.train import Training
+from pulsarray.compiler.training.train_layers import Step
+from pulsarray.compiler.training.training_data import TrainingData
 from pulsarray.errors import InputError
 from pulsarray.sim.checkpoint import digest
 

@@ -15,7 +15,7 @@ from pulsarray.config import PRESETS, load_config
 from pulsarray.errors import CheckFailed, InputError
 
 if TYPE_CHECKING:
-    from pulsarray.compiler.gradcheck import GradientCheck
+    from pulsarray.compiler.training.gradcheck import GradientCheck
 
 __all__ = ["gradcheck"]
 
@@ -71,7 +71,7 @@ def gradcheck(
     machine = load_config(config or task.config, overrides or ())
     if machine.operand_bits != 16:
         raise InputError(f"config: operand_bits must be 16 to train, not {machine.operand_bits}")
-    from pulsarray.compiler.gradcheck import check_gradients
+    from pulsarray.compiler.training.gradcheck import check_gradients
 
     with working(f"one step of {task.name} in integers and in float64"):
         found = check_gradients(
@@ -92,7 +92,7 @@ def gradcheck(
 
 
 def _as_dict(found: GradientCheck) -> dict[str, Any]:
-    from pulsarray.compiler.gradcheck import TOLERANCES
+    from pulsarray.compiler.training.gradcheck import TOLERANCES
 
     return {
         "passes": found.passes,
@@ -114,7 +114,7 @@ def _as_dict(found: GradientCheck) -> dict[str, Any]:
 
 
 def _table(found: GradientCheck) -> Table:
-    from pulsarray.compiler.gradcheck import TOLERANCES
+    from pulsarray.compiler.training.gradcheck import TOLERANCES
 
     table = Table(title="machine arithmetic against float64, relative", title_justify="left")
     table.add_column("tensor")
@@ -142,7 +142,7 @@ def _summary(found: GradientCheck) -> str:
 
 
 def _worst(found: GradientCheck) -> str:
-    from pulsarray.compiler.gradcheck import TOLERANCES
+    from pulsarray.compiler.training.gradcheck import TOLERANCES
 
     for row in found.deviations:
         if not row.passes:

@@ -24,7 +24,7 @@ from pulsarray.errors import InputError
 
 if TYPE_CHECKING:
     from pulsarray.compiler.graph import Floats
-    from pulsarray.compiler.train import Training
+    from pulsarray.compiler.training.train import Training
     from pulsarray.sim.history import History
     from pulsarray.sim.training_setup import Options
 
@@ -217,7 +217,7 @@ def _momentum(optimizer: OptimizerName | None, momentum: float | None) -> float 
 
 
 def _compiled(task: Task, config: Config) -> Training:
-    from pulsarray.compiler.train import compile_training
+    from pulsarray.compiler.training.train import compile_training
 
     with working(f"compiling {task.name}"):
         return compile_training(task.network, config, batch=task.batch)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from pulsarray.errors import InputError
 
 if TYPE_CHECKING:
-    from pulsarray.compiler.differentiate import Loss, TrainingNetwork
-    from pulsarray.compiler.training_data import TrainingData
-    from pulsarray.compiler.workloads import Workload
+    from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
+    from pulsarray.compiler.training.training_data import TrainingData
+    from pulsarray.compiler.training.workloads import Workload
 
 __all__ = ["Given", "Task", "task_of"]
 
@@ -82,7 +82,7 @@ def task_of(given: Given) -> Task:
     InputError
         If something is missing, unknown, or does not fit.
     """
-    from pulsarray.compiler.workloads import WORKLOADS
+    from pulsarray.compiler.training.workloads import WORKLOADS
 
     if given.learning_rate is not None and not 0 < given.learning_rate < float("inf"):
         raise InputError(
@@ -93,7 +93,7 @@ def task_of(given: Given) -> Task:
 
 
 def _built_in(given: Given, known: Workload) -> Task:
-    from pulsarray.compiler.differentiate import Optimizer, differentiate
+    from pulsarray.compiler.training.differentiate import Optimizer, differentiate
 
     loss = known.loss if given.loss is None else _loss(given.loss)
     optimizer = Optimizer(
@@ -114,9 +114,9 @@ def _built_in(given: Given, known: Workload) -> Task:
 
 
 def _own(given: Given) -> Task:
-    from pulsarray.compiler.differentiate import Optimizer, differentiate
     from pulsarray.compiler.importers.onnx_import import import_onnx
-    from pulsarray.compiler.workloads import WORKLOADS
+    from pulsarray.compiler.training.differentiate import Optimizer, differentiate
+    from pulsarray.compiler.training.workloads import WORKLOADS
 
     path = Path(given.network)
     if path.suffix != ".onnx":
@@ -149,7 +149,7 @@ def _own(given: Given) -> Task:
 
 def _loss(text: str) -> Loss:
     """A loss from ``LOSS`` or ``LOSS:PARAMETER``."""
-    from pulsarray.compiler.differentiate import Loss
+    from pulsarray.compiler.training.differentiate import Loss
 
     name, colon, parameter = text.partition(":")
     try:
@@ -170,13 +170,13 @@ def _batch(text: str | None, default: int, data: TrainingData) -> int:
 
 
 def _samples(path: Path, network: TrainingNetwork) -> TrainingData:
-    from pulsarray.compiler.training_data import load_npz
+    from pulsarray.compiler.training.training_data import load_npz
 
     return load_npz(path, network)
 
 
 def _checked(known: Workload, network: TrainingNetwork) -> TrainingData:
     """A workload's own samples, which another loss may not take."""
-    from pulsarray.compiler.training_data import prepared
+    from pulsarray.compiler.training.training_data import prepared
 
     return prepared(known.data().arrays, network, known.name)

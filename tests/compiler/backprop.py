@@ -7,9 +7,9 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.differentiate import TrainingNetwork
 from pulsarray.compiler.graph import Softmax
-from pulsarray.compiler.train_interpreter import TrainState
+from pulsarray.compiler.training.differentiate import TrainingNetwork
+from pulsarray.compiler.training.train_interpreter import TrainState
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -10,12 +10,17 @@ import numpy.typing as npt
 import pytest
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.differentiate import Loss, Optimizer, TrainingNetwork, differentiate
-from pulsarray.compiler.gradcheck import check_gradients
 from pulsarray.compiler.graph import Floats, Graph
-from pulsarray.compiler.train import Training, compile_training
-from pulsarray.compiler.train_interpreter import TrainInterpreter, TrainState
-from pulsarray.compiler.train_rules import make_room
+from pulsarray.compiler.training.differentiate import (
+    Loss,
+    Optimizer,
+    TrainingNetwork,
+    differentiate,
+)
+from pulsarray.compiler.training.gradcheck import check_gradients
+from pulsarray.compiler.training.train import Training, compile_training
+from pulsarray.compiler.training.train_interpreter import TrainInterpreter, TrainState
+from pulsarray.compiler.training.train_rules import make_room
 from pulsarray.config import Config, load_config
 from pulsarray.errors import InputError
 from pulsarray.model.functional import execute

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.compiler.differentiate import Loss, Optimizer, differentiate
+from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.errors import InputError
 from pulsarray.sim.random_training import dense_network
 

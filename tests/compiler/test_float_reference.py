@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.differentiate import LOSSES, Loss, Optimizer, differentiate
-from pulsarray.compiler.float_reference import FloatNetwork, central_differences
+from pulsarray.compiler.training.differentiate import LOSSES, Loss, Optimizer, differentiate
+from pulsarray.compiler.training.float_reference import FloatNetwork, central_differences
 from pulsarray.sim.random_training import dense_network, samples
 
 HIDDEN = ["identity", "relu", "sigmoid", "tanh"]

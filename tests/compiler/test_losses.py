@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pulsarray.compiler.differentiate import LOSSES, Loss
-from pulsarray.compiler.losses import correct, loss_value
+from pulsarray.compiler.training.differentiate import LOSSES, Loss
+from pulsarray.compiler.training.losses import correct, loss_value
 
 
 @pytest.mark.parametrize(

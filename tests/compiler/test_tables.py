@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pulsarray.compiler.tables import TABLES, table
+from pulsarray.compiler.training.tables import TABLES, table
 from pulsarray.config import Config
 
 ARGUMENTS = np.arange(-(1 << 15), 1 << 15)

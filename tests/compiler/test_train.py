@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pulsarray.compiler.differentiate import LOSSES, Loss, Optimizer, differentiate
-from pulsarray.compiler.train import compile_training
+from pulsarray.compiler.training.differentiate import LOSSES, Loss, Optimizer, differentiate
+from pulsarray.compiler.training.train import compile_training
 from pulsarray.config import load_config
 from pulsarray.errors import InputError
 from pulsarray.isa import Opcode, StreamFlag, WeightFlag

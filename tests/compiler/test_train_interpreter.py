@@ -7,10 +7,15 @@ import numpy.typing as npt
 import pytest
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.differentiate import Loss, Optimizer, TrainingNetwork, differentiate
-from pulsarray.compiler.train_interpreter import TrainInterpreter, TrainState, real
-from pulsarray.compiler.train_layers import TrainingLayer
-from pulsarray.compiler.train_rules import adapt, make_room, update
+from pulsarray.compiler.training.differentiate import (
+    Loss,
+    Optimizer,
+    TrainingNetwork,
+    differentiate,
+)
+from pulsarray.compiler.training.train_interpreter import TrainInterpreter, TrainState, real
+from pulsarray.compiler.training.train_layers import TrainingLayer
+from pulsarray.compiler.training.train_rules import adapt, make_room, update
 from pulsarray.errors import InputError
 from tests.compiler.backprop import backprop, rounded, targets_of
 

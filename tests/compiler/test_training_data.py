@@ -8,8 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulsarray.compiler.differentiate import Loss, Optimizer, TrainingNetwork, differentiate
-from pulsarray.compiler.training_data import batches, load_npz, prepared
+from pulsarray.compiler.training.differentiate import (
+    Loss,
+    Optimizer,
+    TrainingNetwork,
+    differentiate,
+)
+from pulsarray.compiler.training.training_data import batches, load_npz, prepared
 from pulsarray.errors import InputError
 from pulsarray.sim.random_training import dense_network
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pulsarray.compiler.float_reference import FloatNetwork
-from pulsarray.compiler.losses import correct
-from pulsarray.compiler.train import compile_training
-from pulsarray.compiler.training_data import batches, prepared
-from pulsarray.compiler.workloads import WORKLOADS, Workload, workload
+from pulsarray.compiler.training.float_reference import FloatNetwork
+from pulsarray.compiler.training.losses import correct
+from pulsarray.compiler.training.train import compile_training
+from pulsarray.compiler.training.training_data import batches, prepared
+from pulsarray.compiler.training.workloads import WORKLOADS, Workload, workload
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.train import Training, compile_training
-from pulsarray.compiler.train_interpreter import StepTrace, TrainInterpreter, TrainState
+from pulsarray.compiler.training.train import Training, compile_training
+from pulsarray.compiler.training.train_interpreter import StepTrace, TrainInterpreter, TrainState
 from pulsarray.config import Config, load_config
 from pulsarray.model.functional import execute
 from pulsarray.program import Program, pack, unpack

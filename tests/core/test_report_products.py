@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pulsarray.compiler.train import compile_training
-from pulsarray.compiler.workloads import workload
+from pulsarray.compiler.training.train import compile_training
+from pulsarray.compiler.training.workloads import workload
 from pulsarray.config import PRESETS
 from pulsarray.isa import Opcode
 from pulsarray.model.timing import simulate_timing

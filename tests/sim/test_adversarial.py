@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pulsarray.compiler.adversarial import FloatAdversaries, networks, noise
+from pulsarray.compiler.training.adversarial import FloatAdversaries, networks, noise
 from pulsarray.config import load_config
 from pulsarray.sim.adversarial import Adversaries
 from pulsarray.sim.device import Device

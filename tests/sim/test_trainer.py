@@ -11,10 +11,15 @@ import numpy as np
 import pytest
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.differentiate import Loss, Optimizer, TrainingNetwork, differentiate
-from pulsarray.compiler.train import Training, compile_training
-from pulsarray.compiler.train_interpreter import TrainInterpreter, TrainState
-from pulsarray.compiler.training_data import TrainingData, batches
+from pulsarray.compiler.training.differentiate import (
+    Loss,
+    Optimizer,
+    TrainingNetwork,
+    differentiate,
+)
+from pulsarray.compiler.training.train import Training, compile_training
+from pulsarray.compiler.training.train_interpreter import TrainInterpreter, TrainState
+from pulsarray.compiler.training.training_data import TrainingData, batches
 from pulsarray.config import load_config
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.sim.device import Device

@@ -1,0 +1,1 @@
+"""Training: forward, backward and update as programs, and their references."""

@@ -1,0 +1,123 @@
+"""Two networks trained against each other on digits of 8 x 8 pixels (Goodfellow et al., 2014).
+
+The discriminator learns to tell digits from what the generator makes of noise; the generator
+learns, through the discriminator, to have its pictures taken for digits (the non-saturating loss).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.training.differentiate import (
+    Loss,
+    Optimizer,
+    TrainingNetwork,
+    differentiate,
+)
+from pulsarray.compiler.training.float_reference import FloatNetwork
+
+__all__ = ["NOISE", "FloatAdversaries", "Networks", "networks", "noise"]
+
+NOISE = 16
+"""Elements of the generator's input."""
+_LIMIT = 4.0
+_PIXELS, _HIDDEN = 64, (48, 48)
+_GENERATOR, _DISCRIMINATOR = ("g1", "g2"), ("d1", "d2")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What is trained.
+
+    Parameters
+    ----------
+    discriminator
+        Pictures to the probability of being real.
+    generator
+        Noise through the generator and the discriminator, whose layers do not learn.
+    sampler
+        Noise to pictures.
+    """
+
+    discriminator: TrainingNetwork
+    generator: TrainingNetwork
+    sampler: TrainingNetwork
+
+
+def networks(seed: int, momentum: float) -> Networks:
+    """Both networks with random weights; layers of one name are the same layer."""
+    random = np.random.default_rng(seed)
+    sizes = ((NOISE, _HIDDEN[0]), (_HIDDEN[0], _PIXELS), (_PIXELS, _HIDDEN[1]), (_HIDDEN[1], 1))
+    weights = [random.normal(0, np.sqrt(2 / k), (k, n)) for k, n in sizes]
+    functions = ("relu", "sigmoid", "relu", "sigmoid")
+    names = (*_GENERATOR, *_DISCRIMINATOR)
+
+    def chain(name: str, first: int, last: int) -> Graph:
+        builder = Builder(name, sizes[first][0])
+        for number in range(first, last):
+            builder.dense(weights[number], name=names[number])
+            getattr(builder, functions[number])()
+        return builder.build()
+
+    loss, optimizer = Loss("binary-cross-entropy"), Optimizer(momentum=momentum)
+    return Networks(
+        differentiate(chain("discriminator", 2, 4), loss, optimizer),
+        differentiate(chain("generator", 0, 4), loss, optimizer, _DISCRIMINATOR),
+        differentiate(chain("sampler", 0, 2), Loss("mse"), optimizer),
+    )
+
+
+def noise(random: np.random.Generator, samples: int) -> Floats:
+    """Normal noise, (samples, :data:`NOISE`), cut to +-4."""
+    return np.clip(random.normal(0, 1, (samples, NOISE)), -_LIMIT, _LIMIT)
+
+
+class FloatAdversaries:
+    """The same training in float64.
+
+    Parameters
+    ----------
+    found
+        The networks.
+    learning_rate
+        Of both.
+    """
+
+    def __init__(self, found: Networks, learning_rate: float) -> None:
+        self.discriminator = FloatNetwork(found.discriminator)
+        self.generator = FloatNetwork(found.generator)
+        self.sampler = FloatNetwork(found.sampler)
+        self._rate = learning_rate
+        self._share()
+
+    def _share(self) -> None:
+        """What one has learned is in the others, too."""
+        self.generator.parameters |= self.discriminator.parameters
+        own = self.sampler.parameters
+        own |= {name: self.generator.parameters[name] for name in own}
+
+    def step(self, pictures: Floats, first: Floats, second: Floats) -> tuple[float, float]:
+        """A step of each: the losses of discriminator and generator before it.
+
+        Parameters
+        ----------
+        pictures
+            Digits, (M, 64).
+        first, second
+            Noise for either step, (M, :data:`NOISE`).
+        """
+        fakes = self.sampler.result(first)
+        x = np.concatenate([pictures, fakes])
+        t = np.concatenate([np.ones((len(pictures), 1)), np.zeros((len(fakes), 1))])
+        losses = [self.discriminator.loss(x, t)]
+        self.discriminator.step(x, t, self._rate)
+        self._share()
+        ones = np.ones((len(second), 1))
+        losses.append(self.generator.loss(second, ones))
+        self.generator.step(second, ones, self._rate)
+        self._share()
+        return losses[0], losses[1]

@@ -1,0 +1,37 @@
+"""Which values a step of training drops: drawn by the host, from what the step starts with.
+
+So a step needs nothing but its state, and training that goes on from a checkpoint draws the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.compiler.training.train_layers import DropStep, Step
+from pulsarray.compiler.training.train_state import TrainState
+
+__all__ = ["draw_masks", "mask_name"]
+
+Ints = npt.NDArray[np.int64]
+
+
+def mask_name(step: DropStep) -> str:
+    """Name of a dropout's mask among tensors."""
+    return f"{step.name}.mask"
+
+
+def draw_masks(steps: Sequence[Step], state: TrainState, batch: int) -> dict[str, Ints]:
+    """By ``STEP.mask``, (batch, H, W, C), 1 where a value is left and 0 where it is dropped."""
+    last = f"{steps[-1].name}.weight" if steps else ""
+    found = {}
+    for number, step in enumerate(steps):
+        if isinstance(step, DropStep):
+            seed = crc32(np.ascontiguousarray(state.masters[last], np.int64).tobytes())
+            random = np.random.default_rng((seed, number))
+            kept = random.random((batch, *step.result)) >= step.rate
+            found[mask_name(step)] = kept.astype(np.int64)
+    return found

@@ -1,0 +1,114 @@
+"""The integers of docs/training.md: rounding, limits, products, softmax.
+
+Every array is int64. Values reach 2^63 only where a layer has more than 2^17 outputs, far beyond
+what a machine holds, so no product overflows.
+"""
+
+from __future__ import annotations
+
+from math import frexp
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.compiler.training.tables import table
+from pulsarray.errors import InputError
+
+__all__ = [
+    "LARGEST",
+    "blen",
+    "factor",
+    "limited",
+    "product",
+    "rne",
+    "round_right",
+    "softmax",
+    "sym",
+]
+
+Ints = npt.NDArray[np.int64]
+
+LARGEST = (1 << 15) - 1
+"""Largest mantissa of 16 bits."""
+_SHIFTS = 63
+_WIDE = 1 << 47
+_EXACT = 1 << 53
+_LOG2_E = 23637
+"""log2(e) at 2^-14."""
+_ONE = 1 << 15
+_DEEPEST = 40
+
+
+def round_right(values: Ints, shift: int | Ints) -> Ints:
+    """``values / 2^shift`` rounded half to even, for shifts 1..63 that broadcast to values."""
+    one = np.int64(1)
+    floor = values >> shift
+    rest = values - (floor << shift)
+    half = one << (np.asarray(shift, np.int64) - one)
+    # An odd quotient goes up from the half itself.
+    return np.asarray(floor + (rest > half - (floor & 1)), np.int64)
+
+
+def rne(values: Ints, shift: int) -> Ints:
+    """``values / 2^shift`` rounded half to even, saturated to 48 bits; the shift to -63..63."""
+    if shift > 0:
+        rounded = round_right(values, min(shift, _SHIFTS))
+        return np.clip(rounded, -_WIDE, _WIDE - 1)
+    left = min(-shift, _SHIFTS)
+    moved = np.where(values > (_WIDE - 1) >> left, _WIDE - 1, values << left)
+    return np.asarray(np.where(values < -(_WIDE >> left), -_WIDE, moved), np.int64)
+
+
+def sym(values: Ints, bits: int) -> Ints:
+    """Saturated to +-(2^(bits-1) - 1)."""
+    most = (1 << (bits - 1)) - 1
+    return np.clip(values, -most, most)
+
+
+def blen(values: Ints) -> int:
+    """Bit length of the largest magnitude; 0 for zeros."""
+    return max(int(values.max()), -int(values.min())).bit_length()
+
+
+def limited(exponent: int) -> int:
+    """An exponent cut to -128..127."""
+    return min(max(exponent, -128), 127)
+
+
+def product(left: Ints, right: Ints) -> Ints:
+    """The exact matrix product of (M, K) and (K, N)."""
+    if left.shape[1] << (blen(left) + blen(right)) < _EXACT:
+        return (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
+    return np.asarray(left @ right, np.int64)
+
+
+def factor(value: float, what: str) -> tuple[int, int]:
+    """A positive number as mantissa, 2^14 to below 2^15, and exponent.
+
+    Raises
+    ------
+    InputError
+        If the number is not positive or its exponent is not in -128..127.
+    """
+    if not (value > 0 and value < np.inf):
+        raise InputError(f"{what}: must be more than 0 and finite, not {value:g}")
+    fraction, exponent = frexp(value)
+    mantissa = round(fraction * _ONE)
+    if mantissa == _ONE:
+        mantissa, exponent = _ONE // 2, exponent + 1
+    if exponent - 15 != limited(exponent - 15):
+        raise InputError(f"{what}: must be within 2^-114 and 2^141, not {value:g}")
+    return mantissa, exponent - 15
+
+
+def softmax(logits: Ints, exponent: int, segments: int) -> Ints:
+    """Probabilities at 2^-31 of mantissas with an exponent, row by row."""
+    below = (logits.max(axis=1, keepdims=True) - logits) * _LOG2_E
+    q = np.clip(rne(below, -1 - exponent), 0, _DEEPEST * _ONE)
+    powers = (table("exp", segments)(2 * (q % _ONE) - _ONE) * _ONE) >> (q // _ONE)
+    sums = powers.sum(axis=1, keepdims=True)
+    # A row's largest power is near 2^30: a sum always has more than 16 bits, and fewer than 53.
+    bits = np.frexp(sums.astype(np.float64))[1].astype(np.int64)
+    scaled = sums >> (bits - 16)
+    inverse = table("reciprocal", segments)(2 * scaled - 3 * _ONE)
+    return round_right(powers * inverse, bits - 17)
