@@ -214,6 +214,12 @@ def training(figures: Figures) -> None:
     xor = training_bench.step_cost(workload("xor"), PRESETS["train-small"], 1)
     figures.add("train XOR 2-4-1, batch 1, train-small: cycles of a step",
                 f"{xor.result.cycles:,} ({xor.phases})")  # fmt: skip
+    for name, config, batch in (("lenet", "train", 8), ("resnet-digits", "train-small", 20)):
+        what = f"train {name}, batch {batch}, {config}"
+        step = training_bench.step_cost(workload(name), PRESETS[config], batch)
+        figures.add(f"{what}: cycles of a step", f"{step.result.cycles:,} ({step.phases})")
+        figures.add(f"{what}: array busy by product", step.products)
+        against_rtl(figures, f"{what}: RTL against model", step.program)
     found: list[training_bench.Accuracy] = []
     seconds = seconds_of(lambda: found.append(training_bench.accuracy("mnist-mlp", 0)))
     figures.add("train MNIST on the model, 5 epochs of 4,000 images (with float64 beside)",

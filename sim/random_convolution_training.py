@@ -6,6 +6,7 @@ sometimes it is pooled, or its source is added to its result.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ from pulsarray.compiler.training.train_interpreter import TrainInterpreter, Trai
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Program
-from pulsarray.sim.random_cases import Case
+from pulsarray.sim.random_cases import Case, Group
 
 __all__ = [
     "DIMS",
@@ -32,6 +33,7 @@ __all__ = [
     "convolution_cases",
     "convolution_config",
     "convolution_step",
+    "draw_learning_groups",
 ]
 
 DIMS = (2, 4, 5, 8)
@@ -239,3 +241,24 @@ def convolution_cases(config: Config, seed: int, count: int) -> list[Case]:
         program, *_ = convolution_step(setup, config, seed * 1000 + index)
         found.append(Case(f"{setup.name} seed={seed}/{index}", program, latency, interval))
     return found
+
+
+class _Learning(Group):
+    """A machine and random steps for it."""
+
+    def cases(self) -> Iterator[Case]:
+        """Draw the cases."""
+        yield from convolution_cases(self.config, self.seed, self.count)
+
+
+def draw_learning_groups(seed: int, cases: int) -> list[Group]:
+    """Two machines for each D."""
+    share = [cases // (2 * len(DIMS))] * (2 * len(DIMS))
+    for index in range(cases - sum(share)):
+        share[index] += 1
+    groups: list[Group] = []
+    for index, count in enumerate(share):
+        number = seed * 100 + 60 + index
+        config = convolution_config(np.random.default_rng(number), DIMS[index // 2])
+        groups.append(_Learning("learning", number, config, count))
+    return [group for group in groups if group.count]
