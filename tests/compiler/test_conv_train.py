@@ -227,6 +227,24 @@ def test_gradients_are_those_of_float64(graph: Callable[[], Graph], steps: int) 
     assert found.passes, [d for d in found.deviations if not d.passes] or found.differences
 
 
+def far_from_float64(seed: int) -> list[object]:
+    """What of a random convolution's gradients is outside the tolerances."""
+    setup = ConvolutionSetup.draw(np.random.default_rng((7, seed)), 1, 20_000)
+    found = check_gradients(setup.network(seed), *setup.samples(seed), learning_rate=0.1, steps=0)
+    return [d for d in found.deviations if not d.passes] + [found.differences] * (not found.passes)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_gradients_of_random_convolutions(seed: int) -> None:
+    assert not far_from_float64(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(500))
+def test_gradients_of_many_random_convolutions(seed: int) -> None:
+    assert not far_from_float64(seed)
+
+
 def refused(builder: Builder) -> str:
     with pytest.raises(InputError) as error:
         trained(builder.build())
