@@ -38,7 +38,6 @@ from pulsarray.compiler.interpreter import host_shape, run_float
 from pulsarray.compiler.maps.integer import Convolution, IntegerGraph
 from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.maps.integer_interpreter import run_integer, run_output
-from pulsarray.compiler.networks import built_in, load_digits
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS
 from pulsarray.errors import CheckFailed, InputError
@@ -49,6 +48,7 @@ from pulsarray.report import build_report
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import Device, run_model, simulate
 from pulsarray.sim.random_maps import with_inputs
+from pulsarray.zoo.networks import built_in, load_digits
 
 __all__ = ["Bar", "lenet_part", "onnx_part", "tiny_part"]
 

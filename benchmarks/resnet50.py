@@ -28,16 +28,16 @@ from rich.table import Table
 from pulsarray.compiler.maps.integer import IntegerGraph
 from pulsarray.compiler.maps.integer_api import compile_integer, compile_layers
 from pulsarray.compiler.maps.integer_interpreter import run_integer
-from pulsarray.compiler.networks import built_in, cache_folder
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS
 from pulsarray.errors import CheckFailed
 from pulsarray.program import Program, unpack
 from pulsarray.report import build_report
-from pulsarray.report_bound import bound_of_layer
+from pulsarray.report.bound import bound_of_layer
 from pulsarray.sim.compare import require_identical
 from pulsarray.sim.device import Device, run_model, simulate
 from pulsarray.sim.random_maps import with_inputs
+from pulsarray.zoo.networks import built_in, cache_folder
 
 CONFIG = PRESETS["base"]
 BAR = 17_900_000

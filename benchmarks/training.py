@@ -13,17 +13,17 @@ from pulsarray.compiler.training.losses import correct
 from pulsarray.compiler.training.train import Training, compile_training
 from pulsarray.compiler.training.train_interpreter import TrainInterpreter
 from pulsarray.compiler.training.training_data import batches
-from pulsarray.compiler.training.workloads import Workload, workload
 from pulsarray.config import PRESETS, Config
 from pulsarray.isa import Opcode
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program
-from pulsarray.report_products import PRODUCTS, product_shares
+from pulsarray.report.products import PRODUCTS, product_shares
 from pulsarray.run import RunResult
 from pulsarray.sim.device import Device
 from pulsarray.sim.random_training import dense_network, samples
 from pulsarray.sim.trainer import Trainer
 from pulsarray.sim.training_setup import Options
+from pulsarray.zoo.workloads import Workload, workload
 
 __all__ = ["Accuracy", "StepCost", "accuracy", "large_step", "step_cost"]
 

@@ -17,11 +17,11 @@ from plotly import graph_objects
 from plotly.subplots import make_subplots
 from rich.progress import Progress
 
-from pulsarray.compiler.training.adversarial import FloatAdversaries, networks, noise
-from pulsarray.compiler.training.workloads import digits_8x8
 from pulsarray.config import PRESETS
 from pulsarray.sim.adversarial import Adversaries
 from pulsarray.sim.device import PLACES, Device
+from pulsarray.zoo.adversarial import FloatAdversaries, networks, noise
+from pulsarray.zoo.workloads import digits_8x8
 
 BATCH, RATE, MOMENTUM = 16, 0.05, 0.5
 COLUMNS, SIDE = 8, 8

@@ -16,13 +16,13 @@ import numpy.typing as npt
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.maps.integer_interpreter import run_output
-from pulsarray.compiler.networks import built_in, load_digits
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import load_config
 from pulsarray.images import to_matrix
 from pulsarray.model.functional import execute
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program, pack, unpack
+from pulsarray.zoo.networks import built_in, load_digits
 
 BATCH = 10
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 
 from pulsarray.compiler.maps.integer_api import compile_integer
-from pulsarray.compiler.networks import built_in
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import load_config
 from pulsarray.model.timing import simulate_timing
 from pulsarray.report import build_report
+from pulsarray.zoo.networks import built_in
 
 
 def main() -> None:

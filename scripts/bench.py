@@ -26,20 +26,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import networks, scale_sim
 from benchmarks import training as training_bench
 from pulsarray.cli.arrays import codes_of
+from pulsarray.cli.report.view import view
 from pulsarray.compiler.api import compile_gemm, compile_network, compile_quantized
-from pulsarray.compiler.networks import accuracy, built_in, load_digits
 from pulsarray.compiler.quantization.quantize import quantize
-from pulsarray.compiler.training.workloads import workload
 from pulsarray.config import PRESETS, load_config
 from pulsarray.hw.emit import generate
 from pulsarray.model.functional import execute
 from pulsarray.model.timing import TimingModel, simulate_timing
 from pulsarray.program import Program, pack, unpack
 from pulsarray.report import build_report
-from pulsarray.report_view import view
 from pulsarray.run import RunResult
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_model, simulate
+from pulsarray.zoo.networks import accuracy, built_in, load_digits
+from pulsarray.zoo.workloads import workload
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"

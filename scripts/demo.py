@@ -27,19 +27,17 @@ from rich.table import Table
 from rich.text import Text
 
 from pulsarray.cli.arrays import codes_of
+from pulsarray.cli.report.view import view
 from pulsarray.compiler.api import compile_quantized
-from pulsarray.compiler.networks import Digits, accuracy, built_in, load_digits
 from pulsarray.compiler.quantization.quantize import QuantizedNetwork, quantize
 from pulsarray.compiler.training.train import Training, compile_training
 from pulsarray.compiler.training.training_data import TrainingData
-from pulsarray.compiler.training.workloads import workload
 from pulsarray.config import PRESETS
 from pulsarray.errors import PulsarrayError
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program, pack, unpack
 from pulsarray.report import build_report, differences
-from pulsarray.report_products import PRODUCTS, product_shares
-from pulsarray.report_view import view
+from pulsarray.report.products import PRODUCTS, product_shares
 from pulsarray.run import RunResult
 from pulsarray.sim import builds
 from pulsarray.sim.compare import compare
@@ -47,6 +45,8 @@ from pulsarray.sim.device import Device, run_model, simulate
 from pulsarray.sim.history import History
 from pulsarray.sim.trainer import Trainer
 from pulsarray.sim.training_setup import Options
+from pulsarray.zoo.networks import Digits, accuracy, built_in, load_digits
+from pulsarray.zoo.workloads import workload
 
 CONFIG = PRESETS["small"]
 IMAGES = {"verilator": 256, "icarus": 16}

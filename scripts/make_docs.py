@@ -40,7 +40,7 @@ from pulsarray.registers import (
     ErrorCode,
     counter_address,
 )
-from pulsarray.report_schema import REPORT, SCHEMA_VERSION, Entry
+from pulsarray.report.schema import REPORT, SCHEMA_VERSION, Entry
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = "small"
@@ -136,7 +136,7 @@ def report() -> Iterator[str]:
         "",
         f"JSON, schema version {SCHEMA_VERSION}. `pulsarray simulate --report` and",
         "`pulsarray estimate --report` write it, `pulsarray compare` reads it. The JSON Schema is",
-        "`pulsarray.report_schema.json_schema()`. The model's report and the RTL's are made by the",
+        "`pulsarray.report.schema.json_schema()`. The model's report and the RTL's are made by the",
         "same code, from counters and trace, and are equal field by field, `source` aside.",
         "",
         "## The bound",

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pulsarray.compiler.graph import Floats
-from pulsarray.compiler.training.adversarial import Networks, noise
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.losses import loss_value
 from pulsarray.compiler.training.train import Task, Training, compile_together
@@ -20,6 +19,7 @@ from pulsarray.compiler.training.train_interpreter import TrainInterpreter, Trai
 from pulsarray.config import Config
 from pulsarray.sim.device import Device
 from pulsarray.sim.learner import Learner
+from pulsarray.zoo.adversarial import Networks, noise
 
 __all__ = ["Adversaries", "Round"]
 

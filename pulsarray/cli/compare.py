@@ -9,15 +9,12 @@ import typer
 
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, given_config
 from pulsarray.cli.output import print_json, require_folders, show, working
+from pulsarray.cli.report.page import comparison_html
+from pulsarray.cli.report.table import comparison_view
 from pulsarray.errors import InputError
 from pulsarray.program import write_atomically
 from pulsarray.report import load_report
-from pulsarray.report_compare import (
-    check_regression,
-    comparison,
-    comparison_html,
-    comparison_view,
-)
+from pulsarray.report.compare import check_regression, comparison
 
 __all__ = ["compare"]
 

@@ -24,10 +24,10 @@ from pulsarray.cli.options import (
     parsed_shape,
 )
 from pulsarray.cli.output import print_json, require_folders, show, working
+from pulsarray.cli.report.view import view
 from pulsarray.cli.source import compile_source
 from pulsarray.program import write_atomically
 from pulsarray.report import build_report
-from pulsarray.report_view import view
 
 __all__ = ["estimate"]
 

@@ -81,8 +81,8 @@ def _inspect(
         inspect_integer,
         inspect_program,
     )
-    from pulsarray.compiler.networks import BUILT_IN, parse_gemm
     from pulsarray.program import Program
+    from pulsarray.zoo.networks import BUILT_IN, parse_gemm
 
     path, sizes = Path(source), parse_gemm(source)
     if shape is not None and path.suffix != ".onnx":

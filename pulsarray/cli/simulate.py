@@ -23,10 +23,10 @@ from pulsarray.cli.options import (
     given_config,
 )
 from pulsarray.cli.output import facts, print_json, require_folders, show, working
+from pulsarray.cli.report.view import view
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.program import Program, write_atomically
 from pulsarray.report import build_report, differences
-from pulsarray.report_view import view
 from pulsarray.run import EVENT_FIELDS, RunResult
 
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ def compile_source(
     InputError
         If there is no such network, it cannot be compiled, or an option does not apply to it.
     """
-    from pulsarray.compiler.networks import parse_gemm
+    from pulsarray.zoo.networks import parse_gemm
 
     sizes = parse_gemm(source)
     if sizes is not None:
@@ -82,7 +82,7 @@ def load_source(source: str, shape: tuple[int, ...] | None = None) -> Source:
     InputError
         If there is none, or it has something that is not supported.
     """
-    from pulsarray.compiler.networks import BUILT_IN, built_in
+    from pulsarray.zoo.networks import BUILT_IN, built_in
 
     path = Path(source)
     if shape is not None and (source in BUILT_IN or path.suffix != ".onnx"):
@@ -102,7 +102,7 @@ def load_source(source: str, shape: tuple[int, ...] | None = None) -> Source:
 
 def unknown_source(source: str, *more: str) -> InputError:
     """What to say about a NETWORK that is none; ``more`` are further things that it may be."""
-    from pulsarray.compiler.networks import BUILT_IN
+    from pulsarray.zoo.networks import BUILT_IN
 
     known = ", ".join((*more, "gemm:MxKxN", *BUILT_IN[:-1]))
     files = " or ".join(FILES)

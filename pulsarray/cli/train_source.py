@@ -11,7 +11,7 @@ from pulsarray.errors import InputError
 if TYPE_CHECKING:
     from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
     from pulsarray.compiler.training.training_data import TrainingData
-    from pulsarray.compiler.training.workloads import Workload
+    from pulsarray.zoo.workloads import Workload
 
 __all__ = ["Given", "Task", "task_of"]
 
@@ -82,7 +82,7 @@ def task_of(given: Given) -> Task:
     InputError
         If something is missing, unknown, or does not fit.
     """
-    from pulsarray.compiler.training.workloads import WORKLOADS
+    from pulsarray.zoo.workloads import WORKLOADS
 
     if given.learning_rate is not None and not 0 < given.learning_rate < float("inf"):
         raise InputError(
@@ -116,7 +116,7 @@ def _built_in(given: Given, known: Workload) -> Task:
 def _own(given: Given) -> Task:
     from pulsarray.compiler.importers.onnx_import import import_onnx
     from pulsarray.compiler.training.differentiate import Optimizer, differentiate
-    from pulsarray.compiler.training.workloads import WORKLOADS
+    from pulsarray.zoo.workloads import WORKLOADS
 
     path = Path(given.network)
     if path.suffix != ".onnx":

@@ -16,7 +16,7 @@ from pulsarray.config import PRESETS, load_config
 from pulsarray.isa import Opcode, parse
 from pulsarray.program import Program
 from pulsarray.registers import COUNTERS, REGISTERS
-from pulsarray.report_schema import check_report
+from pulsarray.report.schema import check_report
 from tests.cli.conftest import Command, complaints
 
 VERBS = ("generate", "compile", "simulate", "estimate", "compare", "disasm", "info", "doctor")

@@ -10,7 +10,7 @@ import pytest
 
 from pulsarray.errors import CheckFailed
 from pulsarray.program import Program, unpack
-from pulsarray.report_schema import check_report
+from pulsarray.report.schema import check_report
 from pulsarray.run import RunResult
 from tests.cli.conftest import Command, complaints
 

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pulsarray.report_schema import check_report
+from pulsarray.report.schema import check_report
 from tests.cli.conftest import Command, complaints
 
 

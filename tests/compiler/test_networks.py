@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulsarray.compiler import lenet, networks
 from pulsarray.compiler.api import compile_quantized
 from pulsarray.compiler.interpreter import run_codes, run_float, run_quantized
 from pulsarray.compiler.maps.integer_interpreter import run_output
-from pulsarray.compiler.networks import accuracy, built_in, load_digits, parse_gemm
 from pulsarray.compiler.quantization.quantize import quantize
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.spatial import BatchNorm, Convolution
@@ -21,6 +19,8 @@ from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.model.functional import execute
 from pulsarray.program import pack, unpack
+from pulsarray.zoo import lenet, networks
+from pulsarray.zoo.networks import accuracy, built_in, load_digits, parse_gemm
 
 
 @pytest.fixture(scope="module")

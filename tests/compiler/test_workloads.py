@@ -9,9 +9,9 @@ from pulsarray.compiler.training.float_reference import FloatNetwork
 from pulsarray.compiler.training.losses import correct
 from pulsarray.compiler.training.train import compile_training
 from pulsarray.compiler.training.training_data import batches, prepared
-from pulsarray.compiler.training.workloads import WORKLOADS, Workload, workload
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
+from pulsarray.zoo.workloads import WORKLOADS, Workload, workload
 
 
 def trained(found: Workload, seed: int, epochs: int | None = None) -> FloatNetwork:

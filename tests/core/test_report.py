@@ -18,9 +18,9 @@ from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Layer, Program
 from pulsarray.registers import UNIT_STATES
 from pulsarray.report import build_report, differences, load_report
-from pulsarray.report_bound import bound_of_run
-from pulsarray.report_events import work
-from pulsarray.report_schema import REPORT, check_report, json_schema
+from pulsarray.report.bound import bound_of_run
+from pulsarray.report.events import work
+from pulsarray.report.schema import REPORT, check_report, json_schema
 from pulsarray.run import RunResult
 
 TINY = PRESETS["tiny"]

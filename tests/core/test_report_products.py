@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pulsarray.compiler.training.train import compile_training
-from pulsarray.compiler.training.workloads import workload
 from pulsarray.config import PRESETS
 from pulsarray.isa import Opcode
 from pulsarray.model.timing import simulate_timing
-from pulsarray.report_events import stream_end
-from pulsarray.report_products import PRODUCTS, product_shares
+from pulsarray.report.events import stream_end
+from pulsarray.report.products import PRODUCTS, product_shares
+from pulsarray.zoo.workloads import workload
 
 
 def test_shares_cover_the_arrays_time() -> None:

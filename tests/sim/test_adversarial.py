@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pulsarray.compiler.training.adversarial import FloatAdversaries, networks, noise
 from pulsarray.config import load_config
 from pulsarray.sim.adversarial import Adversaries
 from pulsarray.sim.device import Device
+from pulsarray.zoo.adversarial import FloatAdversaries, networks, noise
 
 CONFIG = load_config("train-small", ["dim=4", "bus_bits=64"])
 BATCH = 4

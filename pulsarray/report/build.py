@@ -16,8 +16,8 @@ from pulsarray.errors import CheckFailed, InputError
 from pulsarray.isa import Opcode, Unit
 from pulsarray.program import Layer, Program
 from pulsarray.registers import FETCH_STATES, UNIT_STATES
-from pulsarray.report_bound import Bound, bound_of_layer, bound_of_run
-from pulsarray.report_events import (
+from pulsarray.report.bound import Bound, bound_of_layer, bound_of_run
+from pulsarray.report.events import (
     Segment,
     layer_ends,
     layer_work,
@@ -25,15 +25,15 @@ from pulsarray.report_events import (
     stream_segments,
     transfer_bytes,
 )
-from pulsarray.report_explain import explain
-from pulsarray.report_schema import SCHEMA_VERSION, check_report
+from pulsarray.report.explain import explain
+from pulsarray.report.schema import SCHEMA_VERSION, check_report
 from pulsarray.run import RunResult
 
 __all__ = ["build_report", "differences", "load_report"]
 
 
 def build_report(program: Program, result: RunResult) -> dict[str, Any]:
-    """The report of one run, as :data:`pulsarray.report_schema.REPORT` describes it.
+    """The report of one run, as :data:`pulsarray.report.schema.REPORT` describes it.
 
     Raises
     ------

@@ -8,14 +8,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from pulsarray.cli.report.page import comparison_html
+from pulsarray.cli.report.table import comparison_view
+from pulsarray.cli.report.view import bar, view
 from pulsarray.errors import CheckFailed, InputError
-from pulsarray.report_compare import (
-    check_regression,
-    comparison,
-    comparison_html,
-    comparison_view,
-)
-from pulsarray.report_view import bar, view
+from pulsarray.report.compare import check_regression, comparison
 
 
 def report(cycles: int = 100, **config: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pulsarray.isa import Instruction, Opcode, StreamFlag
 from pulsarray.program import Layer, Program
-from pulsarray.report_events import stream_end, work
+from pulsarray.report.events import stream_end, work
 
 __all__ = ["PRODUCTS", "ProductShare", "product_shares"]
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Floats, Graph
-from pulsarray.compiler.networks import load_digits
 from pulsarray.compiler.training.differentiate import (
     Loss,
     Optimizer,
@@ -19,6 +18,7 @@ from pulsarray.compiler.training.differentiate import (
 )
 from pulsarray.compiler.training.training_data import TrainingData
 from pulsarray.errors import InputError, ToolMissing
+from pulsarray.zoo.networks import load_digits
 
 __all__ = ["WORKLOADS", "Workload", "digits_8x8", "workload"]
 

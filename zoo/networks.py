@@ -108,7 +108,7 @@ def built_in(name: str) -> tuple[Graph, Floats]:
         return _mnist_mlp()
     if name == "lenet":
         return _lenet()
-    from pulsarray.compiler.residual_networks import random_images, resnet8, resnet50
+    from pulsarray.zoo.residual import random_images, resnet8, resnet50
 
     graph = resnet8() if name == "resnet8" else resnet50()
     return graph, random_images(graph)
@@ -126,7 +126,7 @@ def _mnist_mlp() -> tuple[Graph, Floats]:
 
 
 def _lenet() -> tuple[Graph, Floats]:
-    from pulsarray.compiler.lenet import RECIPE, lenet, train_lenet
+    from pulsarray.zoo.lenet import RECIPE, lenet, train_lenet
 
     def make() -> dict[str, Floats]:
         digits = load_digits()

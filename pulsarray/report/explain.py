@@ -7,7 +7,7 @@ from typing import Any
 
 from pulsarray.isa import Opcode
 from pulsarray.program import Program
-from pulsarray.report_bound import Bound
+from pulsarray.report.bound import Bound
 from pulsarray.run import RunResult
 
 __all__ = ["explain"]

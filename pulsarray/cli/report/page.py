@@ -1,0 +1,78 @@
+"""A comparison of reports as a page with charts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from pulsarray.cli.report.table import figure_text
+from pulsarray.registers import UNIT_STATES
+from pulsarray.report.compare import comparison
+
+__all__ = ["comparison_html"]
+
+Report = Mapping[str, Any]
+
+_COLOURS = {
+    "busy": "#2e8b57",
+    "stall": "#c0392b",
+    "wait": "#e0a526",
+    "start": "#8e44ad",
+    "drain": "#2a9fb5",
+    "idle": "#b0b7bd",
+}
+
+
+def comparison_html(names: Sequence[str], reports: Sequence[Report]) -> str:
+    """One self-contained page: settings, figures, and charts of cycles by unit and layer."""
+    from jinja2 import Environment, StrictUndefined
+
+    text = files("pulsarray.cli.report").joinpath("compare.html").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["number"] = figure_text
+    charts = [_unit_chart(names, reports), _layer_chart(names, reports)]
+    return environment.from_string(text).render(
+        data=comparison(names, reports), charts=_chart_html(charts), reports=reports
+    )
+
+
+def _chart_html(charts: Sequence[Any]) -> list[str]:
+    """Charts as HTML; the first brings the chart library with it."""
+    return [
+        chart.to_html(full_html=False, include_plotlyjs=number == 0)
+        for number, chart in enumerate(charts)
+    ]
+
+
+def _unit_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
+    from plotly import graph_objects
+
+    units = [unit for unit in reports[0]["units"] if unit != "fetch"]
+    rows = [(name, unit.upper()) for unit in units for name in names]
+    labels = [[unit for _, unit in rows], [name for name, _ in rows]]
+    by_name = dict(zip(names, reports, strict=True))
+    figure = graph_objects.Figure()
+    for state in UNIT_STATES:
+        values = [by_name[name]["units"][unit.lower()][state] for name, unit in rows]
+        figure.add_bar(
+            y=labels, x=values, name=state, orientation="h", marker_color=_COLOURS[state]
+        )
+    figure.update_layout(barmode="stack", title="Cycles by unit and state", xaxis_title="cycles")
+    figure.update_layout(height=120 + 28 * len(rows), yaxis_autorange="reversed")
+    return figure
+
+
+def _layer_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
+    from plotly import graph_objects
+
+    figure = graph_objects.Figure()
+    for name, report in zip(names, reports, strict=True):
+        layers = report["layers"]
+        figure.add_bar(
+            x=[layer["name"] for layer in layers],
+            y=[layer["cycles"] for layer in layers],
+            name=name,
+        )
+    figure.update_layout(barmode="group", title="Cycles by layer", yaxis_title="cycles")
+    return figure

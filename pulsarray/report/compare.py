@@ -1,0 +1,93 @@
+"""Reports side by side: their figures, and what changed between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pulsarray.errors import CheckFailed, InputError
+from pulsarray.registers import UNIT_STATES
+
+__all__ = ["check_regression", "comparison"]
+
+Report = Mapping[str, Any]
+
+_FIGURES = (
+    "cycles",
+    "bound_cycles",
+    "bound_ratio",
+    "array_utilization",
+    "mac_utilization",
+    "macs",
+    "bytes_read",
+    "bytes_written",
+    "instructions",
+)
+
+
+def comparison(names: Sequence[str], reports: Sequence[Report]) -> dict[str, Any]:
+    """Figures of each report, their change against the first in percent, and what else differs.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two reports.
+    """
+    if len(reports) < 2:
+        raise InputError(f"compare: needs two reports or more, not {len(reports)}")
+    rows = [
+        {"figure": figure, "values": values, "change": [_change(values[0], v) for v in values[1:]]}
+        for figure, values in _rows(reports)
+    ]
+    return {"reports": list(names), "differs": _settings(reports), "figures": rows}
+
+
+def _rows(reports: Sequence[Report]) -> list[tuple[str, list[float | None]]]:
+    rows = [(figure, [report[figure] for report in reports]) for figure in _FIGURES]
+    for state in UNIT_STATES:
+        rows.append((f"stream {state}", [r["units"]["stream"][state] for r in reports]))
+    tables = [{layer["name"]: layer["cycles"] for layer in r["layers"]} for r in reports]
+    for name in dict.fromkeys(name for table in tables for name in table):
+        rows.append((f"layer {name}", [table.get(name) for table in tables]))
+    return rows
+
+
+def _change(first: float | None, value: float | None) -> float | None:
+    if first is None or value is None or (not first and value):
+        return None
+    return 100.0 * (value - first) / first if first else 0.0
+
+
+def _settings(reports: Sequence[Report]) -> dict[str, list[Any]]:
+    """What was set differently: parameters by name, memory, network, batch, source."""
+    flat = [
+        {
+            "source": report["source"],
+            "network": report["network"],
+            "batch": report["batch"],
+            **{f"memory {name}": value for name, value in report["memory"].items()},
+            **report["config"],
+        }
+        for report in reports
+    ]
+    names = dict.fromkeys(name for settings in flat for name in settings)
+    table = {name: [settings.get(name) for settings in flat] for name in names}
+    return {name: values for name, values in table.items() if len(set(values)) > 1}
+
+
+def check_regression(names: Sequence[str], reports: Sequence[Report], percent: float) -> None:
+    """Check that no report takes over ``percent`` more cycles than the first.
+
+    Raises
+    ------
+    CheckFailed
+        If one does.
+    """
+    first = reports[0]["cycles"]
+    for name, report in zip(names[1:], reports[1:], strict=True):
+        change = _change(first, report["cycles"])
+        if change is None or change > percent:
+            raise CheckFailed(
+                f"compare: {name} takes {report['cycles']:,} cycles, {names[0]} {first:,}: "
+                f"{change or 0.0:+.2f} %, limit {percent:+g} %"
+            )

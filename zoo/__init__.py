@@ -1,0 +1,1 @@
+"""Networks and workloads that come with the package, and where their data is from."""
