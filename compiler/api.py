@@ -9,10 +9,10 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.assemble import Assembly
-from pulsarray.compiler.check import check
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.layout import Layout, total_bytes
+from pulsarray.compiler.machine.assemble import Assembly
+from pulsarray.compiler.machine.check import check
+from pulsarray.compiler.machine.layout import Layout, total_bytes
 from pulsarray.compiler.maps.integer import fixed_point
 from pulsarray.compiler.products.place import place
 from pulsarray.compiler.products.product import Product, Requantize

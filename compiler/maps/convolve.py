@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from pulsarray.compiler.emitter import Access, spans
+from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.maps.convolution_tiles import Cut, input_range
 from pulsarray.compiler.maps.convolution_weights import Slice, Tiles
 from pulsarray.compiler.maps.map_chip import Cached, MapChip

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pulsarray.compiler.emitter import Access
-from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.machine.emitter import Access
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.maps import integer
 from pulsarray.compiler.maps.convolution_weights import parameter_rows
 from pulsarray.compiler.maps.epilogue import Places, add_fields, tflite_add

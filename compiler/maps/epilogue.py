@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pulsarray.compiler.banks import Slot
-from pulsarray.compiler.emitter import Access
+from pulsarray.compiler.machine.banks import Slot
+from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.maps import integer
 from pulsarray.compiler.maps.map_chip import Cached, MapChip, Words
 from pulsarray.compiler.maps.map_views import Area, Stored, View

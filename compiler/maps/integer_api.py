@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from pulsarray.compiler.assemble import Assembly, assemble
-from pulsarray.compiler.check import check
-from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.machine.assemble import Assembly, assemble
+from pulsarray.compiler.machine.check import check
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.maps.integer import IntegerGraph, needed
 from pulsarray.compiler.maps.integer_checks import require_machine
 from pulsarray.compiler.maps.map_lowering import Lowering

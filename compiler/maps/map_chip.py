@@ -7,11 +7,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 
-from pulsarray.compiler.banks import BlockCache, Pool, Resident
-from pulsarray.compiler.emitter import Access
+from pulsarray.compiler.machine.banks import BlockCache, Pool, Resident
+from pulsarray.compiler.machine.emitter import Access
+from pulsarray.compiler.machine.transfers import Transfers
 from pulsarray.compiler.maps.map_views import Area, Stored, View, accesses
 from pulsarray.compiler.products.drain import PARAMETER_COLUMNS
-from pulsarray.compiler.transfers import Transfers
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode
 from pulsarray.program import Tensor

@@ -8,8 +8,8 @@ from itertools import product
 
 import numpy as np
 
-from pulsarray.compiler.emitter import Operation
-from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.machine.emitter import Operation
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.maps import integer
 from pulsarray.compiler.maps.convolution_tiles import (
     ConvolutionShape,

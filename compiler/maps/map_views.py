@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pulsarray.compiler.emitter import MEMORY, Access
+from pulsarray.compiler.machine.emitter import MEMORY, Access
 from pulsarray.program import Tensor
 
 __all__ = ["Area", "Stored", "View", "accesses", "merged"]

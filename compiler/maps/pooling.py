@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pulsarray.compiler.emitter import Access, spans
-from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.machine.emitter import Access, spans
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.maps import integer
 from pulsarray.compiler.maps.convolve import Loop, emit_stream
 from pulsarray.compiler.maps.epilogue import Epilogue, Places, Sums

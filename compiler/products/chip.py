@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pulsarray.compiler.banks import Pool
-from pulsarray.compiler.transfers import Transfers
+from pulsarray.compiler.machine.banks import Pool
+from pulsarray.compiler.machine.transfers import Transfers
 from pulsarray.config import Config
 from pulsarray.isa import Bank
 

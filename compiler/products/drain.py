@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pulsarray.compiler.banks import Slot
-from pulsarray.compiler.emitter import Access, spans
+from pulsarray.compiler.machine.banks import Slot
+from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.products.chip import Chip
 from pulsarray.compiler.products.product import Product
 from pulsarray.compiler.products.tile import OutputTile

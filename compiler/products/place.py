@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.products.drain import PARAMETER_COLUMNS
 from pulsarray.compiler.products.product import Product, Requantize
 from pulsarray.compiler.quantization.quantize import QuantizedLayer, QuantizedNetwork

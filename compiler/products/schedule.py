@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pulsarray.compiler.banks import BlockCache, Resident
-from pulsarray.compiler.emitter import Access, spans
+from pulsarray.compiler.machine.banks import BlockCache, Resident
+from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.products.chip import Chip
 from pulsarray.compiler.products.drain import Drain
 from pulsarray.compiler.products.product import Product

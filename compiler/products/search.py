@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pulsarray.compiler.assemble import Assembly, assemble
+from pulsarray.compiler.machine.assemble import Assembly, assemble
 from pulsarray.compiler.products.chip import Chip
 from pulsarray.compiler.products.product import Product
 from pulsarray.compiler.products.schedule import schedule_layer

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.conv_train_drop_lower import Dropping
 from pulsarray.compiler.training.conv_train_geometry import Geometry
 from pulsarray.compiler.training.conv_train_graph import INPUT, NORMAL, consumers, output_name

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.conv_train_forward import MapForward
 from pulsarray.compiler.training.conv_train_graph import (
     INPUT,

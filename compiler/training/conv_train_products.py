@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pulsarray.compiler.emitter import Access
+from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.training.conv_train_geometry import Geometry, Loop, Taps, loops
 from pulsarray.compiler.training.conv_train_maps import FeatureMap, Tile, common
 from pulsarray.compiler.training.train_chip import TrainChip

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.assemble import Assembly, assemble
-from pulsarray.compiler.check import check
-from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.machine.assemble import Assembly, assemble
+from pulsarray.compiler.machine.check import check
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.conv_train_drop import draw_masks
 from pulsarray.compiler.training.conv_train_lower import MapLowering
 from pulsarray.compiler.training.differentiate import TrainingNetwork

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from pulsarray.compiler.emitter import Access, spans
+from pulsarray.compiler.machine.emitter import Access, spans
+from pulsarray.compiler.machine.transfers import Transfers
 from pulsarray.compiler.training.train_memory import Words
-from pulsarray.compiler.transfers import Transfers
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.isa import Bank, Opcode, VectorFlag

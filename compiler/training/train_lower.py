@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.differentiate import TrainingLayer
 from pulsarray.compiler.training.train_chip import TrainChip
 from pulsarray.compiler.training.train_loss import LossGradient

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pulsarray.compiler.emitter import Access, spans
+from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.training.train_chip import TrainChip
 from pulsarray.compiler.training.train_memory import Cache, Matrix, Segment
 from pulsarray.isa import Opcode, StreamFlag, WeightFlag

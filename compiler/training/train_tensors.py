@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.conv_train_drop import mask_name
 from pulsarray.compiler.training.conv_train_geometry import Geometry, geometries
 from pulsarray.compiler.training.conv_train_graph import INPUT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulsarray.compiler.banks import BlockCache, Pool, Slot
+from pulsarray.compiler.machine.banks import BlockCache, Pool, Slot
 
 
 @settings(max_examples=50, deadline=None)

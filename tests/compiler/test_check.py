@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pulsarray.compiler.api import compile_gemm
-from pulsarray.compiler.check import check
+from pulsarray.compiler.machine.check import check
 from pulsarray.config import PRESETS
 from pulsarray.errors import ProgramError
 from pulsarray.isa import Instruction, Opcode, encode_all

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pulsarray.compiler.emitter import Access, Emitter, spans
+from pulsarray.compiler.machine.emitter import Access, Emitter, spans
 from pulsarray.isa import Bank, Opcode
 
 LOAD, WEIGHT, STREAM, VECTOR = Opcode.LOAD, Opcode.WEIGHT, Opcode.STREAM, Opcode.VECTOR

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pulsarray.compiler.layout import Layout, total_bytes
+from pulsarray.compiler.machine.layout import Layout, total_bytes
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.program import unpack

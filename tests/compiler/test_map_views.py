@@ -7,7 +7,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulsarray.compiler.emitter import MEMORY
+from pulsarray.compiler.machine.emitter import MEMORY
 from pulsarray.compiler.maps.map_views import Area, Stored, View, accesses, merged
 
 NESTS = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 40)), max_size=5)

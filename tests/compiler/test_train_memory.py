@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pulsarray.compiler.layout import Layout
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.train_chip import TrainChip
 from pulsarray.compiler.training.train_memory import Cache, Pool, Words
 from pulsarray.errors import InputError

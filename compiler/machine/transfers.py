@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pulsarray.compiler.emitter import MEMORY, Access, Emitter, spans
+from pulsarray.compiler.machine.emitter import MEMORY, Access, Emitter, spans
 from pulsarray.config import Config
 from pulsarray.isa import Opcode
 from pulsarray.program import Tensor

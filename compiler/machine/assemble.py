@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from pulsarray.compiler.check import check_semaphores
-from pulsarray.compiler.emitter import Operation
+from pulsarray.compiler.machine.check import check_semaphores
+from pulsarray.compiler.machine.emitter import Operation
 from pulsarray.config import Config
 from pulsarray.isa import Instruction, Opcode, Unit, encode_all
 from pulsarray.model.timing import simulate_timing
