@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.lower import is_dense_chain
 from pulsarray.compiler.machine.assemble import Assembly
 from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout, total_bytes
 from pulsarray.compiler.maps.integer import fixed_point
+from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.products.place import place
 from pulsarray.compiler.products.product import Product, Requantize
 from pulsarray.compiler.products.search import EFFORT, search
@@ -22,6 +24,7 @@ from pulsarray.compiler.quantization.quantize import (
     QuantizedNetwork,
     quantize,
 )
+from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Layer, Program
@@ -41,7 +44,7 @@ def compile_network(
     name: str = "",
     effort: int = EFFORT,
 ) -> Program:
-    """Quantize and compile a network.
+    """Quantize and compile a network, whatever operators it has.
 
     Parameters
     ----------
@@ -56,7 +59,8 @@ def compile_network(
     name
         Name of the program; the network's if empty.
     effort
-        Instructions that the search for a fast program may look at; 0 takes its first guess.
+        Instructions that the search for a fast program of dense layers may look at; 0 takes its
+        first guess. Networks of feature maps are not searched.
 
     Raises
     ------
@@ -64,8 +68,11 @@ def compile_network(
         If something does not fit; the text names the place, the rule and the value.
     """
     _check_operands(config)
-    quantized = quantize(network, calibration, config)
-    return compile_quantized(quantized, config, batch=batch, name=name, effort=effort)
+    if is_dense_chain(network):
+        quantized = quantize(network, calibration, config)
+        return compile_quantized(quantized, config, batch=batch, name=name, effort=effort)
+    maps = quantize_graph(network, calibration, config)
+    return compile_integer(maps, config, batch=batch, name=name)
 
 
 def compile_quantized(

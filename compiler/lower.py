@@ -8,9 +8,12 @@ from math import inf
 
 import numpy as np
 
-from pulsarray.compiler.graph import Activate, Dense, Floats, Graph, Softmax
+from pulsarray.compiler.graph import Activate, Dense, Flatten, Floats, Graph, Softmax
+from pulsarray.errors import InputError
 
-__all__ = ["FusedLayer", "fuse"]
+__all__ = ["FusedLayer", "fuse", "is_dense_chain"]
+
+_KINDS = (Dense, Activate, Flatten, Softmax)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +55,28 @@ class FusedLayer:
         return values
 
 
+def is_dense_chain(graph: Graph) -> bool:
+    """Whether a network is dense layers and activations of vectors, one after the other."""
+    results = zip(graph.nodes, graph.values[1:], strict=True)
+    vectors = all(len(value.shape) == 1 for _, value in results)
+    return graph.is_chain and vectors and all(isinstance(node, _KINDS) for node in graph.nodes)
+
+
 def fuse(graph: Graph) -> tuple[list[FusedLayer], str]:
     """The layers of a network, and what a host applies to the last one's result.
 
     Activations before the first product get one with the identity matrix.
+
+    Raises
+    ------
+    InputError
+        If the network is no chain of dense layers and activations.
     """
+    if not is_dense_chain(graph):
+        raise InputError(
+            f"{graph.name}: is not dense layers and activations of vectors one after the other; "
+            "compile_network and quantize_graph take other networks"
+        )
     groups: list[tuple[str, Floats, Floats, list[Activate]]] = []
     after = ""
     for node in graph.nodes:

@@ -171,8 +171,7 @@ class MapChip(Transfers):
         if tensor.role == "intermediate":
             touched += stored.in_memory(area, number, write=to_memory)
         loops: list[tuple[int, int, int]] = []
-        steps = zip(area.counts, view.steps, stored.steps, strict=True)
-        for count, local, memory in steps:
+        for count, local, memory in zip(area.counts, view.steps, stored.steps, strict=True):
             if count == 1:
                 continue
             if loops and loops[-1][1:] == (count * local, count * memory):
@@ -180,16 +179,17 @@ class MapChip(Transfers):
             else:
                 loops.append((count, local, memory))
         run = loops.pop()[0] if loops and loops[-1][1:] == (1, 1) else 1
-        outer = loops.pop(0) if len(loops) > _TRANSFER_LEVELS else (1, 0, 0)
-        for index in range(outer[0]):
-            address = tensor.address + (stored.word(area) + index * outer[2]) * (
-                self.config.word_bytes
-            )
+        split = max(len(loops) - _TRANSFER_LEVELS, 0)
+        unrolled, loops = loops[:split], loops[split:]
+        for indices in product(*(range(count) for count, *_ in unrolled)):
+            steps = list(zip(indices, unrolled, strict=True))
+            word = stored.word(area) + sum(index * memory for index, (*_, memory) in steps)
+            first = view.first(area) + sum(index * local for index, (_, local, _) in steps)
             fields = {
                 "bank": view.bank,
-                "local": view.first(area) + index * outer[1],
+                "local": first,
                 "run": run,
-                "address": address,
+                "address": tensor.address + word * self.config.word_bytes,
             }
             for level, (count, local, memory) in enumerate(reversed(loops)):
                 fields |= {

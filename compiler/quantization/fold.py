@@ -75,7 +75,17 @@ def _without_dropout(nodes: Sequence[Node]) -> list[Node]:
             names[made.output] = made.input
         else:
             kept.append(made)
-    return kept
+    return _ending_in(kept, names, nodes[-1].output)
+
+
+def _ending_in(nodes: list[Node], names: Mapping[str, str], output: str) -> list[Node]:
+    """The operators with the network's result under its own name, whatever became of its last."""
+    last = names.get(output, output)
+    if not nodes or last not in {node.output for node in nodes}:
+        raise InputError(
+            f"{output}: the network's result is its input; there is nothing to compute"
+        )
+    return [renamed(node, {last: output}) for node in nodes]
 
 
 def _as_map(shape: Shape) -> tuple[int, int, int]:
@@ -123,9 +133,8 @@ def _to_maps(graph: Graph) -> list[Node]:
         maps[made.output] = made.shape(*(maps[name] for name in made.inputs))[-3:]  # type: ignore[assignment]
         nodes.append(made)
     if (last := graph.output.name) in names:
-        final = pixel(last)
-        nodes = [renamed(node, {final: last}) for node in nodes]
-    return nodes
+        names[last] = pixel(last)
+    return _ending_in(nodes, names, last)
 
 
 def _is_elementwise(node: Node) -> bool:

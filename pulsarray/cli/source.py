@@ -130,7 +130,6 @@ def _compile_network(
     from pulsarray.compiler.api import compile_network
     from pulsarray.compiler.graph import Graph
     from pulsarray.compiler.maps.integer_api import compile_integer
-    from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 
     network, name = source.network, source.name
     if not isinstance(network, Graph):
@@ -140,18 +139,7 @@ def _compile_network(
     samples = source.samples if calibrate is None else _samples(network, calibrate)
     if samples is None:
         raise _no_samples(text, network)
-    if _is_perceptron(network):
-        return compile_network(network, config, batch=batch, calibration=samples, name=name)
-    quantized = quantize_graph(network, samples, config)
-    return compile_integer(quantized, config, batch=batch, name=name)
-
-
-def _is_perceptron(graph: Graph) -> bool:
-    """Whether a network is dense layers and activations, one after the other."""
-    from pulsarray.compiler.graph import Activate, Dense, Flatten, Softmax
-
-    kinds = (Dense, Activate, Flatten, Softmax)
-    return graph.is_chain and all(isinstance(node, kinds) for node in graph.nodes)
+    return compile_network(network, config, batch=batch, calibration=samples, name=name)
 
 
 def _no_samples(text: str, graph: Graph) -> InputError:

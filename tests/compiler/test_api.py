@@ -10,6 +10,9 @@ import pytest
 
 from pulsarray.compiler.api import compile_gemm, compile_network, disassemble
 from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.quantization.quantize import quantize
+from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from pulsarray.isa import Opcode, parse
@@ -134,3 +137,51 @@ def test_time_does_not_hang_on_the_memory() -> None:
     for latency, interval in ((1, 1), (200, 3)):
         result = simulate_timing(program, memory_latency=latency, memory_interval=interval)
         assert result.counters["write_beats"] == 30 * 5 * 4
+
+
+def maps_network() -> Builder:
+    """A convolution, a sum, a pool and a dense layer, softmax last."""
+    builder = Builder("maps", (6, 5, 3)).convolution(RNG.normal(size=(3, 3, 3, 4)), padding=1)
+    skip = builder.relu().last
+    builder.convolution(RNG.normal(size=(1, 1, 4, 4))).add(skip)
+    return builder.max_pool(2).flatten().dense(RNG.normal(size=(24, 5))).softmax()
+
+
+def test_a_network_of_maps_is_compiled_whole() -> None:
+    graph, data = maps_network().build(), RNG.normal(size=(7, 6, 5, 3))
+    program = compile_network(graph, SMALL, batch=2, calibration=data)
+    quantized = quantize_graph(graph, data, SMALL)
+    wanted = compile_integer(quantized, SMALL, batch=2)
+    assert (program.code, program.memory.tobytes()) == (wanted.code, wanted.memory.tobytes())
+    assert program.with_role("output")[0].after == "softmax"
+    assert {layer.name for layer in program.layers} == {node.name for node in quantized.nodes}
+
+
+def test_relu_of_a_map_keeps_its_shape() -> None:
+    program = compile_network(
+        Builder("relu", (2, 3, 4)).relu().build(), SMALL, calibration=np.ones((1, 2, 3, 4))
+    )
+    assert program.with_role("output")[0].image == (2, 3, 4)
+
+
+def test_layers_of_a_network_of_maps_wrong() -> None:
+    with pytest.raises(InputError, match="maps: is not dense layers and activations of vectors"):
+        quantize(maps_network().build(), RNG.normal(size=(7, 6, 5, 3)), SMALL)
+
+
+@pytest.mark.parametrize("end", ["dropout", "dropout twice", "flatten"])
+def test_a_last_operator_that_does_nothing(end: str) -> None:
+    builder = Builder("end", (4, 5, 3)).convolution(RNG.normal(size=(1, 1, 3, 3)))
+    builder = builder.dropout() if "dropout" in end else builder.flatten()
+    if "twice" in end:
+        builder.dropout()
+    graph = builder.build()
+    program = compile_network(graph, SMALL, calibration=RNG.normal(size=(7, 4, 5, 3)))
+    assert program.with_role("output")[0].name == graph.output.name
+
+
+def test_a_network_of_nothing_wrong() -> None:
+    with pytest.raises(InputError, match="the network's result is its input"):
+        compile_network(
+            Builder("none", (2, 2, 1)).dropout().build(), SMALL, calibration=np.ones((1, 2, 2, 1))
+        )

@@ -555,6 +555,16 @@ def test_transposed_convolution(window: Window, groups: int, depth: int) -> None
     compiled(net.graph(), replace(PRESETS["small"], scratchpad_depth=depth), 2)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 4, 5])
+@pytest.mark.parametrize("size", [(3, 3), (2, 9)])
+@pytest.mark.parametrize("count", [5, 32])
+def test_transposed_convolution_of_any_batch(batch: int, size: tuple[int, int], count: int) -> None:
+    net = Net(*size, 32)
+    net.transposed("x", count, Window((3, 3), (2, 2), (1, 1, 1, 1)))
+    for config in (PRESETS["small"], PRESETS["base"]):
+        compiled(net.graph(), config, batch)
+
+
 @pytest.mark.parametrize("shape", [(25, 25, 9), (1, 90, 3), (64, 2, 17)])
 def test_mean_of_a_whole_map(shape: tuple[int, int, int]) -> None:
     net = Net(*shape)
