@@ -21,6 +21,7 @@ from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
 from pulsarray.config import Config
+from pulsarray.hw.naming import names_from_source
 from pulsarray.hw.shared import ModuleWriter, Shared, ports_of
 from pulsarray.hw.tidy import tidy
 
@@ -42,6 +43,7 @@ write_verilog -noattr
 """
 _MODULE = re.compile(r"^module .*?^endmodule$", re.MULTILINE | re.DOTALL)
 _NO_INLINE = "/* verilator no_inline_module */"
+_HEADER = "// Written by Pulsarray: the top module, then the modules below it by name."
 
 
 class _Writer(ModuleWriter):
@@ -165,18 +167,22 @@ def emit(component: wiring.Component, name: str) -> str:
         _fragment(component, None)  # or Amaranth warns that the component was never used
         return ready
     writer = _Writer()
-    with _collection_on_request():
+    with _collection_on_request(), names_from_source():
         writer.write(name, component)
     verilog = _to_verilog("\n".join(writer.rtlil))
     verilog = _plain_names(verilog)
-    verilog = _MODULE.sub(lambda module: tidy(module[0]), verilog)
+    modules = [tidy(text) for text in _MODULE.findall(verilog)]
+    modules.sort(key=lambda text: not text.startswith(f"module {name}("))
+    verilog = "\n\n".join([_HEADER, *modules])
     for opaque in writer.opaque:
         verilog = _keep_whole(verilog, opaque)
-    return "\n".join([verilog, *writer.verilog])
+    return "\n".join([verilog, "", *writer.verilog])
 
 
 def generate(config: Config) -> str:
     """Verilog text of the whole machine; its top module is ``pulsarray``."""
     from pulsarray.hw.top import Machine
 
-    return emit(Machine(config), "pulsarray")
+    with names_from_source():
+        machine = Machine(config)
+    return emit(machine, "pulsarray")

@@ -109,7 +109,11 @@ def _order(module: Netlist) -> dict[str, Expression]:
     }
     while True:
         needs = {
-            name: {leaf.base for leaf in value.leaves()} & values.keys()
+            name: [
+                base
+                for base in dict.fromkeys(leaf.base for leaf in value.leaves())
+                if base in values
+            ]
             for name, value in values.items()
         }
         try:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+import shutil
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +17,13 @@ from amaranth.hdl import Elaboratable, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+import pulsarray
+from pulsarray.config import load_config
 from pulsarray.hw.addressing import AddressGenerator
 from pulsarray.hw.array import Array
-from pulsarray.hw.emit import emit
+from pulsarray.hw.emit import emit, generate
 from pulsarray.hw.memory import Memory1R1W
+from pulsarray.hw.naming import names_from_source
 from pulsarray.hw.shared import Shared
 from pulsarray.hw.transposer import Transposer
 from pulsarray.sim.toolchain import lint
@@ -126,3 +135,86 @@ def test_no_lint_warnings(name: str, tmp_path: Path) -> None:
     source = tmp_path / "block.v"
     source.write_text(emit(BLOCKS[name](), name), encoding="utf-8")
     assert lint([source], name) == []
+
+
+ODD_NAMES = """\
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+
+class Odd(wiring.Component):
+    def __init__(self):
+        super().__init__({"a": In(8), "q": Out(8)})
+        self._first, self.second = Signal(8), Signal(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        used = Signal(8); third, fourth = Signal(8), Signal(8)
+        fifth: object = Signal(8)
+        m.d.sync += [used.eq(self.a), third.eq(used * self._first), fourth.eq(third * used)]
+        m.d.sync += [fifth.eq(fourth * used), self._first.eq(used), self.second.eq(fifth * third)]
+        m.d.comb += self.q.eq(self.second * used)
+        return m
+
+
+def make():
+    return Odd()
+"""
+
+
+def test_names_are_those_of_the_source(tmp_path: Path) -> None:
+    path = tmp_path / "odd_names.py"
+    path.write_text(ODD_NAMES, encoding="utf-8")
+    scope: dict[str, Any] = {"__name__": "odd_names"}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), scope)
+    with names_from_source():
+        component = scope["make"]()
+    registers = set(re.findall(r"(\w+) <=", emit(component, "odd")))
+    assert registers == {"_first", "second", "used", "third", "fourth", "fifth"}
+
+
+_HASH = """\
+import hashlib
+from pulsarray.config import load_config
+from pulsarray.hw.emit import generate
+print(hashlib.sha256(generate(load_config("tiny")).encode()).hexdigest())
+"""
+
+
+def _hash_in_a_new_process(python: str, *options: str, seed: str = "0") -> str:
+    """SHA-256 of the Verilog of ``tiny``, or what went wrong; the packages are this Python's."""
+    packages = [str(Path(pulsarray.__file__).parents[1]), sysconfig.get_path("purelib")]
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": seed,
+        "PYTHONPATH": os.pathsep.join(packages),
+    }
+    result = subprocess.run(
+        [python, *options, "-c", _HASH],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or result.stderr
+
+
+def test_same_text_under_any_hash_seed() -> None:
+    first, second = (_hash_in_a_new_process(sys.executable, seed=seed) for seed in "12")
+    assert len(first) == 64
+    assert first == second
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", ["python3.11", "python3.12", "python3.13"])
+def test_same_text_under_any_python(python: str) -> None:
+    if not shutil.which(python) or subprocess.run([python, "-V"], check=False).returncode:
+        pytest.skip(f"no {python}")
+    text = generate(load_config("tiny"))
+    assert _hash_in_a_new_process(python) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_source_positions_are_needed() -> None:
+    message = _hash_in_a_new_process(sys.executable, "-X", "no_debug_ranges")
+    assert "PYTHONNODEBUGRANGES" in message.splitlines()[-1]
