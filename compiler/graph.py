@@ -28,8 +28,19 @@ from pulsarray.compiler.spatial import (
     TransposedConvolution,
 )
 from pulsarray.errors import InputError
+from pulsarray.views import HostView
 
-__all__ = ["FUNCTIONS", "Activate", "Dense", "Flatten", "Graph", "Node", "Softmax", "Value"]
+__all__ = [
+    "FUNCTIONS",
+    "Activate",
+    "Dense",
+    "Flatten",
+    "Graph",
+    "Node",
+    "Softmax",
+    "Value",
+    "plain_view",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,6 +67,11 @@ class Value:
     def size(self) -> int:
         """Elements of one sample."""
         return prod(self.shape)
+
+
+def plain_view(value: Value) -> HostView | None:
+    """What a host's view of a value is by itself; None for vectors, which have no other shape."""
+    return HostView.plain(value.shape) if len(value.shape) > 1 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,8 +205,9 @@ class Graph:
         The input value.
     nodes
         The operators, each after those whose results it reads.
-    channels_first
-        Whether a host gives images as (C, H, W) and takes them so; here they are (H, W, C).
+    input_view, output_view
+        Shape and order in which a host gives a sample and takes its result; None where they are
+        those of the value.
 
     Members
     -------
@@ -206,7 +223,8 @@ class Graph:
     name: str
     input: Value
     nodes: Sequence[Node]
-    channels_first: bool = False
+    input_view: HostView | None = None
+    output_view: HostView | None = None
     values: tuple[Value, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -61,10 +61,7 @@ def float_inputs(graph: Graph, inputs: npt.ArrayLike, what: str = "input") -> Fl
 
 def host_shape(graph: Graph) -> tuple[int, ...]:
     """Shape of a sample as a host gives it."""
-    shape = graph.input.shape
-    if graph.channels_first and len(shape) == 3:
-        return (shape[2], *shape[:2])
-    return shape
+    return tuple(graph.input_view.shape) if graph.input_view else graph.input.shape
 
 
 def from_host(graph: Graph, inputs: npt.ArrayLike, what: str = "input") -> Floats:
@@ -75,17 +72,14 @@ def from_host(graph: Graph, inputs: npt.ArrayLike, what: str = "input") -> Float
     InputError
         As :func:`float_inputs`.
     """
-    values = float_inputs(graph, inputs, what).reshape(-1, *host_shape(graph))
-    if graph.channels_first and values.ndim == 4:
-        return np.ascontiguousarray(values.transpose(0, 2, 3, 1))
-    return values
+    values = float_inputs(graph, inputs, what)
+    stored = graph.input_view.from_host(values) if graph.input_view else values
+    return stored.reshape(-1, *graph.input.shape)
 
 
 def to_host(graph: Graph, outputs: Floats) -> Floats:
-    """Results of a network, with the batch first, as a host takes them; all but images flat."""
-    if outputs.ndim != 4:
-        return outputs.reshape(len(outputs), -1)
-    return outputs.transpose(0, 3, 1, 2) if graph.channels_first else outputs
+    """Results of a network, with the batch first, as a host takes them."""
+    return graph.output_view.to_host(outputs) if graph.output_view else outputs
 
 
 def run_float(graph: Graph, inputs: npt.ArrayLike) -> Floats:

@@ -13,18 +13,15 @@ from pulsarray.program import Tensor
 
 __all__ = ["from_matrix", "host_shape", "to_matrix"]
 
+Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
 
 def host_shape(tensor: Tensor) -> tuple[int, ...]:
-    """Shape of the whole tensor as a host gives or takes it: (rows, columns) or images."""
-    if not tensor.image:
-        return tensor.rows, tensor.columns
-    height, width, channels = tensor.image
-    samples = tensor.rows // _pixels(tensor)
-    if tensor.channels_first:
-        return samples, channels, height, width
-    return samples, height, width, channels
+    """Shape of the whole tensor as a host gives or takes it, samples first."""
+    samples = tensor.rows // _pixels(tensor) if tensor.image else tensor.rows
+    sample = tensor.view.shape if tensor.view else tensor.image or (tensor.columns,)
+    return samples, *sample
 
 
 def to_matrix(values: npt.NDArray[Any], tensor: Tensor, where: str) -> Ints:
@@ -38,23 +35,20 @@ def to_matrix(values: npt.NDArray[Any], tensor: Tensor, where: str) -> Ints:
     shape = host_shape(tensor)
     if values.shape not in (shape, (shape[0], prod(shape[1:]))):
         raise InputError(f"{where}: shape must be {shape}, not {values.shape}")
-    images = values.reshape(shape).astype(np.int64)
-    if not tensor.image:
-        return images
-    if tensor.channels_first:
-        images = images.transpose(0, 2, 3, 1)
+    stored = values.astype(np.int64)
+    if tensor.view:
+        stored = tensor.view.from_host(stored)
     if tensor.window:
-        images = _windows(images, tensor)
-    return images.reshape(tensor.rows, tensor.columns)
+        stored = _windows(stored.reshape(len(stored), *tensor.image), tensor)
+    return stored.reshape(tensor.rows, tensor.columns)
 
 
-def from_matrix(matrix: Ints, tensor: Tensor) -> Ints:
-    """Images, in the host's shape, from the tensor's matrix (which is not packed)."""
-    if not tensor.image:
-        return matrix
-    height, width, channels = tensor.image
-    images = matrix.reshape(-1, height, width, channels)
-    return images.transpose(0, 3, 1, 2) if tensor.channels_first else images
+def from_matrix(matrix: Array, tensor: Tensor) -> Array:
+    """Samples, in the host's shape, from the tensor's matrix (which is not packed)."""
+    shape = host_shape(tensor)
+    if tensor.view:
+        return tensor.view.to_host(matrix.reshape(shape[0], -1))
+    return matrix.reshape(shape)
 
 
 def _pixels(tensor: Tensor) -> int:

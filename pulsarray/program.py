@@ -23,11 +23,12 @@ import numpy.typing as npt
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.isa import Instruction, decode_all
+from pulsarray.views import HostView
 
 __all__ = ["Layer", "Program", "Tensor", "pack", "unpack", "write_atomically"]
 
 _MAGIC = b"PULSARRAY"
-_VERSION = 1
+_VERSION = 2
 _HASH_BYTES = 32
 
 
@@ -57,8 +58,9 @@ class Tensor:
         Of a map packed for its first convolution: kernel, stride, padding (top, left, bottom,
         right) and dilation. Row m of the matrix is then all that output pixel m looks at: kernel
         row, kernel column, channel. Empty where it is not packed.
-    channels_first
-        Whether a host gives and takes the map as (C, H, W).
+    view
+        The shape and order in which a host gives and takes one sample, where it is neither the
+        image's nor the matrix's row: see :class:`pulsarray.views.HostView`.
     """
 
     name: str
@@ -72,7 +74,7 @@ class Tensor:
     after: str = ""
     image: Sequence[int] = ()
     window: Sequence[int] = ()
-    channels_first: bool = False
+    view: HostView | None = None
 
     def __post_init__(self) -> None:
         # A file gives lists.
@@ -255,14 +257,19 @@ def _from_header(header: dict[str, Any], image: bytes, path: Path) -> Program:
             code=image[address : address + header["code_bytes"]],
             code_address=address,
             memory=memory,
-            tensors=[Tensor(**tensor) for tensor in header["tensors"]],
+            tensors=[_tensor(fields) for fields in header["tensors"]],
             layers=[Layer(**layer) for layer in header["layers"]],
             network=header["network"],
             batch=header["batch"],
             notes=header["notes"],
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: malformed header: {error}") from None
+
+
+def _tensor(fields: dict[str, Any]) -> Tensor:
+    view = fields.pop("view")
+    return Tensor(**fields, view=None if view is None else HostView(**view))
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -66,8 +66,8 @@ def with_inputs(program: Program, codes: npt.ArrayLike) -> npt.NDArray[np.uint8]
     memory = program.memory.copy()
     tensor = program.with_role("input")[0]
     values = np.asarray(codes, np.int64)
-    if tensor.channels_first:
-        values = values.transpose(0, 3, 1, 2)
+    if tensor.view:
+        values = tensor.view.to_host(values)
     matrix = to_matrix(values.reshape(host_shape(tensor)), tensor, tensor.name)
     data = pack(matrix, tensor, program.config)
     memory[tensor.address : tensor.address + data.size] = data

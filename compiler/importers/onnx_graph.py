@@ -17,6 +17,7 @@ from pulsarray.compiler.importers.onnx_random import random_weight, roles
 from pulsarray.compiler.importers.onnx_tensors import Network
 from pulsarray.compiler.quantization.fold import renamed
 from pulsarray.errors import InputError
+from pulsarray.views import HostView
 
 __all__ = ["finish", "fold_call", "graph_of", "run_call", "start"]
 
@@ -83,13 +84,21 @@ def finish(network: Network) -> Graph:
     nodes = _needed(network.nodes, network.result())
     if not nodes:
         raise InputError("no operator to compile")
+    result = network.shapes[nodes[-1].output]
     if nodes[-1].output != file.output:
         spare = network.fresh(file.output)
         nodes = [renamed(node, {file.output: spare}) for node in nodes]
         nodes[-1] = replace(nodes[-1], output=file.output)
     source = Value(file.input, network.shapes[file.input])
-    first = network.images and not network.channels_last
-    return Graph(file.name, source, nodes, channels_first=first)
+    views = [_view(network, source.shape), _view(network, result)]
+    return Graph(file.name, source, nodes, *views)
+
+
+def _view(network: Network, shape: Sequence[int]) -> HostView | None:
+    """How the file has a value of the graph."""
+    if not network.images or network.channels_last or len(shape) != 3:
+        return None
+    return HostView.channels_first(shape)
 
 
 def _is_channels_last(file: OnnxFile) -> bool:

@@ -274,7 +274,8 @@ def _integers(network: QuantizedNetwork) -> IntegerGraph:
         maps=made.maps,
         output=graph.output.name,
         after=after,
-        channels_first=graph.channels_first,
+        input_view=folded.input_view,
+        output_view=folded.output_view,
     )
 
 

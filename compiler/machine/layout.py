@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Tensor, pack
+from pulsarray.views import HostView
 
 __all__ = ["Layout", "total_bytes"]
 
@@ -58,7 +59,7 @@ class Layout:
         after: str = "",
         image: Sequence[int] = (),
         window: Sequence[int] = (),
-        channels_first: bool = False,
+        view: HostView | None = None,
     ) -> Tensor:
         """Place a tensor; ``values`` are its contents, or ``words`` as they lie in memory.
 
@@ -81,7 +82,7 @@ class Layout:
             after=after,
             image=tuple(image),
             window=tuple(window),
-            channels_first=channels_first,
+            view=view,
         )
         size = tensor.bytes(self.config)
         address = self._place(name, size)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.spatial import OneInput, Window
 from pulsarray.errors import InputError
+from pulsarray.views import HostView
 
 __all__ = [
     "Add",
@@ -371,8 +372,9 @@ class IntegerGraph:
         Name of the result.
     after
         What a host applies to the real values of the result: ``""`` or ``"softmax"``.
-    channels_first
-        Whether a host gives images as (C, H, W) and takes them so.
+    input_view, output_view
+        Shape and order in which a host gives a sample and takes its result; None where they are
+        those of the map.
     samples
         Calibration samples; 0 where the network came quantized.
 
@@ -388,7 +390,8 @@ class IntegerGraph:
     maps: Mapping[str, FeatureMap]
     output: str
     after: str = ""
-    channels_first: bool = False
+    input_view: HostView | None = None
+    output_view: HostView | None = None
     samples: int = 0
     uses: Mapping[str, int] = field(init=False)
 

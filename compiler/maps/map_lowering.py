@@ -178,6 +178,7 @@ class Lowering:
 
     def _map_tensor(self, given: FeatureMap, role: str) -> Tensor:
         vector = given.pixels == 1
+        views = {"input": self.graph.input_view, "output": self.graph.output_view}
         return self.layout.add(
             given.name,
             role,
@@ -187,7 +188,7 @@ class Lowering:
             zero_point=given.zero_point,
             after=self.graph.after if role == "output" else "",
             image=() if vector else given.shape,
-            channels_first=self.graph.channels_first and not vector,
+            view=views.get(role),
         )
 
     def _convolution(self, work: Work, node: integer.Convolution) -> tuple[int, int, int]:
@@ -240,7 +241,7 @@ class Lowering:
             zero_point=given.zero_point,
             image=given.shape,
             window=(*window.kernel, *window.stride, *window.padding, *window.dilation),
-            channels_first=self.graph.channels_first,
+            view=self.graph.input_view,
         )
         stored = Stored(self.batch, height, width, -(-packed // dim), packed, tensor)
         weight = node.weight.reshape(1, 1, packed, count)

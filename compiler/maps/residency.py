@@ -146,7 +146,8 @@ class _Copied(IntegerGraph):
             "maps": maps,
             "output": graph.output,
             "after": graph.after,
-            "channels_first": graph.channels_first,
+            "input_view": graph.input_view,
+            "output_view": graph.output_view,
             "samples": graph.samples,
             "uses": graph.uses,
         }

@@ -12,6 +12,7 @@ from pulsarray.compiler.products.product import Product, Requantize
 from pulsarray.compiler.quantization.quantize import QuantizedLayer, QuantizedNetwork
 from pulsarray.config import Config
 from pulsarray.program import Tensor
+from pulsarray.views import HostView
 
 __all__ = ["place"]
 
@@ -42,14 +43,15 @@ def place(
         k, n = layer.weight.shape
         first, last = number == 0, number == len(network.layers) - 1
         if first:
-            source = _activation(layout, network.input_name, "input", batch, k, layer, source=True)
+            source = _activation(layout, network.input_name, "input", batch, k, layer, source=True,
+                                 view=network.input_view)  # fmt: skip
         weights = layout.add(f"{layer.name}.weight", "weight", k, n, values=layer.weight)
         parameters = _parameters(layer, config, layout)
         table = None if layer.table is None else _table(layer, config, layout)
         result: Tensor | None = None
         if last:
             result = _activation(layout, network.output_name, "output", batch, n, layer,
-                                 after=network.after)  # fmt: skip
+                                 after=network.after, view=network.output_view)  # fmt: skip
         elif batch * -(-n // config.dim) > config.scratchpad_depth:
             result = _activation(layout, f"{layer.name}.result", "intermediate", batch, n, layer)
         yield Product(
@@ -78,6 +80,7 @@ def _activation(
     *,
     source: bool = False,
     after: str = "",
+    view: HostView | None = None,
 ) -> Tensor:
     quantization = layer.source if source else layer.target
     return layout.add(
@@ -88,6 +91,7 @@ def _activation(
         scale=quantization.scale,
         zero_point=quantization.zero_point,
         after=after,
+        view=view,
     )
 
 

@@ -13,7 +13,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from pulsarray.compiler.graph import Activate, Dense, Flatten, Floats, Graph, Node, Value
+from pulsarray.compiler.graph import (
+    Activate,
+    Dense,
+    Flatten,
+    Floats,
+    Graph,
+    Node,
+    Value,
+    plain_view,
+)
 from pulsarray.compiler.spatial import (
     Add,
     AveragePool,
@@ -26,6 +35,7 @@ from pulsarray.compiler.spatial import (
     Window,
 )
 from pulsarray.errors import InputError
+from pulsarray.views import HostView
 
 __all__ = ["fold", "readers", "renamed"]
 
@@ -49,7 +59,18 @@ def fold(graph: Graph) -> Graph:
     nodes = _to_maps(Graph(graph.name, graph.input, nodes))
     nodes = _fold_padding(nodes)
     nodes = _fold_norms(nodes, source)
-    return Graph(graph.name, source, nodes, graph.channels_first)
+    return Graph(
+        graph.name,
+        source,
+        nodes,
+        _view(graph.input, graph.input_view),
+        _view(graph.output, graph.output_view),
+    )
+
+
+def _view(value: Value, view: HostView | None) -> HostView | None:
+    """A host's view of a value that becomes a map; of maps it is theirs."""
+    return view or (plain_view(value) if len(value.shape) < 3 else None)
 
 
 def readers(nodes: Sequence[Node]) -> Counter[str]:

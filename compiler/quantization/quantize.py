@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats, Graph
-from pulsarray.compiler.interpreter import float_inputs
+from pulsarray.compiler.graph import Floats, Graph, plain_view
+from pulsarray.compiler.interpreter import float_inputs, from_host
 from pulsarray.compiler.lower import FusedLayer, fuse
 from pulsarray.compiler.maps.integer import fixed_point
 from pulsarray.config import Config
 from pulsarray.errors import InputError
+from pulsarray.views import HostView
 
 __all__ = [
     "Quantization",
@@ -108,6 +109,8 @@ class QuantizedNetwork:
         What a host applies to the real values of the result: ``""`` or ``"softmax"``.
     samples
         Calibration samples.
+    input_view, output_view
+        As of :class:`pulsarray.compiler.graph.Graph`.
     """
 
     name: str
@@ -116,6 +119,8 @@ class QuantizedNetwork:
     layers: Sequence[QuantizedLayer]
     after: str
     samples: int
+    input_view: HostView | None = None
+    output_view: HostView | None = None
 
 
 def quantize(graph: Graph, calibration: npt.ArrayLike | None, config: Config) -> QuantizedNetwork:
@@ -136,7 +141,8 @@ def quantize(graph: Graph, calibration: npt.ArrayLike | None, config: Config) ->
         If calibration data is missing, has a wrong shape, or is not finite.
     """
     layers, after = fuse(graph)
-    values = calibrate(graph, calibration)
+    values = from_host(graph, calibrate(graph, calibration))
+    values = values.reshape(len(values), -1)
     source = _range_of(values)
     quantized = []
     for layer in layers:
@@ -153,6 +159,8 @@ def quantize(graph: Graph, calibration: npt.ArrayLike | None, config: Config) ->
         layers=quantized,
         after=after,
         samples=len(values),
+        input_view=graph.input_view or plain_view(graph.input),
+        output_view=graph.output_view,
     )
 
 

@@ -63,6 +63,7 @@ def quantize_graph(graph: Graph, calibration: npt.ArrayLike | None, config: Conf
         maps=made.maps,
         output=graph.output.name,
         after=after,
-        channels_first=graph.channels_first,
+        input_view=folded.input_view,
+        output_view=folded.output_view,
         samples=len(samples),
     )

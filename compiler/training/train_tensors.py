@@ -183,7 +183,7 @@ class TrainTensors:
         rows = self.rows * first.given[0] * first.given[1]
         return self.layout.add(
             name, "input", rows, first.given[2], image=shape, window=window,
-            channels_first=self.network.graph.channels_first,
+            view=self.network.graph.input_view,
         )  # fmt: skip
 
     @property

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pulsarray.arrays import load_arrays
 from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.interpreter import host_shape
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.errors import InputError
 
@@ -107,15 +108,10 @@ def _pair(
 
 
 def _inputs(array: npt.NDArray[np.generic], network: TrainingNetwork, what: str) -> Floats:
-    """Samples as (samples, K); images of a network with channels first become channels last."""
+    """Samples as (samples, K), in the order of the network's input."""
     graph = network.graph
-    shape = graph.input.shape
-    if not (graph.channels_first and len(shape) == 3):
-        return _floats(array, shape, what)
-    height, width, channels = shape
-    x = _floats(array, (channels, height, width), what)
-    images = x.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(images).reshape(len(x), -1)
+    x = _floats(array, host_shape(graph), what)
+    return graph.input_view.from_host(x) if graph.input_view else x
 
 
 def _floats(array: npt.NDArray[np.generic], shape: tuple[int, ...], what: str) -> Floats:

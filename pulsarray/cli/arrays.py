@@ -70,22 +70,22 @@ def codes_of(
     return to_matrix(values, tensor, where)
 
 
-def real_values(codes: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np.float64]:
-    """Real values of a tensor, with what a host applies to them."""
-    values = (codes.astype(np.float64) - tensor.zero_point) * tensor.scale
+def real_values(matrix: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np.float64]:
+    """Real values of a tensor's matrix, with what a host applies to them, in the host's shape."""
+    values = (matrix.astype(np.float64) - tensor.zero_point) * tensor.scale
     if tensor.after == "softmax":
         powers = np.exp(values - values.max(axis=-1, keepdims=True))
         values = powers / powers.sum(axis=-1, keepdims=True)
-    return values
+    return from_matrix(values, tensor)
 
 
 def save_outputs(path: Path, program: Program, memory: npt.NDArray[np.uint8]) -> None:
     """Write every output twice: real values under its name, integers under ``NAME.codes``."""
     arrays: dict[str, npt.NDArray[Any]] = {}
     for tensor in program.with_role("output"):
-        codes = from_matrix(unpack(memory, tensor, program.config), tensor)
-        arrays[tensor.name] = real_values(codes, tensor)
-        arrays[f"{tensor.name}.codes"] = codes
+        matrix = unpack(memory, tensor, program.config)
+        arrays[tensor.name] = real_values(matrix, tensor)
+        arrays[f"{tensor.name}.codes"] = from_matrix(matrix, tensor)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_atomically(path, buffer.getvalue())

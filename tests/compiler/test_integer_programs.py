@@ -25,6 +25,7 @@ from pulsarray.model.plan import bits
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program, pack, unpack
 from pulsarray.sim.random_maps import MAP_DIMS, map_config, random_map_program
+from pulsarray.views import HostView
 
 NONE = (0, 0, 0, 0)
 SMALLEST = Config(
@@ -153,9 +154,8 @@ class Net:
     def graph(self, output: str = "", *, channels_first: bool = False) -> IntegerGraph:
         last = output or self.nodes[-1].output
         first = self.maps["x"]
-        return IntegerGraph(
-            "net", first, self.nodes, self.maps, last, channels_first=channels_first
-        )
+        view = HostView.channels_first(first.shape) if channels_first else None
+        return IntegerGraph("net", first, self.nodes, self.maps, last, input_view=view)
 
 
 def random_order(seed: int) -> Callable[[Sequence[Instruction]], Iterator[Instruction]]:
@@ -202,7 +202,7 @@ def assert_same(graph: IntegerGraph, program: Program, codes: np.ndarray, done: 
 def loaded(program: Program, codes: np.ndarray) -> Program:
     """The program with codes (samples, H, W, C) as its input."""
     (given,), memory = program.with_role("input"), program.memory.copy()
-    images = codes.transpose(0, 3, 1, 2) if given.channels_first else codes
+    images = given.view.to_host(codes) if given.view else codes
     matrix = to_matrix(images.reshape(host_shape(given)), given, given.name)
     data = pack(matrix, given, program.config)
     memory[given.address : given.address + data.size] = data

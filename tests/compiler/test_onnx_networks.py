@@ -14,6 +14,7 @@ from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx_import import import_onnx
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.errors import InputError
+from pulsarray.views import HostView
 from tests.compiler.onnx_files import Chain, model, node, write
 
 Run = Callable[[onnx.ModelProto, np.ndarray], np.ndarray]
@@ -197,7 +198,7 @@ def test_networks(tmp_path: Path, build: Callable[[Chain], None], batch: int | s
     build(chain)
     # The reference evaluator has an error in LRN.
     graph = check(tmp_path, chain.model(), runtime if build is factors else reference)
-    assert graph.channels_first
+    assert graph.input_view == HostView.channels_first((6, 5, 4))
     assert graph.input.shape == (6, 5, 4)
 
 
@@ -207,7 +208,7 @@ def test_channels_last_input(tmp_path: Path) -> None:
     chain.add("Conv", chain.floats(3, 4, 2, 3))
     chain.add("Transpose", perm=[0, 2, 3, 1])
     graph = check(tmp_path, chain.model())
-    assert not graph.channels_first
+    assert graph.input_view is graph.output_view is None
     assert len(graph.nodes) == 1
 
 

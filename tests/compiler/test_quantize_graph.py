@@ -17,6 +17,7 @@ from pulsarray.compiler.quantization.integer_weights import integer_columns, sha
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import Config
 from pulsarray.errors import InputError
+from pulsarray.views import HostView
 
 SMALL = Config()
 Norm = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -170,7 +171,9 @@ def test_shuffle_and_pooling_change_no_code() -> None:
 def test_channels_first_calibration() -> None:
     rng = np.random.default_rng(1)
     graph = plain(rng)
-    first = Graph(graph.name, graph.input, graph.nodes, channels_first=True)
+    first = Graph(
+        graph.name, graph.input, graph.nodes, input_view=HostView.channels_first(graph.input.shape)
+    )
     inputs = rng.normal(size=(3, *graph.input.shape))
     swapped = inputs.transpose(0, 3, 1, 2)
     np.testing.assert_array_equal(run_float(first, swapped), run_float(graph, inputs))
@@ -178,7 +181,7 @@ def test_channels_first_calibration() -> None:
     np.testing.assert_array_equal(run_float(first, flat), run_float(graph, inputs))
     made, other = quantize_graph(first, swapped, SMALL), quantize_graph(graph, inputs, SMALL)
     assert made.maps == other.maps
-    assert made.channels_first
+    assert made.input_view == first.input_view
 
 
 def test_narrow_sums() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pulsarray.errors import InputError
 from pulsarray.images import from_matrix, host_shape, to_matrix
 from pulsarray.program import Tensor
+from pulsarray.views import HostView
 
 SMALL = st.integers(1, 5)
 
@@ -28,7 +29,8 @@ def tensor(
 
 def images(samples: int, image: tuple[int, int, int], *, channels_first: bool = False) -> Tensor:
     height, width, channels = image
-    return tensor(samples * height * width, channels, image, channels_first=channels_first)
+    view = HostView.channels_first(image) if channels_first else None
+    return tensor(samples * height * width, channels, image, view=view)
 
 
 def codes(seed: int, *shape: int) -> np.ndarray:
@@ -102,7 +104,7 @@ def test_packed_windows(data: st.DataObject) -> None:
         (height, width, channels),
         (*kernel, *stride, *padding, *dilation),
         zero_point=zero,
-        channels_first=first,
+        view=HostView.channels_first((height, width, channels)) if first else None,
     )
     assert host_shape(given_) == (
         (samples, channels, height, width) if first else (samples, height, width, channels)

@@ -104,8 +104,8 @@ def resealed(path: Path, old: bytes, new: bytes) -> None:
 
 
 def test_other_format_version_is_refused(saved: Path) -> None:
-    resealed(saved, b"PULSARRAY\x01", b"PULSARRAY\x63")
-    with pytest.raises(InputError, match="format version 99, this release reads 1"):
+    resealed(saved, b"PULSARRAY\x02", b"PULSARRAY\x63")
+    with pytest.raises(InputError, match="format version 99, this release reads 2"):
         Program.load(saved)
 
 
@@ -114,6 +114,7 @@ def test_other_format_version_is_refused(saved: Path) -> None:
     [
         (b'"batch"', b'"bacth"', "malformed header"),
         (b'"kind"', b'"kine"', "malformed header"),
+        (b'"view"', b'"veiw"', "malformed header"),
         (b'{"config"', b'["config"', "malformed"),
         (b'"dim": 4', b'"dim": 1', "dim must be 2 to 64, not 1"),
     ],
