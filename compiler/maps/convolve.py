@@ -201,7 +201,6 @@ class Convolver:
     def run(self) -> None:
         """Emit everything."""
         weight_keys = [(step.block, step.slice.offset) for step in self.steps]
-        assert self.chip.weights is not None
         largest = max(piece.words for piece in self.slices)
         weights = Cached(self.chip.weights, largest, weight_keys)
         sources = self._source_cache()
@@ -233,7 +232,6 @@ class Convolver:
         loaded = [area for term, area in keys if self.terms[term].stored.tensor is not None]
         if not loaded:
             return None
-        assert self.chip.sources is not None
         return Cached(self.chip.sources, max(area.words for area in loaded), keys)
 
     def _weights(self, cache: Cached, step: _Step, number: int) -> tuple[int, int]:

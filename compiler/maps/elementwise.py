@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.maps import integer
-from pulsarray.compiler.maps.convolution_weights import parameter_rows
 from pulsarray.compiler.maps.epilogue import Places, add_fields, tflite_add
 from pulsarray.compiler.maps.map_chip import MapChip, Words
 from pulsarray.compiler.maps.map_tiles import tiles_of_map
@@ -82,7 +78,7 @@ def map_codes(
     node: integer.Elementwise,
     source: Stored,
     result: Stored,
-    layout: Layout,
+    parameters: Tensor | None,
     table: Tensor | None,
 ) -> None:
     """Another quantization, or a function by table, of every code."""
@@ -98,14 +94,9 @@ def map_codes(
         "high": scale.high,
         "flags": int(VectorFlag.TFLITE) if scale.tflite else 0,
     }
-    parameters = None
-    if len(scale.multiplier) == 1:
+    if parameters is None:
         fields |= {"multiplier": int(scale.multiplier[0]), "shift": int(scale.shift[0])}
     else:
-        nothing = np.zeros(result.channels, np.int64)
-        parameters = parameter_rows(
-            layout, node.name, nothing, scale.multiplier, scale.shift, config.dim
-        )
         fields["flags"] |= int(VectorFlag.LANE_SCALE)
     touched: list[Access] = []
     if table is not None:

@@ -101,10 +101,9 @@ def compile_layers(graph: IntegerGraph, config: Config, *, batch: int = 1) -> li
     works, layout = works_of(copied), Layout(config)
     shares = shares_of(config, 0, second=any(work.second for work in works))
     lowering = Lowering(copied, works, aliases, {}, shares, config, batch, layout)
-    lowering.run(apart=True)
     assemblies: list[tuple[int, Assembly]] = []
     address = layout.code_address
-    for operations in lowering.parts:
+    for operations in lowering.parts():
         assembly = assemble(operations, config, address)
         assemblies.append((address, assembly))
         address += -(-len(assembly.code) // _PAGE) * _PAGE
@@ -155,8 +154,7 @@ def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candid
             continue
         shares = shares_of(config, count, second=seconds)
         lowering = Lowering(copied, works, aliases, resident, shares, config, batch, layout)
-        lowering.run()
-        assembly = assemble(lowering.chip.emitter.operations, config, layout.code_address)
+        assembly = assemble(lowering.operations(), config, layout.code_address)
         found.append(_Candidate(lowering, layout, assembly))
     return found
 

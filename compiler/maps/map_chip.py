@@ -95,8 +95,10 @@ class MapChip(Transfers):
         super().__init__(config)
         depth = config.scratchpad_depth
         self.shares = shares
-        self.sources = Pool(shares.source, depth) if shares.source else None
-        self.weights = Pool(shares.weight, depth) if shares.weight else None
+        self._streamed = (*shares.source, *shares.weight)
+        self._split = len(shares.source)
+        self._pools: dict[int, tuple[Pool, Pool]] = {}
+        self.sources, self.weights = self.pools(self._split)
         self.seconds = Pool(shares.second, depth) if shares.second else None
         self.results = Pool(shares.result, depth) if shares.result else None
         self._parameters = Pool((Bank.PARAMETER,), config.parameter_depth)
@@ -105,6 +107,14 @@ class MapChip(Transfers):
         self._issued = 0
         self._recent: deque[tuple[int, int, int]] = deque()
         self._last_vector = -1
+
+    def pools(self, source_banks: int) -> tuple[Pool, Pool]:
+        """Pools for the streamed operand and for weights; 0 keeps the split of the layer before."""
+        split = self._split = source_banks or self._split
+        if split not in self._pools:
+            depth, banks = self.config.scratchpad_depth, self._streamed
+            self._pools[split] = Pool(banks[:split], depth), Pool(banks[split:], depth)
+        return self._pools[split]
 
     def next_accumulator(self) -> int:
         """The accumulator bank of the next output tile, all in turn."""

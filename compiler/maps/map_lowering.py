@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -30,7 +30,7 @@ from pulsarray.compiler.maps.epilogue import Epilogue, Places, Sums
 from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph
 from pulsarray.compiler.maps.map_chip import BankShares, MapChip
 from pulsarray.compiler.maps.map_views import Area, Stored
-from pulsarray.compiler.maps.pooling import average_pool, max_pool
+from pulsarray.compiler.maps.pooling import average_constants, average_pool, max_pool
 from pulsarray.compiler.maps.residency import Alias, Work
 from pulsarray.compiler.maps.transposed import grouped, taps_of_phase
 from pulsarray.compiler.spatial import Window
@@ -42,10 +42,12 @@ from pulsarray.program import Layer, Tensor
 __all__ = ["Lowering"]
 
 Ints = integer.Ints
+Emission = Callable[[MapChip], None]
+"""Emits an operator, or part of one, on a chip."""
 
 
 class Lowering:
-    """Emits a whole network.
+    """A whole network with every constant and map in its place, ready to be emitted.
 
     Parameters
     ----------
@@ -64,12 +66,8 @@ class Lowering:
 
     Members
     -------
-    chip
-        What has been emitted.
     layers
         One of each operator, without the range of its instructions.
-    parts
-        The operations of each operator by themselves, where they were asked for.
     """
 
     def __init__(
@@ -85,19 +83,40 @@ class Lowering:
     ) -> None:
         self.graph, self.works, self.aliases, self.resident = graph, works, aliases, resident
         self.config, self.batch, self.layout = config, batch, layout
-        self.chip = MapChip(config, shares)
-        self.parts: list[list[Operation]] = []
+        self.shares = shares
         self.layers: list[Layer] = []
         self._roots: dict[str, Stored] = {}
-        self._number = 0
+        self._emissions: list[list[Emission]] = []
+        self._place_all()
 
-    def run(self, *, apart: bool = False) -> None:
-        """Emit every operator; ``apart`` as programs of their own, which share only memory."""
-        for number, work in enumerate(self.works):
-            self._number = number
-            if apart:
-                self.chip = MapChip(self.config, self.chip.shares)
-                self.parts.append(self.chip.emitter.operations)
+    def operations(self) -> list[Operation]:
+        """The whole network."""
+        chip = MapChip(self.config, self.shares)
+        for emissions in self._emissions:
+            for emit in emissions:
+                emit(chip)
+        return chip.emitter.operations
+
+    def parts(self) -> Iterator[list[Operation]]:
+        """Each operator by itself: programs that share only memory."""
+        for emissions in self._emissions:
+            chip = MapChip(self.config, self.shares)
+            for emit in emissions:
+                emit(chip)
+            yield chip.emitter.operations
+
+    @property
+    def _number(self) -> int:
+        """Place of the operator that is being lowered."""
+        return len(self._emissions) - 1
+
+    def _later(self, emit: Emission) -> None:
+        """Something to emit for the operator that is being lowered."""
+        self._emissions[-1].append(emit)
+
+    def _place_all(self) -> None:
+        for work in self.works:
+            self._emissions.append([])
             before = len(self.layout.tensors)
             m, k, n = self._lower(work)
             read = sum(
@@ -132,7 +151,7 @@ class Lowering:
         return self.batch * given.pixels * blocks * self.config.word_bytes
 
     def _lower(self, work: Work) -> tuple[int, int, int]:
-        """Emit one operator; M, K and N of its product, 0 without one."""
+        """Lower one operator; M, K and N of its product, 0 without one."""
         node = work.node
         if isinstance(node, integer.Convolution):
             return self._convolution(work, node)
@@ -140,19 +159,30 @@ class Lowering:
             return self._transposed(work, node)
         if isinstance(node, integer.Concat):
             return self._gather(node)
-        result = self._stored(work.output)
+        number, result = self._number, self._stored(work.output)
         sources = [self._stored(name) for name in node.inputs]
         if isinstance(node, integer.MaxPool):
-            max_pool(self.chip, self._number, node, sources[0], result)
+            self._later(lambda chip: max_pool(chip, number, node, sources[0], result))
         elif isinstance(node, integer.AveragePool):
-            sources[0] = replace(sources[0], zero_point=node.zero_in)
-            average_pool(self.chip, self._number, node, sources[0], result, self.layout)
+            source = replace(sources[0], zero_point=node.zero_in)
+            constants = average_constants(self.layout, node)
+            self._later(lambda chip: average_pool(chip, number, node, source, result, constants))
         elif isinstance(node, integer.Elementwise):
             table = self._table(node.name, node.scale)
-            map_codes(self.chip, self._number, node, sources[0], result, self.layout, table)
+            rows = self._code_rows(node, result.channels)
+            self._later(lambda chip: map_codes(chip, number, node, sources[0], result, rows, table))
         else:
-            combine(self.chip, self._number, node, sources[0], sources[1], result)
+            self._later(lambda chip: combine(chip, number, node, sources[0], sources[1], result))
         return 0, 0, 0
+
+    def _code_rows(self, node: integer.Elementwise, channels: int) -> Tensor | None:
+        """Parameters of an operator with a scale for each channel."""
+        scale, nothing = node.scale, np.zeros(channels, np.int64)
+        if len(scale.multiplier) == 1:
+            return None
+        return parameter_rows(
+            self.layout, node.name, nothing, scale.multiplier, scale.shift, self.config.dim
+        )
 
     def _stored(self, name: str) -> Stored:
         """Where a map lies; its root is placed when it is first asked for."""
@@ -326,8 +356,8 @@ class Lowering:
         vector_words: int,
         table: Tensor | None,
     ) -> None:
-        """Cut a convolution and emit it."""
-        chip, node, shares = self.chip, work.node, self.chip.shares
+        """Cut a convolution, to be emitted."""
+        number, node, shares = self._number, work.node, self.shares
         first = terms[0]
         deepest = max(terms, key=lambda term: term.tiles.depth)
         shape = ConvolutionShape(
@@ -353,22 +383,27 @@ class Lowering:
         )
         tiles = pixel_tiles(shape, cut)
         finished = _finished(tiles, result.blocks, cut.blocks, pixels_outer=cut.pixels_outer)
-        places = Places(chip, self._number, result, second, finished, spare=work.after is not None)
         residual = node.residual if isinstance(node, integer.Convolution) else None
-        epilogue = Epilogue(
-            chip,
-            self._number,
-            places,
-            sums,
-            finished,
-            table=table,
-            residual=residual,
-            after=work.after,
-            second_first=work.second_first,
-        )
-        Convolver(
-            chip, self._number, terms, slices, weights, cut, tiles, result.blocks, epilogue.run
-        ).run()
+
+        def emit(chip: MapChip) -> None:
+            spare = work.after is not None
+            places = Places(chip, number, result, second, finished, spare=spare)
+            epilogue = Epilogue(
+                chip,
+                number,
+                places,
+                sums,
+                finished,
+                table=table,
+                residual=residual,
+                after=work.after,
+                second_first=work.second_first,
+            )
+            Convolver(
+                chip, number, terms, slices, weights, cut, tiles, result.blocks, epilogue.run
+            ).run()
+
+        self._later(emit)
 
 
 def _finished(tiles: Sequence[Area], blocks: int, size: int, *, pixels_outer: bool) -> list[Area]:

@@ -17,8 +17,9 @@ from pulsarray.compiler.maps.map_tiles import source_area, tiles_of_map
 from pulsarray.compiler.maps.map_views import Area, Stored, View
 from pulsarray.compiler.spatial import Window
 from pulsarray.isa import Alu, Opcode, StreamFlag
+from pulsarray.program import Tensor
 
-__all__ = ["Sources", "average_pool", "max_pool"]
+__all__ = ["Sources", "average_constants", "average_pool", "max_pool"]
 
 _NOTHING = (1, 0)
 """Scale of the sum of no elements."""
@@ -31,7 +32,6 @@ class Sources:
         self.chip, self.layer, self.stored = chip, layer, stored
         self._turn = -1
         if stored.tensor is not None:
-            assert chip.sources is not None
             self._slots = chip.sources.carve(max(area.words for area in areas), min(len(areas), 8))
 
     def next(self, area: Area) -> View:
@@ -110,13 +110,24 @@ def _seen(
     return low, min(outputs[1], (size - 1 - offset) // stride + 1)
 
 
+def average_constants(layout: Layout, node: integer.AveragePool) -> tuple[Tensor, Tensor]:
+    """Weights and parameters of a mean, for :func:`average_pool`."""
+    dim, taps = layout.config.dim, node.window.kernel[0] * node.window.kernel[1]
+    identity = np.eye(dim, dtype=np.int8)
+    weights = layout.add(f"{node.name}.identity", "weight", dim, dim, values=identity)
+    # The sum less all zero points is exact; a constant in the parameter bank holds any size.
+    bias, one = np.full(dim, -taps * node.zero_in, np.int64), np.ones(dim, np.int64)
+    rows = np.stack([bias, one, 0 * one, 0 * one])
+    return weights, layout.add(f"{node.name}.bias", "constant", 4, dim, element="sum", values=rows)
+
+
 def average_pool(
     chip: MapChip,
     layer: int,
     node: integer.AveragePool,
     source: Stored,
     result: Stored,
-    layout: Layout,
+    constants: tuple[Tensor, Tensor],
 ) -> None:
     """Sums of windows on the array, with the identity for weights, then a division."""
     config, window = chip.config, node.window
@@ -124,29 +135,14 @@ def average_pool(
     slot = bank if result.tensor is not None else config.accumulator_depth
     most = min(config.accumulator_depth, slot)
     tiles = tiles_of_map(result, source, window, most, bank, node.name)
-    weights = layout.add(
-        f"{node.name}.identity", "weight", dim, dim, values=np.eye(dim, dtype=np.int8)
-    )
-    assert chip.weights is not None
+    weights, parameters = constants
     where = chip.weights.carve(dim, 1)[0]
     chip.load(
         layer, weights, 0, where.bank, where.base,
         rows=dim, blocks=1, local_stride=dim, memory_stride=dim,
     )  # fmt: skip
-    taps = window.kernel[0] * window.kernel[1]
     fields = {"zero_target": node.zero, "low": node.low, "high": node.high}
     sources = Sources(chip, layer, source, [source_area(window, t, source) for t in tiles])
-    # The sum less all zero points is exact; a constant in the parameter bank holds any size.
-    bias = np.full(dim, -taps * node.zero_in, np.int64)
-    one = np.ones(dim, np.int64)
-    parameters = layout.add(
-        f"{node.name}.bias",
-        "constant",
-        4,
-        dim,
-        element="sum",
-        values=np.stack([bias, one, 0 * one, 0 * one]),
-    )
     places = Places(chip, layer, result, None, tiles)
     finish = Epilogue(
         chip, layer, places, Sums(parameters, single=True, per_lane=False, fields=fields), tiles
