@@ -9,6 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${VENV:-.venv}
 stamp=$venv/.pulsarray-setup
+# The modules that sim/tools.py imports; a minimal Python has not all of them.
+tools_need='import ctypes, dataclasses, functools, importlib, subprocess, sysconfig, tempfile'
 
 say() { printf 'setup: %s\n' "$*"; }
 stop() { printf 'setup: %s\n' "$*" >&2; exit 3; }
@@ -25,34 +27,29 @@ sys.exit(sys.version_info < (3, 11) or not s.get_config_var("Py_ENABLE_SHARED"))
     done
 }
 
-# Debian packages of the tools that are not on PATH.
+# Debian packages of what is missing or does not work: sim/tools.py tries everything out.
 missing_packages() {
-    command -v iverilog >/dev/null || echo iverilog
-    command -v g++ >/dev/null || echo g++
-    command -v make >/dev/null || echo make
-    command -v perl >/dev/null || echo perl
-    if [ -z "$python" ]; then
+    if [ -z "$python" ] || ! "$python" -c "$tools_need" 2>/dev/null; then
         echo python3 python3-venv
-        return
+    else
+        "$python" -I sim/tools.py
     fi
-    "$python" -c 'import venv, ensurepip' 2>/dev/null ||
-        "$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'
-    "$python" -c 'import ctypes, sysconfig as s; ctypes.CDLL(s.get_config_var("INSTSONAME"))' \
-        2>/dev/null || "$python" -c 'import sys; print("libpython%d.%d" % sys.version_info[:2])'
 }
 
 install_packages() {
     local packages=$* as=()
     local command="apt-get update && apt-get install -y --no-install-recommends $packages"
+    local wait=(-o DPkg::Lock::Timeout=300) # for what else installs packages just now
     command -v apt-get >/dev/null || stop "missing: $packages; install them, then run this again"
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || stop "missing: $packages; as root run: $command"
         as=(sudo)
     fi
     say "about to install from the distribution: $packages"
-    "${as[@]}" apt-get update -qq || stop "cannot reach the distribution; as root run: $command"
+    "${as[@]}" apt-get "${wait[@]}" update -qq ||
+        stop "cannot reach the distribution; as root run: $command"
     "${as[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends $packages ||
+        apt-get "${wait[@]}" install -y -qq --no-install-recommends $packages ||
         stop "cannot install; as root run: $command"
 }
 
@@ -66,11 +63,13 @@ python=$(find_python)
 packages=$(missing_packages | xargs)
 if [ -n "$packages" ]; then
     install_packages $packages
-    # A Python that was just installed may lack its shared library still.
+    # Only a Python that works can say what else is missing.
     python=$(find_python)
+    [ -n "$python" ] || stop "Python 3.11 or newer is needed; this distribution has none"
     packages=$(missing_packages | xargs)
     [ -z "$packages" ] || install_packages $packages
-    [ -n "$python" ] || stop "Python 3.11 or newer is needed; this distribution has none"
+    packages=$(missing_packages | xargs)
+    [ -z "$packages" ] || stop "installed, but still missing or not usable: $packages"
 fi
 
 wanted=$(fingerprint | sha256sum | cut -d ' ' -f 1)

@@ -48,7 +48,6 @@ def run_axi(jobs: Sequence[AxiJob], config: Config, simulator: str) -> list[npt.
     ProgramError
         If it stops with an error.
     """
-    toolchain.require(simulator)
     build = builds.axi_bench(config, simulator)
     with tempfile.TemporaryDirectory(prefix="pulsarray-axi-") as name:
         folder = Path(name)

@@ -59,7 +59,7 @@ def run_jobs(
     CheckFailed
         If the machine does not come to an end, or the bench fails.
     """
-    toolchain.require(simulator)
+    toolchain.require_name(simulator)
     for job in jobs:
         _require_fit(job.program, config)
     if not jobs:

@@ -51,7 +51,6 @@ class Session:
     """
 
     def __init__(self, config: Config, simulator: str, memory_bytes: int) -> None:
-        toolchain.require(simulator)
         build = builds.machine(config, simulator, memory_bytes)
         self._config, self._simulator, self._bytes = config, simulator, memory_bytes
         self._known: npt.NDArray[np.uint8] | None = None

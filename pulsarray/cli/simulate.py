@@ -148,7 +148,6 @@ def _on_simulator(
     from pulsarray.sim import builds, toolchain
     from pulsarray.sim.device import simulate as run
 
-    toolchain.require(on.value)
     dumps = toolchain.wave_format(waves) if waves is not None else ""
     with working(f"generating Verilog for D = {program.config.dim}"):
         builds.verilog(program.config)

@@ -258,10 +258,9 @@ def _trained(
 
 
 def _build(training: Training, on: Place) -> None:
-    from pulsarray.sim import builds, toolchain
+    from pulsarray.sim import builds
 
     program = training.first
-    toolchain.require(on.value)
     with working(f"generating Verilog for D = {program.config.dim}"):
         builds.verilog(program.config)
     with working(f"building for {on}"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from pulsarray.isa import Opcode, parse
 from pulsarray.program import Program
 from pulsarray.registers import COUNTERS, REGISTERS
 from pulsarray.report.schema import check_report
+from pulsarray.sim.tools import TOOLS
 from tests.cli.conftest import Command, complaints
 
 VERBS = ("generate", "compile", "simulate", "estimate", "compare", "disasm", "info", "doctor")
@@ -93,11 +95,22 @@ def test_doctor_says_how_to_get_what_is_missing(
 
 
 def test_doctor_without_what_is_optional(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_PROGRAMS", {})
-    monkeypatch.setattr(doctor, "_HEADERS", {"no_such_header.h": "no-such-package"})
+    lacking = replace(TOOLS[-1], package="no-such-package", try_out=_fails)
+    monkeypatch.setattr(doctor, "TOOLS", [lacking])
     done = command("doctor")
     assert done.code == 0
     assert "missing: apt-get install no-such-package" in done.out
+
+
+def _fails(_: Path) -> str:
+    raise FileNotFoundError
+
+
+def test_doctor_on_a_package_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cocotbext.axi", None)
+    versions = {finding.name: finding.version for finding in doctor.findings()}
+    assert versions["cocotbext-axi"] == ""
+    assert versions["cocotb"]
 
 
 def test_doctor_on_a_program_that_does_not_run(

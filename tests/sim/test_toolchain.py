@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from cocotb_tools import config as cocotb_config
 
 from pulsarray.errors import CheckFailed, InputError, ToolMissing
 from pulsarray.sim import toolchain
@@ -69,6 +71,36 @@ def test_build_is_kept(simulator: str, source: Path) -> None:
     assert (folder / "stamp").stat().st_mtime_ns == built
 
 
+def test_a_place_with_odd_characters(
+    simulator: str, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Make and shells would split, expand or end such a name."""
+    place = source.parent / "my $(cache) #1, 50 %; 'it'"
+    place.mkdir()
+    monkeypatch.setenv("PULSARRAY_CACHE", str(place))
+    folder = build(simulator, source.rename(place / "my doubler.v"))
+    assert folder.parent == place
+    run(simulator, folder)
+
+
+def test_a_build_serves_every_environment(
+    simulator: str, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cocotb may lie elsewhere for another clone; the build neither differs nor needs the first."""
+    other = source.parent / "other environment"
+    shutil.copytree(cocotb_config.libs_dir, other)
+    first = source.parent / "first environment"
+    shutil.copytree(cocotb_config.libs_dir, first)
+    monkeypatch.setattr(cocotb_config, "libs_dir", first)
+    folder = build(simulator, source)
+    shutil.rmtree(first)
+    monkeypatch.setattr(cocotb_config, "libs_dir", other)
+    built = (folder / "stamp").stat().st_mtime_ns
+    build(simulator, source)
+    assert (folder / "stamp").stat().st_mtime_ns == built
+    run(simulator, folder)
+
+
 def test_build_follows_parameters(source: Path) -> None:
     build("icarus", source, shift=0)
     folder = build("icarus", source, shift=2)
@@ -107,14 +139,14 @@ def test_waves_wrong(simulator: str, source: Path) -> None:
 
 def test_require_wrong(simulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ToolMissing, match="is not installed; get it with: apt-get install"):
+    with pytest.raises(ToolMissing, match=r"is missing or cannot .*; get it with: apt-get install"):
         toolchain.require(simulator)
 
 
 def test_require_unknown() -> None:
     message = "simulator must be one of icarus, verilator, not 'vcs'"
     with pytest.raises(InputError, match=f"^{message}$"):
-        toolchain.require("vcs")
+        toolchain.require_name("vcs")
 
 
 def test_lint(source: Path) -> None:
