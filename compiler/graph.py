@@ -130,6 +130,11 @@ class Activate(OneInput):
             raise InputError(f"{self.name}: clip needs low <= high, not {self.low} and {self.high}")
         return given
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether it changes no real value: in a quantized network a place of rounding."""
+        return self.function == "clip" and (self.low, self.high) == (-inf, inf)
+
     def __call__(self, values: Floats) -> Floats:
         """The function of real values, element by element."""
         if self.function == "relu":

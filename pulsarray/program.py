@@ -51,6 +51,9 @@ class Tensor:
         Real value = (code - zero_point) * scale.
     after
         What a host applies to the real values of an output: ``""`` or ``"softmax"``.
+    answer_scale, answer_zero
+        Scale and zero point of the codes to which a host rounds what ``after`` makes; scale 0 where
+        it does not round.
     image
         Rows, columns and channels of a feature map, whose pixels are the matrix's rows: image by
         image, row by row. Empty for a plain matrix.
@@ -61,6 +64,8 @@ class Tensor:
     view
         The shape and order in which a host gives and takes one sample, where it is neither the
         image's nor the matrix's row: see :class:`pulsarray.views.HostView`.
+    half_away
+        Whether a host rounds halves away from zero when it makes an input's codes, else to even.
     """
 
     name: str
@@ -75,6 +80,9 @@ class Tensor:
     image: Sequence[int] = ()
     window: Sequence[int] = ()
     view: HostView | None = None
+    half_away: bool = False
+    answer_scale: float = 0.0
+    answer_zero: int = 0
 
     def __post_init__(self) -> None:
         # A file gives lists.

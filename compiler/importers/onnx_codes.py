@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats, Node
-from pulsarray.compiler.importers.onnx_file import Call
-from pulsarray.compiler.importers.onnx_tensors import Network, Tensor
+from pulsarray.affine import encode
+from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.importers.onnx_file import Call, Constant
+from pulsarray.compiler.importers.onnx_tensors import Network
 from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.spatial import MaxPool, Shuffle
 from pulsarray.errors import InputError
 
-__all__ = ["Codes", "QuantizedNetwork", "constant_codes", "quantization"]
+__all__ = ["Codes", "constant_codes", "quantization", "quantize_constant"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -46,48 +47,14 @@ class Codes:
         """Real values."""
         if self.scale.size == 1:
             return np.asarray(self.codes * self.scale[0])
-        shape = [1] * self.codes.ndim
-        shape[self.axis] = self.scale.size
-        return np.asarray(self.codes * self.scale.reshape(shape))
+        return np.asarray(self.codes * along(self.scale, self.codes.ndim, self.axis))
 
 
-class QuantizedNetwork(Network):
-    """A network of which some values are known to be rounded.
-
-    Members
-    -------
-    rounded
-        Quantization of values of the graph, the input included.
-    codes
-        Constants that are dequantized, by name.
-    weight_scales
-        By operator: scale of its weights, (1,) or (N,).
-    biases
-        By operator: its bias in units of its sums, where the file has it so.
-    """
-
-    rounded: dict[str, Quantization]
-    codes: dict[str, Codes]
-    weight_scales: dict[str, Floats]
-    biases: dict[str, Ints]
-
-    def prepare(self) -> None:
-        """Start with nothing known."""
-        self.rounded, self.codes, self.weight_scales, self.biases = {}, {}, {}, {}
-        self._chosen: dict[str, str] = {}
-
-    def emit(self, node: Node) -> Tensor:
-        """Put an operator at the end; its result in the usual order."""
-        if isinstance(node, MaxPool | Shuffle):
-            self._chosen[node.output] = node.input
-        return super().emit(node)
-
-    def quantization_of(self, value: str) -> Quantization | None:
-        """Quantization of a value; that of its origin where its elements are all from there."""
-        origin = self.origin(value) or self._chosen.get(value)
-        if value not in self.rounded and origin is not None:
-            return self.quantization_of(origin)
-        return self.rounded.get(value)
+def along(values: npt.NDArray[Any], rank: int, axis: int) -> npt.NDArray[Any]:
+    """A vector along one axis of an array of that rank."""
+    shape = [1] * rank
+    shape[axis] = -1
+    return values.reshape(shape)
 
 
 def quantization(network: Network, call: Call, scale: str, zero: str) -> Quantization:
@@ -115,6 +82,33 @@ def quantization(network: Network, call: Call, scale: str, zero: str) -> Quantiz
     return Quantization(number, int(zeros.item()) + _KINDS[str(zeros.dtype)])
 
 
+def quantize_constant(
+    network: Network, call: Call, name: str, scale: str, zero: str, axis: int
+) -> Constant:
+    """Codes of a float constant, int8 or uint8, as QuantizeLinear makes them.
+
+    Raises
+    ------
+    InputError
+        If type, shape or scale is not possible.
+    """
+    values = network.constant(name, call.where, "value")
+    kind = network.raw(zero, call.where, "zero point").dtype if zero else np.dtype(np.uint8)
+    if str(kind) not in _KINDS:
+        raise InputError(f"{call.where}: zero point {zero!r} must be int8 or uint8, not {kind}")
+    scales, zeros, axis = _parameters(network, call, name, values, (scale, zero), axis)
+    shift = _KINDS[str(kind)]
+    made = np.empty(values.shape, np.int64)
+    if scales.size == 1:
+        made[...] = encode(values, scales.item(), int(zeros[0]) + shift)
+    else:
+        parts = np.moveaxis(values, axis, 0)
+        for place, part in enumerate(parts):
+            code = encode(part, float(scales[place]), int(zeros[place]) + shift)
+            np.moveaxis(made, axis, 0)[place] = code
+    return (made - shift).astype(kind)
+
+
 def constant_codes(
     network: Network, call: Call, name: str, scale: str, zero: str, axis: int
 ) -> Codes:
@@ -129,24 +123,32 @@ def constant_codes(
     kind = str(codes.dtype)
     if kind not in (*_KINDS, "int32"):
         raise InputError(f"{call.where}: {name!r} must be int8, uint8 or int32, not {kind}")
-    scales = network.constant(scale, call.where, "scale").reshape(-1)
+    if zero and str(network.raw(zero, call.where, "zero point").dtype) != kind:
+        given = network.raw(zero, call.where, "zero point").dtype
+        raise InputError(f"{call.where}: zero point {zero!r} must be {kind}, not {given}")
+    scales, zeros, axis = _parameters(network, call, name, codes, (scale, zero), axis)
+    if scales.size == 1:
+        return Codes(codes.astype(np.int64) - zeros[0], scales, 0)
+    return Codes(codes.astype(np.int64) - along(zeros, codes.ndim, axis), scales, axis)
+
+
+def _parameters(
+    network: Network, call: Call, name: str, value: Constant, names: tuple[str, str], axis: int
+) -> tuple[Floats, Ints, int]:
+    """Scales and zero points of a constant, both (1,) or both one each place along the axis."""
+    scales = network.constant(names[0], call.where, "scale").reshape(-1)
     zeros = np.zeros(1, np.int64)
-    if zero:
-        given = network.raw(zero, call.where, "zero point")
-        if str(given.dtype) != kind:
-            raise InputError(f"{call.where}: zero point {zero!r} must be {kind}, not {given.dtype}")
-        zeros = given.astype(np.int64).reshape(-1)
+    if names[1]:
+        zeros = network.raw(names[1], call.where, "zero point").astype(np.int64).reshape(-1)
     if not (np.isfinite(scales).all() and scales.size and float(scales.min()) >= _TINIEST):
         raise InputError(f"{call.where}: scales of {name!r} must be positive numbers")
     if max(scales.size, zeros.size) == 1:
-        return Codes(codes.astype(np.int64) - zeros[0], scales, 0)
-    axis = axis + codes.ndim if axis < 0 else axis
-    if not 0 <= axis < codes.ndim or not {scales.size, zeros.size} <= {1, codes.shape[axis]}:
+        return scales, zeros, 0
+    axis = axis + value.ndim if axis < 0 else axis
+    if not 0 <= axis < value.ndim or not {scales.size, zeros.size} <= {1, value.shape[axis]}:
         raise InputError(
             f"{call.where}: {scales.size} scales and {zeros.size} zero points do not fit "
-            f"{name!r} of shape {codes.shape}"
+            f"{name!r} of shape {value.shape}"
         )
-    shape = [1] * codes.ndim
-    shape[axis] = -1
-    shifted = codes.astype(np.int64) - zeros.reshape(shape)
-    return Codes(shifted, np.broadcast_to(scales, (codes.shape[axis],)), axis)
+    count = (value.shape[axis],)
+    return np.broadcast_to(scales, count), np.broadcast_to(zeros, count), axis

@@ -89,6 +89,7 @@ def affine(network: Network, call: Call, tensor: Tensor, factor: Floats, offset:
     output = call.outputs[0]
     last = network.nodes[-1] if network.nodes else None
     alone = isinstance(last, Dense) and last.output == tensor.value
+    alone = alone and not network.folds_later
     if isinstance(last, Dense) and alone and network.file.uses[last.output] == 1:
         network.nodes.pop()
         bias = last.bias * factor + offset
@@ -97,7 +98,7 @@ def affine(network: Network, call: Call, tensor: Tensor, factor: Floats, offset:
         return
     tensor = network.usual(tensor, call.where)
     name = network.label(call)
-    if network.images:
+    if network.images or network.folds_later:
         none, one = np.zeros(len(factor)), np.ones(len(factor))
         network.emit_as(
             call, BatchNorm(name, tensor.value, output, factor, offset, none, one, epsilon=0.0)

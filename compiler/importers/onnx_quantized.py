@@ -8,29 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import inf
 
 import numpy as np
+import numpy.typing as npt
 
-from pulsarray.compiler.graph import Activate, Floats
-from pulsarray.compiler.importers.onnx_codes import QuantizedNetwork, constant_codes, quantization
+from pulsarray.compiler.importers.onnx_codes import (
+    constant_codes,
+    quantization,
+    quantize_constant,
+)
 from pulsarray.compiler.importers.onnx_file import Call, OnnxFile
-from pulsarray.compiler.importers.onnx_graph import finish, fold_call, run_call, start
+from pulsarray.compiler.importers.onnx_graph import fold_call, run_call, start
+from pulsarray.compiler.importers.onnx_integers import integers
 from pulsarray.compiler.importers.onnx_operators import IMAGES, OPERATORS
-from pulsarray.compiler.maps.integer import HIGH, LOW, IntegerGraph
-from pulsarray.compiler.quantization.fold import fold
-from pulsarray.compiler.quantization.fuse import Step, fuse_graph
-from pulsarray.compiler.quantization.integer_nodes import IntegerNodes
-from pulsarray.compiler.quantization.integer_weights import Columns
-from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.spatial import MaxPool, Shuffle
+from pulsarray.compiler.importers.onnx_rounding import QuantizedNetwork
+from pulsarray.compiler.maps.integer import IntegerGraph
 from pulsarray.errors import InputError
 
-__all__ = ["QUANTIZED", "integer_graph_of"]
+__all__ = ["QUANTIZED", "integer_graph_of", "quantized_network"]
 
-_BITS = 31
-"""Bits of multipliers."""
-_LARGEST_SUM = (1 << 31) - 1
+Ints = npt.NDArray[np.int64]
+
 _MICROSOFT = "com.microsoft."
 _PRODUCTS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
 """Operators with weights, and the weights' axis of results (that of Gemm without transB)."""
@@ -38,6 +36,11 @@ _PRODUCTS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
 
 def integer_graph_of(file: OnnxFile, shape: Sequence[int] | None) -> IntegerGraph:
     """The network of a quantized file."""
+    return integers(quantized_network(file, shape))
+
+
+def quantized_network(file: OnnxFile, shape: Sequence[int] | None) -> QuantizedNetwork:
+    """What a quantized file says: its operators, and where values are rounded."""
     images = IMAGES | {name for name in QUANTIZED if "Conv" in name or "Pool" in name}
     network = start(file, shape, images, QuantizedNetwork)
     network.prepare()
@@ -46,22 +49,23 @@ def integer_graph_of(file: OnnxFile, shape: Sequence[int] | None) -> IntegerGrap
             QUANTIZED[call.kind](network, call)
         elif call.kind == "Dropout" or not _fold(network, call):
             _run(network, call)
-    return _integers(network)
+    return network
 
 
 def _fold(network: QuantizedNetwork, call: Call) -> bool:
     if not fold_call(network, call):
         return False
-    # A weight that is transposed between its DequantizeLinear and its product.
-    if call.kind in ("Transpose", "Identity", "Reshape") and call.inputs[0] in network.codes:
-        codes = network.codes[call.inputs[0]]
-        shape = network.constants[call.outputs[0]].shape
-        if call.kind == "Transpose" and codes.codes.ndim == 2:
-            made = replace(codes, codes=codes.codes.T, axis=1 - codes.axis)
-            network.codes[call.outputs[0]] = made
-        elif call.kind == "Identity" or codes.scale.size == 1:
-            made = replace(codes, codes=codes.codes.reshape(shape))
-            network.codes[call.outputs[0]] = made
+    # A weight that is turned or reshaped between its DequantizeLinear and its product.
+    codes, result = network.codes.get(call.inputs[0]), call.outputs[0]
+    if codes is None:
+        return True
+    if call.kind == "Transpose":
+        order = call.integers("perm") or tuple(reversed(range(codes.codes.ndim)))
+        turned, axis = codes.codes.transpose(order), order.index(codes.axis)
+        network.codes[result] = replace(codes, codes=turned, axis=axis)
+    elif call.kind == "Identity" or (call.kind == "Reshape" and codes.scale.size == 1):
+        shape = network.constants[result].shape
+        network.codes[result] = replace(codes, codes=codes.codes.reshape(shape))
     return True
 
 
@@ -71,55 +75,39 @@ def _run(network: QuantizedNetwork, call: Call) -> None:
         OPERATORS["Identity"](network, replace(call, inputs=call.inputs[:1]))
         return
     run_call(network, call, OPERATORS)
-    if call.kind not in _PRODUCTS:
-        return
-    name = network.nodes[-1].name
+    if call.kind in _PRODUCTS:
+        network.peaks[network.nodes[-1].name] = _peaks(network, call)
+
+
+def _peaks(network: QuantizedNetwork, call: Call) -> Ints:
+    """The largest magnitude among the codes of each result's weights."""
     if call.inputs[1] not in network.codes:
         raise InputError(f"{call.where}: weight {call.inputs[1]!r} is not quantized")
     weight = network.codes[call.inputs[1]]
-    axis = _PRODUCTS[call.kind] if not call.integer("transB", 0) else 0
-    grouped = call.kind == "ConvTranspose" and call.integer("group", 1) != 1
-    if weight.scale.size > 1 and (weight.axis != axis or grouped):
-        raise InputError(f"{call.where}: weight needs one scale, or one for each result")
-    network.weight_scales[name] = weight.scale * call.number("alpha", 1.0)
-    bias = network.codes.get(call.given(2))
-    if bias is not None and call.number("beta", 1.0) == 1.0 and bias.codes.ndim == 1:
-        network.biases[name] = bias.codes
-
-
-def _round(network: QuantizedNetwork, call: Call, name: str, to: Quantization) -> None:
-    """Note that a tensor is rounded; what is rounded already is rounded again."""
-    tensor = network.tensor(name, call.where)
-    known = network.quantization_of(tensor.value)
-    output = call.outputs[0]
-    if known is None:
-        if network.file.uses[name] > 1 and name != output:
-            raise InputError(f"{call.where}: {name!r} is also read before it is rounded")
-        value = tensor.value
-        while (origin := network.origin(value)) is not None:
-            value = origin
-        network.rounded[value] = to
-        network.define(output, tensor)
-    elif known == to:
-        network.define(output, tensor)
-    else:
-        value = network.fresh(f"{output} rounded")
-        node = Activate(network.label(call), tensor.value, value, "clip", -inf, inf)
-        network.elementwise(call, tensor, node)
-        network.rounded[value] = to
+    axis = 0 if call.integer("transB", 0) else _PRODUCTS[call.kind]
+    if weight.scale.size > 1 and weight.axis != axis:
+        raise InputError(
+            f"{call.where}: weight {call.inputs[1]!r} needs one scale, or one for each result "
+            f"(axis {axis}), not one along axis {weight.axis}"
+        )
+    codes = np.abs(np.moveaxis(weight.codes, axis, 0).reshape(weight.codes.shape[axis], -1))
+    if call.kind != "ConvTranspose":
+        return np.asarray(codes.max(axis=1))
+    groups = call.integer("group", 1)
+    parts = np.abs(weight.codes).reshape(groups, -1, *weight.codes.shape[1:])
+    return np.asarray(parts.max(axis=(1, 3, 4)).reshape(-1))
 
 
 def _quantize_linear(network: QuantizedNetwork, call: Call) -> None:
     if call.integer("block_size", 0):
         raise InputError(f"{call.where}: blocks of scales are not supported")
-    to = quantization(network, call, call.inputs[1], call.given(2))
     if network.is_constant(call.inputs[0]):
-        values = network.constant(call.inputs[0], call.where, "value")
-        zero = network.constants.get(call.given(2), np.zeros(1, np.uint8))
-        shift = int(zero.reshape(-1)[0]) - to.zero_point
-        network.constants[call.outputs[0]] = (to.encode(values) + shift).astype(zero.dtype)
+        made = quantize_constant(
+            network, call, call.inputs[0], call.inputs[1], call.given(2), call.integer("axis", 1)
+        )
+        network.constants[call.outputs[0]] = made
         return
-    _round(network, call, call.inputs[0], to)
+    network.round(call, call.inputs[0], quantization(network, call, call.inputs[1], call.given(2)))
 
 
 def _dequantize_linear(network: QuantizedNetwork, call: Call) -> None:
@@ -170,7 +158,7 @@ def _product(
 def _finish(network: QuantizedNetwork, call: Call, target: tuple[str, str]) -> None:
     output = call.outputs[0]
     if target[0]:
-        _round(network, call, output, quantization(network, call, *target))
+        network.round(call, output, quantization(network, call, *target))
 
 
 def _qlinear_conv(network: QuantizedNetwork, call: Call) -> None:
@@ -240,67 +228,3 @@ QUANTIZED: Mapping[str, Callable[[QuantizedNetwork, Call], None]] = {
     f"{_MICROSOFT}QuantizeLinear": _quantize_linear,
 }
 """Operators that make a file a quantized one."""
-
-
-def _integers(network: QuantizedNetwork) -> IntegerGraph:
-    """The integer network of what has been noted."""
-    output = network.tensor(network.file.output, "output").value
-    graph = finish(network)
-    rounded = dict(network.rounded)
-    if (known := network.quantization_of(output)) is not None:
-        rounded[graph.output.name] = known
-    folded = fold(graph)
-    steps, after = fuse_graph(folded, rounded)
-    targets = _targets(steps, folded.input.name, rounded)
-
-    def product(name: str, weight: Floats, bias: Floats, scale: float) -> Columns:
-        if name not in network.weight_scales:
-            raise InputError(f"{name}: its weight is not quantized")
-        unit = np.broadcast_to(network.weight_scales[name] * scale, bias.shape)
-        codes = np.rint(weight / (unit / scale)).astype(np.int64)
-        offsets = network.biases.get(name)
-        if offsets is None or offsets.shape != bias.shape:
-            offsets = np.rint(np.clip(bias / unit, -(2.0**62), 2.0**62)).astype(np.int64)
-        return _checked(name, Columns(codes, offsets, unit))
-
-    made = IntegerNodes(_BITS, targets, product, {})
-    made.add_map(folded.input.name, folded.input.shape, targets[folded.input.name])
-    for step in steps:
-        made.add(step)
-    return IntegerGraph(
-        name=graph.name,
-        input=made.maps[folded.input.name],
-        nodes=made.nodes,
-        maps=made.maps,
-        output=graph.output.name,
-        after=after,
-        input_view=folded.input_view,
-        output_view=folded.output_view,
-    )
-
-
-def _checked(name: str, columns: Columns) -> Columns:
-    """Refuse weights that are not int8, and sums that may leave 32 bits."""
-    if columns.weight.size and not LOW <= columns.weight.min() <= columns.weight.max() <= HIGH:
-        raise InputError(f"{name}: weights less their zero point must be int8 codes")
-    reach = np.abs(columns.weight).sum(axis=0) * (HIGH - LOW) + np.abs(columns.bias)
-    if int(reach.max()) > _LARGEST_SUM:
-        raise InputError(f"{name}: sums may exceed 32 bits")
-    return columns
-
-
-def _targets(
-    steps: Sequence[Step], source: str, rounded: Mapping[str, Quantization]
-) -> dict[str, Quantization]:
-    """Quantization of the input and of each step's result."""
-    if source not in rounded:
-        raise InputError(f"input {source}: is not quantized before it is used")
-    known = {source: rounded[source]}
-    for step in steps:
-        codes = rounded.get(step.output)
-        if codes is None and isinstance(step.node, MaxPool | Shuffle) and not step.activations:
-            codes = known[step.node.input]
-        if codes is None:
-            raise InputError(f"{step.node.name}: its result {step.output!r} is not quantized")
-        known[step.output] = codes
-    return known

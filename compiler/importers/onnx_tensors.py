@@ -91,6 +91,11 @@ class Network:
             order = np.arange(prod(shape)).reshape(shape)
             self._tensors[file.input] = Tensor(file.input, shape, order)
 
+    @property
+    def folds_later(self) -> bool:
+        """Whether factors and offsets stay operators of their own, for a later pass to fold."""
+        return False
+
     def is_constant(self, name: str) -> bool:
         """Whether a value is known at compile time."""
         return name in self.constants

@@ -94,7 +94,8 @@ class Network:
         self.values: dict[int, Value] = {}
         self.room = min(_CONSTANTS, _FREE + _SHARED * file.size)
         shape = map_shape(source, batch)
-        self.input = self.new_map(source, shape)
+        self.input = replace(self.new_map(source, shape), half_away=True)
+        self.maps[self.input.name] = self.input
         self.input_index = source.index
         self.values[source.index] = Value(self.input, shape)
 

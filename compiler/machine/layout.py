@@ -60,6 +60,9 @@ class Layout:
         image: Sequence[int] = (),
         window: Sequence[int] = (),
         view: HostView | None = None,
+        half_away: bool = False,
+        answer_scale: float = 0.0,
+        answer_zero: int = 0,
     ) -> Tensor:
         """Place a tensor; ``values`` are its contents, or ``words`` as they lie in memory.
 
@@ -83,6 +86,9 @@ class Layout:
             image=tuple(image),
             window=tuple(window),
             view=view,
+            half_away=half_away,
+            answer_scale=answer_scale,
+            answer_zero=answer_zero,
         )
         size = tensor.bytes(self.config)
         address = self._place(name, size)

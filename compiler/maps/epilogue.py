@@ -102,12 +102,15 @@ class Sums:
         Whether multiplier and shift are those of the rows.
     fields
         Further fields of the VECTOR.
+    guard
+        Bits by which sums are shifted left first, by a VECTOR of its own.
     """
 
     parameters: Tensor | None
     single: bool
     per_lane: bool
     fields: Mapping[str, int]
+    guard: int = 0
 
 
 class Epilogue:
@@ -180,6 +183,9 @@ class Epilogue:
         if self.residual is not None:
             fields["flags"] = fields.get("flags", 0) | VectorFlag.RESIDUAL
             fields |= {"zero_b": self.residual.zero, "multiplier2": self.residual.factor}
+        if self.sums.guard:
+            shifted = {"shift": -self.sums.guard, "low": integer.LOW, "high": integer.HIGH}
+            self.chip.vector(self.layer, area.counts, {"a": sums, "acc": sums}, shifted)
         for part, own in parts or ((area, {}),):
             operands = {"a": Words.of(packed, part), "target": Words.of(target, part)}
             if self.residual is not None:

@@ -18,6 +18,7 @@ from math import frexp
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.affine import decode, encode
 from pulsarray.compiler.spatial import OneInput, Window
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
@@ -74,6 +75,8 @@ class FeatureMap:
         Its shape, without the batch.
     scale, zero_point
         Its quantization.
+    half_away
+        Whether a host rounds halves away from zero when it makes its codes, as LiteRT does.
     """
 
     name: str
@@ -82,6 +85,7 @@ class FeatureMap:
     channels: int
     scale: float
     zero_point: int
+    half_away: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -94,13 +98,12 @@ class FeatureMap:
         return self.height * self.width
 
     def encode(self, values: npt.ArrayLike) -> Ints:
-        """Codes of real values, rounded half to even and saturated."""
-        codes = np.rint(np.asarray(values, np.float64) / self.scale) + self.zero_point
-        return np.asarray(np.clip(codes, LOW, HIGH), np.int64)
+        """Codes of real values, rounded and saturated."""
+        return encode(values, self.scale, self.zero_point, half_away=self.half_away)
 
     def decode(self, codes: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Real values of codes."""
-        return (np.asarray(codes, np.float64) - self.zero_point) * self.scale
+        return decode(codes, self.scale, self.zero_point)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +156,7 @@ class Residual:
 class Convolution:
     """``sum[y, x, n] = bias[n] + sum of (input - zero_in) * weight`` over the window and channels.
 
+    With ``guard`` the sum of products counts 2^guard times: biases then have bits below its unit.
     Padding counts as ``zero_in``, that is nothing. A dense layer is a convolution whose kernel is
     its whole input.
 
@@ -166,6 +170,8 @@ class Convolution:
         Zero point of the input.
     residual
         A map added before rounding; None without. Needs ``scale.tflite`` off.
+    guard
+        Bits by which sums of products are shifted left before the bias is added.
     """
 
     name: str
@@ -179,6 +185,7 @@ class Convolution:
     zero_in: int
     scale: Scale
     residual: Residual | None = None
+    guard: int = 0
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -194,8 +201,8 @@ class TransposedConvolution(OneInput):
     ----------
     weight
         int8 codes (kh, kw, C, N / groups): group g of the channels makes group g of the results.
-    bias
-        (N,), in units of the sums.
+    bias, guard
+        (N,), in units of the sums, and their guard bits, as of :class:`Convolution`.
     """
 
     name: str
@@ -208,6 +215,7 @@ class TransposedConvolution(OneInput):
     groups: int
     zero_in: int
     scale: Scale
+    guard: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -377,6 +385,8 @@ class IntegerGraph:
         those of the map.
     samples
         Calibration samples; 0 where the network came quantized.
+    answer_scale, answer_zero
+        Codes to which a host rounds what ``after`` makes; scale 0 where it does not round.
 
     Raises
     ------
@@ -393,6 +403,8 @@ class IntegerGraph:
     input_view: HostView | None = None
     output_view: HostView | None = None
     samples: int = 0
+    answer_scale: float = 0.0
+    answer_zero: int = 0
     uses: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:

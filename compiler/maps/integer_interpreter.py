@@ -89,12 +89,12 @@ def run_node(node: Node, given: list[Ints]) -> Ints:
     """The result of one operator, of shape (N, H, W, C), from those that it reads."""
     match node:
         case Convolution():
-            sums = _convolve(node, given[0]) + node.bias
+            sums = (_convolve(node, given[0]) << node.guard) + node.bias
             if node.residual:
                 return _scale_both(sums, node.scale, node.residual, given[1])
             return _scale(sums, node.scale)
         case TransposedConvolution():
-            return _scale(_spread(node, given[0]) + node.bias, node.scale)
+            return _scale((_spread(node, given[0]) << node.guard) + node.bias, node.scale)
         case MaxPool():
             return np.clip(_maximum(node.window, given[0]), node.low, node.high)
         case AveragePool():

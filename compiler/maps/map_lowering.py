@@ -207,7 +207,7 @@ class Lowering:
         return replace(stored, tensor=tensor)
 
     def _map_tensor(self, given: FeatureMap, role: str) -> Tensor:
-        vector = given.pixels == 1
+        vector, last = given.pixels == 1, role == "output"
         views = {"input": self.graph.input_view, "output": self.graph.output_view}
         return self.layout.add(
             given.name,
@@ -216,9 +216,12 @@ class Lowering:
             given.channels,
             scale=given.scale,
             zero_point=given.zero_point,
-            after=self.graph.after if role == "output" else "",
+            after=self.graph.after if last else "",
+            answer_scale=self.graph.answer_scale if last else 0.0,
+            answer_zero=self.graph.answer_zero if last else 0,
             image=() if vector else given.shape,
             view=views.get(role),
+            half_away=given.half_away,
         )
 
     def _convolution(self, work: Work, node: integer.Convolution) -> tuple[int, int, int]:
@@ -226,28 +229,37 @@ class Lowering:
         kh, kw, depth, count = node.weight.shape
         term = self._term(node)
         second = self._stored(work.second) if work.second else None
-        bias = node.bias - node.zero_in * node.weight.astype(np.int64).sum(axis=(0, 1, 2))
-        self._check_sums(node.name, node.weight, bias)
-        extra = isinstance(work.after, integer.TfliteAdd) * 3 + bool(work.after)
-        sums = self._scaled(node.name, node.scale, bias)
+        bias = self._offsets(node, node.weight)
+        extra = isinstance(work.after, integer.TfliteAdd) * 3 + bool(work.after) + bool(node.guard)
+        sums = self._scaled(node.name, node.scale, bias, node.guard)
         self._emit(
             work, [term], result, second, sums, 1 + extra, self._table(node.name, node.scale)
         )
         return result.images * result.height * result.width, kh * kw * depth, count
 
-    def _check_sums(self, name: str, weights: Ints, bias: Ints) -> None:
-        """Refuse sums that may not fit an accumulator."""
-        weight = weights.astype(np.int64)
+    def _offsets(
+        self, node: integer.Convolution | integer.TransposedConvolution, weights: Ints
+    ) -> Ints:
+        """What is added to each result's sums: its bias, less what the input's zero adds to them.
+
+        Raises
+        ------
+        InputError
+            If sums or bias may not fit an accumulator, or both together the vector unit.
+        """
+        weight = weights.astype(np.int64) << node.guard
+        bias = node.bias - node.zero_in * weight.sum(axis=(0, 1, 2))
         high = np.maximum(weight * integer.LOW, weight * integer.HIGH).sum(axis=(0, 1, 2))
         low = np.minimum(weight * integer.LOW, weight * integer.HIGH).sum(axis=(0, 1, 2))
-        limit = 1 << (self.config.acc_bits - 1)
-        worst = max(int(np.abs(high + bias).max()), int(np.abs(low + bias).max()))
-        worst = max(worst, int(np.abs(bias).max()), int(high.max()), -int(low.min()))
-        if worst >= limit:
-            raise InputError(
-                f"{name}: sums may reach {worst}, which acc_bits = {self.config.acc_bits} "
-                "does not hold"
-            )
+        worst = max(int(np.abs(bias).max()), int(high.max()), -int(low.min()))
+        together = max(int(np.abs(high + bias).max()), int(np.abs(low + bias).max()))
+        for reach, field in ((worst, "acc_bits"), (together, "alu_bits")):
+            if reach >= 1 << (getattr(self.config, field) - 1):
+                raise InputError(
+                    f"{node.name}: sums may reach {reach}, which {field} = "
+                    f"{getattr(self.config, field)} does not hold"
+                )
+        return np.asarray(bias)
 
     def _term(self, node: integer.Convolution) -> Term:
         """The convolution's input; the network's own input may be packed for it."""
@@ -272,6 +284,7 @@ class Lowering:
             image=given.shape,
             window=(*window.kernel, *window.stride, *window.padding, *window.dilation),
             view=self.graph.input_view,
+            half_away=given.half_away,
         )
         stored = Stored(self.batch, height, width, -(-packed // dim), packed, tensor)
         weight = node.weight.reshape(1, 1, packed, count)
@@ -292,8 +305,7 @@ class Lowering:
                 continue
             rows, columns = (taps_of_phase(node.window, axis, phase[axis]) for axis in (0, 1))
             weight = grouped(node.weight, node.groups)[rows.taps][:, columns.taps]
-            bias = node.bias - node.zero_in * weight.astype(np.int64).sum(axis=(0, 1, 2))
-            self._check_sums(node.name, weight, bias)
+            bias = self._offsets(node, weight)
             name = f"{node.name}.{number}"
             window = Window(
                 (len(rows.taps), len(columns.taps)),
@@ -302,8 +314,9 @@ class Lowering:
                 (rows.dilation, columns.dilation),
             )
             term = Term(source, window, tiles_of(weight, node.groups, dim))
-            sums = self._scaled(name, node.scale, bias)
-            self._emit(work, [term], whole.part(node.window.stride, phase), None, sums, 1, table)
+            sums = self._scaled(name, node.scale, bias, node.guard)
+            part, words = whole.part(node.window.stride, phase), 1 + bool(node.guard)
+            self._emit(work, [term], part, None, sums, words, table)
         kh, kw, channels, count = node.weight.shape
         pixels = source.images * source.height * source.width
         return pixels, channels // node.groups, kh * kw * count * node.groups
@@ -327,7 +340,7 @@ class Lowering:
         self._emit(Work(node), terms, result, None, sums, 1, None)
         return 0, 0, 0
 
-    def _scaled(self, name: str, scale: integer.Scale, bias: Ints) -> Sums:
+    def _scaled(self, name: str, scale: integer.Scale, bias: Ints, guard: int = 0) -> Sums:
         parameters = parameter_rows(
             self.layout, name, bias, scale.multiplier, scale.shift, self.config.dim
         )
@@ -337,7 +350,7 @@ class Lowering:
             "high": scale.high,
             "flags": int(VectorFlag.TFLITE) if scale.tflite else 0,
         }
-        return Sums(parameters, single=False, per_lane=True, fields=fields)
+        return Sums(parameters, single=False, per_lane=True, fields=fields, guard=guard)
 
     def _table(self, name: str, scale: integer.Scale) -> Tensor | None:
         if scale.table is None:

@@ -148,6 +148,8 @@ class _Copied(IntegerGraph):
             "after": graph.after,
             "input_view": graph.input_view,
             "output_view": graph.output_view,
+            "answer_scale": graph.answer_scale,
+            "answer_zero": graph.answer_zero,
             "samples": graph.samples,
             "uses": graph.uses,
         }

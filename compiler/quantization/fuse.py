@@ -13,6 +13,7 @@ from pulsarray.compiler.quantization.fold import readers
 from pulsarray.compiler.spatial import (
     Add,
     AveragePool,
+    Concat,
     Convolution,
     MaxPool,
     TransposedConvolution,
@@ -101,18 +102,20 @@ def fuse_graph(graph: Graph, rounded: Collection[str] = ()) -> tuple[list[Step],
 
 def _activate(steps: list[Step], node: Activate, alone: bool) -> None:
     for place, step in enumerate(steps):
-        if alone and step.output == node.input and _takes(step.node, node.function):
+        if alone and step.output == node.input and _takes(step.node, node):
             activations = (*step.activations, node)
             steps[place] = replace(step, output=node.output, activations=activations)
             return
     steps.append(Step(node, node.output, node.input))
 
 
-def _takes(node: Node, function: str) -> bool:
+def _takes(node: Node, activation: Activate) -> bool:
     """Whether an operator can apply a function to its result."""
     if isinstance(node, Convolution | TransposedConvolution | Activate):
         return True
-    return isinstance(node, Add | AveragePool | MaxPool) and function not in CURVES
+    if isinstance(node, Concat) and activation.is_identity:
+        return True
+    return isinstance(node, Add | AveragePool | MaxPool) and activation.function not in CURVES
 
 
 def _add(steps: list[Step], node: Add, free: Sequence[str]) -> None:

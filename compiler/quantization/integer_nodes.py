@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,8 +32,8 @@ __all__ = ["IntegerNodes"]
 
 Ints = npt.NDArray[np.int64]
 
-Product = Callable[[str, Floats, Floats, float], Columns]
-"""Integers of a product: from its name, weights (K, N), biases (N,) and its input's scale."""
+Product = Callable[[str, Floats, Floats, FeatureMap], Columns]
+"""Integers of a product: from its name, weights (K, N), biases (N,) and its input."""
 
 _CODES = np.arange(LOW, HIGH + 1)
 
@@ -124,9 +124,10 @@ class IntegerNodes:
     def _convolution(self, step: Step, node: Convolution) -> None:
         given = self.maps[node.input]
         matrix = node.weight.reshape(-1, node.weight.shape[3])
-        columns = self.product(node.name, matrix, node.bias, given.scale)
+        columns = self.product(node.name, matrix, node.bias, given)
         scaled, low, high, table = self._scaled(step)
-        bits, ratios, residual = self.bits, columns.unit / scaled.scale, None
+        bits, residual = self.bits, None
+        ratios = np.ldexp(columns.unit, -columns.guard) / scaled.scale
         if step.residual is None:
             multiplier, shift = multipliers(ratios, bits)
         else:
@@ -147,15 +148,17 @@ class IntegerNodes:
             zero_in=given.zero_point,
             scale=Scale(multiplier, shift, scaled.zero_point, low, high, table=table),
             residual=residual,
+            guard=columns.guard,
         )
         self.nodes.append(made)
 
     def _transposed(self, step: Step, node: TransposedConvolution) -> None:
         given = self.maps[node.input]
         matrix = _by_result(node.weight, node.groups)
-        columns = self.product(node.name, matrix, node.bias, given.scale)
+        columns = self.product(node.name, matrix, node.bias, given)
         scaled, low, high, table = self._scaled(step)
-        multiplier, shift = multipliers(columns.unit / scaled.scale, self.bits)
+        ratios = np.ldexp(columns.unit, -columns.guard) / scaled.scale
+        multiplier, shift = multipliers(ratios, self.bits)
         top, left, bottom, right = node.window.padding
         extra = node.output_padding
         window = replace(node.window, padding=(top, left, bottom - extra[0], right - extra[1]))
@@ -170,6 +173,7 @@ class IntegerNodes:
             groups=node.groups,
             zero_in=given.zero_point,
             scale=Scale(multiplier, shift, scaled.zero_point, low, high, table=table),
+            guard=columns.guard,
         )
         self.nodes.append(made)
 
@@ -316,7 +320,7 @@ class IntegerNodes:
 
     def _elementwise(self, step: Step, node: Activate) -> None:
         given, made = self.maps[node.input], self.maps[step.output]
-        kind = "+".join(a.function for a in step.functions)
+        kind = "+".join(_names(step.functions)) or "rescale"
         target = self.targets[step.output]
         if step.limits is None:
             table = target.encode(step.activate(given.decode(_CODES)))
@@ -333,7 +337,12 @@ class IntegerNodes:
 def _kind(step: Step, operator: str) -> str:
     """Operator and functions, as the layer table names them."""
     added = ["add"] if step.residual else []
-    return "+".join([operator, *added, *(a.function for a in step.activations)])
+    return "+".join([operator, *added, *_names(step.activations)])
+
+
+def _names(functions: Sequence[Activate]) -> list[str]:
+    """Functions as the layer table names them: rounding alone is none."""
+    return [activation.function for activation in functions if not activation.is_identity]
 
 
 def _by_result(weight: Floats, groups: int) -> Floats:

@@ -26,11 +26,15 @@ _LARGEST = 127
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """A product in integers: codes (K, N), biases (N,), and the unit of the sums (N,)."""
+    """A product in integers: codes (K, N), biases (N,), and the unit of the sums (N,).
+
+    Biases are in units of ``unit / 2^guard``.
+    """
 
     weight: Ints
     bias: Ints
     unit: Floats
+    guard: int = 0
 
 
 def integer_columns(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.affine import decode, encode
 from pulsarray.compiler.graph import Floats, Graph, plain_view
 from pulsarray.compiler.interpreter import float_inputs, from_host
 from pulsarray.compiler.lower import FusedLayer, fuse
@@ -47,12 +48,11 @@ class Quantization:
 
     def encode(self, values: npt.ArrayLike) -> Ints:
         """Codes of real values, rounded half to even and saturated."""
-        codes = np.rint(np.asarray(values, np.float64) / self.scale) + self.zero_point
-        return np.asarray(np.clip(codes, _LOW, _HIGH), np.int64)
+        return encode(values, self.scale, self.zero_point)
 
     def decode(self, codes: npt.ArrayLike) -> Floats:
         """Real values of codes."""
-        return (np.asarray(codes, np.float64) - self.zero_point) * self.scale
+        return decode(codes, self.scale, self.zero_point)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.graph import Floats, Graph
 from pulsarray.compiler.interpreter import from_host
-from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph
 from pulsarray.compiler.quantization.fold import fold
 from pulsarray.compiler.quantization.fuse import fuse_graph
 from pulsarray.compiler.quantization.integer_nodes import IntegerNodes
@@ -47,18 +47,18 @@ def quantize_graph(graph: Graph, calibration: npt.ArrayLike | None, config: Conf
     samples = samples.reshape(len(samples), *folded.input.shape)
     steps, after = fuse_graph(folded)
     ranges = observe(folded, samples)
-    source = folded.input
+    given = folded.input
 
-    def product(name: str, weight: Floats, bias: Floats, scale: float) -> Columns:
-        return integer_columns(name, weight, bias, scale, config)
+    def product(name: str, weight: Floats, bias: Floats, source: FeatureMap) -> Columns:
+        return integer_columns(name, weight, bias, source.scale, config)
 
-    made = IntegerNodes(config.scale_bits, targets(steps, source.name, ranges), product, ranges)
-    made.add_map(source.name, source.shape, made.targets[source.name])
+    made = IntegerNodes(config.scale_bits, targets(steps, given.name, ranges), product, ranges)
+    made.add_map(given.name, given.shape, made.targets[given.name])
     for step in steps:
         made.add(step)
     return IntegerGraph(
         name=graph.name,
-        input=made.maps[source.name],
+        input=made.maps[given.name],
         nodes=made.nodes,
         maps=made.maps,
         output=graph.output.name,

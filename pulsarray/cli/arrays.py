@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.affine import decode, encode
 from pulsarray.arrays import load_arrays
 from pulsarray.errors import InputError
 from pulsarray.images import from_matrix, to_matrix
@@ -48,7 +49,7 @@ def codes_of(
     """Codes of a tensor, as its matrix, from codes (integers) or real values (floating point).
 
     Feature maps have the shape that the network gives them, or are (samples, elements). Real values
-    are rounded half to even and saturated.
+    are rounded and saturated as :func:`pulsarray.affine.encode` says.
 
     Raises
     ------
@@ -62,8 +63,14 @@ def codes_of(
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():
             raise InputError(f"{where}: values must be finite numbers")
-        codes = np.rint(values.astype(np.float64) / tensor.scale) + tensor.zero_point
-        return to_matrix(np.clip(codes, -high - 1, high), tensor, where)
+        codes = encode(
+            values,
+            tensor.scale,
+            tensor.zero_point,
+            bits=program.config.operand_bits,
+            half_away=tensor.half_away,
+        )
+        return to_matrix(codes, tensor, where)
     low, top = int(values.min()), int(values.max())
     if low < -high - 1 or top > high:
         raise InputError(f"{where}: codes must be {-high - 1} to {high}, not {low} to {top}")
@@ -72,10 +79,13 @@ def codes_of(
 
 def real_values(matrix: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np.float64]:
     """Real values of a tensor's matrix, with what a host applies to them, in the host's shape."""
-    values = (matrix.astype(np.float64) - tensor.zero_point) * tensor.scale
+    values = decode(matrix, tensor.scale, tensor.zero_point)
     if tensor.after == "softmax":
         powers = np.exp(values - values.max(axis=-1, keepdims=True))
         values = powers / powers.sum(axis=-1, keepdims=True)
+    if tensor.answer_scale:
+        codes = encode(values, tensor.answer_scale, tensor.answer_zero)
+        values = decode(codes, tensor.answer_scale, tensor.answer_zero)
     return from_matrix(values, tensor)
 
 

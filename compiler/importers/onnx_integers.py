@@ -1,0 +1,101 @@
+"""From what a quantized ONNX file says to a network in integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pulsarray.compiler.graph import Floats, Softmax
+from pulsarray.compiler.importers.onnx_graph import finish
+from pulsarray.compiler.importers.onnx_rounding import QuantizedNetwork, without_input_rounding
+from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph
+from pulsarray.compiler.quantization.fold import fold
+from pulsarray.compiler.quantization.fuse import Step, fuse_graph
+from pulsarray.compiler.quantization.given_weights import given_columns
+from pulsarray.compiler.quantization.hoist import hoist
+from pulsarray.compiler.quantization.integer_nodes import IntegerNodes
+from pulsarray.compiler.quantization.integer_weights import Columns
+from pulsarray.compiler.quantization.quantize import Quantization
+from pulsarray.compiler.quantization.split import split
+from pulsarray.compiler.spatial import Concat, Convolution, MaxPool, Shuffle
+from pulsarray.errors import InputError
+
+__all__ = ["integers"]
+
+_BITS = 31
+"""Bits of multipliers."""
+
+
+def integers(network: QuantizedNetwork) -> IntegerGraph:
+    """The integer network of a file that has been read to its end."""
+    value = network.tensor(network.file.output, "output").value
+    graph = finish(network)
+    rounded = dict(network.rounded)
+    if (known := network.quantization_of(value)) is not None:
+        rounded[graph.output.name] = known
+    answer = None
+    if isinstance(last := graph.nodes[-1], Softmax):
+        answer = rounded.pop(last.output, None)
+        if (known := network.quantization_of(last.input)) is not None:
+            rounded[graph.output.name] = known
+
+    def is_rounded(name: str) -> bool:
+        return name in rounded or network.quantization_of(name) is not None
+
+    nodes, copied = split(graph.nodes, is_rounded)
+    nodes = hoist(nodes, graph.input.name, rounded, is_rounded)
+    nodes, rounded[graph.input.name] = without_input_rounding(nodes, graph.input.name, rounded)
+    folded = fold(replace(graph, nodes=nodes))
+    steps, host = fuse_graph(folded, rounded)
+    targets = _targets(steps, folded.input.name, rounded)
+
+    def product(name: str, weight: Floats, bias: Floats, source: FeatureMap) -> Columns:
+        peaks = network.peaks.get(copied.get(name, name), np.ones(len(bias), np.int64))
+        return given_columns(name, weight, bias, source, peaks)
+
+    made = IntegerNodes(_BITS, targets, product, {})
+    made.add_map(folded.input.name, folded.input.shape, targets[folded.input.name])
+    for step in steps:
+        made.add(step)
+    return IntegerGraph(
+        name=graph.name,
+        input=made.maps[folded.input.name],
+        nodes=made.nodes,
+        maps=made.maps,
+        output=graph.output.name,
+        after=host,
+        input_view=folded.input_view,
+        output_view=folded.output_view,
+        answer_scale=answer.scale if answer else 0.0,
+        answer_zero=answer.zero_point if answer else 0,
+    )
+
+
+def _targets(
+    steps: Sequence[Step], source: str, rounded: Mapping[str, Quantization]
+) -> dict[str, Quantization]:
+    """Quantization of the input and of each step's result."""
+    known = {source: rounded[source]}
+    for step in steps:
+        codes = rounded.get(step.output)
+        if codes is None and _only_chooses(step):
+            given = {known[name] for name in step.inputs}
+            codes = given.pop() if len(given) == 1 else None
+        if codes is None:
+            raise InputError(f"{step.node.name}: its result {step.output!r} is not quantized")
+        known[step.output] = codes
+    return known
+
+
+def _only_chooses(step: Step) -> bool:
+    """Whether a result's elements are elements of the inputs, or zero."""
+    node = step.node
+    if step.activations or step.residual:
+        return False
+    if isinstance(node, Convolution):
+        ones = (node.weight == 1.0).reshape(-1, node.weight.shape[3])
+        others = np.count_nonzero(node.weight) - np.count_nonzero(ones)
+        return not (others or node.bias.any()) and int(ones.sum(axis=0).max()) == 1
+    return isinstance(node, Concat | MaxPool | Shuffle)

@@ -1,0 +1,142 @@
+"""Quantized graphs on this compiler's integers and on onnxruntime, both judged exactly."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper
+
+from pulsarray.affine import encode
+from pulsarray.compiler.importers.onnx_constants import FOLDED
+from pulsarray.compiler.importers.onnx_file import read_onnx
+from pulsarray.compiler.importers.onnx_integers import integers
+from pulsarray.compiler.importers.onnx_operators import OPERATORS
+from pulsarray.compiler.importers.onnx_quantized import QUANTIZED, quantized_network
+from pulsarray.compiler.importers.onnx_rounding import QuantizedNetwork
+from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.errors import InputError
+from pulsarray.sim.exact_onnx import Judgement
+from pulsarray.sim.random_qdq import QdqCase
+
+__all__ = ["Verdict", "import_case", "judge"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a case.
+
+    Parameters
+    ----------
+    refused
+        Why it was not imported; empty if it was.
+    integers, runtime
+        The codes of all quantizers: those given here, and onnxruntime's.
+    different, results
+        Results that differ between the two, of how many.
+    """
+
+    refused: str = ""
+    integers: Judgement = field(default_factory=Judgement)
+    runtime: Judgement = field(default_factory=Judgement)
+    different: int = 0
+    results: int = 0
+
+    @property
+    def wrong(self) -> list[str]:
+        """What float32 does not explain, on either side."""
+        ours = [f"integers {text}" for text in self.integers.wrong]
+        return ours + [f"onnxruntime {text}" for text in self.runtime.wrong]
+
+
+def import_case(case: QdqCase) -> tuple[QuantizedNetwork, IntegerGraph]:
+    """A case as its file says it, and its integer network.
+
+    Raises
+    ------
+    InputError
+        If it is refused.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        onnx.save(case.model, path)
+        network = quantized_network(read_onnx(path, {*OPERATORS, *FOLDED, *QUANTIZED}), None)
+    return network, integers(network)
+
+
+def judge(case: QdqCase) -> Verdict:
+    """Import, run and judge a case."""
+    try:
+        network, graph = import_case(case)
+    except InputError as error:
+        return Verdict(refused=str(error))
+    nodes, inputs = list(case.model.graph.node), {"x": case.inputs}
+    theirs = _runtime(case)
+    _, runtime = case.exact.run(nodes, inputs, theirs)
+    ours = _integers(case, network, graph)
+    _, integers = case.exact.run(nodes, inputs, ours)
+    if case.answer not in ours:  # A softmax, or a choice of what was rounded before.
+        return Verdict("", integers, runtime)
+    different = int((ours[case.answer] != theirs[case.answer]).sum())
+    return Verdict("", integers, runtime, different, theirs[case.answer].size)
+
+
+def _runtime(case: QdqCase) -> dict[str, Array]:
+    """Every quantizer's codes of onnxruntime with its optimizations off."""
+    import onnxruntime
+
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    names = [node.output[0] for node in case.quantizers]
+    kept = {output.name for output in model.graph.output}
+    for name in names:
+        if name not in kept:
+            model.graph.output.append(helper.make_empty_tensor_value_info(name))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    results = session.run(names, {"x": case.inputs})
+    return dict(zip(names, (np.asarray(r, np.int64) for r in results), strict=True))
+
+
+def _integers(case: QdqCase, network: QuantizedNetwork, graph: IntegerGraph) -> dict[str, Array]:
+    """The codes of quantizers whose result is a map of the network, by name of their result."""
+    source = graph.input.encode(case.inputs)
+    if graph.input_view is not None:
+        source = graph.input_view.from_host(source)
+    maps = run_integer(graph, source.reshape(-1, *graph.input.shape))
+    answer = network.tensor(network.file.output, "output").value
+    codes: dict[str, Array] = {}
+    for node in case.quantizers:
+        tensor = network.tensor(node.output[0], node.name)
+        names = {tensor.value, network.origin(tensor.value)}
+        names |= {graph.input.name} if node.input[0] == graph.input.name else set()
+        names |= {graph.output} if tensor.value == answer and not graph.after else set()
+        for found in (maps[name] for name in names if name in maps):
+            flat = found.reshape(len(found), -1)[:, network.places(tensor, node.name)]
+            unsigned = case.exact.constants[node.input[2]].dtype == np.uint8
+            codes[node.output[0]] = flat + (128 if unsigned else 0)
+    if graph.after:
+        codes |= _answer(case, graph, maps[graph.output])
+    return codes
+
+
+def _answer(case: QdqCase, graph: IntegerGraph, logits: Array) -> dict[str, Array]:
+    """The codes to which a host rounds the probabilities that it makes."""
+    if not graph.answer_scale:
+        return {}
+    values = graph.maps[graph.output].decode(logits.reshape(len(logits), -1))
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    shares = powers / powers.sum(axis=-1, keepdims=True)
+    return {case.answer: encode(shares, graph.answer_scale, graph.answer_zero)}
