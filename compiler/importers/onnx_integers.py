@@ -55,7 +55,7 @@ def integers(network: QuantizedNetwork) -> IntegerGraph:
         peaks = network.peaks.get(copied.get(name, name), np.ones(len(bias), np.int64))
         return given_columns(name, weight, bias, source, peaks)
 
-    made = IntegerNodes(_BITS, targets, product, {})
+    made = IntegerNodes(_BITS, targets, product, {}, given=True)
     made.add_map(folded.input.name, folded.input.shape, targets[folded.input.name])
     for step in steps:
         made.add(step)

@@ -180,12 +180,9 @@ class Epilogue:
             target = self.places.result(area)
         else:
             target = self.places.spare(area)
+        self._widen(area, sums)
         if self.residual is not None:
-            fields["flags"] = fields.get("flags", 0) | VectorFlag.RESIDUAL
-            fields |= {"zero_b": self.residual.zero, "multiplier2": self.residual.factor}
-        if self.sums.guard:
-            shifted = {"shift": -self.sums.guard, "low": integer.LOW, "high": integer.HIGH}
-            self.chip.vector(self.layer, area.counts, {"a": sums, "acc": sums}, shifted)
+            fields = self._with_residual(area, sums, fields, touched, self.residual)
         for part, own in parts or ((area, {}),):
             operands = {"a": Words.of(packed, part), "target": Words.of(target, part)}
             if self.residual is not None:
@@ -197,6 +194,39 @@ class Epilogue:
             self._add(area, sums, Words.of(target, area), second)
         self.places.store(area)
         self._step += 1
+
+    def _widen(self, area: Area, sums: Words) -> None:
+        """Make room below the sums' unit for the bits of a bias."""
+        if self.sums.guard:
+            shifted = {"shift": -self.sums.guard, "low": integer.LOW, "high": integer.HIGH}
+            self.chip.vector(self.layer, area.counts, {"a": sums, "acc": sums}, shifted)
+
+    def _with_residual(
+        self,
+        area: Area,
+        sums: Words,
+        fields: dict[str, int],
+        touched: Sequence[Access],
+        residual: integer.Residual,
+    ) -> dict[str, int]:
+        """Fields of the VECTOR that adds the residual; sums are scaled first where they must be."""
+        second = {"zero_b": residual.zero, "multiplier2": residual.factor}
+        if not residual.shift:
+            return {**fields, **second, "flags": fields.get("flags", 0) | VectorFlag.RESIDUAL}
+        constants = ("flags", "parameter", "parameter_step")
+        scaling = {name: fields[name] for name in constants if name in fields}
+        unlimited = {"low": integer.LOW, "high": integer.HIGH}
+        self.chip.vector(
+            self.layer, area.counts, {"a": sums, "acc": sums}, scaling | unlimited, touched
+        )
+        rest = {name: value for name, value in fields.items() if name not in constants}
+        multiplier = 1 << (residual.shift - residual.fine)
+        both = {
+            "flags": int(VectorFlag.RESIDUAL),
+            "multiplier": multiplier,
+            "shift": residual.shift,
+        }
+        return {**rest, **second, **both}
 
     def _constants(self, area: Area) -> tuple[dict[str, int], list[Access]]:
         """Fields for the tile's parameters and table, and the words they are in."""

@@ -137,7 +137,9 @@ class Residual:
     """A second term of a convolution's result, rounded together with the first.
 
     ``round((sum * multiplier[n] + (code - zero) * factor) / 2^shift)``, half to even; all channels
-    then have one shift.
+    then have one shift. With a ``shift`` here sums are scaled by themselves first, to 2^-fine of a
+    code in 32 bits, saturated: then it is
+    ``round((scaled * 2^(shift - fine) + (code - zero) * factor) / 2^shift)``.
 
     Parameters
     ----------
@@ -145,11 +147,15 @@ class Residual:
         Name of a map of the result's shape.
     zero, factor
         Its zero point; its multiplier, unsigned, of at most 31 bits.
+    fine, shift
+        Bits below a code of the scaled sum; shift of both terms, 0 where they have the sum's.
     """
 
     input: str
     zero: int
     factor: int
+    fine: int = 0
+    shift: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from pulsarray.errors import InputError
 __all__ = ["require_machine"]
 
 _ADDITION_BITS = 29
+_FINE_BITS = 32
 
 
 def require_machine(graph: IntegerGraph, config: Config) -> None:
@@ -40,6 +41,8 @@ def require_machine(graph: IntegerGraph, config: Config) -> None:
             )
         if isinstance(node, integer.TfliteAdd):
             _require_addition(node, config)
+        if isinstance(node, integer.Convolution) and node.residual and node.residual.shift:
+            _require_fine_sums(node, config)
         if isinstance(node, integer.AveragePool) and config.dim > config.scratchpad_depth:
             raise InputError(
                 f"{node.name}: needs scratchpad_depth >= dim = {config.dim}, not "
@@ -63,6 +66,14 @@ def _require_addition(node: integer.TfliteAdd, config: Config) -> None:
         raise InputError(f"{node.name}: one scale must be one half, not {node.scales}")
 
 
+def _require_fine_sums(node: integer.Convolution, config: Config) -> None:
+    """A sum that is scaled by itself has codes and bits below them in 32 bits."""
+    if config.acc_bits < _FINE_BITS:
+        raise InputError(
+            f"{node.name}: a sum with a map needs acc_bits = {_FINE_BITS}, not {config.acc_bits}"
+        )
+
+
 def _is_tflite(node: integer.Node) -> bool:
     if isinstance(node, integer.TfliteAdd):
         return True
@@ -77,6 +88,7 @@ def _multipliers(node: integer.Node) -> Iterator[int]:
         yield int(scale.multiplier.max())
     if isinstance(node, integer.Convolution) and node.residual:
         yield node.residual.factor
+        yield 1 << (node.residual.shift - node.residual.fine)
     elif isinstance(node, integer.AveragePool):
         yield from (multiplier for multiplier, _ in node.scales.values())
     elif isinstance(node, integer.Add):

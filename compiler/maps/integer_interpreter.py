@@ -124,8 +124,12 @@ def _scale(sums: Ints, scale: Scale) -> Ints:
 
 
 def _scale_both(sums: Ints, scale: Scale, residual: Residual, codes: Ints) -> Ints:
-    total = sums * scale.multiplier + (codes - residual.zero) * residual.factor
-    return _finish(round_half_even(total, scale.shift), scale)
+    second = (codes - residual.zero) * residual.factor
+    if not residual.shift:
+        return _finish(round_half_even(sums * scale.multiplier + second, scale.shift), scale)
+    fine = np.clip(requantize(sums, scale.multiplier, scale.shift), -(1 << 31), (1 << 31) - 1)
+    total = (fine << (residual.shift - residual.fine)) + second
+    return _finish(round_half_even(total, np.asarray(residual.shift, np.int64)), scale)
 
 
 def _finish(scaled: Ints, scale: Scale) -> Ints:

@@ -231,6 +231,7 @@ class Lowering:
         second = self._stored(work.second) if work.second else None
         bias = self._offsets(node, node.weight)
         extra = isinstance(work.after, integer.TfliteAdd) * 3 + bool(work.after) + bool(node.guard)
+        extra += node.residual is not None and node.residual.shift > 0
         sums = self._scaled(node.name, node.scale, bias, node.guard)
         self._emit(
             work, [term], result, second, sums, 1 + extra, self._table(node.name, node.scale)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import ceil, ldexp, log2
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ Product = Callable[[str, Floats, Floats, FeatureMap], Columns]
 """Integers of a product: from its name, weights (K, N), biases (N,) and its input."""
 
 _CODES = np.arange(LOW, HIGH + 1)
+_LEAST_MULTIPLIER = 1 << 24
 
 
 class IntegerNodes:
@@ -52,6 +54,8 @@ class IntegerNodes:
     ranges
         Ranges of values, as :func:`pulsarray.compiler.quantization.ranges.observe` finds them;
         only curves after products and normalizations need them.
+    given
+        Whether scales come from a file, whose roundings define the result.
 
     Members
     -------
@@ -65,8 +69,11 @@ class IntegerNodes:
         targets: Mapping[str, Quantization],
         product: Product,
         ranges: Mapping[str, Range],
+        *,
+        given: bool = False,
     ) -> None:
         self.bits = bits
+        self.given = given
         self.ranges = ranges
         self.targets = targets
         self.product = product
@@ -126,15 +133,12 @@ class IntegerNodes:
         matrix = node.weight.reshape(-1, node.weight.shape[3])
         columns = self.product(node.name, matrix, node.bias, given)
         scaled, low, high, table = self._scaled(step)
-        bits, residual = self.bits, None
         ratios = np.ldexp(columns.unit, -columns.guard) / scaled.scale
         if step.residual is None:
-            multiplier, shift = multipliers(ratios, bits)
+            (multiplier, shift), residual = multipliers(ratios, self.bits), None
         else:
             other = self.maps[step.residual]
-            together, common = shared_multipliers([*ratios, other.scale / scaled.scale], bits)
-            multiplier, shift = together[:-1], np.full(len(ratios), common, np.int64)
-            residual = Residual(step.residual, other.zero_point, int(together[-1]))
+            multiplier, shift, residual = self._both(ratios, other, other.scale / scaled.scale)
         whole = node.window.kernel == given.shape[:2] and not any(node.window.padding)
         made = integer.Convolution(
             name=node.name,
@@ -151,6 +155,23 @@ class IntegerNodes:
             guard=columns.guard,
         )
         self.nodes.append(made)
+
+    def _both(self, ratios: Floats, other: FeatureMap, ratio: float) -> tuple[Ints, Ints, Residual]:
+        """Multipliers and shifts of sums, and the map that is added to them before rounding.
+
+        One shift for both is enough unless it leaves a sum's multiplier fewer bits than float32 has
+        (in networks that came quantized, whose own rounding counts).
+        """
+        together, common = shared_multipliers([*ratios, ratio], self.bits)
+        if not self.given or int(together[:-1].min()) >= _LEAST_MULTIPLIER:
+            shifts = np.full(len(ratios), common, np.int64)
+            return together[:-1], shifts, Residual(other.name, other.zero_point, int(together[-1]))
+        # A sum that leaves room for the other term, and for results that saturate.
+        fine = max(0, 30 - ceil(log2(256.0 * (ratio + 1.0) + 1.0)))
+        shift = min(fixed_point(ratio, self.bits)[1], fine + 30)
+        factor = round(ldexp(ratio, shift))
+        residual = Residual(other.name, other.zero_point, factor, fine, shift)
+        return *multipliers(np.ldexp(ratios, fine), self.bits), residual
 
     def _transposed(self, step: Step, node: TransposedConvolution) -> None:
         given = self.maps[node.input]

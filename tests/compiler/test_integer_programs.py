@@ -689,7 +689,7 @@ def test_sums_that_may_overflow() -> None:
 def test_bias_alone_that_overflows() -> None:
     net = Net(3, 3, 2)
     net.conv("x", 2)
-    net.nodes[0] = replace(net.nodes[0], bias=np.array([0, -(1 << 23)]))
+    net.nodes[0] = replace(net.nodes[0], bias=np.array([0, -(1 << 24)]))
     with pytest.raises(InputError, match="acc_bits = 24"):
         compile_integer(net.graph(), replace(PRESETS["small"], acc_bits=24))
 
