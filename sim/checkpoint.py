@@ -22,9 +22,9 @@ from pulsarray.sim.history import History, Progress
 
 __all__ = ["Checkpoint", "digest"]
 
-_VERSION = 1
+_VERSION = 2
 _ARRAYS = ("weights", "masters", "velocities")
-_INTEGERS = ("exponents", "counts", "rate", "decay", "momentum")
+_INTEGERS = ("exponents", "counts", "rate", "decay", "momentum", "seed", "steps")
 _META = "meta"
 
 

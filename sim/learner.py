@@ -152,6 +152,7 @@ class Learner:
         exponents = self._device.read(self._tensors.exponents.name)
         overflows = self.training.overflows(exponents)
         self.state = self.training.decode_state(self._device.read, self.state)
+        self.state.steps += 1
         if self.training.limits(exponents):
             make_room(self.state)
             self.put(self.state)

@@ -81,9 +81,9 @@ class Trainer:
         """The state before the first step, scaled to the first batch."""
         data, batch = self._data, self._training.batch
         x, t = _all(data.inputs, data.test_inputs), _all(data.targets, data.test_targets)
-        rate = self._options.rates(0)
-        state = interpreter.initial(x, t, learning_rate=rate, batch=batch)
-        first = self._order(np.random.default_rng(self._options.seed))[0]
+        rate, seed = self._options.rates(0), self._options.seed
+        state = interpreter.initial(x, t, learning_rate=rate, batch=batch, seed=seed)
+        first = self._order(np.random.default_rng(seed))[0]
         x_codes = interpreter.encode(state, data.inputs[first])
         interpreter.calibrate(state, x_codes, interpreter.encode_target(state, data.targets[first]))
         return state

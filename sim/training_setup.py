@@ -28,7 +28,7 @@ class Options:
     rates
         Learning rate by epoch, from 0.
     seed
-        Of the order of samples.
+        Of the order of samples, and of what dropouts drop.
     patience
         Stop after so many epochs in a row without a lower loss (of the test data, if there are
         any); None for no end.

@@ -1,12 +1,11 @@
-"""Which values a step of training drops: drawn by the host, from what the step starts with.
+"""Which values a step of training drops: drawn by the host from the seed and the step's number.
 
-So a step needs nothing but its state, and training that goes on from a checkpoint draws the same.
+Both are in the state, so that training that goes on from a checkpoint draws the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +25,11 @@ def mask_name(step: DropStep) -> str:
 
 def draw_masks(steps: Sequence[Step], state: TrainState, batch: int) -> dict[str, Ints]:
     """By ``STEP.mask``, (batch, H, W, C), 1 where a value is left and 0 where it is dropped."""
-    last = f"{steps[-1].name}.weight" if steps else ""
     found = {}
-    for number, step in enumerate(steps):
+    for place, step in enumerate(steps):
         if isinstance(step, DropStep):
-            seed = crc32(np.ascontiguousarray(state.masters[last], np.int64).tobytes())
-            random = np.random.default_rng((seed, number))
+            seeds = np.random.SeedSequence(state.seed, spawn_key=(state.steps, place))
+            random = np.random.Generator(np.random.PCG64(seeds))
             kept = random.random((batch, *step.result)) >= step.rate
             found[mask_name(step)] = kept.astype(np.int64)
     return found

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.graph import Floats
-from pulsarray.compiler.training.conv_train_graph import INPUT, consumers
+from pulsarray.compiler.training.conv_train_flow import INPUT
 from pulsarray.compiler.training.conv_train_windows import (
     gather,
     grouped,
@@ -82,8 +82,7 @@ def map_forward(
 
 
 def _images(network: TrainingNetwork, x: Floats) -> Floats:
-    shape = network.graph.input.shape
-    return x.reshape(len(x), *(shape if len(shape) == 3 else (1, 1, x.shape[1])))
+    return x.reshape(len(x), *network.flow.input_shape)
 
 
 def _forward(
@@ -160,11 +159,14 @@ def map_backward(
     gradients = {steps[-1].name: error.reshape(len(x), *steps[-1].result)}
     found: dict[str, Floats] = {}
     for step in reversed(steps):
+        if step.name not in network.flow.learning:
+            continue
         gradient = gradients.pop(step.name)
         skips = step is steps[-1] and network.loss.rule.skips
-        pooled = any(isinstance(reader, PoolStep) for reader in consumers(steps, step.name))
+        pooled = network.flow.follows_pooling(step.name)
         if not skips and not pooled:
             mask = masks.get(step.name)
+            mask = None if mask is None else mask.reshape(gradient.shape)
             gradient = gradient * derivative(step.activation, values[step.name], mask)
         found[f"{step.name}.error"] = gradient
         if isinstance(step, MapLayer):

@@ -8,8 +8,8 @@ from typing import Any
 
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.conv_train_drop_lower import Dropping
+from pulsarray.compiler.training.conv_train_flow import INPUT, NORMAL
 from pulsarray.compiler.training.conv_train_geometry import Geometry
-from pulsarray.compiler.training.conv_train_graph import INPUT, NORMAL, consumers, output_name
 from pulsarray.compiler.training.conv_train_interpreter import GUARD
 from pulsarray.compiler.training.conv_train_maps import (
     FeatureMap,
@@ -53,7 +53,7 @@ class MapForward(TrainLowering):
         self, tensors: TrainTensors, layout: Layout, *, training: bool, share: int
     ) -> None:
         super().__init__(tensors, layout, training=training, share=share)
-        self.steps = self.network.steps
+        self.steps, self.flow = self.network.steps, self.network.flow
         self.maps = MapProducts(self.chip, self.rows, self.weights)
         assert isinstance(self.input, FeatureMap)
         self.values: dict[str, FeatureMap] = {INPUT: self.input}
@@ -64,7 +64,7 @@ class MapForward(TrainLowering):
         self._begun: set[str] = set()
 
     def _input(self) -> Matrix:
-        tensor, shape = self.tensors.input, self.tensors.first.given
+        tensor, shape = self.tensors.input, self.tensors.input_shape
         return place_map(self.rows, "input", self.tensors.rows, shape, tensor)
 
     def _matrix(self, name: str, rows: int, columns: int, home: Tensor | None = None) -> Matrix:
@@ -92,7 +92,7 @@ class MapForward(TrainLowering):
         if kind == "forward":
             self.begin(layer.name, kind, pixels, k, n)
         else:
-            self.begin(layer.name, kind, k, pixels, n, 1 + (layer.source != INPUT))
+            self.begin(layer.name, kind, k, pixels, n, 1 + (layer.source in self.flow.learning))
 
     # Lifetimes
 
@@ -105,10 +105,21 @@ class MapForward(TrainLowering):
     def _count_values(self) -> None:
         for step in self.steps:
             for source in step.sources:
-                if not self.training or isinstance(step, MapLayer):
+                if isinstance(step, MapLayer) or not self._returns_to(source):
                     self._uses[source] += 1
-            if self.training:
+            if self._returns_to(step.name):
                 self._uses[step.name] += 1 + isinstance(step, PoolStep)
+
+    def _returns_to(self, value: str) -> bool:
+        """Whether the way back comes by a value."""
+        return self.training and value in self.flow.learning
+
+    def _release_read(self, step: Step) -> None:
+        """What a step has read, and what nothing needs on the way back."""
+        for source in step.sources:
+            learns = self.training and isinstance(step, MapLayer)
+            if not learns and not self._returns_to(source):
+                self._release(source)
 
     # Forward
 
@@ -116,22 +127,27 @@ class MapForward(TrainLowering):
         """All steps, and the output to memory."""
         self._count_values()
         for step in self.steps:
-            if isinstance(step, MapLayer):
-                self._begin_layer(step, "forward")
-                self._layer_forward(step)
-            elif isinstance(step, AddStep):
-                self._add(step)
-            elif isinstance(step, NormLayer):
-                self._norm_forward(step)
-            elif isinstance(step, AverageStep):
-                self._average(step)
-            elif isinstance(step, DropStep):
-                self._drop(step)
-            if not self.training:
-                for source in step.sources:
-                    self._release(source)
+            self._step_forward(step)
+            self._release_read(step)
         self.outputs = [self.values[layer.name] for layer in self.network.layers]
         self._store_output(self.outputs[-1])
+
+    def _step_forward(self, step: Step) -> None:
+        if isinstance(step, MapLayer):
+            self._begin_layer(step, "forward")
+            self._layer_forward(step)
+            return
+        self.prepare()
+        if isinstance(step, AddStep):
+            self._add(step)
+        elif isinstance(step, NormLayer):
+            self._norm_forward(step)
+        elif isinstance(step, AverageStep):
+            self._average(step)
+        elif isinstance(step, DropStep):
+            self._drop(step)
+        elif step.name not in self.values:
+            self._pool(step)
 
     def _new(self, step: Step) -> FeatureMap:
         name = f"{step.name}.output"
@@ -142,7 +158,7 @@ class MapForward(TrainLowering):
     def _layer_forward(self, layer: MapLayer) -> None:
         geometry, x, z = self._geometry(layer), self.values[layer.source], self._new(layer)
         pieces = self.taken[layer.name] = self._pieces_of(layer)
-        source = output_name(self.steps, layer.source)
+        source = self.flow.outputs[layer.source]
         blocks, depth = z.cuts()[-1], self.config.accumulator_depth
         pooling = self._pooling(layer)
         biases: Words | None = None
@@ -180,9 +196,14 @@ class MapForward(TrainLowering):
             if pooling is not None:
                 pooling.forward(images)
 
+    def _pool(self, step: PoolStep) -> None:
+        """A maximum pooling of the input, or after another: others go with their source."""
+        x, z = self.values[step.source], self._new(step)
+        Pooling(step, self.chip, self.rows, x, z).forward((0, z.images))
+
     def _average(self, step: AverageStep) -> None:
         x, z = self.values[step.source], self._new(step)
-        names = f"{step.name}.output", output_name(self.steps, step.source)
+        names = f"{step.name}.output", self.flow.outputs[step.source]
         flags = _STATISTIC if self.training else 0
         Averaging(step, self.chip, self.rows).forward(x, z, names, flags)
         pooling = self._pooling(step)
@@ -193,7 +214,7 @@ class MapForward(TrainLowering):
         """What is left, larger; all as it is where nothing is trained."""
         x, z = self.values[step.source], self._new(step)
         dropping = self.drops[step.name] = Dropping(step, self.tensors, self.chip, self.rows)
-        names = f"{step.name}.output", output_name(self.steps, step.source)
+        names = f"{step.name}.output", self.flow.outputs[step.source]
         dropping.forward(x, z, names, training=self.training)
         pooling = self._pooling(step)
         if pooling is not None:
@@ -242,7 +263,7 @@ class MapForward(TrainLowering):
 
     def _pooling(self, layer: Step) -> Pooling | None:
         """The pooling of a step's result."""
-        for step in consumers(self.steps, layer.name):
+        for step in self.flow.readers(layer.name):
             if isinstance(step, PoolStep):
                 z, p = self.values[layer.name], self._new(step)
                 return Pooling(step, self.chip, self.rows, z, p)
@@ -252,7 +273,7 @@ class MapForward(TrainLowering):
         """Both at an exponent with guard bits, added, and requantized."""
         z, name = self._new(step), f"{step.name}.output"
         parts = [self.values[source] for source in step.sources]
-        names = [output_name(self.steps, source) for source in step.sources]
+        names = [self.flow.outputs[source] for source in step.sources]
         pooling = self._pooling(step)
         self.chip.exponent(self.phase, "temporary", -GUARD, name)
         total = self.chip.aux[0]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.spatial import Window
-from pulsarray.compiler.training.conv_train_graph import INPUT
+from pulsarray.compiler.training.conv_train_flow import INPUT
 from pulsarray.compiler.training.conv_train_windows import gather
 from pulsarray.compiler.training.train_layers import MapLayer, MapShape, Step
 

@@ -1,7 +1,8 @@
-"""From a graph of feature maps to the steps of its training, and their shared exponents."""
+"""From a graph to the steps of its training."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
@@ -16,6 +17,7 @@ from pulsarray.compiler.spatial import (
     MaxPool,
     Window,
 )
+from pulsarray.compiler.training.conv_train_flow import INPUT
 from pulsarray.compiler.training.train_layers import (
     DERIVATIVES,
     AddStep,
@@ -29,22 +31,10 @@ from pulsarray.compiler.training.train_layers import (
 )
 from pulsarray.errors import InputError
 
-__all__ = [
-    "INPUT",
-    "NORMAL",
-    "consumers",
-    "error_name",
-    "needs_steps",
-    "output_name",
-    "step_exponents",
-    "steps_of",
-]
+__all__ = ["needs_steps", "steps_of"]
 
-NORMAL = "normal"
-"""Name of the exponent of normalized values."""
-_NORMAL_EXPONENT = -12
-INPUT = "input"
-"""Name of the network's input."""
+_TAKEN = (INPUT, "loss")
+"""Names that a training gives to values of its own."""
 
 
 def needs_steps(graph: Graph) -> bool:
@@ -66,14 +56,19 @@ def steps_of(graph: Graph) -> list[Step]:
 
 
 class _Translation:
-    """One graph being translated."""
+    """One graph being translated.
+
+    ``names`` has the step by the graph's value, ``reads`` counts the operators that read a step's
+    value: Flatten and Softmax pass it on.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.steps: list[Step] = []
+        self.places: dict[str, int] = {}
         self.names = {graph.input.name: INPUT}
-        self.shapes: dict[str, MapShape] = {INPUT: _map_shape(graph.input.shape)}
-        self.reads = [name for node in graph.nodes for name in node.inputs]
+        self.shapes: dict[str, MapShape] = {INPUT: _input_shape(graph)}
+        self.reads = _readers(graph)
 
     def run(self) -> list[Step]:
         """All steps."""
@@ -87,12 +82,17 @@ class _Translation:
         elif isinstance(node, Activate):
             self._activate(node)
         else:
-            step = self._step(node)
-            if step.name in self.shapes:
-                raise InputError(f"{step.name}: two operators have this name")
-            self.steps.append(step)
-            self.names[node.output] = step.name
-            self.shapes[step.name] = step.result
+            self._append(node, self._step(node))
+
+    def _append(self, node: Node, step: Step) -> None:
+        if step.name in self.places:
+            raise InputError(f"{step.name}: two operators have this name; name one otherwise")
+        if step.name in _TAKEN:
+            raise InputError(f"{step.name}: training uses this name itself; name it otherwise")
+        self.places[step.name] = len(self.steps)
+        self.steps.append(step)
+        self.names[node.output] = step.name
+        self.shapes[step.name] = step.result
 
     def _step(self, node: Node) -> Step:
         sources = [self.names[name] for name in node.inputs]
@@ -121,18 +121,32 @@ class _Translation:
         if isinstance(node, BatchNorm):
             return self._norm(node, sources[0], given)
         if isinstance(node, Add):
-            return AddStep(node.name, tuple(sources), given)
+            return self._add(node, sources)
         kind = type(node).__name__
         raise InputError(f"{node.name}: {kind} cannot be trained")
 
+    def _add(self, node: Add, sources: Sequence[str]) -> AddStep:
+        first, second = (self.shapes[name] for name in sources)
+        if first != second:
+            raise InputError(
+                f"{node.name}: training needs maps of one shape, not {first} and {second}, "
+                "which Flatten made equally long; add before Flatten"
+            )
+        return AddStep(node.name, tuple(sources), first)
+
     def _norm(self, node: BatchNorm, source: str, given: MapShape) -> NormLayer:
-        place = next((i for i, step in enumerate(self.steps) if step.name == source), None)
+        place = self.places.get(source)
         step = None if place is None else self.steps[place]
-        alone = self.reads.count(node.input) == 1
+        alone = self.reads[node.input] == 1
         if not isinstance(step, MapLayer) or step.activation != "identity" or not alone:
             raise InputError(
                 f"{node.name}: training needs a convolution or dense layer right before it, "
                 "whose result nothing else reads"
+            )
+        if node.scale.size != given[2]:
+            raise InputError(
+                f"{node.name}: training needs one scale for each of {given[2]} channels, "
+                f"not {node.scale.size}; normalize before Flatten"
             )
         assert place is not None
         self.steps[place] = replace(step, normalized=True)
@@ -143,10 +157,18 @@ class _Translation:
 
     def _pool(self, node: MaxPool, source: str, given: MapShape) -> PoolStep:
         result = (*node.window.output(*given[:2], node.name), given[2])
-        if self.reads.count(node.input) > 1 or source == INPUT:
-            raise InputError(f"{node.name}: training needs a value that only this pooling reads")
-        before = next(step for step in self.steps if step.name == source)
-        return PoolStep(node.name, source, node.window, given, result, before.activation)
+        if source == INPUT:
+            return PoolStep(node.name, source, node.window, given, result, "identity")
+        if self.reads[node.input] > 1:
+            raise InputError(
+                f"{node.name}: training needs a value that only this pooling reads: its errors "
+                "take the place of its values; let the others read the pooling's result"
+            )
+        before = self.steps[self.places[source]]
+        chained = isinstance(before, PoolStep)
+        return PoolStep(
+            node.name, source, node.window, given, result, before.activation, chained=chained
+        )
 
     def _beside(self, node: AveragePool, given: MapShape) -> MapShape:
         """Shape of the result of windows that do not overlap."""
@@ -165,62 +187,37 @@ class _Translation:
         if node.function not in DERIVATIVES:
             known = ", ".join(DERIVATIVES)
             raise InputError(f"{node.name}: training needs one of {known}, not {node.function}")
-        place = next((i for i, step in enumerate(self.steps) if step.name == source), None)
+        place = self.places.get(source)
         step = self.steps[place] if place is not None else None
         fits = isinstance(step, MapLayer) or (
             isinstance(step, AddStep | NormLayer) and node.function == "relu"
         )
         if not fits or step is None or step.activation != "identity":
             raise InputError(f"{node.name}: training needs {node.function} right after a product")
-        if self.reads.count(node.input) > 1:
+        if self.reads[node.input] > 1:
             raise InputError(f"{node.name}: something else reads {node.input!r}, too")
         assert place is not None
         self.steps[place] = replace(step, activation=node.function)
         self.names[node.output] = source
 
 
-def _map_shape(shape: tuple[int, ...]) -> MapShape:
-    if len(shape) == 3:
+def _readers(graph: Graph) -> Counter[str]:
+    """By value, how many operators read it, also through Flatten."""
+    roots = {value.name: value.name for value in graph.values}
+    for node in graph.nodes:
+        if isinstance(node, Flatten | Softmax):
+            roots[node.output] = roots[node.input]
+    passing = Flatten | Softmax
+    reads = Counter(
+        roots[name] for n in graph.nodes if not isinstance(n, passing) for name in n.inputs
+    )
+    return Counter({name: reads[root] for name, root in roots.items()})
+
+
+def _input_shape(graph: Graph) -> MapShape:
+    """A map, or a vector if it is none or every operator reads it flat."""
+    shape, name = graph.input.shape, graph.input.name
+    flat = all(isinstance(node, Flatten) for node in graph.nodes if name in node.inputs)
+    if len(shape) == 3 and not flat:
         return shape[0], shape[1], shape[2]
     return 1, 1, prod(shape)
-
-
-def consumers(steps: Sequence[Step], name: str) -> list[Step]:
-    """The steps that read a value, once for each time that they do."""
-    return [step for step in steps for source in step.sources if source == name]
-
-
-def output_name(steps: Sequence[Step], name: str) -> str:
-    """Name of the exponent of a value."""
-    step = next((step for step in steps if step.name == name), None)
-    if step is None:
-        return INPUT
-    if isinstance(step, PoolStep):
-        return output_name(steps, step.source)
-    return f"{name}.output"
-
-
-def error_name(steps: Sequence[Step], name: str) -> str:
-    """Name of the exponent of the gradient at a step's sums."""
-    step = next(step for step in steps if step.name == name)
-    readers = consumers(steps, name)
-    if len(readers) == 1:
-        reader = readers[0]
-        if isinstance(reader, PoolStep) and reader.apart:
-            return f"{reader.name}.error"
-        if isinstance(reader, AddStep) and step.activation == "identity":
-            return error_name(steps, reader.name)
-    return f"{name}.error"
-
-
-def step_exponents(steps: Sequence[Step]) -> dict[str, int | None]:
-    """Every exponent of values and errors: fixed, or None where it adapts."""
-    found: dict[str, int | None] = {}
-    for step in steps:
-        own = output_name(steps, step.name)
-        if own not in found:
-            found[own] = DERIVATIVES[step.activation].output
-        found.setdefault(error_name(steps, step.name))
-        if isinstance(step, NormLayer):
-            found[NORMAL] = _NORMAL_EXPONENT
-    return found

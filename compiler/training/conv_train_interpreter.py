@@ -12,13 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.training.conv_train_drop import mask_name
-from pulsarray.compiler.training.conv_train_graph import (
-    INPUT,
-    NORMAL,
-    consumers,
-    error_name,
-    output_name,
-)
+from pulsarray.compiler.training.conv_train_flow import INPUT, NORMAL
 from pulsarray.compiler.training.conv_train_norm import Mean, Normalized, normalize, pull, pulled
 from pulsarray.compiler.training.conv_train_windows import (
     gather,
@@ -83,6 +77,7 @@ class MapPass:
 
     def __init__(self, network: TrainingNetwork, segments: int) -> None:
         self.network, self.steps, self.segments = network, network.steps, segments
+        self.flow = network.flow
 
     def forward(
         self, state: TrainState, scales: Scales, x: Ints, masks: Mapping[str, Ints]
@@ -99,12 +94,10 @@ class MapPass:
         return rows | {last: rows[last].reshape(len(x), -1)}
 
     def _begin(self, x: Ints) -> dict[str, Ints]:
-        shape = self.network.graph.input.shape
-        whole = shape if len(shape) == 3 else (1, 1, x.shape[1])
-        return {INPUT: x.reshape(len(x), *whole)}
+        return {INPUT: x.reshape(len(x), *self.flow.input_shape)}
 
     def _scale(self, scales: Scales, name: str) -> int:
-        return scales[output_name(self.steps, name)]
+        return scales[self.flow.outputs[name]]
 
     def _step(
         self,
@@ -195,7 +188,7 @@ class MapPass:
     def backward(
         self, state: TrainState, scales: Scales, x: Ints, rows: dict[str, Ints], error: Part
     ) -> dict[str, Ints]:
-        """Every ``STEP.error``: the gradient at its sums, at the exponent of its error.
+        """``STEP.error`` of all that depends on weights: the gradient at its sums, at its exponent.
 
         ``error`` is the gradient of the loss at the last layer's output, or its error itself.
         """
@@ -205,6 +198,8 @@ class MapPass:
         errors: dict[str, Ints] = {}
         last = self.steps[-1]
         for step in reversed(self.steps):
+            if step.name not in self.flow.learning:
+                continue
             own = f"{step.name}.error"
             shape = (-1, *step.result)
             if step is last:
@@ -217,18 +212,19 @@ class MapPass:
                 errors[own] = self._error(scales, step, values, gradients.pop(step.name))
             delta = errors[own].reshape(shape)
             for name, part in self._spread(state, scales, step, values, delta):
-                gradients.setdefault(name, []).append(part)
+                if name in self.flow.learning:
+                    gradients.setdefault(name, []).append(part)
         return errors
 
     def _error(
         self, scales: Scales, step: Step, values: dict[str, Ints], parts: list[Part]
     ) -> Ints:
         """The gradient at a step's sums from the parts of that at its output."""
-        name = error_name(self.steps, step.name)
+        name = self.flow.errors[step.name]
         if name != f"{step.name}.error":
             return parts[0][0]
         gradient = parts[0] if len(parts) == 1 else self._total(scales, name, parts)
-        if isinstance(consumers(self.steps, step.name)[0], PoolStep):
+        if self.flow.follows_pooling(step.name):
             # The pooling has already had the derivative.
             return scales.narrow(name, *gradient)
         return scales.narrow(name, *gate(step.activation, *gradient, values[step.name]))
@@ -259,7 +255,7 @@ class MapPass:
         if isinstance(step, NormLayer):
             part = self._through_norm(state, scales, step, values[step.source], delta)
             return [(step.source, part)]
-        if step.source == INPUT:
+        if step.source not in self.flow.learning:
             return []
         weight = state.weights[step.name]
         flat = delta.reshape(-1, step.result[2])
@@ -280,7 +276,7 @@ class MapPass:
         values, shifts = pull(delta, normal, weight, self._mean(step, u))
         exponent = self._error_exponent(scales, step.name) + scales[f"{step.name}.weight"]
         exponent -= 27 + self._scale(scales, step.source)
-        name = error_name(self.steps, step.source)
+        name = self.flow.errors[step.source]
         if scales.exact:
             lanes = [blen(values[..., c]) - int(shift) for c, shift in enumerate(shifts)]
             scales.assign(name, limited(max(lanes) + exponent - _ROOM))
@@ -288,7 +284,7 @@ class MapPass:
         return pulled(values, shifts, guarded - exponent), guarded
 
     def _error_exponent(self, scales: Scales, name: str) -> int:
-        found = error_name(self.steps, name)
+        found = self.flow.errors[name]
         known = found in self.network.exponents
         return scales[found] if known else scales["target"]
 
@@ -297,7 +293,8 @@ class MapPass:
         found = {}
         for step in self.steps:
             found[f"{step.name}.output"] = self._scale(scales, step.name)
-            found[f"{step.name}.error"] = self._error_exponent(scales, step.name)
+            if step.name in self.flow.learning:
+                found[f"{step.name}.error"] = self._error_exponent(scales, step.name)
         for layer in self.network.layers:
             found |= {f"{key}.gradient": scales[name] for key, name in layer.scales.items()}
         return found

@@ -12,14 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.training.conv_train_flow import INPUT, NORMAL
 from pulsarray.compiler.training.conv_train_forward import MapForward
-from pulsarray.compiler.training.conv_train_graph import (
-    INPUT,
-    NORMAL,
-    consumers,
-    error_name,
-    output_name,
-)
 from pulsarray.compiler.training.conv_train_interpreter import GUARD
 from pulsarray.compiler.training.conv_train_maps import (
     FeatureMap,
@@ -79,9 +73,11 @@ class MapLowering(MapForward):
         assert isinstance(delta, FeatureMap)
         self._uses[last.name] = 0
         self._share(last, delta)
-        self._known = {INPUT}
+        self._known = {INPUT, *(s.name for s in self.steps if s.name not in self.flow.learning)}
         self._later: list[Step] = [last]
         for step in reversed(self.steps[:-1]):
+            if step.name in self._known:
+                continue
             if INPUT in step.sources:
                 # The last errors of all: the array then follows image by image.
                 self._learn_ready(update)
@@ -131,10 +127,8 @@ class MapLowering(MapForward):
     def _share(self, step: Step, error: FeatureMap) -> None:
         """A step's error is known."""
         self.errors[step.name] = error
-        uses = sum(source != INPUT for source in step.sources) + isinstance(
-            step, MapLayer | NormLayer
-        )
-        self._held[error] += uses
+        uses = sum(source in self.flow.learning for source in step.sources)
+        self._held[error] += uses + isinstance(step, MapLayer | NormLayer)
 
     def _learn(self, layer: Step, update: Update) -> Iterator[None]:
         """The gradients of a step's parameters, if it has any, a piece of weights at a time."""
@@ -149,8 +143,8 @@ class MapLowering(MapForward):
             self.taken[layer.name],
         )
         geometry = self._geometry(layer)
-        names = output_name(self.steps, layer.source), self._scale(layer.name)
-        passing = layer.source == INPUT
+        names = self.flow.outputs[layer.source], self._scale(layer.name)
+        passing = self._passing(layer)
         update.grow(f"{layer.name}.weight")
         for column in range(delta.cuts()[-1]):
             for part in pieces.ranges:
@@ -206,18 +200,18 @@ class MapLowering(MapForward):
 
     def _scale(self, name: str) -> str:
         """Name of the exponent of a step's error."""
-        found = error_name(self.steps, name)
+        found = self.flow.errors[name]
         return found if found in self.tensors.registers else "target"
 
     def _error(self, step: Step) -> None:
         """A step's error from those of the steps that read it."""
-        readers = consumers(self.steps, step.name)
+        readers = self.flow.readers(step.name)
         if self._scale(step.name) == f"{step.name}.error":
             self._share(step, self._pull(step, list(reversed(readers))))
         elif isinstance(readers[0], PoolStep):
             self._share(step, self.values[step.name])
             self._routes[step.name] = self._route(step, readers[0])
-            if INPUT not in step.sources:
+            if not self._passing(step):
                 self._routed(step.name, self.tensors.rows + 1)
             return
         else:
@@ -227,6 +221,10 @@ class MapLowering(MapForward):
         for reader in readers:
             self._let_go(reader.name)
         self._release(step.name)
+
+    def _passing(self, step: Step) -> bool:
+        """Whether a step's errors are used image by image as they come, and no more after."""
+        return isinstance(step, MapLayer) and step.source == INPUT
 
     def _routed(self, name: str, images: int) -> None:
         """Have the errors of at least so many images on the way to where they belong."""
@@ -242,7 +240,7 @@ class MapLowering(MapForward):
         """The error of what was pooled, in the place of its values: up to which image it is."""
         z, p, error = self.values[step.name], self.values[pool.name], self.errors[pool.name]
         busy = banks_of(p)
-        for reader in consumers(self.steps, pool.name):
+        for reader in self.flow.readers(pool.name):
             busy += banks_of(self.errors[reader.name])
         pooling = Pooling(pool, self.chip, self.rows, z, p)
         for images in common(z.groups(), error.groups()):
@@ -365,7 +363,7 @@ class MapLowering(MapForward):
         less: int,
     ) -> None:
         """Times the derivative of a step's activation, and requantized."""
-        readers = consumers(self.steps, step.name)
+        readers = self.flow.readers(step.name)
         # A pooling has already had the derivative.
         activation = "identity" if isinstance(readers[0], PoolStep) else step.activation
         z, (alu, shift) = self.values[step.name], DERIVED[activation]
@@ -391,7 +389,7 @@ class MapLowering(MapForward):
         for layer in self.network.layers:
             assert isinstance(layer, MapLayer)
             self.begin(layer.name, "update", 0, 0, 0)
-            names = output_name(self.steps, layer.source), self._scale(layer.name)
+            names = self.flow.outputs[layer.source], self._scale(layer.name)
             pieces = self._pieces_of(layer)
             update.grow(f"{layer.name}.weight")
             blocks = -(-layer.weight.shape[1] // self.config.dim)

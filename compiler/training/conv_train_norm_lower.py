@@ -10,7 +10,6 @@ from typing import Any
 
 from pulsarray.compiler.spatial import Window
 from pulsarray.compiler.training.conv_train_geometry import Geometry
-from pulsarray.compiler.training.conv_train_graph import error_name, output_name
 from pulsarray.compiler.training.conv_train_interpreter import GUARD
 from pulsarray.compiler.training.conv_train_maps import (
     FeatureMap,
@@ -158,7 +157,7 @@ class Normalization:
     def _divide(self, words: Words) -> None:
         """From sums of squares to what values are divided by."""
         kept, phase = self.tensors.norms[self.layer.name], self.phase
-        source = output_name(self.tensors.network.steps, self.layer.source)
+        source = self.tensors.network.flow.outputs[self.layer.source]
         self._scaled(words, words, self.mean.mantissa, self.mean.shift - GUARD_BITS)
         given, least = Words(self.here, 0, 0), Words(self.here, 1, 0)
         self.chip.load(
@@ -225,8 +224,8 @@ class Normalization:
             self.phase, kept.divisor, 0, self.there, divisors.base,
             rows=self.blocks, blocks=1, local_stride=0, memory_stride=0,
         )  # fmt: skip
-        steps = self.tensors.network.steps
-        error, source = error_name(steps, self.layer.source), output_name(steps, self.layer.source)
+        flow, before = self.tensors.network.flow, self.layer.source
+        error, source = flow.errors[before], flow.outputs[before]
         self.chip.exponent(self.phase, "guard", -GUARD, error)
         self.chip.exponent(self.phase, "temporary", _SMALLER, "guard", source)
 

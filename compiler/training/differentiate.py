@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf, isfinite
 
 from pulsarray.compiler.graph import Graph, Softmax
-from pulsarray.compiler.lower import fuse
-from pulsarray.compiler.training.conv_train_graph import needs_steps, step_exponents, steps_of
+from pulsarray.compiler.training.conv_train_flow import Flow
+from pulsarray.compiler.training.conv_train_graph import needs_steps, steps_of
 from pulsarray.compiler.training.train_layers import (
     CODE_ONE,
     DERIVATIVES,
     FRACTION,
     Derivative,
+    DropStep,
     MapLayer,
     NormLayer,
     Step,
@@ -174,6 +176,8 @@ class TrainingNetwork:
 
     Members
     -------
+    flow
+        Of ``steps``, who reads what, and at which exponents.
     exponents
         By name (docs/training.md) a fixed exponent, or None for one that adapts; those of the
         data, the weights, the rates and the velocities are not in it.
@@ -203,12 +207,17 @@ class TrainingNetwork:
         own = last.derivative.own_error and not self.loss.rule.skips
         return "loss.error" if own else f"{last.name}.error"
 
-    @property
-    def exponents(self) -> dict[str, int | None]:
+    @cached_property
+    def flow(self) -> Flow:
+        """How values and errors flow through the steps."""
+        return Flow(self.steps)
+
+    @cached_property
+    def exponents(self) -> Mapping[str, int | None]:
         """Every exponent that a step may adapt or that the rules fix."""
         found: dict[str, int | None] = {}
         if self.steps:
-            found |= step_exponents(self.steps)
+            found |= self.flow.exponents()
         else:
             for number, layer in enumerate(self.layers):
                 found[f"{layer.name}.output"] = layer.derivative.output
@@ -234,43 +243,38 @@ def differentiate(
     InputError
         If an operator cannot be trained, the loss does not fit the output, or no layer learns.
     """
+    steps = steps_of(graph)
+    layers = [step for step in steps if isinstance(step, MapLayer | NormLayer)]
+    if not layers:
+        raise InputError(f"{graph.name}: nothing in it can learn; training needs a dense layer")
+    last = steps[-1]
+    if not isinstance(last, MapLayer) or last.result[:2] != (1, 1):
+        raise InputError(f"{last.name}: training needs a dense layer at the end{_hint(last)}")
+    end = "softmax" if isinstance(graph.nodes[-1], Softmax) else last.activation
+    _check_loss(graph, loss, end, last.weight.shape[1])
     if needs_steps(graph):
-        return _network_of_steps(graph, loss, optimizer, frozen)
-    groups, after = fuse(graph)
-    layers = []
-    for group in groups:
-        functions = [activation.function for activation in group.activations] or ["identity"]
-        if len(functions) > 1 or functions[0] not in DERIVATIVES:
-            known = ", ".join(DERIVATIVES)
-            raise InputError(
-                f"{group.name}: training needs one activation of {known} after a dense layer, "
-                f"not {' + '.join(functions)}"
-            )
-        layers.append(TrainingLayer(group.name, group.weight, group.bias, functions[0]))
-    _check_loss(graph, loss, after or layers[-1].activation, layers[-1].weight.shape[1])
+        if frozen:
+            raise InputError(f"frozen: {graph.name} has feature maps; all its layers learn")
+        return TrainingNetwork(graph, layers, loss, optimizer, frozenset(), steps)
+    _check_frozen(graph, layers, frozen)
+    plain = [TrainingLayer(x.name, x.weight, x.bias, x.activation) for x in layers]
+    return TrainingNetwork(graph, plain, loss, optimizer, frozenset(frozen))
+
+
+def _hint(last: Step) -> str:
+    """What to do about a network's last step."""
+    if isinstance(last, DropStep):
+        return "; what is dropped there would be compared with the target: leave it out"
+    return f"; add one after {last.name}"
+
+
+def _check_frozen(graph: Graph, layers: Sequence[TrainingLayer], frozen: Collection[str]) -> None:
     names = [layer.name for layer in layers]
     if unknown := set(frozen) - set(names):
         known = ", ".join(names)
         raise InputError(f"frozen: must be layers of {known}, not {', '.join(sorted(unknown))}")
     if set(names) == set(frozen):
         raise InputError(f"frozen: {graph.name} has no layer left that learns")
-    return TrainingNetwork(graph, layers, loss, optimizer, frozenset(frozen))
-
-
-def _network_of_steps(
-    graph: Graph, loss: Loss, optimizer: Optimizer, frozen: Collection[str]
-) -> TrainingNetwork:
-    """A network of feature maps."""
-    steps = steps_of(graph)
-    layers = [step for step in steps if isinstance(step, MapLayer | NormLayer)]
-    if frozen:
-        raise InputError(f"frozen: {graph.name} has feature maps; all its layers learn")
-    last = steps[-1]
-    if not isinstance(last, MapLayer) or last.result[:2] != (1, 1):
-        raise InputError(f"{last.name}: training needs a dense layer at the end")
-    end = "softmax" if isinstance(graph.nodes[-1], Softmax) else last.activation
-    _check_loss(graph, loss, end, last.weight.shape[1])
-    return TrainingNetwork(graph, layers, loss, optimizer, frozenset(), steps)
 
 
 def _check_loss(graph: Graph, loss: Loss, end: str, outputs: int) -> None:

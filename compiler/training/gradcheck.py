@@ -151,7 +151,9 @@ def check_gradients(
 
 
 def _pools(network: TrainingNetwork) -> list[PoolStep]:
-    return [step for step in network.steps if isinstance(step, PoolStep)]
+    """The poolings that errors come by."""
+    learning = network.flow.learning
+    return [s for s in network.steps if isinstance(s, PoolStep) and s.source in learning]
 
 
 def _reference(network: TrainingNetwork, state: TrainState) -> FloatNetwork:

@@ -100,8 +100,10 @@ class Training:
 
     def pack(self, samples: Integers) -> Integers:
         """Samples (chunk, elements) as the matrix that the machine reads."""
-        first = self.tensors.first if self.network.graph.input.shape[2:] else None
-        return samples if first is None else first.pack(samples)
+        packed = self.tensors.packed
+        if packed is not None:
+            return packed.pack(samples)
+        return samples.reshape(-1, self.tensors.input.columns)
 
     # State
 
@@ -375,7 +377,7 @@ def _lower(
     """A program, in segments as large as possible: smaller ones leave smaller gaps."""
     for share in _SHARES:
         layout = tensors.layout.fork()
-        kind = MapLowering if tensors.geometries else TrainLowering
+        kind = MapLowering if tensors.network.steps else TrainLowering
         lowering = kind(tensors, layout, training=training, share=share)
         try:
             emit(lowering)

@@ -91,7 +91,13 @@ class TrainInterpreter:
         self._adaptive = [name for name, fixed in network.exponents.items() if fixed is None]
 
     def initial(
-        self, x: npt.ArrayLike, t: npt.ArrayLike, *, learning_rate: float, batch: int
+        self,
+        x: npt.ArrayLike,
+        t: npt.ArrayLike,
+        *,
+        learning_rate: float,
+        batch: int,
+        seed: int = 0,
     ) -> TrainState:
         """The state before the first step; adaptive exponents are 0 until :meth:`calibrate`.
 
@@ -102,6 +108,8 @@ class TrainInterpreter:
             input and target come from them.
         learning_rate, batch
             As for :meth:`set_rate`.
+        seed
+            Of what dropouts drop, 0 or more.
 
         Raises
         ------
@@ -116,7 +124,7 @@ class TrainInterpreter:
         optimizer = self.network.optimizer
         momentum = min(round(optimizer.momentum * (1 << 15)), LARGEST)
         counts = dict.fromkeys(self._adaptive, 0)
-        state = TrainState({}, {}, {}, exponents, counts, 0, 0, momentum)
+        state = TrainState({}, {}, {}, exponents, counts, 0, 0, momentum, seed)
         for layer in self.network.layers:
             add_layer(state, layer, velocities=optimizer.momentum > 0)
         self.set_rate(state, learning_rate, batch)
@@ -216,6 +224,7 @@ class TrainInterpreter:
         for layer in self.network.learning:
             update(state, layer, gradients)
         saturated = adapt(state, scales.statistics)
+        state.steps += 1
         self.make_room(state)
         shared = {} if self._maps is None else self._maps.shared(scales)
         return StepTrace(tensors | gradients, scales.exponents | shared, saturated)

@@ -160,6 +160,8 @@ class PoolStep:
         Shapes of source and result.
     activation
         That of the source: its derivative is applied here, on fewer elements.
+    chained
+        Whether the source is a maximum pooling, which needs its values for its own source.
     """
 
     name: str
@@ -168,11 +170,17 @@ class PoolStep:
     given: MapShape
     result: MapShape
     activation: str
+    chained: bool = False
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The values that it reads."""
         return (self.source,)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether its error becomes that of its source as it is, in the place of its values."""
+        return self.apart and not self.chained
 
     @property
     def apart(self) -> bool:

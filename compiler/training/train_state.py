@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import frexp
 
 import numpy as np
@@ -57,6 +57,8 @@ class TrainState:
         Of adaptive exponents.
     rate, decay, momentum
         Mantissas; decay and momentum are 0 without.
+    seed, steps
+        Of everything random, and how many steps came before.
     """
 
     weights: dict[str, Ints]
@@ -67,18 +69,18 @@ class TrainState:
     rate: int
     decay: int
     momentum: int
+    seed: int = 0
+    steps: int = 0
 
     def copy(self) -> TrainState:
         """A state that shares nothing with this one."""
-        return TrainState(
+        return replace(
+            self,
             weights={name: values.copy() for name, values in self.weights.items()},
             masters={name: values.copy() for name, values in self.masters.items()},
             velocities={name: values.copy() for name, values in self.velocities.items()},
             exponents=dict(self.exponents),
             counts=dict(self.counts),
-            rate=self.rate,
-            decay=self.decay,
-            momentum=self.momentum,
         )
 
 

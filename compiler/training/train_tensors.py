@@ -9,12 +9,11 @@ import numpy as np
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.conv_train_drop import mask_name
 from pulsarray.compiler.training.conv_train_geometry import Geometry, geometries
-from pulsarray.compiler.training.conv_train_graph import INPUT
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.tables import Table, table
 from pulsarray.compiler.training.train_arithmetic import factor
 from pulsarray.compiler.training.train_chip import CODE_MAX
-from pulsarray.compiler.training.train_layers import DropStep, NormLayer, TrainingLayer
+from pulsarray.compiler.training.train_layers import DropStep, MapShape, NormLayer, TrainingLayer
 from pulsarray.config import EXPONENTS, Config
 from pulsarray.errors import InputError
 from pulsarray.program import Tensor
@@ -173,24 +172,27 @@ class TrainTensors:
     def _input(self, columns: int) -> Tensor:
         """The input: a matrix of samples, a map's pixels, or all that a kernel sees of each."""
         name, shape = f"{self.prefix}input", self.network.graph.input.shape
-        if len(shape) != 3:
+        if not self.network.steps or shape != self.network.flow.input_shape:
             return self._add(name, "input", self.rows, columns)
-        first = self.first
         window: tuple[int, ...] = ()
-        if first.packed is not None:
-            seen, shape = first.packed
+        if (packed := self.packed) is not None and packed.packed is not None:
+            seen, shape = packed.packed
             window = (*seen.kernel, *seen.stride, *seen.padding, *seen.dilation)
-        rows = self.rows * first.given[0] * first.given[1]
+        height, width, channels = self.input_shape
         return self.layout.add(
-            name, "input", rows, first.given[2], image=shape, window=window,
+            name, "input", self.rows * height * width, channels, image=shape, window=window,
             view=self.network.graph.input_view,
         )  # fmt: skip
 
     @property
-    def first(self) -> Geometry:
-        """The layer that reads the network's input."""
-        layers = (s for s in self.network.steps if s.sources == (INPUT,))
-        return self.geometries[next(layers).name]
+    def packed(self) -> Geometry | None:
+        """The layer whose windows on the input the host gathers, if there is one."""
+        return next((g for g in self.geometries.values() if g.packed is not None), None)
+
+    @property
+    def input_shape(self) -> MapShape:
+        """Of a network of feature maps, the input as the machine reads it."""
+        return self.network.flow.input_shape if self.packed is None else self.packed.given
 
     def shape(self, layer: TrainingLayer) -> tuple[int, int]:
         """Shape of a layer's weights in memory."""
@@ -274,7 +276,7 @@ class TrainTensors:
             f"{self.prefix}constants", "constant", 3 * PARAMETER_ROW, dim, element="sum",
             values=rows.reshape(-1, dim),
         )  # fmt: skip
-        count = 1 if self.geometries else self.rows
+        count = 1 if self.network.steps else self.rows
         self.ones = self.layout.add(
             f"{self.prefix}ones", "constant", count, 1, values=np.ones((count, 1), np.int64)
         )

@@ -80,7 +80,10 @@ def train(
         int | None, typer.Option("--epochs", min=1, help="Passes over the training data.")
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Of the order of samples, and of first weights.")
+        int,
+        typer.Option(
+            "--seed", min=0, help="Of the order of samples, of first weights, of what is dropped."
+        ),
     ] = 0,
     on: Annotated[Place, typer.Option("--on", help="Where to run it.")] = Place.MODEL,
     check: Annotated[

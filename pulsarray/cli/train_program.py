@@ -37,8 +37,9 @@ def compile_step(given: Given, config: str | None, overrides: Sequence[str]) -> 
         )
     data, interpreter = task.data, TrainInterpreter(task.network, machine.table_segments)
     state = interpreter.initial(
-        data.inputs, data.targets, learning_rate=task.learning_rate, batch=task.batch
-    )
+        data.inputs, data.targets, learning_rate=task.learning_rate, batch=task.batch,
+        seed=given.seed,
+    )  # fmt: skip
     x = interpreter.encode(state, data.inputs[: task.batch])
     t = interpreter.encode_target(state, data.targets[: task.batch])
     interpreter.calibrate(state, x, t)
