@@ -14,6 +14,8 @@ from pulsarray.model.loops import Nest, nest, wrapped
 __all__ = [
     "is_wide",
     "memory_addresses",
+    "memory_words",
+    "numbers_rows",
     "parameter_rows",
     "passes_of",
     "stream_counts",
@@ -60,6 +62,18 @@ def memory_addresses(instruction: Instruction, config: Config) -> Words:
     return (instruction["address"] + nest(counts, steps)) & 0xFFFF_FFFF
 
 
+def memory_words(instruction: Instruction, config: Config) -> Nest:
+    """Operand words of memory of a LOAD or STORE."""
+    size = config.word_bytes
+    counts = (
+        instruction["count0"],
+        instruction["count1"],
+        instruction["run"] * (word_size(instruction["bank"], config) // size),
+    )
+    strides = (instruction["memory_stride0"], instruction["memory_stride1"], 1)
+    return Nest(instruction["address"] // size, counts, strides, 0xFFFF_FFFF // size)
+
+
 def weight_words(instruction: Instruction, config: Config) -> Nest:
     """Words of every row of every tile."""
     counts = (instruction["count0"], instruction["count1"], config.dim)
@@ -73,6 +87,17 @@ def weight_inside(instruction: Instruction, config: Config) -> Mask:
     steps = (instruction["row_step0"], instruction["row_step1"], 1)
     numbers = wrapped(instruction["row_start"] + nest(counts, steps))
     return (numbers >= 0) & (numbers < instruction["row_limit"])
+
+
+def numbers_rows(instruction: Instruction) -> bool:
+    """Whether some row of a WEIGHT may be outside and so not read."""
+    if instruction["row_limit"] != _NO_LIMIT:
+        return True
+    # Without an upper limit, numbers below zero are outside still.
+    return any(instruction[name] for name in ("row_start", "row_step0", "row_step1"))
+
+
+_NO_LIMIT = 0xFFFF
 
 
 def stream_counts(instruction: Instruction) -> tuple[int, ...]:

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from pulsarray.config import SEMAPHORE_MAX, SEMAPHORES, Config
-from pulsarray.errors import InputError, ProgramError
-from pulsarray.isa import FORMATS, Bank, Instruction, Opcode, ScaleAction, StreamFlag, Unit
-from pulsarray.model.addresses import (
-    memory_addresses,
-    parameter_rows,
-    stream_inside,
-    stream_words,
-    transfer_words,
-    vector_words,
-    weight_inside,
-    weight_words,
-    word_size,
-)
+from pulsarray.errors import InputError, ProgramError, UnknownResult
+from pulsarray.isa import FORMATS, Instruction, Opcode, Unit
 from pulsarray.model.fields import wrong_fields
-from pulsarray.model.loops import Nest
 from pulsarray.model.plan import bits
-from pulsarray.model.vector import PARAMETER_FLAGS
+from pulsarray.model.uses import MEMORY, WRITE, Use, depth, uses
 from pulsarray.program import Program
 from pulsarray.registers import ErrorCode
 
@@ -49,22 +40,23 @@ def check(program: Program, memory_bytes: int) -> Sequence[Instruction]:
     ------
     ProgramError
         Of the first instruction that the machine would stop on, with its index and text, the
-        field, the rule and the value.
+        field, the rule and the value; it may stop on another before it comes there.
+    UnknownResult
+        If two units wait for one semaphore.
     """
     instructions = _instructions(program)
     for index, instruction in enumerate(instructions):
         for field, rule in wrong_fields(instruction, program.config):
             text = f"{field} must be {rule}, not {instruction[field]}"
             raise _error(ErrorCode.BAD_FIELD, index, instruction, text)
-        _check_words(index, instruction, program.config)
-        if instruction.op in (Opcode.LOAD, Opcode.STORE):
-            _check_memory(index, instruction, memory_bytes, program.config)
+        _check_words(index, instruction, memory_bytes, program.config)
     _check_semaphores(instructions)
     return instructions
 
 
 def _error(code: ErrorCode, index: int, instruction: Instruction, text: str) -> ProgramError:
-    return ProgramError(code, index, f"instruction {index} ({instruction.text()}): {text}")
+    message = f"instruction {index} ({instruction.text()}): {text}"
+    return ProgramError(code, index, message, ahead=True)
 
 
 def _instructions(program: Program) -> Sequence[Instruction]:
@@ -85,83 +77,41 @@ def _undecodable(code: bytes) -> ProgramError:
         units = code[offset + 1] if offset + 1 < len(code) else 0
         if form is None or units != form.units:
             text = f"instruction {index}: no operation {code[offset]:#04x} of {units} units"
-            return ProgramError(ErrorCode.ILLEGAL_OPCODE, index, text)
+            return ProgramError(ErrorCode.ILLEGAL_OPCODE, index, text, ahead=True)
         offset += form.bytes
         index += 1
-    return ProgramError(ErrorCode.PROGRAM_END, -1, f"{len(code)} bytes of program without END")
+    text = f"{len(code)} bytes of program without END"
+    return ProgramError(ErrorCode.PROGRAM_END, -1, text, ahead=True)
 
 
-def _check_words(index: int, instruction: Instruction, config: Config) -> None:
-    """Every word of a bank that the instruction touches is in it."""
-    for field, bank, words in _touched(instruction, config):
-        depth = _depth(bank, config)
-        if words.within(depth):
+def _check_words(index: int, instruction: Instruction, memory_bytes: int, config: Config) -> None:
+    """Every word that the instruction touches is in its bank, or in memory."""
+    for use in uses(instruction, config):
+        words = depth(use.bank, config, memory_bytes)
+        if use.words.within(words) or (rows := use.rows()).max(initial=0) < words:
             continue
-        rows = words.rows()
-        if instruction.op is Opcode.WEIGHT:
-            rows = rows[weight_inside(instruction, config)]
-        elif instruction.op is Opcode.STREAM and instruction["flags"] & _WINDOWS[field]:
-            rows = rows[stream_inside(instruction)]
-        if rows.max(initial=0) >= depth:
-            first = rows[rows >= depth][0]
-            text = f"{field} must stay within the bank's words 0 to {depth - 1}, not reach {first}"
-            raise _error(ErrorCode.ADDRESS, index, instruction, text)
+        raise _outside(index, instruction, use, rows, memory_bytes, config)
 
 
-_WINDOWS = {"source": StreamFlag.WINDOW_READ, "target": StreamFlag.WINDOW_WRITE}
-
-
-def _touched(instruction: Instruction, config: Config) -> list[tuple[str, int, Nest]]:
-    """Field that gives the first word, bank, and words of each range."""
-    match instruction.op:
-        case Opcode.LOAD | Opcode.STORE:
-            return [("local", instruction["bank"], transfer_words(instruction))]
-        case Opcode.WEIGHT:
-            return [("local", instruction["bank"], weight_words(instruction, config))]
-        case Opcode.STREAM:
-            names = ("source", "target")
-            return [(n, instruction[f"{n}_bank"], stream_words(instruction, n)) for n in names]
-        case Opcode.VECTOR:
-            return _touched_by_vector(instruction)
-        case Opcode.SCALE if instruction["action"] != ScaleAction.ADAPT:
-            return [("word", instruction["bank"], Nest(instruction["word"], (), ()))]
-    return []
-
-
-def _touched_by_vector(instruction: Instruction) -> list[tuple[str, int, Nest]]:
-    touched = [
-        (name, instruction[f"{name}_bank"], vector_words(instruction, name))
-        for name in ("a", "b", "target", "acc")
-        if instruction[f"{name}_bank"] != Bank.NONE
-    ]
-    if instruction["flags"] & PARAMETER_FLAGS:
-        touched.append(("parameter", _PARAMETER_ROWS, parameter_rows(instruction)))
-    return touched
-
-
-_PARAMETER_ROWS = -1
-"""Stands for the parameter bank where rows are meant, not its words."""
-
-
-def _depth(bank: int, config: Config) -> int:
-    if bank == _PARAMETER_ROWS:
-        return config.parameter_depth
-    if bank < Bank.ACCUMULATOR:
-        return config.scratchpad_depth
-    if bank < Bank.PARAMETER:
-        return config.accumulator_depth
-    if bank == Bank.PARAMETER:
-        return 4 * config.parameter_depth
-    return config.tables * config.table_planes * config.table_words
-
-
-def _check_memory(index: int, instruction: Instruction, memory_bytes: int, config: Config) -> None:
-    last = int(memory_addresses(instruction, config).max())
-    last += word_size(instruction["bank"], config) - 1
-    if last >= memory_bytes:
-        code = ErrorCode.AXI_READ if instruction.op is Opcode.LOAD else ErrorCode.AXI_WRITE
+def _outside(
+    index: int,
+    instruction: Instruction,
+    use: Use,
+    rows: npt.NDArray[np.int64],
+    memory_bytes: int,
+    config: Config,
+) -> ProgramError:
+    if use.bank == MEMORY:
+        code = ErrorCode.AXI_WRITE if use.access & WRITE else ErrorCode.AXI_READ
+        last = (int(rows.max()) + 1) * config.word_bytes - 1
         text = f"address must stay within memory's {memory_bytes} bytes, not reach {last:#x}"
-        raise _error(code, index, instruction, text)
+        return _error(code, index, instruction, text)
+    words = depth(use.bank, config, memory_bytes)
+    first = rows[rows >= words][0]
+    if use.field == "parameter":  # it counts rows of four
+        words, first = words // 4, first // 4
+    text = f"{use.field} must stay within the bank's words 0 to {words - 1}, not reach {first}"
+    return _error(ErrorCode.ADDRESS, index, instruction, text)
 
 
 def _check_semaphores(instructions: Sequence[Instruction]) -> None:
@@ -174,7 +124,7 @@ def _check_semaphores(instructions: Sequence[Instruction]) -> None:
             if other not in (None, unit):
                 assert other is not None
                 text = f"wait must name semaphores of one unit, not {k}, which {other.name} takes"
-                raise _error(ErrorCode.SEMAPHORE, index, instruction, text)
+                raise UnknownResult(index, f"instruction {index} ({instruction.text()}): {text}")
     counts = [0] * SEMAPHORES
     for index, instruction in enumerate(instructions):
         for k in bits(instruction["signal"]):

@@ -1,8 +1,8 @@
 """What a program leaves in memory, to the bit: whole instructions at a time, without time.
 
-Instructions run in an order that their units' queues and the semaphores allow. A program whose
-semaphores order every two instructions that touch the same words (as the compiler's do) gives one
-result in any such order, so one is enough.
+Instructions run in an order that their units' queues and the semaphores allow. A program in which
+every two instructions that touch one word are ordered gives one result in any such order, so one is
+enough; others are refused (:mod:`pulsarray.model.races`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pulsarray.isa import Instruction, Opcode, ScaleAction, StreamFlag, WeightFl
 from pulsarray.model.accumulate import accumulate
 from pulsarray.model.addresses import (
     memory_addresses,
+    numbers_rows,
     passes_of,
     stream_inside,
     stream_words,
@@ -26,14 +27,12 @@ from pulsarray.model.addresses import (
     word_size,
 )
 from pulsarray.model.checks import check
-from pulsarray.model.order import in_order
+from pulsarray.model.races import ordered
 from pulsarray.model.state import State
 from pulsarray.model.vector import run_vector
 from pulsarray.program import Program
 
 __all__ = ["execute", "values"]
-
-_NO_LIMIT = 0xFFFF
 
 
 def execute(program: Program, memory: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
@@ -55,17 +54,20 @@ def execute(program: Program, memory: npt.NDArray[np.uint8] | None = None) -> np
     ProgramError
         If the machine would stop with an error, or wait for ever. Errors that depend on time
         (port conflicts, counts of semaphores) are :func:`simulate_timing`'s to find.
+    UnknownResult
+        If its result cannot be told.
     """
     image = program.memory if memory is None else memory
-    return values(program.config, check(program, image.size), image)
+    instructions = ordered(program, check(program, image.size), image.size)
+    return values(program.config, instructions, image)
 
 
 def values(
     config: Config, instructions: Sequence[Instruction], memory: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
-    """Memory after instructions that :func:`~pulsarray.model.checks.check` has passed."""
+    """Memory after instructions that :func:`~pulsarray.model.races.ordered` has put in order."""
     state = State(config, memory.copy())
-    for instruction in in_order(instructions):
+    for instruction in instructions:
         _RUN[instruction.op](state, instruction)
     return state.memory
 
@@ -88,7 +90,7 @@ def _weight(state: State, instruction: Instruction) -> None:
     config = state.config
     rows = weight_words(instruction, config).rows()
     bank = state.bank(instruction["bank"])
-    if instruction["row_limit"] == _NO_LIMIT and not _numbers_rows(instruction):
+    if not numbers_rows(instruction):
         words = bank[rows].astype(state.exact)
     else:
         inside = weight_inside(instruction, config)
@@ -98,11 +100,6 @@ def _weight(state: State, instruction: Instruction) -> None:
     if instruction["flags"] & WeightFlag.TRANSPOSE:
         tiles = tiles.swapaxes(1, 2)
     state.tiles.add(tiles)
-
-
-def _numbers_rows(instruction: Instruction) -> bool:
-    """Whether some row's number may be negative."""
-    return any(instruction[name] for name in ("row_start", "row_step0", "row_step1"))
 
 
 def _stream(state: State, instruction: Instruction) -> None:

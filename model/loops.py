@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Nest", "nest", "wrapped"]
+__all__ = ["Nest", "Words", "nest", "wrapped"]
 
 Words = npt.NDArray[np.int64]
 
@@ -37,22 +38,67 @@ class Nest:
         First word.
     counts, strides
         Iterations and step in words of each level, level 0 outermost.
+    mask
+        Bits of an address that the machine counts.
     """
 
     base: int
     counts: Sequence[int]
     strides: Sequence[int]
+    mask: int = 0xFFFF
 
     def rows(self) -> Words:
-        """Every word's address: 16 bits, as the machine counts."""
-        return (self.base + nest(self.counts, self.strides)) & 0xFFFF
+        """Every word's address, as the machine counts."""
+        return (self.base + nest(self.counts, self.strides)) & self.mask
 
-    def within(self, depth: int) -> bool:
-        """Whether no address, before its cut to 16 bits, is outside 0 to ``depth - 1``."""
+    def span(self) -> tuple[int, int]:
+        """The lowest and the highest address, before their cut to the bits that count."""
         low = high = self.base
         for count, stride in zip(self.counts, self.strides, strict=True):
             if stride > 0:
                 high += (count - 1) * stride
             else:
                 low += (count - 1) * stride
+        return low, high
+
+    def within(self, depth: int) -> bool:
+        """Whether no address, before its cut, is outside 0 to ``depth - 1``."""
+        low, high = self.span()
         return low >= 0 and high < depth
+
+    def distinct(self) -> bool:
+        """Whether no word comes twice, as far as the levels show it one by one."""
+        reach = 0
+        levels = zip(self.counts, self.strides, strict=True)
+        for stride, count in sorted((abs(s), c) for c, s in levels if c > 1):
+            if stride <= reach:
+                return False
+            reach += (count - 1) * stride
+        return True
+
+    def word(self, number: int) -> int:
+        """The address of the word of a number, 0 the first."""
+        address = self.base
+        for count, stride in zip(reversed(self.counts), reversed(self.strides), strict=True):
+            number, position = divmod(number, count)
+            address += position * stride
+        return address & self.mask
+
+    def folded(self) -> Nest:
+        """The same set of words in as few levels as it takes, every step upwards."""
+        base, levels = self.base, list[tuple[int, int]]()
+        for count, stride in zip(self.counts, self.strides, strict=True):
+            if count == 1 or not stride:
+                continue
+            if stride < 0:
+                base, stride = base + (count - 1) * stride, -stride
+            if levels and levels[-1][1] == count * stride:
+                count *= levels.pop()[0]
+            levels.append((count, stride))
+        return Nest(base, [c for c, _ in levels], [s for _, s in levels], self.mask)
+
+    def view(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The words' elements of a flat array that all of them are in, without a copy."""
+        size = array.itemsize
+        steps = [size * stride for stride in self.strides]
+        return np.ndarray(self.counts, array.dtype, array, size * self.base, steps)

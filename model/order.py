@@ -14,8 +14,8 @@ from pulsarray.registers import ErrorCode
 __all__ = ["in_order"]
 
 
-def in_order(instructions: Sequence[Instruction]) -> Iterator[Instruction]:
-    """Every instruction before END, each when what it waits for is there.
+def in_order(instructions: Sequence[Instruction]) -> Iterator[tuple[int, Instruction]]:
+    """Every instruction before END with its index, each when what it waits for is there.
 
     A STREAM also waits until WEIGHT has read the tiles that it takes.
 
@@ -36,11 +36,11 @@ def in_order(instructions: Sequence[Instruction]) -> Iterator[Instruction]:
         moved = False
         for queue in queues:
             while queue and _ready(queue[-1][1], counts, tiles):
-                instruction = queue.pop()[1]
+                index, instruction = queue.pop()
                 _count(counts, instruction)
                 tiles += _tiles(instruction)
                 moved = True
-                yield instruction
+                yield index, instruction
     _require_empty(queues)
 
 
@@ -69,4 +69,4 @@ def _require_empty(queues: list[list[tuple[int, Instruction]]]) -> None:
     if left:
         index, instruction = min(left, key=lambda item: item[0])
         text = f"instruction {index} ({instruction.text()}): waits for ever"
-        raise ProgramError(ErrorCode.CYCLE_LIMIT, index, text)
+        raise ProgramError(ErrorCode.CYCLE_LIMIT, -1, text)

@@ -9,7 +9,7 @@ from math import prod
 from operator import itemgetter
 
 from pulsarray.config import SEMAPHORES
-from pulsarray.errors import ProgramError
+from pulsarray.errors import UnknownResult
 from pulsarray.isa import (
     FORMATS,
     SCALE_CYCLES,
@@ -24,7 +24,6 @@ from pulsarray.isa import (
 )
 from pulsarray.model.channels import Bursts
 from pulsarray.program import Program
-from pulsarray.registers import ErrorCode
 
 __all__ = ["Plan", "Step", "bits"]
 
@@ -92,7 +91,7 @@ class Plan:
 
     Raises
     ------
-    ProgramError
+    UnknownResult
         If two units wait for the same semaphore.
     """
 
@@ -128,9 +127,7 @@ class Plan:
         for k in step.waits:
             if self.waiter[k] not in (-1, step.unit):
                 units = f"{Unit(self.waiter[k]).name} and {Unit(step.unit).name}"
-                raise ProgramError(
-                    ErrorCode.SEMAPHORE, step.index, f"semaphore {k} is waited for by {units}"
-                )
+                raise UnknownResult(step.index, f"semaphore {k} is waited for by {units}")
             self.waiter[k] = step.unit
 
     def _transfer(self, step: Step, instruction: Instruction) -> None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pulsarray.model.checks import check
 from pulsarray.model.functional import values
+from pulsarray.model.races import ordered
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program
 from pulsarray.run import RunResult
@@ -39,10 +40,13 @@ def run(
     ProgramError
         If the machine would stop with an error, or wait for ever: first what fields and addresses
         say, in program order, then what depends on time.
+    UnknownResult
+        If it would not stop, but its result cannot be told.
     """
     image = program.memory if memory is None else memory
     instructions = check(program, image.size)
     result = simulate_timing(
         program, memory_latency=memory_latency, memory_interval=memory_interval
     )
+    instructions = ordered(program, instructions, image.size)
     return replace(result, memory=values(program.config, instructions, image))

@@ -67,7 +67,7 @@ class TimingModel:
 
     Raises
     ------
-    ProgramError
+    UnknownResult
         If two units wait for one semaphore.
     """
 
@@ -126,17 +126,16 @@ class _Machine:
     def deadlock(self) -> ProgramError:
         """What each unit waits for, when nothing can happen any more."""
         stuck = [unit for unit in Unit if self.started[unit] < len(self.queues[unit])]
-        texts, index = [], -1
+        texts = []
         for unit in stuck:
             step = self.queues[unit][self.started[unit]]
-            index = step.index if index < 0 else min(index, step.index)
             missing = self.semaphores.missing(step)
             why = f"semaphore {missing}" if missing >= 0 else "its turn"
             texts.append(f"{unit.name} (instruction {step.index}) waits for {why}")
         for job in self.weight_jobs:
             texts.append(f"WEIGHT (instruction {job.index}) waits for the array")
         text = "; ".join(texts) or "an instruction never completes"
-        return ProgramError(ErrorCode.CYCLE_LIMIT, index, f"deadlock: {text}")
+        return ProgramError(ErrorCode.CYCLE_LIMIT, -1, f"deadlock: {text}")
 
     # Starts
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["CheckFailed", "InputError", "ProgramError", "PulsarrayError", "ToolMissing"]
+__all__ = [
+    "CheckFailed",
+    "InputError",
+    "ProgramError",
+    "PulsarrayError",
+    "ToolMissing",
+    "UnknownResult",
+]
 
 
 class PulsarrayError(Exception):
@@ -42,9 +49,24 @@ class ProgramError(PulsarrayError):
         The error code of :class:`pulsarray.registers.ErrorCode`, as in the machine's register.
     index
         Index of the instruction in the program, or -1 when none is to blame.
+    ahead
+        Whether it was seen without running the program: the machine may stop on another
+        instruction before it comes to this one.
     """
 
-    def __init__(self, code: int, index: int, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, code: int, index: int, message: str, *, ahead: bool = False) -> None:
+        super().__init__(f"{message} (seen ahead of the run)" if ahead else message)
         self.code = code
         self.index = index
+        self.ahead = ahead
+
+
+class UnknownResult(ProgramError):
+    """A program that the machine runs to its END, but whose result nobody can tell.
+
+    It reads a word that nothing has written in the run, or leaves the order of two instructions
+    that touch one word to chance. ``code`` is 0: the machine does not notice.
+    """
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(0, index, message)

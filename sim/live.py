@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.errors import CheckFailed, ProgramError
+from pulsarray.errors import CheckFailed, ProgramError, UnknownResult
 from pulsarray.run import RunResult
 from pulsarray.sim.compare import require_identical
 from pulsarray.sim.jobs import Outcome
@@ -47,6 +47,8 @@ class Live:
             If the machine stops with an error.
         CheckFailed
             If it breaks the AXI protocol, does not end, or is found to differ from the model.
+        UnknownResult
+            If nobody can tell what it must give, and it is to be compared.
         """
         outcome = self._serving(prepared, memory.size).run(prepared.job(memory))
         if self._check and not outcome.violation:
@@ -63,8 +65,10 @@ class Live:
     def _compare(self, prepared: Prepared, memory: Memory, outcome: Outcome) -> None:
         try:
             expected = prepared.run(memory)
+        except UnknownResult:
+            raise
         except ProgramError as error:
-            if error.code != outcome.error:
+            if not outcome.error or (error.code != outcome.error and not error.ahead):
                 text = f"the model stops: {error}; {self._simulator}: {outcome.error.name}"
                 raise CheckFailed(text) from None
             return

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pulsarray.isa import Instruction
 from pulsarray.model.checks import check
 from pulsarray.model.functional import values
+from pulsarray.model.races import ordered
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program
 from pulsarray.run import RunResult
@@ -46,8 +47,12 @@ class Prepared:
         self._latency, self._interval = memory_latency, memory_interval
 
     @cached_property
-    def _instructions(self) -> Sequence[Instruction]:
+    def _checked(self) -> Sequence[Instruction]:
         return check(self.program, self._bytes)
+
+    @cached_property
+    def _ordered(self) -> Sequence[Instruction]:
+        return ordered(self.program, self._checked, self._bytes)
 
     @cached_property
     def _time(self) -> RunResult:
@@ -76,10 +81,12 @@ class Prepared:
         ------
         ProgramError
             If the machine would stop with an error; without ``timing``, none that depends on time.
+        UnknownResult
+            If it would not stop, but its result cannot be told.
         """
-        instructions = self._instructions
+        _ = self._checked  # first: the time asks for right fields
         time = self._time if timing else self._no_time()
-        return replace(time, memory=values(self.program.config, instructions, memory))
+        return replace(time, memory=values(self.program.config, self._ordered, memory))
 
     def _no_time(self) -> RunResult:
         return RunResult(

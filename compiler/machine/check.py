@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from pulsarray.config import SEMAPHORE_MAX, SEMAPHORES, Config
 from pulsarray.errors import ProgramError
-from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, Unit
-from pulsarray.model.addresses import stream_inside, stream_words
+from pulsarray.isa import Bank, Instruction, Opcode, Unit
+from pulsarray.model.checks import check as check_instructions
+from pulsarray.model.loops import Nest
 from pulsarray.model.plan import bits
+from pulsarray.model.races import ordered
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program, Tensor
 from pulsarray.registers import ErrorCode
@@ -25,9 +26,10 @@ _WRITABLE = ("output", "intermediate", "state")
 def check(program: Program, memory_latency: int = 64) -> RunResult:
     """Refuse a program that the machine would stop on, or that leaves its tensors.
 
-    Checked: every transfer inside one tensor of the right role, every word inside its bank,
-    semaphores waited for by one unit, in balance at the end and never above their limit; then the
-    timing model finds deadlocks and port conflicts.
+    Checked: all that the model checks of each instruction, every transfer inside one tensor of the
+    right role, semaphores in balance at the end and never above their limit; then the timing model
+    finds deadlocks and port conflicts; then that every word that is read has been written, and all
+    that touch a word are in order.
 
     Raises
     ------
@@ -35,112 +37,14 @@ def check(program: Program, memory_latency: int = 64) -> RunResult:
         With the index of the instruction to blame.
     """
     tensors = sorted(program.tensors, key=lambda tensor: tensor.address)
-    for index, instruction in enumerate(program.instructions):
-        _check_words(index, instruction, program.config)
+    instructions = check_instructions(program, program.memory.size)
+    for index, instruction in enumerate(instructions):
         if instruction.op in (Opcode.LOAD, Opcode.STORE):
             _check_transfer(index, instruction, tensors, program.config)
     check_semaphores(program.instructions, program.config)
-    return simulate_timing(program, memory_latency=memory_latency)
-
-
-@dataclass(frozen=True)
-class _Region:
-    """Words ``low .. high`` of a bank."""
-
-    bank: int
-    low: int
-    high: int
-
-
-def _region(bank: int, base: int, loops: Sequence[tuple[int, int]]) -> _Region:
-    """All words of a loop nest of (count, stride) pairs."""
-    steps = [(count - 1) * stride for count, stride in loops]
-    return _Region(
-        bank, base + sum(s for s in steps if s < 0), base + sum(s for s in steps if s > 0)
-    )
-
-
-def _transfer_regions(i: Instruction, _config: Config) -> list[_Region]:
-    loops = [(i["run"], 1), *((i[f"count{k}"], i[f"local_stride{k}"]) for k in (0, 1))]
-    return [_region(i["bank"], i["local"], loops)]
-
-
-def _weight_regions(i: Instruction, config: Config) -> list[_Region]:
-    """The rows that are read: of the last tile no more than the window lets through."""
-    rows = config.dim if i["row_limit"] == 0xFFFF else min(config.dim, i["row_limit"])
-    tiles = [(i[f"count{k}"], i[f"stride{k}"]) for k in (0, 1)]
-    region = _region(i["bank"], i["local"], tiles)
-    if not i["row_stride"]:
-        return [region]
-    limit = i["row_limit"] - i["row_start"]
-    last = rows - 1
-    if i["row_limit"] != 0xFFFF and i["row_step0"] > 0:
-        last = min(config.dim, limit - (i["count0"] - 1) * i["row_step0"]) - 1
-    return [_Region(region.bank, region.low, region.high + last * i["row_stride"])]
-
-
-def _stream_regions(i: Instruction, config: Config) -> list[_Region]:
-    """All words; of those outside a bank, only the ones inside the window."""
-    found = []
-    for side, flag in (("source", StreamFlag.WINDOW_READ), ("target", StreamFlag.WINDOW_WRITE)):
-        loops = [(i[f"count{k}"], i[f"{side}_stride{k}"]) for k in range(5)]
-        region = _region(i[f"{side}_bank"], i[side], loops)
-        depth = _depth(region.bank, config)
-        if i["flags"] & flag and not (region.low >= 0 and region.high < depth):
-            words = stream_words(i, side).rows()[stream_inside(i)]
-            if not words.size:
-                continue
-            region = _Region(region.bank, int(words.min()), int(words.max()))
-        found.append(region)
-    return found
-
-
-def _vector_regions(i: Instruction, _config: Config) -> list[_Region]:
-    sides = (("a_bank", "a", "a"), ("b_bank", "b", "b"), ("target_bank", "target", "target"),
-             ("acc_bank", "acc", "target"))  # fmt: skip
-    return [
-        _region(i[bank], i[base], [(i[f"count{k}"], i[f"{step}_stride{k}"]) for k in range(4)])
-        for bank, base, step in sides
-        if i[bank] != Bank.NONE
-    ]
-
-
-def _scale_regions(i: Instruction, _config: Config) -> list[_Region]:
-    return [_region(i["bank"], i["word"], ())]
-
-
-_REGIONS: dict[Opcode, Callable[[Instruction, Config], list[_Region]]] = {
-    Opcode.LOAD: _transfer_regions,
-    Opcode.STORE: _transfer_regions,
-    Opcode.WEIGHT: _weight_regions,
-    Opcode.STREAM: _stream_regions,
-    Opcode.VECTOR: _vector_regions,
-    Opcode.SCALE: _scale_regions,
-}
-
-
-def _check_words(index: int, instruction: Instruction, config: Config) -> None:
-    regions = _REGIONS.get(instruction.op)
-    for region in regions(instruction, config) if regions else []:
-        depth = _depth(region.bank, config)
-        if region.low < 0 or region.high >= depth:
-            raise ProgramError(
-                ErrorCode.ADDRESS,
-                index,
-                f"instruction {index}: words {region.low}..{region.high} of bank "
-                f"{region.bank:#04x}, which has {depth}: {instruction.text()}",
-            )
-
-
-def _depth(bank: int, config: Config) -> int:
-    """Words of a bank; 0 if there is no such bank."""
-    if bank < config.scratchpad_banks:
-        return config.scratchpad_depth
-    if 0 <= bank - Bank.ACCUMULATOR < config.accumulator_banks:
-        return config.accumulator_depth
-    if bank == Bank.PARAMETER:
-        return 4 * config.parameter_depth
-    return config.tables * config.table_planes * config.table_words if bank == Bank.TABLE else 0
+    result = simulate_timing(program, memory_latency=memory_latency)
+    ordered(program, instructions, program.memory.size)
+    return result
 
 
 def _check_transfer(
@@ -152,8 +56,9 @@ def _check_transfer(
         (instruction[f"count{k}"], config.word_bytes * instruction[f"memory_stride{k}"])
         for k in (0, 1)
     ]
-    span = _region(0, instruction["address"], loops)
-    low, high = span.low, span.high + instruction["run"] * word
+    counts, strides = zip(*loops, strict=True)
+    low, last = Nest(instruction["address"], counts, strides).span()
+    high = last + instruction["run"] * word
     roles = _READABLE if instruction.op is Opcode.LOAD else _WRITABLE
     for tensor in tensors:
         inside = tensor.address <= low and high <= tensor.address + tensor.bytes(config)

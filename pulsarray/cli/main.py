@@ -13,6 +13,7 @@ import typer
 from typer import TyperException
 
 from pulsarray import __version__
+from pulsarray.cli.check import check
 from pulsarray.cli.compare import compare
 from pulsarray.cli.compile import compile_
 from pulsarray.cli.disasm import disasm
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.command()(generate)
 app.command(name="compile")(compile_)
+app.command()(check)
 app.command()(simulate)
 app.command()(train)
 app.command()(gradcheck)

@@ -275,7 +275,7 @@ def test_waiting_for_ever_names_the_first_stuck_instruction() -> None:
     )
     with pytest.raises(ProgramError, match=r"instruction 1 \(STORE .*wait=32") as caught:
         execute(program)
-    assert (caught.value.code, caught.value.index) == (ErrorCode.CYCLE_LIMIT, 1)
+    assert (caught.value.code, caught.value.index) == (ErrorCode.CYCLE_LIMIT, -1)
 
 
 def test_speed_is_reported(record_property: Callable[[str, object], None]) -> None:
