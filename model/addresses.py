@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.config import Config
-from pulsarray.isa import Bank, Instruction, StreamFlag
+from pulsarray.isa import FORMATS, Bank, Instruction, Opcode, StreamFlag
 from pulsarray.model.loops import Nest, nest, wrapped
 
 __all__ = [
+    "getter",
     "is_wide",
     "memory_addresses",
     "memory_words",
@@ -32,6 +35,23 @@ __all__ = [
 
 Words = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+
+def getter(op: Opcode, *names: str) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
+    """What takes at least two fields from an instruction's values, as quickly as can be."""
+    return itemgetter(*(FORMATS[op].index[name] for name in names))
+
+
+def _levels(op: Opcode, *names: str) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
+    """The fields of all levels, name by name."""
+    return getter(op, *(f"{name}{level}" for name in names for level in range(FORMATS[op].levels)))
+
+
+_KEEP = int(StreamFlag.KEEP)
+_STREAM_COUNTS = _levels(Opcode.STREAM, "count")
+_STREAM_STRIDES = {name: _levels(Opcode.STREAM, f"{name}_stride") for name in ("source", "target")}
+_VECTOR_COUNTS = _levels(Opcode.VECTOR, "count")
+_VECTOR_STRIDES = {name: _levels(Opcode.VECTOR, f"{name}_stride") for name in ("a", "b", "target")}
 
 
 def is_wide(bank: int) -> bool:
@@ -102,7 +122,7 @@ _NO_LIMIT = 0xFFFF
 
 def stream_counts(instruction: Instruction) -> tuple[int, ...]:
     """Counts of STREAM's five levels."""
-    return tuple(instruction[f"count{level}"] for level in range(5))
+    return _STREAM_COUNTS(instruction.values)
 
 
 def passes_of(instruction: Instruction) -> int:
@@ -112,12 +132,12 @@ def passes_of(instruction: Instruction) -> int:
 
 def tiles_needed(instruction: Instruction) -> int:
     """Tiles that the passes of a STREAM take."""
-    return 0 if instruction["flags"] & StreamFlag.KEEP else passes_of(instruction)
+    return 0 if instruction["flags"] & _KEEP else passes_of(instruction)
 
 
 def stream_words(instruction: Instruction, name: str) -> Nest:
     """Words of the ``source`` or ``target`` bank."""
-    strides = tuple(instruction[f"{name}_stride{level}"] for level in range(5))
+    strides = _STREAM_STRIDES[name](instruction.values)
     return Nest(instruction[name], stream_counts(instruction), strides)
 
 
@@ -144,10 +164,8 @@ def stream_fresh(instruction: Instruction) -> Mask:
 
 def vector_words(instruction: Instruction, name: str) -> Nest:
     """Words of the bank of source ``a`` or ``b``, or of destination ``target`` or ``acc``."""
-    counts = tuple(instruction[f"count{level}"] for level in range(4))
-    step = "target" if name == "acc" else name
-    strides = tuple(instruction[f"{step}_stride{level}"] for level in range(4))
-    return Nest(instruction[name], counts, strides)
+    strides = _VECTOR_STRIDES["target" if name == "acc" else name](instruction.values)
+    return Nest(instruction[name], _VECTOR_COUNTS(instruction.values), strides)
 
 
 def parameter_rows(instruction: Instruction) -> Nest:

@@ -22,6 +22,7 @@ from pulsarray.isa import (
     WeightFlag,
 )
 from pulsarray.model.addresses import is_wide, stream_counts, word_size
+from pulsarray.model.uses import TABLES
 
 __all__ = ["wrong_fields"]
 
@@ -31,7 +32,6 @@ _PRODUCTS = (Alu.MUL, Alu.DSIGMOID, Alu.DTANH)
 _STREAM_FLAGS = sum(map(int, StreamFlag))
 _TRAINING_FLAGS = VectorFlag.STATISTIC | VectorFlag.ADD_AFTER | VectorFlag.SUB_AFTER
 _VECTOR_FLAGS = sum(map(int, VectorFlag))
-_TABLES = (Activation.TABLE, Activation.EXP, Activation.RECIPROCAL)
 
 
 def wrong_fields(instruction: Instruction, config: Config) -> Wrong:
@@ -126,7 +126,7 @@ def _vector(instruction: Instruction, config: Config) -> Wrong:
         if instruction[name] >= EXPONENTS:
             yield name, f"0 to {EXPONENTS - 1}"
     yield from _vector_flags(instruction, config)
-    if instruction["activation"] in _TABLES:
+    if instruction["activation"] in TABLES:
         yield from _table(instruction, config)
 
 

@@ -55,15 +55,14 @@ class History:
         return unknown
 
     def note(self, unit: int, access: int, words: Selected, index: int) -> None:
-        """An instruction reads or writes words; later ones have larger indices in a unit."""
+        """An instruction uses words; those after it in its unit have larger indices."""
         key = unit, access
         if key not in self._last:
             self._last[key] = np.full(self.depth, -1, np.int32)
         self._newest[key] = index
         _set(self._last[key], words, index)
-        if access == WRITE and not self._all_known:
+        if access & WRITE and not self._all_known:
             _set(self._known, words, True)
-            self._all_known = bool(self._known.all())
 
 
 def _of(array: npt.NDArray[np.generic], words: Selected) -> npt.NDArray[np.generic]:

@@ -45,8 +45,9 @@ def in_order(instructions: Sequence[Instruction]) -> Iterator[tuple[int, Instruc
 
 
 def _ready(instruction: Instruction, counts: list[int], tiles: int) -> bool:
-    if not all(counts[k] for k in bits(instruction["wait"])):
-        return False
+    for k in bits(instruction["wait"]):
+        if not counts[k]:
+            return False
     return instruction.op is not Opcode.STREAM or tiles_needed(instruction) <= tiles
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
-from operator import itemgetter
 
 from pulsarray.config import SEMAPHORES
 from pulsarray.errors import UnknownResult
 from pulsarray.isa import (
-    FORMATS,
     SCALE_CYCLES,
     UNIT_BYTES,
     Bank,
@@ -22,6 +19,7 @@ from pulsarray.isa import (
     Unit,
     WeightFlag,
 )
+from pulsarray.model.addresses import getter
 from pulsarray.model.channels import Bursts
 from pulsarray.program import Program
 
@@ -170,17 +168,13 @@ class Plan:
         step.targets = bank if action == _WRITE else ()
 
 
-def _getter(op: Opcode, *names: str) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
-    return itemgetter(*(FORMATS[op].index[name] for name in names))
-
-
-_WEIGHT = _getter(Opcode.WEIGHT, "bank", "flags", "count0", "count1")
-_STREAM = _getter(
+_WEIGHT = getter(Opcode.WEIGHT, "bank", "flags", "count0", "count1")
+_STREAM = getter(
     Opcode.STREAM,
     *("source_bank", "target_bank", "flags", "inner"),
     *(f"count{level}" for level in range(5)),
 )
-_VECTOR = _getter(
+_VECTOR = getter(
     Opcode.VECTOR,
     *("a_bank", "b_bank", "target_bank", "acc_bank"),
     *(f"count{level}" for level in range(4)),

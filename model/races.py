@@ -74,10 +74,12 @@ class _Checker:
         unit = instruction.format.unit
         assert unit is not None
         touched = uses(instruction, self._config)
-        selected = [(use, self._bank(use.bank), self._select(use)) for use in touched]
-        if unit is Unit.VECTOR:
+        selected = [
+            (use, bank := self._bank(use.bank), use.selected(bank.depth)) for use in touched
+        ]
+        if unit == Unit.VECTOR:
             self._check_pipeline(index, instruction, touched, clock[unit])
-        elif instruction.op is Opcode.STREAM:
+        elif unit == Unit.STREAM:
             self._check_tiles(index, instruction)
         for use, bank, words in selected:
             rival = bank.rival(unit, use.access, words, clock)
@@ -88,18 +90,13 @@ class _Checker:
             if use.bank == MEMORY and use.access == WRITE:
                 self._check_code(index, words, clock)
         for use, bank, words in selected:
-            for access in (READ, WRITE):
-                if use.access & access:
-                    bank.note(unit, access, words, index)
+            bank.note(unit, use.access, words, index)
 
     def _bank(self, number: int) -> History:
         if number not in self._banks:
             words = depth(number, self._config, self._bytes)
             self._banks[number] = History(words, known=number == MEMORY)
         return self._banks[number]
-
-    def _select(self, use: Use) -> Nest | Words:
-        return use.selected(depth(use.bank, self._config, self._bytes))
 
     def _check_pipeline(
         self, index: int, instruction: Instruction, touched: Sequence[Use], known: int

@@ -34,7 +34,7 @@ from pulsarray.model.addresses import (
 )
 from pulsarray.model.loops import Nest
 
-__all__ = ["ADD", "MEMORY", "READ", "WRITE", "Use", "depth", "uses"]
+__all__ = ["ADD", "MEMORY", "READ", "TABLES", "WRITE", "Use", "depth", "uses"]
 
 MEMORY = -1
 """Stands for the memory outside where a bank's number is meant; its words are operand words."""
@@ -43,14 +43,14 @@ READ, WRITE = 1, 2
 ADD = READ | WRITE
 """What is done to a word: a sum is added by reading and writing it."""
 
-TABLES = (Activation.TABLE, Activation.EXP, Activation.RECIPROCAL)
+TABLES = frozenset(map(int, (Activation.TABLE, Activation.EXP, Activation.RECIPROCAL)))
 """Activations that look a function table up."""
 
 _COLUMNS = (
-    (VectorFlag.BIAS, 0),
-    (VectorFlag.LANE_SCALE, 1),
-    (VectorFlag.LANE_SCALE, 2),
-    (VectorFlag.B_LANE, 3),
+    (int(VectorFlag.BIAS), 0),
+    (int(VectorFlag.LANE_SCALE), 1),
+    (int(VectorFlag.LANE_SCALE), 2),
+    (int(VectorFlag.B_LANE), 3),
 )
 _MULTIPLIER = 1
 
@@ -150,8 +150,8 @@ def _stream(instruction: Instruction, _: Config) -> list[Use]:
 
 
 _STREAMED = (
-    ("source", READ, StreamFlag.WINDOW_READ),
-    ("target", ADD, StreamFlag.WINDOW_WRITE),
+    ("source", READ, int(StreamFlag.WINDOW_READ)),
+    ("target", ADD, int(StreamFlag.WINDOW_WRITE)),
 )
 
 

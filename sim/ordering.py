@@ -15,10 +15,7 @@ import numpy.typing as npt
 from pulsarray.config import SEMAPHORES
 from pulsarray.isa import FORMATS, Bank, Instruction, Opcode, Unit
 
-__all__ = ["MEMORY", "Ordering", "Use"]
-
-MEMORY = -1
-"""Pseudo bank number of the memory outside; its words are operand words."""
+__all__ = ["Ordering", "Use"]
 
 _UNITS = {op: form.unit for op, form in FORMATS.items() if form.unit is not None}
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from pulsarray.config import Config
 from pulsarray.errors import CheckFailed, ProgramError, UnknownResult
@@ -55,11 +56,16 @@ class Flip:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How model and machine ended, and what is wrong with that, if anything."""
+    """How model and machine ended, and what is wrong with that, if anything.
+
+    ``ahead`` tells that the machine stopped by another error or on another instruction than the one
+    that the model saw ahead of the run.
+    """
 
     flip: Flip
     model: str
     machine: str
+    ahead: bool
     wrong: str
 
 
@@ -142,8 +148,17 @@ def judge(config: Config, seeds: Sequence[int], simulator: str) -> list[Verdict]
     for number, flip in enumerate(flips):
         one, other, after = (outcomes[5 * number + place] for place in (1, 3, 4))
         wrong = _wrong(flip, one) or _wrong(flip, other) or _wrong_after(expected, after, good)
-        verdicts.append(Verdict(flip, _said(flip.expected), _ended(one, other), wrong))
+        said, ended = _said(flip.expected), _ended(one, other)
+        verdicts.append(Verdict(flip, said, ended, _differs(flip, one), wrong))
     return verdicts
+
+
+def _differs(flip: Flip, got: Outcome) -> bool:
+    """Whether both stop, in different ways."""
+    error = flip.expected
+    if not isinstance(error, ProgramError) or isinstance(error, UnknownResult) or not got.error:
+        return False
+    return (error.code, error.index) != (got.error, got.error_index)
 
 
 def _said(expected: RunResult | ProgramError) -> str:
@@ -163,7 +178,7 @@ def _ended(one: Outcome, other: Outcome) -> str:
     return "ends" if same else "ends, depends on noise"
 
 
-def _memory(outcome: Outcome) -> np.ndarray:
+def _memory(outcome: Outcome) -> npt.NDArray[np.uint8]:
     memory = outcome.result.memory
     assert memory is not None
     return memory
@@ -184,8 +199,7 @@ def _wrong(flip: Flip, got: Outcome) -> str:
         return ""
     if not got.error:
         return f"the machine ends well; the model: {expected}"
-    same = (expected.code, expected.index) == (got.error, got.error_index)
-    if same or expected.ahead:
+    if expected.ahead or not _differs(flip, got):
         return ""
     return f"the machine stops by {_code(got.error)} at {got.error_index}; the model: {expected}"
 

@@ -26,7 +26,8 @@ from pulsarray.isa import (
     VectorFlag,
     WeightFlag,
 )
-from pulsarray.sim.ordering import MEMORY, Use
+from pulsarray.model.uses import MEMORY
+from pulsarray.sim.ordering import Use
 
 __all__ = ["Draw"]
 

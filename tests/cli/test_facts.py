@@ -21,7 +21,17 @@ from pulsarray.report.schema import check_report
 from pulsarray.sim.tools import TOOLS
 from tests.cli.conftest import Command, complaints
 
-VERBS = ("generate", "compile", "simulate", "estimate", "compare", "disasm", "info", "doctor")
+VERBS = (
+    "generate",
+    "compile",
+    "check",
+    "simulate",
+    "estimate",
+    "compare",
+    "disasm",
+    "info",
+    "doctor",
+)
 
 
 def test_version(command: Command) -> None:

@@ -1,4 +1,4 @@
-"""Programs whose result nobody can tell: what each lacks is named, and what mends it is accepted."""
+"""Programs whose result nobody can tell: what each lacks is named, what mends it is accepted."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ def test_sums_are_overwritten_before_they_are_added_to(
 
 def test_window_leaves_words_out() -> None:
     program = filled(2, signal=1), filled(1, signal=2), weight(wait=2, row_stride=1)
-    window = {"count4": 20, "row_step4": 1, "column_limit": 1, "target_stride4": 0, "flags": _WINDOW}
+    window = {"count4": 20, "row_step4": 1, "column_limit": 1, "flags": _WINDOW}
+    window["target_stride4"] = 0
     look(*program, stream(wait=1, row_limit=16, **window))
     error = refused(*program, stream(wait=1, row_limit=17, **window))
     assert "word 16 of bank 0x02" in str(error)
@@ -195,7 +196,8 @@ def test_stream_knows_what_the_weights_waited_for() -> None:
     """Only WEIGHT waits for the loads."""
     loads = filled(1), filled(2, signal=1)
     look(*loads, weight(wait=1, row_stride=1), stream())
-    error = refused(*loads, weight(wait=1, row_stride=1), stream(), stream(flags=_KEEP, source=8), moved())
+    kept = stream(flags=_KEEP, source=8)
+    error = refused(*loads, weight(wait=1, row_stride=1), stream(), kept, moved())
     assert error.index == 5
 
 

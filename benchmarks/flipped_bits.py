@@ -1,0 +1,84 @@
+"""Random programs with flipped bits: RTL against model, with noise in every memory beforehand.
+
+``python benchmarks/flipped_bits.py --cases 5000`` runs them on Verilator, in six configurations.
+What the model accepts must be equal on RTL, each time after other noise; what stops RTL the model
+must refuse, by the same error and instruction or as seen ahead of the run; a good program after it
+must run as ever. Exit 1 where it is not so. ``--seed`` reproduces all, as does the number printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from pulsarray.config import Config
+from pulsarray.sim.random_cases import DIMS
+from pulsarray.sim.random_flips import Verdict, judge
+from pulsarray.sim.random_programs import random_config
+from pulsarray.sim.toolchain import SIMULATORS
+
+BATCH = 50
+"""Programs in one simulator process."""
+
+Work = tuple[Config, list[int]]
+
+
+def batches(seed: int, cases: int) -> Iterator[Work]:
+    """Configurations and the seeds of their programs."""
+    for place, dim in enumerate(DIMS):
+        random = np.random.default_rng((seed, place))
+        config = random_config(random, dim, 16 if place % 2 else 8)
+        seeds = [seed * 1_000_000 + number for number in range(place, cases, len(DIMS))]
+        for start in range(0, len(seeds), BATCH):
+            yield config, seeds[start : start + BATCH]
+
+
+def show(verdicts: list[Verdict], console: Console) -> None:
+    """How often model and RTL ended in each way, and what is wrong."""
+    table = Table(title="Programs with flipped bits")
+    for name in ("model", "RTL", "looked ahead"):
+        table.add_column(name)
+    table.add_column("programs", justify="right")
+    kinds = Counter((v.model, v.machine, "yes" if v.ahead else "") for v in verdicts)
+    for kind, count in sorted(kinds.items()):
+        table.add_row(*kind, str(count))
+    console.print(table)
+    for verdict in verdicts:
+        if verdict.wrong:
+            console.print(f"seed {verdict.flip.seed}: {verdict.wrong}", highlight=False)
+
+
+def main() -> int:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=500, help="programs")
+    parser.add_argument("--seed", type=int, default=1, help="seed of everything")
+    parser.add_argument("--on", choices=SIMULATORS, default="verilator", help="the simulator")
+    parser.add_argument("--jobs", type=int, default=1, help="simulators at a time")
+    options = parser.parse_args()
+    work = list(batches(options.seed, options.cases))
+    console, begin = Console(width=120), time.perf_counter()
+    console.print(f"seed {options.seed}: {sum(len(seeds) for _, seeds in work)} programs")
+    verdicts: list[Verdict] = []
+    with ThreadPoolExecutor(options.jobs) as pool, Progress(console=console) as progress:
+        task = progress.add_task("comparing", total=len(work))
+        for part in pool.map(lambda item: judge(*item, options.on), work):
+            verdicts += part
+            progress.advance(task)
+    show(verdicts, console)
+    wrong = sum(bool(verdict.wrong) for verdict in verdicts)
+    console.print(f"{len(verdicts)} programs, {wrong} wrong, {time.perf_counter() - begin:.0f} s")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
