@@ -169,7 +169,7 @@ class Device:
     or :meth:`close`, memory is as it was before the run, and another run starts another process.
 
     Banks of a simulated machine keep what they hold from run to run, while the model starts every
-    run with zeros; a compiled program reads no word of a bank that it has not written.
+    run with zeros; it refuses a program that reads a word of a bank that it has not written.
 
     Parameters
     ----------

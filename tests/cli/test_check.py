@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from pulsarray.isa import Opcode, encode_all
 from pulsarray.program import Program
 from tests.cli.conftest import Command
@@ -19,6 +21,7 @@ def without_waits(path: Path, folder: Path) -> Path:
         if instruction.op is Opcode.STORE:
             values[instruction.format.index["wait"]] = 0
         code += encode_all([replace(instruction, values=tuple(values))])
+    program.memory[program.code_address :][: len(code)] = np.frombuffer(code, np.uint8)
     result = folder / "racing.pulse"
     replace(program, code=code).save(result)
     return result
