@@ -47,7 +47,20 @@ def _levels(op: Opcode, *names: str) -> Callable[[tuple[int, ...]], tuple[int, .
     return getter(op, *(f"{name}{level}" for name in names for level in range(FORMATS[op].levels)))
 
 
+_ACCUMULATOR, _TABLE = int(Bank.ACCUMULATOR), int(Bank.TABLE)
 _KEEP = int(StreamFlag.KEEP)
+_MEMORY_STRIDES = "memory_stride0", "memory_stride1"
+_TRANSFERS = {
+    op: (
+        getter(op, "local", "count0", "count1", "run", "local_stride0", "local_stride1"),
+        getter(
+            op, "bank", "address", "count0", "count1", "run", "memory_stride0", "memory_stride1"
+        ),
+    )
+    for op in (Opcode.LOAD, Opcode.STORE)
+}
+_WEIGHT = getter(Opcode.WEIGHT, "local", "count0", "count1", "stride0", "stride1", "row_stride")
+_NUMBERED = getter(Opcode.WEIGHT, "row_limit", "row_start", "row_step0", "row_step1")
 _STREAM_COUNTS = _levels(Opcode.STREAM, "count")
 _STREAM_STRIDES = {name: _levels(Opcode.STREAM, f"{name}_stride") for name in ("source", "target")}
 _VECTOR_COUNTS = _levels(Opcode.VECTOR, "count")
@@ -56,7 +69,7 @@ _VECTOR_STRIDES = {name: _levels(Opcode.VECTOR, f"{name}_stride") for name in ("
 
 def is_wide(bank: int) -> bool:
     """Whether a bank's word in memory is an accumulator word."""
-    return Bank.ACCUMULATOR <= bank < Bank.TABLE
+    return _ACCUMULATOR <= bank < _TABLE
 
 
 def word_size(bank: int, config: Config) -> int:
@@ -66,9 +79,8 @@ def word_size(bank: int, config: Config) -> int:
 
 def transfer_words(instruction: Instruction) -> Nest:
     """Words of the bank of a LOAD or STORE."""
-    counts = (instruction["count0"], instruction["count1"], instruction["run"])
-    strides = (instruction["local_stride0"], instruction["local_stride1"], 1)
-    return Nest(instruction["local"], counts, strides)
+    local, outer, inner, run, *strides = _TRANSFERS[instruction.op][0](instruction.values)
+    return Nest(local, (outer, inner, run), (*strides, 1))
 
 
 def memory_addresses(instruction: Instruction, config: Config) -> Words:
@@ -84,21 +96,17 @@ def memory_addresses(instruction: Instruction, config: Config) -> Words:
 
 def memory_words(instruction: Instruction, config: Config) -> Nest:
     """Operand words of memory of a LOAD or STORE."""
+    fields = _TRANSFERS[instruction.op][1](instruction.values)
+    bank, address, outer, inner, run, *strides = fields
     size = config.word_bytes
-    counts = (
-        instruction["count0"],
-        instruction["count1"],
-        instruction["run"] * (word_size(instruction["bank"], config) // size),
-    )
-    strides = (instruction["memory_stride0"], instruction["memory_stride1"], 1)
-    return Nest(instruction["address"] // size, counts, strides, 0xFFFF_FFFF // size)
+    counts = outer, inner, run * (word_size(bank, config) // size)
+    return Nest(address // size, counts, (*strides, 1), 0xFFFF_FFFF // size)
 
 
 def weight_words(instruction: Instruction, config: Config) -> Nest:
     """Words of every row of every tile."""
-    counts = (instruction["count0"], instruction["count1"], config.dim)
-    strides = (instruction["stride0"], instruction["stride1"], instruction["row_stride"])
-    return Nest(instruction["local"], counts, strides)
+    local, outer, inner, *strides = _WEIGHT(instruction.values)
+    return Nest(local, (outer, inner, config.dim), strides)
 
 
 def weight_inside(instruction: Instruction, config: Config) -> Mask:
@@ -111,10 +119,8 @@ def weight_inside(instruction: Instruction, config: Config) -> Mask:
 
 def numbers_rows(instruction: Instruction) -> bool:
     """Whether some row of a WEIGHT may be outside and so not read."""
-    if instruction["row_limit"] != _NO_LIMIT:
-        return True
     # Without an upper limit, numbers below zero are outside still.
-    return any(instruction[name] for name in ("row_start", "row_step0", "row_step1"))
+    return _NUMBERED(instruction.values) != (_NO_LIMIT, 0, 0, 0)
 
 
 _NO_LIMIT = 0xFFFF

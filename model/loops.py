@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +27,7 @@ def wrapped(positions: Words) -> Words:
     return (positions + 0x8000) % 0x10000 - 0x8000
 
 
-@dataclass(frozen=True, slots=True)
-class Nest:
+class Nest(NamedTuple):
     """Words of a bank in the order in which an instruction touches them.
 
     Parameters
@@ -80,22 +78,25 @@ class Nest:
         """The address of the word of a number, 0 the first."""
         address = self.base
         for count, stride in zip(reversed(self.counts), reversed(self.strides), strict=True):
-            number, position = divmod(number, count)
-            address += position * stride
+            address += number % count * stride
+            number //= count
         return address & self.mask
 
     def folded(self) -> Nest:
         """The same set of words in as few levels as it takes, every step upwards."""
-        base, levels = self.base, list[tuple[int, int]]()
+        base, counts, strides = self.base, list[int](), list[int]()
         for count, stride in zip(self.counts, self.strides, strict=True):
             if count == 1 or not stride:
                 continue
             if stride < 0:
                 base, stride = base + (count - 1) * stride, -stride
-            if levels and levels[-1][1] == count * stride:
-                count *= levels.pop()[0]
-            levels.append((count, stride))
-        return Nest(base, [c for c, _ in levels], [s for _, s in levels], self.mask)
+            if strides and strides[-1] == count * stride:
+                counts[-1] *= count
+                strides[-1] = stride
+            else:
+                counts.append(count)
+                strides.append(stride)
+        return Nest(base, counts, strides, self.mask)
 
     def view(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The words' elements of a flat array that all of them are in, without a copy."""

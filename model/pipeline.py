@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -40,8 +41,7 @@ class Pipeline:
         found = self._early(instruction, uses, known)
         if instruction.op is Opcode.VECTOR:
             targets = [use for use in uses if use.access == WRITE]
-            words = int(np.prod([instruction[f"count{level}"] for level in range(4)]))
-            self._slot += words
+            self._slot += prod(targets[0].words.counts)
             self._recent.append((index, self._slot, targets))
         else:
             self._slot += SCALE_CYCLES if instruction.op is Opcode.SCALE else 1
@@ -71,17 +71,13 @@ def _met(source: Nest, target: Nest, gap: int) -> int | None:
     """A word that is read too early: the first of ``source`` may be issued ``gap + 1`` cycles
     after the last of ``target``.
     """
-    writes, reads = _size(target), _size(source)
+    writes, reads = prod(target.counts), prod(source.counts)
     for back in range(1, min(writes, VECTOR_LATENCY - gap) + 1):
         word = target.word(writes - back)
         for number in range(min(reads, VECTOR_LATENCY + 1 - gap - back)):
             if source.word(number) == word:
                 return word
     return None
-
-
-def _size(words: Nest) -> int:
-    return int(np.prod(words.counts)) if words.counts else 1
 
 
 def overtaken(uses: Sequence[Use]) -> tuple[int, int] | None:
