@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax
+from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax, Unflatten
 from pulsarray.compiler.spatial import (
     Add,
     AveragePool,
@@ -80,6 +80,8 @@ def run_node(node: Node, *inputs: Array) -> Array:
         result = given / node.denominator(_neighbour_sums(node, given * given)).astype(kind)
     elif isinstance(node, Flatten):
         result = given.reshape(len(given), -1)
+    elif isinstance(node, Unflatten):
+        result = given[:, list(node.order)].reshape(len(given), *node.sizes)
     elif isinstance(node, Activate | Softmax):
         result = node(given)
     else:

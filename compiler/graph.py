@@ -38,6 +38,7 @@ __all__ = [
     "Graph",
     "Node",
     "Softmax",
+    "Unflatten",
     "Value",
     "plain_view",
 ]
@@ -162,6 +163,31 @@ class Flatten(OneInput):
 
 
 @dataclass(frozen=True)
+class Unflatten(OneInput):
+    """A vector as a map (H, W, C), of which element i, in order, is the vector's ``order[i]``."""
+
+    name: str
+    input: str
+    output: str
+    sizes: tuple[int, ...]
+    order: tuple[int, ...]
+
+    def shape(self, given: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the result.
+
+        Raises
+        ------
+        InputError
+            If the input is no vector of so many elements, or the order no permutation of them.
+        """
+        if len(self.sizes) != 3 or given != (prod(self.sizes),):
+            raise InputError(f"{self.name}: a value of shape {given} cannot become {self.sizes}")
+        if sorted(self.order) != list(range(given[0])):
+            raise InputError(f"{self.name}: order must be a permutation of {given[0]} elements")
+        return self.sizes
+
+
+@dataclass(frozen=True)
 class Softmax(OneInput):
     """Softmax over the last dimension; only as the last operator: the host applies it."""
 
@@ -183,6 +209,7 @@ Node = (
     Dense
     | Activate
     | Flatten
+    | Unflatten
     | Softmax
     | Convolution
     | TransposedConvolution

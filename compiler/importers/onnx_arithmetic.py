@@ -6,53 +6,59 @@ from math import inf
 
 import numpy as np
 
-from pulsarray.compiler.graph import Activate, Floats, Softmax
+from pulsarray.compiler.graph import Activate, Floats
 from pulsarray.compiler.importers.onnx_file import Call
-from pulsarray.compiler.importers.onnx_layers import affine, row
+from pulsarray.compiler.importers.onnx_layers import affine
 from pulsarray.compiler.importers.onnx_tensors import Network, Tensor
 from pulsarray.compiler.spatial import Add, Dropout
 from pulsarray.errors import InputError
 
-__all__ = ["activation", "add", "clip", "div", "dropout", "mul", "softmax", "sub", "total"]
+__all__ = ["activation", "add", "clip", "div", "dropout", "mul", "sub", "total"]
 
 
 def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
-    """A value and a constant, and whether the constant comes first."""
+    """A value, a constant for each of its channels, and whether the constant comes first."""
     first, second = call.inputs
     swapped = network.is_constant(first)
     data, other = (second, first) if swapped else (first, second)
     tensor = network.tensor(data, call.where)
     constant = network.constant(other, call.where, f"one operand of {call.kind}")
-    return tensor, _channel_row(constant, tensor, call.where), swapped
-
-
-def _channel_row(constant: Floats, tensor: Tensor, where: str) -> Floats:
-    """A constant as one number a channel of a tensor."""
-    channels, *rest = tensor.shape
-    if not rest:
-        return row(constant, channels, where)
-    wanted = (1, channels, *(1 for _ in rest))
-    if constant.size == 1 and constant.ndim <= len(wanted):
-        return np.full(channels, constant.reshape(-1)[0])
-    if (1,) * (len(wanted) - constant.ndim) + constant.shape != wanted:
+    if constant.size == 1 and constant.ndim <= len(tensor.shape) + 1:
+        channels = network.shapes[tensor.value][-1]
+        return tensor, np.full(channels, constant.reshape(-1)[0]), swapped
+    row = _channel_row(network, constant, tensor, call.where)
+    if row is None:
+        tensor = network.usual(tensor, call.where)
+        row = _channel_row(network, constant, tensor, call.where)
+    if row is None:
         raise InputError(
-            f"{where}: a constant must be one number or one a channel, {wanted}, "
-            f"not {constant.shape}"
+            f"{call.where}: a constant must be one number or one a channel of (N, "
+            f"{', '.join(map(str, tensor.shape))}), not {constant.shape}"
         )
-    return constant.reshape(-1)
+    return tensor, row, swapped
 
 
-def _affine(network: Network, call: Call, tensor: Tensor, factor: Floats, offset: Floats) -> None:
-    if len(tensor.shape) != 1 and not (network.images and len(tensor.shape) == 3):
-        raise InputError(f"{call.where}: {call.kind} needs a flat input, not shape {tensor.shape}")
-    affine(network, call, tensor, factor, offset)
+def _channel_row(network: Network, constant: Floats, tensor: Tensor, where: str) -> Floats | None:
+    """A constant as one number a channel of the tensor's value; None if it is not that."""
+    sample = (1, *tensor.shape)
+    try:
+        spread = np.broadcast_to(constant, sample)
+    except ValueError:
+        raise InputError(
+            f"{where}: a constant must be one number or one a channel of (N, "
+            f"{', '.join(map(str, tensor.shape))}), not {constant.shape}"
+        ) from None
+    stored = np.empty(spread.size)
+    stored[network.places(tensor, where).reshape(-1)] = spread.reshape(-1)
+    rows = stored.reshape(-1, network.shapes[tensor.value][-1])
+    return rows[0] if bool((rows == rows[0]).all()) else None
 
 
 def add(network: Network, call: Call) -> None:
     """The sum of two values, or of a value and a constant."""
     if any(network.is_constant(name) for name in call.inputs):
         tensor, offset, _ = _operands(network, call)
-        _affine(network, call, tensor, np.ones(len(offset)), offset)
+        affine(network, call, tensor, np.ones(len(offset)), offset)
         return
     total(network, call)
 
@@ -90,15 +96,15 @@ def sub(network: Network, call: Call) -> None:
     tensor, constant, swapped = _operands(network, call)
     ones = np.ones(len(constant))
     if swapped:
-        _affine(network, call, tensor, -ones, constant)
+        affine(network, call, tensor, -ones, constant)
     else:
-        _affine(network, call, tensor, ones, -constant)
+        affine(network, call, tensor, ones, -constant)
 
 
 def mul(network: Network, call: Call) -> None:
     """A value times a constant."""
     tensor, factor, _ = _operands(network, call)
-    _affine(network, call, tensor, factor, np.zeros(len(factor)))
+    affine(network, call, tensor, factor, np.zeros(len(factor)))
 
 
 def div(network: Network, call: Call) -> None:
@@ -106,7 +112,7 @@ def div(network: Network, call: Call) -> None:
     tensor, divisor, swapped = _operands(network, call)
     if swapped or not divisor.all():
         raise InputError(f"{call.where}: Div must be by a constant other than 0")
-    _affine(network, call, tensor, 1.0 / divisor, np.zeros(len(divisor)))
+    affine(network, call, tensor, 1.0 / divisor, np.zeros(len(divisor)))
 
 
 def activation(network: Network, call: Call) -> None:
@@ -150,21 +156,3 @@ def dropout(network: Network, call: Call) -> None:
         rate = given.item()
     node = Dropout(network.label(call), tensor.value, call.outputs[0], rate)
     network.elementwise(call, tensor, node)
-
-
-def softmax(network: Network, call: Call) -> None:
-    """Softmax over the channels."""
-    tensor = network.usual(network.tensor(call.inputs[0], call.where), call.where)
-    coerced = network.file.opset < 13
-    axis = call.integer("axis", 1 if coerced else -1)
-    if len(tensor.shape) == 1:
-        right = axis in (1, -1)
-    else:
-        right = network.images and len(tensor.shape) == 3 and axis in (1, -3)
-        right = right and not (coerced and tensor.shape[1:] != (1, 1))
-    if not right:
-        raise InputError(
-            f"{call.where}: Softmax must be over the last of two dimensions or over the channels, "
-            f"not axis {axis} of (N, {', '.join(map(str, tensor.shape))})"
-        )
-    network.emit_as(call, Softmax(network.label(call), tensor.value, call.outputs[0]))

@@ -13,13 +13,13 @@ from pulsarray.compiler.graph import Graph, Node, Value
 from pulsarray.compiler.importers.onnx_constants import FOLDED, fold_constant
 from pulsarray.compiler.importers.onnx_file import Call, OnnxFile, element_name
 from pulsarray.compiler.importers.onnx_operators import IMAGES, OPERATORS
+from pulsarray.compiler.importers.onnx_orders import Arrangement
 from pulsarray.compiler.importers.onnx_random import random_weight, roles
-from pulsarray.compiler.importers.onnx_tensors import Network
+from pulsarray.compiler.importers.onnx_tensors import Network, Rearranged
 from pulsarray.compiler.quantization.fold import renamed
 from pulsarray.errors import InputError
-from pulsarray.views import HostView
 
-__all__ = ["finish", "fold_call", "graph_of", "run_call", "start"]
+__all__ = ["finish", "fold_call", "graph_of", "imported", "run_call"]
 
 Kind = TypeVar("Kind", bound=Network)
 
@@ -28,33 +28,49 @@ _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLO
 
 def graph_of(file: OnnxFile, shape: Sequence[int] | None, seed: int | None) -> Graph:
     """The float network of a file; with a seed, with random weights."""
-    network = start(file, shape, IMAGES, Network)
-    rng = np.random.default_rng(seed)
     random = roles(file.calls) if seed is not None else {}
-    for call in file.calls:
-        if fold_call(network, call):
-            name = call.outputs[0]
-            if role := random.get(name):
-                made = network.constants[name]
-                network.constants[name] = random_weight(role, made.shape, rng)
-        else:
-            run_call(network, call, OPERATORS)
-    return finish(network)
+
+    def read(network: Network) -> None:
+        rng = np.random.default_rng(seed)
+        for call in file.calls:
+            if fold_call(network, call):
+                name = call.outputs[0]
+                if role := random.get(name):
+                    made = network.constants[name]
+                    network.constants[name] = random_weight(role, made.shape, rng)
+            else:
+                run_call(network, call, OPERATORS)
+        network.result()
+
+    return finish(imported(file, shape, IMAGES, Network, read))
 
 
-def start(
+def imported(
     file: OnnxFile,
     shape: Sequence[int] | None,
     images: Collection[str],
-    kind: Callable[[OnnxFile, tuple[int, ...], bool, bool], Kind],
+    kind: Callable[[OnnxFile, tuple[int, ...], bool, Arrangement | None], Kind],
+    read: Callable[[Kind], None],
 ) -> Kind:
-    """A network of nothing but the input; ``images`` are the operators that need images."""
+    """A network that ``read`` has filled; ``images`` are the operators that need images.
+
+    The host can give the input in any order. So where the first operators want it in another, the
+    import begins anew with that: as a vector, or as the map that an operator on images wants.
+    """
     if file.element not in _FLOATS:
         element = element_name(file.element)
         raise InputError(f"input {file.input} must be float, not {element}")
     sample = file.sample_shape(shape)
-    spatial = len(sample) == 3 and any(call.kind in images for call in file.calls)
-    return kind(file, sample, spatial, spatial and _is_channels_last(file))
+    spatial = len(sample) > 1 and any(call.kind in images for call in file.calls)
+    arrangement: Arrangement | None = None
+    while True:
+        network = kind(file, sample, spatial, arrangement)
+        try:
+            read(network)
+        except Rearranged as wanted:
+            arrangement = wanted.arrangement
+        else:
+            return network
 
 
 def fold_call(network: Network, call: Call) -> bool:
@@ -81,32 +97,16 @@ def finish(network: Network) -> Graph:
     file = network.file
     if not network.nodes:
         raise InputError("no operator to compile")
-    nodes = _needed(network.nodes, network.result())
+    value, view = network.result()
+    nodes = _needed(network.nodes, value)
     if not nodes:
         raise InputError("no operator to compile")
-    result = network.shapes[nodes[-1].output]
     if nodes[-1].output != file.output:
         spare = network.fresh(file.output)
         nodes = [renamed(node, {file.output: spare}) for node in nodes]
         nodes[-1] = replace(nodes[-1], output=file.output)
     source = Value(file.input, network.shapes[file.input])
-    views = [_view(network, source.shape), _view(network, result)]
-    return Graph(file.name, source, nodes, *views)
-
-
-def _view(network: Network, shape: Sequence[int]) -> HostView | None:
-    """How the file has a value of the graph."""
-    if not network.images or network.channels_last or len(shape) != 3:
-        return None
-    return HostView.channels_first(shape)
-
-
-def _is_channels_last(file: OnnxFile) -> bool:
-    """Whether the input is brought to (N, C, H, W) before anything else."""
-    first = [call for call in file.calls if file.input in call.inputs]
-    return bool(first) and all(
-        call.kind == "Transpose" and call.attributes.get("perm") == [0, 3, 1, 2] for call in first
-    )
+    return Graph(file.name, source, nodes, network.input_view(), view)
 
 
 def _needed(nodes: Sequence[Node], result: str) -> list[Node]:

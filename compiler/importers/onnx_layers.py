@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from pulsarray.compiler.graph import Dense, Floats
 from pulsarray.compiler.importers.onnx_file import Call
+from pulsarray.compiler.importers.onnx_orders import Ints, arranged
 from pulsarray.compiler.importers.onnx_tensors import Network, Tensor
-from pulsarray.compiler.importers.onnx_windows import transposed_window, window
+from pulsarray.compiler.importers.onnx_windows import lifted, transposed_window, window
 from pulsarray.compiler.spatial import (
     BatchNorm,
     Convolution,
     LocalResponseNorm,
     TransposedConvolution,
+    Window,
 )
 from pulsarray.errors import InputError
 
@@ -25,6 +29,7 @@ __all__ = [
     "local_response_norm",
     "matmul",
     "row",
+    "size_of",
 ]
 
 _LARGEST_DIAGONAL = 1 << 12
@@ -63,18 +68,45 @@ def matmul(network: Network, call: Call) -> None:
 
 
 def _dense(network: Network, call: Call, tensor: Tensor, weight: Floats, bias: Floats) -> None:
-    order = tensor.order
-    varied = any(weight.strides)  # Weights that are all one number need no memory.
-    if order is not None and order.shape == weight.shape[:1] and varied:
-        ordered = np.empty(weight.shape)
-        ordered[order] = weight
-        weight = ordered
-    if len(tensor.shape) != 1:
+    if tensor.shape[-1] != weight.shape[0]:
         raise InputError(
             f"{call.where}: input must have shape ({weight.shape[0]},), not {tensor.shape}"
         )
-    node = Dense(network.label(call), tensor.value, call.outputs[0], weight, bias)
-    network.emit_as(call, node)
+    if prod(tensor.shape) > weight.shape[0]:
+        _dense_of_pixels(network, call, tensor, weight, bias)
+        return
+    row = network.vector(
+        arranged(tensor.value, network.shapes[tensor.value], tensor.places.reshape(-1))
+    )
+    weight = _reordered(weight, row.order)
+    node = Dense(network.label(call), row.value, call.outputs[0], weight, bias)
+    made = network.emit(node)
+    if len(tensor.shape) > 1:
+        network.rearrange(call, made, made.places.reshape(*tensor.shape[:-1], -1))
+    else:
+        network.define(call.outputs[0], made)
+
+
+def _reordered(weight: Floats, order: Ints | None) -> Floats:
+    """Rows of a weight where the elements that they are for lie."""
+    if order is None or not any(weight.strides):  # Weights that are all one number need no memory.
+        return weight
+    ordered = np.empty(weight.shape)
+    ordered[order] = weight
+    return ordered
+
+
+def _dense_of_pixels(
+    network: Network, call: Call, tensor: Tensor, weight: Floats, bias: Floats
+) -> None:
+    """A product of each row of a tensor's last axis: a convolution that sees single pixels."""
+    tensor, order = network.by_channel(tensor, len(tensor.shape) - 1, call.where)
+    filters = _reordered(weight, order)[None, None]
+    name = network.label(call)
+    node = Convolution(name, tensor.value, call.outputs[0], filters, bias, Window((1, 1)))
+    made, channels = network.emit(node), weight.shape[1]
+    pixels = tensor.places[..., :1] // weight.shape[0]
+    network.rearrange(call, made, pixels * channels + np.arange(channels))
 
 
 def row(bias: Floats, columns: int, where: str) -> Floats:
@@ -85,28 +117,30 @@ def row(bias: Floats, columns: int, where: str) -> Floats:
 
 
 def affine(network: Network, call: Call, tensor: Tensor, factor: Floats, offset: Floats) -> None:
-    """A tensor's channels times a factor plus an offset, in the product before if possible."""
+    """A tensor times a factor plus an offset for each channel of its value.
+
+    They join the product before if that is all there is.
+    """
     output = call.outputs[0]
     last = network.nodes[-1] if network.nodes else None
     alone = isinstance(last, Dense) and last.output == tensor.value
     alone = alone and not network.folds_later
+    alone = alone and tensor.value in call.inputs
     if isinstance(last, Dense) and alone and network.file.uses[last.output] == 1:
         network.nodes.pop()
         bias = last.bias * factor + offset
         weight = last.weight if (factor == 1.0).all() else last.weight * factor
-        network.emit_as(call, Dense(last.name, last.input, output, weight, bias))
+        network.elementwise(call, tensor, Dense(last.name, last.input, output, weight, bias))
         return
-    tensor = network.usual(tensor, call.where)
     name = network.label(call)
-    if network.images or network.folds_later:
+    if network.keeps_norms(tensor):
         none, one = np.zeros(len(factor)), np.ones(len(factor))
-        network.emit_as(
-            call, BatchNorm(name, tensor.value, output, factor, offset, none, one, epsilon=0.0)
-        )
+        node = BatchNorm(name, tensor.value, output, factor, offset, none, one, epsilon=0.0)
+        network.elementwise(call, tensor, node)
         return
     if len(factor) > _LARGEST_DIAGONAL:
         raise InputError(f"{call.where}: {call.kind} of {len(factor)} elements is too large")
-    network.emit_as(call, Dense(name, tensor.value, output, np.diag(factor), offset))
+    network.elementwise(call, tensor, Dense(name, tensor.value, output, np.diag(factor), offset))
 
 
 def _bias(network: Network, call: Call, count: int) -> Floats:
@@ -119,20 +153,27 @@ def _bias(network: Network, call: Call, count: int) -> Floats:
     return bias
 
 
-def _filters(network: Network, call: Call) -> Floats:
+def _filters(network: Network, call: Call, tensor: Tensor) -> Floats:
     weight = network.constant(call.inputs[1], call.where, "weight")
-    if weight.ndim != 4 or 0 in weight.shape:
+    if weight.ndim != len(tensor.shape) + 1 or 0 in weight.shape:
+        count = ("three", "four")[len(tensor.shape) - 2]
         raise InputError(
-            f"{call.where}: weight {call.inputs[1]!r} must have four dimensions of at least 1, "
+            f"{call.where}: weight {call.inputs[1]!r} must have {count} dimensions of at least 1, "
             f"not {weight.shape}"
         )
-    return weight
+    return weight if weight.ndim == 4 else weight[:, :, None]
+
+
+def size_of(tensor: Tensor) -> tuple[int, int]:
+    """Rows and columns of an image; a row of pixels is one row."""
+    return (1, tensor.shape[1]) if len(tensor.shape) == 2 else (tensor.shape[1], tensor.shape[2])
 
 
 def conv(network: Network, call: Call) -> None:
     """Convolution: weight (N, C / groups, kh, kw)."""
     tensor = network.image(call.inputs[0], call.where)
-    weight = _filters(network, call)
+    weight = _filters(network, call, tensor)
+    call, rank = lifted(call, len(tensor.shape)), len(tensor.shape)
     kernel = (weight.shape[2], weight.shape[3])
     node = Convolution(
         network.label(call),
@@ -140,19 +181,20 @@ def conv(network: Network, call: Call) -> None:
         call.outputs[0],
         weight.transpose(2, 3, 1, 0),
         _bias(network, call, weight.shape[0]),
-        window(call, kernel, (tensor.shape[1], tensor.shape[2])),
+        window(call, kernel, size_of(tensor)),
         call.integer("group", 1),
     )
-    network.emit_as(call, node)
+    network.emit_as(call, node, rank)
 
 
 def conv_transpose(network: Network, call: Call) -> None:
     """Transposed convolution: weight (C, N / groups, kh, kw)."""
     tensor = network.image(call.inputs[0], call.where)
-    weight = _filters(network, call)
+    weight = _filters(network, call, tensor)
+    call, rank = lifted(call, len(tensor.shape)), len(tensor.shape)
     groups = call.integer("group", 1)
     kernel = (weight.shape[2], weight.shape[3])
-    made, extra = transposed_window(call, kernel, (tensor.shape[1], tensor.shape[2]))
+    made, extra = transposed_window(call, kernel, size_of(tensor))
     node = TransposedConvolution(
         network.label(call),
         tensor.value,
@@ -163,29 +205,33 @@ def conv_transpose(network: Network, call: Call) -> None:
         extra,
         groups,
     )
-    network.emit_as(call, node)
+    network.emit_as(call, node, rank)
+
+
+def _of_channels(network: Network, call: Call, name: str, what: str, order: Ints) -> Floats:
+    """A constant with one number a channel, in the order of the graph's channels."""
+    values = network.constant(name, call.where, what)
+    return _reordered(values, order) if values.shape == order.shape else values
 
 
 def batch_norm(network: Network, call: Call) -> None:
     """Batch normalization with fixed statistics."""
     if call.integer("training_mode", 0) or any(call.outputs[1:]):
         raise InputError(f"{call.where}: BatchNormalization must be in inference mode")
-    tensor = network.usual(network.tensor(call.inputs[0], call.where), call.where)
-    names = ("scale", "bias", "mean", "variance")
-    scale, bias, mean, variance = (
-        network.constant(name, call.where, what)
-        for name, what in zip(call.inputs[1:5], names, strict=True)
-    )
-    epsilon = call.number("epsilon", 1e-5)
-    node = BatchNorm(
-        network.label(call), tensor.value, call.outputs[0], scale, bias, mean, variance, epsilon
-    )
-    if network.images:
-        network.emit_as(call, node)
+    tensor = network.tensor(call.inputs[0], call.where)
+    tensor, order = network.by_channel(tensor, 0, call.where)
+    learned = [
+        _of_channels(network, call, name, what, order)
+        for name, what in zip(call.inputs[1:5], ("scale", "bias", "mean", "variance"), strict=True)
+    ]
+    name, epsilon = network.label(call), call.number("epsilon", 1e-5)
+    scale, shift, mean, variance = learned
+    node = BatchNorm(name, tensor.value, call.outputs[0], scale, shift, mean, variance, epsilon)
+    node.shape((len(order),))
+    if network.keeps_norms(tensor):
+        network.elementwise(call, tensor, node)
         return
-    node.shape(tensor.shape)
-    factor, offset = node.affine()
-    affine(network, call, tensor, factor, offset)
+    affine(network, call, tensor, *node.affine())
 
 
 def local_response_norm(network: Network, call: Call) -> None:
@@ -200,4 +246,4 @@ def local_response_norm(network: Network, call: Call) -> None:
         call.number("beta", 0.75),
         call.number("bias", 1.0),
     )
-    network.emit_as(call, node)
+    network.emit_as(call, node, len(tensor.shape))

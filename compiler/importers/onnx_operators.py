@@ -38,7 +38,7 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "Reshape": shapes.reshape,
     "Shape": shapes.shape,
     "Sigmoid": arithmetic.activation,
-    "Softmax": arithmetic.softmax,
+    "Softmax": shapes.softmax,
     "Squeeze": shapes.squeeze,
     "Sub": arithmetic.sub,
     "Sum": arithmetic.total,

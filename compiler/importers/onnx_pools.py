@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pulsarray.compiler.importers.onnx_constants import axes_of
 from pulsarray.compiler.importers.onnx_file import Call
+from pulsarray.compiler.importers.onnx_layers import size_of
+from pulsarray.compiler.importers.onnx_orders import arranged
 from pulsarray.compiler.importers.onnx_tensors import Network, Tensor
-from pulsarray.compiler.importers.onnx_windows import pool_window
+from pulsarray.compiler.importers.onnx_windows import lifted, pool_window
 from pulsarray.compiler.spatial import AveragePool, MaxPool, Pad, Window
 from pulsarray.errors import InputError
 
@@ -24,14 +28,16 @@ def max_pool(network: Network, call: Call) -> None:
     if any(call.outputs[1:]):
         raise InputError(f"{call.where}: MaxPool's indices are not supported")
     tensor = network.image(call.inputs[0], call.where)
-    made, _ = pool_window(call, (tensor.shape[1], tensor.shape[2]))
-    network.emit_as(call, MaxPool(network.label(call), tensor.value, call.outputs[0], made))
+    rank = len(tensor.shape)
+    made, _ = pool_window(lifted(call, rank), size_of(tensor))
+    network.emit_as(call, MaxPool(network.label(call), tensor.value, call.outputs[0], made), rank)
 
 
 def average_pool(network: Network, call: Call) -> None:
     """The mean of each window; padding may count, what ``ceil_mode`` adds never does."""
     tensor = network.image(call.inputs[0], call.where)
-    made, extra = pool_window(call, (tensor.shape[1], tensor.shape[2]))
+    rank = len(tensor.shape)
+    made, extra = pool_window(lifted(call, rank), size_of(tensor))
     name, include = network.label(call), bool(call.integer("count_include_pad", 0))
     value = tensor.value
     if include and any(extra):
@@ -42,41 +48,54 @@ def average_pool(network: Network, call: Call) -> None:
         made = Window(made.kernel, made.stride, (0, 0, *extra), made.dilation)
         include = False
     include = include and any(made.padding)
-    network.emit_as(call, AveragePool(name, value, call.outputs[0], made, include))
+    network.emit_as(call, AveragePool(name, value, call.outputs[0], made, include), rank)
 
 
-def _whole(tensor: Tensor) -> Window:
-    return Window((tensor.shape[1], tensor.shape[2]))
+def _whole(network: Network, tensor: Tensor, where: str) -> Window:
+    """The window that sees all of each channel."""
+    shape = network.shapes[tensor.value]
+    if len(shape) != 3:
+        raise InputError(f"{where}: needs an image, not (N, {', '.join(map(str, tensor.shape))})")
+    return Window((shape[0], shape[1]))
+
+
+def _reduced(network: Network, call: Call, kind: type[AveragePool | MaxPool], axis: int) -> Tensor:
+    """One number a channel, which an axis is, the other axes of one element."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    if len(tensor.shape) < 2:
+        tensor = network.image(call.inputs[0], call.where)
+    tensor, order = network.by_channel(tensor, axis, call.where)
+    if len(network.shapes[tensor.value]) != 3:
+        tensor, order = network.usual(tensor, call.where), np.arange(len(order))
+    name, output = network.label(call), network.fresh(call.outputs[0])
+    window = _whole(network, tensor, call.where)
+    made = network.emit(kind(name, tensor.value, output, window))
+    shape = [1] * len(tensor.shape)
+    shape[axis] = len(order)
+    return arranged(made.value, network.shapes[made.value], order.reshape(shape))
 
 
 def global_average_pool(network: Network, call: Call) -> None:
     """The mean of each channel."""
-    tensor = network.image(call.inputs[0], call.where)
-    name, output = network.label(call), call.outputs[0]
-    network.emit_as(call, AveragePool(name, tensor.value, output, _whole(tensor)))
+    network.define(call.outputs[0], _reduced(network, call, AveragePool, 0))
 
 
 def global_max_pool(network: Network, call: Call) -> None:
     """The largest of each channel."""
-    tensor = network.image(call.inputs[0], call.where)
-    name, output = network.label(call), call.outputs[0]
-    network.emit_as(call, MaxPool(name, tensor.value, output, _whole(tensor)))
+    network.define(call.outputs[0], _reduced(network, call, MaxPool, 0))
 
 
 def reduce_mean(network: Network, call: Call) -> None:
-    """The mean over rows and columns."""
-    tensor = network.image(call.inputs[0], call.where)
+    """The mean over all axes but that of the channels."""
+    rank = len(network.tensor(call.inputs[0], call.where).shape) + 1
     constants = [network.raw(name, call.where, "axes") for name in call.inputs[1:] if name]
     axes = axes_of(call, [constants[0], *constants]) if constants else call.integers("axes")
-    if sorted(axis % 4 for axis in axes or ()) != [2, 3]:
+    kept = {*range(1, rank)} - {axis % rank for axis in axes or () if -rank <= axis < rank}
+    if len(kept) != 1 or len(axes or ()) != rank - 2 or rank < 3:
         raise InputError(f"{call.where}: ReduceMean must be over rows and columns, not {axes}")
-    output = call.outputs[0]
-    keep = call.integer("keepdims", 1)
-    mean = output if keep else network.fresh(f"{output} mean")
-    name = network.label(call)
-    made = network.emit(AveragePool(name, tensor.value, mean, _whole(tensor)))
-    network.define(output, made)
-    if not keep:
+    made = _reduced(network, call, AveragePool, kept.pop() - 1)
+    network.define(call.outputs[0], made)
+    if not call.integer("keepdims", 1):
         network.rearrange(call, made, network.places(made, call.where).reshape(-1))
 
 
@@ -90,18 +109,21 @@ def pad(network: Network, call: Call) -> None:
     sides = call.integers("pads")
     if call.given(1):
         sides = network.integers(call.given(1), call.where, "pads")
-    axes: tuple[int, ...] = (0, 1, 2, 3)
+    rank = len(tensor.shape) + 1
+    axes: tuple[int, ...] = tuple(range(rank))
     if call.given(3):
         axes = network.integers(call.given(3), call.where, "axes")
     if sides is None or len(sides) != 2 * len(axes):
         raise InputError(f"{call.where}: Pad needs two numbers for each axis, not {sides}")
-    first = dict.fromkeys(range(4), 0)
+    first = dict.fromkeys(range(rank), 0)
     last = dict(first)
     for place, axis in enumerate(axes):
-        if not -4 <= axis < 4:
+        if not -rank <= axis < rank:
             raise InputError(f"{call.where}: Pad has no axis {axis}")
-        first[axis % 4], last[axis % 4] = sides[place], sides[place + len(axes)]
+        first[axis % rank], last[axis % rank] = sides[place], sides[place + len(axes)]
     if first[0] or first[1] or last[0] or last[1]:
         raise InputError(f"{call.where}: Pad must be of rows and columns only, not {sides}")
-    padding = (first[2], first[3], last[2], last[3])
-    network.emit_as(call, Pad(network.label(call), tensor.value, call.outputs[0], padding))
+    top, bottom = (first[2], last[2]) if rank == 4 else (0, 0)
+    padding = (top, first[rank - 1], bottom, last[rank - 1])
+    node = Pad(network.label(call), tensor.value, call.outputs[0], padding)
+    network.emit_as(call, node, rank - 1)

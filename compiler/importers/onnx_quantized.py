@@ -18,7 +18,7 @@ from pulsarray.compiler.importers.onnx_codes import (
     quantize_constant,
 )
 from pulsarray.compiler.importers.onnx_file import Call, OnnxFile
-from pulsarray.compiler.importers.onnx_graph import fold_call, run_call, start
+from pulsarray.compiler.importers.onnx_graph import fold_call, imported, run_call
 from pulsarray.compiler.importers.onnx_integers import integers
 from pulsarray.compiler.importers.onnx_operators import IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx_rounding import QuantizedNetwork
@@ -42,14 +42,17 @@ def integer_graph_of(file: OnnxFile, shape: Sequence[int] | None) -> IntegerGrap
 def quantized_network(file: OnnxFile, shape: Sequence[int] | None) -> QuantizedNetwork:
     """What a quantized file says: its operators, and where values are rounded."""
     images = IMAGES | {name for name in QUANTIZED if "Conv" in name or "Pool" in name}
-    network = start(file, shape, images, QuantizedNetwork)
+    return imported(file, shape, images, QuantizedNetwork, _read)
+
+
+def _read(network: QuantizedNetwork) -> None:
     network.prepare()
-    for call in file.calls:
+    for call in network.file.calls:
         if call.kind in QUANTIZED:
             QUANTIZED[call.kind](network, call)
         elif call.kind == "Dropout" or not _fold(network, call):
             _run(network, call)
-    return network
+    network.result()
 
 
 def _fold(network: QuantizedNetwork, call: Call) -> bool:

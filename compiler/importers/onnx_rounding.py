@@ -55,11 +55,11 @@ class QuantizedNetwork(Network):
         """Factors and offsets wait for what is rounded between."""
         return True
 
-    def emit(self, node: Node) -> Tensor:
+    def emit(self, node: Node, rank: int = 3) -> Tensor:
         """Put an operator at the end; its result in the usual order."""
         if isinstance(node, MaxPool | Pad | Shuffle):
             self._chosen[node.output] = node.input
-        return super().emit(node)
+        return super().emit(node, rank)
 
     def quantization_of(self, value: str) -> Quantization | None:
         """Quantization of a value; that of its origin where its elements are all from there.

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
+from pulsarray.compiler.graph import Softmax
 from pulsarray.compiler.importers.onnx_file import Call
+from pulsarray.compiler.importers.onnx_orders import Ints, arranged
 from pulsarray.compiler.importers.onnx_tensors import Network, Tensor
 from pulsarray.compiler.spatial import Concat
 from pulsarray.errors import InputError
 
-__all__ = ["concat", "flatten", "identity", "reshape", "shape", "squeeze", "transpose", "unsqueeze"]
+__all__ = [
+    "concat",
+    "flatten",
+    "identity",
+    "reshape",
+    "shape",
+    "softmax",
+    "squeeze",
+    "transpose",
+    "unsqueeze",
+]
 
 
 def identity(network: Network, call: Call) -> None:
@@ -46,14 +60,13 @@ def reshape(network: Network, call: Call) -> None:
     known = prod(number for number in rest if number != -1)
     if rest.count(-1) == 1 and known > 0 and wanted[0] != -1:
         rest[rest.index(-1)] = size // known
-    fits = bool(rest) and min(rest) > 0 and prod(rest) == size and wanted[0] >= -1
-    if not fits or not (network.images or len(rest) == 1):
-        if network.images:
-            raise InputError(
-                f"{call.where}: Reshape must keep samples apart: {list(tensor.shape)} of a "
-                f"sample cannot become {wanted}"
-            )
-        raise InputError(f"{call.where}: Reshape must be to (batch, {size}), not {wanted}")
+    batch = network.file.dims[0] or 1
+    fits = bool(rest) and min(rest) > 0 and prod(rest) == size and wanted[0] in (-1, 0, batch)
+    if not fits:
+        raise InputError(
+            f"{call.where}: Reshape must keep samples apart: {list(tensor.shape)} of a "
+            f"sample cannot become {wanted}"
+        )
     _reshaped(network, call, tensor, tuple(rest))
 
 
@@ -102,14 +115,84 @@ def unsqueeze(network: Network, call: Call) -> None:
 
 
 def concat(network: Network, call: Call) -> None:
-    """Values side by side along the channels."""
+    """Values side by side along an axis, which is that of the channels in every one."""
     tensors = [network.tensor(name, call.where) for name in call.inputs]
-    rank = len(tensors[0].shape) + 1
-    axis = call.integer("axis", 1)
-    if axis not in (1, 1 - rank):
-        raise InputError(f"{call.where}: Concat must be along the channels (axis 1), not {axis}")
-    names = tuple(network.usual(tensor, call.where).value for tensor in tensors)
-    network.emit_as(call, Concat(network.label(call), names, call.outputs[0]))
+    axis = _axis(call, call.integer("axis", 1), tensors[0])
+    _check_joinable(call, tensors, axis)
+    pairs = [network.by_channel(tensor, axis, call.where) for tensor in tensors]
+    if not _have_one_grid(network, [tensor for tensor, _ in pairs], axis):
+        firsts = [_moved(network, tensor, axis, 0) for tensor in tensors]
+        made = [network.usual(tensor, call.where) for tensor in firsts]
+        tensors = [_moved(network, tensor, 0, axis) for tensor in made]
+        pairs = [network.by_channel(tensor, axis, call.where) for tensor in tensors]
+    names = tuple(tensor.value for tensor, _ in pairs)
+    node = Concat(network.label(call), names, call.outputs[0])
+    joined = network.emit(node)
+    channels = network.shapes[joined.value][-1]
+    starts = np.cumsum([0, *(len(order) for _, order in pairs)])
+    orders = [order + start for (_, order), start in zip(pairs, starts, strict=False)]
+    grid = _grid(network, pairs[0][0], axis)
+    places = grid[..., None] * channels + np.concatenate(orders)
+    network.rearrange(call, joined, np.moveaxis(places, -1, axis))
+
+
+def _axis(call: Call, axis: int, tensor: Tensor) -> int:
+    """An axis of a sample."""
+    rank = len(tensor.shape) + 1
+    if not -rank <= axis < rank or axis % rank == 0:
+        raise InputError(
+            f"{call.where}: {call.kind} must be along an axis from 1 to {rank - 1}, not {axis}"
+        )
+    return axis % rank - 1
+
+
+def _check_joinable(call: Call, tensors: Sequence[Tensor], axis: int) -> None:
+    shapes = [(*t.shape[:axis], *t.shape[axis + 1 :]) for t in tensors]
+    if len({len(t.shape) for t in tensors}) > 1 or len(set(shapes)) > 1:
+        raise InputError(
+            f"{call.where}: Concat needs inputs that differ along axis {axis + 1} only, not "
+            + ", ".join(str(tensor.shape) for tensor in tensors)
+        )
+
+
+def _moved(network: Network, tensor: Tensor, start: int, end: int) -> Tensor:
+    places = np.moveaxis(tensor.places, start, end)
+    return arranged(tensor.value, network.shapes[tensor.value], places)
+
+
+def _grid(network: Network, tensor: Tensor, axis: int) -> Ints:
+    """The pixel of each element but along the axis of the channels."""
+    channels = network.shapes[tensor.value][-1]
+    return np.asarray(np.moveaxis(tensor.places, axis, -1)[..., 0] // channels)
+
+
+def _have_one_grid(network: Network, tensors: Sequence[Tensor], axis: int) -> bool:
+    shapes = {network.shapes[tensor.value][:-1] for tensor in tensors}
+    grids = [_grid(network, tensor, axis) for tensor in tensors]
+    return len(shapes) == 1 and all(np.array_equal(grid, grids[0]) for grid in grids)
+
+
+def softmax(network: Network, call: Call) -> None:
+    """Softmax over the channels, whichever axis they are, or over all of a sample."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    coerced = network.file.opset < 13
+    axis = _axis(call, call.integer("axis", 1 if coerced else -1), tensor)
+    axes = range(axis, len(tensor.shape)) if coerced else [axis]
+    wide = [a for a in axes if tensor.shape[a] > 1] or [axis]
+    name, output = network.label(call), call.outputs[0]
+    if prod(tensor.shape[a] for a in wide) == prod(tensor.shape):
+        flat = arranged(tensor.value, network.shapes[tensor.value], tensor.places.reshape(-1))
+        value = network.vector(flat)
+        tensor = replace(value, shape=tensor.shape, order=value.places.reshape(tensor.shape))
+    elif len(wide) == 1:
+        tensor, _ = network.by_channel(tensor, wide[0], call.where)
+    else:
+        raise InputError(
+            f"{call.where}: Softmax of operator set {network.file.opset} is over all axes from "
+            f"{axis + 1} on together, which must be the channels or all, of (N, "
+            f"{', '.join(map(str, tensor.shape))})"
+        )
+    network.elementwise(call, tensor, Softmax(name, tensor.value, output))
 
 
 def shape(network: Network, call: Call) -> None:

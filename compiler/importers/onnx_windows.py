@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pulsarray.compiler.importers.onnx_file import Call
 from pulsarray.compiler.spatial import Window
 from pulsarray.errors import InputError
 
-__all__ = ["pool_window", "transposed_window", "window"]
+__all__ = ["lifted", "pool_window", "transposed_window", "window"]
 
 Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]
 
 _LARGEST = 1 << 14
 """Rows or columns of a kernel, and of padding at one side."""
+
+
+def lifted(call: Call, rank: int) -> Call:
+    """An operator on (N, C, L) as one on images (N, C, 1, L); ``rank`` leaves out the batch."""
+    if rank != 2:
+        return call
+    made = dict(call.attributes)
+    for name, first in (("kernel_shape", 1), ("strides", 1), ("dilations", 1)):
+        if (values := call.integers(name)) is not None:
+            made[name] = [first] * (len(values) == 1) + list(values)
+    for name in ("output_padding", "output_shape"):
+        if (values := call.integers(name)) is not None:
+            made[name] = [int(name == "output_shape"), *values[-1:]]
+    if (values := call.integers("pads")) is not None and len(values) == 2:
+        made["pads"] = [0, values[0], 0, values[1]]
+    return replace(call, attributes=made)
 
 
 def window(call: Call, kernel: Pair, size: Pair) -> Window:

@@ -20,6 +20,7 @@ from pulsarray.compiler.graph import (
     Floats,
     Graph,
     Node,
+    Unflatten,
     Value,
     plain_view,
 )
@@ -143,10 +144,12 @@ def _to_maps(graph: Graph) -> list[Node]:
         if isinstance(node, Flatten):
             names[node.output] = names.get(node.input, node.input)
             continue
-        if isinstance(node, Dense):
+        if isinstance(node, Unflatten):
+            made: Node = _unflattened(node, pixel(node.input))
+        elif isinstance(node, Dense):
             source = names.get(node.input, node.input)
             weight = node.weight.reshape(*maps[source], -1)
-            made: Node = _whole(node.name, source, node.output, weight, node.bias)
+            made = _whole(node.name, source, node.output, weight, node.bias)
         elif len(shapes[node.output]) == 1 and not _is_elementwise(node):
             made = renamed(node, {name: pixel(name) for name in node.inputs})
         else:
@@ -156,6 +159,22 @@ def _to_maps(graph: Graph) -> list[Node]:
     if (last := graph.output.name) in names:
         names[last] = pixel(last)
     return _ending_in(nodes, names, last)
+
+
+def _unflattened(node: Unflatten, source: str) -> Node:
+    """A vector as a map: a product with 0 and 1 for each pixel."""
+    height, width, channels = node.sizes
+    size = len(node.order)
+    if size > _LARGEST_REORDER:
+        raise InputError(
+            f"{node.name}: a vector of {size} elements cannot become a map, only up to "
+            f"{_LARGEST_REORDER}"
+        )
+    weight = np.zeros((height, width, size, channels))
+    rows, columns, lanes = np.unravel_index(np.arange(size), node.sizes)
+    weight[rows, columns, list(node.order), lanes] = 1.0
+    window = Window((height, width), (height, width))
+    return TransposedConvolution(node.name, source, node.output, weight, np.zeros(channels), window)
 
 
 def _is_elementwise(node: Node) -> bool:

@@ -308,8 +308,8 @@ def test_random_weights_are_repeatable() -> None:
         ("Pad", {"p": 8}, {}, "must be integers, not float32"),
         ("Mul", {"w": (3, 1)}, {}, "one a channel"),
         ("Mul", {"w": (6, 5)}, {}, "one a channel"),
-        ("Concat", {}, {"axis": 2}, "along the channels"),
-        ("Softmax", {}, {"axis": 2}, "Softmax must be over"),
+        ("Concat", {}, {"axis": 2}, "axis 2 of .* must be the channels"),
+        ("Softmax", {}, {"axis": 2}, "axis 2 of .* must be the channels"),
         ("Transpose", {}, {"perm": [1, 0, 2, 3]}, "must keep the batch first"),
         ("Squeeze", {}, {}, "needs axes after the batch"),
         ("ReduceMean", {}, {"axes": [1]}, "must be over rows and columns, not \\(1,\\)"),
@@ -341,7 +341,8 @@ def test_transposed_convolution_too_small(tmp_path: Path) -> None:
 
 def test_mixed_up_rows_and_channels(tmp_path: Path) -> None:
     nodes = [
-        node("Transpose", ["x"], "t", perm=[0, 2, 1, 3]),
+        node("MaxPool", ["x"], "m", kernel_shape=[1, 1]),
+        node("Transpose", ["m"], "t", perm=[0, 2, 1, 3]),
         node("MaxPool", ["t"], kernel_shape=[1, 1]),
     ]
     file = write(tmp_path, model(nodes, {}, (1, 3, 6, 5)))

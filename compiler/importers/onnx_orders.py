@@ -1,0 +1,85 @@
+"""Where the elements of a file's tensors lie in a graph's values.
+
+A file has (C, H, W), (C, L) or vectors and reorders them at will; a graph has maps (H, W, C) and
+vectors. So a tensor is a value and the place in it of each of the tensor's elements; reshaping and
+transposing only change the places. What an axis means follows from them alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Arrangement", "Ints", "Shape", "Tensor", "arranged", "channel_axis", "usual_shape"]
+
+Ints = npt.NDArray[np.int64]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """What a name in a file stands for.
+
+    Parameters
+    ----------
+    value
+        Name of a value of the graph.
+    shape
+        Shape in the file, without the batch.
+    order
+        Place of each element in the value, of this shape; None for the usual order: (C, ...) of a
+        map (H, W, C), a vector as it is.
+    """
+
+    value: str
+    shape: Shape
+    order: Ints | None = None
+
+    @property
+    def places(self) -> Ints:
+        """Place of each element in the value."""
+        return usual_places(self.shape) if self.order is None else self.order
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """How a value has the elements of a file's tensor: its shape, and the place of each."""
+
+    shape: Shape
+    places: Ints
+
+
+def usual_shape(shape: Shape) -> Shape:
+    """Shape of the value that a tensor usually is: vectors as they are, all others maps."""
+    if len(shape) == 1:
+        return shape
+    channels, *rest = shape
+    return prod(rest[:-1]), rest[-1], channels
+
+
+def usual_places(shape: Shape) -> Ints:
+    """Places of a tensor's elements in the value that it usually is."""
+    numbers = np.arange(prod(shape))
+    if len(shape) == 1:
+        return numbers
+    return np.moveaxis(numbers.reshape(*shape[1:], shape[0]), -1, 0)
+
+
+def arranged(value: str, value_shape: Shape, places: Ints) -> Tensor:
+    """A tensor with its elements at those places, in the usual order if it is that."""
+    shape = tuple(int(size) for size in places.shape)
+    usual = value_shape == usual_shape(shape) and np.array_equal(places, usual_places(shape))
+    return Tensor(value, shape, None if usual else places)
+
+
+def channel_axis(tensor: Tensor, channels: int, axis: int) -> Ints | None:
+    """The channel of the value at each index of an axis; None if that depends on other axes."""
+    if tensor.shape[axis] != channels:
+        return None
+    if tensor.order is None and axis == 0:
+        return np.arange(channels)
+    rows = np.moveaxis(tensor.places, axis, 0).reshape(channels, -1) % channels
+    return rows[:, 0] if bool((rows == rows[:, :1]).all()) else None
