@@ -98,11 +98,6 @@ class Network:
         """Whether factors and offsets stay operators of their own, for a later pass to fold."""
         return False
 
-    @property
-    def folds_later(self) -> bool:
-        """Whether factors and offsets stay operators of their own, for a later pass to fold."""
-        return False
-
     def keeps_norms(self, tensor: Tensor) -> bool:
         """Whether a factor and offset for each channel of a tensor is a normalization."""
         return self.images or self.folds_later or len(self.shapes[tensor.value]) == 3
