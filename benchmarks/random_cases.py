@@ -3,7 +3,8 @@
 ``python benchmarks/random_cases.py --cases 500`` runs every case on Icarus and on Verilator;
 ``--training --cases 300`` does so with training steps of random networks, ``--maps --cases 750``
 with 500 convolutions and 250 networks of feature maps, ``--learning --cases 500`` with training
-steps of random convolutions.
+steps of random convolutions, ``--networks --cases 300`` with those of random networks of every
+operator that training knows, in any order.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pulsarray.sim.random_cases import (
     draw_training_groups,
 )
 from pulsarray.sim.random_convolution_training import draw_learning_groups
+from pulsarray.sim.random_training_networks import draw_network_groups
 from pulsarray.sim.toolchain import SIMULATORS
 
 
@@ -73,6 +75,7 @@ def main() -> int:
     parser.add_argument("--training", action="store_true", help="training steps only")
     parser.add_argument("--maps", action="store_true", help="networks of feature maps only")
     parser.add_argument("--learning", action="store_true", help="convolutions that learn only")
+    parser.add_argument("--networks", action="store_true", help="networks that learn only")
     parser.add_argument("--group", type=int, help="run one group, by the seed in the table")
     parser.add_argument("--on", choices=SIMULATORS, help="one simulator only")
     parser.add_argument("--jobs", type=int, default=2, help="simulators at a time")
@@ -80,6 +83,7 @@ def main() -> int:
     draw = draw_training_groups if options.training else draw_groups
     draw = draw_map_groups if options.maps else draw
     draw = draw_learning_groups if options.learning else draw
+    draw = draw_network_groups if options.networks else draw
     groups = draw(options.seed, options.cases)
     groups = [group for group in groups if options.group in (None, group.seed)]
     simulators = [options.on] if options.on else list(SIMULATORS)

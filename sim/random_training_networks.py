@@ -167,7 +167,7 @@ class _Drawing:
         last = self.builder.last
         if last.startswith(("conv", "fc")):
             name = self.random.choice(("relu", "relu", "sigmoid", "tanh", "step"))
-        elif last.startswith(("norm", "add")) or self.random.random() < 0.1:
+        elif last.startswith(("norm", "add", "pool")) or self.random.random() < 0.1:
             name = "relu"
         else:
             return

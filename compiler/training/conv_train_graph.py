@@ -135,8 +135,7 @@ class _Translation:
         return AddStep(node.name, tuple(sources), first)
 
     def _norm(self, node: BatchNorm, source: str, given: MapShape) -> NormLayer:
-        place = self.places.get(source)
-        step = None if place is None else self.steps[place]
+        step = self._named(source)
         alone = self.reads[node.input] == 1
         if not isinstance(step, MapLayer) or step.activation != "identity" or not alone:
             raise InputError(
@@ -148,8 +147,7 @@ class _Translation:
                 f"{node.name}: training needs one scale for each of {given[2]} channels, "
                 f"not {node.scale.size}; normalize before Flatten"
             )
-        assert place is not None
-        self.steps[place] = replace(step, normalized=True)
+        self.steps[self.places[source]] = replace(step, normalized=True)
         return NormLayer(
             node.name, node.scale.reshape(1, -1), node.shift, "identity",
             source=source, given=given, epsilon=node.epsilon,
@@ -187,18 +185,31 @@ class _Translation:
         if node.function not in DERIVATIVES:
             known = ", ".join(DERIVATIVES)
             raise InputError(f"{node.name}: training needs one of {known}, not {node.function}")
-        place = self.places.get(source)
-        step = self.steps[place] if place is not None else None
+        if self.reads[node.input] > 1:
+            raise InputError(f"{node.name}: something else reads {node.input!r}, too")
+        names = self._upwards(source, node.function)
+        step = self._named(names[-1])
         fits = isinstance(step, MapLayer) or (
             isinstance(step, AddStep | NormLayer) and node.function == "relu"
         )
         if not fits or step is None or step.activation != "identity":
-            raise InputError(f"{node.name}: training needs {node.function} right after a product")
-        if self.reads[node.input] > 1:
-            raise InputError(f"{node.name}: something else reads {node.input!r}, too")
-        assert place is not None
-        self.steps[place] = replace(step, activation=node.function)
+            raise InputError(
+                f"{node.name}: training needs {node.function} right after a dense layer or a "
+                "convolution; ReLU may follow a sum, a normalization or a maximum pooling, too"
+            )
+        for place in (self.places[name] for name in names):
+            self.steps[place] = replace(self.steps[place], activation=node.function)
         self.names[node.output] = source
+
+    def _named(self, name: str) -> Step | None:
+        return self.steps[self.places[name]] if name in self.places else None
+
+    def _upwards(self, name: str, function: str) -> list[str]:
+        """A value and those that a ReLU has as well: before maximum poolings it does the same."""
+        names = [name]
+        while function == "relu" and isinstance(step := self._named(names[-1]), PoolStep):
+            names.append(step.source)
+        return names
 
 
 def _readers(graph: Graph) -> Counter[str]:

@@ -9,8 +9,7 @@ from pulsarray.compiler.training.conv_train_maps import FeatureMap, Tile, common
 from pulsarray.compiler.training.train_arithmetic import factor
 from pulsarray.compiler.training.train_chip import Grid, TrainChip
 from pulsarray.compiler.training.train_layers import AverageStep, PoolStep
-from pulsarray.compiler.training.train_memory import Cache, Words
-from pulsarray.errors import InputError
+from pulsarray.compiler.training.train_memory import Cache, NoRoom, Words
 from pulsarray.isa import Alu, VectorFlag
 
 __all__ = ["Averaging", "Pooling"]
@@ -225,7 +224,11 @@ class Pooling:
         seen = Tile(tile.low, tile.high, low, high)
         words = seen.images * seen.rows * columns
         if words > self.chip.config.accumulator_depth:
-            raise InputError(f"{self.step.name}: windows overlap too much for this machine")
+            raise NoRoom(
+                f"{self.step.name}: windows overlap so much that {words} errors are needed at a "
+                f"time, accumulator_depth = {self.chip.config.accumulator_depth}; "
+                "use a larger stride or a deeper accumulator"
+            )
         z, p, e = (f.at(tile.low, block) for f in (self.source, self.result, error))
         self.cache.get(z)
         self.cache.get(p, avoid=[z.bank], pinned=[z])

@@ -18,6 +18,7 @@ from pulsarray.compiler.training.train_interpreter import TrainState
 from pulsarray.compiler.training.train_layers import MapLayer, NormLayer, TrainingLayer
 from pulsarray.compiler.training.train_loss import loss_rows
 from pulsarray.compiler.training.train_lower import Phase, TrainLowering, weight_banks
+from pulsarray.compiler.training.train_memory import NoRoom
 from pulsarray.compiler.training.train_tensors import PARAMETER_ROW, TrainTensors
 from pulsarray.compiler.training.train_update import Update
 from pulsarray.config import EXPONENTS, Config
@@ -381,7 +382,7 @@ def _lower(
         lowering = kind(tensors, layout, training=training, share=share)
         try:
             emit(lowering)
-        except InputError:
+        except NoRoom:
             if share == _SHARES[-1]:
                 raise
             continue

@@ -8,9 +8,8 @@ from math import prod
 
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.machine.transfers import Transfers
-from pulsarray.compiler.training.train_memory import Words
+from pulsarray.compiler.training.train_memory import NoRoom, Words
 from pulsarray.config import Config
-from pulsarray.errors import InputError
 from pulsarray.isa import Bank, Opcode, VectorFlag
 
 __all__ = ["CODE_MAX", "Grid", "TrainChip"]
@@ -182,7 +181,7 @@ class TrainChip(Transfers):
         a, b, target, acc = (grids[name] for name in ("a", "b", "target", "acc"))
         assert a is not None
         if b is not None and a.bank == b.bank:
-            raise InputError("batch: two operands share a bank; use a smaller batch")
+            raise NoRoom("batch: two operands share a bank; use a smaller batch")
         for name, register in zip(("x_target", "x_a", "x_b"), x, strict=False):
             given[name] = self.registers[register] if register else 0
         if table:

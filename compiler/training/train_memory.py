@@ -19,7 +19,11 @@ from pulsarray.program import Tensor
 if TYPE_CHECKING:
     from pulsarray.compiler.training.train_chip import TrainChip
 
-__all__ = ["Cache", "Matrix", "Pool", "Segment", "Words", "rows_of"]
+__all__ = ["Cache", "Matrix", "NoRoom", "Pool", "Segment", "Words", "rows_of"]
+
+
+class NoRoom(InputError):
+    """Something does not fit the chip in segments of this size; smaller ones may."""
 
 
 @dataclass(frozen=True)
@@ -272,7 +276,7 @@ class Cache:
         while (place := self._place(segment, avoid)) is None:
             victim = next(victims, None)
             if victim is None:
-                raise InputError(
+                raise NoRoom(
                     f"batch: {segment.rows} rows do not fit the scratchpad; use a smaller batch"
                 )
             if victim.dirty:
@@ -306,7 +310,7 @@ class Cache:
         victims = self._victims((segment, other))
         while place is None:
             if not victims:
-                raise InputError(
+                raise NoRoom(
                     f"batch: {segment.rows} rows do not fit the scratchpad; use a smaller batch"
                 )
             victim = victims.pop(0)

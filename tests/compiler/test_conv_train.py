@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ import pytest
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Dense, Floats, Graph, Value
+from pulsarray.compiler.training import train
+from pulsarray.compiler.training.conv_train_lower import MapLowering
 from pulsarray.compiler.training.differentiate import (
     Loss,
     Optimizer,
@@ -311,7 +314,8 @@ def test_what_cannot_be_trained_is_refused() -> None:
     assert "side by side" in refused(end(start().average_pool(3, stride=2)))
     assert "without padding" in refused(end(start().average_pool(2, padding=1)))
     assert "cannot be trained" in refused(end(start().local_response_norm(3)))
-    assert "right after a product" in refused(end(start().max_pool(2).relu()))
+    assert "right after a dense layer" in refused(end(start().max_pool(2).tanh()))
+    assert "right after a dense layer" in refused(end(start().tanh().max_pool(2).relu()))
     assert "only this pooling" in refused(end(start().max_pool(1, name="p").add("conv")))
     norms = norm(start().relu(), 4)
     assert "right before it" in refused(end(norms))
@@ -390,3 +394,62 @@ def test_one_pixel_cannot_be_normalized() -> None:
     network = trained(builder.flatten().dense(normal(3, 10)).softmax().build())
     with pytest.raises(InputError, match="needs 2 to 32767 pixels"):
         compile_training(network, WIDE, batch=1)
+
+
+def test_a_network_that_cannot_be_is_not_emitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Smaller segments help where there is no room, not against an error of the network."""
+    shares: list[int] = []
+
+    class Noted(MapLowering):
+        def __init__(self, *given: Any, share: int, **more: Any) -> None:
+            shares.append(share)
+            super().__init__(*given, share=share, **more)
+
+    monkeypatch.setattr(train, "MapLowering", Noted)
+    builder = norm(Builder("net", (2, 2, 1)).convolution(normal(2, 2, 1, 3)), 3)
+    network = trained(builder.flatten().dense(normal(3, 10)).softmax().build())
+    with pytest.raises(InputError, match="norm: batch normalization needs"):
+        compile_training(network, WIDE, batch=1)
+    assert shares == [1]
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (28, 28, 1), (28, 28)])
+def test_images_flattened_for_a_dense_layer(shape: tuple[int, ...]) -> None:
+    """The plain network for digits, as exporters write it: as if its input were a vector."""
+    seed = np.random.default_rng(3)
+    weights = seed.normal(0, 0.03, (784, 8)), seed.normal(0, 0.3, (8, 10))
+
+    def made(given: Builder) -> Training:
+        return compile_training(
+            trained(given.dense(weights[0]).relu().dense(weights[1]).softmax().build()),
+            WIDE,
+            batch=2,
+        )
+
+    image, plain = made(Builder("net", shape).flatten()), made(Builder("net", 784))
+    assert image.step is not None
+    assert plain.step is not None
+    assert image.step.code == plain.step.code
+    x = seed.integers(-100, 100, (2, 784))
+    assert (image.pack(x) == x).all()
+
+
+def test_relu_after_a_pooling_is_relu_before_it() -> None:
+    """The integers are the same."""
+    kernel, dense = normal(3, 3, 2, 4), normal(16, 10)
+
+    def steps(*order: str) -> TrainState:
+        builder = Builder("net", (6, 6, 2)).convolution(kernel)
+        for name in order:
+            builder = builder.relu() if name == "relu" else builder.max_pool(int(name), stride=1)
+        network = trained(builder.flatten().dense(dense).softmax().build())
+        interpreter = TrainInterpreter(network)
+        x, t = samples(network.graph, 3)
+        state = interpreter.initial(x, t, learning_rate=0.1, batch=3)
+        codes = interpreter.encode(state, x), interpreter.encode_target(state, t)
+        interpreter.calibrate(state, *codes)
+        interpreter.step(state, [codes])
+        return state
+
+    assert not unequal(steps("relu", "2", "2"), steps("2", "2", "relu"))
+    assert not unequal(steps("relu", "2", "2"), steps("2", "relu", "2"))

@@ -182,6 +182,28 @@ def test_a_killed_run_goes_on(training: Training, tmp_path: Path, killed: int, a
     assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
 
 
+def test_a_killed_run_drops_the_same(tmp_path: Path) -> None:
+    """Between two steps of an epoch, with dropout."""
+    rng = np.random.default_rng(1)
+    builder = Builder("net", 4).dense(rng.normal(size=(4, 8)) / 2).relu().dropout(0.5)
+    graph = builder.dense(rng.normal(size=(8, 3)) / 2).softmax().build()
+    found = compile_training(
+        differentiate(graph, Loss("cross-entropy"), Optimizer()), CONFIG, batch=BATCH
+    )
+    path = tmp_path / "run.npz"
+    options: dict[str, Any] = {"checkpoint": path, "checkpoint_steps": 3, "epochs": 2}
+    with pytest.raises(Killed):
+        trainer(found, progress=killer(9), **options).run()
+    resumed = trainer(found, **options)
+    resumed.resume(path)
+    assert resumed.state.steps in (6, 8)
+    resumed.run()
+    whole = trainer(found, epochs=2)
+    whole.run()
+    require_equal(resumed.state, whole.state)
+    assert (resumed.state.seed, resumed.state.steps) == (SEED, 10)
+
+
 @pytest.fixture(scope="module")
 def saved(training: Training, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("saved") / "run.npz"
