@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full bench bench-resnet50 corpus lint docs lock clean
+.PHONY: help setup demo test test-full fresh-check bench bench-resnet50 corpus lint docs lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ test: setup ## Run the tests
 
 test-full: setup ## Run all tests, the long random comparisons included
 	@$(BIN)/python -m pytest -n auto --dist load
+
+fresh-check: ## Run demo and test on a new, minimal Debian (as root; half an hour)
+	@scripts/fresh_check.sh
 
 bench: setup ## Measure; writes docs/benchmarks.md
 	@$(BIN)/python scripts/bench.py

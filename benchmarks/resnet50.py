@@ -31,13 +31,14 @@ from pulsarray.compiler.maps.integer_interpreter import run_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS
 from pulsarray.errors import CheckFailed
+from pulsarray.files import cache_folder
 from pulsarray.program import Program, unpack
 from pulsarray.report import build_report
 from pulsarray.report.bound import bound_of_layer
 from pulsarray.sim.compare import require_identical
 from pulsarray.sim.device import Device, run_model, simulate
 from pulsarray.sim.random_maps import with_inputs
-from pulsarray.zoo.networks import built_in, cache_folder
+from pulsarray.zoo.networks import built_in
 
 CONFIG = PRESETS["base"]
 BAR = 17_900_000

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pulsarray.zoo.networks import cache_folder
+from pulsarray.files import cache_folder
 
 PACKAGES = ("scalesim==3.0.0", "numpy<2")
 

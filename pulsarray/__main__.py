@@ -2,9 +2,43 @@
 
 from __future__ import annotations
 
-from pulsarray.cli.main import main
+import os
+import signal
+import sys
+
+from pulsarray.errors import INTERRUPTED
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line of this process.
+
+    While modules are imported, Ctrl-C ends the process at once: there is nothing to clean up, and
+    an exception would end in a traceback, or be lost where a package catches all.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    ignored = handler is not signal.default_int_handler  # as in the background of a shell
+    if not ignored:
+        signal.signal(signal.SIGINT, _leave)
+    from pulsarray.cli.main import main as command
+
+    try:
+        signal.signal(signal.SIGINT, handler)
+        code = command(sys.argv[1:])
+        if not ignored:
+            signal.signal(signal.SIGINT, _leave)
+    except KeyboardInterrupt:
+        _leave()
+    sys.exit(code)
+
+
+def _leave(*_: object) -> None:
+    try:
+        os.write(2, b"pulsarray: interrupted\n")
+    finally:
+        os._exit(INTERRUPTED)
+
 
 if __name__ == "__main__":
     main()

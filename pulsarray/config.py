@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pulsarray.errors import InputError
+from pulsarray.errors import InputError, did_you_mean
 
 __all__ = ["PRESETS", "Config", "load_config"]
 
@@ -223,7 +223,10 @@ class Config:
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
-                raise InputError(f"{where}: unknown parameter {name!r}; known: {', '.join(known)}")
+                raise InputError(
+                    f"{where}: unknown parameter {name!r}; known: {', '.join(known)}"
+                    f"{did_you_mean(name, known)}"
+                )
         try:
             return cls(**values)
         except InputError as error:
@@ -282,7 +285,10 @@ def _read_source(source: str) -> tuple[dict[str, Any], str]:
     path = Path(source)
     if not path.is_file():
         presets = ", ".join(PRESETS)
-        raise InputError(f"--config: {source!r} is neither a file nor a preset ({presets})")
+        raise InputError(
+            f"--config: {source!r} is neither a file nor a preset ({presets})"
+            f"{did_you_mean(source, PRESETS)}"
+        )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
@@ -291,7 +297,10 @@ def _read_source(source: str) -> tuple[dict[str, Any], str]:
     if preset is None:
         return values, source
     if preset not in PRESETS:
-        raise InputError(f"{source}: preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+        raise InputError(
+            f"{source}: preset must be one of {', '.join(PRESETS)}, not {preset!r}"
+            f"{did_you_mean(preset, PRESETS)}"
+        )
     return {**PRESETS[preset].to_dict(), **values}, source
 
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = [
+    "INTERRUPTED",
     "CheckFailed",
     "InputError",
     "ProgramError",
     "PulsarrayError",
     "ToolMissing",
     "UnknownResult",
+    "did_you_mean",
 ]
+
+
+INTERRUPTED = 130
+"""Exit code of the ``pulsarray`` command after Ctrl-C, as shells have it."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known one that is most like it, if any."""
+    import difflib  # only when something is wrong
+
+    by_fold = {text.casefold().replace("_", "-"): text for text in known}
+    fold = str(name).casefold().replace("_", "-")
+    close = difflib.get_close_matches(fold, by_fold, n=1)
+    return f"; did you mean {by_fold[close[0]]!r}?" if close else ""
 
 
 class PulsarrayError(Exception):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.config import Config
-from pulsarray.errors import InputError
+from pulsarray.errors import InputError, did_you_mean
+from pulsarray.files import write_atomically
 from pulsarray.isa import Instruction, decode_all
 from pulsarray.views import HostView
 
-__all__ = ["Layer", "Program", "Tensor", "pack", "unpack", "write_atomically"]
+__all__ = ["Layer", "Program", "Tensor", "pack", "unpack"]
 
 _MAGIC = b"PULSARRAY"
 _VERSION = 2
@@ -183,7 +182,8 @@ class Program:
             if tensor.name == name:
                 return tensor
         names = ", ".join(t.name for t in self.tensors if t.role in ("input", "output"))
-        raise InputError(f"program: no tensor {name!r}; it has {names}")
+        close = did_you_mean(name, (tensor.name for tensor in self.tensors))
+        raise InputError(f"program: no tensor {name!r}; it has {names}{close}")
 
     def with_role(self, role: str) -> list[Tensor]:
         """Tensors of one role."""
@@ -278,40 +278,6 @@ def _from_header(header: dict[str, Any], image: bytes, path: Path) -> Program:
 def _tensor(fields: dict[str, Any]) -> Tensor:
     view = fields.pop("view")
     return Tensor(**fields, view=None if view is None else HostView(**view))
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole or not at all; a device is written as it is.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written (no such folder, no permission, disk full).
-    """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        _write_device(path, data)
-        return
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"{path}: cannot write: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write: {error.strerror}") from None
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _write_device(path: Path, data: bytes) -> None:
-    """Write to what is no file, such as /dev/null or a named pipe, and stays what it is."""
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write: {error.strerror}") from None
 
 
 def pack(values: npt.ArrayLike, tensor: Tensor, config: Config) -> npt.NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pulsarray
 from pulsarray.config import Config
-from pulsarray.program import write_atomically
+from pulsarray.files import cache_folder, write_atomically
 from pulsarray.sim import toolchain
 
 __all__ = ["AXI_TOP", "MACHINE_TOP", "axi_bench", "machine", "ports", "verilog"]
@@ -83,7 +83,7 @@ def ports(top: Path) -> list[str]:
 
 
 def _folder(config: Config) -> Path:
-    return toolchain.cache_root() / "machines" / f"{config.fingerprint}-{_source_hash()}"
+    return cache_folder() / "machines" / f"{config.fingerprint}-{_source_hash()}"
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 import zlib
@@ -15,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.arrays import save_arrays
 from pulsarray.compiler.training.train_state import TrainState
 from pulsarray.errors import InputError
-from pulsarray.program import write_atomically
 from pulsarray.sim.history import History, Progress
 
 __all__ = ["Checkpoint", "digest"]
@@ -82,9 +81,7 @@ class Checkpoint:
         }
         text = json.dumps(meta, default=int).encode()
         arrays[_META] = np.frombuffer(text, np.uint8)
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
-        write_atomically(path, buffer.getvalue())
+        save_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path, identity: Mapping[str, str]) -> Checkpoint:

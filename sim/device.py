@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.config import Config
-from pulsarray.errors import InputError
+from pulsarray.errors import InputError, did_you_mean
 from pulsarray.model.run import run
 from pulsarray.program import Program, pack, unpack
 from pulsarray.run import RunResult
@@ -198,7 +198,9 @@ class Device:
         timing: bool = True,
     ) -> None:
         if on not in PLACES:
-            raise InputError(f"device must be one of {', '.join(PLACES)}, not {on!r}")
+            raise InputError(
+                f"device must be one of {', '.join(PLACES)}, not {on!r}{did_you_mean(on, PLACES)}"
+            )
         self._on = on
         self._latency = memory_latency
         self._interval = memory_interval

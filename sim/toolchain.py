@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-import platformdirs
 from cocotb_tools import config as cocotb_config
 from cocotb_tools.check_results import get_results
 from filelock import FileLock
 
-from pulsarray.errors import CheckFailed, InputError, ToolMissing
+from pulsarray.errors import CheckFailed, InputError, ToolMissing, did_you_mean
+from pulsarray.files import cache_folder, write_atomically
 from pulsarray.sim import verilator
 from pulsarray.sim.tools import FST, TOOLS, libpython
 
@@ -30,7 +30,6 @@ __all__ = [
     "SIMULATORS",
     "WAVE_FORMATS",
     "build",
-    "cache_root",
     "failed",
     "lint",
     "require",
@@ -90,12 +89,6 @@ class _Design:
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
-def cache_root() -> Path:
-    """Folder of built simulators: PULSARRAY_CACHE, or the user's cache folder."""
-    chosen = os.environ.get("PULSARRAY_CACHE")
-    return Path(chosen).absolute() if chosen else platformdirs.user_cache_path("pulsarray")
-
-
 def require_name(simulator: str) -> None:
     """Check the name of a simulator.
 
@@ -105,7 +98,10 @@ def require_name(simulator: str) -> None:
         If there is none of that name.
     """
     if simulator not in SIMULATORS:
-        raise InputError(f"simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}")
+        raise InputError(
+            f"simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}"
+            f"{did_you_mean(simulator, SIMULATORS)}"
+        )
 
 
 def require(simulator: str) -> None:
@@ -197,13 +193,7 @@ def build(
         log = build_dir / "build.log"
         if compile_(design, build_dir, log):
             raise failed(f"{simulator}: {top} does not build", log)
-        _write_whole(stamp, wanted)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+        write_atomically(stamp, wanted.encode())
 
 
 def _build_icarus(design: _Design, build_dir: Path, log: Path) -> int:
@@ -238,7 +228,7 @@ def _build_verilator(design: _Design, build_dir: Path, log: Path) -> int:
 
 
 def _verilator_root() -> Path:
-    return verilator.private_root(cache_root(), _version("verilator") or "")
+    return verilator.private_root(cache_folder(), _version("verilator") or "")
 
 
 def failed(what: str, log: Path) -> CheckFailed | InputError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
@@ -14,21 +12,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 from threadpoolctl import threadpool_limits
 
+from pulsarray.arrays import save_arrays
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Floats, Graph
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.errors import InputError, ToolMissing
-from pulsarray.program import write_atomically
+from pulsarray.errors import InputError, ToolMissing, did_you_mean
+from pulsarray.files import cache_folder
 
 __all__ = [
     "BUILT_IN",
     "Digits",
     "accuracy",
     "built_in",
-    "cache_folder",
     "load_digits",
     "parse_gemm",
     "train",
@@ -53,23 +50,6 @@ class Digits:
     train_labels: npt.NDArray[np.int64]
     test_images: Floats
     test_labels: npt.NDArray[np.int64]
-
-
-def cache_folder() -> Path:
-    """Where files that can be made again are kept: PULSARRAY_CACHE, or the user's cache.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be made.
-    """
-    given = os.environ.get("PULSARRAY_CACHE")
-    folder = Path(given) if given else Path(platformdirs.user_cache_dir("pulsarray"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot make the cache folder: {error.strerror}") from None
-    return folder
 
 
 @cache
@@ -103,7 +83,10 @@ def built_in(name: str) -> tuple[Graph, Floats]:
         If there is none of that name.
     """
     if name not in BUILT_IN:
-        raise InputError(f"network: {name!r} is not built in; there is {', '.join(BUILT_IN)}")
+        raise InputError(
+            f"network: {name!r} is not built in; there is {', '.join(BUILT_IN)}"
+            f"{did_you_mean(name, BUILT_IN)}"
+        )
     if name == "mnist-mlp":
         return _mnist_mlp()
     if name == "lenet":
@@ -162,9 +145,7 @@ def _read(path: Path) -> dict[str, Floats] | None:
 
 
 def _write(path: Path, arrays: dict[str, Floats]) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, buffer.getvalue())
+    save_arrays(path, arrays, compressed=True)
 
 
 def train(digits: Digits) -> dict[str, Floats]:

@@ -17,7 +17,7 @@ from pulsarray.compiler.training.differentiate import (
     differentiate,
 )
 from pulsarray.compiler.training.training_data import TrainingData
-from pulsarray.errors import InputError, ToolMissing
+from pulsarray.errors import InputError, ToolMissing, did_you_mean
 from pulsarray.zoo.networks import load_digits
 
 __all__ = ["WORKLOADS", "Workload", "digits_8x8", "workload"]
@@ -332,5 +332,8 @@ def workload(name: str) -> Workload:
         If there is none of that name; the text lists those there are.
     """
     if name not in WORKLOADS:
-        raise InputError(f"workload: must be one of {', '.join(WORKLOADS)}, not {name!r}")
+        raise InputError(
+            f"workload: must be one of {', '.join(WORKLOADS)}, not {name!r}"
+            f"{did_you_mean(name, WORKLOADS)}"
+        )
     return WORKLOADS[name]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
-from onnx.external_data_helper import load_external_data_for_model
 
 from pulsarray.errors import InputError
 
@@ -248,22 +248,34 @@ def _refuse_missing(graph: onnx.GraphProto) -> None:
 
 
 def _load_external(model: onnx.ModelProto, path: Path) -> None:
-    """Load tensors that lie in other files."""
-    outside = [
-        tensor
-        for tensor in model.graph.initializer
-        if tensor.data_location == onnx.TensorProto.EXTERNAL
-    ]
-    if not outside:
-        return
-    for tensor in outside:
-        where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
-        if not where or not (path.parent / where).is_file():
+    """Load tensors that lie in other files: within the network's folder, or linked from there."""
+    constants = [a.t for node in model.graph.node for a in node.attribute if a.HasField("t")]
+    for tensor in (*model.graph.initializer, *constants):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.raw_data = _external_bytes(tensor, path)
+            tensor.data_location = onnx.TensorProto.DEFAULT
+            del tensor.external_data[:]
+
+
+def _external_bytes(tensor: onnx.TensorProto, path: Path) -> bytes:
+    """What a tensor's file holds for it; onnx's own reader takes no links."""
+    fields = {entry.key: entry.value for entry in tensor.external_data}
+    where = fields.get("location", "")
+    start = f"tensor {tensor.name}: its data should be in {where or 'another file'!r}"
+    if PurePosixPath(where).is_absolute() or ".." in PurePosixPath(where).parts:
+        raise InputError(f"{start}, which is outside of the network's folder")
+    if not where or not (path.parent / where).is_file():
+        raise InputError(f"{start} beside the network, which is missing")
+    with (path.parent / where).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        first = int(fields.get("offset", 0))
+        length = int(fields.get("length", size - first))
+        if first < 0 or length < 0 or first + length > size:
             raise InputError(
-                f"tensor {tensor.name}: its data should be in {where or 'another file'!r} "
-                "beside the network, which is missing"
+                f"{start} from byte {first:,}, {length:,} of them, and that file has {size:,}"
             )
-    load_external_data_for_model(model, str(path.parent))
+        file.seek(first)
+        return bytes(file.read(length))
 
 
 def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:

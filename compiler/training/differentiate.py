@@ -27,7 +27,7 @@ from pulsarray.compiler.training.train_layers import (
     Step,
     TrainingLayer,
 )
-from pulsarray.errors import InputError
+from pulsarray.errors import InputError, did_you_mean
 
 __all__ = [
     "ALIGNED",
@@ -111,7 +111,10 @@ class Loss:
 
     def __post_init__(self) -> None:
         if self.name not in LOSSES:
-            raise InputError(f"loss: must be one of {', '.join(LOSSES)}, not {self.name!r}")
+            raise InputError(
+                f"loss: must be one of {', '.join(LOSSES)}, not {self.name!r}"
+                f"{did_you_mean(self.name, LOSSES)}"
+            )
         rule = self.rule
         if self.parameter is None:
             object.__setattr__(self, "parameter", rule.parameter)

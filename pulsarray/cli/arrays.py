@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.affine import decode, encode
-from pulsarray.arrays import load_arrays
-from pulsarray.errors import InputError
+from pulsarray.arrays import load_arrays, save_arrays
+from pulsarray.errors import InputError, did_you_mean
 from pulsarray.images import from_matrix, to_matrix
-from pulsarray.program import Program, Tensor, pack, unpack, write_atomically
+from pulsarray.program import Program, Tensor, pack, unpack
 
 __all__ = ["codes_of", "memory_with_inputs", "real_values", "save_outputs"]
 
@@ -33,7 +33,10 @@ def memory_with_inputs(program: Program, path: Path | None) -> npt.NDArray[np.ui
     tensors = {tensor.name: tensor for tensor in program.with_role("input")}
     names = ", ".join(tensors) or "none"
     for name in arrays.keys() - tensors.keys():
-        raise InputError(f"{path}: array {name!r} is no input of the program; inputs: {names}")
+        raise InputError(
+            f"{path}: array {name!r} is no input of the program; inputs: {names}"
+            f"{did_you_mean(name, tensors)}"
+        )
     for name, tensor in tensors.items():
         if name not in arrays:
             raise InputError(f"{path}: input {name!r} is missing; inputs: {names}")
@@ -89,13 +92,35 @@ def real_values(matrix: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np
     return from_matrix(values, tensor)
 
 
+def _codes(tensor: Tensor) -> str:
+    """Name of a tensor's integers in a file."""
+    return f"{tensor.name}.codes"
+
+
+def check_output_names(path: Path, program: Program) -> None:
+    """Check before any work that :func:`save_outputs` can name every array.
+
+    Raises
+    ------
+    InputError
+        If two would have one name.
+    """
+    outputs = program.with_role("output")
+    names = Counter(name for tensor in outputs for name in (tensor.name, _codes(tensor)))
+    for name, count in names.items():
+        if count > 1:
+            raise InputError(
+                f"{path}: two outputs would be called {name!r}; give the program's outputs other "
+                "names"
+            )
+
+
 def save_outputs(path: Path, program: Program, memory: npt.NDArray[np.uint8]) -> None:
     """Write every output twice: real values under its name, integers under ``NAME.codes``."""
+    check_output_names(path, program)
     arrays: dict[str, npt.NDArray[Any]] = {}
     for tensor in program.with_role("output"):
         matrix = unpack(memory, tensor, program.config)
         arrays[tensor.name] = real_values(matrix, tensor)
-        arrays[f"{tensor.name}.codes"] = from_matrix(matrix, tensor)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, buffer.getvalue())
+        arrays[_codes(tensor)] = from_matrix(matrix, tensor)
+    save_arrays(path, arrays)

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, given_config
-from pulsarray.cli.output import print_json, require_folders, show, working
+from pulsarray.cli.output import print_json, require_writable, show, working
 from pulsarray.cli.report.page import comparison_html
 from pulsarray.cli.report.table import comparison_view
 from pulsarray.errors import InputError
-from pulsarray.program import write_atomically
+from pulsarray.files import write_atomically
 from pulsarray.report import load_report
 from pulsarray.report.compare import check_regression, comparison
 
@@ -48,7 +48,7 @@ def compare(
 
       pulsarray compare d8.json d16.json d32.json --html sizes.html
     """
-    require_folders(html)
+    require_writable(html, read=files)
     reports = [load_report(path) for path in files]
     wanted = given_config(config, overrides)
     for path, report in zip(files, reports, strict=True):

@@ -20,7 +20,7 @@ from pulsarray.cli.options import (
     chosen_config,
     parsed_shape,
 )
-from pulsarray.cli.output import facts, print_json, require_folders, show, working
+from pulsarray.cli.output import facts, print_json, require_writable, show, working
 from pulsarray.cli.source import compile_source
 from pulsarray.cli.train_program import compile_step
 from pulsarray.cli.train_source import Given
@@ -85,7 +85,7 @@ def compile_(
         seed=seed or 0,
     )
     _check_options(given, training, calibrate, sums, shape)
-    require_folders(output)
+    require_writable(output, read=[network, calibrate, data])
     with working(f"compiling {network}"):
         if training:
             program = compile_step(given, config, overrides or ())

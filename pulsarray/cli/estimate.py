@@ -23,10 +23,10 @@ from pulsarray.cli.options import (
     chosen_config,
     parsed_shape,
 )
-from pulsarray.cli.output import print_json, require_folders, show, working
+from pulsarray.cli.output import print_json, require_writable, show, working
 from pulsarray.cli.report.view import view
 from pulsarray.cli.source import compile_source
-from pulsarray.program import write_atomically
+from pulsarray.files import write_atomically
 from pulsarray.report import build_report
 
 __all__ = ["estimate"]
@@ -59,7 +59,7 @@ def estimate(
       pulsarray estimate resnet8 --config base
     """
     machine = chosen_config(config, overrides)
-    require_folders(report)
+    require_writable(report, read=[network, calibrate])
     with working(f"compiling {network}"):
         program = compile_source(
             network,

@@ -14,7 +14,7 @@ from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, chosen_co
 from pulsarray.cli.output import facts, make_folder, print_json, show, working
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.program import write_atomically
+from pulsarray.files import write_together
 from pulsarray.registers import COUNTERS, INTERFACE_VERSION, REGISTERS, ErrorCode, counter_address
 
 __all__ = ["generate", "register_map"]
@@ -50,8 +50,8 @@ def generate(
         "registers.json": json.dumps(register_map(), indent=2) + "\n",
     }
     manifest = _manifest(machine, files)
-    for name, text in {**files, "manifest.json": json.dumps(manifest, indent=2) + "\n"}.items():
-        write_atomically(output / name, text.encode())
+    written = {**files, "manifest.json": json.dumps(manifest, indent=2) + "\n"}
+    write_together({output / name: text.encode() for name, text in written.items()})
     if as_json:
         print_json(manifest)
         return

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer import TyperException
@@ -25,12 +26,9 @@ from pulsarray.cli.info import info
 from pulsarray.cli.inspect import inspect
 from pulsarray.cli.simulate import simulate
 from pulsarray.cli.train import train
-from pulsarray.errors import InputError, PulsarrayError, ToolMissing
+from pulsarray.errors import INTERRUPTED, InputError, PulsarrayError, ToolMissing
 
 __all__ = ["app", "main", "run"]
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 app = typer.Typer(
     name="pulsarray",
@@ -86,22 +84,22 @@ def run(arguments: Sequence[str]) -> int:
     except TyperException as error:
         return _fail(f"{_one_line(error.format_message())} (see --help)", InputError())
     except BrokenPipeError:
-        _silence_stdout()
+        _lost_output()
         return 0
     except SystemExit as error:  # what typer makes of a reader that left, as `head` does
         if not isinstance(error.__context__, BrokenPipeError):
             raise
-        _silence_stdout()
+        _lost_output()
         return 0
     except OSError as error:
-        _silence_stdout()
+        _lost_output()
         return _fail(_reason(error), InputError())
     except MemoryError:
         return _fail("not enough memory for this input", InputError())
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:
-        typer.echo("pulsarray: interrupted", err=True)
+        _say("interrupted")
     return code if isinstance(code, int) else 0
 
 
@@ -119,16 +117,67 @@ def _one_line(text: str) -> str:
 
 
 def _fail(text: str, error: PulsarrayError) -> int:
-    typer.echo(f"pulsarray: {text}", err=True)
+    _say(text)
     return error.exit_code
 
 
-def _silence_stdout() -> None:
-    """Forget what standard output could not take, so that Python's exit does not try again."""
+def _say(text: str) -> None:
+    try:
+        typer.echo(f"pulsarray: {text}", err=True)
+    except OSError:
+        _forget(sys.stderr)
+
+
+def _lost_output() -> OSError | None:
+    """Why standard output cannot take what it still should; None if it took it, or is gone."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _forget(sys.stdout)
+        return None if isinstance(error, BrokenPipeError) else error
+    return None
+
+
+def _forget(stream: TextIO) -> None:
+    """Drop what a stream could not take, so that Python's exit does not try again."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def main() -> None:
-    """Run the command line of this process."""
-    sys.exit(run(sys.argv[1:]))
+class _Output(io.FileIO):
+    """Standard output, by name in its errors."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def _prepare_streams() -> None:
+    """Open what is closed of the standard streams, or files of ours would take their place.
+
+    Standard output fails then when something is written, as a full one does.
+    """
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_RDONLY, "w"),
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
+    old = sys.stdout
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(_Output(old.fileno(), "w", closefd=False)),
+        encoding=old.encoding,
+        errors=old.errors,
+        line_buffering=old.isatty(),
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line as the whole of this process; returns its exit code."""
+    _prepare_streams()
+    code = run(arguments)
+    lost = _lost_output()
+    return _fail(_reason(lost), InputError()) if lost and code == 0 else code

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import Timer
 from typing import Any, Self
@@ -18,7 +21,7 @@ from rich.text import Text
 
 from pulsarray.errors import InputError
 
-__all__ = ["facts", "make_folder", "print_json", "require_folders", "show", "working"]
+__all__ = ["facts", "make_folder", "print_json", "require_writable", "show", "working"]
 
 PATIENCE = 2.0
 """Seconds without a sign of life."""
@@ -90,7 +93,8 @@ class Work:
 
     def _say(self, how_far: str = " ...") -> None:
         self._next_line = time.monotonic() + BETWEEN_LINES
-        typer.echo(f"{self._what}{how_far}", err=True)
+        with contextlib.suppress(OSError):  # a full or closed place for messages stops no work
+            typer.echo(f"{self._what}{how_far}", err=True)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -115,17 +119,32 @@ def working(what: str) -> Work:
     return Work(what)
 
 
-def require_folders(*files: Path | None) -> None:
-    """Check before any work that the files to write have folders to be in.
+def require_writable(*files: Path | None, read: Iterable[Path | str | None] = ()) -> None:
+    """Check before any work that the files to write can be written, and beside one another.
 
     Raises
     ------
     InputError
-        If one is missing.
+        If one has no folder to be in, is one, or is the same as another or as one that is ``read``.
     """
+    taken = {_place(path): "that is read" for path in read if path is not None}
     for path in files:
-        if path is not None and not path.parent.is_dir():
+        if path is None:
+            continue
+        if not path.parent.is_dir():
             raise InputError(f"{path}: cannot write: no folder {path.parent}")
+        if path.is_dir():
+            raise InputError(f"{path}: cannot write: is a folder")
+        if not os.access(path.parent, os.W_OK) and not path.exists():
+            raise InputError(f"{path}: cannot write: {os.strerror(errno.EACCES)}")
+        if path.is_file() or not path.exists():
+            if _place(path) in taken:
+                raise InputError(f"{path}: cannot write: is also the file {taken[_place(path)]}")
+            taken[_place(path)] = "of another option"
+
+
+def _place(path: Path | str) -> Path:
+    return Path(path).resolve()
 
 
 def make_folder(path: Path) -> None:

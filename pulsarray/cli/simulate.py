@@ -22,10 +22,11 @@ from pulsarray.cli.options import (
     SetOption,
     given_config,
 )
-from pulsarray.cli.output import facts, print_json, require_folders, show, working
+from pulsarray.cli.output import facts, print_json, require_writable, show, working
 from pulsarray.cli.report.view import view
 from pulsarray.errors import CheckFailed, InputError
-from pulsarray.program import Program, write_atomically
+from pulsarray.files import write_atomically
+from pulsarray.program import Program
 from pulsarray.report import build_report, differences
 from pulsarray.run import EVENT_FIELDS, RunResult
 
@@ -92,9 +93,11 @@ def simulate(
     """
     loaded = Program.load(program, given_config(config, overrides))
     _check_options(loaded, on, report, events, waves)
-    require_folders(outputs, report, events, waves)
-    from pulsarray.cli.arrays import memory_with_inputs, save_outputs
+    require_writable(outputs, report, events, waves, read=[program, inputs])
+    from pulsarray.cli.arrays import check_output_names, memory_with_inputs, save_outputs
 
+    if outputs is not None:
+        check_output_names(outputs, loaded)
     memory = memory_with_inputs(loaded, inputs)
     times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
     expected = _on_model(loaded, memory, times)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pulsarray.config import Config
-from pulsarray.errors import InputError
+from pulsarray.errors import InputError, did_you_mean
 from pulsarray.program import Program
 
 if TYPE_CHECKING:
@@ -106,8 +106,9 @@ def unknown_source(source: str, *more: str) -> InputError:
 
     known = ", ".join((*more, "gemm:MxKxN", *BUILT_IN[:-1]))
     files = " or ".join(FILES)
+    close = did_you_mean(source, (*more, *BUILT_IN))
     return InputError(
-        f"NETWORK: must be an {files} file, {known} or {BUILT_IN[-1]}, not {source!r}"
+        f"NETWORK: must be an {files} file, {known} or {BUILT_IN[-1]}, not {source!r}{close}"
     )
 
 

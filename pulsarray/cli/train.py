@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pulsarray.cli.options import IntervalOption, JsonOption, LatencyOption, SetOption
-from pulsarray.cli.output import facts, print_json, require_folders, show, working
+from pulsarray.cli.output import facts, print_json, require_writable, show, working
 from pulsarray.cli.simulate import Place
 from pulsarray.cli.train_output import (
     epoch_table,
@@ -151,7 +151,7 @@ def train(
 
       pulsarray train xor --on verilator --epochs 5 --report rtl.json
     """
-    require_folders(report, curve, weights, checkpoint)
+    require_writable(report, curve, weights, checkpoint, read=[network, data])
     require_curve(curve)
     checks = _checks(on, check)
     if every is not None and checkpoint is None:

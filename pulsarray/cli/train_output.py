@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from pulsarray.errors import InputError
-from pulsarray.program import write_atomically
+from pulsarray.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,11 +48,9 @@ def write_report(path: Path, data: dict[str, Any]) -> None:
 
 def write_weights(path: Path, values: Mapping[str, Floats]) -> None:
     """Write arrays by name as ``.npz``."""
-    import numpy as np
+    from pulsarray.arrays import save_arrays
 
-    buffer = io.BytesIO()
-    np.savez(buffer, **values)  # type: ignore[arg-type]
-    write_atomically(path, buffer.getvalue())
+    save_arrays(path, values)
 
 
 def write_curve(path: Path, title: str, history: History) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pulsarray.errors import InputError
+from pulsarray.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
@@ -123,7 +123,10 @@ def _own(given: Given) -> Task:
         known = ", ".join(WORKLOADS)
         if given.network == "adversarial":
             raise InputError("NETWORK: adversarial training is examples/adversarial.py")
-        raise InputError(f"NETWORK: must be an .onnx file or {known}, not {given.network!r}")
+        raise InputError(
+            f"NETWORK: must be an .onnx file or {known}, not {given.network!r}"
+            f"{did_you_mean(given.network, WORKLOADS)}"
+        )
     graph = import_onnx(path)
     for name, value in (
         ("--data", given.data), ("--loss", given.loss), ("--learning-rate", given.learning_rate)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pulsarray.program import Program
 from tests.cli.conftest import Command, Done, complaints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -228,7 +229,43 @@ def test_full_standard_output() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*PULSARRAY, "info"], stdout=full, stderr=-1, text=True, check=False)
     assert done.returncode == 2
-    assert complaints(done.stderr) == ["pulsarray: No space left on device"]
+    assert complaints(done.stderr) == ["pulsarray: standard output: No space left on device"]
+
+
+CLOSED = "pulsarray: standard output: Bad file descriptor\n"
+FULL = "pulsarray: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("verb", ["info", "info --json", "--help", "--version"])
+@pytest.mark.parametrize(
+    ("streams", "code", "err"),
+    [
+        (">&-", 2, CLOSED),
+        ("<&- >&-", 2, CLOSED),
+        (">/dev/full", 2, FULL),
+        (">&- 2>&-", 2, ""),
+        ("2>/dev/full", 0, ""),
+    ],
+)
+def test_standard_streams(verb: str, streams: str, code: int, err: str) -> None:
+    line = f"{' '.join(PULSARRAY)} {verb} {streams}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, err)
+    assert bool(done.stdout) == (code == 0)
+
+
+def test_a_file_is_written_where_standard_output_is_closed(tmp_path: Path) -> None:
+    """It must not get the descriptor of standard output, and with it what is printed."""
+    path = tmp_path / "p.pulse"
+    line = f"{' '.join(PULSARRAY)} compile gemm:4x4x4 -c tiny -o {path} >&-"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, complaints(done.stderr)) == (2, [CLOSED.strip()])
+    assert len(Program.load(path).instructions) > 1
+
+
+def test_full_messages_hide_no_exit_code() -> None:
+    line = f"{' '.join(PULSARRAY)} info --config none 2>/dev/full"
+    assert subprocess.run(["sh", "-c", line], check=False).returncode == 2
 
 
 def test_closed_pipe_is_no_error(gemm: Path) -> None:
@@ -237,10 +274,21 @@ def test_closed_pipe_is_no_error(gemm: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def interruptible(*arguments: str) -> subprocess.Popen[str]:
+    """A process of the command that minds SIGINT even where this one ignores it."""
+    return subprocess.Popen(
+        [*PULSARRAY, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
 def test_interrupt_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "never.pulse"
     arguments = ["compile", "gemm:2000x2000x2000", "-c", "tiny", "-o", str(path)]
-    process = subprocess.Popen([*PULSARRAY, *arguments], stderr=subprocess.PIPE, text=True)
+    process = interruptible(*arguments)
     assert process.stderr is not None
     assert process.stderr.readline()  # the sign of life: it is at work
     os.kill(process.pid, signal.SIGINT)
@@ -250,3 +298,74 @@ def test_interrupt_is_one_line(tmp_path: Path) -> None:
         "pulsarray: interrupted"
     ]
     assert not path.exists()
+
+
+def test_interrupt_while_modules_are_imported(tmp_path: Path) -> None:
+    """One that lasts stands for those that take a third of a second together."""
+    slow = tmp_path / "typer.py"
+    slow.write_text(
+        "import os, signal, time\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT); time.sleep(30)\n"
+        "except BaseException: raise ImportError('as some packages do') from None\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from pulsarray.__main__ import main; main()"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "pulsarray: interrupted\n")
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    """As in the background of a shell, where Ctrl-C is meant for something else."""
+    code = "import os, signal; from pulsarray.cli import main as m; "
+    code += "m.run = lambda _: os.kill(os.getpid(), signal.SIGINT) or 0; "
+    code += "from pulsarray.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suggestion"),
+    [
+        (["info", "--config", "smal"], "small"),
+        (["info", "--config", "TrainSmall"], "train-small"),
+        (["info", "--set", "queue-depht=4"], "queue_depth"),
+        (["estimate", "Resnet-8"], "resnet8"),
+        (["inspect", "lente"], "lenet"),
+        (["train", "xor_tanh"], "xor-tanh"),
+        (["train", "xor", "--loss", "crossentropy"], "cross-entropy"),
+    ],
+)
+def test_did_you_mean(command: Command, arguments: list[str], suggestion: str) -> None:
+    assert_refused(command(*arguments), f"; did you mean {suggestion!r}?")
+
+
+def test_no_suggestion_for_what_is_like_nothing(command: Command) -> None:
+    assert "did you mean" not in command("info", "--config", "breakfast").err
+
+
+def test_outputs_in_one_file(command: Command, gemm: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    done = command("simulate", gemm, "--report", both, "--outputs", both)
+    assert_refused(done, "both: cannot write: is also the file of another option")
+    assert_refused(command("simulate", gemm, "--report", gemm), "is also the file that is read")
+    assert Program.load(gemm)
+    assert not both.exists()
+
+
+def test_a_cache_that_cannot_be_made(
+    command: Command, gemm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PULSARRAY_CACHE", str(tmp_path / "file" / "cache"))
+    done = command("simulate", gemm, "--on", "icarus")
+    assert_refused(done, "cannot make the cache folder: Not a directory; PULSARRAY_CACHE may")

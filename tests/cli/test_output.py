@@ -51,7 +51,18 @@ def test_lines_in_a_file_have_no_blanks_at_their_end(capsys: pytest.CaptureFixtu
     assert all(line == line.rstrip() for line in capsys.readouterr().out.splitlines())
 
 
-def test_require_folders(tmp_path: Path) -> None:
-    output.require_folders(None, tmp_path / "file", Path("file"))
-    with pytest.raises(InputError, match=r"none/file: cannot write: no folder .*none$"):
-        output.require_folders(tmp_path / "none" / "file")
+def test_require_writable(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    output.require_writable(None, file, Path("other"), Path("/dev/null"), Path("/dev/null"))
+    file.touch()
+    link.symlink_to(file)
+    output.require_writable(file, read=[None, tmp_path / "none", "mnist-mlp"])
+    for files, read, message in (
+        ([tmp_path / "none" / "file"], [], r"none/file: cannot write: no folder .*none$"),
+        ([tmp_path], [], "cannot write: is a folder"),
+        ([file, link], [], "link: cannot write: is also the file of another option"),
+        ([tmp_path / "new", tmp_path / "new"], [], "is also the file of another option"),
+        ([link], [file], "link: cannot write: is also the file that is read"),
+    ):
+        with pytest.raises(InputError, match=message):
+            output.require_writable(*files, read=read)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pulsarray.arrays import load_arrays
 from pulsarray.errors import CheckFailed
 from pulsarray.program import Program, unpack
 from pulsarray.report.schema import check_report
@@ -45,6 +47,29 @@ def test_inputs_are_used(command: Command, gemm: Path, tmp_path: Path) -> None:
         results.append(np.load(outputs)["y.codes"])
     assert (results[0] == results[1]).all()
     assert (results[0] != 0).any()
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "args", "self", "a/b:0", "x.npy"])
+def test_names_of_results(command: Command, gemm: Path, tmp_path: Path, name: str) -> None:
+    """No name is special to the file that results are written to."""
+    program, outputs = Program.load(gemm), tmp_path / "y.npz"
+    tensors = [replace(t, name=name) if t.name == "y" else t for t in program.tensors]
+    replace(program, tensors=tensors).save(gemm)
+    assert command("simulate", gemm, "--outputs", outputs).code == 0
+    arrays = np.load(outputs)
+    assert sorted(arrays.files) == sorted([name, f"{name}.codes"])
+    assert arrays[name].shape == (6, 5)
+    assert (load_arrays(outputs)[f"{name}.codes"] == arrays[f"{name}.codes"]).all()
+
+
+def test_names_of_results_that_clash(command: Command, gemm: Path, tmp_path: Path) -> None:
+    program, outputs = Program.load(gemm), tmp_path / "y.npz"
+    extra = replace(program.tensor("y"), name="y.codes")
+    replace(program, tensors=[*program.tensors, extra]).save(gemm)
+    done = command("simulate", gemm, "--outputs", outputs)
+    assert done.code == 2
+    assert "y.npz: two outputs would be called 'y.codes'" in done.err
+    assert not outputs.exists()
 
 
 @pytest.mark.parametrize("simulator", ["icarus"])
@@ -99,8 +124,6 @@ def test_a_difference_exits_1(
 
 
 def _broken(program: Program) -> RunResult:
-    from dataclasses import replace
-
     from pulsarray.sim.device import run_model
 
     result = run_model(program)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from pulsarray.compiler.graph import Graph
@@ -372,8 +373,52 @@ def test_external_data(tmp_path: Path) -> None:
     onnx.save(made, file, save_as_external_data=True, location="weights.bin")
     assert import_onnx(file).parameters == 1204
     (tmp_path / "weights.bin").write_bytes(b"short")
-    with pytest.raises(InputError, match=r"net\.onnx: "):
+    message = r"net\.onnx: tensor w: .* in 'weights.bin' from byte 0, 4,800 of them, .* has 5$"
+    with pytest.raises(InputError, match=message):
         import_onnx(file)
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(InputError, match=r"tensor w: its data should be in 'weights.bin'"):
         import_onnx(file)
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_linked_external_data(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+    """As caches of models keep them: names that are links to files named by their content."""
+    values = np.arange(1200, dtype=np.float32).reshape(300, 4)
+    made = model([node("MatMul", ["x", "w"])], {"w": values}, (1, 300))
+    kept, seen = tmp_path / "kept", tmp_path / "seen"
+    kept.mkdir()
+    seen.mkdir()
+    onnx.save(made, kept / "net.onnx", save_as_external_data=True, location="weights.bin")
+    for place, name in enumerate(("net.onnx", "weights.bin")):
+        (kept / name).rename(kept / str(place))
+        link(seen / name, kept / str(place))
+    graph = import_onnx(seen / "net.onnx")
+    x = np.random.default_rng(1).normal(size=(2, 300))
+    assert np.array_equal(run_float(graph, x), x @ values.astype(np.float64))
+
+
+def test_external_data_of_a_constant(tmp_path: Path) -> None:
+    nodes = [node("Constant", [], "w"), node("MatMul", ["x", "w"])]
+    nodes[0].attribute.append(
+        onnx.helper.make_attribute("value", numpy_helper.from_array(np.ones((300, 4), np.float32)))
+    )
+    made = model(nodes, {}, (1, 300))
+    options = {"save_as_external_data": True, "location": "w.bin", "convert_attribute": True}
+    onnx.save(made, tmp_path / "net.onnx", **options)
+    assert (tmp_path / "w.bin").stat().st_size == 4800
+    assert import_onnx(tmp_path / "net.onnx").parameters == 1204
+
+
+@pytest.mark.parametrize("where", ["../weights.bin", "/etc/passwd"])
+def test_external_data_elsewhere(tmp_path: Path, where: str) -> None:
+    made = model([node("MatMul", ["x", "w"])], {"w": np.ones((300, 4), np.float32)}, (1, 300))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    onnx.save(made, folder / "net.onnx", save_as_external_data=True, location="weights.bin")
+    (folder / "weights.bin").rename(tmp_path / "weights.bin")
+    made = onnx.load(folder / "net.onnx", load_external_data=False)
+    made.graph.initializer[0].external_data[0].value = where
+    onnx.save(made, folder / "net.onnx")
+    with pytest.raises(InputError, match="outside of the network's folder"):
+        import_onnx(folder / "net.onnx")

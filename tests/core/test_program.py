@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import resource
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +13,7 @@ from hypothesis import strategies as st
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from pulsarray.isa import Instruction, Opcode, encode_all
-from pulsarray.program import Layer, Program, Tensor, pack, unpack, write_atomically
+from pulsarray.program import Layer, Program, Tensor, pack, unpack
 
 
 def example(config: Config = PRESETS["tiny"]) -> Program:
@@ -139,53 +136,6 @@ def test_tensor_by_name() -> None:
     assert example().tensor("x").rows == 4
     with pytest.raises(InputError, match=r"^program: no tensor 'z'; it has x$"):
         example().tensor("z")
-
-
-def test_write_atomically_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, b"one")
-    write_atomically(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_write_atomically_wrong(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot write: No such file or directory"):
-        write_atomically(tmp_path / "none" / "file", b"")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="cannot write"):
-        write_atomically(tmp_path / "folder", b"")
-    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
-
-
-def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
-    """The limit on the size of files stands in for a disk without room."""
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
-    try:
-        with pytest.raises(InputError, match="file: cannot write: File too large"):
-            write_atomically(path, bytes(1000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_device_stays_a_device(tmp_path: Path) -> None:
-    write_atomically(Path("/dev/null"), b"gone")
-    assert Path("/dev/null").is_char_device()
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    write_atomically(pipe, b"through")
-    assert os.read(reader, 100) == b"through"
-    os.close(reader)
-    with pytest.raises(InputError, match="/dev/full: cannot write: No space left on device"):
-        write_atomically(Path("/dev/full"), b"x")
 
 
 @pytest.mark.parametrize("element", ["code", "sum"])

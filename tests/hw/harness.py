@@ -11,6 +11,7 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
+from pulsarray.files import cache_folder
 from pulsarray.hw.emit import emit
 from pulsarray.hw.shared import ports_of
 from pulsarray.sim import toolchain
@@ -88,4 +89,4 @@ def _header(verilog: str) -> list[str]:
 
 def _folder(verilog: str, simulator: str, suffix: str) -> Path:
     digest = hashlib.sha256(verilog.encode()).hexdigest()[:16]
-    return toolchain.cache_root() / "benches" / f"{digest}-{simulator}{suffix}"
+    return cache_folder() / "benches" / f"{digest}-{simulator}{suffix}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import pulsarray.sim
+from pulsarray.files import cache_folder
 from pulsarray.sim import builds, toolchain
 from pulsarray.sim.protocol import violation_text
 
@@ -18,7 +19,7 @@ HERE = Path(__file__).parent
 def test_axi_checker(simulator: str) -> None:
     source = Path(pulsarray.sim.__file__).parent / "axi_checker.v"
     parameters = {"BUS_BITS": 64, "OUTSTANDING": 2}
-    folder = toolchain.cache_root() / "tests" / f"axi_checker-{simulator}"
+    folder = cache_folder() / "tests" / f"axi_checker-{simulator}"
     public = {TOP: builds.ports(source)}
     toolchain.build(simulator, [source], TOP, folder, parameters=parameters, public=public)
     toolchain.run(simulator, TOP, folder, "checker_tests", python_path=[HERE])

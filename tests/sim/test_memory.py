@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import pulsarray.sim
+from pulsarray.files import cache_folder
 from pulsarray.sim import builds, toolchain
 
 TOP = "pulsarray_memory"
@@ -18,7 +19,7 @@ HERE = Path(__file__).parent
 def test_memory(simulator: str, bus_bits: int) -> None:
     source = Path(pulsarray.sim.__file__).parent / "memory.v"
     parameters = {"BUS_BITS": bus_bits, "MEMORY_BITS": 16}
-    folder = toolchain.cache_root() / "tests" / f"memory-{simulator}-{bus_bits}"
+    folder = cache_folder() / "tests" / f"memory-{simulator}-{bus_bits}"
     public = {TOP: builds.ports(source)}
     toolchain.build(simulator, [source], TOP, folder, parameters=parameters, public=public)
     toolchain.run(simulator, TOP, folder, "memory_tests", python_path=[HERE])
