@@ -41,6 +41,7 @@ from pulsarray.registers import (
     counter_address,
 )
 from pulsarray.report.schema import REPORT, SCHEMA_VERSION, Entry
+from pulsarray.report.synthesis import SYNTHESIS
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = "small"
@@ -158,6 +159,9 @@ def report() -> Iterator[str]:
         "",
     )
     yield from _table(("field", "type", "meaning"), _entries(REPORT, ""))
+    yield from ("", "## Fields of a synthesis", "")
+    yield from ("`pulsarray synth --report` writes it, `pulsarray compare` reads it too.", "")
+    yield from _table(("field", "type", "meaning"), _entries(SYNTHESIS, ""))
 
 
 def _entries(entry: Entry, prefix: str) -> Iterator[tuple[object, ...]]:

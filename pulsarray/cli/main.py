@@ -25,6 +25,7 @@ from pulsarray.cli.gradcheck import gradcheck
 from pulsarray.cli.info import info
 from pulsarray.cli.inspect import inspect
 from pulsarray.cli.simulate import simulate
+from pulsarray.cli.synth import synth
 from pulsarray.cli.train import train
 from pulsarray.errors import INTERRUPTED, InputError, PulsarrayError, ToolMissing
 
@@ -47,6 +48,7 @@ app.command()(train)
 app.command()(gradcheck)
 app.command()(inspect)
 app.command()(estimate)
+app.command()(synth)
 app.command()(compare)
 app.command()(disasm)
 app.command()(info)

@@ -91,6 +91,12 @@ class Work:
             how_far = f" {min(done, whole) / max(whole, 1):.0%}"
             self._say(f", {note},{how_far}" if note else how_far)
 
+    def note(self, note: str) -> None:
+        """Say what is being done now, where the whole is not known."""
+        self._bar.update(self._task, description=f"{self._what}: {note}")
+        if not self._console.is_terminal and time.monotonic() >= self._next_line:
+            self._say(f": {note}")
+
     def _say(self, how_far: str = " ...") -> None:
         self._next_line = time.monotonic() + BETWEEN_LINES
         with contextlib.suppress(OSError):  # a full or closed place for messages stops no work

@@ -26,7 +26,8 @@ from pulsarray.report.events import (
     transfer_bytes,
 )
 from pulsarray.report.explain import explain
-from pulsarray.report.schema import SCHEMA_VERSION, check_report
+from pulsarray.report.schema import REPORT, SCHEMA_VERSION, check_report
+from pulsarray.report.synthesis import KIND, SYNTHESIS
 from pulsarray.run import RunResult
 
 __all__ = ["build_report", "differences", "load_report"]
@@ -170,7 +171,7 @@ def _layer(
 
 
 def load_report(path: Path) -> dict[str, Any]:
-    """Read a report file.
+    """Read a report file, of a run or of a synthesis.
 
     Raises
     ------
@@ -183,7 +184,8 @@ def load_report(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot read: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from None
-    check_report(report, str(path))
+    is_synthesis = isinstance(report, dict) and report.get("kind") == KIND
+    check_report(report, str(path), SYNTHESIS if is_synthesis else REPORT)
     assert isinstance(report, dict)
     return report
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.registers import UNIT_STATES
+from pulsarray.report.compare_synthesis import synthesis_rows, synthesis_settings, synthesis_size
+from pulsarray.report.synthesis import KIND
 
-__all__ = ["check_regression", "comparison"]
+__all__ = ["check_regression", "comparison", "is_synthesis"]
 
 Report = Mapping[str, Any]
 
@@ -31,10 +33,17 @@ def comparison(names: Sequence[str], reports: Sequence[Report]) -> dict[str, Any
     Raises
     ------
     InputError
-        If there are fewer than two reports.
+        If there are fewer than two reports, or reports of runs and of syntheses.
     """
     if len(reports) < 2:
         raise InputError(f"compare: needs two reports or more, not {len(reports)}")
+    for name, report in zip(names, reports, strict=True):
+        if is_synthesis(report) != is_synthesis(reports[0]):
+            kinds = ["a run", "a synthesis"]
+            raise InputError(
+                f"compare: {name} is the report of {kinds[is_synthesis(report)]}, "
+                f"{names[0]} of {kinds[is_synthesis(reports[0])]}"
+            )
     rows = [
         {"figure": figure, "values": values, "change": [_change(values[0], v) for v in values[1:]]}
         for figure, values in _rows(reports)
@@ -42,7 +51,14 @@ def comparison(names: Sequence[str], reports: Sequence[Report]) -> dict[str, Any
     return {"reports": list(names), "differs": _settings(reports), "figures": rows}
 
 
+def is_synthesis(report: Report) -> bool:
+    """Whether a report is of a synthesis, not of a run."""
+    return report.get("kind") == KIND
+
+
 def _rows(reports: Sequence[Report]) -> list[tuple[str, list[float | None]]]:
+    if is_synthesis(reports[0]):
+        return synthesis_rows(reports)
     rows = [(figure, [report[figure] for report in reports]) for figure in _FIGURES]
     for state in UNIT_STATES:
         rows.append((f"stream {state}", [r["units"]["stream"][state] for r in reports]))
@@ -59,35 +75,44 @@ def _change(first: float | None, value: float | None) -> float | None:
 
 
 def _settings(reports: Sequence[Report]) -> dict[str, list[Any]]:
-    """What was set differently: parameters by name, memory, network, batch, source."""
-    flat = [
-        {
-            "source": report["source"],
-            "network": report["network"],
-            "batch": report["batch"],
-            **{f"memory {name}": value for name, value in report["memory"].items()},
-            **report["config"],
-        }
-        for report in reports
-    ]
+    """What was set differently: parameters by name, and what else a report was made for."""
+    made_for = synthesis_settings if is_synthesis(reports[0]) else _run_settings
+    flat = [made_for(report) for report in reports]
     names = dict.fromkeys(name for settings in flat for name in settings)
     table = {name: [settings.get(name) for settings in flat] for name in names}
     return {name: values for name, values in table.items() if len(set(values)) > 1}
 
 
+def _run_settings(report: Report) -> dict[str, Any]:
+    return {
+        "source": report["source"],
+        "network": report["network"],
+        "batch": report["batch"],
+        **{f"memory {name}": value for name, value in report["memory"].items()},
+        **report["config"],
+    }
+
+
 def check_regression(names: Sequence[str], reports: Sequence[Report], percent: float) -> None:
-    """Check that no report takes over ``percent`` more cycles than the first.
+    """Check that no report takes over ``percent`` more than the first.
+
+    Runs are compared in cycles, syntheses in look-up tables or gates.
 
     Raises
     ------
     CheckFailed
         If one does.
     """
-    first = reports[0]["cycles"]
-    for name, report in zip(names[1:], reports[1:], strict=True):
-        change = _change(first, report["cycles"])
+    (first, unit), *others = [_size(report) for report in reports]
+    for name, (size, _) in zip(names[1:], others, strict=True):
+        change = _change(first, size)
         if change is None or change > percent:
             raise CheckFailed(
-                f"compare: {name} takes {report['cycles']:,} cycles, {names[0]} {first:,}: "
+                f"compare: {name} takes {size:,} {unit}, {names[0]} {first:,}: "
                 f"{change or 0.0:+.2f} %, limit {percent:+g} %"
             )
+
+
+def _size(report: Report) -> tuple[int, str]:
+    """What a regression is measured in."""
+    return synthesis_size(report) if is_synthesis(report) else (report["cycles"], "cycles")

@@ -28,6 +28,7 @@ VERBS = (
     "simulate",
     "estimate",
     "compare",
+    "synth",
     "disasm",
     "info",
     "doctor",

@@ -90,7 +90,7 @@ def test_comparison_names_what_differs() -> None:
     assert data["differs"] == {"memory latency": [64, 9], "dim": [4, 8]}
     assert "memory latency" in text_of(comparison_view(data))
     same = comparison(["a", "b"], [report(), report()])
-    assert "Same network, configuration and memory" in text_of(comparison_view(same))
+    assert "Nothing was set differently" in text_of(comparison_view(same))
 
 
 def test_layers_that_only_one_report_has() -> None:

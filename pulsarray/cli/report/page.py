@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from pulsarray.cli.report.synthesis import size_chart
 from pulsarray.cli.report.table import figure_text
 from pulsarray.registers import UNIT_STATES
-from pulsarray.report.compare import comparison
+from pulsarray.report.compare import comparison, is_synthesis
 
 __all__ = ["comparison_html"]
 
@@ -25,15 +26,18 @@ _COLOURS = {
 
 
 def comparison_html(names: Sequence[str], reports: Sequence[Report]) -> str:
-    """One self-contained page: settings, figures, and charts of cycles by unit and layer."""
+    """One self-contained page: settings, figures, and charts by unit and layer."""
     from jinja2 import Environment, StrictUndefined
 
     text = files("pulsarray.cli.report").joinpath("compare.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters["number"] = figure_text
-    charts = [_unit_chart(names, reports), _layer_chart(names, reports)]
+    if is_synthesis(reports[0]):
+        charts, runs = [size_chart(names, reports)], []
+    else:
+        charts, runs = [_unit_chart(names, reports), _layer_chart(names, reports)], [*reports]
     return environment.from_string(text).render(
-        data=comparison(names, reports), charts=_chart_html(charts), reports=reports
+        data=comparison(names, reports), charts=_chart_html(charts), runs=runs
     )
 
 

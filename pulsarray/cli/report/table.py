@@ -19,7 +19,7 @@ def comparison_view(data: Mapping[str, Any]) -> RenderableType:
 
 def _differs_view(data: Mapping[str, Any]) -> list[RenderableType]:
     if not data["differs"]:
-        return [Text("Same network, configuration and memory."), Text()]
+        return [Text("Nothing was set differently."), Text()]
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("differs")
     for name in data["reports"]:

@@ -1,0 +1,59 @@
+"""Whether a design fits a device, and what would make it smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pulsarray.synth.targets import find_device
+
+__all__ = ["misfit"]
+
+_TITLES = {
+    "lut": "look-up tables",
+    "ff": "flip-flops",
+    "dsp": "multiplier blocks",
+    "block_ram": "block RAMs",
+}
+_HELP = {
+    "vector": "dim (a lane for each column) or vector_multiply = false",
+    "banks": "scratchpad_banks, accumulator_banks or dim",
+    "stream": "dim, or transposer = false",
+    "weight": "dim, or transposer = false",
+    "counters": "counters = false",
+    "registers": "counters = false",
+}
+_HELP_OF_RESOURCE = {
+    "dsp": "dim (dim x dim multipliers, and some for each lane) or vector_multiply = false",
+    "block_ram": "scratchpad_depth, scratchpad_banks, accumulator_depth, parameter_depth or tables",
+}
+
+
+def misfit(report: Mapping[str, Any]) -> str:
+    """Why a design does not fit the device that its report names; empty if it fits, or none is.
+
+    The text says how much too much there is, and which parameter would help most.
+    """
+    if not report["device"]:
+        return ""
+    whole = report["flat"] or report["total"]
+    for resource, there in find_device(report["target"], report["device"]).capacity.items():
+        needed = whole["lut_equivalents" if resource == "lut" else resource]
+        if needed > there:
+            return (
+                f"does not fit {report['device']}: {needed:,} {_TITLES[resource]}, "
+                f"{needed - there:,} more than its {there:,}; "
+                f"less of this would help: {_help(report, resource)}"
+            )
+    return ""
+
+
+def _help(report: Mapping[str, Any], resource: str) -> str:
+    if resource in _HELP_OF_RESOURCE:
+        return _HELP_OF_RESOURCE[resource]
+    counted = "lut_equivalents" if resource == "lut" else resource
+    largest = max(report["units"], key=lambda unit: unit[counted])
+    name = largest["name"]
+    if name.endswith("_queue"):
+        return f"queue_depth ({name} takes {largest[counted]:,})"
+    return f"{_HELP.get(name, 'dim')} ({name} takes {largest[counted]:,})"

@@ -1,0 +1,98 @@
+"""Place and route with nextpnr, and what it says of time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pulsarray.errors import CheckFailed
+from pulsarray.synth.path import named_path
+from pulsarray.synth.targets import Device
+from pulsarray.synth.tools import Tool, run_tool
+
+__all__ = ["Placement", "place"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How to place and route.
+
+    Parameters
+    ----------
+    mhz
+        Frequency to aim at.
+    seed
+        Of the placement; figures of different seeds differ by some percent.
+    route
+        Whether to route; else the time is estimated from the placement.
+    """
+
+    mhz: float = 80.0
+    seed: int = 1
+    route: bool = True
+
+
+def place(
+    tool: Tool, device: Device, folder: Path, placement: Placement, note: Callable[[str], None]
+) -> dict[str, Any]:
+    """The report's ``timing`` of the netlist in a folder.
+
+    Raises
+    ------
+    CheckFailed
+        If nextpnr fails, or finds no path from register to register.
+    """
+    arguments = [
+        *device.place,
+        *("--json", "netlist.json", "--report", "timing.json"),
+        *("--freq", str(placement.mhz), "--seed", str(placement.seed)),
+        *("--timing-allow-fail", *_UNCONSTRAINED.get(tool_family(tool), ())),
+        *(() if placement.route else ("--no-route",)),
+    ]
+    said = _Said(note)
+    run_tool(tool, arguments, folder, "place.log", said)
+    report = json.loads((folder / "timing.json").read_text(encoding="utf-8"))
+    if not report["fmax"]:
+        raise CheckFailed("synth: no path leads from a register to a register, so there is no Fmax")
+    return {
+        "fmax_mhz": round(min(clock["achieved"] for clock in report["fmax"].values()), 2),
+        "stage": "routed" if placement.route else "placed",
+        "seed": placement.seed,
+        "path": named_path(_longest(report["critical_paths"])),
+    }
+
+
+_UNCONSTRAINED = {"ecp5": ("--lpf-allow-unconstrained",), "ice40": ("--pcf-allow-unconstrained",)}
+
+
+def tool_family(tool: Tool) -> str:
+    """Family of a nextpnr."""
+    return tool.version.split()[0].removeprefix("nextpnr-")
+
+
+def _longest(paths: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Steps of the longest path between registers."""
+    inner = [path["path"] for path in paths if "async" not in path["from"] + path["to"]]
+    return max(inner, key=lambda path: sum(step["delay"] for step in path), default=[])
+
+
+class _Said:
+    """What nextpnr is doing, from the lines that it prints."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note, self._stage = note, "packing"
+
+    def __call__(self, line: str) -> None:
+        text = line.removeprefix("Info:").strip()
+        if "laced" in text and ("Creating" in text or "Running" in text):
+            self._stage = "placing"
+        elif text.startswith("Routing"):
+            self._stage = "routing"
+        if text.startswith("at iteration"):
+            self._note(f"nextpnr: {self._stage}, {text.partition(',')[0]}")
+        elif self._stage == "routing" and text.count("|") >= 3 and text[:1].isdigit():
+            columns = text.split("|")
+            self._note(f"nextpnr: routing, {columns[-2].strip()} arcs left")
