@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, chosen_config
-from pulsarray.cli.output import make_folder, print_json, require_folders, show, working
+from pulsarray.cli.output import make_folder, print_json, require_writable, show, working
 from pulsarray.cli.report.synthesis import synthesis_html, synthesis_view
 from pulsarray.errors import CheckFailed, InputError
-from pulsarray.program import write_atomically
+from pulsarray.files import write_atomically
 from pulsarray.synth.fit import misfit
 from pulsarray.synth.place import Placement
 from pulsarray.synth.run import TOP, Wanted, synthesize
@@ -84,7 +84,7 @@ def synth(
     """
     from pulsarray.hw.emit import generate
 
-    require_folders(report, html)
+    require_writable(report, html, read=[config, liberty])
     wanted = Wanted(
         config=chosen_config(config, overrides),
         target=target,
