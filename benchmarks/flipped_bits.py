@@ -22,7 +22,7 @@ from rich.table import Table
 
 from pulsarray.config import Config
 from pulsarray.sim.random_cases import DIMS
-from pulsarray.sim.random_flips import Verdict, judge
+from pulsarray.sim.random_flips import Flip, Verdict, judge
 from pulsarray.sim.random_programs import random_config
 from pulsarray.sim.toolchain import SIMULATORS
 
@@ -40,6 +40,11 @@ def batches(seed: int, cases: int) -> Iterator[Work]:
         seeds = [seed * 1_000_000 + number for number in range(place, cases, len(DIMS))]
         for start in range(0, len(seeds), BATCH):
             yield config, seeds[start : start + BATCH]
+
+
+def run_batch(config: Config, seeds: list[int], simulator: str) -> list[Verdict]:
+    """Draw programs and run them in one simulator process."""
+    return judge(config, [Flip.draw(config, seed) for seed in seeds], simulator)
 
 
 def show(verdicts: list[Verdict], console: Console) -> None:
@@ -71,7 +76,7 @@ def main() -> int:
     verdicts: list[Verdict] = []
     with ThreadPoolExecutor(options.jobs) as pool, Progress(console=console) as progress:
         task = progress.add_task("comparing", total=len(work))
-        for part in pool.map(lambda item: judge(*item, options.on), work):
+        for part in pool.map(lambda item: run_batch(*item, options.on), work):
             verdicts += part
             progress.advance(task)
     show(verdicts, console)

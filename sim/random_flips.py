@@ -47,7 +47,11 @@ class Flip:
     @classmethod
     def draw(cls, config: Config, seed: int) -> Flip:
         """Draw a program and run the model."""
-        program = flipped_program(config, seed)
+        return cls.of(seed, flipped_program(config, seed))
+
+    @classmethod
+    def of(cls, seed: int, program: Program) -> Flip:
+        """Run the model on a program."""
         try:
             return cls(seed, program, run(program))
         except ProgramError as error:
@@ -127,15 +131,14 @@ def noise_program(config: Config, seed: int) -> Program:
     )  # fmt: skip
 
 
-def judge(config: Config, seeds: Sequence[int], simulator: str) -> list[Verdict]:
-    """Draw and run the programs of all seeds in one simulator process.
+def judge(config: Config, flips: Sequence[Flip], simulator: str) -> list[Verdict]:
+    """Run programs for a configuration in one simulator process, each after noise.
 
     Raises
     ------
     CheckFailed
         If the machine does not come to an end.
     """
-    flips = [Flip.draw(config, seed) for seed in seeds]
     good = random_program(config, seed=5, length=30)
     expected = run(good)
     jobs = []
