@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.model.clocks import Clock
-from pulsarray.model.loops import Nest
+from pulsarray.model.loops import Nest, Words
 from pulsarray.model.uses import WRITE
 
-__all__ = ["History"]
+__all__ = ["History", "Selected"]
 
-Selected = Nest | npt.NDArray[np.int64]
+Selected = Nest | Words
 
 
 class History:
@@ -22,7 +22,7 @@ class History:
     depth
         Words of the bank.
     known
-        Whether something has been written in all of them before the run.
+        Whether the values of all of them are known before the run.
     """
 
     def __init__(self, depth: int, *, known: bool) -> None:
@@ -46,13 +46,14 @@ class History:
                 return int(last[word]), word
         return None
 
-    def unknown(self, words: Selected) -> npt.NDArray[np.int64] | None:
-        """Those of the words that nothing has written, if there are any."""
-        if self._all_known or _of(self._known, words).all():
-            return None
-        rows = _rows(words)
-        unknown: npt.NDArray[np.int64] = rows[~self._known[rows]]
-        return unknown
+    def known(self, words: Selected) -> bool:
+        """Whether the values of all of the words are known."""
+        return self._all_known or bool(_of(self._known, words).all())
+
+    def which(self, rows: Words) -> npt.NDArray[np.bool_]:
+        """For each of the words whether its value is known."""
+        known: npt.NDArray[np.bool_] = self._known[rows]
+        return known
 
     def note(self, unit: int, access: int, words: Selected, index: int) -> None:
         """An instruction uses words; those after it in its unit have larger indices."""
@@ -61,15 +62,20 @@ class History:
             self._last[key] = np.full(self.depth, -1, np.int32)
         self._newest[key] = index
         _set(self._last[key], words, index)
-        if access & WRITE and not self._all_known:
-            _set(self._known, words, True)
+
+    def learn(self, words: Selected, known: npt.NDArray[np.bool_] | None) -> None:
+        """What is in words now is known, or is so word by word."""
+        if not self._all_known:
+            _set(self._known, words, True if known is None else known)
 
 
 def _of(array: npt.NDArray[np.generic], words: Selected) -> npt.NDArray[np.generic]:
     return words.view(array) if isinstance(words, Nest) else array[words]
 
 
-def _set(array: npt.NDArray[np.generic], words: Selected, value: int) -> None:
+def _set(
+    array: npt.NDArray[np.generic], words: Selected, value: int | npt.NDArray[np.bool_]
+) -> None:
     if isinstance(words, Nest):
         words.view(array)[...] = value
     else:

@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-import numpy as np
-
 from pulsarray.errors import UnknownResult
-from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, Unit
-from pulsarray.model.addresses import stream_fresh, stream_inside, tiles_needed
+from pulsarray.isa import Bank, Instruction, Unit
+from pulsarray.model.addresses import tiles_needed
 from pulsarray.model.clocks import Clock, Clocks
 from pulsarray.model.history import History
+from pulsarray.model.known import spread
 from pulsarray.model.loops import Nest, Words
 from pulsarray.model.order import in_order
 from pulsarray.model.pipeline import Pipeline, overtaken
-from pulsarray.model.uses import MEMORY, READ, WRITE, Use, depth, uses
+from pulsarray.model.uses import MEMORY, WRITE, Use, depth, uses
 from pulsarray.program import Program
 
 __all__ = ["ordered"]
@@ -60,6 +59,7 @@ class _Checker:
         self._ends = [
             program.code_address + end for end in accumulate(i.format.bytes for i in instructions)
         ]
+        self._done: set[int] = set()
         self._tiles = False  # whether a pass has taken a tile
 
     def run(self) -> list[Instruction]:
@@ -85,12 +85,14 @@ class _Checker:
             rival = bank.rival(unit, use.access, words, clock)
             if rival is not None:
                 raise self._race(index, *rival, use.bank)
-            if use.access & READ:
-                self._check_known(index, instruction, use, bank, words)
             if use.bank == MEMORY and use.access == WRITE:
                 self._check_code(index, words, clock)
         for use, bank, words in selected:
             bank.note(unit, use.access, words, index)
+        self._done.add(index)
+        unknown = spread(instruction, selected)
+        if unknown is not None:
+            raise self._unknown(index, *unknown)
 
     def _bank(self, number: int) -> History:
         if number not in self._banks:
@@ -120,20 +122,6 @@ class _Checker:
         elif not self._tiles:
             text = "keeps the active tile of weights, and no pass before it takes one"
             raise self._refusal(index, text)
-
-    def _check_known(
-        self,
-        index: int,
-        instruction: Instruction,
-        use: Use,
-        bank: History,
-        words: Nest | Words,
-    ) -> None:
-        unknown = bank.unknown(words)
-        if unknown is not None and instruction.op is Opcode.STREAM and use.field == "target":
-            unknown = _added_first(instruction, use, unknown)
-        if unknown is not None and unknown.size:
-            raise self._unwritten(index, use.bank, int(unknown[0]))
 
     def _check_code(self, index: int, words: Nest | Words, clock: Clock) -> None:
         """What FETCH may not have read yet is not overwritten."""
@@ -181,30 +169,23 @@ class _Checker:
         writes = any(use.bank == bank and use.access & WRITE for use in found)
         return "written" if writes else "read"
 
-    def _unwritten(self, index: int, bank: int, word: int) -> UnknownResult:
-        text = f"reads {_place(bank, word)}, which nothing before it has written in this run"
-        writer = self._other_writer(index, bank, word)
+    def _unknown(self, index: int, bank: int, word: int) -> UnknownResult:
+        text = (
+            f"reads {_place(bank, word)}, which nothing before it in this run has written, or only "
+            "from such words"
+        )
+        writer = self._later_writer(bank, word)
         if writer is not None:
             name = self._instructions[index].op.name
             text += f"; no semaphore makes {name} wait for {self._named(writer)}, which writes it"
         return self._refusal(index, text)
 
-    def _other_writer(self, index: int, bank: int, word: int) -> int | None:
-        for other, instruction in enumerate(self._instructions):
-            for use in uses(instruction, self._config) if other != index else ():
+    def _later_writer(self, bank: int, word: int) -> int | None:
+        for index, instruction in enumerate(self._instructions):
+            for use in uses(instruction, self._config) if index not in self._done else ():
                 if use.bank == bank and use.access & WRITE and word in use.rows():
-                    return other
+                    return index
         return None
-
-
-def _added_first(instruction: Instruction, use: Use, unknown: Words) -> Words:
-    """Those of a STREAM's targets that it adds to before it overwrites them."""
-    rows, fresh = use.words.rows(), stream_fresh(instruction)
-    if instruction["flags"] & StreamFlag.WINDOW_WRITE:
-        inside = np.broadcast_to(stream_inside(instruction), rows.shape)
-        rows, fresh = rows[inside], fresh[inside]
-    met, first = np.unique(rows, return_index=True)
-    return np.intersect1d(met[~fresh[first]], unknown)
 
 
 def _place(bank: int, word: int, size: int = 0) -> str:

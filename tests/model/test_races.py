@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from pulsarray.errors import UnknownResult
-from pulsarray.isa import Bank, Instruction, Opcode, ScaleAction, StreamFlag, encode_all
+from pulsarray.isa import (
+    Alu,
+    Bank,
+    Instruction,
+    Opcode,
+    ScaleAction,
+    StreamFlag,
+    VectorFlag,
+    encode_all,
+)
 from pulsarray.model.checks import check
 from pulsarray.model.races import ordered
 from pulsarray.program import Program
@@ -54,7 +63,8 @@ def test_word_that_nothing_writes() -> None:
     assert error.index == 1
     assert str(error) == (
         "instruction 1 (STORE wait=1 bank=1 local=2 run=3 address=2048): "
-        "reads word 3 of bank 0x01, which nothing before it has written in this run"
+        "reads word 3 of bank 0x01, which nothing before it in this run has written, or only from "
+        "such words"
     )
 
 
@@ -62,7 +72,7 @@ def test_word_that_is_written_by_a_later_instruction_in_no_order() -> None:
     load_0 = filled(0, signal=1)
     error = refused(load_0, weight(bank=1, row_stride=1), moved(wait=1))
     assert error.index == 1
-    assert "reads word 0 of bank 0x01, which nothing before it has written" in str(error)
+    assert "reads word 0 of bank 0x01, which nothing before it in this run" in str(error)
     assert "no semaphore makes WEIGHT wait for instruction 2 (VECTOR wait=1" in str(error)
     look(load_0, moved(wait=1, signal=2), weight(bank=1, row_stride=1, wait=2))
 
@@ -90,21 +100,37 @@ def test_table_is_written_whole() -> None:
     assert f"word {words - 1} of bank 0x81" in str(error)
 
 
-@pytest.mark.parametrize(("fresh", "count3", "known"), [(1 << 3, 2, True), (1 << 4, 2, False)])
-def test_sums_are_overwritten_before_they_are_added_to(
-    fresh: int, count3: int, known: bool
-) -> None:
+@pytest.mark.parametrize(("fresh", "known"), [(1 << 3, 8), (1 << 4, 1), (1 << 3 | 1 << 4, 1)])
+def test_sums_that_are_only_added_to_stay_unknown(fresh: int, known: int) -> None:
     """Level 3 comes back to the rows of level 4: fresh is its first turn, or the first row."""
     program = (
         filled(1, signal=1),
         filled(2, signal=2),
         weight(wait=1, row_stride=1),
-        stream(wait=2, count3=count3, inner=2, fresh=fresh),
+        stream(wait=2, count3=2, inner=2, fresh=fresh, signal=4),
     )
-    if known:
-        look(*program)
-    else:
-        assert f"word 1 of bank {SUMS:#04x}" in str(refused(*program))
+    look(*program, store(bank=SUMS, run=known, wait=4))
+    error = refused(*program, store(bank=SUMS, run=known + 1, wait=4))
+    assert f"word {known} of bank {SUMS:#04x}" in str(error)
+
+
+def test_vector_makes_unknown_words_of_unknown_words() -> None:
+    program = load(bank=0, run=4, signal=1), moved(wait=1, signal=2)
+    look(*program, store(bank=1, run=4, wait=2))
+    assert "word 4 of bank 0x01" in str(refused(*program, store(bank=1, run=5, wait=2)))
+
+
+def test_product_with_nothing_is_known() -> None:
+    blank = moved(alu=Alu.MUL, flags=int(VectorFlag.B_SCALAR), signal=1)
+    look(blank, store(bank=1, run=8, wait=1))
+    refused(moved(alu=Alu.ADD, flags=int(VectorFlag.B_SCALAR), signal=1), store(bank=1, wait=1))
+
+
+def test_statistic_reads_every_word() -> None:
+    statistic = {"flags": int(VectorFlag.STATISTIC), "x_target": 1, "acc_bank": SUMS + 1}
+    look(filled(0, signal=1), moved(wait=1, **statistic), training=True)
+    error = refused(load(bank=0, run=7, signal=1), moved(wait=1, **statistic), training=True)
+    assert "word 7 of bank 0x00" in str(error)
 
 
 def test_window_leaves_words_out() -> None:
