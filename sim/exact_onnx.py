@@ -202,7 +202,7 @@ class ExactGraph:
             return np.asarray(errors[0] * sizes[1] + errors[1] * sizes[0] + ULP * np.abs(real))
         if kind == "Div":
             return np.asarray(errors[0] / sizes[1] + ULP * np.abs(real))
-        if kind in ("AveragePool", "GlobalAveragePool"):
+        if kind in ("AveragePool", "GlobalAveragePool", "ReduceMean"):
             elements = int(np.prod(sizes[0].shape[2:]))
             return operator(errors) + (elements + 4) * ULP * operator(sizes)
         if kind in ("Sigmoid", "Tanh", "Softmax"):
@@ -229,6 +229,8 @@ def _run(node: onnx.NodeProto, inputs: list[Array]) -> Any:
     """One operator by itself, on arrays of whatever precision."""
     if node.op_type in ("AveragePool", "MaxPool"):
         return _pool(node, inputs[0])
+    if node.op_type == "ReduceMean":
+        return inputs[0].mean(axis=(2, 3), keepdims=True)
     evaluator = ReferenceEvaluator(node)
     results = evaluator.run(None, dict(zip(map(str, node.input), inputs, strict=True)))
     return next(iter(results))

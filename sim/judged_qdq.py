@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,17 @@ from pulsarray.compiler.importers.onnx_operators import OPERATORS
 from pulsarray.compiler.importers.onnx_quantized import QUANTIZED, quantized_network
 from pulsarray.compiler.importers.onnx_rounding import QuantizedNetwork
 from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.config import Config
 from pulsarray.errors import InputError
+from pulsarray.program import unpack
+from pulsarray.sim.device import run_model
 from pulsarray.sim.exact_onnx import Judgement
+from pulsarray.sim.random_maps import with_inputs
 from pulsarray.sim.random_qdq import QdqCase
 
-__all__ = ["Verdict", "import_case", "judge"]
+__all__ = ["Verdict", "import_case", "judge", "model_differences"]
 
 Array = npt.NDArray[Any]
 
@@ -82,6 +87,13 @@ def judge(case: QdqCase) -> Verdict:
     theirs = _runtime(case)
     _, runtime = case.exact.run(nodes, inputs, theirs)
     ours = _integers(case, network, graph)
+    shapes = [
+        f"{name}: shape {codes.shape}, not {theirs[name].shape}"
+        for name, codes in ours.items()
+        if codes.shape != theirs[name].shape
+    ]
+    if shapes:
+        return Verdict("", Judgement(wrong=shapes), runtime)
     _, integers = case.exact.run(nodes, inputs, ours)
     if case.answer not in ours:  # A softmax, or a choice of what was rounded before.
         return Verdict("", integers, runtime)
@@ -110,12 +122,17 @@ def _runtime(case: QdqCase) -> dict[str, Array]:
     return dict(zip(names, (np.asarray(r, np.int64) for r in results), strict=True))
 
 
-def _integers(case: QdqCase, network: QuantizedNetwork, graph: IntegerGraph) -> dict[str, Array]:
-    """The codes of quantizers whose result is a map of the network, by name of their result."""
+def _input_codes(case: QdqCase, graph: IntegerGraph) -> Array:
+    """A case's inputs as codes of the network's input."""
     source = graph.input.encode(case.inputs)
     if graph.input_view is not None:
         source = graph.input_view.from_host(source)
-    maps = run_integer(graph, source.reshape(-1, *graph.input.shape))
+    return source.reshape(-1, *graph.input.shape)
+
+
+def _integers(case: QdqCase, network: QuantizedNetwork, graph: IntegerGraph) -> dict[str, Array]:
+    """The codes of quantizers whose result is a map of the network, by name of their result."""
+    maps = run_integer(graph, _input_codes(case, graph))
     answer = network.tensor(network.file.output, "output").value
     codes: dict[str, Array] = {}
     for node in case.quantizers:
@@ -140,3 +157,27 @@ def _answer(case: QdqCase, graph: IntegerGraph, logits: Array) -> dict[str, Arra
     powers = np.exp(values - values.max(axis=-1, keepdims=True))
     shares = powers / powers.sum(axis=-1, keepdims=True)
     return {case.answer: encode(shares, graph.answer_scale, graph.answer_zero)}
+
+
+def model_differences(case: QdqCase, config: Config) -> list[str]:
+    """Maps that a compiled case leaves in the functional model's memory other than as defined.
+
+    Raises
+    ------
+    InputError
+        If it is refused.
+    """
+    _, graph = import_case(case)
+    codes = _input_codes(case, graph)
+    program = compile_integer(graph, config, batch=len(codes))
+    memory = run_model(replace(program, memory=with_inputs(program, codes))).memory
+    assert memory is not None
+    wanted = run_integer(graph, codes)
+    texts = []
+    for tensor in program.tensors:
+        if tensor.role in ("intermediate", "output") and tensor.name in wanted:
+            found = unpack(memory, tensor, config)
+            differs = found != wanted[tensor.name].reshape(tensor.rows, tensor.columns)
+            if differs.any():
+                texts.append(f"{tensor.name}: {int(differs.sum())} of {differs.size} codes differ")
+    return texts

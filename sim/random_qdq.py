@@ -183,6 +183,8 @@ class _Builder:
         scales = np.full(count, spread / 60)
         if form.endswith("channel"):
             scales = spread / 60 * self.random.uniform(0.3, 1.5, count)
+            if self.chance(0.15):  # A channel that has died in training.
+                scales[0] *= self.pick(1e-6, 1e-8)
         scales = scales.astype(np.float32)
         kind = self.pick("int8", "int8", "int8", "uint8")
         zero = 128 if kind == "uint8" else 0
@@ -195,7 +197,10 @@ class _Builder:
         else:
             drawn = self.random.integers(-127, 128, shape)
             codes = self.constant((drawn + zero).astype(kind))
-        return self.op("DequantizeLinear", [codes, scale, zeros], **per), scales.astype(np.float64)
+        name = self.op("DequantizeLinear", [codes, scale, zeros], **per)
+        if len(shape) == 2 and self.chance(0.2):
+            name = self.op("Transpose", [self.op("Transpose", [name], perm=[1, 0])], perm=[1, 0])
+        return name, scales.astype(np.float64)
 
     def bias(self, count: int, unit: npt.NDArray[np.float64]) -> list[str]:
         """No bias, one in int32, or one in float."""
@@ -206,7 +211,8 @@ class _Builder:
         if form == "float":
             return [self.floats(real)]
         scales = unit.astype(np.float32)
-        codes = self.constant(np.rint(real / scales).astype(np.int32))
+        most = (1 << 31) - 1 - (1 << 24)
+        codes = self.constant(np.clip(np.rint(real / scales), -most, most).astype(np.int32))
         zeros = self.constant(np.zeros(count, np.int32))
         return [self.op("DequantizeLinear", [codes, self.floats(scales), zeros], axis=0)]
 
@@ -226,6 +232,8 @@ class _Builder:
                 "join",
             ]
         kind = self.pick(*kinds)
+        if self.chance(0.1):
+            name = self.op(self.pick("Identity", "Dropout"), [name])
         made: str = getattr(self, f"layer_{kind}")(name)
         return made
 
@@ -273,6 +281,8 @@ class _Builder:
         _, height, width = self.shape(name)
         if self.chance(0.2):
             return self.quantized(self.op("GlobalAveragePool", [name]))
+        if self.chance(0.1):
+            return self.quantized(self.op("ReduceMean", [name], axes=[2, 3], keepdims=1))
         kernel = [int(self.random.integers(1, min(4, side + 1))) for side in (height, width)]
         attributes: dict[str, Any] = {
             "kernel_shape": kernel,
@@ -316,6 +326,9 @@ class _Builder:
 
     def after(self, name: str) -> str:
         """What comes between a product and its quantizer, and that."""
+        if self.chance(0.07):  # Two readers of what is not rounded.
+            one = self.quantized(self.op("Relu", [name]))
+            return self.quantized(self.op("Add", [one, self.quantized(self.affine(name))]))
         for _ in range(int(self.pick(0, 0, 1, 1, 2))):
             name = self.affine(name)
         function = self.pick("", "", "Relu", "Clip")
