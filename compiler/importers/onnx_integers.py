@@ -84,7 +84,11 @@ def _targets(
             given = {known[name] for name in step.inputs}
             codes = given.pop() if len(given) == 1 else None
         if codes is None:
-            raise InputError(f"{step.node.name}: its result {step.output!r} is not quantized")
+            reader = next((s.node.name for s in steps if step.output in s.inputs), "the host")
+            raise InputError(
+                f"{step.node.name}: its result {step.output!r} is not quantized before {reader} "
+                "reads it"
+            )
         known[step.output] = codes
     return known
 

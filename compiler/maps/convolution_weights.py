@@ -134,13 +134,19 @@ def place_weights(
 
 
 def parameter_rows(
-    layout: Layout, name: str, bias: Ints, multiplier: Ints, shift: Ints, dim: int
+    layout: Layout,
+    name: str,
+    bias: Ints,
+    multiplier: Ints,
+    shift: Ints,
+    dim: int,
+    constant: Ints | None = None,
 ) -> Tensor:
     """Rows of bias, multiplier, shift and constant, one row a channel block."""
     blocks = -(-len(bias) // dim)
     rows = np.zeros((blocks * dim, PARAMETER_COLUMNS), np.int64)
-    columns = np.broadcast_arrays(bias, multiplier, shift)
-    rows[: len(bias), :3] = np.stack(columns, axis=1)
+    columns = np.broadcast_arrays(bias, multiplier, shift, 0 if constant is None else constant)
+    rows[: len(bias)] = np.stack(columns, axis=1)
     words = rows.reshape(blocks, dim, PARAMETER_COLUMNS).transpose(0, 2, 1)
     return layout.add(
         f"{name}.parameters",

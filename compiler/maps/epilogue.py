@@ -102,15 +102,15 @@ class Sums:
         Whether multiplier and shift are those of the rows.
     fields
         Further fields of the VECTOR.
-    guard
-        Bits by which sums are shifted left first, by a VECTOR of its own.
+    fine
+        Bits below a code to which a VECTOR of its own scales sums first; 0 without.
     """
 
     parameters: Tensor | None
     single: bool
     per_lane: bool
     fields: Mapping[str, int]
-    guard: int = 0
+    fine: int = 0
 
 
 class Epilogue:
@@ -180,9 +180,10 @@ class Epilogue:
             target = self.places.result(area)
         else:
             target = self.places.spare(area)
-        self._widen(area, sums)
+        if self.sums.fine:
+            fields = self._scale_first(area, sums, fields, touched)
         if self.residual is not None:
-            fields = self._with_residual(area, sums, fields, touched, self.residual)
+            fields = self._with_residual(fields, self.residual)
         for part, own in parts or ((area, {}),):
             operands = {"a": Words.of(packed, part), "target": Words.of(target, part)}
             if self.residual is not None:
@@ -195,38 +196,29 @@ class Epilogue:
         self.places.store(area)
         self._step += 1
 
-    def _widen(self, area: Area, sums: Words) -> None:
-        """Make room below the sums' unit for the bits of a bias."""
-        if self.sums.guard:
-            shifted = {"shift": -self.sums.guard, "low": integer.LOW, "high": integer.HIGH}
-            self.chip.vector(self.layer, area.counts, {"a": sums, "acc": sums}, shifted)
-
-    def _with_residual(
-        self,
-        area: Area,
-        sums: Words,
-        fields: dict[str, int],
-        touched: Sequence[Access],
-        residual: integer.Residual,
+    def _scale_first(
+        self, area: Area, sums: Words, fields: dict[str, int], touched: Sequence[Access]
     ) -> dict[str, int]:
-        """Fields of the VECTOR that adds the residual; sums are scaled first where they must be."""
-        second = {"zero_b": residual.zero, "multiplier2": residual.factor}
-        if not residual.shift:
-            return {**fields, **second, "flags": fields.get("flags", 0) | VectorFlag.RESIDUAL}
-        constants = ("flags", "parameter", "parameter_step")
-        scaling = {name: fields[name] for name in constants if name in fields}
+        """Scale sums to codes with bits below them; fields of the VECTOR that adds offsets to them.
+
+        Where that is the residual's, offsets are added by one between.
+        """
+        own = {name: fields.pop(name) for name in ("flags", "parameter", "parameter_step")}
         unlimited = {"low": integer.LOW, "high": integer.HIGH}
-        self.chip.vector(
-            self.layer, area.counts, {"a": sums, "acc": sums}, scaling | unlimited, touched
-        )
-        rest = {name: value for name, value in fields.items() if name not in constants}
-        multiplier = 1 << (residual.shift - residual.fine)
-        both = {
-            "flags": int(VectorFlag.RESIDUAL),
-            "multiplier": multiplier,
-            "shift": residual.shift,
-        }
-        return {**rest, **second, **both}
+        operands = {"a": sums, "acc": sums}
+        self.chip.vector(self.layer, area.counts, operands, own | unlimited, touched)
+        offset = own | {"flags": int(VectorFlag.B_LANE), "alu": int(Alu.ADD)}
+        if self.residual is None:
+            return {**fields, **offset, "shift": self.sums.fine}
+        self.chip.vector(self.layer, area.counts, operands, offset | unlimited, touched)
+        shift = self.residual.shift
+        return {**fields, "multiplier": 1 << (shift - self.sums.fine), "shift": shift}
+
+    def _with_residual(self, fields: dict[str, int], residual: integer.Residual) -> dict[str, int]:
+        """Fields of the VECTOR that adds the residual."""
+        flags = fields.get("flags", 0) | VectorFlag.RESIDUAL
+        second = {"zero_b": residual.zero, "multiplier2": residual.factor}
+        return {**fields, **second, "flags": flags}
 
     def _constants(self, area: Area) -> tuple[dict[str, int], list[Access]]:
         """Fields for the tile's parameters and table, and the words they are in."""

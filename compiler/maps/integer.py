@@ -110,6 +110,9 @@ class FeatureMap:
 class Scale:
     """From sums to codes: ``clip(zero + round(sum * multiplier / 2^shift))``, then a table.
 
+    With ``fine`` sums are scaled to 2^-fine of a code first, to which an offset is added:
+    ``clip(zero + round((sat32(round(sum * multiplier / 2^shift)) + offset) / 2^fine))``.
+
     Parameters
     ----------
     multiplier, shift
@@ -121,6 +124,8 @@ class Scale:
         Rounding as TensorFlow Lite's, else once, half to even.
     table
         256 codes, by scaled sum + 128; None where the scaled sum is the result.
+    fine, offset
+        Bits below a code; (N,), of 32 bits. Only with products, and ``tflite`` off.
     """
 
     multiplier: Ints
@@ -130,6 +135,8 @@ class Scale:
     high: int = HIGH
     tflite: bool = False
     table: Ints | None = None
+    fine: int = 0
+    offset: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -137,9 +144,8 @@ class Residual:
     """A second term of a convolution's result, rounded together with the first.
 
     ``round((sum * multiplier[n] + (code - zero) * factor) / 2^shift)``, half to even; all channels
-    then have one shift. With a ``shift`` here sums are scaled by themselves first, to 2^-fine of a
-    code in 32 bits, saturated: then it is
-    ``round((scaled * 2^(shift - fine) + (code - zero) * factor) / 2^shift)``.
+    then have one shift. With ``scale.fine`` and the sums so scaled (plus ``offset``) it is
+    ``round((scaled * 2^(shift - fine) + (code - zero) * factor) / 2^shift)`` with the shift here.
 
     Parameters
     ----------
@@ -147,14 +153,13 @@ class Residual:
         Name of a map of the result's shape.
     zero, factor
         Its zero point; its multiplier, unsigned, of at most 31 bits.
-    fine, shift
-        Bits below a code of the scaled sum; shift of both terms, 0 where they have the sum's.
+    shift
+        Shift of both terms, ``fine`` to ``fine + 30``; 0 where it is the sum's.
     """
 
     input: str
     zero: int
     factor: int
-    fine: int = 0
     shift: int = 0
 
 
@@ -162,7 +167,6 @@ class Residual:
 class Convolution:
     """``sum[y, x, n] = bias[n] + sum of (input - zero_in) * weight`` over the window and channels.
 
-    With ``guard`` the sum of products counts 2^guard times: biases then have bits below its unit.
     Padding counts as ``zero_in``, that is nothing. A dense layer is a convolution whose kernel is
     its whole input.
 
@@ -176,8 +180,6 @@ class Convolution:
         Zero point of the input.
     residual
         A map added before rounding; None without. Needs ``scale.tflite`` off.
-    guard
-        Bits by which sums of products are shifted left before the bias is added.
     """
 
     name: str
@@ -191,7 +193,6 @@ class Convolution:
     zero_in: int
     scale: Scale
     residual: Residual | None = None
-    guard: int = 0
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -207,8 +208,8 @@ class TransposedConvolution(OneInput):
     ----------
     weight
         int8 codes (kh, kw, C, N / groups): group g of the channels makes group g of the results.
-    bias, guard
-        (N,), in units of the sums, and their guard bits, as of :class:`Convolution`.
+    bias
+        (N,), in units of the sums.
     """
 
     name: str
@@ -221,7 +222,6 @@ class TransposedConvolution(OneInput):
     groups: int
     zero_in: int
     scale: Scale
-    guard: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,8 +41,6 @@ def require_machine(graph: IntegerGraph, config: Config) -> None:
             )
         if isinstance(node, integer.TfliteAdd):
             _require_addition(node, config)
-        if isinstance(node, integer.Convolution) and node.residual and node.residual.shift:
-            _require_fine_sums(node, config)
         if isinstance(node, integer.AveragePool) and config.dim > config.scratchpad_depth:
             raise InputError(
                 f"{node.name}: needs scratchpad_depth >= dim = {config.dim}, not "
@@ -51,6 +49,11 @@ def require_machine(graph: IntegerGraph, config: Config) -> None:
         if isinstance(node, integer.Multiply) and not config.vector_multiply:
             raise InputError(f"{node.name}: a product of maps needs vector_multiply = true")
         scale = getattr(node, "scale", None)
+        if isinstance(scale, integer.Scale) and scale.fine and config.acc_bits < _FINE_BITS:
+            raise InputError(
+                f"{node.name}: sums with bits below a code need acc_bits = {_FINE_BITS}, not "
+                f"{config.acc_bits}"
+            )
         if isinstance(scale, integer.Scale) and scale.table is not None and not config.tables:
             raise InputError(f"{node.name}: its function needs a table, config has tables = 0")
 
@@ -64,14 +67,6 @@ def _require_addition(node: integer.TfliteAdd, config: Config) -> None:
         )
     if (1 << 30, 31) not in node.scales:
         raise InputError(f"{node.name}: one scale must be one half, not {node.scales}")
-
-
-def _require_fine_sums(node: integer.Convolution, config: Config) -> None:
-    """A sum that is scaled by itself has codes and bits below them in 32 bits."""
-    if config.acc_bits < _FINE_BITS:
-        raise InputError(
-            f"{node.name}: a sum with a map needs acc_bits = {_FINE_BITS}, not {config.acc_bits}"
-        )
 
 
 def _is_tflite(node: integer.Node) -> bool:
@@ -88,7 +83,7 @@ def _multipliers(node: integer.Node) -> Iterator[int]:
         yield int(scale.multiplier.max())
     if isinstance(node, integer.Convolution) and node.residual:
         yield node.residual.factor
-        yield 1 << (node.residual.shift - node.residual.fine)
+        yield 1 << max(0, node.residual.shift - node.scale.fine)
     elif isinstance(node, integer.AveragePool):
         yield from (multiplier for multiplier, _ in node.scales.values())
     elif isinstance(node, integer.Add):

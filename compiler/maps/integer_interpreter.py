@@ -89,12 +89,12 @@ def run_node(node: Node, given: list[Ints]) -> Ints:
     """The result of one operator, of shape (N, H, W, C), from those that it reads."""
     match node:
         case Convolution():
-            sums = (_convolve(node, given[0]) << node.guard) + node.bias
+            sums = _convolve(node, given[0]) + node.bias
             if node.residual:
                 return _scale_both(sums, node.scale, node.residual, given[1])
             return _scale(sums, node.scale)
         case TransposedConvolution():
-            return _scale((_spread(node, given[0]) << node.guard) + node.bias, node.scale)
+            return _scale(_spread(node, given[0]) + node.bias, node.scale)
         case MaxPool():
             return np.clip(_maximum(node.window, given[0]), node.low, node.high)
         case AveragePool():
@@ -119,16 +119,25 @@ def run_node(node: Node, given: list[Ints]) -> Ints:
 
 
 def _scale(sums: Ints, scale: Scale) -> Ints:
+    if scale.fine:
+        fine = np.asarray(scale.fine, np.int64)
+        return _finish(round_half_even(_fine(sums, scale), fine), scale)
     scaling = scale_sums if scale.tflite else requantize
     return _finish(scaling(sums, scale.multiplier, scale.shift), scale)
+
+
+def _fine(sums: Ints, scale: Scale) -> Ints:
+    """Sums in codes with bits below them, in 32 bits, and the offset."""
+    scaled = requantize(sums, scale.multiplier, scale.shift)
+    offset = 0 if scale.offset is None else scale.offset
+    return np.clip(scaled, -(1 << 31), (1 << 31) - 1) + offset
 
 
 def _scale_both(sums: Ints, scale: Scale, residual: Residual, codes: Ints) -> Ints:
     second = (codes - residual.zero) * residual.factor
     if not residual.shift:
         return _finish(round_half_even(sums * scale.multiplier + second, scale.shift), scale)
-    fine = np.clip(requantize(sums, scale.multiplier, scale.shift), -(1 << 31), (1 << 31) - 1)
-    total = (fine << (residual.shift - residual.fine)) + second
+    total = (_fine(sums, scale) << (residual.shift - scale.fine)) + second
     return _finish(round_half_even(total, np.asarray(residual.shift, np.int64)), scale)
 
 

@@ -230,9 +230,9 @@ class Lowering:
         term = self._term(node)
         second = self._stored(work.second) if work.second else None
         bias = self._offsets(node, node.weight)
-        extra = isinstance(work.after, integer.TfliteAdd) * 3 + bool(work.after) + bool(node.guard)
-        extra += node.residual is not None and node.residual.shift > 0
-        sums = self._scaled(node.name, node.scale, bias, node.guard)
+        extra = isinstance(work.after, integer.TfliteAdd) * 3 + bool(work.after)
+        extra += bool(node.scale.fine) + (bool(node.scale.fine) and node.residual is not None)
+        sums = self._scaled(node.name, node.scale, bias)
         self._emit(
             work, [term], result, second, sums, 1 + extra, self._table(node.name, node.scale)
         )
@@ -248,7 +248,7 @@ class Lowering:
         InputError
             If sums or bias may not fit an accumulator, or both together the vector unit.
         """
-        weight = weights.astype(np.int64) << node.guard
+        weight = weights.astype(np.int64)
         bias = node.bias - node.zero_in * weight.sum(axis=(0, 1, 2))
         high = np.maximum(weight * integer.LOW, weight * integer.HIGH).sum(axis=(0, 1, 2))
         low = np.minimum(weight * integer.LOW, weight * integer.HIGH).sum(axis=(0, 1, 2))
@@ -315,8 +315,8 @@ class Lowering:
                 (rows.dilation, columns.dilation),
             )
             term = Term(source, window, tiles_of(weight, node.groups, dim))
-            sums = self._scaled(name, node.scale, bias, node.guard)
-            part, words = whole.part(node.window.stride, phase), 1 + bool(node.guard)
+            sums = self._scaled(name, node.scale, bias)
+            part, words = whole.part(node.window.stride, phase), 1 + bool(node.scale.fine)
             self._emit(work, [term], part, None, sums, words, table)
         kh, kw, channels, count = node.weight.shape
         pixels = source.images * source.height * source.width
@@ -341,9 +341,15 @@ class Lowering:
         self._emit(Work(node), terms, result, None, sums, 1, None)
         return 0, 0, 0
 
-    def _scaled(self, name: str, scale: integer.Scale, bias: Ints, guard: int = 0) -> Sums:
+    def _scaled(self, name: str, scale: integer.Scale, bias: Ints) -> Sums:
         parameters = parameter_rows(
-            self.layout, name, bias, scale.multiplier, scale.shift, self.config.dim
+            self.layout,
+            name,
+            bias,
+            scale.multiplier,
+            scale.shift,
+            self.config.dim,
+            scale.offset,
         )
         fields = {
             "zero_target": scale.zero,
@@ -351,7 +357,7 @@ class Lowering:
             "high": scale.high,
             "flags": int(VectorFlag.TFLITE) if scale.tflite else 0,
         }
-        return Sums(parameters, single=False, per_lane=True, fields=fields, guard=guard)
+        return Sums(parameters, single=False, per_lane=True, fields=fields, fine=scale.fine)
 
     def _table(self, name: str, scale: integer.Scale) -> Tensor | None:
         if scale.table is None:

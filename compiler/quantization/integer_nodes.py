@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from math import ceil, ldexp, log2
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.graph import Activate, Floats
 from pulsarray.compiler.maps import integer
-from pulsarray.compiler.maps.integer import FeatureMap, Residual, Scale, fixed_point
+from pulsarray.compiler.maps.integer import FeatureMap, Scale, fixed_point
 from pulsarray.compiler.quantization.fuse import Step
 from pulsarray.compiler.quantization.integer_weights import Columns, multipliers, shared_multipliers
 from pulsarray.compiler.quantization.quantize import Quantization
 from pulsarray.compiler.quantization.ranges import HIGH, LOW, Range, arguments, covering, sums_of
+from pulsarray.compiler.quantization.scales import scale_of
 from pulsarray.compiler.spatial import (
     Add,
     AveragePool,
@@ -37,7 +37,6 @@ Product = Callable[[str, Floats, Floats, FeatureMap], Columns]
 """Integers of a product: from its name, weights (K, N), biases (N,) and its input."""
 
 _CODES = np.arange(LOW, HIGH + 1)
-_LEAST_MULTIPLIER = 1 << 24
 
 
 class IntegerNodes:
@@ -133,12 +132,8 @@ class IntegerNodes:
         matrix = node.weight.reshape(-1, node.weight.shape[3])
         columns = self.product(node.name, matrix, node.bias, given)
         scaled, low, high, table = self._scaled(step)
-        ratios = np.ldexp(columns.unit, -columns.guard) / scaled.scale
-        if step.residual is None:
-            (multiplier, shift), residual = multipliers(ratios, self.bits), None
-        else:
-            other = self.maps[step.residual]
-            multiplier, shift, residual = self._both(ratios, other, other.scale / scaled.scale)
+        other = self.maps[step.residual] if step.residual is not None else None
+        scale, residual = scale_of(columns, scaled, other, self.bits, exact=self.given)
         whole = node.window.kernel == given.shape[:2] and not any(node.window.padding)
         made = integer.Convolution(
             name=node.name,
@@ -150,36 +145,17 @@ class IntegerNodes:
             window=node.window,
             groups=node.groups,
             zero_in=given.zero_point,
-            scale=Scale(multiplier, shift, scaled.zero_point, low, high, table=table),
+            scale=replace(scale, low=low, high=high, table=table),
             residual=residual,
-            guard=columns.guard,
         )
         self.nodes.append(made)
-
-    def _both(self, ratios: Floats, other: FeatureMap, ratio: float) -> tuple[Ints, Ints, Residual]:
-        """Multipliers and shifts of sums, and the map that is added to them before rounding.
-
-        One shift for both is enough unless it leaves a sum's multiplier fewer bits than float32 has
-        (in networks that came quantized, whose own rounding counts).
-        """
-        together, common = shared_multipliers([*ratios, ratio], self.bits)
-        if not self.given or int(together[:-1].min()) >= _LEAST_MULTIPLIER:
-            shifts = np.full(len(ratios), common, np.int64)
-            return together[:-1], shifts, Residual(other.name, other.zero_point, int(together[-1]))
-        # A sum that leaves room for the other term, and for results that saturate.
-        fine = max(0, 30 - ceil(log2(256.0 * (ratio + 1.0) + 1.0)))
-        shift = min(fixed_point(ratio, self.bits)[1], fine + 30)
-        factor = round(ldexp(ratio, shift))
-        residual = Residual(other.name, other.zero_point, factor, fine, shift)
-        return *multipliers(np.ldexp(ratios, fine), self.bits), residual
 
     def _transposed(self, step: Step, node: TransposedConvolution) -> None:
         given = self.maps[node.input]
         matrix = _by_result(node.weight, node.groups)
         columns = self.product(node.name, matrix, node.bias, given)
         scaled, low, high, table = self._scaled(step)
-        ratios = np.ldexp(columns.unit, -columns.guard) / scaled.scale
-        multiplier, shift = multipliers(ratios, self.bits)
+        scale, _ = scale_of(columns, scaled, None, self.bits, exact=self.given)
         top, left, bottom, right = node.window.padding
         extra = node.output_padding
         window = replace(node.window, padding=(top, left, bottom - extra[0], right - extra[1]))
@@ -193,8 +169,7 @@ class IntegerNodes:
             window=window,
             groups=node.groups,
             zero_in=given.zero_point,
-            scale=Scale(multiplier, shift, scaled.zero_point, low, high, table=table),
-            guard=columns.guard,
+            scale=replace(scale, low=low, high=high, table=table),
         )
         self.nodes.append(made)
 

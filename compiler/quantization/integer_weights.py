@@ -28,13 +28,13 @@ _LARGEST = 127
 class Columns:
     """A product in integers: codes (K, N), biases (N,), and the unit of the sums (N,).
 
-    Biases are in units of ``unit / 2^guard``.
+    ``rest`` is what biases leave out, in real numbers, (N,).
     """
 
     weight: Ints
     bias: Ints
     unit: Floats
-    guard: int = 0
+    rest: Floats | None = None
 
 
 def integer_columns(
