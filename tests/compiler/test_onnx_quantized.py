@@ -118,7 +118,7 @@ def test_as_onnxruntime(
 def test_asymmetric_weights(tmp_path: Path) -> None:
     quantized(tmp_path, residual, **CASES[2], symmetric=False)
     with pytest.raises(
-        InputError, match="weights less their zero point.* must be int8 codes, not -"
+        InputError, match=r"weights less their zero point.* must be int8 codes, not -"
     ):
         import_onnx_any(tmp_path / "quantized.onnx")
 
