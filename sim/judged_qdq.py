@@ -133,13 +133,15 @@ def _input_codes(case: QdqCase, graph: IntegerGraph) -> Array:
 def _integers(case: QdqCase, network: QuantizedNetwork, graph: IntegerGraph) -> dict[str, Array]:
     """The codes of quantizers whose result is a map of the network, by name of their result."""
     maps = run_integer(graph, _input_codes(case, graph))
-    answer = network.tensor(network.file.output, "output").value
+    # A host's softmax takes the network's result.
+    result = network.tensor(network.file.output, "output").value
+    result = network.nodes[-1].inputs[0] if graph.after else result
     codes: dict[str, Array] = {}
     for node in case.quantizers:
         tensor = network.tensor(node.output[0], node.name)
         names = {tensor.value, network.origin(tensor.value)}
         names |= {graph.input.name} if node.input[0] == graph.input.name else set()
-        names |= {graph.output} if tensor.value == answer and not graph.after else set()
+        names |= {graph.output} if tensor.value == result else set()
         for found in (maps[name] for name in names if name in maps):
             flat = found.reshape(len(found), -1)[:, network.places(tensor, node.name)]
             unsigned = case.exact.constants[node.input[2]].dtype == np.uint8

@@ -1,4 +1,4 @@
-"""Random quantized ONNX graphs: every code is the nearest to its real value, as far as float32 tells.
+"""Random quantized ONNX graphs: every code is the nearest to its real value, or float32 is why not.
 
 ``benchmarks/random_qdq.py`` does the same with thousands.
 """
