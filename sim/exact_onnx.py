@@ -172,10 +172,9 @@ class ExactGraph:
         return Value(real, self._error(node, reals, errors, real))
 
     def _known(self, name: str) -> Value:
-        """A constant: real numbers in float64, others (shapes) as they are."""
+        """A constant: real numbers in float64, others (shapes) as they are on both sides."""
         value = self.constants[name]
-        real = value.astype(np.float64) if value.dtype.kind == "f" else value
-        return Value(real, np.zeros_like(real))
+        return Value.known(value) if value.dtype.kind == "f" else Value(value, value)
 
     def _error(
         self, node: onnx.NodeProto, reals: list[Array], errors: list[Array], real: Floats

@@ -13,6 +13,7 @@ import onnx
 from onnx import helper
 
 from pulsarray.affine import encode
+from pulsarray.compiler.graph import Softmax
 from pulsarray.compiler.importers.onnx_constants import FOLDED
 from pulsarray.compiler.importers.onnx_file import read_onnx
 from pulsarray.compiler.importers.onnx_integers import integers
@@ -135,7 +136,8 @@ def _integers(case: QdqCase, network: QuantizedNetwork, graph: IntegerGraph) -> 
     maps = run_integer(graph, _input_codes(case, graph))
     # A host's softmax takes the network's result.
     result = network.tensor(network.file.output, "output").value
-    result = network.nodes[-1].inputs[0] if graph.after else result
+    last = next((node for node in reversed(network.nodes) if node.output == result), None)
+    result = last.input if isinstance(last, Softmax) else result
     codes: dict[str, Array] = {}
     for node in case.quantizers:
         tensor = network.tensor(node.output[0], node.name)

@@ -87,6 +87,8 @@ class _Builder:
     def draw(self) -> QdqCase:
         """The whole graph."""
         sizes = self.random.integers(3, 8, 2)
+        if self.chance(0.1):
+            sizes[0] = 1
         shape = (int(self.random.integers(1, 7)), *map(int, sizes))
         if self.chance(0.2):
             shape = (int(self.random.integers(3, 24)),)
@@ -231,6 +233,7 @@ class _Builder:
                 "pad",
                 "join",
             ]
+            kinds += ["line"] * 2 if self.shape(name)[1] == 1 else []
         kind = self.pick(*kinds)
         if self.chance(0.1):
             name = self.op(self.pick("Identity", "Dropout"), [name])
@@ -295,6 +298,17 @@ class _Builder:
         include = int(self.chance(0.5))
         attributes["count_include_pad"] = include
         return self.quantized(self.op("AveragePool", [name], **attributes))
+
+    def layer_line(self, name: str) -> str:
+        """A convolution along one axis of an image of one row."""
+        channels, height, width = self.shape(name)
+        line = self.op("Reshape", [name, self.constant(np.array([0, channels, -1], np.int64))])
+        weight, scales = self.weight((int(self.pick(1, 3)), channels, min(3, height * width)), 0)
+        made = self.op(
+            "Conv", [line, weight, *self.bias(len(scales), scales * self.scale_of(line))]
+        )
+        wanted = np.array([0, len(scales), 1, self.shape(made)[1]], np.int64)
+        return self.after(self.op("Reshape", [made, self.constant(wanted)]))
 
     def layer_pad(self, name: str) -> str:
         sides = self.random.integers(0, 3, 4)

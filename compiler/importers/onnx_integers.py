@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from pulsarray.compiler.graph import Floats, Softmax
+from pulsarray.compiler.graph import Activate, Floats, Softmax
 from pulsarray.compiler.importers.onnx_graph import finish
 from pulsarray.compiler.importers.onnx_rounding import QuantizedNetwork, without_input_rounding
-from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph
+from pulsarray.compiler.maps.integer import HIGH, LOW, FeatureMap, IntegerGraph
 from pulsarray.compiler.quantization.fold import fold
 from pulsarray.compiler.quantization.fuse import Step, fuse_graph
 from pulsarray.compiler.quantization.given_weights import given_columns
@@ -80,9 +80,9 @@ def _targets(
     known = {source: rounded[source]}
     for step in steps:
         codes = rounded.get(step.output)
-        if codes is None and _only_chooses(step):
-            given = {known[name] for name in step.inputs}
-            codes = given.pop() if len(given) == 1 else None
+        given = {known[name] for name in step.inputs}
+        if codes is None and len(given) == 1 and _only_chooses(step, *given):
+            codes = given.pop()
         if codes is None:
             reader = next((s.node.name for s in steps if step.output in s.inputs), "the host")
             raise InputError(
@@ -93,13 +93,19 @@ def _targets(
     return known
 
 
-def _only_chooses(step: Step) -> bool:
-    """Whether a result's elements are elements of the inputs, or zero."""
+def _only_chooses(step: Step, codes: Quantization) -> bool:
+    """Whether a result's elements are elements of the inputs, or zero, or limits that are codes."""
     node = step.node
-    if step.activations or step.residual:
+    if step.residual or step.limits is None or not all(_is_code(v, codes) for v in step.limits):
         return False
     if isinstance(node, Convolution):
         ones = (node.weight == 1.0).reshape(-1, node.weight.shape[3])
         others = np.count_nonzero(node.weight) - np.count_nonzero(ones)
         return not (others or node.bias.any()) and int(ones.sum(axis=0).max()) == 1
-    return isinstance(node, Concat | MaxPool | Shuffle)
+    return isinstance(node, Activate | Concat | MaxPool | Shuffle)
+
+
+def _is_code(limit: float, codes: Quantization) -> bool:
+    """Whether cutting values to a limit leaves codes that are not cut another value."""
+    least, most = codes.decode([LOW, HIGH])
+    return not least < limit < most or float(codes.decode(codes.encode(limit))) == limit

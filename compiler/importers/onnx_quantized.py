@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.graph import Dense
 from pulsarray.compiler.importers.onnx_codes import (
     constant_codes,
     quantization,
@@ -23,6 +24,7 @@ from pulsarray.compiler.importers.onnx_integers import integers
 from pulsarray.compiler.importers.onnx_operators import IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx_rounding import QuantizedNetwork
 from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.spatial import Convolution, TransposedConvolution
 from pulsarray.errors import InputError
 
 __all__ = ["QUANTIZED", "integer_graph_of", "quantized_network"]
@@ -79,7 +81,9 @@ def _run(network: QuantizedNetwork, call: Call) -> None:
         return
     run_call(network, call, OPERATORS)
     if call.kind in _PRODUCTS:
-        network.peaks[network.nodes[-1].name] = _peaks(network, call)
+        products = Convolution | Dense | TransposedConvolution
+        made = next(node for node in reversed(network.nodes) if isinstance(node, products))
+        network.peaks[made.name] = _peaks(network, call)
 
 
 def _peaks(network: QuantizedNetwork, call: Call) -> Ints:
@@ -98,7 +102,7 @@ def _peaks(network: QuantizedNetwork, call: Call) -> Ints:
         return np.asarray(codes.max(axis=1))
     groups = call.integer("group", 1)
     parts = np.abs(weight.codes).reshape(groups, -1, *weight.codes.shape[1:])
-    return np.asarray(parts.max(axis=(1, 3, 4)).reshape(-1))
+    return np.asarray(parts.max(axis=(1, *range(3, parts.ndim))).reshape(-1))
 
 
 def _quantize_linear(network: QuantizedNetwork, call: Call) -> None:

@@ -761,3 +761,50 @@ def test_window_that_does_not_fit_a_bank(kind: str) -> None:
         getattr(net, kind)(net.codes("x"), window)
     with pytest.raises(InputError, match=r"^n1: .*\(9, 9\)"):
         compile_integer(net.graph(), SMALLEST)
+
+
+def fine(scale: Scale, count: int, rng: np.random.Generator, bits: int = 20) -> Scale:
+    """The same scale by way of bits below a code, with offsets."""
+    offset = rng.integers(-(20 << bits), 20 << bits, count)
+    return replace(scale, shift=scale.shift - bits, fine=bits, offset=offset)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("kind", ["conv", "residual", "transposed", "table"])
+def test_sums_with_bits_below_a_code(kind: str, batch: int) -> None:
+    net = Net(5, 4, 6, seed=3)
+    if kind == "transposed":
+        net.transposed("x", 7, Window((3, 3), (2, 2)))
+    elif kind == "residual":
+        net.conv("x", 6, SAME, residual=net.conv("x", 6))
+    else:
+        table = net.rng.integers(-128, 128, 256) if kind == "table" else None
+        net.conv("x", 7, SAME, table=table)
+    node = net.nodes[-1]
+    assert isinstance(node, integer.Convolution | integer.TransposedConvolution)
+    count = 6 if kind == "residual" else 7
+    made = replace(node, scale=fine(node.scale, count, net.rng))
+    if isinstance(made, integer.Convolution) and made.residual:
+        made = replace(made, residual=replace(made.residual, factor=3 << 26, shift=28))
+    net.nodes[-1] = made
+    for preset in ("tiny", "small", "base"):
+        compiled(net.graph(), PRESETS[preset], batch)
+    plain = run_integer(
+        replace(net.graph(), nodes=[*net.nodes[:-1], node]), np.zeros((1, 5, 4, 6), int)
+    )
+    assert (
+        plain[node.output] != run_integer(net.graph(), np.zeros((1, 5, 4, 6), int))[node.output]
+    ).any()
+    with pytest.raises(InputError, match="bits below a code need acc_bits = 32, not 28"):
+        compile_integer(net.graph(), replace(PRESETS["small"], acc_bits=28))
+
+
+def test_bias_and_sums_share_33_bits() -> None:
+    net = Net(3, 3, 2, zero=0)
+    net.conv("x", 2)
+    node = net.nodes[0]
+    assert isinstance(node, integer.Convolution)
+    bias = np.array([(1 << 31) - 1, -(1 << 31) + 1])
+    scale = replace(node.scale, multiplier=np.array([(1 << 31) - 1] * 2), shift=np.array([56, 56]))
+    net.nodes[0] = replace(node, bias=bias, scale=scale)
+    compiled(net.graph(), PRESETS["small"], 2)
