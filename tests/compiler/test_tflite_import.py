@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -315,6 +316,24 @@ def test_conversions_at_the_ends(tmp_path: Path) -> None:
     found = run_integer(graph, graph.input.encode(values))[graph.output]
     wanted = runner.get_tensor(y)
     np.testing.assert_allclose(graph.maps[graph.output].decode(found), wanted, rtol=1e-6)
+
+
+def test_input_codes_as_quantize(tmp_path: Path) -> None:
+    """Float32 division, halves away from zero: as the reference kernels, next to every half."""
+    b = FileBuilder()
+    x = b.tensor((1, 20_000), kind="float32", name="image")
+    codes = b.tensor((1, 20_000), 0.0078431, 3, name="codes")
+    y = b.tensor((1, 20_000), 0.0078431, 3)
+    b.operator("QUANTIZE", [x], codes).operator("RELU", [codes], y)
+    graph = import_tflite(b.save(tmp_path))
+    rng = np.random.default_rng(0)
+    values = ((rng.integers(-140, 140, (1, 20_000)) + 0.5) * 0.0078431).astype(np.float32)
+    runner = interpreter(b.bytes(), REFERENCE)
+    runner.set_tensor(0, values)
+    runner.invoke()
+    np.testing.assert_array_equal(graph.input.encode(values), runner.get_tensor(codes))
+    even = replace(graph.input, half_away=False)
+    assert (even.encode(values) != runner.get_tensor(codes)).any()
 
 
 def test_uint8_at_the_ends_and_softmax(tmp_path: Path) -> None:

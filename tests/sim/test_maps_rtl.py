@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 
 from pulsarray.compiler.importers.tflite_import import import_tflite
-from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.maps.integer import Convolution, FeatureMap, IntegerGraph
 from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.compiler.quantization.integer_weights import Columns
+from pulsarray.compiler.quantization.quantize import Quantization
+from pulsarray.compiler.quantization.scales import scale_of
+from pulsarray.compiler.spatial import Window
 from pulsarray.config import PRESETS
 from pulsarray.program import Program, unpack
 from pulsarray.sim.compare import compare
@@ -118,3 +123,30 @@ def test_whole_networks_on_rtl(name: str, preset: str) -> None:
     assert compare(run_model(program), found, program) == []
     assert found.memory is not None
     assert_reference(program, found.memory, reference(litert, file, codes))
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_sums_with_bits_below_a_code(simulator: str) -> None:
+    """Biases that are no whole number of a unit, a dead channel, and a sum with a map."""
+    rng = np.random.default_rng(SEED)
+    x, y = FeatureMap("x", 4, 3, 5, 0.05, 3), FeatureMap("y", 4, 3, 5, 0.1, -7)
+    columns = Columns(
+        rng.integers(-127, 128, (5, 5)),
+        np.array([700, -300, 0, 20, 5]),
+        np.array([1e-4, 2e-4, 1e-13, 3e-4, 1e-4]),
+        rng.normal(size=5),
+    )
+    scale, residual = scale_of(columns, Quantization(0.1, -7), x, 31, exact=True)
+    plain, _ = scale_of(columns, Quantization(0.05, 3), None, 31, exact=True)
+    weight = columns.weight.reshape(1, 1, 5, 5)
+    window, z = Window((1, 1)), replace(x, name="z")
+    first = Convolution("a", "conv", "x", "z", weight, columns.bias, window, 1, 3, plain)
+    second = Convolution("b", "conv", "z", "y", weight, columns.bias, window, 1, 3, scale, residual)
+    graph = IntegerGraph("fine", x, [first, second], {"x": x, "y": y, "z": z}, "y")
+    codes = rng.integers(-128, 128, (2, 4, 3, 5))
+    program = compile_integer(graph, PRESETS["tiny"], batch=2)
+    program = replace(program, memory=with_inputs(program, codes))
+    found = simulate(program, simulator)
+    assert compare(run_model(program), found, program) == []
+    assert found.memory is not None
+    assert_reference(program, found.memory, run_integer(graph, codes)["y"].reshape(-1, 5))
