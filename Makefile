@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full fresh-check bench bench-resnet50 corpus lint docs lock clean
+.PHONY: help setup demo test test-full fresh-check bench bench-resnet50 onnx-backend corpus lint docs lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ bench: setup ## Measure; writes docs/benchmarks.md
 
 bench-resnet50: setup ## ResNet-50 whole on Verilator against the model; goes on where it was stopped
 	@$(BIN)/python benchmarks/resnet50.py
+
+onnx-backend: setup ## The onnx package's own tests of the operators that are taken
+	@$(BIN)/python -W ignore -m benchmarks.onnx_backend
 
 corpus: setup ## Compare what the compiler makes with benchmarks/corpus.txt; ARGS=--help
 	@$(BIN)/python -m benchmarks.corpus $(ARGS)

@@ -145,6 +145,8 @@ def dropout(network: Network, call: Call) -> None:
     tensor = network.tensor(call.inputs[0], call.where)
     if any(network.file.uses.get(name, 0) for name in call.outputs[1:] if name):
         raise InputError(f"{call.where}: Dropout's mask is not supported")
+    if (name := call.given(2)) and network.raw(name, call.where, "training mode").any():
+        raise InputError(f"{call.where}: Dropout must be in inference mode, not training mode")
     if not network.images:
         network.define(call.outputs[0], tensor)
         return
