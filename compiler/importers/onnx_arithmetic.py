@@ -141,13 +141,14 @@ def clip(network: Network, call: Call) -> None:
 
 
 def dropout(network: Network, call: Call) -> None:
-    """Nothing, in inference."""
+    """Nothing in inference; images keep it to show."""
     tensor = network.tensor(call.inputs[0], call.where)
     if any(network.file.uses.get(name, 0) for name in call.outputs[1:] if name):
         raise InputError(f"{call.where}: Dropout's mask is not supported")
-    if (name := call.given(2)) and network.raw(name, call.where, "training mode").any():
+    name = call.given(2)
+    if name and not network.learns and network.raw(name, call.where, "training mode").any():
         raise InputError(f"{call.where}: Dropout must be in inference mode, not training mode")
-    if not network.images:
+    if not network.images and not network.learns:
         network.define(call.outputs[0], tensor)
         return
     rate = call.number("ratio", 0.5)

@@ -26,8 +26,19 @@ Kind = TypeVar("Kind", bound=Network)
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
 
 
-def graph_of(file: OnnxFile, shape: Sequence[int] | None, seed: int | None) -> Graph:
-    """The float network of a file; with a seed, with random weights."""
+class LearningNetwork(Network):
+    """A network to be trained."""
+
+    @property
+    def learns(self) -> bool:
+        """Always."""
+        return True
+
+
+def graph_of(
+    file: OnnxFile, shape: Sequence[int] | None, seed: int | None, *, learns: bool = False
+) -> Graph:
+    """The float network of a file, also one that learns; with a seed, with random weights."""
     random = roles(file.calls) if seed is not None else {}
 
     def read(network: Network) -> None:
@@ -42,7 +53,7 @@ def graph_of(file: OnnxFile, shape: Sequence[int] | None, seed: int | None) -> G
                 run_call(network, call, OPERATORS)
         network.result()
 
-    return finish(imported(file, shape, IMAGES, Network, read))
+    return finish(imported(file, shape, IMAGES, LearningNetwork if learns else Network, read))
 
 
 def imported(

@@ -18,7 +18,11 @@ __all__ = ["import_onnx", "import_onnx_any"]
 
 
 def import_onnx(
-    path: Path, *, shape: Sequence[int] | None = None, random_weights: int | None = None
+    path: Path,
+    *,
+    shape: Sequence[int] | None = None,
+    random_weights: int | None = None,
+    learns: bool = False,
 ) -> Graph:
     """Read a float network.
 
@@ -31,6 +35,8 @@ def import_onnx(
         sizes open.
     random_weights
         Seed of random weights in place of all that the file makes with ``ConstantOfShape``.
+    learns
+        Whether it is to be trained: normalization and dropout then stay operators everywhere.
 
     Raises
     ------
@@ -40,7 +46,7 @@ def import_onnx(
     """
     try:
         file = read_onnx(path, {*OPERATORS, *FOLDED})
-        return graph_of(file, shape, random_weights)
+        return graph_of(file, shape, random_weights, learns=learns)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -125,6 +125,7 @@ def affine(network: Network, call: Call, tensor: Tensor, factor: Floats, offset:
     last = network.nodes[-1] if network.nodes else None
     alone = isinstance(last, Dense) and last.output == tensor.value
     alone = alone and not network.folds_later
+    alone = alone and (bool((factor == 1.0).all()) or not network.learns)
     alone = alone and tensor.value in call.inputs
     if isinstance(last, Dense) and alone and network.file.uses[last.output] == 1:
         network.nodes.pop()

@@ -55,8 +55,7 @@ class Network:
     shape
         Shape of a sample in the file.
     images
-        Whether the file has operators on images: factors and offsets are normalizations then, and
-        dropout is kept.
+        Whether the file has operators on images: factors and offsets are normalizations then.
     arrangement
         How the graph has the input; None while nothing has asked for one.
 
@@ -94,13 +93,18 @@ class Network:
         self._tensors[file.input] = made
 
     @property
+    def learns(self) -> bool:
+        """Whether it is to be trained: normalizations, factors and dropout stay what they are."""
+        return False
+
+    @property
     def folds_later(self) -> bool:
         """Whether factors and offsets stay operators of their own, for a later pass to fold."""
         return False
 
     def keeps_norms(self, tensor: Tensor) -> bool:
         """Whether a factor and offset for each channel of a tensor is a normalization."""
-        return self.images or self.folds_later or len(self.shapes[tensor.value]) == 3
+        return self.images or self.learns or self.folds_later or len(self.shapes[tensor.value]) == 3
 
     def is_constant(self, name: str) -> bool:
         """Whether a value is known at compile time."""

@@ -123,7 +123,10 @@ class _Translation:
         if isinstance(node, Add):
             return self._add(node, sources)
         kind = type(node).__name__
-        raise InputError(f"{node.name}: {kind} cannot be trained")
+        raise InputError(
+            f"{node.name}: {kind} cannot be trained; dense layers, convolutions, pooling, sums, "
+            "batch normalization and dropout can"
+        )
 
     def _add(self, node: Add, sources: Sequence[str]) -> AddStep:
         first, second = (self.shapes[name] for name in sources)
@@ -141,6 +144,12 @@ class _Translation:
             raise InputError(
                 f"{node.name}: training needs a convolution or dense layer right before it, "
                 "whose result nothing else reads"
+            )
+        if not node.epsilon > 0.0:
+            raise InputError(
+                f"{node.name}: training needs an epsilon of more than 0; constant factors and "
+                "offsets, as of Mul and Add, are no normalization: put them into weights, biases "
+                "or the data"
             )
         if node.scale.size != given[2]:
             raise InputError(

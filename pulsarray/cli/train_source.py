@@ -127,7 +127,7 @@ def _own(given: Given) -> Task:
             f"NETWORK: must be an .onnx file or {known}, not {given.network!r}"
             f"{did_you_mean(given.network, WORKLOADS)}"
         )
-    graph = import_onnx(path)
+    graph = import_onnx(path, learns=True)
     for name, value in (
         ("--data", given.data), ("--loss", given.loss), ("--learning-rate", given.learning_rate)
     ):  # fmt: skip
