@@ -49,7 +49,7 @@ install_packages() {
     "${as[@]}" apt-get "${wait[@]}" update -qq ||
         stop "cannot reach the distribution; as root run: $command"
     "${as[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get "${wait[@]}" install -y -qq --no-install-recommends $packages ||
+        apt-get "${wait[@]}" install -y -qq --no-install-recommends $packages >/dev/null ||
         stop "cannot install; as root run: $command"
 }
 

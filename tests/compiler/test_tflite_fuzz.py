@@ -14,8 +14,8 @@ from pulsarray.compiler.maps.integer import IntegerGraph
 from pulsarray.compiler.maps.integer_interpreter import run_output
 from pulsarray.errors import InputError
 from tests.compiler.tflite_files import SAME, VALID, FileBuilder
+from tests.models import NETWORKS, model_file
 
-MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
 SECONDS = 5.0  # of one file
 ONES = {"StrideH": 1, "StrideW": 1}
 RNG = np.random.default_rng(0)
@@ -153,40 +153,38 @@ def fuzz(path: Path, data: bytes, seed: int, count: int) -> int:
     return imported
 
 
-def bases() -> dict[str, bytes]:
-    found = {"image": image_network(), "other": other_network()}
-    for file in sorted(MODELS.glob("*.tflite")) if MODELS.is_dir() else []:
-        found[file.stem] = file.read_bytes()
-    return found
+MADE = {"image": image_network(), "other": other_network()}
+BASES = (*MADE, *NETWORKS)
 
 
-BASES = bases()
+def base(name: str) -> bytes:
+    return MADE[name] if name in MADE else model_file(name).read_bytes()
 
 
 @pytest.mark.parametrize("name", BASES)
 def test_unbroken_files_import(tmp_path: Path, name: str) -> None:
     file = tmp_path / "net.tflite"
-    file.write_bytes(BASES[name])
+    file.write_bytes(base(name))
     consistent(import_tflite(file))
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("name", BASES)
 def test_broken_files(tmp_path: Path, name: str, seed: int) -> None:
-    count = 300 if name in ("image", "other") else 50
-    assert 0 < fuzz(tmp_path, BASES[name], seed, count) < 0.9 * count
+    count = 300 if name in MADE else 50
+    assert 0 < fuzz(tmp_path, base(name), seed, count) < 0.9 * count
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 120))
 @pytest.mark.parametrize("name", BASES)
 def test_many_broken_files(tmp_path: Path, name: str, seed: int) -> None:
-    fuzz(tmp_path, BASES[name], seed, 2000 if name in ("image", "other") else 300)
+    fuzz(tmp_path, base(name), seed, 2000 if name in MADE else 300)
 
 
 @pytest.mark.parametrize("name", ["image", "other"])
 def test_every_truncation(tmp_path: Path, name: str) -> None:
-    file, data = tmp_path / "net.tflite", BASES[name]
+    file, data = tmp_path / "net.tflite", base(name)
     for length in range(0, len(data) - 1, 7):
         file.write_bytes(data[:length])
         assert refusal(file).isprintable()

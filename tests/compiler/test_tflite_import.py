@@ -20,13 +20,13 @@ from pulsarray.compiler.maps.integer import Convolution, FeatureMap, IntegerGrap
 from pulsarray.compiler.maps.integer_interpreter import run_integer, run_output
 from pulsarray.errors import InputError
 from tests.compiler.tflite_files import SAME, VALID, FileBuilder
+from tests.models import NETWORKS, model_file
 
 litert = pytest.importorskip("ai_edge_litert.interpreter")
 REFERENCE = litert.OpResolverType.BUILTIN_REF
 OPTIMIZED = litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 
-MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
-NETWORKS = {"kws_ref_model": (11, 2_656_768), "pretrainedResnet_quant": (14, 12_501_632)}
+SIZES = {"kws_ref_model": (11, 2_656_768), "pretrainedResnet_quant": (14, 12_501_632)}
 SEEDS = range(8)
 ONES = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
 
@@ -69,11 +69,9 @@ def inputs(shape: tuple[int, ...]) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_equal_the_reference_kernels_in_every_tensor(name: str) -> None:
-    file = MODELS / f"{name}.tflite"
-    if not file.exists():
-        pytest.skip(f"needs {file.name} of the shared models")
+    file = model_file(name)
     graph = import_tflite(file)
-    assert (len(graph.nodes), graph.macs, graph.after) == (*NETWORKS[name], "softmax")
+    assert (len(graph.nodes), graph.macs, graph.after) == (*SIZES[name], "softmax")
     reference = interpreter(file.read_bytes(), REFERENCE)
     optimized = interpreter(file.read_bytes(), OPTIMIZED)
     places = {d["name"]: d["index"] for d in reference.get_tensor_details()}

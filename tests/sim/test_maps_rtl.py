@@ -25,6 +25,7 @@ from pulsarray.sim.device import run_model, simulate
 from pulsarray.sim.random_cases import Group, differences, draw_map_groups
 from pulsarray.sim.random_maps import MAP_DIMS, with_inputs
 from pulsarray.sim.toolchain import SIMULATORS
+from tests.models import NETWORKS, model_file
 
 SEED = int(os.environ.get("PULSARRAY_SEED", "1"))
 # Of a machine that other tests build, too.
@@ -33,8 +34,6 @@ SHORT = [
     Group("network", SEED * 100 + 61, PRESETS["tiny"], 4),
 ]
 LONG = draw_map_groups(SEED, 750)
-MODELS = Path(__file__).resolve().parents[3] / "shared" / "models"
-NETWORKS = ("kws_ref_model", "pretrainedResnet_quant")
 
 
 def named(group: Group) -> str:
@@ -63,9 +62,7 @@ def test_there_are_750_cases() -> None:
 
 
 def network(name: str) -> tuple[Path, IntegerGraph]:
-    file = MODELS / f"{name}.tflite"
-    if not file.exists():
-        pytest.skip(f"needs {file.name} of the shared models")
+    file = model_file(name)
     return file, import_tflite(file)
 
 
