@@ -7,7 +7,7 @@
 #
 # From this machine come how it reaches the network (certificates, proxies, the address of its
 # package index) and nothing else. Everything happens in its own mount and process namespace, so no
-# mount and no process outlives it. Exit codes: 0 passed, 1 a command failed, 3 not possible here.
+# mount and no process outlives it. Exit codes: 0 passed, 1 it failed, 3 not possible here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 suite=${SUITE:-bookworm}
@@ -34,9 +34,11 @@ make_root() {
         return
     fi
     install_debootstrap
-    say "debootstrap of a minimal $suite"
-    debootstrap --variant=minbase --include=make,python3,ca-certificates "$suite" "$root" \
-        >"$log" 2>&1 || stop "debootstrap failed; it says: $(tail -n 3 "$log" | tr '\n' ' ')"
+    say "debootstrap of a minimal $suite; takes some minutes"
+    if ! debootstrap --variant=minbase --include=make,python3,ca-certificates "$suite" "$root" \
+        2>&1 | tee "$log" | grep --line-buffered -vE '^I: (Retrieving|Validating|Extracting) '; then
+        keep "debootstrap failed"
+    fi
 }
 
 # How this machine's pip and apt reach the network, for those within.
@@ -68,11 +70,16 @@ run_target() {
     local start=$SECONDS
     say "make $1"
     if ! within "cd /root/pulsarray && make $1" 2>&1 | tee "$log"; then
-        say "make $1 failed after $((SECONDS - start)) s; its output is kept in $log"
-        kept=1
-        exit 1
+        keep "make $1 failed after $((SECONDS - start)) s"
     fi
     say "make $1 passed in $((SECONDS - start)) s"
+}
+
+# Stop with the log.
+keep() {
+    say "$1; what it printed is kept in $log" >&2
+    kept=1
+    exit 1
 }
 
 remove() {
@@ -83,8 +90,9 @@ remove() {
 
 [ "$(id -u)" -eq 0 ] || stop "must run as root, as debootstrap and chroot do: sudo make fresh-check"
 if [ -z "${FRESH_CHECK_WITHIN:-}" ]; then
-    exec env FRESH_CHECK_WITHIN=1 unshare --mount --pid --fork --kill-child --mount-proc "$0" ||
-        stop "unshare cannot make a namespace here"
+    namespace=(unshare --mount --pid --fork --kill-child --mount-proc)
+    "${namespace[@]}" true || stop "namespaces are needed, and cannot be made here"
+    FRESH_CHECK_WITHIN=1 exec "${namespace[@]}" "$0"
 fi
 
 folder=$(mktemp -d -t pulsarray-fresh-XXXXXX)
@@ -92,7 +100,8 @@ log=$(mktemp -t pulsarray-fresh-check-XXXXXX.log)
 root=$folder/root
 trap remove EXIT
 trap 'exit 130' INT TERM HUP
-[ -z "$(git -c safe.directory="$PWD" status --porcelain)" ] || say "there are changes that are not committed: not tested"
+changes=$(git -c safe.directory="$PWD" status --porcelain)
+[ -z "$changes" ] || say "changes that are not committed are left out"
 make_root
 pass_network
 mount -t proc proc "$root/proc"
