@@ -48,7 +48,7 @@ def run_batch(config: Config, seeds: list[int], simulator: str) -> list[Verdict]
 
 
 def show(verdicts: list[Verdict], console: Console) -> None:
-    """How often model and RTL ended in each way, and what is wrong."""
+    """How often model and RTL ended in each way."""
     table = Table(title="Programs with flipped bits")
     for name in ("model", "RTL", "looked ahead"):
         table.add_column(name)
@@ -57,9 +57,14 @@ def show(verdicts: list[Verdict], console: Console) -> None:
     for kind, count in sorted(kinds.items()):
         table.add_row(*kind, str(count))
     console.print(table)
-    for verdict in verdicts:
-        if verdict.wrong:
-            console.print(f"seed {verdict.flip.seed}: {verdict.wrong}", highlight=False)
+
+
+def show_wrong(verdicts: list[Verdict], console: Console) -> int:
+    """What is wrong, case by case; how many are."""
+    wrong = [verdict for verdict in verdicts if verdict.wrong]
+    for verdict in wrong:
+        console.print(f"seed {verdict.flip.seed}: {verdict.wrong}", highlight=False)
+    return len(wrong)
 
 
 def main() -> int:
@@ -74,13 +79,15 @@ def main() -> int:
     console, begin = Console(width=120), time.perf_counter()
     console.print(f"seed {options.seed}: {sum(len(seeds) for _, seeds in work)} programs")
     verdicts: list[Verdict] = []
+    wrong = 0
     with ThreadPoolExecutor(options.jobs) as pool, Progress(console=console) as progress:
         task = progress.add_task("comparing", total=len(work))
         for part in pool.map(lambda item: run_batch(*item, options.on), work):
             verdicts += part
+            wrong += show_wrong(part, console)
+            console.print(f"{len(verdicts)} programs, {wrong} wrong")
             progress.advance(task)
     show(verdicts, console)
-    wrong = sum(bool(verdict.wrong) for verdict in verdicts)
     console.print(f"{len(verdicts)} programs, {wrong} wrong, {time.perf_counter() - begin:.0f} s")
     return 1 if wrong else 0
 
