@@ -72,11 +72,11 @@ def _met(source: Nest, target: Nest, gap: int) -> int | None:
     after the last of ``target``.
     """
     writes, reads = prod(target.counts), prod(source.counts)
+    first = [source.word(number) for number in range(min(reads, VECTOR_LATENCY - gap))]
     for back in range(1, min(writes, VECTOR_LATENCY - gap) + 1):
         word = target.word(writes - back)
-        for number in range(min(reads, VECTOR_LATENCY + 1 - gap - back)):
-            if source.word(number) == word:
-                return word
+        if word in first[: VECTOR_LATENCY + 1 - gap - back]:
+            return word
     return None
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from pulsarray.compiler.api import compile_gemm
 from pulsarray.config import Config
-from pulsarray.errors import CheckFailed, InputError, ProgramError
+from pulsarray.errors import CheckFailed, InputError, ProgramError, UnknownResult
 from pulsarray.isa import Bank, Instruction, Opcode, encode_all
 from pulsarray.model.functional import execute
 from pulsarray.program import Program, Tensor
@@ -124,6 +124,19 @@ def test_usable_after_an_error(program: Program, device: Device) -> None:
     device.write("y", np.zeros((M, N)))
     device.run()
     assert np.array_equal(device.read("y"), expected)
+
+
+def test_an_unknown_result_is_not_compared(program: Program, device: Device) -> None:
+    """The machine ends well, but what it stores nobody has loaded."""
+    store = make(Opcode.STORE, run=1, address=program.tensor("y").address)
+    code = encode_all([store, make(Opcode.END)])
+    memory = program.memory.copy()
+    memory[program.code_address :][: len(code)] = np.frombuffer(code, np.uint8)
+    device.load(replace(program, code=code, memory=memory))
+    with pytest.raises(UnknownResult, match="reads word 0 of bank 0x00"):
+        device.run()
+    device.load(program)
+    device.run()
 
 
 def test_a_difference_is_found(
