@@ -157,10 +157,12 @@ def _answer(case: QdqCase, graph: IntegerGraph, logits: Array) -> dict[str, Arra
     """The codes to which a host rounds the probabilities that it makes."""
     if not graph.answer_scale:
         return {}
-    values = graph.maps[graph.output].decode(logits.reshape(len(logits), -1))
+    values = graph.maps[graph.output].decode(logits)
     powers = np.exp(values - values.max(axis=-1, keepdims=True))
     shares = powers / powers.sum(axis=-1, keepdims=True)
-    return {case.answer: encode(shares, graph.answer_scale, graph.answer_zero)}
+    codes = encode(shares, graph.answer_scale, graph.answer_zero)
+    view = graph.output_view
+    return {case.answer: view.to_host(codes) if view else codes.reshape(len(codes), -1)}
 
 
 def model_differences(case: QdqCase, config: Config) -> list[str]:

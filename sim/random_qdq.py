@@ -376,10 +376,22 @@ class _Builder:
         factor = self.random.uniform(0.02, 2.0, shape) * self.random.choice([1, 1, -1], shape)
         return self.op(kind, [name, self.floats(factor)])
 
+    def turned(self, name: str) -> str:
+        """A detection head: channels last, then perhaps flat, and a function behind a quantizer."""
+        name = self.op("Transpose", [name], perm=[0, 2, 3, 1])
+        if self.chance(0.5):
+            wanted = self.pick([0, -1], [0, -1, self.shape(name)[2]])
+            name = self.op("Reshape", [name, self.constant(np.array(wanted, np.int64))])
+        if self.chance(0.6):
+            name = self.quantized(self.op(self.pick("Sigmoid", "Relu"), [name]))
+        return name
+
     def ended(self, name: str) -> str:
         """The result: rounded numbers, codes, or a softmax."""
+        if len(self.shape(name)) == 3 and self.chance(0.15):
+            return self.turned(name)
         if self.chance(0.15):
-            if len(self.shape(name)) == 3:
+            if len(self.shape(name)) == 3 and self.chance(0.7):
                 name = self.layer_dense(name)
             name = self.op("Softmax", [name], axis=1)
             return name if self.chance(0.5) else self.pair(name, 1 / 256, -128, "int8")
