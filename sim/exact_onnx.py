@@ -8,7 +8,7 @@ within its half step, and it is explained by float32 if it lies outside by less 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ _CURVE = 2.0**-20
 """Absolute error of sigmoid, tanh and softmax in float32, as libraries approximate them."""
 _LIMITS = {"int8": (-128, 127), "uint8": (0, 255)}
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_SUMS = (*_PRODUCTS, "AveragePool", "GlobalAveragePool", "ReduceMean")
 
 
 @dataclass
@@ -180,35 +181,47 @@ class ExactGraph:
         self, node: onnx.NodeProto, reals: list[Array], errors: list[Array], real: Floats
     ) -> Floats:
         """Bound of the error of a result in float32."""
-        kind = node.op_type
-
-        def operator(values: list[Array]) -> Floats:
-            return np.asarray(_run(node, values))
-
-        sizes = [np.abs(value) for value in reals]
-        if kind in _PRODUCTS:
-            count = sizes[1].size / (real.shape[1] if real.ndim > 1 else 1)
-            none = [np.zeros_like(bias) for bias in sizes[2:]]
-            return operator([errors[0], sizes[1], *none]) + (count + 4) * ULP * operator(sizes)
+        sizes = [np.abs(value) if value.dtype.kind == "f" else value for value in reals]
+        if (kind := node.op_type) in _SUMS:
+            return _error_of_sums(node, sizes, errors, real)
         if kind == "BatchNormalization":
-            scale, shift, mean, variance = (along(value, real.ndim) for value in reals[1:])
-            factor = np.abs(scale) / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
-            size = factor * (sizes[0] + np.abs(mean)) + np.abs(shift)
-            return np.asarray(factor * errors[0] + 8 * ULP * size)
-        if kind in ("Add", "Sub"):
-            return np.asarray(errors[0] + errors[1] + ULP * (sizes[0] + sizes[1]))
-        if kind == "Mul":
-            return np.asarray(errors[0] * sizes[1] + errors[1] * sizes[0] + ULP * np.abs(real))
-        if kind == "Div":
-            return np.asarray(errors[0] / sizes[1] + ULP * np.abs(real))
-        if kind in ("AveragePool", "GlobalAveragePool", "ReduceMean"):
-            elements = int(np.prod(sizes[0].shape[2:]))
-            return operator(errors) + (elements + 4) * ULP * operator(sizes)
+            return _error_of_norm(node, reals, errors, real)
+        if kind in _ELEMENTS:
+            return np.asarray(_ELEMENTS[kind](*sizes, *errors) + 2 * ULP * np.abs(real))
         if kind in ("Sigmoid", "Tanh", "Softmax"):
-            return np.asarray(errors[0].max() + np.full(real.shape, _CURVE))
+            return np.full(real.shape, errors[0].max() + _CURVE)
         if kind in ("MaxPool", "Clip", "Relu", "Pad"):
             return np.full(real.shape, errors[0].max())
-        return operator(errors)
+        return np.asarray(_run(node, errors))
+
+
+_ELEMENTS: Mapping[str, Callable[..., Floats]] = {
+    "Add": lambda a, b, e, f: e + f + ULP * (a + b),
+    "Sub": lambda a, b, e, f: e + f + ULP * (a + b),
+    "Mul": lambda a, b, e, f: e * b + f * a,
+    "Div": lambda a, b, e, f: (e + a * f / b) / b,
+}
+"""Errors of results from sizes and errors of both operands, without the rounding of the result."""
+
+
+def _error_of_sums(
+    node: onnx.NodeProto, sizes: list[Array], errors: list[Array], real: Floats
+) -> Floats:
+    """Each of a sum's operations rounds a part of it, which is no larger than the sum of sizes."""
+    count = sizes[0][0].size
+    if node.op_type in _PRODUCTS:
+        count = sizes[1].size // (real.shape[1] if real.ndim > 1 else 1)
+    given = [errors[0], *sizes[1:2], *(np.zeros_like(bias) for bias in sizes[2:])]
+    return np.asarray(_run(node, given) + (count + 4) * ULP * _run(node, sizes))
+
+
+def _error_of_norm(
+    node: onnx.NodeProto, reals: list[Array], errors: list[Array], real: Floats
+) -> Floats:
+    scale, shift, mean, variance = (along(value, real.ndim) for value in reals[1:])
+    factor = np.abs(scale) / np.sqrt(variance + attribute(node, "epsilon", 1e-5))
+    size = factor * (np.abs(reals[0]) + np.abs(mean)) + np.abs(shift)
+    return np.asarray(factor * errors[0] + 8 * ULP * size)
 
 
 def along(values: Array, rank: int) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pulsarray.compiler.graph import Activate, Floats, Softmax
+from pulsarray.compiler.graph import Activate, Floats, Graph, Node, Softmax
 from pulsarray.compiler.importers.onnx_graph import finish
 from pulsarray.compiler.importers.onnx_rounding import QuantizedNetwork, without_input_rounding
 from pulsarray.compiler.maps.integer import HIGH, LOW, FeatureMap, IntegerGraph
@@ -35,28 +35,12 @@ def integers(network: QuantizedNetwork) -> IntegerGraph:
     rounded = dict(network.rounded)
     if (known := network.quantization_of(value)) is not None:
         rounded[graph.output.name] = known
-    answer = None
-    if isinstance(last := graph.nodes[-1], Softmax):
-        answer = rounded.pop(last.output, None)
-        if (known := network.quantization_of(last.input)) is not None:
-            rounded[graph.output.name] = known
-
-    def is_rounded(name: str) -> bool:
-        return name in rounded or network.quantization_of(name) is not None
-
-    nodes, copied = split(graph.nodes, is_rounded)
-    nodes = hoist(nodes, graph.input.name, rounded, is_rounded)
-    nodes, rounded[graph.input.name] = without_input_rounding(nodes, graph.input.name, rounded)
+    answer = _answer(network, graph, rounded)
+    nodes, copied = _placed(network, graph, rounded)
     folded = fold(replace(graph, nodes=nodes))
     steps, host = fuse_graph(folded, rounded)
-    targets = _targets(steps, folded.input.name, rounded)
-
-    def product(name: str, weight: Floats, bias: Floats, source: FeatureMap) -> Columns:
-        peaks = network.peaks.get(copied.get(name, name), np.ones(len(bias), np.int64))
-        return given_columns(name, weight, bias, source, peaks)
-
-    made = IntegerNodes(_BITS, targets, product, {}, given=True)
-    made.add_map(folded.input.name, folded.input.shape, targets[folded.input.name])
+    made = _integer_nodes(network, copied, _targets(steps, folded.input.name, rounded))
+    made.add_map(folded.input.name, folded.input.shape, made.targets[folded.input.name])
     for step in steps:
         made.add(step)
     return IntegerGraph(
@@ -71,6 +55,45 @@ def integers(network: QuantizedNetwork) -> IntegerGraph:
         answer_scale=answer.scale if answer else 0.0,
         answer_zero=answer.zero_point if answer else 0,
     )
+
+
+def _answer(
+    network: QuantizedNetwork, graph: Graph, rounded: dict[str, Quantization]
+) -> Quantization | None:
+    """How a softmax at the end is rounded; the machine's result is then what goes into it."""
+    if not isinstance(last := graph.nodes[-1], Softmax):
+        return None
+    answer = rounded.pop(last.output, None)
+    if (known := network.quantization_of(last.input)) is not None:
+        rounded[graph.output.name] = known
+    return answer
+
+
+def _placed(
+    network: QuantizedNetwork, graph: Graph, rounded: dict[str, Quantization]
+) -> tuple[list[Node], dict[str, str]]:
+    """The operators with each rounding where a product or the input can take it; copied ones."""
+
+    def is_rounded(name: str) -> bool:
+        return name in rounded or network.quantization_of(name) is not None
+
+    source = graph.input.name
+    nodes, copied = split(graph.nodes, is_rounded)
+    nodes = hoist(nodes, source, rounded, is_rounded)
+    nodes, rounded[source] = without_input_rounding(nodes, source, rounded)
+    return nodes, copied
+
+
+def _integer_nodes(
+    network: QuantizedNetwork, copied: Mapping[str, str], targets: Mapping[str, Quantization]
+) -> IntegerNodes:
+    """A network of no operators, whose products keep the codes of their weights."""
+
+    def product(name: str, weight: Floats, bias: Floats, source: FeatureMap) -> Columns:
+        peaks = network.peaks.get(copied.get(name, name), np.ones(len(bias), np.int64))
+        return given_columns(name, weight, bias, source, peaks)
+
+    return IntegerNodes(_BITS, targets, product, {}, given=True)
 
 
 def _targets(

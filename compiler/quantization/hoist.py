@@ -51,8 +51,9 @@ def hoist(
             continue
         function = made.pop(reader)
         assert isinstance(function, Activate)
-        made[place : place + 1] = _swapped(node, function, rounded)
-        place = len(made) - 1
+        swapped = _swapped(node, function, rounded)
+        made[place : place + 1] = swapped
+        place += len(swapped) - 1
     return made
 
 
