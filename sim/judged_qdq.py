@@ -74,7 +74,7 @@ def import_case(case: QdqCase) -> tuple[QuantizedNetwork, IntegerGraph]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
         onnx.save(case.model, path)
-        network = quantized_network(read_onnx(path, {*OPERATORS, *FOLDED, *QUANTIZED}), None)
+        network = quantized_network(read_onnx(path, {*OPERATORS, *QUANTIZED}, FOLDED), None)
     return network, integers(network)
 
 

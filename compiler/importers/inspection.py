@@ -26,6 +26,7 @@ from pulsarray.program import Program
 __all__ = [
     "ARRAY",
     "HOST",
+    "LAST",
     "MEMORY",
     "NOTHING",
     "VECTOR",
@@ -41,6 +42,7 @@ Shape = tuple[int, ...]
 
 ARRAY, VECTOR, HOST = "array", "vector unit", "host"
 MEMORY, NOTHING = "memory layout", "nothing to do"
+LAST = "only possible as the last operator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class Row:
     inputs, output
         Shapes without the batch; empty where they are not known.
     macs
-        Multiply-accumulates of one sample.
+        Multiply-accumulates of one sample; None if sizes are not known.
     parameters
         Numbers that it learned.
     place
@@ -67,7 +69,7 @@ class Row:
     operator: str
     inputs: tuple[Shape, ...]
     output: Shape
-    macs: int = 0
+    macs: int | None = 0
     parameters: int = 0
     place: str = ""
     supported: bool = True
@@ -94,8 +96,8 @@ class Inspection:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one sample."""
-        return sum(row.macs for row in self.rows)
+        """Multiply-accumulates of one sample, as far as they are known."""
+        return sum(row.macs or 0 for row in self.rows)
 
     @property
     def parameters(self) -> int:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import onnx
 
-from pulsarray.compiler.importers.inspection import ARRAY, HOST, MEMORY, VECTOR, Row, Shape
+from pulsarray.compiler.importers.inspection import ARRAY, HOST, LAST, MEMORY, VECTOR, Row, Shape
 from pulsarray.compiler.importers.onnx_constants import FOLDED
+from pulsarray.compiler.importers.onnx_file import load_model
+from pulsarray.compiler.importers.onnx_names import kind_of, name_of
 from pulsarray.compiler.importers.onnx_operators import OPERATORS as ONNX_OPERATORS
 from pulsarray.compiler.importers.onnx_quantized import QUANTIZED
+from pulsarray.compiler.importers.onnx_support import constants_of, graphs_of, lack
 from pulsarray.compiler.importers.tflite_file import Operator, TfliteFile, read_tflite
 from pulsarray.compiler.importers.tflite_operators import OPERATORS as TFLITE_OPERATORS
 from pulsarray.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Container
-
 __all__ = ["list_onnx", "list_tflite"]
 
-_ONNX_KNOWN = {*ONNX_OPERATORS, *FOLDED, *QUANTIZED}
+_TAKEN = {*ONNX_OPERATORS, *QUANTIZED}
 _ONNX_WEIGHTS = {
     "Conv": (1, 2),
     "ConvTranspose": (1, 2),
@@ -65,7 +65,7 @@ def list_onnx(path: Path, shape: Shape | None = None) -> list[Row]:
         If it cannot be read as one.
     """
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = load_model(path)
     except OSError as error:
         raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
     except Exception as error:  # of protobuf, whatever a broken file provokes
@@ -75,14 +75,23 @@ def list_onnx(path: Path, shape: Shape | None = None) -> list[Row]:
         _set_shape(model.graph, shape)
     with suppress(Exception):  # shapes are a courtesy: a file may be beyond their inference
         model = onnx.shape_inference.infer_shapes(model)
-    graph = model.graph
-    shapes = _onnx_shapes(graph)
-    constants = _onnx_constants(graph)
-    return [
-        _onnx_row(node, number, shapes, constants)
-        for number, node in enumerate(graph.node)
-        if not set(node.output) <= constants
-    ]
+    return list(_onnx_rows(model.graph))
+
+
+def _onnx_rows(graph: onnx.GraphProto, inside: str = "") -> Iterator[Row]:
+    """Operators of a graph, each followed by those of its bodies."""
+    shapes, constants = _onnx_shapes(graph), constants_of(graph, {*_TAKEN, *FOLDED})
+    last = {output.name for output in graph.output}
+    for number, node in enumerate(graph.node):
+        if set(node.output) <= constants:
+            continue
+        name = inside + name_of(node, number)
+        row = replace(_onnx_row(node, shapes, constants), name=name)
+        if node.op_type == "Softmax" and row.supported and not last.intersection(node.output):
+            row = replace(row, supported=False, place=LAST)
+        yield replace(row, supported=row.supported and not inside)
+        for body, inner in graphs_of(node):
+            yield from _onnx_rows(inner, f"{name}/{body}/")
 
 
 def _set_shape(graph: onnx.GraphProto, shape: Shape) -> None:
@@ -92,10 +101,6 @@ def _set_shape(graph: onnx.GraphProto, shape: Shape) -> None:
         if value.name not in constants and len(dims) == len(shape) + 1:
             for dim, size in zip(dims[1:], shape, strict=True):
                 dim.dim_value = size
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _onnx_shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
@@ -108,51 +113,39 @@ def _onnx_shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
     return shapes
 
 
-def _onnx_constants(graph: onnx.GraphProto) -> set[str]:
-    """Names of what is known without the input, which the import computes."""
-    constants = {tensor.name for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Shape" or {name for name in node.input if name} <= constants:
-            constants.update(node.output)
-    return constants
-
-
-def _onnx_row(
-    node: onnx.NodeProto,
-    number: int,
-    shapes: Mapping[str, Shape],
-    constants: Container[str],
-) -> Row:
+def _onnx_row(node: onnx.NodeProto, shapes: Mapping[str, Shape], constants: Collection[str]) -> Row:
     kind = node.op_type
-    full = kind if node.domain in ("", "ai.onnx") else f"{node.domain}.{kind}"
     output = shapes.get(node.output[0], ()) if node.output else ()
     given = [shapes.get(name, ()) for name in node.input if name and name not in constants]
     places = _ONNX_WEIGHTS.get(kind, ())
     names = [node.input[place] for place in places if place < len(node.input)]
     learned = [shapes.get(name, ()) if name in constants else () for name in names]
     first = given[0] if given else ()
-    known = full in _ONNX_KNOWN
+    reason = lack(node, constants, _TAKEN, FOLDED)
+    place = reason.removeprefix(kind_of(node)).strip() if reason else _ONNX_PLACES.get(kind, VECTOR)
     return Row(
-        name=_printable(node.name or (node.output[0] if node.output else f"#{number}")),
-        operator=_printable(full),
+        name="",
+        operator=kind_of(node),
         inputs=tuple(shape[1:] for shape in given),
         output=output[1:],
         macs=_onnx_macs(kind, learned[0] if learned else (), first, output),
         parameters=sum(prod(shape) for shape in learned if shape),
-        place=_ONNX_PLACES.get(kind, VECTOR) if known else "",
-        supported=known,
+        place=f"not {place}" if reason and place else place,
+        supported=not reason,
     )
 
 
-def _onnx_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int:
-    """Multiply-accumulates of one sample."""
-    if not weight or kind == "BatchNormalization":
+def _onnx_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int | None:
+    """Multiply-accumulates of one sample; None if sizes are not known."""
+    if kind not in _ONNX_WEIGHTS or kind == "BatchNormalization":
         return 0
+    sizes = (*weight, *output[1:-1])
     if kind == "ConvTranspose":
-        return prod(weight) * prod(given[2:])
-    if "Conv" in kind:
-        return prod(weight) * prod(output[2:])
-    return prod(weight) * prod(output[1:-1])
+        sizes = (*weight, *given[2:])
+    elif "Conv" in kind:
+        sizes = (*weight, *output[2:])
+    known = weight and len(output) > 1 and min(sizes) > 0
+    return prod(sizes) if known else None
 
 
 def list_tflite(path: Path) -> list[Row]:
@@ -164,7 +157,22 @@ def list_tflite(path: Path) -> list[Row]:
         If it cannot be read as one.
     """
     file = read_tflite(path)
-    return [_tflite_row(file, operator) for operator in file.operators]
+    rows = []
+    for operator in file.operators:
+        row = _tflite_row(file, operator)
+        if operator.kind == "SOFTMAX" and not set(operator.outputs) <= _ends(file):
+            row = replace(row, supported=False, place=LAST)
+        rows.append(row)
+    return rows
+
+
+def _ends(file: TfliteFile) -> set[int]:
+    """Tensors that are the results, or become them by what a host does."""
+    ends = set(file.outputs)
+    for operator in reversed(file.operators):
+        if operator.kind in ("DEQUANTIZE", "RESHAPE") and ends.intersection(operator.outputs):
+            ends.update(index for index in operator.inputs if index is not None)
+    return ends
 
 
 def _tflite_row(file: TfliteFile, operator: Operator) -> Row:
@@ -188,9 +196,11 @@ def _tflite_row(file: TfliteFile, operator: Operator) -> Row:
     )
 
 
-def _tflite_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int:
-    """Multiply-accumulates of one sample."""
-    if not weight:
+def _tflite_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int | None:
+    """Multiply-accumulates of one sample; None if sizes are not known."""
+    if kind not in _TFLITE_WEIGHTS:
         return 0
     pixels = given if kind == "TRANSPOSE_CONV" else output
-    return prod(weight) * (1 if kind == "FULLY_CONNECTED" else prod(pixels[1:3]))
+    sizes = weight if kind == "FULLY_CONNECTED" else (*weight, *pixels[1:3])
+    known = weight and (kind == "FULLY_CONNECTED" or len(pixels) > 2) and min(sizes) > 0
+    return prod(sizes) if known else None

@@ -12,18 +12,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnx.inliner
 from onnx import numpy_helper
 
+from pulsarray.compiler.importers.onnx_names import (
+    DOMAINS,
+    kind_of,
+    name_of,
+    printable,
+    where,
+)
+from pulsarray.compiler.importers.onnx_support import refuse_unsupported
 from pulsarray.errors import InputError
 
-__all__ = ["OPSET", "Call", "Constant", "OnnxFile", "read_onnx"]
+__all__ = ["OPSET", "Call", "Constant", "OnnxFile", "load_model", "read_onnx"]
 
 Constant = npt.NDArray[Any]
 
 OPSET = 7
 """Oldest version of ONNX's operators that importers know."""
-
-_DOMAINS = ("", "ai.onnx")
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,18 +160,31 @@ class OnnxFile:
         return tuple(size for size in known if size is not None)
 
 
-def read_onnx(path: Path, supported: Collection[str]) -> OnnxFile:
+def load_model(path: Path) -> onnx.ModelProto:
+    """A file without tensors that lie in others; calls of the file's own functions are expanded."""
+    model = onnx.load(path, load_external_data=False)
+    return onnx.inliner.inline_local_functions(model) if model.functions else model
+
+
+def read_onnx(path: Path, taken: Collection[str], folded: Collection[str]) -> OnnxFile:
     """Read a file and check all that does not depend on what its operators mean.
+
+    Parameters
+    ----------
+    path
+        The file.
+    taken, folded
+        Operators that are supported on values that depend on the input, and on constants.
 
     Raises
     ------
     InputError
-        If something is wrong; every operator outside ``supported`` is named in one message.
+        If something is wrong; every operator that is not supported is named in one message.
     """
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = load_model(path)
         _check_domains(model)
-        _refuse_unsupported(model.graph, supported)
+        refuse_unsupported(model.graph, taken, folded)
         _refuse_missing(model.graph)
         _load_external(model, path)
         onnx.checker.check_model(model)
@@ -183,7 +203,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _check_domains(model: onnx.ModelProto) -> None:
-    versions = [v.version for v in model.opset_import if v.domain in _DOMAINS]
+    versions = [v.version for v in model.opset_import if v.domain in DOMAINS]
     newest = onnx.defs.onnx_opset_version()
     if model.graph.node and not versions:
         raise InputError("not a valid ONNX file: it does not say which operator set it uses")
@@ -196,38 +216,11 @@ def _check_domains(model: onnx.ModelProto) -> None:
             )
 
 
-def _kind(node: onnx.NodeProto) -> str:
-    return node.op_type if node.domain in _DOMAINS else f"{node.domain}.{node.op_type}"
-
-
-def _where(node: onnx.NodeProto, number: int) -> str:
-    return f"node {_printable(node.name) or f'#{number}'}"
-
-
-def _printable(text: str | bytes) -> str:
-    if isinstance(text, bytes):
-        text = text.decode(errors="replace")
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _refuse_unsupported(graph: onnx.GraphProto, supported: Collection[str]) -> None:
-    unknown = [
-        f"{_printable(_kind(node))} ({_where(node, number)})"
-        for number, node in enumerate(graph.node)
-        if _kind(node) not in supported
-    ]
-    if unknown:
-        known = ", ".join(sorted(supported))
-        raise InputError(f"unsupported operators: {', '.join(unknown)}; supported: {known}")
-    if graph.sparse_initializer:
-        raise InputError("sparse initializers are not supported")
-
-
 def _refuse_missing(graph: onnx.GraphProto) -> None:
     """Refuse operators that read what nothing before them provides."""
     known = {"", *(tensor.name for tensor in graph.initializer), *(v.name for v in graph.input)}
     writers = {
-        name: _where(node, number)
+        name: where(node, number)
         for number, node in enumerate(graph.node)
         for name in node.output
         if name
@@ -236,7 +229,7 @@ def _refuse_missing(graph: onnx.GraphProto) -> None:
         for name in node.input:
             if name in known:
                 continue
-            start = f"{_where(node, number)}: {_printable(node.op_type)} reads {name!r}, which "
+            start = f"{where(node, number)}: {printable(node.op_type)} reads {name!r}, which "
             if name in writers:
                 raise InputError(
                     f"{start}{writers[name]} writes only later: a cycle, or operators out of order"
@@ -293,9 +286,9 @@ def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:
         raise InputError(f"needs one input, not {names}")
     tensor = inputs[0].type.tensor_type
     dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    versions = [v.version for v in model.opset_import if v.domain in _DOMAINS]
+    versions = [v.version for v in model.opset_import if v.domain in DOMAINS]
     return OnnxFile(
-        name=_printable(graph.name) or stem,
+        name=printable(graph.name) or stem,
         opset=max(versions, default=OPSET),
         input=inputs[0].name,
         dims=tuple(size or None for size in dims),
@@ -308,9 +301,9 @@ def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:
 
 def _call(node: onnx.NodeProto, number: int) -> Call:
     return Call(
-        kind=_kind(node),
-        where=_where(node, number),
-        name=_printable(node.name) or (node.output[0] if node.output else f"#{number}"),
+        kind=kind_of(node),
+        where=where(node, number),
+        name=name_of(node, number),
         inputs=tuple(node.input),
         outputs=tuple(node.output),
         attributes={a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},

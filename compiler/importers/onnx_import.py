@@ -45,7 +45,7 @@ def import_onnx(
         fit. Every unsupported operator is named, with its node, in one message.
     """
     try:
-        file = read_onnx(path, {*OPERATORS, *FOLDED})
+        file = read_onnx(path, OPERATORS, FOLDED)
         return graph_of(file, shape, random_weights, learns=learns)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -67,7 +67,7 @@ def import_onnx_any(
         As :func:`import_onnx`, and if a value of a quantized network is not quantized.
     """
     try:
-        file = read_onnx(path, {*OPERATORS, *FOLDED, *QUANTIZED})
+        file = read_onnx(path, {*OPERATORS, *QUANTIZED}, FOLDED)
         if any(call.kind in QUANTIZED for call in file.calls):
             return integer_graph_of(file, shape)
         return graph_of(file, shape, random_weights)

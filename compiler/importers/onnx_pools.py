@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from pulsarray.compiler.importers.onnx_constants import axes_of
 from pulsarray.compiler.importers.onnx_file import Call
 from pulsarray.compiler.importers.onnx_layers import size_of
@@ -51,25 +49,20 @@ def average_pool(network: Network, call: Call) -> None:
     network.emit_as(call, AveragePool(name, value, call.outputs[0], made, include), rank)
 
 
-def _whole(network: Network, tensor: Tensor, where: str) -> Window:
-    """The window that sees all of each channel."""
-    shape = network.shapes[tensor.value]
-    if len(shape) != 3:
-        raise InputError(f"{where}: needs an image, not (N, {', '.join(map(str, tensor.shape))})")
-    return Window((shape[0], shape[1]))
-
-
 def _reduced(network: Network, call: Call, kind: type[AveragePool | MaxPool], axis: int) -> Tensor:
-    """One number a channel, which an axis is, the other axes of one element."""
+    """One number a channel, which an axis is, the other axes of one element.
+
+    Of a vector there is one number of each already.
+    """
     tensor = network.tensor(call.inputs[0], call.where)
     if len(tensor.shape) < 2:
         tensor = network.image(call.inputs[0], call.where)
     tensor, order = network.by_channel(tensor, axis, call.where)
-    if len(network.shapes[tensor.value]) != 3:
-        tensor, order = network.usual(tensor, call.where), np.arange(len(order))
-    name, output = network.label(call), network.fresh(call.outputs[0])
-    window = _whole(network, tensor, call.where)
-    made = network.emit(kind(name, tensor.value, output, window))
+    value = network.shapes[tensor.value]
+    made = tensor
+    if len(value) == 3:
+        name, output = network.label(call), network.fresh(call.outputs[0])
+        made = network.emit(kind(name, tensor.value, output, Window((value[0], value[1]))))
     shape = [1] * len(tensor.shape)
     shape[axis] = len(order)
     return arranged(made.value, network.shapes[made.value], order.reshape(shape))

@@ -147,6 +147,11 @@ class TfliteFile:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
+    def place(self, operator: Operator) -> str:
+        """An operator without its kind."""
+        names = [repr(self.tensors[index].short) for index in operator.outputs[:1]]
+        return " ".join([f"operator {operator.index}", *names])
+
     def where(self, operator: Operator) -> str:
         """An operator in an error message."""
         names = [self.tensors[index].short for index in operator.outputs[:1]]

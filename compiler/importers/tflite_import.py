@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.compiler.importers.tflite_file import Operator, Tensor, TfliteFile, read_tflite
 from pulsarray.compiler.importers.tflite_network import Network
 from pulsarray.compiler.importers.tflite_operators import OPERATORS, keeps_codes
@@ -37,10 +38,9 @@ def import_tflite(path: Path) -> IntegerGraph:
 
 
 def _refuse_unsupported(file: TfliteFile) -> None:
-    unknown = [file.where(o) for o in file.operators if o.kind not in OPERATORS]
+    unknown = [(o.kind, file.place(o)) for o in file.operators if o.kind not in OPERATORS]
     if unknown:
-        supported = ", ".join(sorted(OPERATORS))
-        raise InputError(f"unsupported operators: {', '.join(unknown)}; supported: {supported}")
+        raise InputError(f"unsupported operators: {named_once(unknown)}")
 
 
 def _refuse_inputs(file: TfliteFile) -> None:

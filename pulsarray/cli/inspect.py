@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,12 +22,13 @@ from pulsarray.cli.options import (
     parsed_shape,
 )
 from pulsarray.cli.output import print_json, show, working
+from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.errors import CheckFailed, InputError
 
 if TYPE_CHECKING:
     from pulsarray.compiler.importers.inspection import Inspection, Row, Shape
 
-__all__ = ["inspect"]
+__all__ = ["inspect", "inspected"]
 
 
 def inspect(
@@ -57,7 +59,7 @@ def inspect(
       pulsarray inspect net.onnx --shape 3x224x224 --config small --set tables=0
     """
     with working(f"reading {network}"):
-        found = _inspect(network, config, overrides, parsed_shape(shape))
+        found = inspected(network, config, overrides, parsed_shape(shape))
     if as_json:
         print_json(_plain(found))
     else:
@@ -67,12 +69,19 @@ def inspect(
         raise CheckFailed(_complaint(network, found))
 
 
-def _inspect(
+def inspected(
     source: str,
     config: str | None,
     overrides: list[str] | None,
     shape: tuple[int, ...] | None,
 ) -> Inspection:
+    """What a network consists of.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read at all.
+    """
     from pulsarray.cli.source import FILES, load_source, unknown_source
     from pulsarray.compiler.graph import Graph
     from pulsarray.compiler.importers.inspection import (
@@ -117,18 +126,31 @@ def _unsupported(path: Path, problem: str, shape: tuple[int, ...] | None) -> Ins
     from pulsarray.compiler.importers.inspection_files import list_onnx, list_tflite
 
     rows = list_onnx(path, shape) if path.suffix == ".onnx" else list_tflite(path)
+    problem = problem.removeprefix(f"{path}: ")
+    if all(row.supported for row in rows):
+        rows = [_blamed(row, problem) for row in rows]
     if any(not row.supported for row in rows):
         problem = ""
-    return Inspection(path.stem, path.suffix[1:], rows, problem.removeprefix(f"{path}: "))
+    return Inspection(path.stem, path.suffix[1:], rows, problem)
+
+
+def _blamed(row: Row, problem: str) -> Row:
+    """A row that a problem is about is not supported, for that reason."""
+    place, _, reason = problem.partition(": ")
+    names = (row.name, f"node {row.name}")
+    if place in names or place.endswith(f", {row.name!r})"):
+        return replace(row, supported=False, place=reason)
+    return row
 
 
 def _complaint(source: str, found: Inspection) -> str:
     """Why a network cannot be compiled, in one line."""
     if found.problem:
         return f"{source}: {found.problem}"
-    rows = found.unsupported
-    operators = ", ".join(f"{r.operator} ({r.name}{r.place and ' '}{r.place})" for r in rows)
-    return f"{source}: not supported: {operators}"
+    reasons = [
+        (f"{row.operator}{row.place and ' '}{row.place}", row.name) for row in found.unsupported
+    ]
+    return f"{source}: not supported: {named_once(reasons)}"
 
 
 def _table(found: Inspection) -> Table:
@@ -147,7 +169,7 @@ def _table(found: Inspection) -> Table:
             escape(row.operator),
             _shapes(row.inputs),
             _shapes((row.output,)),
-            f"{row.macs:,}" if row.macs else "",
+            "?" if row.macs is None else f"{row.macs:,}" if row.macs else "",
             f"{row.parameters:,}" if row.parameters else "",
             "yes" if row.supported else "[bold red]no[/bold red]",
             escape(row.place),
@@ -164,13 +186,13 @@ def _shapes(shapes: Sequence[Shape]) -> str:
 
 
 def _summary(found: Inspection) -> str:
-    bad = len(found.unsupported)
+    bad, unknown = len(found.unsupported), any(row.macs is None for row in found.rows)
     state = f"{bad} not supported" if bad else "all supported"
     if found.problem:
         state = "cannot be compiled"
     return (
         f"{escape(found.network)} ({escape(found.form)}): {_count(found)}, {state}; "
-        f"{found.macs:,} MACs a sample, {found.parameters:,} parameters"
+        f"{'at least ' * unknown}{found.macs:,} MACs a sample, {found.parameters:,} parameters"
     )
 
 

@@ -11,11 +11,24 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from pulsarray.cli.inspect import inspected
+from pulsarray.cli.source import load_source
+from pulsarray.compiler.api import compile_network
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.importers.inspection import HOST, MEMORY, NOTHING, VECTOR, inspect_graph
+from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.importers.inspection import (
+    HOST,
+    LAST,
+    MEMORY,
+    NOTHING,
+    VECTOR,
+    inspect_graph,
+)
 from pulsarray.compiler.spatial import LocalResponseNorm
 from pulsarray.config import PRESETS
+from pulsarray.errors import InputError
 from tests.cli.conftest import Command
+from tests.compiler.float_graphs import random_graph
 
 
 def odd_network(path: Path) -> None:
@@ -89,6 +102,99 @@ def test_unsupported_operators_are_in_the_table(command: Command, tmp_path: Path
     data = json.loads(command("inspect", path, "--json").out)
     assert data["supported"] is False
     assert [layer["supported"] for layer in data["layers"]] == [True, False, False]
+
+
+def save(path: Path, nodes: list[onnx.NodeProto], shape: list[str | int]) -> Path:
+    """A file of these operators, w a filter and c a condition."""
+    result = ["n", "a", "b", "c"]
+    constants = {"w": np.ones((4, 3, 3, 3), np.float32), "c": np.array(True)}
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, result)],
+        [numpy_helper.from_array(v, k) for k, v in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return path
+
+
+def rows_of(command: Command, path: Path) -> dict[str, dict[str, object]]:
+    data = json.loads(command("inspect", path, "--json").out)
+    assert not data["supported"]
+    return {row["name"]: row for row in data["layers"]}
+
+
+def test_softmax_in_the_middle_is_not_the_hosts(command: Command, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Softmax", ["x"], ["s"], name="middle", axis=1),
+        helper.make_node("Conv", ["s", "w"], ["y"], name="conv"),
+    ]
+    path = save(tmp_path / "net.onnx", nodes, ["n", 3, 8, 8])
+    row = rows_of(command, path)["middle"]
+    assert (row["supported"], row["place"]) == (False, LAST)
+    assert (
+        "net.onnx: not supported: Softmax only possible as the last" in command("inspect", path).err
+    )
+
+
+def test_sizes_that_are_not_known(command: Command, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="conv"),
+        helper.make_node("Det", ["a"], ["y"], name="odd"),
+    ]
+    path = save(tmp_path / "net.onnx", nodes, ["n", 3, "h", "w"])
+    assert rows_of(command, path)["conv"]["macs"] is None
+    assert "at least 0 MACs a sample" in command("inspect", path).out
+
+
+def test_bodies_are_in_the_table(command: Command, tmp_path: Path) -> None:
+    result = helper.make_tensor_value_info("b", TensorProto.FLOAT, None)
+    inner = helper.make_node("Relu", ["x"], ["b"], name="inner")
+    body = helper.make_graph([inner], "body", [], [result])
+    node = helper.make_node("If", ["c"], ["y"], name="if", then_branch=body, else_branch=body)
+    rows = rows_of(command, save(tmp_path / "net.onnx", [node], ["n", 3, 8, 8]))
+    assert list(rows) == ["if", "if/else_branch/inner", "if/then_branch/inner"]
+    assert not any(row["supported"] for row in rows.values())
+
+
+def test_the_row_that_a_problem_is_about(command: Command, tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"], name="relu"),
+        helper.make_node("Concat", ["r", "r"], ["y"], name="join", axis=0),
+    ]
+    rows = rows_of(command, save(tmp_path / "net.onnx", nodes, ["n", 3, 8, 8]))
+    assert [row["supported"] for row in rows.values()] == [True, False]
+    assert rows["join"]["place"] == "Concat must be along an axis from 1 to 3, not 0"
+
+
+def test_supported_is_what_compiles(tmp_path: Path) -> None:
+    """Of random graphs: all rows say yes if, and only if, the graph is compiled."""
+    verdicts = [is_told_right(tmp_path / "net.onnx", seed) for seed in range(7000, 7040)]
+    assert {True, False} == set(verdicts)
+
+
+@pytest.mark.slow
+def test_supported_is_what_compiles_of_many(tmp_path: Path) -> None:
+    for seed in range(8000, 8500):
+        is_told_right(tmp_path / "net.onnx", seed)
+
+
+def is_told_right(path: Path, seed: int) -> bool:
+    """Whether a random graph is supported, which must be what compiling it shows."""
+    draw = random_graph(seed)
+    onnx.save(draw.model(), path)
+    told = inspected(str(path), None, None, None)
+    says_yes = not told.problem and not told.unsupported
+    samples, reason = draw.rng.normal(size=(4, *draw.input)), ""
+    try:
+        network = load_source(str(path)).network
+        assert isinstance(network, Graph)
+        compile_network(network, PRESETS["base"], calibration=samples)
+    except InputError as error:
+        reason = str(error)
+    assert says_yes == (not reason), f"seed {seed}: {reason or told.problem or told.unsupported}"
+    return says_yes
 
 
 def test_what_a_machine_lacks() -> None:
