@@ -23,7 +23,7 @@ from amaranth.lib import wiring
 from pulsarray.config import Config
 from pulsarray.hw.naming import names_from_source
 from pulsarray.hw.shared import ModuleWriter, Shared, ports_of
-from pulsarray.hw.tidy import tidy
+from pulsarray.hw.verilog.tidy import tidy
 
 __all__ = ["emit", "generate"]
 
@@ -43,7 +43,15 @@ write_verilog -noattr
 """
 _MODULE = re.compile(r"^module .*?^endmodule$", re.MULTILINE | re.DOTALL)
 _NO_INLINE = "/* verilator no_inline_module */"
-_HEADER = "// Written by Pulsarray: the top module, then the modules below it by name."
+_HEADER = """\
+// Written by Pulsarray: the top module, then the modules below it by name.
+//
+// Every module names the bits that it does not read in a wire `unused`: fields of an instruction
+// that belong to other units, carries of sums, signals of AXI that a master like this may ignore.
+// Two warnings of Verilator have no other cure:
+/* verilator lint_off DECLFILENAME */ // one file holds every module of the machine
+/* verilator lint_off SYMRSVDWORD */  // `interrupt` is the usual name of that port
+"""
 
 
 class _Writer(ModuleWriter):
@@ -52,6 +60,7 @@ class _Writer(ModuleWriter):
     def __init__(self) -> None:
         self.rtlil: list[str] = []
         self.verilog: list[str] = []
+        self.inputs: dict[str, frozenset[str]] = {}
         self.opaque: list[str] = []
         self._clocks: dict[str, dict[str, Any]] = {}
         self._classes: dict[str, type[Shared]] = {}
@@ -94,6 +103,8 @@ class _Writer(ModuleWriter):
             self.write(name, component)
         else:
             self.verilog.append(text)
+            ports = ports_of(component)
+            self.inputs[name] = frozenset(["clk", *(p for p, is_input, _ in ports if is_input)])
             self._clocks[name] = {"i_clk": ClockSignal()}
 
 
@@ -165,15 +176,14 @@ def emit(component: wiring.Component, name: str) -> str:
     ready = component.verilog(name) if isinstance(component, Shared) else None
     if ready is not None:
         _fragment(component, None)  # or Amaranth warns that the component was never used
-        return ready
+        return f"{_HEADER}\n{ready}"
     writer = _Writer()
     with _collection_on_request(), names_from_source():
         writer.write(name, component)
     verilog = _to_verilog("\n".join(writer.rtlil))
     verilog = _plain_names(verilog)
-    modules = [tidy(text) for text in _MODULE.findall(verilog)]
-    modules.sort(key=lambda text: not text.startswith(f"module {name}("))
-    verilog = "\n\n".join([_HEADER, *modules])
+    modules = tidy(_MODULE.findall(verilog), name, writer.inputs)
+    verilog = "\n".join([_HEADER, "\n\n".join(modules)])
     for opaque in writer.opaque:
         verilog = _keep_whole(verilog, opaque)
     return "\n".join([verilog, "", *writer.verilog])

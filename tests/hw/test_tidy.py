@@ -10,8 +10,12 @@ import pytest
 
 from pulsarray.config import load_config
 from pulsarray.hw import emit
-from pulsarray.hw.layout import LINE_LENGTH
-from pulsarray.hw.tidy import plain_names, tidy
+from pulsarray.hw.verilog.layout import LINE_LENGTH
+from pulsarray.hw.verilog.liveness import Inputs
+from pulsarray.hw.verilog.netlist import read
+from pulsarray.hw.verilog.tidy import plain_names, shorten, tidy
+from pulsarray.hw.verilog.unused import name_unused
+from pulsarray.hw.verilog.writer import write
 
 CYCLES = 200
 PORT = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\\\S+|\w+) ?;$", re.MULTILINE)
@@ -20,28 +24,33 @@ RARE = ("rst", "clear", "halt")
 
 
 class Machine:
-    """The smallest machine as Yosys writes it and as it is generated."""
+    """The smallest machine as Yosys writes it, as it is generated, and each module by itself."""
 
     def __init__(self) -> None:
         self.raw: list[str] = []
-        self.tidied: list[str] = []
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(emit, "tidy", self._record)
             self.verilog = emit.generate(load_config("tiny"))
-        self.before = self.verilog
-        for raw in self.raw:
-            name = raw.partition("(")[0]
-            self.before = re.sub(
-                rf"^{name}\(.*?^endmodule$",
-                raw.replace("\\", r"\\"),
-                self.before,
-                flags=re.M | re.S,
-            )
+        memories = re.findall(r"^module memory1r1w.*?^endmodule$", self.verilog, re.M | re.S)
+        self.before = "\n".join([*self.raw, *memories])
+        self.after = "\n".join([*map(self._alone, self.raw), *memories])
 
-    def _record(self, text: str) -> str:
-        self.raw.append(plain_names(text))
-        self.tidied.append(tidy(text))
-        return self.tidied[-1]
+    def _record(self, texts: list[str], top: str, others: Inputs) -> list[str]:
+        self.raw = list(map(plain_names, texts))
+        self._inputs = {**others, **{m.name: m.inputs for m in map(read, self.raw)}}
+        return tidy(texts, top, others)
+
+    def _alone(self, text: str) -> str:
+        return alone(text, self._inputs)
+
+
+def alone(text: str, inputs: Inputs | None = None) -> str:
+    """A module rewritten, with all its ports and registers, and their names."""
+    module = read(plain_names(text))
+    shorten(module)
+    if inputs is not None:
+        name_unused(module, inputs)
+    return write(module)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +124,7 @@ def test_same_outputs(machine: Machine, tmp_path: Path) -> None:
         if "output" in raw.split("\n", 1)[1]
     ]
     before = simulate(machine.before, benches, tmp_path / "before")
-    after = simulate(machine.verilog, benches, tmp_path / "after")
+    after = simulate(machine.after, benches, tmp_path / "after")
     assert len(before) == len(benches) * CYCLES * 2
     different = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
     assert different == []
@@ -173,7 +182,7 @@ def test_widths_and_signs(tmp_path: Path) -> None:
     before = [tricky(name) for name in TRICKY]
     benches = [bench(module, place) for place, module in enumerate(before)]
     expected = simulate("\n".join(before), benches, tmp_path / "before")
-    after = list(map(tidy, before))
+    after = list(map(alone, before))
     assert simulate("\n".join(after), benches, tmp_path / "after") == expected
     inlined = {name for name, text in zip(TRICKY, after, strict=True) if "_0_" not in text}
     assert inlined == {
@@ -190,7 +199,7 @@ def test_widths_and_signs(tmp_path: Path) -> None:
 def body(text: str) -> str:
     """The tidied module after its header."""
     module = "module m(a, b, c, clk, q);\n  input [7:0] a;\n  input [7:0] b;\n  input c;\n"
-    return tidy(f"{module}  input clk;\n{text}endmodule").partition(");\n")[2].strip()
+    return alone(f"{module}  input clk;\n{text}endmodule").partition(");\n")[2].strip()
 
 
 def test_wire_used_once_is_inlined() -> None:
@@ -209,20 +218,20 @@ def test_one_block_for_equal_conditions() -> None:
         for name, value in (("r", "a"), ("s", "b"))
     )
     assert "    if (c) begin r <= a; s <= b; end\n" in body(text)
-    assert "reg [7:0] r = 8'h0, s = 8'h0;" in body(text)
+    assert "reg [7:0] r, s;\n  initial { r, s } = 16'h0;\n" in body(text)
 
 
 def test_reset_before_enable() -> None:
-    text = (
-        "  reg r = 1'h0;\n  always @(posedge clk)\n    if (a) r <= 1'h0;\n    else if (c) r <= b;\n"
-    )
-    assert "    if (a) r <= 1'h0; else if (c) r <= b;\n" in body(text)
+    text = "  reg r = 1'h0;\n  always @(posedge clk)\n"
+    text += "    if (a[0]) r <= 1'h0;\n    else if (c) r <= b[0];\n"
+    assert "    if (a[0]) r <= 1'h0; else if (c) r <= b[0];\n" in body(text)
 
 
 def test_repeated_bits() -> None:
     text = "  output [9:0] q;\n  assign q = { a[7], a[7], a };\n"
     assert "{ a[7], a[7], a }" in body(text)
-    assert "{ {3{a[7]}}, a }" in body(text.replace("{ a[7]", "{ a[7], a[7]"))
+    wider = text.replace("9:0", "10:0").replace("{ a[7]", "{ a[7], a[7]")
+    assert "{ {3{a[7]}}, a }" in body(wider)
 
 
 def test_composed_names() -> None:
@@ -238,4 +247,4 @@ def test_unknown_line() -> None:
 
 
 def test_no_long_lines(machine: Machine) -> None:
-    assert max(len(line) for text in machine.tidied for line in text.splitlines()) <= LINE_LENGTH
+    assert max(len(line) for line in machine.verilog.splitlines()) <= LINE_LENGTH

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pulsarray.hw.expression import Expression
-from pulsarray.hw.layout import LINE_LENGTH, fill, packed
-from pulsarray.hw.netlist import Register
+from pulsarray.hw.verilog.expression import Expression
+from pulsarray.hw.verilog.layout import LINE_LENGTH, fill, packed
+from pulsarray.hw.verilog.netlist import Register
 
 __all__ = ["clocked"]
 

@@ -1,64 +1,29 @@
-"""Makes the Verilog of one module, as Yosys writes it, short enough to read.
-
-Ports are declared in the header, wires where they are assigned if possible, and everything that
-the clock changes in one block; wires without a name that are used once are written where they are
-used.
+"""A module as text: ports in its header, wires declared where they are assigned if possible, and
+everything that the clock changes in one block.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
-from pulsarray.hw.clocked import clocked
-from pulsarray.hw.expression import Expression
-from pulsarray.hw.expression_parser import NAME
-from pulsarray.hw.inline import inline, narrow
-from pulsarray.hw.layout import fill, packed, tied
-from pulsarray.hw.netlist import Net, Netlist, read
+from pulsarray.hw.verilog.clocked import clocked
+from pulsarray.hw.verilog.expression import Expression
+from pulsarray.hw.verilog.layout import fill, packed, tied
+from pulsarray.hw.verilog.netlist import Netlist
 
-__all__ = ["plain_names", "tidy"]
+__all__ = ["write"]
 
-_ESCAPED = re.compile(r"\\(\S+) ")
-_LONG_LIST = 60
+_ZERO = re.compile(r"\d+'[hd]0")
 
 
-def tidy(text: str) -> str:
-    """The same module in fewer lines.
-
-    Raises
-    ------
-    ValueError
-        If a line is not as Yosys writes modules of this machine.
-    """
-    module = read(plain_names(text))
-    narrow(module)
-    inline(module)
-    _name_lists(module)
+def write(module: Netlist) -> str:
+    """Verilog 2005 of a module."""
     defined = _order(module)
     lines = [_header(module), *_declarations(module, defined), *_assignments(module, defined)]
     lines += [*_initial(module), *clocked(module.registers), *_cells(module), "endmodule"]
     return "\n".join(lines)
-
-
-def plain_names(text: str) -> str:
-    """Without escapes in the names that Amaranth made of several parts."""
-    escaped = set(_ESCAPED.findall(text))
-    taken = set(re.findall(NAME, text))
-    for name in sorted(escaped):
-        plain = re.sub(r"[.\[]", "_", name.replace("]", ""))
-        if plain.startswith("$"):
-            plain = f"{plain[1:]}$0" if plain.count("$") == 1 else plain[1:]
-        if (
-            re.search(r"[$.\[]", name)
-            and plain not in taken
-            and re.fullmatch(r"[A-Za-z_][\w$]*", plain)
-        ):
-            taken.add(plain)
-            text = text.replace(f"\\{name} ", plain)
-    return text
 
 
 def _range(width: int) -> str:
@@ -67,37 +32,17 @@ def _range(width: int) -> str:
 
 def _header(module: Netlist) -> str:
     """The module's name and ports, grouped by direction and width."""
-    groups: dict[tuple[str, int, str], list[str]] = {}
+    groups: dict[tuple[str, int], list[str]] = {}
     for name, net in module.nets.items():
         if net.variable and net.direction:
-            groups["output reg", net.width, name] = [_with_initial(name, net)]
+            groups.setdefault(("output reg", net.width), []).append(name)
         elif net.direction:
-            groups.setdefault((net.direction, net.width, ""), []).append(name)
+            groups.setdefault((net.direction, net.width), []).append(name)
     ports = [
         f"{tied(f'{kind} {_range(width)}')}{', '.join(names)}"
-        for (kind, width, _), names in sorted(groups.items())
+        for (kind, width), names in sorted(groups.items())
     ]
     return fill(f"module {module.name}({', '.join(ports)});", 0)
-
-
-def _with_initial(name: str, net: Net) -> str:
-    return tied(f"{name} = {net.initial}") if net.initial else name
-
-
-def _name_lists(module: Netlist) -> None:
-    """Give long lists that are read several times a wire, named after a port if there is one."""
-    nodes = [node for value in module.uses() for node in value.nodes() if node.kind == "cat"]
-    count = Counter(map(str, nodes))
-    ports = {str(value): f"all_{port}" for cell in module.cells for port, value in cell.ports}
-    wires: dict[str, Expression] = {}
-    found: list[tuple[Expression, Expression]] = []
-    for node in nodes:
-        text = str(node)
-        if count[text] > 1 and len(text) > _LONG_LIST and text not in wires:
-            wires[text] = module.new_wire(ports.get(text, "list"), node.width)
-            found.append((node, wires[text]))
-    module.rewrite(lambda value, _: value.replaced(wires))
-    module.assigns += [(wire, node) for node, wire in found]
 
 
 def _order(module: Netlist) -> dict[str, Expression]:
@@ -128,7 +73,7 @@ def _declarations(module: Netlist, defined: Container[str]) -> Iterator[str]:
     groups: dict[tuple[str, int], list[str]] = {}
     for name, net in module.nets.items():
         if net.variable and not net.direction:
-            groups.setdefault(("reg", net.width), []).append(_with_initial(name, net))
+            groups.setdefault(("reg", net.width), []).append(name)
         elif not net.direction and name not in defined:
             groups.setdefault(("wire", net.width), []).append(name)
     for (kind, width), names in sorted(groups.items()):
@@ -147,7 +92,14 @@ def _assignments(module: Netlist, defined: Mapping[str, Expression]) -> Iterator
 
 
 def _initial(module: Netlist) -> Iterator[str]:
-    """What memories hold at first; a loop where all words are equal."""
+    """What registers and memories hold at power-on; a loop where all words are equal."""
+    zeros = [name for name, net in module.nets.items() if _ZERO.fullmatch(net.initial)]
+    zeros = zeros if len(zeros) > 1 else []
+    others = [name for name, net in module.nets.items() if net.initial and name not in zeros]
+    if zeros:
+        width = sum(module.nets[name].width for name in zeros)
+        yield fill(f"initial {{ {', '.join(zeros)} }} = {width}'h0;")
+    yield from (fill(f"initial {name} = {module.nets[name].initial};") for name in others)
     for name, memory in module.memories.items():
         words = [f"{name}[{place}] = {word};" for place, word in enumerate(memory.initial)]
         if words and len(set(memory.initial)) == 1:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Container
 from dataclasses import replace
 
-from pulsarray.hw.expression import Expression, simplified
-from pulsarray.hw.netlist import Netlist
+from pulsarray.hw.verilog.expression import Expression, simplified
+from pulsarray.hw.verilog.netlist import Netlist
 
-__all__ = ["inline", "narrow"]
+__all__ = ["inline", "narrow", "whole"]
 
 _UNNAMED = re.compile(r"_\d+_|signal\$\w+")
 _LONGEST = 240
@@ -41,18 +42,18 @@ def narrow(module: Netlist) -> None:
     for name, width in kept.items():
         module.nets[name].width = width
     module.assigns = [
-        (_whole(target, kept), value)
+        (whole(target, kept), value)
         for target, value in module.assigns
         if target.base not in kept or target.text in read[target.base]
     ]
-    module.rewrite(lambda value, _: _whole(value, kept))
+    module.rewrite(lambda value, _: whole(value, kept))
 
 
-def _whole(node: Expression, kept: dict[str, int]) -> Expression:
+def whole(node: Expression, kept: Container[str]) -> Expression:
     """The expression with the parts of narrowed wires written as the wires."""
     if node.base in kept:
         return replace(node, kind="name", text=node.base)
-    return replace(node, parts=tuple(_whole(part, kept) for part in node.parts))
+    return replace(node, parts=tuple(whole(part, kept) for part in node.parts))
 
 
 def inline(module: Netlist) -> None:

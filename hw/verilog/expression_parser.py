@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pulsarray.hw.expression import BINARY, Expression, binary, choice, constant, part_of
+from pulsarray.hw.verilog.expression import BINARY, Expression, binary, choice, constant, part_of
 
 __all__ = ["NAME", "parse"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from pulsarray.hw.expression import Expression, constant
-from pulsarray.hw.expression_parser import NAME, parse
+from pulsarray.hw.verilog.expression import Expression, constant
+from pulsarray.hw.verilog.expression_parser import NAME, parse
 
 __all__ = ["Cell", "Net", "Netlist", "Register", "read"]
 
@@ -73,6 +73,11 @@ class Netlist:
     registers: list[Register] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
 
+    @property
+    def inputs(self) -> frozenset[str]:
+        """Names of the input ports."""
+        return frozenset(name for name, net in self.nets.items() if net.direction == "input")
+
     def uses(self) -> Iterator[Expression]:
         """Every expression that is read, and every connection of a cell."""
         for _, value in self.assigns:
@@ -105,6 +110,21 @@ class Netlist:
             ]
         for cell in self.cells:
             cell.ports = [(port, change(value, 0)) for port, value in cell.ports]
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Give nets and memories other names."""
+
+        def renamed(node: Expression, _: int = 0) -> Expression:
+            parts = tuple(map(renamed, node.parts))
+            name = names.get(node.base, node.base)
+            return replace(node, parts=parts, base=name, text=name + node.text[len(node.base) :])
+
+        self.rewrite(renamed)
+        self.assigns = [(renamed(target), value) for target, value in self.assigns]
+        for register in self.registers:
+            register.target = renamed(register.target)
+        self.nets = {names.get(name, name): net for name, net in self.nets.items()}
+        self.memories = {names.get(name, name): memory for name, memory in self.memories.items()}
 
     def free_name(self, name: str) -> str:
         """The name, or with a number after it if it is taken."""

@@ -8,11 +8,21 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import groupby
 
-__all__ = ["BINARY", "Expression", "binary", "choice", "constant", "part_of", "simplified"]
+__all__ = [
+    "BINARY",
+    "COMPARISONS",
+    "SHIFTS",
+    "Expression",
+    "binary",
+    "choice",
+    "constant",
+    "part_of",
+    "simplified",
+]
 
-_COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "&&", "||")
-_SHIFTS = ("<<", ">>", "<<<", ">>>")
-BINARY = ("&", "|", "^", "+", "-", "*", *_SHIFTS, *_COMPARISONS)
+COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "&&", "||")
+SHIFTS = ("<<", ">>", "<<<", ">>>")
+BINARY = ("&", "|", "^", "+", "-", "*", *SHIFTS, *COMPARISONS)
 _ASSOCIATIVE = ("&", "|", "^", "+")
 
 
@@ -47,7 +57,7 @@ class Expression:
     def closed(self) -> bool:
         """Whether what surrounds it has no effect but to extend it by zeros."""
         leaf = self.kind in ("name", "part", "constant", "word", "cat", "!")
-        return leaf or self.kind.startswith("reduce") or self.kind in _COMPARISONS
+        return leaf or self.kind.startswith("reduce") or self.kind in COMPARISONS
 
     def nodes(self) -> Iterator[Expression]:
         """It, its operands, and theirs."""
@@ -77,12 +87,12 @@ class Expression:
             condition, *choices = self.parts
             yield condition, 0
             yield from ((choice, width) for choice in choices)
-        elif self.kind in _SHIFTS:
+        elif self.kind in SHIFTS:
             yield self.parts[0], width
             yield self.parts[1], 0
         elif self.kind in ("&&", "||"):
             yield from ((part, 0) for part in self.parts)
-        elif self.kind in _COMPARISONS:
+        elif self.kind in COMPARISONS:
             widest = max(part.width for part in self.parts)
             yield from ((part, widest) for part in self.parts)
         elif self.kind in BINARY or self.kind == "~":
@@ -174,9 +184,9 @@ def part_of(node: Expression, low: int, width: int) -> Expression:
 
 def binary(operator: str, left: Expression, right: Expression) -> Expression:
     """An operator and its operands."""
-    if operator in _COMPARISONS:
+    if operator in COMPARISONS:
         return Expression(operator, (left, right))
-    if operator in _SHIFTS:
+    if operator in SHIFTS:
         return Expression(operator, (left, right), left.width, signed=left.signed)
     width = max(left.width, right.width)
     return Expression(operator, (left, right), width, signed=left.signed and right.signed)

@@ -1,0 +1,55 @@
+"""Names without the numbers that Amaranth tells equal names apart with."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+
+from pulsarray.hw.verilog.liveness import Inputs
+from pulsarray.hw.verilog.netlist import Netlist
+
+__all__ = ["name_apart"]
+
+_NUMBERED = re.compile(r"(\w+?)\$\w+(?:\$\w+)*")
+
+_UNNAMED = re.compile(r"_\d+_")
+
+
+def name_apart(module: Netlist, inputs: Inputs) -> None:
+    """Name nets of equal names after the cell and port that drive them, others by counting."""
+    everything = [*module.nets, *module.memories, *(cell.name for cell in module.cells)]
+    stems = {name: found[1] for name in everything if (found := _NUMBERED.fullmatch(name))}
+    taken = Counter(map(_bare, everything))
+    names: dict[str, str] = {}
+
+    def rename(name: str, wanted: str) -> None:
+        names[name] = next(
+            text
+            for number in itertools.count(1)
+            if not taken[text := wanted if number == 1 else f"{wanted}_{number}"]
+        )
+        taken[names[name]] += 1
+        taken[_bare(name)] -= 1
+
+    for cell in module.cells:
+        if cell.name in stems:
+            rename(cell.name, stems[cell.name])
+            cell.name = names.pop(cell.name)
+    repeated = set(stems.values())
+    for cell in module.cells:
+        for port, value in cell.ports:
+            alike = value.base in stems or value.base in repeated or _UNNAMED.fullmatch(value.base)
+            if port not in inputs[cell.module] and value.kind == "name" and alike:
+                net = module.nets[value.base]
+                if not net.direction and value.base not in names:
+                    rename(value.base, f"{_bare(cell.name)}_{_bare(port)}")
+    for name in (*module.nets, *module.memories):
+        if name in stems and name not in names:
+            rename(name, stems[name])
+    module.rename(names)
+
+
+def _bare(name: str) -> str:
+    """The name without what escapes it."""
+    return name.strip("\\ ")
