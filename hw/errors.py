@@ -148,9 +148,13 @@ class Errors(Shared):
         config = self._config
         rows = 4 * config.parameter_depth
         words = config.tables * config.table_planes * config.table_words
-        outside = (self.load_bank == Bank.PARAMETER) & (self.load_address >= rows)
-        outside = outside | ((self.load_bank == Bank.TABLE) & (self.load_address >= words))
+        outside = (self.load_bank == Bank.PARAMETER) & self._load_beyond(rows)
+        outside = outside | ((self.load_bank == Bank.TABLE) & self._load_beyond(words))
         return self.load_write & outside
+
+    def _load_beyond(self, rows: int) -> Value:
+        """Whether LOAD writes beyond the rows of a bank: always, where it has none."""
+        return self.load_address >= rows if rows else Const(1)
 
 
 class LowerCode(Shared):
