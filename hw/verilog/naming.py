@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
 
 from pulsarray.hw.verilog.liveness import Inputs
 from pulsarray.hw.verilog.netlist import Netlist
@@ -12,7 +11,6 @@ from pulsarray.hw.verilog.netlist import Netlist
 __all__ = ["name_apart"]
 
 _NUMBERED = re.compile(r"(\w+?)\$\w+(?:\$\w+)*")
-
 _UNNAMED = re.compile(r"_\d+_")
 
 
@@ -20,21 +18,25 @@ def name_apart(module: Netlist, inputs: Inputs) -> None:
     """Name nets of equal names after the cell and port that drive them, others by counting."""
     everything = [*module.nets, *module.memories, *(cell.name for cell in module.cells)]
     stems = {name: found[1] for name in everything if (found := _NUMBERED.fullmatch(name))}
-    taken = Counter(map(_bare, everything))
+    taken = set(map(_bare, everything))
     names: dict[str, str] = {}
 
     def rename(name: str, wanted: str) -> None:
         names[name] = next(
             text
             for number in itertools.count(1)
-            if not taken[text := wanted if number == 1 else f"{wanted}_{number}"]
+            if (text := wanted if number == 1 else f"{wanted}_{number}") not in taken
         )
-        taken[names[name]] += 1
-        taken[_bare(name)] -= 1
+        taken.add(names[name])
 
     for cell in module.cells:
         if cell.name in stems:
-            rename(cell.name, stems[cell.name])
+            stem = stems[cell.name]
+            net = module.nets.get(stem)
+            if net and not net.direction and stem not in dict(cell.ports):
+                stems[stem] = stem  # the net gives way: a cell is how a user finds a unit
+                taken.discard(stem)
+            rename(cell.name, stem)
             cell.name = names.pop(cell.name)
     repeated = set(stems.values())
     for cell in module.cells:
