@@ -52,7 +52,7 @@ class Dropping:
             for tile in tiles(result, images, chip.config.accumulator_depth):
                 count = tile.images * tile.rows * result.shape[1]
                 for block in range(result.cuts()[-1]):
-                    self.cache.get(source.at(tile.low, block))
+                    read = self.cache.get(source.at(tile.low, block))
                     a = words_at(source, tile, block)
                     if training:
                         sums = Words(chip.aux[0], 0, 1)
@@ -61,9 +61,9 @@ class Dropping:
                             alu=Alu.MUL, flags=_SCALAR, scalar=self.mantissa,
                         )  # fmt: skip
                         a = sums
-                        self.cache.get(self.mask.at(tile.low, block))
+                        read = self.cache.get(self.mask.at(tile.low, block))
                     mask = words_at(self.mask, tile, block) if training else None
-                    self.cache.new(result.at(tile.low, block), 0)
+                    self.cache.new(result.at(tile.low, block), 0, pinned=[read])
                     chip.vector(
                         phase, 1, count, a, mask, target=words_at(result, tile, block), x=x,
                         alu=Alu.GATE if training else Alu.PASS,
