@@ -39,6 +39,8 @@ TOLERANCES: Mapping[str, tuple[float, float]] = {
 largest difference divided by the tensor's largest magnitude."""
 _DIFFERENCES = 1e-4
 """Between float64 gradients and central differences, relative to a tensor's largest magnitude."""
+_ROUNDING = 2.0**-48
+"""What a sum in float64 may be off by, relative to the magnitudes of its terms."""
 _BESIDE = 0.01
 _DISTANCE, _SHORT = 1e-5, 1e-7
 """What parameters are moved by; less where each moves many sums, of which some are near kinks."""
@@ -173,9 +175,18 @@ def _deviations(
             continue
         kind = next((kind for end, kind in _KINDS if name.endswith(end)), "forward")
         values = real(name, trace).reshape(same[name].shape)
-        rms, largest = _relative(values, same[name])
-        found.append(Deviation(name, kind, rms, largest, _relative(values, free[name])[0]))
+        rms, largest = _relative(values, _known(name, same))
+        found.append(Deviation(name, kind, rms, largest, _relative(values, _known(name, free))[0]))
     return found
+
+
+def _known(name: str, tensors: Mapping[str, Floats]) -> Floats:
+    """A tensor; sums of errors that float64 cannot tell from 0 are 0."""
+    values, error = tensors[name], tensors.get(name.removesuffix(".bias.gradient") + ".error")
+    if error is None or not name.endswith(".bias.gradient"):
+        return values
+    terms = np.abs(error.reshape(-1, values.size)).sum(axis=0)
+    return np.where(np.abs(values) <= terms * _ROUNDING, 0.0, values)
 
 
 def _relative(values: npt.NDArray[np.float64], wanted: Floats) -> tuple[float, float]:

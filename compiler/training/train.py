@@ -122,10 +122,12 @@ class Training:
             return values
         return values[self.tensors.geometries[layer.name].places(layer.weight.shape)]
 
-    def _stored(self, values: Mapping[str, Integers], end: str) -> dict[str, Integers]:
+    def _stored(
+        self, layers: Sequence[TrainingLayer], values: Mapping[str, Integers], end: str
+    ) -> dict[str, Integers]:
         """Values by ``LAYER.weight`` and ``LAYER.bias`` as tensors."""
         found = {}
-        for layer in self.network.layers:
+        for layer in layers:
             weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
             if weight in values:
                 found[f"{weight}.{end}"] = self._placed(layer, values[weight])
@@ -137,9 +139,9 @@ class Training:
         """A state as tensors to write."""
         layers = self.network.layers
         found = {f"{x.name}.weight": self._placed(x, state.weights[x.name]) for x in layers}
-        found |= self._stored(state.masters, "master")
+        found |= self._stored(layers, state.masters, "master")
         if self.network.optimizer.momentum:
-            found |= self._stored(state.velocities, "velocity")
+            found |= self._stored(self.network.learning, state.velocities, "velocity")
         found |= self.encode_masks(state, 0)
         own = {"exponents": self._exponents(state), "rates": self._rates(state)}
         return found | {f"{self.tensors.prefix}{name}": values for name, values in own.items()}

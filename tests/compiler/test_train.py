@@ -181,3 +181,11 @@ def test_frozen_layers_stay_and_pass_gradients_on(
     assert not differences(found, wanted)
     changed = {n for n, w in before.weights.items() if not np.array_equal(w, found.weights[n])}
     assert changed == {"fc1", "fc2", "fc3"} - set(frozen)
+
+
+def test_frozen_layers_have_no_velocity() -> None:
+    optimizer = Optimizer(momentum=0.9)
+    given = case([5, 6, 3], ["tanh", "sigmoid"], "mse", optimizer=optimizer)
+    beside = Beside(given, frozen=["fc1"])
+    for _ in range(2):
+        assert not differences(*beside.step()[:2])
