@@ -80,18 +80,19 @@ def wrong(seed: int) -> list[str]:
 def far_from_float64(seed: int) -> list[object]:
     """Errors and gradients outside the tolerances.
 
-    As of random convolutions, outputs are not judged; nor are the gradients of biases that a
-    normalization undoes, which are 0.
+    As of random convolutions, outputs are not judged; nor are networks with normalizations: over
+    the few values here what their error is the sum of nearly cancels (``normalized`` in
+    test_conv_train.py is judged).
     """
     setup = drawn(seed)
     made = trainable(setup, seed) if setup is not None else None
     if setup is None or made is None:
         return []
     network = setup.network()
+    if any(isinstance(step, NormLayer) for step in network.steps):
+        return []
     found = check_gradients(network, made.inputs, made.targets, learning_rate=0.1, steps=0)
-    undone = any(isinstance(step, NormLayer) for step in network.steps)
-    judged = {"error", "weight gradient"} | (set() if undone else {"bias gradient"})
-    return [d for d in found.deviations if d.kind in judged and not d.passes]
+    return [d for d in found.deviations if d.kind != "forward" and not d.passes]
 
 
 @pytest.mark.parametrize("seed", range(QUICK))
