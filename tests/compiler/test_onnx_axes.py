@@ -145,13 +145,12 @@ def test_what_the_file_means(tmp_path: Path, build: Callable[[Chain], None]) -> 
         ((8, 7), "Unsqueeze", [1]),
     ],
 )
-def test_a_grey_image(
-    tmp_path: Path, shape: tuple[int, ...], steps: list[tuple[str, list[int]]]
-) -> None:
+def test_a_grey_image(tmp_path: Path, shape: tuple[int, ...], op: str, values: list[int]) -> None:
     chain = Chain(2, (BATCH, *shape))
-    for op, values in steps:
-        more = () if op == "Transpose" else (chain.ints(*values),)
-        chain.add(op, *more, **({"perm": values} if op == "Transpose" else {}))
+    if op == "Transpose":
+        chain.add(op, perm=values)
+    else:
+        chain.add(op, chain.ints(*values))
     chain.add("Conv", chain.floats(2, 1, 3, 3))
     made = chain.model()
     graph = import_onnx(write(tmp_path, made))
