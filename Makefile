@@ -13,42 +13,42 @@ setup: ## Install tools and packages; leaves .venv/bin/pulsarray
 	@scripts/setup.sh
 
 demo: setup ## Classify real digits on the model, Verilator and Icarus; compare and report
-	@$(BIN)/python scripts/demo.py
+	@"$(BIN)"/python scripts/demo.py
 
 test: setup ## Run the tests
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	@"$(BIN)"/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test-full: setup ## Run all tests, the long random comparisons included
-	@$(BIN)/python -m pytest -n auto --dist load
+	@"$(BIN)"/python -m pytest -n auto --dist load
 
 fresh-check: ## Run demo and test on a new, minimal Debian (as root; half an hour)
 	@scripts/fresh_check.sh
 
 bench: setup ## Measure; writes docs/benchmarks.md
-	@$(BIN)/python scripts/bench.py
+	@"$(BIN)"/python scripts/bench.py
 
 bench-resnet50: setup ## ResNet-50 whole on Verilator against the model; goes on where it was stopped
-	@$(BIN)/python benchmarks/resnet50.py
+	@"$(BIN)"/python benchmarks/resnet50.py
 
 onnx-backend: setup ## The onnx package's own tests of the operators that are taken
-	@$(BIN)/python -W ignore -m benchmarks.onnx_backend
+	@"$(BIN)"/python -W ignore -m benchmarks.onnx_backend
 
 corpus: setup ## Compare what the compiler makes with benchmarks/corpus.txt; ARGS=--help
-	@$(BIN)/python -m benchmarks.corpus $(ARGS)
+	@"$(BIN)"/python -m benchmarks.corpus $(ARGS)
 
 lint: setup ## Check style, types, imports between layers, and generated pages
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/mypy --explicit-package-bases scripts benchmarks examples
-	@$(BIN)/lint-imports
-	@$(BIN)/python scripts/make_docs.py --check
+	@"$(BIN)"/ruff check .
+	@"$(BIN)"/ruff format --check .
+	@"$(BIN)"/mypy
+	@"$(BIN)"/mypy --explicit-package-bases scripts benchmarks examples
+	@"$(BIN)"/lint-imports
+	@"$(BIN)"/python scripts/make_docs.py --check
 
 docs: setup ## Write the pages of docs/ that derive from definitions
-	@$(BIN)/python scripts/make_docs.py
+	@"$(BIN)"/python scripts/make_docs.py
 
 lock: setup ## Write requirements.lock from the packages installed
-	@$(BIN)/python scripts/make_lock.py
+	@"$(BIN)"/python scripts/make_lock.py
 
 clean: ## Remove what tools leave behind; .venv and the build cache stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

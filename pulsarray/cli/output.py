@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import time
@@ -142,7 +141,7 @@ def require_writable(*files: Path | None, read: Iterable[Path | str | None] = ()
         if path.is_dir():
             raise InputError(f"{path}: cannot write: is a folder")
         if not os.access(path.parent, os.W_OK) and not path.exists():
-            raise InputError(f"{path}: cannot write: {os.strerror(errno.EACCES)}")
+            raise InputError(f"{path}: cannot write: nothing may be written into {path.parent}")
         if path.is_file() or not path.exists():
             if _place(path) in taken:
                 raise InputError(f"{path}: cannot write: is also the file {taken[_place(path)]}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from cocotb_tools import config as cocotb_config
 
 from pulsarray.errors import CheckFailed, InputError, ToolMissing
-from pulsarray.sim import toolchain
+from pulsarray.sim import toolchain, verilator
 
 VERILOG = """\
 module doubler #(parameter SHIFT = 0) (input [7:0] value, output [7:0] result);
@@ -81,6 +83,20 @@ def test_a_place_with_odd_characters(
     folder = build(simulator, source.rename(place / "my doubler.v"))
     assert folder.parent == place
     run(simulator, folder)
+
+
+def test_a_full_cache_is_named(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that fails says nothing of where."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(verilator, "private_root", full)
+    monkeypatch.setenv("PULSARRAY_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(InputError, match="/cache: cannot write: No space left on device"):
+        toolchain.lint([source], "doubler")
 
 
 def test_a_build_serves_every_environment(
