@@ -64,7 +64,8 @@ class Tensor:
         The shape and order in which a host gives and takes one sample, where it is neither the
         image's nor the matrix's row: see :class:`pulsarray.views.HostView`.
     half_away
-        Whether a host rounds halves away from zero when it makes an input's codes, else to even.
+        Whether a host rounds halves away from zero when it makes codes (of an input, or of what
+        ``after`` makes), else to even.
     """
 
     name: str

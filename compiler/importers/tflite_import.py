@@ -95,7 +95,18 @@ def _import(file: TfliteFile, name: str) -> IntegerGraph:
         raise InputError("no operator to compile")
     after = "softmax" if value.host == "softmax" else ""
     output = value.source.name
-    return IntegerGraph(name, network.input, network.nodes, network.maps, output, after)
+    if value.answer[0]:
+        network.maps[output] = replace(network.maps[output], half_away=True)
+    return IntegerGraph(
+        name,
+        network.input,
+        network.nodes,
+        network.maps,
+        output,
+        after,
+        answer_scale=value.answer[0],
+        answer_zero=value.answer[1],
+    )
 
 
 def _input(file: TfliteFile) -> tuple[Tensor, Tensor, Operator | None]:

@@ -39,12 +39,15 @@ class Value:
         A border of zero points that the source does not have yet: top, left, bottom, right.
     host
         What the host computes from the source: "", "real" numbers, or their "softmax".
+    answer
+        Scale and zero point of the codes to which the host rounds a softmax; scale 0 for none.
     """
 
     source: FeatureMap
     shape: Shape
     padding: tuple[int, int, int, int] = NO_PADDING
     host: str = ""
+    answer: tuple[float, int] = (0.0, 0)
 
 
 def copying(zero: int) -> Scale:

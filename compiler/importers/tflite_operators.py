@@ -8,7 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from pulsarray.compiler.importers.tflite_file import Operator, Tensor
-from pulsarray.compiler.importers.tflite_network import Network, Value, copying, map_shape
+from pulsarray.compiler.importers.tflite_network import (
+    Network,
+    Value,
+    copying,
+    map_shape,
+    quantization,
+)
 from pulsarray.compiler.importers.tflite_products import convolution, dense, depthwise, transposed
 from pulsarray.compiler.importers.tflite_scales import (
     activation_limits,
@@ -148,7 +154,9 @@ def _softmax(network: Network, operator: Operator) -> None:
             f"needs a vector and a beta of 1, not shape {value.source.shape} and "
             f"{operator.options.get('Beta')}"
         )
-    network.values[operator.outputs[0]] = replace(value, host="softmax")
+    result = network.target(operator)
+    answer = quantization(result) if result.kind == "int8" else (0.0, 0)
+    network.values[result.index] = replace(value, host="softmax", answer=answer)
 
 
 def keeps_codes(given: Tensor, result: Tensor) -> bool:
@@ -163,6 +171,12 @@ def keeps_codes(given: Tensor, result: Tensor) -> bool:
 def _quantize(network: Network, operator: Operator) -> None:
     value, tensor, given = network.value(operator), network.target(operator), operator.inputs[0]
     assert given is not None
+    if value.host == "softmax" and not keeps_codes(network.file.tensors[given], tensor):
+        if value.answer[0]:
+            raise InputError("codes of a SOFTMAX cannot be rounded again")
+        value = replace(value, answer=quantization(tensor))
+        network.values[tensor.index] = value
+        return
     if value.host == "softmax" or keeps_codes(network.file.tensors[given], tensor):
         network.values[tensor.index] = replace(value, host=value.host or "real")
         return

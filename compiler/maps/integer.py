@@ -76,7 +76,7 @@ class FeatureMap:
     scale, zero_point
         Its quantization.
     half_away
-        Whether a host rounds halves away from zero when it makes its codes, as LiteRT does.
+        Whether a host rounds halves away from zero when it makes codes, as LiteRT does.
     """
 
     name: str

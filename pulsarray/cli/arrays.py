@@ -87,7 +87,8 @@ def real_values(matrix: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np
         powers = np.exp(values - values.max(axis=-1, keepdims=True))
         values = powers / powers.sum(axis=-1, keepdims=True)
     if tensor.answer_scale:
-        codes = encode(values, tensor.answer_scale, tensor.answer_zero)
+        scale, zero = tensor.answer_scale, tensor.answer_zero
+        codes = encode(values, scale, zero, half_away=tensor.half_away)
         values = decode(codes, tensor.answer_scale, tensor.answer_zero)
     return from_matrix(values, tensor)
 

@@ -13,12 +13,18 @@ import numpy as np
 import pytest
 import tflite
 
+from pulsarray.cli.arrays import real_values
 from pulsarray.compiler.importers.tflite_import import import_tflite
 from pulsarray.compiler.importers.tflite_scales import away_scale
 from pulsarray.compiler.interpreter import requantize
 from pulsarray.compiler.maps.integer import Convolution, FeatureMap, IntegerGraph
+from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.maps.integer_interpreter import run_integer, run_output
+from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
+from pulsarray.program import unpack
+from pulsarray.sim.device import run_model
+from pulsarray.sim.random_maps import with_inputs
 from tests.compiler.tflite_files import SAME, VALID, FileBuilder
 from tests.models import NETWORKS, model_file
 
@@ -332,6 +338,41 @@ def test_input_codes_as_quantize(tmp_path: Path) -> None:
     np.testing.assert_array_equal(graph.input.encode(values), runner.get_tensor(codes))
     even = replace(graph.input, half_away=False)
     assert (even.encode(values) != runner.get_tensor(codes)).any()
+
+
+@pytest.mark.parametrize("real", [False, True])
+@pytest.mark.parametrize("classes", [3, 10, 100])
+def test_softmax_is_rounded_as_in_the_file(tmp_path: Path, classes: int, real: bool) -> None:
+    """The host's softmax, rounded, is that of the reference kernel."""
+    b = FileBuilder()
+    x, relu = (b.tensor((1, classes), 0.07, 3, name=name) for name in ("x", "relu"))
+    soft = b.tensor((1, classes), 1 / 256, -128)
+    b.operator("RELU", [x], relu).operator("SOFTMAX", [relu], soft, Beta=1.0)
+    result = b.tensor((1, classes), kind="float32") if real else soft
+    if real:
+        b.operator("DEQUANTIZE", [soft], result)
+    graph = import_tflite(b.save(tmp_path))
+    rng = np.random.default_rng(0)
+    codes = np.concatenate([rng.integers(-128, 128, (60, classes)), np.full((1, classes), 5)])
+    runner = interpreter(b.bytes(), REFERENCE)
+    wanted = np.concatenate([run(runner, row[None]) for row in codes])
+    program = compile_integer(graph, PRESETS["small"], batch=len(codes))
+    memory = run_model(replace(program, memory=with_inputs(program, codes[:, None, None]))).memory
+    assert memory is not None
+    (tensor,) = program.with_role("output")
+    got = real_values(unpack(memory, tensor, program.config), tensor)
+    scale = 1.0 if real else 1 / 256
+    np.testing.assert_array_equal(got, (wanted.astype(np.float64) + (0 if real else 128)) * scale)
+
+
+def test_softmax_rounded_twice(tmp_path: Path) -> None:
+    b = FileBuilder()
+    x, soft = b.tensor((1, 4), 0.1, 3), b.tensor((1, 4), 1 / 256, -128)
+    relu, y = b.tensor((1, 4), 0.1, 3), b.tensor((1, 4), 1 / 128, 0)
+    b.operator("RELU", [x], relu).operator("SOFTMAX", [relu], soft, Beta=1.0)
+    b.operator("QUANTIZE", [soft], y)
+    with pytest.raises(InputError, match="codes of a SOFTMAX cannot be rounded again"):
+        import_tflite(b.save(tmp_path))
 
 
 def test_uint8_at_the_ends_and_softmax(tmp_path: Path) -> None:
