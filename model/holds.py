@@ -26,18 +26,16 @@ class Holds:
         """A unit holds a bank's write port from ``first`` to ``last``."""
         self.ports[2 * bank + 1].append((first, last, unit, index))
 
-    def check(self) -> None:
-        """Refuse a program in which two units hold one port in one cycle.
+    def conflict(self) -> tuple[int, ProgramError] | None:
+        """The first cycle in which two units hold one port, if there is one.
 
-        Raises
-        ------
-        ProgramError
-            PORT_CONFLICT, with both instructions and the first common cycle, earliest first.
+        With it PORT_CONFLICT, which names both instructions.
         """
         conflicts = [c for port, held in self.ports.items() if (c := _first_overlap(port, held))]
-        if conflicts:
-            cycle, index, text = min(conflicts)
-            raise ProgramError(ErrorCode.PORT_CONFLICT, index, f"cycle {cycle}: {text}")
+        if not conflicts:
+            return None
+        cycle, index, text = min(conflicts)
+        return cycle, ProgramError(ErrorCode.PORT_CONFLICT, index, f"cycle {cycle}: {text}")
 
 
 def _first_overlap(port: int, held: list[tuple[int, int, int, int]]) -> tuple[int, int, str] | None:

@@ -74,20 +74,20 @@ class Semaphores:
                 return k
         return -1
 
-    def check(self, steps: Sequence[Step]) -> None:
-        """Refuse counts above the largest.
+    def overflow(self, steps: Sequence[Step]) -> tuple[int, ProgramError] | None:
+        """The first cycle in which a count goes above the largest, if there is one.
 
-        Raises
-        ------
-        ProgramError
-            SEMAPHORE, with the instruction that signals once too often.
+        With it SEMAPHORE, which names the instruction that signals once too often.
         """
-        for k, rises in enumerate(self.rises):
-            if len(rises) > SEMAPHORE_MAX:
-                _check_count(k, steps)
+        full = [k for k, rises in enumerate(self.rises) if len(rises) > SEMAPHORE_MAX]
+        found = [first for k in full if (first := _first_overflow(k, steps)) is not None]
+        if not found:
+            return None
+        cycle, index, text = min(found)
+        return cycle, ProgramError(ErrorCode.SEMAPHORE, index, text)
 
 
-def _check_count(k: int, steps: Sequence[Step]) -> None:
+def _first_overflow(k: int, steps: Sequence[Step]) -> tuple[int, int, str] | None:
     # Signals and takes are visible in the cycle after; a take makes room for a signal beside it.
     takes = [(s.start, -1, s.index) for s in steps if k in s.waits and s.start >= 0]
     signals = [(s.complete, s.unit, s.index) for s in steps if k in s.signals and s.complete >= 0]
@@ -96,4 +96,5 @@ def _check_count(k: int, steps: Sequence[Step]) -> None:
         count += 1 if unit >= 0 else -1
         if count > SEMAPHORE_MAX:
             text = f"cycle {cycle}: semaphore {k} overflows (instruction {index} signals)"
-            raise ProgramError(ErrorCode.SEMAPHORE, index, text)
+            return cycle, index, text
+    return None

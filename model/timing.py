@@ -79,7 +79,6 @@ class TimingModel:
         self._plan.reset()
         machine = _Machine(self._plan, memory_latency, memory_interval)
         machine.run()
-        machine.holds.check()
         return machine.result(memory_latency, memory_interval)
 
 
@@ -110,7 +109,7 @@ class _Machine:
         self.fetch = Fetch(self.plan, interval, self.dispatch)
 
     def run(self) -> None:
-        """Handle every event."""
+        """Handle every event; of what stops the machine, the earliest is raised."""
         self.schedule_grant()
         events = self.events
         while events:
@@ -119,9 +118,38 @@ class _Machine:
                 self.grant(cycle)
             elif self.scheduled[order] == cycle:
                 self.start(order, cycle)
-        self.semaphores.check(self.steps)
-        if not self.fetch.ended or any(step.complete < 0 for step in self.steps):
+        stuck = not self.fetch.ended or any(step.complete < 0 for step in self.steps)
+        if stuck:
+            self._hold_on()
+        stops = [self.holds.conflict(), self.semaphores.overflow(self.steps)]
+        found = [(cycle, error.code, error) for cycle, error in filter(None, stops)]
+        if found:
+            raise min(found, key=lambda stop: stop[:2])[2]
+        if stuck:
             raise self.deadlock()
+
+    def _hold_on(self) -> None:
+        """What waits for ever in mid-work holds its ports for ever."""
+        for job in self.weight_jobs:
+            step = self.steps[job.index]
+            if step.end < 0:
+                self.holds.read(step.bank, step.start + 1, NEVER, _WEIGHT, job.index)
+        stream = self.stream_job
+        if stream is not None:
+            step = self.steps[stream.index]
+            self.holds.read(step.bank, step.start + 1, NEVER, _STREAM, stream.index)
+            if stream.first >= 0:
+                self._hold_target(step, stream, NEVER)
+
+    def _hold_target(self, step: Step, job: StreamJob, last: int) -> None:
+        """STREAM holds both ports of its accumulator bank from its first sum on."""
+        bank, first = step.targets[0], job.first + self._stream_latency(job)
+        self.holds.read(bank, first, last, _STREAM, step.index)
+        self.holds.write(bank, first, last, _STREAM, step.index)
+
+    def _stream_latency(self, job: StreamJob) -> int:
+        """Cycles from a word's read to that of its sum."""
+        return job.delay + 2 * self.config.dim + 2
 
     def deadlock(self) -> ProgramError:
         """What each unit waits for, when nothing can happen any more."""
@@ -280,12 +308,9 @@ class _Machine:
         self.offer(_WEIGHT)
 
     def _end_stream(self, step: Step, job: StreamJob) -> None:
-        latency = job.delay + 2 * self.config.dim + 2
-        complete = job.end + latency + 1
+        complete = job.end + self._stream_latency(job) + 1
         self.holds.read(step.bank, step.start + 1, job.end, _STREAM, step.index)
-        bank, first = step.targets[0], job.first + latency
-        self.holds.read(bank, first, complete, _STREAM, step.index)
-        self.holds.write(bank, first, complete, _STREAM, step.index)
+        self._hold_target(step, job, complete)
         self.finish(step, job.end, complete)
 
     # Read requests

@@ -154,6 +154,14 @@ CONFLICTS = {
         ErrorCode.PORT_CONFLICT, 2, weight(),
         stream(count3=16, inner=2, target_stride4=0, source_stride4=0), vector(count2=16),
     ),
+    "and a LOAD that waits for ever": stops(
+        ErrorCode.PORT_CONFLICT, 2, weight(),
+        stream(count3=16, inner=2, target_stride4=0, source_stride4=0), vector(count2=16),
+        load(wait=1),
+    ),
+    "tiles that nobody takes": stops(
+        ErrorCode.PORT_CONFLICT, 1, weight(count0=3), vector(a_bank=1),
+    ),
 }  # fmt: skip
 
 _SIGNAL = make(Opcode.EXPONENT, register=1, signal=4)
