@@ -177,6 +177,13 @@ def choices_before_rounding(q: Qdq) -> None:
     q.add("Relu")
 
 
+def joined_before_rounding(q: Qdq) -> None:
+    source = q.last
+    one = q.convolution()
+    q.last = source
+    q.add("Concat", one, source=q.add("Relu", source=q.convolution()), axis=1)
+
+
 def padded(q: Qdq) -> None:
     q.add("Pad", q.ints(0, 0, 1, 1, 0, 0, 0, 2))
     q.pair(0.07, 5)
@@ -192,7 +199,7 @@ SITUATIONS = [
     bias_then_norm, rounded_then_norm, bias_then_sum, rounded_then_sum, small_factor, divided,
     norm_and_limit, factor_of_codes, float_weight_per_tensor, float_weight_per_channel, transposed,
     dead_channel, channel_that_never_lived, float_bias, own_sum, two_readers,
-    choices_before_rounding, padded, twice,
+    choices_before_rounding, joined_before_rounding, padded, twice,
 ]  # fmt: skip
 
 
