@@ -29,5 +29,6 @@ def name_of(node: onnx.NodeProto, number: int) -> str:
 
 
 def where(node: onnx.NodeProto, number: int) -> str:
-    """A node's place in messages."""
-    return f"node {name_of(node, number)}"
+    """A node's place in messages, with the operator if its name does not tell it."""
+    name, kind = name_of(node, number), printable(node.op_type)
+    return f"node {name}" if kind.lower() in name.lower() else f"node {name} ({kind})"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 import onnx
 
-from pulsarray.compiler.importers.onnx_names import kind_of, where
+from pulsarray.compiler.importers.onnx_names import kind_of, name_of
 from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.errors import InputError
 
@@ -77,7 +77,7 @@ def _lacks(
 ) -> Iterator[tuple[str, str]]:
     constants = constants_of(graph, {*taken, *folded})
     for number, node in enumerate(graph.node):
-        place = f"{inside}{where(node, number)}"
+        place = f"{inside}node {name_of(node, number)}"
         if reason := lack(node, constants, taken, folded):
             yield reason, place
         for name, body in graphs_of(node):

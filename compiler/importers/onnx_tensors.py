@@ -142,7 +142,10 @@ class Network:
             If it is a constant or missing.
         """
         if name not in self._tensors:
-            raise InputError(f"{where}: needs a value that depends on the input, not {name!r}")
+            kind = "constant " if self.is_constant(name) else ""
+            raise InputError(
+                f"{where}: needs a value that depends on the input, not {kind}{name!r}"
+            )
         return self._tensors[name]
 
     def define(self, name: str, tensor: Tensor) -> None:

@@ -137,7 +137,7 @@ def _unsupported(path: Path, problem: str, shape: tuple[int, ...] | None) -> Ins
 def _blamed(row: Row, problem: str) -> Row:
     """A row that a problem is about is not supported, for that reason."""
     place, _, reason = problem.partition(": ")
-    names = (row.name, f"node {row.name}")
+    names = (row.name, f"node {row.name}", f"node {row.name} ({row.operator})")
     if place in names or place.endswith(f", {row.name!r})"):
         return replace(row, supported=False, place=reason)
     return row
