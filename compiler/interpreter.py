@@ -1,22 +1,13 @@
-"""What a network computes, without a machine: in floating point, and in the quantized integers.
-
-The quantized interpreter is written from the arithmetic alone (round half to even, saturate, look
-up), not from instructions: a program's outputs must equal its codes bit for bit.
-"""
+"""What a network computes in floating point, in and out as a host has it; rounding of integers."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.float_graph import run_graph
-from pulsarray.compiler.graph import Floats, Graph, Softmax
+from pulsarray.compiler.graph import Floats, Graph
 from pulsarray.errors import InputError
-
-if TYPE_CHECKING:
-    from pulsarray.compiler.quantization.quantize import QuantizedLayer, QuantizedNetwork
 
 __all__ = [
     "float_inputs",
@@ -24,9 +15,7 @@ __all__ = [
     "host_shape",
     "requantize",
     "round_half_even",
-    "run_codes",
     "run_float",
-    "run_quantized",
     "to_host",
 ]
 
@@ -92,40 +81,6 @@ def run_float(graph: Graph, inputs: npt.ArrayLike) -> Floats:
     """
     values = run_graph(graph, from_host(graph, inputs))
     return to_host(graph, values[graph.output.name])
-
-
-def run_codes(network: QuantizedNetwork, codes: npt.ArrayLike) -> Ints:
-    """The quantized network: int8 codes (samples, inputs) to codes (samples, outputs).
-
-    Softmax is not applied: it is the host's.
-    """
-    values = np.asarray(codes).astype(np.int64)
-    for layer in network.layers:
-        values = _run_layer(layer, values)
-    return values
-
-
-def run_quantized(graph: Graph, network: QuantizedNetwork, inputs: npt.ArrayLike) -> Floats:
-    """The quantized network on real inputs, to real outputs, softmax applied.
-
-    Raises
-    ------
-    InputError
-        If the inputs do not fit.
-    """
-    first, last = network.layers[0], network.layers[-1]
-    codes = run_codes(network, first.source.encode(float_inputs(graph, inputs)))
-    values = last.target.decode(codes)
-    softmax = graph.nodes[-1]
-    return softmax(values) if isinstance(softmax, Softmax) else values
-
-
-def _run_layer(layer: QuantizedLayer, codes: Ints) -> Ints:
-    # Products of codes and their sums are below 2^53: float64 is exact, and much faster.
-    sums = (codes.astype(np.float64) @ layer.weight.astype(np.float64)).astype(np.int64)
-    scaled = requantize(sums + layer.bias, layer.multiplier, layer.shift)
-    result = np.clip(scaled + layer.zero, layer.low, layer.high)
-    return result if layer.table is None else layer.table[result + 128]
 
 
 def requantize(sums: Ints, multiplier: npt.ArrayLike, shift: npt.ArrayLike) -> Ints:

@@ -1,10 +1,9 @@
-"""From operators to layers: each a product followed by one element-wise function."""
+"""Chains of dense layers: each a product followed by one element-wise function."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
@@ -34,25 +33,6 @@ class FusedLayer:
     weight: Floats
     bias: Floats
     activations: Sequence[Activate]
-
-    @property
-    def kind(self) -> str:
-        """Operator and functions, as the layer table names them."""
-        return "+".join(["dense", *(a.function for a in self.activations)])
-
-    @property
-    def limits(self) -> tuple[float, float] | None:
-        """The interval that all activations together cut to; None if one of them is a curve."""
-        if any(a.function in ("sigmoid", "tanh", "step") for a in self.activations):
-            return None
-        low, high = self.activate(np.array([-inf, inf]))
-        return float(low), float(high)
-
-    def activate(self, values: Floats) -> Floats:
-        """All activations of real values."""
-        for activation in self.activations:
-            values = activation(values)
-        return values
 
 
 def is_dense_chain(graph: Graph) -> bool:

@@ -27,8 +27,7 @@ from benchmarks import networks, scale_sim
 from benchmarks import training as training_bench
 from pulsarray.cli.arrays import codes_of
 from pulsarray.cli.report.view import view
-from pulsarray.compiler.api import compile_gemm, compile_network, compile_quantized
-from pulsarray.compiler.quantization.quantize import quantize
+from pulsarray.compiler.api import compile_gemm, compile_network
 from pulsarray.config import PRESETS, load_config
 from pulsarray.hw.emit import generate
 from pulsarray.model.functional import execute
@@ -178,7 +177,7 @@ def digits(figures: Figures) -> None:
         account(figures, program, simulate_timing(program))
     data = load_digits()
     config = PRESETS["small"]
-    program = compile_quantized(quantize(graph, samples, config), config, batch=1000)
+    program = compile_network(graph, config, batch=1000, calibration=samples)
     tensor, memory = program.with_role("input")[0], program.memory.copy()
     packed = pack(codes_of(data.test_images, tensor, program), tensor, config)
     memory[tensor.address : tensor.address + packed.size] = packed

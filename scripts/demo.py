@@ -28,8 +28,9 @@ from rich.text import Text
 
 from pulsarray.cli.arrays import codes_of
 from pulsarray.cli.report.view import view
-from pulsarray.compiler.api import compile_quantized
-from pulsarray.compiler.quantization.quantize import QuantizedNetwork, quantize
+from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.training.train import Training, compile_training
 from pulsarray.compiler.training.training_data import TrainingData
 from pulsarray.config import PRESETS
@@ -91,10 +92,10 @@ def step(what: str) -> Iterator[None]:
 
 
 def with_images(
-    network: QuantizedNetwork, images: npt.NDArray[np.float64]
+    network: IntegerGraph, images: npt.NDArray[np.float64]
 ) -> tuple[Program, npt.NDArray[np.uint8]]:
     """The program for a batch of images, and memory with the images in it."""
-    program = compile_quantized(network, CONFIG, batch=len(images), name="mnist-mlp")
+    program = compile_integer(network, CONFIG, batch=len(images), name="mnist-mlp")
     tensor = program.with_role("input")[0]
     memory = program.memory.copy()
     data = pack(codes_of(images, tensor, program), tensor, CONFIG)
@@ -109,7 +110,7 @@ def answers(program: Program, result: RunResult) -> npt.NDArray[np.int64]:
     return np.asarray(codes.argmax(axis=1))
 
 
-def run_on(simulator: str, network: QuantizedNetwork, digits: Digits) -> Run:
+def run_on(simulator: str, network: IntegerGraph, digits: Digits) -> Run:
     """The first test images on a simulator and on the model."""
     program, memory = with_images(network, digits.test_images[: IMAGES[simulator]])
     return Run(
@@ -251,7 +252,7 @@ def main() -> int:
         digits = load_digits()
         graph, samples = built_in("mnist-mlp")
     with step("quantize to int8; all 1,000 test images on the model"):
-        network = quantize(graph, samples, CONFIG)
+        network = quantize_graph(graph, samples, CONFIG)
         program, memory = with_images(network, digits.test_images)
         found = answers(program, run_model(program, memory))
         quantized = float(np.mean(found == digits.test_labels))

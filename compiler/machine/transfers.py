@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
 from pulsarray.compiler.machine.emitter import MEMORY, Access, Emitter, spans
 from pulsarray.config import Config
 from pulsarray.isa import Opcode
 from pulsarray.program import Tensor
 
-__all__ = ["Transfers"]
+__all__ = ["Transfers", "least_run"]
 
 _REWRITTEN = ("intermediate", "state")
 """Roles of tensors that one program may both read and write."""
+
+
+def least_run(config: Config) -> int:
+    """Words of a burst from which on the bursts under way at once hide the memory's latency."""
+    return -(-ASSUMED_LATENCY // (config.outstanding * config.beats_per_word))
 
 
 class Transfers:

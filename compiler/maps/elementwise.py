@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.maps import integer
 from pulsarray.compiler.maps.epilogue import Places, add_fields, tflite_add
-from pulsarray.compiler.maps.map_chip import MapChip, Words
+from pulsarray.compiler.maps.map_chip import PARAMETER_COLUMNS, MapChip, Words
 from pulsarray.compiler.maps.map_tiles import tiles_of_map
 from pulsarray.compiler.maps.map_views import Stored, View
 from pulsarray.compiler.maps.pooling import Sources
-from pulsarray.compiler.products.drain import PARAMETER_COLUMNS
 from pulsarray.compiler.spatial import Window
 from pulsarray.isa import Activation, Alu, Bank, VectorFlag
 from pulsarray.program import Tensor
@@ -19,6 +18,8 @@ from pulsarray.program import Tensor
 __all__ = ["combine", "map_codes"]
 
 _POINT = Window((1, 1))
+_USED_COLUMNS = 3
+"""Columns of a row of parameters that a scale uses: not the constant."""
 
 
 def combine(
@@ -117,7 +118,7 @@ def map_codes(
             resident, missing = cache.find(tile.blocks, number)
             row, count = resident.slot.base, tile.counts[0]
             if missing:
-                chip.load_parameters(layer, parameters, tile.blocks[0], count, row)
+                chip.load_parameters(layer, parameters, tile.blocks[0], count, row, _USED_COLUMNS)
             own = {"parameter": row, "parameter_step": 1 if count > 1 else 0}
             low = row * PARAMETER_COLUMNS
             found.append(Access(Bank.PARAMETER, low, low + count * PARAMETER_COLUMNS, False))

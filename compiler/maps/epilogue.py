@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pulsarray.compiler.machine.banks import Slot
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.maps import integer
-from pulsarray.compiler.maps.map_chip import Cached, MapChip, Words
+from pulsarray.compiler.maps.map_chip import PARAMETER_COLUMNS, Cached, MapChip, Words
 from pulsarray.compiler.maps.map_views import Area, Stored, View
-from pulsarray.compiler.products.drain import PARAMETER_COLUMNS
 from pulsarray.isa import Activation, Alu, Bank, VectorFlag
 from pulsarray.program import Tensor
 
@@ -50,7 +49,7 @@ class Places:
         self.chip, self.layer, self.stored, self.second = chip, layer, result, second
         size = max(tile.words for tile in tiles)
         self._slots: list[Slot] = []
-        if result.tensor is not None or spare:
+        if (result.tensor is not None and not result.sums) or spare:
             assert chip.results is not None
             most = min(len(tiles), 4)
             self._slots = chip.results.carve(size, most)
@@ -104,6 +103,8 @@ class Sums:
         Further fields of the VECTOR.
     fine
         Bits below a code to which a VECTOR of its own scales sums first; 0 without.
+    together
+        Whether all rows are LOADed at once.
     """
 
     parameters: Tensor | None
@@ -111,6 +112,7 @@ class Sums:
     per_lane: bool
     fields: Mapping[str, int]
     fine: int = 0
+    together: bool = False
 
 
 class Epilogue:
@@ -152,7 +154,7 @@ class Epilogue:
         self.chip, self.layer, self.places, self.sums = chip, layer, places, sums
         self.residual, self.after, self.second_first = residual, after, second_first
         self.blocks = places.stored.blocks
-        self._table = -1 if table is None else chip.load_table(layer, table)
+        self.table, self._table = table, -1
         self._rows: Cached | None = None
         self._step = 0
         if sums.parameters is not None:
@@ -161,17 +163,29 @@ class Epilogue:
             self._rows = chip.parameter_cache(height, keys)
 
     def _key(self, area: Area) -> tuple[int, int]:
-        """Rows of parameters that a tile uses."""
+        """Rows of parameters that are LOADed for a tile."""
+        if self.sums.together:
+            return 0, self.blocks
         return (0, 1) if self.sums.single else area.blocks
 
-    def run(self, area: Area, bank: int, parts: Sequence[tuple[Area, dict[str, int]]] = ()) -> None:
+    def run(
+        self,
+        area: Area,
+        bank: int,
+        parts: Sequence[tuple[Area, dict[str, int]]] = (),
+        within: Area | None = None,
+    ) -> None:
         """Emit what follows the last step of a tile.
 
         ``parts`` are the areas of which it consists, with fields of their own; one if empty.
+        ``within`` is what the accumulator bank holds, if that is more than the tile.
         """
+        packed = View.of(bank, 0, within or area)
+        if self.places.stored.sums:
+            self.chip.store_area(self.layer, self.places.stored, area, packed)
+            return
         self.places.next()
         fields, touched = self._constants(area)
-        packed = View.of(bank, 0, area)
         sums = Words.of(packed, area)
         second = None
         if self.places.second is not None:
@@ -223,6 +237,8 @@ class Epilogue:
     def _constants(self, area: Area) -> tuple[dict[str, int], list[Access]]:
         """Fields for the tile's parameters and table, and the words they are in."""
         fields, touched = dict(self.sums.fields), []
+        if self.table is not None and self._table < 0:
+            self._table = self.chip.load_table(self.layer, self.table)
         if area.blocks[1] == self.blocks:
             fields["last_lanes"] = self.places.stored.channels % self.chip.config.dim
         if self._rows is not None:
@@ -231,7 +247,12 @@ class Epilogue:
             row, count = resident.slot.base, key[1] - key[0]
             if missing:
                 assert self.sums.parameters is not None
-                self.chip.load_parameters(self.layer, self.sums.parameters, key[0], count, row)
+                columns = PARAMETER_COLUMNS - (not self.sums.fine)
+                self.chip.load_parameters(
+                    self.layer, self.sums.parameters, key[0], count, row, columns
+                )
+            if self.sums.together:
+                row, count = row + area.blocks[0], area.counts[0]
             flags = VectorFlag.BIAS | (VectorFlag.LANE_SCALE if self.sums.per_lane else 0)
             fields["flags"] = fields.get("flags", 0) | flags
             fields |= {"parameter": row, "parameter_step": 1 if count > 1 else 0}

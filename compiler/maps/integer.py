@@ -40,6 +40,7 @@ __all__ = [
     "TransposedConvolution",
     "count_scale",
     "fixed_point",
+    "gives_sums",
     "needed",
 ]
 
@@ -126,6 +127,9 @@ class Scale:
         256 codes, by scaled sum + 128; None where the scaled sum is the result.
     fine, offset
         Bits below a code; (N,), of 32 bits. Only with products, and ``tflite`` off.
+    sums
+        Whether the sums themselves are the result, all else being ignored: only of a convolution
+        that gives the network's result.
     """
 
     multiplier: Ints
@@ -137,6 +141,7 @@ class Scale:
     table: Ints | None = None
     fine: int = 0
     offset: Ints | None = None
+    sums: bool = False
 
 
 @dataclass(frozen=True)
@@ -425,6 +430,8 @@ class IntegerGraph:
                 shape = self.maps[node.output].shape
                 raise InputError(f"{node.name}: result must have shape {wanted}, not {shape}")
             uses[node.output] = 0
+            if gives_sums(node) and (node.output != self.output or len(node.inputs) > 1):
+                raise InputError(f"{node.name}: only a network's result can be sums, of one input")
         if self.output not in uses:
             raise InputError(f"{self.name}: nothing writes the output {self.output!r}")
         object.__setattr__(self, "uses", uses)
@@ -441,6 +448,11 @@ class IntegerGraph:
         if isinstance(node, TransposedConvolution):
             return self.maps[node.input].pixels * node.weight.size
         return 0
+
+
+def gives_sums(node: Node) -> bool:
+    """Whether an operator's result are sums, not codes."""
+    return isinstance(node, Convolution) and node.scale.sums
 
 
 def needed(graph: IntegerGraph) -> IntegerGraph:

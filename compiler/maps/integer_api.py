@@ -11,7 +11,7 @@ import numpy as np
 from pulsarray.compiler.machine.assemble import Assembly, assemble
 from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.maps.integer import IntegerGraph, needed
+from pulsarray.compiler.maps.integer import IntegerGraph, Node, needed
 from pulsarray.compiler.maps.integer_checks import require_machine
 from pulsarray.compiler.maps.map_lowering import Lowering
 from pulsarray.compiler.maps.residency import (
@@ -22,6 +22,8 @@ from pulsarray.compiler.maps.residency import (
     units_of,
     works_of,
 )
+from pulsarray.compiler.products.search import EFFORT, Search
+from pulsarray.compiler.products.tile import Tiling
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.isa import Unit
@@ -30,19 +32,26 @@ from pulsarray.program import Program
 __all__ = ["compile_integer", "compile_layers"]
 
 _PAGE = 4096
+_FEW_OPERATORS = 8
+"""Networks so small that keeping some of their maps on chip is tried too: it costs little time."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
-    """A whole network lowered in one way."""
+    """A whole network lowered in one way, and the search for how to cut its products."""
 
     lowering: Lowering
     layout: Layout
-    assembly: Assembly
+    search: Search
 
 
 def compile_integer(
-    graph: IntegerGraph, config: Config, *, batch: int = 1, name: str = ""
+    graph: IntegerGraph,
+    config: Config,
+    *,
+    batch: int = 1,
+    name: str = "",
+    effort: int = EFFORT,
 ) -> Program:
     """Compile a network in integers.
 
@@ -56,6 +65,9 @@ def compile_integer(
         Samples that one run of the program works on.
     name
         Name of the program; the network's if empty.
+    effort
+        Instructions that the search for a fast program may look at; 0 takes its first guess. Of a
+        network that is not all matrix products it takes the share that they are.
 
     Raises
     ------
@@ -63,8 +75,8 @@ def compile_integer(
         If something does not fit; the text names the place, the rule and the value.
     """
     _check(graph, config, batch)
-    best = min(_candidates(graph, config, batch), key=lambda found: found.assembly.cycles)
-    layout, assembly = best.layout, best.assembly
+    best, assembly = _best(_candidates(graph, config, batch), effort)
+    layout = best.layout
     ranges = _boundaries(assembly, len(best.lowering.layers))
     layers = [
         replace(layer, first=first, last=last)
@@ -103,7 +115,7 @@ def compile_layers(graph: IntegerGraph, config: Config, *, batch: int = 1) -> li
     lowering = Lowering(copied, works, aliases, {}, shares, config, batch, layout)
     assemblies: list[tuple[int, Assembly]] = []
     address = layout.code_address
-    for operations in lowering.parts():
+    for operations in lowering.parts(_search(lowering, layout).chosen):
         assembly = assemble(operations, config, address)
         assemblies.append((address, assembly))
         address += -(-len(assembly.code) // _PAGE) * _PAGE
@@ -135,7 +147,10 @@ def _check(graph: IntegerGraph, config: Config, batch: int) -> None:
 
 
 def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candidate]:
-    """The network with all maps in memory; and, where they fit, with maps that stay on chip."""
+    """The network with all maps in memory; and, where they fit, with maps that stay on chip.
+
+    Larger networks keep all of their maps on chip, or none.
+    """
     aliases, copied = aliases_of(needed(graph), config.dim)
     works = works_of(copied)
     units = units_of(copied, works, aliases)
@@ -144,7 +159,8 @@ def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candid
     for count in (0, *range(most, 0, -1)):
         banks = shares_of(config, count, second=False).resident
         resident = resident_units(copied, works, aliases, batch, banks, config)
-        if count and not len(units) - 1 <= len(resident) > 0:
+        whole = len(units) - 1 <= len(resident) or len(works) <= _FEW_OPERATORS
+        if count and not (resident and whole):
             continue
         layout = Layout(config)
         seconds = any(
@@ -154,9 +170,34 @@ def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candid
             continue
         shares = shares_of(config, count, second=seconds)
         lowering = Lowering(copied, works, aliases, resident, shares, config, batch, layout)
-        assembly = assemble(lowering.operations(), config, layout.code_address)
-        found.append(_Candidate(lowering, layout, assembly))
+        found.append(_Candidate(lowering, layout, _search(lowering, layout)))
     return found
+
+
+def _best(found: Sequence[_Candidate], effort: int) -> tuple[_Candidate, Assembly]:
+    """The fastest way.
+
+    Of those that keep the same maps on chip as the best first guess, the search goes on with the
+    one that leaves it the most banks: that counts for more than where it starts.
+    """
+    best = min(found, key=lambda one: one.search.best.cycles)
+    alike = [one for one in found if set(one.lowering.resident) == set(best.lowering.resident)]
+    free = min(alike, key=lambda one: len(one.lowering.shares.resident))
+    first, share = best.search.best, free.lowering.products_share
+    sought = free.search.run(round(effort * share))
+    return (free, sought) if sought.cycles < first.cycles else (best, first)
+
+
+def _search(lowering: Lowering, layout: Layout) -> Search:
+    """The search for how to cut a network's products, with the first guess made."""
+    config, shares = layout.config, lowering.shares
+
+    def build(tilings: Sequence[Tiling]) -> Assembly:
+        return assemble(lowering.operations(tilings), config, layout.code_address)
+
+    others = len(lowering.works) > len(lowering.products)
+    free, usual = len(shares.source + shares.weight), len(shares.source) * others
+    return Search(lowering.products, config, free, usual, build)
 
 
 def _boundaries(assembly: Assembly, count: int) -> list[tuple[int, int]]:
@@ -184,9 +225,20 @@ def _boundaries(assembly: Assembly, count: int) -> list[tuple[int, int]]:
 
 
 def _notes(graph: IntegerGraph, lowering: Lowering) -> dict[str, object]:
-    notes: dict[str, object] = {
+    return {
         "quantization": "int8",
         "calibration_samples": graph.samples,
         "resident": sorted(lowering.resident),
+        "layers": [_facts(graph, node) for node in graph.nodes],
     }
-    return notes
+
+
+def _facts(graph: IntegerGraph, node: Node) -> dict[str, object]:
+    """Name, operator and quantization of a layer."""
+    given, made = graph.maps[node.inputs[0]], graph.maps[node.output]
+    return {
+        "name": node.name,
+        "kind": node.kind,
+        "input": {"scale": given.scale, "zero_point": given.zero_point},
+        "output": {"scale": made.scale, "zero_point": made.zero_point},
+    }

@@ -90,6 +90,8 @@ def run_node(node: Node, given: list[Ints]) -> Ints:
     match node:
         case Convolution():
             sums = _convolve(node, given[0]) + node.bias
+            if node.scale.sums:
+                return sums
             if node.residual:
                 return _scale_both(sums, node.scale, node.residual, given[1])
             return _scale(sums, node.scale)

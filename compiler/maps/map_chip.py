@@ -11,12 +11,14 @@ from pulsarray.compiler.machine.banks import BlockCache, Pool, Resident
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.transfers import Transfers
 from pulsarray.compiler.maps.map_views import Area, Stored, View, accesses
-from pulsarray.compiler.products.drain import PARAMETER_COLUMNS
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode
 from pulsarray.program import Tensor
 
-__all__ = ["BankShares", "Cached", "MapChip", "Words"]
+__all__ = ["PARAMETER_COLUMNS", "BankShares", "Cached", "MapChip", "Words"]
+
+PARAMETER_COLUMNS = 4
+"""Words of one row of the parameter bank: bias, multiplier, shift, constant."""
 
 _LATENCY = 8
 """Cycles from the issue of a word in the vector unit to its write."""
@@ -125,15 +127,21 @@ class MapChip(Transfers):
         """Slots of so many rows of the parameter bank."""
         return Cached(self._parameters, rows, uses)
 
-    def load_parameters(self, layer: int, tensor: Tensor, first: int, count: int, row: int) -> None:
-        """LOAD rows of per-lane constants."""
+    def load_parameters(
+        self, layer: int, tensor: Tensor, first: int, count: int, row: int, columns: int
+    ) -> None:
+        """LOAD rows of per-lane constants, of which so many columns are used.
+
+        The others are left out of a single row, where that makes no further bursts.
+        """
+        used = columns if count == 1 else PARAMETER_COLUMNS
         self.load(
             layer,
             tensor,
             first * PARAMETER_COLUMNS,
             Bank.PARAMETER,
             row * PARAMETER_COLUMNS,
-            rows=PARAMETER_COLUMNS,
+            rows=used,
             blocks=count,
             local_stride=PARAMETER_COLUMNS,
             memory_stride=PARAMETER_COLUMNS,
@@ -177,6 +185,7 @@ class MapChip(Transfers):
         assert tensor is not None
         number = self._tensors.setdefault(tensor.name, len(self._tensors))
         to_memory = op is Opcode.STORE
+        size = 4 if stored.sums else 1
         touched = view.accesses(area, write=not to_memory)
         if tensor.role == "intermediate":
             touched += stored.in_memory(area, number, write=to_memory)
@@ -194,6 +203,7 @@ class MapChip(Transfers):
         for indices in product(*(range(count) for count, *_ in unrolled)):
             steps = list(zip(indices, unrolled, strict=True))
             word = stored.word(area) + sum(index * memory for index, (*_, memory) in steps)
+            word *= size
             first = view.first(area) + sum(index * local for index, (_, local, _) in steps)
             fields = {
                 "bank": view.bank,
@@ -205,7 +215,7 @@ class MapChip(Transfers):
                 fields |= {
                     f"count{1 - level}": count,
                     f"local_stride{1 - level}": local,
-                    f"memory_stride{1 - level}": memory,
+                    f"memory_stride{1 - level}": memory * size,
                 }
             self.emitter.emit(op, layer, touched, **fields)
 

@@ -33,6 +33,9 @@ from pulsarray.compiler.maps.map_views import Area, Stored
 from pulsarray.compiler.maps.pooling import average_constants, average_pool, max_pool
 from pulsarray.compiler.maps.residency import Alias, Work
 from pulsarray.compiler.maps.transposed import grouped, taps_of_phase
+from pulsarray.compiler.products.product import Product
+from pulsarray.compiler.products.schedule import schedule_product
+from pulsarray.compiler.products.tile import Shape, Tiling
 from pulsarray.compiler.spatial import Window
 from pulsarray.config import Config
 from pulsarray.errors import InputError
@@ -42,8 +45,9 @@ from pulsarray.program import Layer, Tensor
 __all__ = ["Lowering"]
 
 Ints = integer.Ints
-Emission = Callable[[MapChip], None]
-"""Emits an operator, or part of one, on a chip."""
+Emission = Callable[[MapChip, Sequence[Tiling]], None]
+"""Emits an operator, or part of one, on a chip; with the tilings of all products."""
+Finish = Callable[[MapChip, Sequence[Area]], Epilogue]
 
 
 class Lowering:
@@ -68,6 +72,8 @@ class Lowering:
     -------
     layers
         One of each operator, without the range of its instructions.
+    products
+        The matrix products among them, whose tilings are chosen when they are emitted.
     """
 
     def __init__(
@@ -85,25 +91,34 @@ class Lowering:
         self.config, self.batch, self.layout = config, batch, layout
         self.shares = shares
         self.layers: list[Layer] = []
+        self.products: list[Product] = []
+        self._sums = {node.output for node in graph.nodes if integer.gives_sums(node)}
         self._roots: dict[str, Stored] = {}
         self._emissions: list[list[Emission]] = []
         self._place_all()
 
-    def operations(self) -> list[Operation]:
-        """The whole network."""
+    def operations(self, tilings: Sequence[Tiling]) -> list[Operation]:
+        """The whole network, with a tiling for each product."""
         chip = MapChip(self.config, self.shares)
         for emissions in self._emissions:
             for emit in emissions:
-                emit(chip)
+                emit(chip, tilings)
         return chip.emitter.operations
 
-    def parts(self) -> Iterator[list[Operation]]:
+    def parts(self, tilings: Sequence[Tiling]) -> Iterator[list[Operation]]:
         """Each operator by itself: programs that share only memory."""
         for emissions in self._emissions:
             chip = MapChip(self.config, self.shares)
             for emit in emissions:
-                emit(chip)
+                emit(chip, tilings)
             yield chip.emitter.operations
+
+    @property
+    def products_share(self) -> float:
+        """Share of the network's multiply-accumulates that are in its matrix products."""
+        counts = [self.graph.macs_of(work.node) for work in self.works]
+        own = sum(counts[product.layer] for product in self.products)
+        return own / max(1, sum(counts))
 
     @property
     def _number(self) -> int:
@@ -147,8 +162,9 @@ class Lowering:
     def _bytes(self, name: str) -> int:
         """Bytes of a map in memory."""
         given = self.graph.maps[name]
-        blocks = -(-given.channels // self.config.dim)
-        return self.batch * given.pixels * blocks * self.config.word_bytes
+        blocks, config = -(-given.channels // self.config.dim), self.config
+        word = config.acc_word_bytes if name in self._sums else config.word_bytes
+        return self.batch * given.pixels * blocks * word
 
     def _lower(self, work: Work) -> tuple[int, int, int]:
         """Lower one operator; M, K and N of its product, 0 without one."""
@@ -162,17 +178,19 @@ class Lowering:
         number, result = self._number, self._stored(work.output)
         sources = [self._stored(name) for name in node.inputs]
         if isinstance(node, integer.MaxPool):
-            self._later(lambda chip: max_pool(chip, number, node, sources[0], result))
+            self._later(lambda chip, _: max_pool(chip, number, node, sources[0], result))
         elif isinstance(node, integer.AveragePool):
             source = replace(sources[0], zero_point=node.zero_in)
             constants = average_constants(self.layout, node)
-            self._later(lambda chip: average_pool(chip, number, node, source, result, constants))
+            self._later(lambda chip, _: average_pool(chip, number, node, source, result, constants))
         elif isinstance(node, integer.Elementwise):
             table = self._table(node.name, node.scale)
             rows = self._code_rows(node, result.channels)
-            self._later(lambda chip: map_codes(chip, number, node, sources[0], result, rows, table))
+            self._later(
+                lambda chip, _: map_codes(chip, number, node, sources[0], result, rows, table)
+            )
         else:
-            self._later(lambda chip: combine(chip, number, node, sources[0], sources[1], result))
+            self._later(lambda chip, _: combine(chip, number, node, sources[0], sources[1], result))
         return 0, 0, 0
 
     def _code_rows(self, node: integer.Elementwise, channels: int) -> Tensor | None:
@@ -214,6 +232,7 @@ class Lowering:
             role,
             self.batch * given.pixels,
             given.channels,
+            element="sum" if given.name in self._sums else "code",
             scale=given.scale,
             zero_point=given.zero_point,
             after=self.graph.after if last else "",
@@ -227,15 +246,21 @@ class Lowering:
     def _convolution(self, work: Work, node: integer.Convolution) -> tuple[int, int, int]:
         result = self._stored(work.output)
         kh, kw, depth, count = node.weight.shape
-        term = self._term(node)
+        source, window, weight = self._operand(node)
         second = self._stored(work.second) if work.second else None
         bias = self._offsets(node, node.weight)
         extra = isinstance(work.after, integer.TfliteAdd) * 3 + bool(work.after)
         extra += bool(node.scale.fine) + (bool(node.scale.fine) and node.residual is not None)
-        sums = self._scaled(node.name, node.scale, bias)
-        self._emit(
-            work, [term], result, second, sums, 1 + extra, self._table(node.name, node.scale)
-        )
+        point = window.kernel == (1, 1) and not any(window.padding) and node.groups == 1
+        if point and source.height == source.width == 1:
+            sums = self._scaled(node.name, node.scale, bias, together=True)
+            finish = self._finish(work, result, second, sums, self._table(node.name, node.scale))
+            self._product(node.name, source, weight, result, finish, sums, work)
+        else:
+            sums = self._scaled(node.name, node.scale, bias)
+            finish = self._finish(work, result, second, sums, self._table(node.name, node.scale))
+            term = Term(source, window, tiles_of(weight, node.groups, self.config.dim))
+            self._emit(work, [term], result, second, 1 + extra, finish)
         return result.images * result.height * result.width, kh * kw * depth, count
 
     def _offsets(
@@ -262,8 +287,8 @@ class Lowering:
                 )
         return np.asarray(bias)
 
-    def _term(self, node: integer.Convolution) -> Term:
-        """The convolution's input; the network's own input may be packed for it."""
+    def _operand(self, node: integer.Convolution) -> tuple[Stored, Window, Ints]:
+        """A convolution's input, window and weights; the network's own input may be packed."""
         dim = self.config.dim
         kh, kw, depth, count = node.weight.shape
         given = self.graph.maps[node.input]
@@ -271,7 +296,7 @@ class Lowering:
         alone = node.input == self.graph.input.name and self.graph.uses[node.input] == 1
         if not (few and alone and node.groups == 1 and kh * kw > 1):
             stored = replace(self._stored(node.input), zero_point=node.zero_in)
-            return Term(stored, node.window, tiles_of(node.weight, node.groups, dim))
+            return stored, node.window, node.weight
         window = node.window
         height, width = window.output(given.height, given.width, node.name)
         packed = kh * kw * depth
@@ -288,8 +313,7 @@ class Lowering:
             half_away=given.half_away,
         )
         stored = Stored(self.batch, height, width, -(-packed // dim), packed, tensor)
-        weight = node.weight.reshape(1, 1, packed, count)
-        return Term(stored, Window((1, 1)), tiles_of(weight, 1, dim))
+        return stored, Window((1, 1)), node.weight.reshape(1, 1, packed, count)
 
     def _transposed(self, work: Work, node: integer.TransposedConvolution) -> tuple[int, int, int]:
         """A convolution of stride 1 for each phase of the result's rows and columns.
@@ -315,9 +339,9 @@ class Lowering:
                 (rows.dilation, columns.dilation),
             )
             term = Term(source, window, tiles_of(weight, node.groups, dim))
-            sums = self._scaled(name, node.scale, bias)
             part, words = whole.part(node.window.stride, phase), 1 + bool(node.scale.fine)
-            self._emit(work, [term], part, None, sums, words, table)
+            sums = self._scaled(name, node.scale, bias)
+            self._emit(work, [term], part, None, words, self._finish(work, part, None, sums, table))
         kh, kw, channels, count = node.weight.shape
         pixels = source.images * source.height * source.width
         return pixels, channels // node.groups, kh * kw * count * node.groups
@@ -337,27 +361,31 @@ class Lowering:
             terms.append(Term(stored, Window((1, 1)), Tiles(values, [0] * result.blocks)))
             first += stored.channels
         one, zero = np.ones(1, np.int64), np.zeros(first, np.int64)
-        sums = self._scaled(node.name, integer.Scale(one, 0 * one), zero)
-        self._emit(Work(node), terms, result, None, sums, 1, None)
+        sums, work = self._scaled(node.name, integer.Scale(one, 0 * one), zero), Work(node)
+        self._emit(work, terms, result, None, 1, self._finish(work, result, None, sums, None))
         return 0, 0, 0
 
-    def _scaled(self, name: str, scale: integer.Scale, bias: Ints) -> Sums:
-        parameters = parameter_rows(
-            self.layout,
-            name,
-            bias,
-            scale.multiplier,
-            scale.shift,
-            self.config.dim,
-            scale.offset,
-        )
+    def _scaled(
+        self, name: str, scale: integer.Scale, bias: Ints, *, together: bool = False
+    ) -> Sums:
+        """How sums become codes; rows of parameters are LOADed together where they fit the bank."""
         fields = {
             "zero_target": scale.zero,
             "low": scale.low,
             "high": scale.high,
             "flags": int(VectorFlag.TFLITE) if scale.tflite else 0,
         }
-        return Sums(parameters, single=False, per_lane=True, fields=fields, fine=scale.fine)
+        if scale.sums and bias.any():
+            raise InputError(f"{name}: sums are stored as they are, without bias and zero point")
+        if len(scale.multiplier) == 1 and not bias.any() and not scale.fine:
+            one = {"multiplier": int(scale.multiplier[0]), "shift": int(scale.shift[0])}
+            return Sums(None, single=False, per_lane=False, fields=fields | one)
+        dim, depth = self.config.dim, self.config.parameter_depth
+        rows = parameter_rows(
+            self.layout, name, bias, scale.multiplier, scale.shift, dim, scale.offset
+        )
+        together = together and -(-len(bias) // dim) <= depth
+        return Sums(rows, False, per_lane=True, fields=fields, fine=scale.fine, together=together)
 
     def _table(self, name: str, scale: integer.Scale) -> Tensor | None:
         if scale.table is None:
@@ -366,18 +394,74 @@ class Lowering:
         entries[: len(scale.table)] = scale.table
         return self.layout.add_raw(f"{name}.table", entries.view(np.uint8))
 
+    def _finish(
+        self,
+        work: Work,
+        result: Stored,
+        second: Stored | None,
+        sums: Sums,
+        table: Tensor | None,
+    ) -> Finish:
+        """What takes finished parts of a result, in a given order, to their place."""
+        number, node = self._number, work.node
+        residual = node.residual if isinstance(node, integer.Convolution) else None
+
+        def finish(chip: MapChip, tiles: Sequence[Area]) -> Epilogue:
+            places = Places(chip, number, result, second, tiles, spare=work.after is not None)
+            return Epilogue(
+                chip,
+                number,
+                places,
+                sums,
+                tiles,
+                table=table,
+                residual=residual,
+                after=work.after,
+                second_first=work.second_first,
+            )
+
+        return finish
+
+    def _product(
+        self,
+        name: str,
+        source: Stored,
+        weight: Ints,
+        result: Stored,
+        finish: Finish,
+        sums: Sums,
+        work: Work,
+    ) -> None:
+        """A product of matrices, to be emitted."""
+        config, place = self.config, len(self.products)
+        k, n = weight.shape[2:]
+        bank, rows = config.scratchpad_depth, config.parameter_depth
+        staged = result.tensor is not None or work.after is not None
+        apart = sums.parameters is not None and not sums.together
+        product = Product(
+            layer=self._number,
+            shape=Shape.of(source.images, k, n, config),
+            source=source,
+            weights=self.layout.add(f"{name}.weight", "weight", k, n, values=weight.reshape(k, n)),
+            result=result,
+            room=max(1, bank // 2) if staged else bank,
+            blocks=max(1, rows // 2) if apart else result.blocks,
+            finish=finish,
+        )
+        self.products.append(product)
+        self._later(lambda chip, tilings: schedule_product(chip, product, tilings[place]))
+
     def _emit(
         self,
         work: Work,
         terms: Sequence[Term],
         result: Stored,
         second: Stored | None,
-        sums: Sums,
         vector_words: int,
-        table: Tensor | None,
+        finish: Finish,
     ) -> None:
         """Cut a convolution, to be emitted."""
-        number, node, shares = self._number, work.node, self.shares
+        number, shares = self._number, self.shares
         first = terms[0]
         deepest = max(terms, key=lambda term: term.tiles.depth)
         shape = ConvolutionShape(
@@ -396,29 +480,16 @@ class Lowering:
             vector_words=vector_words,
         )
         room = Room(len(shares.source), len(shares.weight), len(shares.second), len(shares.result))
-        cut = choose(shape, self.config, room, node.name)
+        cut = choose(shape, self.config, room, work.node.name)
         slices = slices_of([term.tiles for term in terms], cut.depth, cut.taps)
         weights = place_weights(
-            self.layout, node.name, [term.tiles for term in terms], slices, result.channels
+            self.layout, work.node.name, [term.tiles for term in terms], slices, result.channels
         )
         tiles = pixel_tiles(shape, cut)
         finished = _finished(tiles, result.blocks, cut.blocks, pixels_outer=cut.pixels_outer)
-        residual = node.residual if isinstance(node, integer.Convolution) else None
 
-        def emit(chip: MapChip) -> None:
-            spare = work.after is not None
-            places = Places(chip, number, result, second, finished, spare=spare)
-            epilogue = Epilogue(
-                chip,
-                number,
-                places,
-                sums,
-                finished,
-                table=table,
-                residual=residual,
-                after=work.after,
-                second_first=work.second_first,
-            )
+        def emit(chip: MapChip, _: Sequence[Tiling]) -> None:
+            epilogue = finish(chip, finished)
             Convolver(
                 chip, number, terms, slices, weights, cut, tiles, result.blocks, epilogue.run
             ).run()

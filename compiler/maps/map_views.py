@@ -132,6 +132,11 @@ class Stored:
     across: tuple[int, int] = (0, 0)
 
     @property
+    def sums(self) -> bool:
+        """Whether its elements are sums, not codes: it is in memory then."""
+        return self.tensor is not None and self.tensor.element == "sum"
+
+    @property
     def steps(self) -> tuple[int, int, int, int]:
         """Words from one block, image, row and column to the next."""
         height, width = self.across if self.across != (0, 0) else (self.height, self.width)

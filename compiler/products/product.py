@@ -1,70 +1,51 @@
-"""One layer as the scheduler sees it: a product, then the vector unit."""
+"""A matrix product as the scheduler sees it: operands in their places, then the vector unit."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pulsarray.compiler.maps.epilogue import Epilogue
+from pulsarray.compiler.maps.map_chip import MapChip
+from pulsarray.compiler.maps.map_views import Area, Stored
+from pulsarray.compiler.products.tile import Shape
 from pulsarray.program import Tensor
 
-__all__ = ["Product", "Requantize"]
+__all__ = ["Product"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Requantize:
-    """What the vector unit does to sums (docs/machine.md, section 5, VECTOR).
-
-    Parameters
-    ----------
-    per_lane
-        Whether bias, multiplier and shift are those of the layer's parameters.
-    multiplier, shift
-        Scale of every lane where ``per_lane`` is off.
-    zero
-        Zero point of the result, before a table.
-    low, high
-        Limits of the result, before a table.
-    """
-
-    per_lane: bool
-    multiplier: int = 1
-    shift: int = 0
-    zero: int = 0
-    low: int = -128
-    high: int = 127
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Product:
-    """An M x K times K x N product with its tensors in memory.
+    """An M x K times K x N product: maps of one pixel, M of them, against a matrix of weights.
 
     Parameters
     ----------
-    name, kind
-        Name and operator, for the layer table.
-    m, k, n
-        Shape.
+    layer
+        The operator's place in the program.
+    shape
+        M, K and N.
     source
-        Left operand; None where the layer before leaves it on chip.
+        Left operand: M images of one pixel.
     weights
-        Right operand: block j is K words.
+        Right operand in memory: block j is K words.
     result
-        Where the result goes; None where it stays on chip for the next layer.
-    requantize
-        From sums to codes; None where the sums themselves are stored.
-    parameters
-        Rows of per-lane constants, four accumulator words each; None without.
-    table
-        256-entry function table; None without.
+        Where the result goes.
+    room, blocks
+        Words and channel blocks of the result that may leave an accumulator bank at a time.
+    finish
+        What takes finished parts of the result to their place, from the parts in order.
     """
 
-    name: str
-    kind: str
-    m: int
-    k: int
-    n: int
-    source: Tensor | None
+    layer: int
+    shape: Shape
+    source: Stored
     weights: Tensor
-    result: Tensor | None
-    requantize: Requantize | None
-    parameters: Tensor | None = None
-    table: Tensor | None = None
+    result: Stored
+    room: int
+    blocks: int
+    finish: Callable[[MapChip, Sequence[Area]], Epilogue]
+
+    @property
+    def loads_source(self) -> bool:
+        """Whether the left operand comes from memory."""
+        return self.source.tensor is not None

@@ -7,16 +7,15 @@ into pieces, each loaded and used by itself, so that the array starts before eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pulsarray.compiler.machine.banks import BlockCache, Resident
 from pulsarray.compiler.machine.emitter import Access, spans
-from pulsarray.compiler.products.chip import Chip
-from pulsarray.compiler.products.drain import Drain
+from pulsarray.compiler.maps.map_chip import MapChip
+from pulsarray.compiler.maps.map_views import Area
 from pulsarray.compiler.products.product import Product
 from pulsarray.compiler.products.tile import (
     OutputTile,
-    Shape,
     Tiling,
     depth_tiles,
     feed,
@@ -24,7 +23,7 @@ from pulsarray.compiler.products.tile import (
 )
 from pulsarray.isa import Opcode, StreamFlag
 
-__all__ = ["schedule_layer"]
+__all__ = ["schedule_product"]
 
 _MOST_SLOTS = 64
 """More would let LOAD run so far ahead that semaphores overflow."""
@@ -32,36 +31,35 @@ _DEPTH = 2
 """Level of STREAM's loops that counts units of depth; columns and rows are inside it."""
 
 
-def schedule_layer(chip: Chip, number: int, product: Product, tiling: Tiling) -> None:
-    """Emit a layer's instructions.
+def schedule_product(chip: MapChip, product: Product, tiling: Tiling) -> None:
+    """Emit a product's instructions.
 
     Parameters
     ----------
     chip
         The machine's memories, and the emitter that takes the instructions.
-    number
-        The layer's place in the program.
     product, tiling
         What to compute, and how it is cut.
     """
-    _Layer(chip, number, product, tiling).run()
+    _Layer(chip, product, tiling).run()
 
 
 class _Layer:
     """One layer being scheduled. ``u`` is a unit of depth, ``b`` a column block, ``r`` a row."""
 
-    def __init__(self, chip: Chip, number: int, product: Product, tiling: Tiling) -> None:
-        self.chip, self.number, self.product, self.tiling = chip, number, product, tiling
-        self.shape = Shape.of(product.m, product.k, product.n, chip.config)
+    def __init__(self, chip: MapChip, product: Product, tiling: Tiling) -> None:
+        self.chip, self.product, self.tiling = chip, product, tiling
+        self.shape, self.number = product.shape, product.layer
         self.tiles = output_tiles(self.shape, tiling)
         self.depths = depth_tiles(self.shape, tiling)
         self.cuts = feed(self.shape.units, tiling)
-        self.drain = Drain(chip, number, product, self.tiles)
+        self.chunks = [list(self._chunks(tile)) for tile in self.tiles]
+        self.epilogue = product.finish(chip, [chunk for chunks in self.chunks for chunk in chunks])
         self.step = 0
         steps = [(tile, d) for tile in self.tiles for d in range(len(self.depths))]
         self.weights = self._cache([(tile.column_block, d) for tile, d in steps], weights=True)
         self.source: BlockCache | None = None
-        if product.source is not None:
+        if product.loads_source:
             keys = [(tile.row_block, self._source_key(d)) for tile, d in steps]
             self.source = self._cache(keys, weights=False)
 
@@ -71,7 +69,7 @@ class _Layer:
     def _cache(self, keys: Sequence[tuple[int, object]], *, weights: bool) -> BlockCache:
         """Slots as large as the largest block, as many as there is room and use for."""
         tiling = self.tiling
-        split = tiling.source_banks if self.product.source is not None else 0
+        split = tiling.source_banks if self.product.loads_source else 0
         pool = self.chip.pools(split)[weights]
         if weights:
             size = min(tiling.columns, self.shape.columns) * max(map(self._rows, self.depths))
@@ -89,12 +87,28 @@ class _Layer:
 
     def run(self) -> None:
         """Emit every output tile."""
-        for tile in self.tiles:
+        for tile, chunks in zip(self.tiles, self.chunks, strict=True):
             bank = self.chip.next_accumulator()
             for depth in range(len(self.depths)):
                 _Step(self, tile, depth, bank).run()
                 self.step += 1
-            self.drain.run(tile, bank)
+            for chunk in chunks:
+                self.epilogue.run(chunk, bank, within=_area(tile.rows, tile.columns))
+
+    def _chunks(self, tile: OutputTile) -> Iterator[Area]:
+        """The parts in which a tile leaves its accumulator bank."""
+        room = min(self.product.room, tile.chunk or self.product.room)
+        height = min(tile.height, room)
+        width = max(1, min(tile.width, room // height, self.product.blocks))
+        for low in range(*tile.columns, width):
+            for top in range(*tile.rows, height):
+                rows = (top, min(tile.rows[1], top + height))
+                yield _area(rows, (low, min(tile.columns[1], low + width)))
+
+
+def _area(rows: tuple[int, int], columns: tuple[int, int]) -> Area:
+    """Rows and column blocks of a product as images and channel blocks of a map."""
+    return Area(columns, rows, (0, 1), (0, 1))
 
 
 class _Step:
@@ -199,15 +213,15 @@ class _Step:
 
     def _load_source(self, units: tuple[int, int], rows: tuple[int, int]) -> None:
         """LOAD rows of the row block (counted from its first) for a range of units."""
-        tensor = self.product.source
-        assert tensor is not None
+        stored = self.product.source
+        assert stored.tensor is not None
         assert self.source is not None
         first, last = self.shape.source_blocks(*units)
         base = self.source.slot.base + self._source_offset(first)
         self.chip.load(
             self.layer.number,
-            tensor,
-            first * self.shape.m + self.row_base + rows[0],
+            stored.tensor,
+            stored.origin + first * self.shape.m + self.row_base + rows[0],
             self.source.slot.bank,
             base + rows[0],
             rows=rows[1] - rows[0],
@@ -290,7 +304,7 @@ class _Step:
         """Bank, word of row 0 of the tensor (as if it were there), and step between blocks."""
         block = self.shape.source_blocks(*units)[0]
         if self.source is None:
-            bank = self.chip.result_bank(self.layer.number - 1)
-            return bank, block * self.shape.m, self.shape.m
+            view = self.product.source.view
+            return view.bank, view.base + block * self.shape.m, self.shape.m
         base = self.source.slot.base + self._source_offset(block) - self.row_base
         return self.source.slot.bank, base, self.row_count

@@ -1,20 +1,19 @@
-"""Chooses how each layer is cut, with the timing model as the cost."""
+"""Chooses how each product is cut, with the timing model as the cost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from pulsarray.compiler.machine.assemble import Assembly, assemble
-from pulsarray.compiler.products.chip import Chip
+from pulsarray.compiler.machine.assemble import Assembly
+from pulsarray.compiler.machine.transfers import least_run
 from pulsarray.compiler.products.product import Product
-from pulsarray.compiler.products.schedule import schedule_layer
-from pulsarray.compiler.products.tile import Shape, Tiling, tilings
+from pulsarray.compiler.products.tile import Tiling, tilings
 from pulsarray.config import Config
 from pulsarray.errors import InputError, ProgramError
 from pulsarray.registers import ErrorCode
 
-__all__ = ["EFFORT", "search"]
+__all__ = ["EFFORT", "Search"]
 
 EFFORT = 32000
 """Instructions that are looked at, all candidates together, where the caller does not say."""
@@ -28,37 +27,53 @@ _Rank = tuple[int, int]
 _IMPOSSIBLE: _Rank = (1 << 62, 0)
 
 
-def search(
-    products: Sequence[Product], config: Config, code_address: int, effort: int = EFFORT
-) -> Assembly:
-    """The fastest program found for a sequence of layers.
+Build = Callable[[Sequence[Tiling]], Assembly]
+"""Makes a program from a tiling for each product."""
 
-    For each layer several first guesses are made, and the best of them refined: a few properties
-    at a time are varied, and kept when the whole program becomes faster. Then all layers are
-    refined in turn until nothing helps any more or ``effort`` instructions have been looked at
-    (0: the first guess is taken).
+
+class Search:
+    """The fastest program found for a network, by trying how its products are cut.
+
+    For each product several first guesses are made, and the best of them refined: a few properties
+    at a time are varied, and kept when the whole program becomes faster. Then all products are
+    refined in turn until nothing helps any more or the effort is spent.
+
+    Parameters
+    ----------
+    products
+        The network's products.
+    config, free_banks, usual
+        The machine, its scratchpad banks for streamed operands and weights, and for streamed
+        operands of other operators, 0 without others.
+    build
+        Makes the program.
+
+    Members
+    -------
+    best
+        The fastest program so far: at first that of the first guess.
     """
-    return _Search(products, config, code_address, effort).run()
 
-
-class _Search:
     def __init__(
-        self, products: Sequence[Product], config: Config, code_address: int, effort: int
+        self,
+        products: Sequence[Product],
+        config: Config,
+        free_banks: int,
+        usual: int,
+        build: Build,
     ) -> None:
-        self.products, self.config, self.code_address = products, config, code_address
-        self.effort = effort
-        free = Chip(config, len(products)).free_banks
-        self.shapes = [Shape.of(p.m, p.k, p.n, config) for p in products]
+        self.config, self.build = config, build
         self.options = [
-            tilings(shape, config, free, product.source is not None)
-            for shape, product in zip(self.shapes, products, strict=True)
+            tilings(product.shape, config, free_banks, product.loads_source) for product in products
         ]
         self.ranks: dict[tuple[Tiling, ...], _Rank] = {}
-        self.spent = 0
+        self.effort = self.spent = 0
         self.chosen, self.best = self._first()
 
     def _first(self) -> tuple[tuple[Tiling, ...], Assembly]:
         """The first guess that works: in practice the first of all."""
+        if not self.options:
+            return (), self.build(())
         for options in zip(*self.options, strict=False):
             for guess in zip(*map(self._starts, options), strict=True):
                 assembly = self._build(guess)
@@ -69,16 +84,22 @@ class _Search:
     def _starts(self, tiling: Tiling) -> Iterator[Tiling]:
         """Guesses at how to begin and end, the first one for where nothing is tried."""
         dim = self.config.dim
-        yield replace(tiling, feed_first=1, feed_growth=1.5)
+        height = dim if dim <= self.config.scratchpad_depth else 1
+        first = -(-least_run(self.config) // height)
+        yield replace(tiling, feed_first=first, feed_growth=1.5)
         yield replace(tiling, feed_first=4, feed_growth=1.0, feed_all=True)
         yield replace(tiling, feed_first=1, head=dim, tail=dim, halve=True)
 
-    def run(self) -> Assembly:
-        """Search: all layers with the same rows, then layer by layer, then all in turn."""
-        for rows in sorted({option.rows for option in self.options[0]}):
+    def run(self, effort: int) -> Assembly:
+        """Look at up to ``effort`` instructions, all candidates together.
+
+        All products with the same rows, then product by product, then all in turn.
+        """
+        self.effort, count = self.spent + effort, len(self.options)
+        for rows in sorted({option.rows for option in self.options[0]}) if count else ():
             self._rank(self._even(rows), self.effort)
-        for layer in range(len(self.products)):
-            limit = self.spent + (self.effort - self.spent) // (len(self.products) - layer + 1)
+        for layer in range(count):
+            limit = self.spent + (self.effort - self.spent) // (count - layer + 1)
             guesses = [self._with(layer, tiling) for tiling in self._sizes(layer)]
             ranked = sorted((r, k) for k, g in enumerate(guesses) if (r := self._rank(g, limit)))
             for _, place in ranked[:_BEAM]:
@@ -86,7 +107,7 @@ class _Search:
         before: tuple[Tiling, ...] = ()
         while before != self.chosen:
             before = self.chosen
-            for layer in range(len(self.products)):
+            for layer in range(count):
                 self._refine(layer, self.chosen, self.effort)
         return self.best
 
@@ -129,18 +150,16 @@ class _Search:
 
     def _build(self, candidate: tuple[Tiling, ...]) -> Assembly | None:
         """Schedule and time a candidate; None if its semaphores would overflow."""
-        chip = Chip(self.config, len(self.products))
-        for number, (product, tiling) in enumerate(zip(self.products, candidate, strict=True)):
-            schedule_layer(chip, number, product, tiling)
-        count = len(chip.emitter.operations)
-        self.spent += count + _CANDIDATE
         try:
-            assembly = assemble(chip.emitter.operations, self.config, self.code_address)
+            assembly = self.build(candidate)
         except ProgramError as error:
             if error.code != ErrorCode.SEMAPHORE:
                 raise
+            self.spent += _CANDIDATE
             self.ranks[candidate] = _IMPOSSIBLE
             return None
+        count = len(assembly.layers)
+        self.spent += count + _CANDIDATE
         # An instruction must be worth a cycle.
         self.ranks[candidate] = (assembly.cycles + count, count)
         return assembly

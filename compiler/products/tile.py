@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 
+from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
 from pulsarray.config import Config
 
 __all__ = [
@@ -204,7 +205,9 @@ def _cut(tile: OutputTile, tiling: Tiling) -> Iterator[OutputTile]:
     yield replace(tile, rows=(top, bottom), columns=(low, high), chunk=tiling.chunk)
 
 
-def tilings(shape: Shape, config: Config, free_banks: int, loads_source: bool) -> list[Tiling]:
+def tilings(
+    shape: Shape, config: Config, free_banks: int, loads_source: bool, usual: int = 0
+) -> list[Tiling]:
     """Tilings that fit, the most promising first.
 
     Parameters
@@ -217,13 +220,16 @@ def tilings(shape: Shape, config: Config, free_banks: int, loads_source: bool) -
         Scratchpad banks for source and weights together.
     loads_source
         Whether the source comes from memory.
+    usual
+        Banks for what other operators of the network stream: of equals this comes first, since
+        LOAD runs ahead into banks that are shared in the same way. 0 without others.
     """
     found = {}
     for columns in _sizes(min(shape.columns, config.accumulator_depth)):
         most = min(shape.m, config.accumulator_depth // columns, config.scratchpad_depth)
         for height in _heights(shape.m, most, config.dim):
             for depth in _depths(shape, config, height, columns, loads_source):
-                for banks in _source_banks(free_banks, loads_source):
+                for banks in _source_banks(free_banks, loads_source, usual):
                     for outer in (True, False):
                         tiling = Tiling(height, columns, depth, outer, source_banks=banks)
                         found[tiling] = _cost(shape, config, tiling, free_banks, loads_source)
@@ -242,10 +248,11 @@ def _sizes(most: int) -> list[int]:
     return sorted({balanced(most, most >> k) for k in range(most.bit_length())})
 
 
-def _source_banks(free_banks: int, loads_source: bool) -> list[int]:
+def _source_banks(free_banks: int, loads_source: bool, usual: int) -> list[int]:
     if not loads_source:
         return [1]
-    return sorted({1, free_banks // 3, free_banks // 2, free_banks - 1} - {0})
+    banks = {usual, 1, free_banks // 3, free_banks // 2, free_banks - 1} - {0}
+    return sorted(banks, key=lambda count: (count != usual, count))
 
 
 def _depths(shape: Shape, config: Config, rows: int, columns: int, loads_source: bool) -> set[int]:
@@ -257,6 +264,12 @@ def _depths(shape: Shape, config: Config, rows: int, columns: int, loads_source:
         # A step stays in one column block of the source, and its rows in one bank.
         return {min(shape.units, config.scratchpad_depth // columns, shape.per_block)}
     return {balanced(shape.units, share) for s in (1, 2, 4) if (share := most // s)}
+
+
+def _waiting(words: int, config: Config) -> float:
+    """Cycles for each beat of bursts of so many words: latency that other bursts do not hide."""
+    beats = min(words * config.beats_per_word, config.burst_beats)
+    return max(1.0, (ASSUMED_LATENCY + beats) / (config.outstanding * beats))
 
 
 def _cost(
@@ -283,7 +296,8 @@ def _cost(
     words = weight_loads * shape.columns * shape.k
     if loads_source:
         words += source_loads * shape.m * -(-shape.k // config.dim)
-    transfer = words * config.beats_per_word
+    run = shape.k * tiling.columns if depth_tiles == 1 else tiling.depth * shape.height
+    transfer = words * config.beats_per_word * _waiting(run, config)
     steps = row_tiles * column_tiles * depth_tiles
     serial = 0 if min(source_slots, weight_slots) > 1 or steps == 1 else min(compute, transfer)
     return max(compute, transfer) + serial + 16.0 * steps, float(steps)

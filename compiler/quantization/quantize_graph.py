@@ -1,9 +1,8 @@
-"""Post-training quantization of networks of feature maps to int8.
+"""Post-training quantization to int8, by running a network on calibration data.
 
-As :mod:`pulsarray.compiler.quantization.quantize` does it for dense layers: weights symmetric with
-one scale an output channel, activations with one scale and zero point a map, from the smallest and
-largest value seen. Sums are exact; activations and residual sums share the rounding of the operator
-before them.
+Weights: symmetric, one scale an output channel. Activations: one scale and zero point a map, from
+the smallest and largest value seen. Sums are exact; activations and residual sums share the
+rounding of the operator before them; every scale becomes an integer multiplier and a shift.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def configs(draw: st.DrawFn) -> Config:
 def expected_gemm(program: Program) -> np.ndarray:
     """What a product's program must leave in ``y``."""
     left = unpack(program.memory, program.tensor("x"), program.config)
-    right = unpack(program.memory, program.tensor("w"), program.config)
+    right = unpack(program.memory, program.tensor("gemm.weight"), program.config)
     sums = left @ right
     if program.notes["sums"]:
         return sums

@@ -10,8 +10,8 @@ import pytest
 
 from pulsarray.compiler.api import compile_gemm, compile_network, disassemble
 from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.lower import fuse
 from pulsarray.compiler.maps.integer_api import compile_integer
-from pulsarray.compiler.quantization.quantize import quantize
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
@@ -62,7 +62,7 @@ def test_notes_and_scales() -> None:
     first, second = program.notes["layers"]
     assert first["input"]["scale"] == program.tensor("input").scale
     assert second["output"]["zero_point"] == program.tensor("output").zero_point
-    assert (first["table"], second["table"]) == (False, True)
+    assert (first["kind"], second["kind"]) == ("dense+relu", "dense+tanh")
     assert program.notes["calibration_samples"] == 30
 
 
@@ -93,7 +93,10 @@ def test_disassembly_reads_back() -> None:
         ({"calibration": None}, "mlp: quantization needs calibration data"),
         ({"batch": 0}, "batch: must be at least 1, not 0"),
         ({"config": PRESETS["train"]}, "compiler: needs operand_bits = 8, not 16"),
-        ({"config": replace(SMALL, tables=0)}, "fc2: sigmoid and tanh need tables"),
+        (
+            {"config": replace(SMALL, tables=0)},
+            "fc2: its function needs a table, config has tables = 0",
+        ),
     ],
 )
 def test_network_wrong(arguments: dict[str, object], text: str) -> None:
@@ -166,7 +169,7 @@ def test_relu_of_a_map_keeps_its_shape() -> None:
 
 def test_layers_of_a_network_of_maps_wrong() -> None:
     with pytest.raises(InputError, match="maps: is not dense layers and activations of vectors"):
-        quantize(maps_network().build(), RNG.normal(size=(7, 6, 5, 3)), SMALL)
+        fuse(maps_network().build())
 
 
 @pytest.mark.parametrize("end", ["dropout", "dropout twice", "flatten"])

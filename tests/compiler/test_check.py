@@ -47,7 +47,7 @@ def test_good_program_passes() -> None:
             "local must stay within the bank's words 0 to 511, not reach 512",
         ),
         (Opcode.LOAD, {"address": 0x1000}, ErrorCode.ADDRESS, "not inside one tensor that LOAD"),
-        (Opcode.STORE, {"address": 0}, ErrorCode.ADDRESS, "not inside one tensor that STORE"),
+        (Opcode.STORE, {"address": 0x100}, ErrorCode.ADDRESS, "not inside one tensor that STORE"),
         (Opcode.WEIGHT, {"local": 510}, ErrorCode.ADDRESS, "bank's words 0 to 511, not reach 512"),
         (Opcode.STREAM, {"target": 128}, ErrorCode.ADDRESS, "words 0 to 127, not reach 128"),
         (Opcode.VECTOR, {"a_bank": 0x42}, ErrorCode.BAD_FIELD, "a_bank must be a scratchpad bank"),
@@ -63,10 +63,11 @@ def test_check_wrong(op: Opcode, fields: dict[str, int], code: ErrorCode, text: 
 
 
 def test_overflow_is_found_without_running() -> None:
-    load = Instruction.make(Opcode.LOAD, run=1, signal=1)
+    program = compile_gemm(4, 4, 4, TINY)
+    source = program.tensor("x").address
+    load = Instruction.make(Opcode.LOAD, run=1, signal=1, address=source)
     weight = Instruction.make(Opcode.WEIGHT, wait=1)
     code = encode_all([*[load] * 300, *[weight] * 300, Instruction.make(Opcode.END)])
-    program = compile_gemm(4, 4, 4, TINY)
     program = Program(
         config=TINY, code=code, code_address=0, memory=np.zeros(1 << 15, np.uint8),
         tensors=program.tensors, layers=[],

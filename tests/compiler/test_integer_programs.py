@@ -379,8 +379,8 @@ def test_maps_stay_on_chip_or_go_to_memory() -> None:
     assert len(inside.notes["resident"]) >= 4
     assert not inside.with_role("intermediate")
     outside = compiled(graph, replace(PRESETS["small"], scratchpad_depth=64))
-    assert not outside.notes["resident"]
-    assert len(outside.with_role("intermediate")) >= 4
+    assert set(outside.notes["resident"]) < set(inside.notes["resident"])
+    assert len(outside.with_role("intermediate")) >= 3
     codes = np.zeros((1, *graph.input.shape), np.int64)
     results = []
     for program in (inside, outside):

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulsarray.compiler.api import compile_quantized
-from pulsarray.compiler.interpreter import run_codes, run_float, run_quantized
+from pulsarray.compiler.interpreter import run_float
+from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.maps.integer_interpreter import run_output
-from pulsarray.compiler.quantization.quantize import quantize
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.spatial import BatchNorm, Convolution
 from pulsarray.config import PRESETS
@@ -66,8 +65,9 @@ def test_mnist_is_accurate_and_cached(cache: Path) -> None:
 def test_int8_is_within_a_point_of_float(scale_bits: int) -> None:
     graph, calibration = built_in("mnist-mlp")
     digits = load_digits()
-    network = quantize(graph, calibration, replace(PRESETS["small"], scale_bits=scale_bits))
-    answers = run_quantized(graph, network, digits.test_images).argmax(axis=1)
+    network = quantize_graph(graph, calibration, replace(PRESETS["small"], scale_bits=scale_bits))
+    codes = network.input.encode(digits.test_images).reshape(-1, 1, 1, 784)
+    answers = run_output(network, codes).reshape(len(codes), -1).argmax(axis=1)
     in_float = accuracy(graph, digits.test_images, digits.test_labels)
     assert float(np.mean(answers == digits.test_labels)) >= in_float - 0.01
 
@@ -75,14 +75,15 @@ def test_int8_is_within_a_point_of_float(scale_bits: int) -> None:
 def test_mnist_program_answers_like_the_interpreter() -> None:
     graph, calibration = built_in("mnist-mlp")
     config = PRESETS["small"]
-    network = quantize(graph, calibration, config)
-    program = compile_quantized(network, config, batch=40, effort=1000)
-    codes = network.layers[0].source.encode(load_digits().test_images[:40])
+    network = quantize_graph(graph, calibration, config)
+    program = compile_integer(network, config, batch=40, effort=1000)
+    codes = network.input.encode(load_digits().test_images[:40])
     source, result = program.tensor("image"), program.tensor("logits")
     memory = program.memory.copy()
     memory[source.address :][: source.bytes(config)] = pack(codes, source, config)
     got = unpack(execute(program, memory), result, config)
-    np.testing.assert_array_equal(got, run_codes(network, codes))
+    wanted = run_output(network, codes.reshape(40, 1, 1, -1)).reshape(40, -1)
+    np.testing.assert_array_equal(got, wanted)
 
 
 def test_broken_cache_is_made_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.interpreter import requantize, run_codes, run_float, run_quantized
-from pulsarray.compiler.maps.integer import fixed_point
-from pulsarray.compiler.quantization.quantize import Quantization, quantize
-from pulsarray.config import PRESETS
+from pulsarray.compiler.interpreter import requantize, run_float
+from pulsarray.compiler.maps.integer import Convolution, IntegerGraph, fixed_point
+from pulsarray.compiler.maps.integer_interpreter import run_output
+from pulsarray.compiler.quantization.quantize import Quantization
+from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 
 SMALL = PRESETS["small"]
@@ -24,6 +26,18 @@ RNG = np.random.default_rng(0)
 def network(k: int = 12, n: int = 7) -> Graph:
     weight, bias = RNG.normal(size=(k, n)), RNG.normal(size=n)
     return Builder("net", k).dense(weight, bias).build()
+
+
+def quantize(graph: Graph, samples: np.ndarray | None, config: Config = SMALL) -> Convolution:
+    """The first layer in integers."""
+    node = quantize_graph(graph, samples, config).nodes[0]
+    assert isinstance(node, Convolution)
+    return node
+
+
+def run_quantized(graph: IntegerGraph, values: np.ndarray) -> np.ndarray:
+    codes = graph.input.encode(values).reshape(-1, *graph.input.shape)
+    return graph.maps[graph.output].decode(run_output(graph, codes)).reshape(len(codes), -1)
 
 
 @given(st.floats(1e-12, 1e6), st.sampled_from([16, 24, 31]))
@@ -53,10 +67,10 @@ def test_requantize_rounds_half_to_even(value: int, multiplier: int, shift: int)
 
 
 def test_codes_cover_the_range_and_zero() -> None:
-    layer = quantize(network(), RNG.uniform(1.0, 3.0, (9, 12)), SMALL).layers[0]
-    assert layer.source.zero_point == -128
-    assert layer.source.decode(127) == pytest.approx(3.0, rel=0.05)
-    assert int(layer.source.encode(0.0)) == -128
+    source = quantize_graph(network(), RNG.uniform(1.0, 3.0, (9, 12)), SMALL).input
+    assert source.zero_point == -128
+    assert source.decode(127) == pytest.approx(3.0, rel=0.05)
+    assert int(source.encode(0.0)) == -128
 
 
 def test_encode_saturates_and_rounds_to_even() -> None:
@@ -65,8 +79,8 @@ def test_encode_saturates_and_rounds_to_even() -> None:
 
 
 def test_weights_are_symmetric_per_column() -> None:
-    layer = quantize(network(), RNG.normal(size=(9, 12)), SMALL).layers[0]
-    np.testing.assert_array_equal(np.abs(layer.weight).max(axis=0), 127)
+    layer = quantize(network(), RNG.normal(size=(9, 12)))
+    np.testing.assert_array_equal(np.abs(layer.weight).max(axis=(0, 1, 2)), 127)
 
 
 @pytest.mark.parametrize("functions", [(), ("relu",), ("sigmoid",), ("tanh",), ("relu", "tanh")])
@@ -76,16 +90,16 @@ def test_quantized_is_near_float(functions: tuple[str, ...]) -> None:
         getattr(builder, function)()
     graph = builder.build()
     inputs = RNG.normal(size=(200, 30))
-    got = run_quantized(graph, quantize(graph, inputs, SMALL), inputs)
+    got = run_quantized(quantize_graph(graph, inputs, SMALL), inputs)
     wanted = run_float(graph, inputs)
     assert np.sqrt(np.mean((got - wanted) ** 2) / np.mean(wanted**2)) < 0.03
 
 
 def test_clip_gives_exact_limits() -> None:
     graph = Builder("net", 4).dense(np.eye(4)).clip(-0.5, 0.25).build()
-    quantized = quantize(graph, RNG.normal(size=(50, 4)), SMALL)
-    codes = run_codes(quantized, [[127, 127, -128, -128]])
-    values = quantized.layers[0].target.decode(codes)[0]
+    quantized = quantize_graph(graph, RNG.normal(size=(50, 4)), SMALL)
+    codes = run_output(quantized, np.array([127, 127, -128, -128]).reshape(1, 1, 1, 4))
+    values = quantized.maps[quantized.output].decode(codes).ravel()
     np.testing.assert_allclose(values, [0.25, 0.25, -0.5, -0.5], atol=0.002)
 
 
@@ -93,14 +107,15 @@ def test_clip_gives_exact_limits() -> None:
 def test_sums_fit_the_narrowest_accumulator(k: int) -> None:
     graph = Builder("net", k).dense(np.ones((k, 2)), np.array([1e6, 0.0])).build()
     config = replace(SMALL, acc_bits=24, scale_bits=16)
-    layer = quantize(graph, RNG.uniform(0, 1, (5, k)), config).layers[0]
-    assert 128 * np.abs(layer.weight).sum(axis=0).max() + np.abs(layer.bias).max() < 1 << 23
+    layer = quantize(graph, RNG.uniform(0, 1, (5, k)), config)
+    bias = layer.bias - layer.zero_in * layer.weight.sum(axis=(0, 1, 2))
+    assert 128 * np.abs(layer.weight).sum(axis=(0, 1, 2)).max() + np.abs(bias).max() < 1 << 23
 
 
 def test_dead_layer_is_possible() -> None:
     graph = Builder("net", 3).dense(np.zeros((3, 2)), np.zeros(2)).relu().build()
-    np.testing.assert_array_equal(run_quantized(graph, quantize(graph, np.zeros((1, 3)), SMALL),
-                                                np.ones((4, 3))), 0)  # fmt: skip
+    quantized = quantize_graph(graph, np.zeros((1, 3)), SMALL)
+    np.testing.assert_array_equal(run_quantized(quantized, np.ones((4, 3))), 0)
 
 
 @pytest.mark.parametrize(
@@ -115,11 +130,11 @@ def test_dead_layer_is_possible() -> None:
 )
 def test_calibration_wrong(data: np.ndarray, text: str) -> None:
     with pytest.raises(InputError, match=text):
-        quantize(network(), data, SMALL)
+        quantize(network(), data)
 
 
 def test_depth_too_large_for_sums() -> None:
     graph = Builder("net", 70000).dense(np.ones((70000, 1))).build()
     config = replace(SMALL, acc_bits=24, scale_bits=16)
-    with pytest.raises(InputError, match="K = 70000 is too large for sums of 24 bits"):
+    with pytest.raises(InputError, match="70000 products are too many for sums of 24 bits"):
         quantize(graph, np.ones((1, 70000)), config)
