@@ -82,7 +82,7 @@ def main() -> int:
     wrong = 0
     with ThreadPoolExecutor(options.jobs) as pool, Progress(console=console) as progress:
         task = progress.add_task("comparing", total=len(work))
-        for part in pool.map(lambda item: run_batch(*item, options.on), work):
+        for part in pool.map(lambda item: run_batch(item[0], item[1], options.on), work):
             verdicts += part
             wrong += show_wrong(part, console)
             console.print(f"{len(verdicts)} programs, {wrong} wrong")
