@@ -167,7 +167,7 @@ def _prepare_streams() -> None:
         ("stderr", os.O_WRONLY, "w"),
     ):
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, closefd=False))
     old = sys.stdout
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_Output(old.fileno(), "w", closefd=False)),
