@@ -35,8 +35,6 @@ class Flow:
 
     Members
     -------
-    named
-        The steps by name.
     outputs
         By value, the name of its exponent.
     learning
@@ -46,7 +44,6 @@ class Flow:
     """
 
     steps: Sequence[Step]
-    named: Mapping[str, Step] = field(init=False)
     outputs: Mapping[str, str] = field(init=False)
     learning: frozenset[str] = field(init=False)
     errors: Mapping[str, str] = field(init=False)
@@ -65,7 +62,6 @@ class Flow:
             if isinstance(step, MapLayer | NormLayer) or learning.intersection(step.sources):
                 learning.add(step.name)
         for name, value in (
-            ("named", {step.name: step for step in self.steps}),
             ("_readers", readers),
             ("outputs", outputs),
             ("learning", frozenset(learning)),
