@@ -24,6 +24,7 @@ from pulsarray.compiler.training.conv_train_windows import (
     total,
 )
 from pulsarray.compiler.training.differentiate import TrainingNetwork
+from pulsarray.compiler.training.random_rounding import Stored, exactly
 from pulsarray.compiler.training.train_layers import (
     AddStep,
     AverageStep,
@@ -68,14 +69,16 @@ def map_forward(
     parameters: Mapping[str, Floats],
     x: Floats,
     kept: Mapping[str, Bools],
+    stored: Stored = exactly,
 ) -> dict[str, Floats]:
     """``STEP.output`` of every step, (images, H, W, C); of the last (images, N).
 
-    ``kept`` says by dropout which values are left; those without it drop nothing.
+    ``kept`` says by dropout which values are left; those without it drop nothing. ``stored`` is
+    what storing a tensor makes of it.
     """
     values = {INPUT: _images(network, x)}
     for step in network.steps:
-        values[step.name] = _forward(step, parameters, values, kept)
+        values[step.name] = stored(_forward(step, parameters, values, kept, stored))
     last = network.steps[-1].name
     values[last] = values[last].reshape(len(x), -1)
     return {f"{name}.output": found for name, found in values.items() if name != INPUT}
@@ -90,6 +93,7 @@ def _forward(
     parameters: Mapping[str, Floats],
     values: Mapping[str, Floats],
     kept: Mapping[str, Bools],
+    stored: Stored,
 ) -> Floats:
     if isinstance(step, DropStep):
         return _dropped(step, values[step.source], kept)
@@ -101,7 +105,7 @@ def _forward(
         both = values[step.sources[0]] + values[step.sources[1]]
         return activation(step.activation, both)
     if isinstance(step, NormLayer):
-        normal, _ = _normal(step, values[step.source])
+        normal, _ = _normal(step, values[step.source], stored)
         weight, bias = (parameters[f"{step.name}.{kind}"] for kind in ("weight", "bias"))
         return activation(step.activation, normal * weight + bias)
     seen = gather(values[step.source], step.window, step.result)
@@ -118,12 +122,12 @@ def _dropped(step: DropStep, values: Floats, kept: Mapping[str, Bools]) -> Float
     return values * kept[step.name] * step.share if step.name in kept else values
 
 
-def _normal(layer: NormLayer, u: Floats) -> tuple[Floats, Floats]:
+def _normal(layer: NormLayer, u: Floats, stored: Stored) -> tuple[Floats, Floats]:
     """Normalized values, and what each channel was divided by (Ioffe and Szegedy 2015)."""
     axes = (0, 1, 2)
-    centred = u - u.mean(axis=axes)
+    centred = u - stored(u.mean(axis=axes), u)
     root = np.sqrt((centred**2).mean(axis=axes) + layer.epsilon)
-    return centred / root, root
+    return stored(centred / root), root
 
 
 def map_backward(
@@ -135,6 +139,7 @@ def map_backward(
     masks: Mapping[str, Bools],
     compared: Mapping[str, Floats],
     kept: Mapping[str, Bools],
+    stored: Stored = exactly,
 ) -> dict[str, Floats]:
     """``STEP.error`` and gradients of weights and biases.
 
@@ -152,6 +157,8 @@ def map_backward(
         By step, values whose order decides for a pooling; default its own.
     kept
         By dropout, which values are left.
+    stored
+        What storing a tensor makes of it.
     """
     steps = network.steps
     values = {INPUT: _images(network, x)}
@@ -168,16 +175,16 @@ def map_backward(
             mask = masks.get(step.name)
             mask = None if mask is None else mask.reshape(gradient.shape)
             gradient = gradient * derivative(step.activation, values[step.name], mask)
-        found[f"{step.name}.error"] = gradient
+        found[f"{step.name}.error"] = gradient = stored(gradient)
         if isinstance(step, MapLayer):
             found |= _gradients(step, values[step.source], gradient)
         elif isinstance(step, NormLayer):
-            normal, _ = _normal(step, values[step.source])
+            normal, _ = _normal(step, values[step.source], stored)
             along = (normal * gradient).sum(axis=(0, 1, 2))
             found[f"{step.name}.weight.gradient"] = along.reshape(1, -1)
             found[f"{step.name}.bias.gradient"] = gradient.sum(axis=(0, 1, 2))
         for name, part in _spread(
-            step, parameters, values | dict(compared), gradient, kept
+            step, parameters, values | dict(compared), gradient, kept, stored
         ).items():
             gradients[name] = gradients[name] + part if name in gradients else part
     last = f"{steps[-1].name}.error"
@@ -204,6 +211,7 @@ def _spread(
     values: Mapping[str, Floats],
     error: Floats,
     kept: Mapping[str, Bools],
+    stored: Stored,
 ) -> dict[str, Floats]:
     """What an error adds to the gradients of a step's sources."""
     if isinstance(step, DropStep):
@@ -218,8 +226,8 @@ def _spread(
         return {first: 2.0 * error} if first == second else {first: error, second: error}
     if isinstance(step, NormLayer):
         axes = (0, 1, 2)
-        normal, root = _normal(step, values[step.source])
-        along = (normal * error).mean(axis=axes)
+        normal, root = _normal(step, values[step.source], stored)
+        along = stored((normal * error).mean(axis=axes), error)
         slope = parameters[f"{step.name}.weight"] / root
         return {step.source: slope * (error - error.mean(axis=axes) - normal * along)}
     if step.source == INPUT:

@@ -21,6 +21,7 @@ from pulsarray.compiler.training.conv_train_float import (
 )
 from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
 from pulsarray.compiler.training.losses import loss_value
+from pulsarray.compiler.training.random_rounding import Stored, exactly
 from pulsarray.compiler.training.train_layers import DropStep
 from pulsarray.errors import InputError
 
@@ -46,6 +47,8 @@ class FloatNetwork:
     kept
         By dropout the values that are left; those without an entry drop nothing. :meth:`step`
         draws its own.
+    stored
+        What storing a value or an error makes of it: nothing, unless it is set.
     """
 
     def __init__(self, network: TrainingNetwork) -> None:
@@ -55,6 +58,7 @@ class FloatNetwork:
             self.parameters[f"{layer.name}.weight"] = np.array(layer.weight, np.float64, order="C")
             self.parameters[f"{layer.name}.bias"] = np.array(layer.bias, np.float64)
         self.kept: dict[str, Bools] = {}
+        self.stored: Stored = exactly
         self._random = np.random.default_rng(0)
         self.velocities = {name: np.zeros_like(v) for name, v in self.parameters.items()}
 
@@ -82,12 +86,12 @@ class FloatNetwork:
         """
         found: dict[str, Floats] = {}
         if self.network.steps:
-            found = map_forward(self.network, self.parameters, x, self.kept)
+            found = map_forward(self.network, self.parameters, x, self.kept, self.stored)
             x = found[f"{self.network.layers[-1].name}.output"]
         for layer in self.network.layers if not self.network.steps else ():
             weight, bias = (self.parameters[f"{layer.name}.{part}"] for part in ("weight", "bias"))
             found[f"{layer.name}.sum"] = sums = x @ weight + bias
-            found[f"{layer.name}.output"] = x = activation(layer.activation, sums)
+            found[f"{layer.name}.output"] = x = self.stored(activation(layer.activation, sums))
         if self.softmax:
             powers = np.exp(x - x.max(axis=1, keepdims=True))
             found["probabilities"] = powers / powers.sum(axis=1, keepdims=True)
@@ -142,21 +146,22 @@ class FloatNetwork:
         network, last = self.network, self.network.layers[-1]
         through = network.loss.name not in ("cross-entropy", "binary-cross-entropy")
         if error is None:
-            error = _loss_gradient(network.loss, self._result(outputs), t)
+            error = self.stored(_loss_gradient(network.loss, self._result(outputs), t))
         found: dict[str, Floats] = {}
         if through and last.activation in ("relu", "sigmoid", "tanh"):
             found["loss.error"] = error
         if network.steps:
             more = map_backward(
-                network, self.parameters, x, outputs, error, masks, compared or {}, self.kept
-            )
+                network, self.parameters, x, outputs, error, masks, compared or {}, self.kept,
+                self.stored,
+            )  # fmt: skip
             return found | more
         for place in range(len(network.layers) - 1, network.first - 1, -1):
             layer = network.layers[place]
             z = outputs[f"{layer.name}.output"]
             if through or layer is not last:
                 error = error * derivative(layer.activation, z, masks.get(layer.name))
-            found[f"{layer.name}.error"] = error
+            found[f"{layer.name}.error"] = error = self.stored(error)
             if layer.name not in network.frozen:
                 source = outputs[f"{network.layers[place - 1].name}.output"] if place else x
                 found[f"{layer.name}.weight.gradient"] = source.T @ error

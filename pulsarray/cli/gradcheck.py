@@ -92,7 +92,7 @@ def gradcheck(
 
 
 def _as_dict(found: GradientCheck) -> dict[str, Any]:
-    from pulsarray.compiler.training.gradcheck import TOLERANCES
+    from pulsarray.compiler.training.gradcheck import ROUNDINGS, TOLERANCES
 
     return {
         "passes": found.passes,
@@ -103,8 +103,10 @@ def _as_dict(found: GradientCheck) -> dict[str, Any]:
                 "rms": row.rms,
                 "largest": row.largest,
                 "rms_without_imposed_kinks": row.free,
+                "roundings": row.roundings,
                 "tolerance_rms": TOLERANCES[row.kind][0],
                 "tolerance_largest": TOLERANCES[row.kind][1],
+                "tolerance_roundings": ROUNDINGS,
                 "passes": row.passes,
             }
             for row in found.deviations
@@ -118,7 +120,8 @@ def _table(found: GradientCheck) -> Table:
 
     table = Table(title="machine arithmetic against float64, relative", title_justify="left")
     table.add_column("tensor")
-    for name in ("rms", "largest", "tolerances", "rms, own kinks", "float64 - differences"):
+    columns = "rms", "largest", "tolerances", "roundings", "rms, own kinks", "float64 - differences"
+    for name in columns:
         table.add_column(name, justify="right")
     for row in found.deviations:
         rms, largest = TOLERANCES[row.kind]
@@ -129,6 +132,7 @@ def _table(found: GradientCheck) -> Table:
             f"{mark}{row.rms:.1e}",
             f"{mark}{row.largest:.1e}",
             f"{rms:.1e} {largest:.1e}",
+            f"{row.roundings:.1f}",
             f"{row.free:.1e}",
             "" if slope is None else f"{slope:.1e}",
         )
@@ -142,14 +146,15 @@ def _summary(found: GradientCheck) -> str:
 
 
 def _worst(found: GradientCheck) -> str:
-    from pulsarray.compiler.training.gradcheck import TOLERANCES
+    from pulsarray.compiler.training.gradcheck import ROUNDINGS, TOLERANCES
 
     for row in found.deviations:
         if not row.passes:
             rms, largest = TOLERANCES[row.kind]
             return (
                 f"{row.name}: rms {row.rms:.2e} and largest {row.largest:.2e}, "
-                f"allowed {rms:.1e} and {largest:.1e}"
+                f"allowed {rms:.1e} and {largest:.1e}; {row.roundings:.1f} random roundings, "
+                f"allowed {ROUNDINGS:g}"
             )
     name, value = max(found.differences.items(), key=lambda item: item[1])
     return f"{name}: float64 is {value:.1e} from central differences"

@@ -36,6 +36,7 @@ from pulsarray.sim.random_convolution_training import (
     convolution_config,
     convolution_step,
 )
+from tests.compiler.training_cases import beyond_roundings
 
 SMALL = load_config("train-small", ["dim=4", "bus_bits=64"])
 WIDE = load_config("train-small")
@@ -276,14 +277,10 @@ def test_gradients_are_those_of_float64(graph: Callable[[], Graph], steps: int) 
 
 
 def far_from_float64(seed: int) -> list[object]:
-    """What of a random convolution's errors and gradients is outside the tolerances.
-
-    Outputs are not judged here: those of a few random values may be small beside the terms that
-    they sum up, so that a bound relative to themselves says nothing.
-    """
+    """What of a random convolution is further from float64 than roundings take it."""
     setup = ConvolutionSetup.draw(np.random.default_rng((7, seed)), 1, 20_000)
     found = check_gradients(setup.network(seed), *setup.samples(seed), learning_rate=0.1, steps=0)
-    return [d for d in found.deviations if d.kind != "forward" and not d.passes]
+    return beyond_roundings(found)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.training.gradcheck import ROUNDINGS, SLOPES, GradientCheck
 from pulsarray.compiler.training.train import Training, compile_training
 from pulsarray.compiler.training.train_interpreter import StepTrace, TrainInterpreter, TrainState
 from pulsarray.config import Config, load_config
@@ -15,7 +16,7 @@ from pulsarray.model.functional import execute
 from pulsarray.program import Program, pack, unpack
 from pulsarray.sim.random_training import DIMS, Setup, samples, training_config
 
-__all__ = ["SMALL", "Beside", "Case", "any_case", "differences"]
+__all__ = ["SMALL", "Beside", "Case", "any_case", "beyond_roundings", "differences"]
 
 SMALL = load_config("train-small", ["dim=4", "bus_bits=64"])
 Ints = npt.NDArray[np.int64]
@@ -104,3 +105,9 @@ def differences(found: TrainState, wanted: TrainState) -> list[str]:
         values = getattr(wanted, kind)
         wrong += [f"{kind} {n}" for n in values if values[n] != getattr(found, kind)[n]]
     return wrong
+
+
+def beyond_roundings(found: GradientCheck) -> list[object]:
+    """Tensors further from float64 than roundings take them; gradients that are not the slopes."""
+    far: list[object] = [d for d in found.deviations if d.roundings > ROUNDINGS]
+    return far + [item for item in found.differences.items() if item[1] > SLOPES]
