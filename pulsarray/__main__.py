@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+import threading
 
 from pulsarray.errors import INTERRUPTED
 
@@ -21,6 +23,8 @@ def main() -> None:
     ignored = handler is not signal.default_int_handler  # as in the background of a shell
     if not ignored:
         signal.signal(signal.SIGINT, _leave)
+        sys.unraisablehook = _raise_again
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop
     from pulsarray.cli.main import main as command
 
     try:
@@ -31,6 +35,15 @@ def main() -> None:
     except KeyboardInterrupt:
         _leave()
     sys.exit(code)
+
+
+def _raise_again(dropped: sys.UnraisableHookArgs) -> None:
+    """Raise the KeyboardInterrupt that Python drops in a ``__del__``, once that is left."""
+    if dropped.exc_type is KeyboardInterrupt:
+        main_thread = threading.main_thread().ident
+        threading.Timer(0.01, signal.pthread_kill, (main_thread, signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(dropped)
 
 
 def _leave(*_: object) -> None:

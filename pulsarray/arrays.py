@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,10 @@ __all__ = ["load_arrays", "save_arrays"]
 _DAMAGE = (
     ValueError,
     EOFError,
+    OSError,
     KeyError,
     MemoryError,
-    NotImplementedError,
+    RuntimeError,  # encrypted, or packed by a method that zipfile has not
     TokenError,
     zipfile.BadZipFile,
     zlib.error,
@@ -44,22 +45,30 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         one name.
     """
     try:
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise InputError(f"{path}: not an .npz file; write it with numpy.savez")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                members = archive.zip.namelist()
-                _check_names(members, path)
-                arrays = {name.removesuffix(_SUFFIX): archive[name] for name in members}
+        file = path.open("rb")
     except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
-    except _DAMAGE as error:
-        raise InputError(f"{path}: damaged or not an .npz of numbers: {error}") from None
+        raise InputError(f"{path}: cannot read: {error.strerror}") from None
+    with file:
+        if not zipfile.is_zipfile(file):
+            raise InputError(f"{path}: not an .npz file; write it with numpy.savez")
+        try:
+            arrays = _members(file, path)
+        except _DAMAGE as error:
+            raise InputError(f"{path}: damaged or not an .npz of numbers: {error}") from None
     for name, array in arrays.items():
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-            kind = getattr(array, "dtype", "bytes")
-            raise InputError(f"{path}: array {name!r} must hold numbers, not {kind}")
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"{path}: array {name!r} must hold numbers, not {array.dtype}")
+    return arrays
+
+
+def _members(file: BinaryIO, path: Path) -> dict[str, npt.NDArray[Any]]:
+    arrays = {}
+    with zipfile.ZipFile(file) as archive:
+        _check_names(archive.namelist(), path)
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                array = np.lib.format.read_array(member, allow_pickle=False)
+            arrays[name.removesuffix(_SUFFIX)] = array
     return arrays
 
 
@@ -86,7 +95,7 @@ def save_arrays(
 def _check_names(members: Iterable[str], path: Path) -> None:
     """Refuse two members that :func:`numpy.load` gives one name, as it does to a and a.npy."""
     counts = Counter(name.removesuffix(_SUFFIX) for name in members)
-    counts.update(name for name in set(members) if name in counts)
+    counts.update(name for name in set(members) if name.endswith(_SUFFIX) and name in counts)
     for name, count in counts.items():
         if count > 1:
             raise InputError(f"{path}: two arrays cannot be told apart by the name {name!r}")

@@ -74,9 +74,9 @@ def codes_of(
             half_away=tensor.half_away,
         )
         return to_matrix(codes, tensor, where)
-    low, top = int(values.min()), int(values.max())
-    if low < -high - 1 or top > high:
-        raise InputError(f"{where}: codes must be {-high - 1} to {high}, not {low} to {top}")
+    if values.size and not -high - 1 <= int(values.min()) <= int(values.max()) <= high:
+        seen = f"{values.min()} to {values.max()}"
+        raise InputError(f"{where}: codes must be {-high - 1} to {high}, not {seen}")
     return to_matrix(values, tensor, where)
 
 

@@ -159,7 +159,8 @@ class _Output(io.FileIO):
 def _prepare_streams() -> None:
     """Open what is closed of the standard streams, or files of ours would take their place.
 
-    Standard output fails then when something is written, as a full one does.
+    Standard output fails then when something is written, as a full one does. What its encoding has
+    not is written as messages on standard error are.
     """
     for name, flags, mode in (
         ("stdin", os.O_RDONLY, "r"),
@@ -172,7 +173,7 @@ def _prepare_streams() -> None:
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_Output(old.fileno(), "w", closefd=False)),
         encoding=old.encoding,
-        errors=old.errors,
+        errors="backslashreplace" if old.errors == "strict" else old.errors,
         line_buffering=old.isatty(),
     )
 

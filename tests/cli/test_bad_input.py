@@ -103,6 +103,7 @@ def test_program_files(command: Command, gemm: Path) -> None:
         ({"x": np.zeros((9, 6), np.int8)}, "x: shape must be (6, 9), not (9, 6)"),
         ({"x": np.zeros(54, np.float32)}, "x: shape must be (6, 9), not (54,)"),
         ({"x": np.full((6, 9), 128)}, "x: codes must be -128 to 127, not 128 to 128"),
+        ({"x": np.zeros((0, 9), np.int8)}, "x: shape must be (6, 9), not (0, 9)"),
         ({"x": np.full((6, 9), np.nan)}, "x: values must be finite numbers"),
         ({"x": np.zeros((6, 9), np.bool_)}, "x: dtype must be integer or floating point, not bool"),
         ({"x": np.zeros((6, 9), np.complex64)}, "array 'x' must hold numbers, not complex64"),
@@ -278,6 +279,17 @@ def test_closed_pipe_is_no_error(gemm: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_characters_that_the_encoding_has_not(gemm: Path) -> None:
+    done = subprocess.run(
+        [*PULSARRAY, "simulate", str(gemm)],
+        check=False,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u2588 busy" in done.stdout
+
+
 def interruptible(*arguments: str) -> subprocess.Popen[str]:
     """A process of the command that minds SIGINT even where this one ignores it."""
     return subprocess.Popen(
@@ -322,6 +334,51 @@ def test_interrupt_while_modules_are_imported(tmp_path: Path) -> None:
     )
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "pulsarray: interrupted\n")
+
+
+def test_an_interrupt_that_python_drops() -> None:
+    """In a ``__del__`` an exception is dropped, and the work would go on."""
+    code = (
+        "import os, signal, time\n"
+        "from pulsarray.cli import main as m\n"
+        "class Dropped:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGINT); time.sleep(0)\n"
+        "def work():\n"
+        "    Dropped()\n"
+        "    time.sleep(30)\n"
+        "m.app = lambda **_: work()\n"
+        "from pulsarray.__main__ import main; main()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    _, err = process.communicate(timeout=25)
+    assert (process.returncode, err) == (130, "pulsarray: interrupted\n")
+
+
+def test_an_interrupt_when_all_is_done() -> None:
+    """While Python takes itself down it would end the process by the signal."""
+    code = (
+        "import os, signal\n"
+        "from pulsarray.cli import main as m\n"
+        "class Last:\n"
+        "    kill, pid, number = os.kill, os.getpid(), signal.SIGINT\n"
+        "    def __del__(self): self.kill(self.pid, self.number)\n"
+        "os.last = Last()  # dropped with the module\n"
+        "m.run = lambda _: 0\n"
+        "from pulsarray.__main__ import main; main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_ignored_interrupt_stays_ignored() -> None:

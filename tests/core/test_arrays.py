@@ -47,3 +47,28 @@ def test_two_arrays_of_one_name(tmp_path: Path) -> None:
                 np.lib.format.write_array(member, np.array(value))
     with pytest.raises(InputError, match="cannot be told apart by the name 'x'"):
         load_arrays(tmp_path / "a.npz")
+
+
+def test_a_name_without_its_suffix(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive, archive.open("x", "w") as member:
+        np.lib.format.write_array(member, np.array(3))
+    assert load_arrays(tmp_path / "a.npz") == {"x": 3}
+
+
+def test_what_is_no_archive_of_arrays(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.zeros(64))
+    whole = path.read_bytes()
+    encrypted = whole.replace(b"PK\1\2\x2d\3\x2d\0\0\0", b"PK\1\2\x2d\3\x2d\0\1\0", 1)
+    assert encrypted != whole
+    with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
+        archive.writestr("x.npy", "hello")
+    text = (tmp_path / "text.npz").read_bytes()
+    for data, reason in (
+        (encrypted, "encrypted"),
+        (whole[100:], ""),  # its beginning is lost
+        (text, "magic string"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=rf"a\.npz: damaged or not an \.npz of .*: .*{reason}"):
+            load_arrays(path)
