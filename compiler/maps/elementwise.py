@@ -85,7 +85,8 @@ def map_codes(
     """Another quantization, or a function by table, of every code."""
     config, scale = chip.config, node.scale
     most = min(config.accumulator_depth, config.scratchpad_depth)
-    tiles = tiles_of_map(result, source, _POINT, most, config.scratchpad_depth, node.name)
+    bank, rows = config.scratchpad_depth, config.parameter_depth if parameters else None
+    tiles = tiles_of_map(result, source, _POINT, most, bank, node.name, blocks_at_most=rows)
     places = Places(chip, layer, result, None, tiles)
     sources = Sources(chip, layer, source, tiles)
     fields: dict[str, int] = {

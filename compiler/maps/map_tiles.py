@@ -23,9 +23,18 @@ def source_area(window: Window, tile: Area, source: Stored) -> Area:
 
 
 def tiles_of_map(
-    result: Stored, source: Stored, window: Window, most: int, bank: int, where: str
+    result: Stored,
+    source: Stored,
+    window: Window,
+    most: int,
+    bank: int,
+    where: str,
+    *,
+    blocks_at_most: int | None = None,
 ) -> list[Area]:
     """Tiles of at most ``most`` words that look at no more than ``bank`` words.
+
+    ``blocks_at_most`` are the channel blocks whose constants are there at a time; None without.
 
     Raises
     ------
@@ -58,7 +67,8 @@ def tiles_of_map(
         columns = next((n for n in range(width, 0, -1) if fits(1, 1, 1, n)), 0)
     if not columns:
         raise InputError(f"{where}: a window of {window.kernel} does not fit a bank")
-    blocks = next(n for n in range(result.blocks, 0, -1) if fits(n, images, rows, columns))
+    together = min(result.blocks, blocks_at_most or result.blocks)
+    blocks = next(n for n in range(together, 0, -1) if fits(n, images, rows, columns))
     ranges = [
         [(low, min(total, low + size)) for low in range(0, total, size)]
         for total, size in (

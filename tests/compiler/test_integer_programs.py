@@ -256,6 +256,13 @@ def test_any_order_of_the_units_gives_the_same(seed: int) -> None:
 SAME = Window((3, 3), (1, 1), (1, 1, 1, 1))
 
 
+@pytest.mark.parametrize("channels", [5, 16])
+def test_more_constants_than_the_parameter_bank_holds(channels: int) -> None:
+    net = Net(1, 1, channels)
+    net.codes("x")
+    compiled(net.graph(), replace(SMALLEST, scratchpad_depth=64, accumulator_depth=64), 2)
+
+
 def chain(config: Config, rng: np.random.Generator) -> IntegerGraph:
     """Operators that keep rows and columns, so that any two maps may stand side by side."""
     dim = config.dim
