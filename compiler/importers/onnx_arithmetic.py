@@ -110,7 +110,9 @@ def mul(network: Network, call: Call) -> None:
 def div(network: Network, call: Call) -> None:
     """A value divided by a constant."""
     tensor, divisor, swapped = _operands(network, call)
-    if swapped or not divisor.all():
+    if swapped:
+        raise InputError(f"{call.where}: Div must be by a constant, not of one by a value")
+    if not divisor.all():
         raise InputError(f"{call.where}: Div must be by a constant other than 0")
     affine(network, call, tensor, 1.0 / divisor, np.zeros(len(divisor)))
 

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from pulsarray.affine import encode
 from pulsarray.compiler.graph import Floats
-from pulsarray.compiler.importers.onnx_file import Call, Constant
+from pulsarray.compiler.importers.onnx_file import Call, Constant, element_name
 from pulsarray.compiler.importers.onnx_tensors import Network
 from pulsarray.compiler.quantization.quantize import Quantization
 from pulsarray.errors import InputError
 
-__all__ = ["Codes", "constant_codes", "quantization", "quantize_constant"]
+__all__ = ["Codes", "code_type", "constant_codes", "quantization", "quantize_constant"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -57,8 +58,29 @@ def along(values: npt.NDArray[Any], rank: int, axis: int) -> npt.NDArray[Any]:
     return values.reshape(shape)
 
 
-def quantization(network: Network, call: Call, scale: str, zero: str) -> Quantization:
-    """Quantization of a map, from the names of its scale and zero point.
+def code_type(network: Network, call: Call, zero: str) -> str:
+    """Type of the codes that a QuantizeLinear or an integer operator makes.
+
+    That of the zero point, else what the attribute ``output_dtype`` says, else uint8.
+
+    Raises
+    ------
+    InputError
+        If it is neither int8 nor uint8.
+    """
+    if zero:
+        kind = str(network.raw(zero, call.where, "zero point").dtype)
+    else:
+        element = call.integer("output_dtype", 0) or onnx.TensorProto.UINT8
+        kind = element_name(element).lower()
+    if kind not in _KINDS:
+        what = f"zero point {zero!r}" if zero else "output_dtype"
+        raise InputError(f"{call.where}: {what} must be int8 or uint8, not {kind}")
+    return kind
+
+
+def quantization(network: Network, call: Call, scale: str, zero: str, kind: str) -> Quantization:
+    """Quantization of a map, from the names of its scale and zero point and its codes' type.
 
     Raises
     ------
@@ -70,16 +92,19 @@ def quantization(network: Network, call: Call, scale: str, zero: str) -> Quantiz
         raise InputError(f"{call.where}: a map must have one scale, not {scales.size}")
     number = scales.item()
     if not (np.isfinite(number) and number >= _TINIEST):
-        raise InputError(f"{call.where}: scale must be a positive number, not {number}")
-    if not zero:
-        return Quantization(number, _KINDS["uint8"])
-    zeros = network.raw(zero, call.where, "zero point")
-    if zeros.size != 1 or str(zeros.dtype) not in _KINDS:
         raise InputError(
-            f"{call.where}: zero point {zero!r} must be one int8 or uint8 number, "
+            f"{call.where}: scale must be a positive number of at least {_TINIEST:.3g}, "
+            f"not {number:.6g}"
+        )
+    if not zero:
+        return Quantization(number, _KINDS[kind])
+    zeros = network.raw(zero, call.where, "zero point")
+    if zeros.size != 1 or str(zeros.dtype) != kind:
+        raise InputError(
+            f"{call.where}: zero point {zero!r} must be one {kind} number, "
             f"not {zeros.size} of {zeros.dtype}"
         )
-    return Quantization(number, int(zeros.item()) + _KINDS[str(zeros.dtype)])
+    return Quantization(number, int(zeros.item()) + _KINDS[kind])
 
 
 def quantize_constant(
@@ -93,11 +118,9 @@ def quantize_constant(
         If type, shape or scale is not possible.
     """
     values = network.constant(name, call.where, "value")
-    kind = network.raw(zero, call.where, "zero point").dtype if zero else np.dtype(np.uint8)
-    if str(kind) not in _KINDS:
-        raise InputError(f"{call.where}: zero point {zero!r} must be int8 or uint8, not {kind}")
+    kind = code_type(network, call, zero)
     scales, zeros, axis = _parameters(network, call, name, values, (scale, zero), axis)
-    shift = _KINDS[str(kind)]
+    shift = _KINDS[kind]
     made = np.empty(values.shape, np.int64)
     if scales.size == 1:
         made[...] = encode(values, scales.item(), int(zeros[0]) + shift)
@@ -141,7 +164,9 @@ def _parameters(
     if names[1]:
         zeros = network.raw(names[1], call.where, "zero point").astype(np.int64).reshape(-1)
     if not (np.isfinite(scales).all() and scales.size and float(scales.min()) >= _TINIEST):
-        raise InputError(f"{call.where}: scales of {name!r} must be positive numbers")
+        raise InputError(
+            f"{call.where}: scales of {name!r} must be positive numbers of at least {_TINIEST:.3g}"
+        )
     if max(scales.size, zeros.size) == 1:
         return scales, zeros, 0
     axis = axis + value.ndim if axis < 0 else axis

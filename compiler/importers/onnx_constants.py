@@ -15,10 +15,11 @@ from onnx import numpy_helper
 from pulsarray.compiler.importers.onnx_file import Call, Constant
 from pulsarray.errors import InputError
 
-__all__ = ["FOLDED", "fold_constant"]
+__all__ = ["EMPTY_AXES", "FOLDED", "axes_of", "fold_constant"]
 
 _LARGEST = 1 << 28
 """Elements of a constant."""
+EMPTY_AXES = "Squeeze with an empty list of axes means none to some readers, to others all"
 
 
 def fold_constant(call: Call, inputs: Sequence[Constant], opset: int) -> Constant:
@@ -89,7 +90,10 @@ def _unsqueeze(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
 
 
 def _squeeze(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
-    return np.squeeze(inputs[0], axes_of(call, inputs))
+    axes = axes_of(call, inputs)
+    if axes == ():
+        raise InputError(f"{call.where}: {EMPTY_AXES}")
+    return np.squeeze(inputs[0], axes)
 
 
 def _reshape(_call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
@@ -126,10 +130,13 @@ def _slice(call: Call, inputs: Sequence[Constant], opset: int) -> Constant:
         starts, ends = call.integers("starts") or (), call.integers("ends") or ()
         axes, steps = call.integers("axes"), None
     else:
-        lists = [tuple(int(v) for v in value.reshape(-1)) for value in inputs[1:]]
-        starts, ends = lists[0], lists[1]
-        axes = lists[2] if len(lists) > 2 else None
-        steps = lists[3] if len(lists) > 3 else None
+        places = [place for place, name in enumerate(call.inputs) if name]
+        lists = {
+            place: tuple(int(v) for v in value.reshape(-1))
+            for place, value in zip(places, inputs, strict=True)
+            if place
+        }
+        starts, ends, axes, steps = lists[1], lists[2], lists.get(3), lists.get(4)
     cuts = [slice(None)] * given.ndim
     for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
         axis = axes[place] if axes is not None else place

@@ -327,7 +327,10 @@ def real(value: Constant, where: str, what: str) -> npt.NDArray[np.float64]:
         If it does not hold real numbers.
     """
     if value.dtype.kind not in "fiub":
-        raise InputError(f"{where}: {what} must be real numbers, not {value.dtype}")
+        raise InputError(
+            f"{where}: {what} must be float16, float32, float64 or integers of 8 to 64 bits, "
+            f"not {'texts' if value.dtype.kind == 'O' else value.dtype}"
+        )
     with np.errstate(invalid="ignore"):  # A signalling NaN.
         if value.size and not any(value.strides):
             return np.broadcast_to(np.float64(value.reshape(-1)[0]), value.shape)

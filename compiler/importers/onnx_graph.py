@@ -89,8 +89,13 @@ def fold_call(network: Network, call: Call) -> bool:
     constant = all(network.is_constant(name) for name in call.inputs if name)
     if not constant or call.kind not in FOLDED:
         return False
-    inputs = [network.constants[name] for name in call.inputs if name]
-    network.constants[call.outputs[0]] = fold_constant(call, inputs, network.file.opset)
+    names, result = [name for name in call.inputs if name], call.outputs[0]
+    opset = network.file.opset
+    inputs = [network.constants[name] for name in names]
+    network.constants[result] = fold_constant(call, inputs, opset)
+    if any(name in network.others for name in names):
+        others = [network.others.get(name, network.constants[name]) for name in names]
+        network.note_other(result, fold_constant(call, others, opset))
     return True
 
 

@@ -23,7 +23,7 @@ __all__ = [
 
 def max_pool(network: Network, call: Call) -> None:
     """The largest of each window."""
-    if any(call.outputs[1:]):
+    if any(network.file.uses[name] for name in call.outputs[1:] if name):
         raise InputError(f"{call.where}: MaxPool's indices are not supported")
     tensor = network.image(call.inputs[0], call.where)
     rank = len(tensor.shape)
@@ -108,6 +108,8 @@ def pad(network: Network, call: Call) -> None:
         axes = network.integers(call.given(3), call.where, "axes")
     if sides is None or len(sides) != 2 * len(axes):
         raise InputError(f"{call.where}: Pad needs two numbers for each axis, not {sides}")
+    if len({axis % rank for axis in axes}) < len(axes):
+        raise InputError(f"{call.where}: Pad has an axis twice among {axes}")
     first = dict.fromkeys(range(rank), 0)
     last = dict(first)
     for place, axis in enumerate(axes):

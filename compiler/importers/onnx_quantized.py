@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.graph import Dense
 from pulsarray.compiler.importers.onnx_codes import (
+    code_type,
     constant_codes,
     quantization,
     quantize_constant,
@@ -23,7 +24,7 @@ from pulsarray.compiler.importers.onnx_graph import fold_call, imported, run_cal
 from pulsarray.compiler.importers.onnx_integers import integers
 from pulsarray.compiler.importers.onnx_operators import IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx_rounding import QuantizedNetwork
-from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.maps.integer import LOW, IntegerGraph
 from pulsarray.compiler.spatial import Convolution, TransposedConvolution
 from pulsarray.errors import InputError
 
@@ -34,6 +35,10 @@ Ints = npt.NDArray[np.int64]
 _MICROSOFT = "com.microsoft."
 _PRODUCTS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
 """Operators with weights, and the weights' axis of results (that of Gemm without transB)."""
+_ON_CODES = frozenset(
+    {"Concat", "Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+)
+"""Operators that mean the same on codes as on what the codes stand for."""
 
 
 def integer_graph_of(file: OnnxFile, shape: Sequence[int] | None) -> IntegerGraph:
@@ -53,7 +58,7 @@ def _read(network: QuantizedNetwork) -> None:
         if call.kind in QUANTIZED:
             QUANTIZED[call.kind](network, call)
         elif call.kind == "Dropout" or not _fold(network, call):
-            _run(network, call)
+            _run(network, _with_codes(network, call))
     network.result()
 
 
@@ -61,7 +66,7 @@ def _fold(network: QuantizedNetwork, call: Call) -> bool:
     if not fold_call(network, call):
         return False
     # A weight that is turned or reshaped between its DequantizeLinear and its product.
-    codes, result = network.codes.get(call.inputs[0]), call.outputs[0]
+    codes, result = network.codes.get(call.given(0)), call.outputs[0]
     if codes is None:
         return True
     if call.kind == "Transpose":
@@ -84,6 +89,42 @@ def _run(network: QuantizedNetwork, call: Call) -> None:
         products = Convolution | Dense | TransposedConvolution
         made = next(node for node in reversed(network.nodes) if isinstance(node, products))
         network.peaks[made.name] = _peaks(network, call)
+
+
+def _with_codes(network: QuantizedNetwork, call: Call) -> Call:
+    """An operator as one on what codes stand for, its result noted to be codes.
+
+    Raises
+    ------
+    InputError
+        If it means something else on codes than on real numbers.
+    """
+    read = [name for name in call.inputs if name in network.code_types]
+    if not read or call.kind == "Shape":
+        return call
+    if call.kind == "Pad":
+        _check_padding(network, call)
+        call = replace(call, inputs=[*call.inputs[:2], "", *call.inputs[3:]])
+    elif call.kind not in _ON_CODES:
+        raise InputError(
+            f"{call.where}: {call.kind} reads {read[0]!r}, which is codes, not real numbers; it "
+            "needs a DequantizeLinear before it and a QuantizeLinear behind it"
+        )
+    network.code_types[call.outputs[0]] = network.code_types[read[0]]
+    return call
+
+
+def _check_padding(network: QuantizedNetwork, call: Call) -> None:
+    """Refuse padding of codes with anything but their zero point, which is real zero."""
+    known = network.quantization_of(network.tensor(call.inputs[0], call.where).value)
+    shift = LOW if network.code_types[call.inputs[0]] == "uint8" else 0
+    name = call.given(2)
+    code = int(network.raw(name, call.where, "value").reshape(-1)[0]) if name else 0
+    if known is None or code + shift != known.zero_point:
+        raise InputError(
+            f"{call.where}: Pad puts code {code} around {call.inputs[0]!r}, which must be its "
+            f"zero point{'' if known is None else f', {known.zero_point - shift}'}"
+        )
 
 
 def _peaks(network: QuantizedNetwork, call: Call) -> Ints:
@@ -114,7 +155,9 @@ def _quantize_linear(network: QuantizedNetwork, call: Call) -> None:
         )
         network.constants[call.outputs[0]] = made
         return
-    network.round(call, call.inputs[0], quantization(network, call, call.inputs[1], call.given(2)))
+    if call.inputs[0] in network.code_types:
+        raise InputError(f"{call.where}: {call.inputs[0]!r} is codes already")
+    _finish(network, call, (call.inputs[1], call.given(2)), call.inputs[0])
 
 
 def _dequantize_linear(network: QuantizedNetwork, call: Call) -> None:
@@ -132,8 +175,11 @@ def _dequantize_linear(network: QuantizedNetwork, call: Call) -> None:
 
 def _expect(network: QuantizedNetwork, call: Call, name: str, scale: str, zero: str) -> None:
     """Refuse codes that are read in another way than they were written."""
-    given = quantization(network, call, scale, zero)
-    known = network.quantization_of(network.tensor(name, call.where).value)
+    tensor = network.tensor(name, call.where)
+    if name not in network.code_types:
+        raise InputError(f"{call.where}: {name!r} must be codes of a QuantizeLinear or an operator")
+    given = quantization(network, call, scale, zero, network.code_types[name])
+    known = network.quantization_of(tensor.value)
     if known != given:
         raise InputError(f"{call.where}: {name!r} has not the scale and zero point given here")
 
@@ -152,6 +198,7 @@ def _product(
     if bias:
         given = network.raw(bias, call.where, "bias")
         unit = network.constant(scale, call.where, "scale").item() * codes.scale
+        unit = unit * call.number("alpha", 1.0)  # It is of the sums with QGemm's factor.
         offset = network.fresh(f"{output} bias")
         if given.ndim != 1 or given.dtype.kind not in "iu" or unit.size not in (1, given.size):
             raise InputError(f"{call.where}: bias {bias!r} must be integers, one a result")
@@ -162,10 +209,15 @@ def _product(
     _finish(network, call, target)
 
 
-def _finish(network: QuantizedNetwork, call: Call, target: tuple[str, str]) -> None:
+def _finish(
+    network: QuantizedNetwork, call: Call, target: tuple[str, str], source: str = ""
+) -> None:
+    """Round what an operator has made, or a tensor, to its result's codes, if it has some."""
     output = call.outputs[0]
     if target[0]:
-        network.round(call, output, quantization(network, call, *target))
+        kind = code_type(network, call, target[1])
+        network.round(call, source or output, quantization(network, call, *target, kind))
+        network.code_types[output] = kind
 
 
 def _qlinear_conv(network: QuantizedNetwork, call: Call) -> None:

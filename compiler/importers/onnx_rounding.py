@@ -19,7 +19,7 @@ from pulsarray.compiler.importers.onnx_file import Call
 from pulsarray.compiler.importers.onnx_tensors import Network, Tensor
 from pulsarray.compiler.quantization.fold import renamed
 from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.spatial import MaxPool, Pad, Shuffle
+from pulsarray.compiler.spatial import Concat, MaxPool, Pad, Shuffle
 from pulsarray.errors import InputError
 
 __all__ = ["QuantizedNetwork", "without_input_rounding"]
@@ -38,15 +38,18 @@ class QuantizedNetwork(Network):
         Constants that are dequantized, by name.
     peaks
         By product: the largest magnitude among the codes of each result's weights, (N,).
+    code_types
+        Type of what the file has in integers: results of QuantizeLinear and of operators on codes.
     """
 
     rounded: dict[str, Quantization]
     codes: dict[str, Codes]
     peaks: dict[str, Ints]
+    code_types: dict[str, str]
 
     def prepare(self) -> None:
         """Start with nothing known."""
-        self.rounded, self.codes, self.peaks = {}, {}, {}
+        self.rounded, self.codes, self.peaks, self.code_types = {}, {}, {}, {}
         self._chosen: dict[str, str] = {}
         self._roundings: dict[tuple[str, Quantization], Tensor] = {}
 
@@ -59,6 +62,10 @@ class QuantizedNetwork(Network):
         """Put an operator at the end; its result in the usual order."""
         if isinstance(node, MaxPool | Pad | Shuffle):
             self._chosen[node.output] = node.input
+        elif isinstance(node, Concat):
+            ways = {self.quantization_of(name) for name in node.inputs}
+            if len(ways) == 1 and None not in ways:
+                self._chosen[node.output] = node.inputs[0]
         return super().emit(node, rank)
 
     def quantization_of(self, value: str) -> Quantization | None:

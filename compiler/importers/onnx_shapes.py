@@ -9,9 +9,10 @@ from math import prod
 import numpy as np
 
 from pulsarray.compiler.graph import Softmax
+from pulsarray.compiler.importers.onnx_constants import EMPTY_AXES
 from pulsarray.compiler.importers.onnx_file import Call
 from pulsarray.compiler.importers.onnx_orders import Ints, arranged
-from pulsarray.compiler.importers.onnx_tensors import Network, Tensor
+from pulsarray.compiler.importers.onnx_tensors import OTHER_BATCH, Network, Tensor
 from pulsarray.compiler.spatial import Concat
 from pulsarray.errors import InputError
 
@@ -49,10 +50,12 @@ def flatten(network: Network, call: Call) -> None:
 def reshape(network: Network, call: Call) -> None:
     """Another shape; the batch stays."""
     tensor = network.tensor(call.inputs[0], call.where)
-    wanted = list(network.integers(call.inputs[1], call.where, "shape"))
+    wanted = list(network.new_shape(call.inputs[1], call.where))
     size = prod(tensor.shape)
     rest = wanted[1:]
-    if not call.integer("allowzero", 0):
+    if call.integer("allowzero", 0):
+        _refuse_zeros(call, wanted)
+    else:
         given = (0, *tensor.shape)
         for place, number in enumerate(wanted):
             if place and number == 0 and place < len(given):
@@ -68,6 +71,11 @@ def reshape(network: Network, call: Call) -> None:
             f"sample cannot become {wanted}"
         )
     _reshaped(network, call, tensor, tuple(rest))
+
+
+def _refuse_zeros(call: Call, wanted: Sequence[int]) -> None:
+    if 0 in wanted:
+        raise InputError(f"{call.where}: Reshape with allowzero to {wanted} leaves no elements")
 
 
 def transpose(network: Network, call: Call) -> None:
@@ -92,6 +100,8 @@ def squeeze(network: Network, call: Call) -> None:
     tensor = network.tensor(call.inputs[0], call.where)
     axes = _axes(network, call)
     rank = len(tensor.shape) + 1
+    if axes == ():
+        raise InputError(f"{call.where}: {EMPTY_AXES}")
     if axes is None or any(not -rank <= axis < rank or axis % rank == 0 for axis in axes):
         raise InputError(f"{call.where}: Squeeze needs axes after the batch, not {axes}")
     gone = {axis % rank - 1 for axis in axes}
@@ -198,6 +208,9 @@ def softmax(network: Network, call: Call) -> None:
 def shape(network: Network, call: Call) -> None:
     """The shape as a constant; the batch, where it is open, as 0, which Reshape copies."""
     tensor = network.tensor(call.inputs[0], call.where)
-    sizes = np.array([network.file.dims[0] or 0, *tensor.shape], np.int64)
-    end = call.integer("end", len(sizes))
-    network.constants[call.outputs[0]] = sizes[call.integer("start", 0) : end]
+    batch, name = network.file.dims[0], call.outputs[0]
+    cut = slice(call.integer("start", 0), call.integer("end", len(tensor.shape) + 1))
+    network.constants[name] = np.array([batch or 0, *tensor.shape], np.int64)[cut]
+    if not batch:
+        other = np.array([OTHER_BATCH, *tensor.shape], np.int64)[cut]
+        network.note_other(name, other)

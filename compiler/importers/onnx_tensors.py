@@ -23,8 +23,10 @@ from pulsarray.compiler.spatial import Shuffle
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
-__all__ = ["Network", "Rearranged", "Tensor"]
+__all__ = ["OTHER_BATCH", "Network", "Rearranged", "Tensor"]
 
+OTHER_BATCH = 1009
+"""A batch with which constants are computed again where the file leaves it open."""
 _LARGEST_VALUE = 1 << 28
 """Elements of a value."""
 _LARGEST_VIEW = 1 << 26
@@ -65,6 +67,8 @@ class Network:
         The operators.
     constants
         Constants by name.
+    others
+        What is known at compile time but for an open batch, as :data:`OTHER_BATCH` makes it.
     shapes
         Shape of each value of the graph.
     """
@@ -77,6 +81,7 @@ class Network:
         self.arrangement = arrangement
         self.nodes: list[Node] = []
         self.constants: dict[str, Constant] = dict(file.constants)
+        self.others: dict[str, Constant] = {}
         self.shapes: dict[str, Shape] = {}
         self._tensors: dict[str, Tensor] = {}
         self._flat: dict[str, str] = {}
@@ -120,7 +125,27 @@ class Network:
         """
         if name not in self.constants:
             raise InputError(f"{where}: {what} {name!r} must be a constant")
+        if name in self.others:
+            raise InputError(
+                f"{where}: {what} {name!r} depends on the batch, which the file leaves open; only "
+                "the first size of a Reshape may"
+            )
         return self.constants[name]
+
+    def note_other(self, name: str, value: Constant) -> None:
+        """Note what a constant is with :data:`OTHER_BATCH`, if that is something else."""
+        if not np.array_equal(self.constants[name], value):
+            self.others[name] = value
+
+    def new_shape(self, name: str, where: str) -> tuple[int, ...]:
+        """The shape that a Reshape makes, of which the first size may be an open batch, as 0."""
+        other = self.others.get(name)
+        if other is None or other.ndim != 1 or not np.array_equal(other[:1], [OTHER_BATCH]):
+            return self.integers(name, where, "shape")
+        sizes = self.constants[name]
+        if not np.array_equal(sizes[:1], [0]) or not np.array_equal(sizes[1:], other[1:]):
+            return self.integers(name, where, "shape")
+        return tuple(int(size) for size in sizes)
 
     def constant(self, name: str, where: str, what: str) -> Floats:
         """A constant operand as float64."""

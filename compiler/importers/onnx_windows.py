@@ -67,6 +67,11 @@ def pool_window(call: Call, size: Pair) -> tuple[Window, Pair]:
     if kernel is None or len(kernel) != 2:
         raise InputError(f"{call.where}: {call.kind} needs a kernel of rows and columns")
     made = window(call, (kernel[0], kernel[1]), size)
+    if made.dilation != (1, 1) and call.text("auto_pad", "NOTSET").startswith("SAME"):
+        raise InputError(
+            f"{call.where}: {call.kind} with dilations and auto_pad is padded one way by ONNX's "
+            "text and another by ONNX Runtime; give pads instead of auto_pad"
+        )
     if not call.integer("ceil_mode", 0) or call.text("auto_pad", "NOTSET").startswith("SAME"):
         return made, (0, 0)
     extent = _extent(call, made.kernel, made.dilation)

@@ -209,10 +209,10 @@ def test_relu_is_a_limit_and_own_rounding_stays(tmp_path: Path) -> None:
     [
         ("no input scale", "input x: is not quantized before it is used"),
         ("other scale", "has not the scale and zero point given here"),
-        ("zero scale", "scale must be a positive number, not 0.0"),
+        ("zero scale", "scale must be a positive number of at least 1.18e-38, not 0"),
         ("float weight", "not a valid ONNX file|'w' must be int8, uint8 or int32, not float32"),
         ("no result scale", "its result 'y' is not quantized"),
-        ("int16", "must be one int8 or uint8 number, not 1 of int16"),
+        ("int16", "must be int8 or uint8, not int16"),
     ],
 )
 def test_wrong(tmp_path: Path, change: str, text: str) -> None:
