@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal
+from amaranth.hdl import Array, Cat, Elaboratable, Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.hw.memory import Memory1R1W
-from pulsarray.hw.ports import ADDRESS_BITS, BANK_BITS
+from pulsarray.hw.ports import BANK_BITS
 from pulsarray.hw.shared import Shared
 from pulsarray.isa import Unit
 
-__all__ = ["READERS", "REQUEST", "WRITERS", "MemoryBank", "WordSelect"]
+__all__ = ["READERS", "WRITERS", "MemoryBank", "WordSelect", "request_layout"]
 
-REQUEST = data.StructLayout({"enable": 1, "bank": BANK_BITS, "address": ADDRESS_BITS, "hold": 1})
-"""What a unit asks of a port of all banks of a kind."""
+
+def request_layout(depth: int) -> data.StructLayout:
+    """What a unit asks of a port of one bank.
+
+    ``enable`` to access a word, which is ``inside`` the bank or not; ``address`` says which;
+    ``hold`` to have the port for itself.
+    """
+    return data.StructLayout({"enable": 1, "inside": 1, "address": range(depth), "hold": 1})
+
 
 READERS = {
     "scratchpad": (Unit.WEIGHT, Unit.STREAM, Unit.VECTOR, Unit.VECTOR, Unit.STORE),
-    "accumulator": (Unit.VECTOR, Unit.VECTOR, Unit.STORE, Unit.STREAM, Unit.STREAM),
+    "accumulator": (Unit.VECTOR, Unit.VECTOR, Unit.STORE, Unit.STREAM),
 }
-"""Who reads banks of a kind; STREAM's second place in an accumulator only holds."""
+"""Who reads banks of a kind."""
 WRITERS = {
     "scratchpad": (Unit.LOAD, Unit.VECTOR),
-    "accumulator": (Unit.LOAD, Unit.VECTOR, Unit.STREAM, Unit.STREAM),
+    "accumulator": (Unit.LOAD, Unit.VECTOR, Unit.STREAM),
 }
-"""Who writes banks of a kind; STREAM's second place in an accumulator only holds."""
+"""Who writes banks of a kind."""
 
 
 class MemoryBank(Shared):
@@ -42,10 +49,8 @@ class MemoryBank(Shared):
 
     Members
     -------
-    number
-        The bank's number.
     readers, writers, write_data
-        What everybody asks of the banks of this kind; requests for other banks are ignored.
+        What everybody asks of this bank.
     data
         The word that was asked for in the cycle before.
     outside
@@ -59,11 +64,11 @@ class MemoryBank(Shared):
         self._bits, self._depth = bits, depth
         kind = "accumulator" if accumulator else "scratchpad"
         self._readers, self._writers = READERS[kind], WRITERS[kind]
+        request = request_layout(depth)
         super().__init__(
             {
-                "number": In(BANK_BITS),
-                "readers": In(data.ArrayLayout(REQUEST, len(self._readers))),
-                "writers": In(data.ArrayLayout(REQUEST, len(self._writers))),
+                "readers": In(data.ArrayLayout(request, len(self._readers))),
+                "writers": In(data.ArrayLayout(request, len(self._writers))),
                 "write_data": In(data.ArrayLayout(bits, len(self._writers))),
                 "data": Out(bits),
                 "outside": Out(2 * len(Unit)),
@@ -78,7 +83,10 @@ class MemoryBank(Shared):
         """The last port that asks wins; a program in which two ask is stopped."""
         m = Module()
         m.submodules.memory = memory = Memory1R1W(self._bits, self._depth)
-        m.d.comb += self.data.eq(memory.read_data)
+        m.d.comb += [
+            self.data.eq(memory.read_data),
+            memory.write_data.eq(self.write_data[0]),  # what is not written may be anything
+        ]
         conflicts, outsides = [], []
         for kind, units, requests in (
             ("read", self._readers, self.readers),
@@ -88,18 +96,16 @@ class MemoryBank(Shared):
             beyond = Signal(len(Unit), name=f"{kind}_beyond")
             for place, unit in enumerate(units):
                 request = requests[place]
-                here = request.bank == self.number
-                with m.If(here & request.hold):
+                with m.If(request.hold):
                     m.d.comb += held[unit].eq(1)
-                with m.If(here & request.enable):
-                    with m.If(request.address < self._depth):
-                        m.d.comb += [
-                            getattr(memory, f"{kind}_enable").eq(1),
-                            getattr(memory, f"{kind}_address").eq(request.address),
-                        ]
-                        if kind == "write":
-                            m.d.comb += memory.write_data.eq(self.write_data[place])
-                    with m.Else():
+                with m.If(request.enable):
+                    m.d.comb += [
+                        getattr(memory, f"{kind}_enable").eq(request.inside),
+                        getattr(memory, f"{kind}_address").eq(request.address),
+                    ]
+                    if kind == "write":
+                        m.d.comb += memory.write_data.eq(self.write_data[place])
+                    with m.If(~request.inside):
                         m.d.comb += beyond[unit].eq(1)
             conflicts.append(Cat(held[unit] & held[:unit].any() for unit in Unit))
             outsides.append(beyond)
@@ -121,7 +127,7 @@ class WordSelect(Shared):
     Members
     -------
     bank
-        The bank that is asked.
+        The bank that is asked; for any other than these the word says nothing.
     rows[bank]
         What the banks give now.
     word
@@ -142,12 +148,9 @@ class WordSelect(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """A register and a chain of choices."""
+        """A register that holds just what tells the banks apart, and a tree of choices."""
         m = Module()
-        asked = Signal(BANK_BITS)
-        m.d.sync += asked.eq(self.bank)
-        m.d.comb += self.word.eq(self.rows[0])
-        for number in range(1, self._banks):
-            with m.If(asked == self._first + number):
-                m.d.comb += self.word.eq(self.rows[number])
+        asked = Signal(range(max(2, self._banks)))
+        m.d.sync += asked.eq(self.bank - self._first)
+        m.d.comb += self.word.eq(Array(self.rows[number] for number in range(self._banks))[asked])
         return m

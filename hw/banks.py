@@ -7,13 +7,13 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import Config
-from pulsarray.hw.bank import REQUEST, MemoryBank, WordSelect
-from pulsarray.hw.ports import BANK_BITS, ReadPort, WritePort
+from pulsarray.hw.bank import MemoryBank, WordSelect
+from pulsarray.hw.ports import ADDRESS_BITS, BANK_BITS, ReadPort, WritePort
 from pulsarray.hw.shared import Shared
 from pulsarray.hw.stream import target_layout
 from pulsarray.hw.unit import INDEX_BITS
@@ -23,6 +23,8 @@ __all__ = ["Banks", "ReadPort", "WritePort"]
 
 _READERS = ("weight", "stream", "vector_a", "vector_b", "store")
 _WRITERS = ("load", "vector")
+_REQUEST = data.StructLayout({"enable": 1, "bank": BANK_BITS, "address": ADDRESS_BITS, "hold": 1})
+"""What a unit asks of a port of all banks of a kind."""
 _STREAM = (1 << Unit.STREAM) * (1 + (1 << len(Unit)))
 
 
@@ -90,20 +92,18 @@ class Banks(Shared):
         readers = {name: getattr(self, name) for name in _READERS}
         scratchpad = _Group(m, "scratchpad", config.scratchpad_banks, config.scratchpad_depth)
         scratchpad.connect(
-            [_request(port) for port in readers.values()],
-            [(_request(port), port.data) for port in (self.load_word, self.vector_word)],
+            [[_request(port)] for port in readers.values()],
+            [[_request(port)] for port in (self.load_word, self.vector_word)],
+            [self.load_word.data, self.vector_word.data],
         )
         for name, port in readers.items():
             m.d.comb += port.word.eq(scratchpad.select(f"{name}_word", port.bank))
         accumulator = _Group(m, "accumulator", config.accumulator_banks, config.accumulator_depth)
         names = ("vector_a", "vector_b", "store")
         accumulator.connect(
-            [*(_request(readers[name]) for name in names), now, _only_hold(before)],
-            [
-                *((_request(port), port.data) for port in (self.load_sums, self.vector_sums)),
-                (before, update.as_value()),
-                (_only_hold(now), Const(0, 1)),
-            ],
+            [*([_request(readers[name])] for name in names), [now, before]],
+            [*([_request(port)] for port in (self.load_sums, self.vector_sums)), [before, now]],
+            [self.load_sums.data, self.vector_sums.data, update],
         )
         for name in names:
             port = readers[name]
@@ -156,8 +156,8 @@ class Banks(Shared):
         writing = Signal()
         m.d.sync += writing.eq(self.sums_valid & ~self.clear)
         target = self.target
-        now: Any = Signal(REQUEST)
-        before: Any = Signal(REQUEST)
+        now: Any = Signal(_REQUEST)
+        before: Any = Signal(_REQUEST)
         m.d.comb += [
             now.enable.eq(self.sums_valid & target.write),
             now.bank.eq(Mux(self.sums_valid, target.bank, bank)),
@@ -187,12 +187,19 @@ class _Group:
         self._first = int(Bank[kind.upper()])
         self._banks: list[MemoryBank] = []
 
-    def connect(self, reads: Sequence[Value], writes: Sequence[tuple[Value, Value]]) -> None:
-        """Make the banks, and show each what all their readers and writers ask for."""
+    def connect(
+        self,
+        reads: Sequence[Sequence[Value]],
+        writes: Sequence[Sequence[Value]],
+        words: Sequence[Any],
+    ) -> None:
+        """Make the banks, and show each what all their readers and writers ask of it.
+
+        Of each reader and writer the first request accesses words; others only hold the port.
+        """
         m = self._m
-        self._bits = max(len(Value.cast(word)) for _, word in writes)
-        readers, writers = Cat(reads), Cat(request for request, _ in writes)
-        words = Cat(Value.cast(word) for _, word in writes)
+        self._bits = len(Value.cast(words[0]))
+        readers, writers = self._requests("reader", reads), self._requests("writer", writes)
         for number in range(self._count):
             bank = MemoryBank(
                 accumulator=self._kind == "accumulator", bits=self._bits, depth=self._depth
@@ -200,11 +207,46 @@ class _Group:
             m.submodules[f"{self._kind}{number}"] = bank
             self._banks.append(bank)
             m.d.comb += [
-                bank.number.eq(self._first + number),
-                bank.readers.eq(readers),
-                bank.writers.eq(writers),
-                bank.write_data.eq(words),
+                bank.readers.eq(Cat(request[number] for request in readers)),
+                bank.writers.eq(Cat(request[number] for request in writers)),
+                bank.write_data.eq(Cat(Value.cast(word) for word in words)),
             ]
+
+    def _requests(self, kind: str, requests: Sequence[Sequence[Value]]) -> list[list[Value]]:
+        """Of each request, what it asks of each bank: decoded once for all of them."""
+        every: list[list[Value]] = []
+        for place, values in enumerate(requests):
+            name = f"{self._kind}_{kind}{place}"
+            (first, here), *others = (
+                self._decoded(f"{name}_{number}" if number else name, value)
+                for number, value in enumerate(values)
+            )
+            inside = Signal(name=f"{name}_inside")
+            self._m.d.comb += inside.eq(first.address < self._depth)
+            address = first.address[: Shape.cast(range(self._depth)).width]
+            holds = [first.hold & is_here for is_here in here]
+            for other, there in others:
+                holds = [
+                    old | (other.hold & is_there)
+                    for old, is_there in zip(holds, there, strict=True)
+                ]
+            every.append(
+                [
+                    Cat(first.enable & is_here, inside, address, hold)
+                    for is_here, hold in zip(here, holds, strict=True)
+                ]
+            )
+        return every
+
+    def _decoded(self, name: str, value: Value) -> tuple[Any, list[Signal]]:
+        """A request, and one bit a bank: it is for that one."""
+        request: Any = Signal(_REQUEST, name=name)
+        here = [Signal(name=f"{name}_here{number}") for number in range(self._count)]
+        self._m.d.comb += request.eq(value)
+        self._m.d.comb += [
+            bit.eq(request.bank == self._first + number) for number, bit in enumerate(here)
+        ]
+        return request, here
 
     def select(self, name: str, number: Value) -> Value:
         """The word that a reader asked for in the cycle before."""
@@ -230,13 +272,8 @@ class _Group:
 
 
 def _request(port: Any) -> Value:
-    """A unit's port without its data, in the order of :data:`pulsarray.hw.bank.REQUEST`."""
+    """A unit's port without its data, in the order of :data:`_REQUEST`."""
     return Cat(port.enable, port.bank, port.address, port.hold)
-
-
-def _only_hold(request: Any) -> Value:
-    """A request that holds a port without using it."""
-    return Cat(Const(0, 1), request.bank, request.address, request.hold)
 
 
 def _any(values: Sequence[Value]) -> Value:

@@ -13,6 +13,7 @@ from pulsarray.hw.banks import Banks
 from pulsarray.hw.counters import Counters
 from pulsarray.hw.errors import Errors
 from pulsarray.hw.fetch import Fetch
+from pulsarray.hw.fields import packed, packed_place, packed_width, unpacked
 from pulsarray.hw.load import LoadUnit
 from pulsarray.hw.read_arbiter import ReadArbiter
 from pulsarray.hw.registers import Registers
@@ -82,9 +83,10 @@ class Machine(Component):
             Unit.VECTOR: VectorUnit(config),
             Unit.STORE: StoreUnit(config),
         }
-        # One width for all: what a unit's instructions do not fill, tools remove.
-        widest = max(8 * form.bytes for form in FORMATS.values())
-        self._queues = {unit: Sequencer(widest, config.queue_depth) for unit in Unit}
+        self._queues = {
+            unit: Sequencer(packed_width(unit), packed_place(unit, "wait"), config.queue_depth)
+            for unit in Unit
+        }
         for unit in Unit:
             m.submodules[unit.name.lower()] = self._units[unit]
             m.submodules[f"{unit.name.lower()}_queue"] = self._queues[unit]
@@ -140,9 +142,9 @@ class Machine(Component):
                     fetch.ready.eq(queue.room),
                     queue.push.eq(fetch.valid & queue.room),
                 ]
-        for queue in self._queues.values():
+        for unit, queue in self._queues.items():
             m.d.comb += [
-                queue.push_instruction.eq(fetch.instruction),
+                queue.push_instruction.eq(packed(unit, fetch.instruction)),
                 queue.push_index.eq(fetch.index),
             ]
 
@@ -158,7 +160,7 @@ class Machine(Component):
                 queue.halt.eq(self._halt | ~self._running),
                 queue.clear.eq(self._clear),
                 part.start.eq(queue.start),
-                part.instruction.eq(queue.instruction),
+                part.instruction.eq(unpacked(unit, queue.instruction, len(part.instruction))),
                 part.index.eq(queue.index),
                 part.halt.eq(self._halt),
                 part.clear.eq(self._clear),

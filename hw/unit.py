@@ -62,8 +62,8 @@ class Sequencer(Shared):
 
     Parameters
     ----------
-    instruction_bits
-        Longest instruction of the unit.
+    instruction_bits, wait
+        Width of what is kept of an instruction, and the first bit of its field ``wait``.
     depth
         Instructions that the queue holds.
 
@@ -89,8 +89,8 @@ class Sequencer(Shared):
         As in :func:`unit_members`.
     """
 
-    def __init__(self, instruction_bits: int, depth: int) -> None:
-        self._bits, self._depth = instruction_bits, depth
+    def __init__(self, instruction_bits: int, wait: int, depth: int) -> None:
+        self._bits, self._wait, self._depth = instruction_bits, wait, depth
         super().__init__(
             {
                 "push": In(1),
@@ -112,6 +112,7 @@ class Sequencer(Shared):
                 "clear": In(1),
             },
             instruction_bits=instruction_bits,
+            wait=wait,
             depth=depth,
         )
 
@@ -121,10 +122,11 @@ class Sequencer(Shared):
         queue = Fifo(self._bits + INDEX_BITS, self._depth)
         m.submodules.queue = queue
         head, level = queue.head, queue.level
+        wait = self.instruction[self._wait :][:SEMAPHORES]
         m.d.comb += [
-            self.missing.eq(self.instruction[16:32] & ~self.available),
+            self.missing.eq(wait & ~self.available),
             self.start.eq(self.occupied & self.ready & ~self.missing.any() & ~self.halt),
-            self.take.eq(Mux(self.start, self.instruction[16:32], 0)),
+            self.take.eq(Mux(self.start, wait, 0)),
             self.pop.eq((level != 0) & (~self.occupied | self.start)),
             self.pop_index.eq(head[:INDEX_BITS]),
             self.room.eq(level != self._depth),

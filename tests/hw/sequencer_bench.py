@@ -20,8 +20,9 @@ OUTPUTS = (
 class Sequence:
     """FETCH, the semaphores and the unit, and what the sequencer must do in each cycle."""
 
-    def __init__(self, generator: random.Random, bits: int, depth: int, pace: float) -> None:
-        self.generator, self.bits, self.depth, self.pace = generator, bits, depth, pace
+    def __init__(self, generator: random.Random, sizes: dict[str, int], pace: float) -> None:
+        self.generator, self.pace = generator, pace
+        self.bits, self.wait, self.depth = sizes["bits"], sizes["wait"], sizes["depth"]
         self.queue: deque[tuple[int, int]] = deque()
         self.holds: tuple[int, int] | None = None  # IR: instruction and index
         self.pushed = 0
@@ -32,9 +33,9 @@ class Sequence:
 
     def instruction(self) -> int:
         """Noise, that waits for two semaphores at most."""
-        noise = self.generator.getrandbits(self.bits) & ~(0xFFFF << 16)
+        noise = self.generator.getrandbits(self.bits) & ~(0xFFFF << self.wait)
         waits = [1 << self.generator.randrange(SEMAPHORES) for _ in range(2)]
-        return noise | self.generator.choice([0, waits[0], waits[0] | waits[1]]) << 16
+        return noise | self.generator.choice([0, waits[0], waits[0] | waits[1]]) << self.wait
 
     def cycle(self, halt: bool) -> tuple[dict[str, int], dict[str, int]]:
         """Inputs and expected outputs of a cycle."""
@@ -48,10 +49,10 @@ class Sequence:
         }
         start = False
         if holds is not None:
-            missing = holds[0] >> 16 & 0xFFFF & ~available
+            missing = holds[0] >> self.wait & 0xFFFF & ~available
             start = ready and not missing and not halt
             expected |= {"missing": missing, "instruction": holds[0], "index": holds[1]}
-            expected["take"] = holds[0] >> 16 & 0xFFFF if start else 0
+            expected["take"] = holds[0] >> self.wait & 0xFFFF if start else 0
         pop = level > 0 and (holds is None or start)
         expected |= {"start": start, "pop": pop}
         if pop:
@@ -76,7 +77,7 @@ async def sequences(dut: Any) -> None:
     await bench.start()
     for pace in (1.0, 0.9, 0.5, 0.2):
         await bench.cycle({"clear": 1, "halt": 1})
-        model = Sequence(generator, parameters()["bits"], parameters()["depth"], pace)
+        model = Sequence(generator, parameters(), pace)
         for number in range(300):
             inputs, expected = model.cycle(halt=200 <= number < 240)
             got = await bench.cycle(inputs, OUTPUTS)
