@@ -37,11 +37,6 @@ def exponent_planes() -> data.ArrayLayout:
 class ExponentFile(Shared):
     """Registers that are zero until they are written; three are read at once.
 
-    Parameters
-    ----------
-    training
-        Whether a scale controller sees and sets the registers.
-
     Members
     -------
     write, value, maximum
@@ -51,15 +46,14 @@ class ExponentFile(Shared):
     sum, total
         ``a + b`` and ``target - a - b`` of their values, in the same cycle.
     values
-        All registers (with ``training``).
+        All registers.
     load, loaded
-        Registers to set, one bit each, and to what (with ``training``).
+        Registers to set, one bit each, and to what.
     clear
         All registers become zero.
     """
 
-    def __init__(self, *, training: bool) -> None:
-        self._training = training
+    def __init__(self) -> None:
         number = range(EXPONENTS)
         members: dict[str, Any] = {
             "write": In(1),
@@ -70,15 +64,12 @@ class ExponentFile(Shared):
             "b": In(number),
             "sum": Out(signed(EXPONENT_BITS + 1)),
             "total": Out(signed(EXPONENT_SUM_BITS)),
+            "values": Out(exponent_planes()),
+            "load": In(EXPONENTS),
+            "loaded": In(exponent_planes()),
             "clear": In(1),
         }
-        if training:
-            members |= {
-                "values": Out(exponent_planes()),
-                "load": In(EXPONENTS),
-                "loaded": In(exponent_planes()),
-            }
-        super().__init__(members, training=training)
+        super().__init__(members)
 
     def body(self, platform: Any) -> Elaboratable:
         """Three reads, and a write of one register or of many."""
@@ -100,12 +91,11 @@ class ExponentFile(Shared):
                 m.d.sync += planes[bit].eq(
                     Mux(result[bit], planes[bit] | place, planes[bit] & ~place)
                 )
-        if self._training:
-            m.d.comb += self.values.eq(planes)
-            with m.If(self.load.any()):
-                for bit in range(EXPONENT_BITS):
-                    kept, given = planes[bit] & ~self.load, self.loaded[bit] & self.load
-                    m.d.sync += planes[bit].eq(kept | given)
+        m.d.comb += self.values.eq(planes)
+        with m.If(self.load.any()):
+            for bit in range(EXPONENT_BITS):
+                kept, given = planes[bit] & ~self.load, self.loaded[bit] & self.load
+                m.d.sync += planes[bit].eq(kept | given)
         with m.If(self.clear):
             m.d.sync += planes.eq(0)
         return m
@@ -124,32 +114,30 @@ class ShiftSum(Shared):
     ----------
     acc_bits
         Width of a sum.
+    exponents
+        Whether there are exponents.
 
     Members
     -------
     shift, exponent
-        Terms.
+        Terms; the second one only with exponents.
     total
         Right shift by at most 63, or to the left by at most ``acc_bits - 1``.
     """
 
-    def __init__(self, *, acc_bits: int) -> None:
-        self._acc_bits = acc_bits
-        super().__init__(
-            {
-                "shift": In(signed(8)),
-                "exponent": In(signed(EXPONENT_SUM_BITS)),
-                "total": Out(signed(SHIFT_BITS)),
-            },
-            acc_bits=acc_bits,
-        )
+    def __init__(self, *, acc_bits: int, exponents: bool) -> None:
+        self._acc_bits, self._exponents = acc_bits, exponents
+        members: dict[str, Any] = {"shift": In(signed(8)), "total": Out(signed(SHIFT_BITS))}
+        if exponents:
+            members["exponent"] = In(signed(EXPONENT_SUM_BITS))
+        super().__init__(members, acc_bits=acc_bits, exponents=exponents)
 
     def body(self, platform: Any) -> Elaboratable:
         """An adder and two comparisons."""
         m = Module()
         total = Signal(signed(EXPONENT_SUM_BITS + 1))
         m.d.comb += [
-            total.eq(self.shift + self.exponent),
+            total.eq(self.shift + self.exponent if self._exponents else self.shift),
             self.total.eq(clamp(total, 1 - self._acc_bits, SHIFT_MAX)),
         ]
         return m

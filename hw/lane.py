@@ -201,16 +201,18 @@ class Lane(Shared):
         if not self._scale_bits:
             total = saturated_sum(value, residual, self._alu_bits)
             value = Mux(self.control.residual, total, value)
-        m.submodules.shift_sum = own = ShiftSum(acc_bits=self._acc_bits)
+        m.submodules.shift_sum = own = ShiftSum(
+            acc_bits=self._acc_bits, exponents=self._config.training
+        )
         chosen = Signal(signed(SHIFT_BITS), name="first_shift")
         own_shift, uses_own = self._constants["shift"], self.control.use_lane_shift
         if self._config.training:
             is_scaled = self.control.alu == Alu.SCALED
+            m.d.comb += own.exponent.eq(self.control.exponent)
             scale = saturate(b[self._operand_bits :].as_signed(), len(own.shift))
             own_shift, uses_own = Mux(is_scaled, scale, own_shift), uses_own | is_scaled
         m.d.comb += [
             own.shift.eq(own_shift),
-            own.exponent.eq(self.control.exponent),
             chosen.eq(Mux(uses_own, own.total, self.control.shift)),
         ]
         return (

@@ -44,8 +44,7 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     controls[1] |= {"b_source": Source, "zero_b": signed(16), "scalar": signed(32)}
     if config.vector_multiply:
         controls[2] |= {"factor_alu": Alu}
-    controls[3] |= {"alu": Alu, "exponent": signed(EXPONENT_SUM_BITS)}
-    controls[3] |= {"use_lane_shift": 1, "shift": signed(SHIFT_BITS)}
+    controls[3] |= {"alu": Alu, "use_lane_shift": 1, "shift": signed(SHIFT_BITS)}
     controls[4] |= {"shift2": signed(SHIFT_BITS), "leaky": 1}
     if config.scale_bits:
         controls[4] |= {"residual": 1, "use_lane_multiplier": 1}
@@ -63,6 +62,7 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
         controls[finish + 1] |= {"table_shift": 6}
     if config.training:
         controls[1] |= {"c_source": Source}
+        controls[3] |= {"exponent": signed(EXPONENT_SUM_BITS)}
         controls[finish] |= {"add_after": 1, "sub_after": 1}
     controls[RESULT_CYCLE] |= {"is_max": 1, "is_sum": 1}
     return controls

@@ -42,6 +42,8 @@ _KEPT = [
     if field.name not in {"opcode", "units", "wait", *_STREAMS, *_LOOPS}
 ]
 """Fields that words need after the start."""
+_REGISTERS = {"x_target": "register", "x_a": "a", "x_b": "b"}
+"""Fields of VECTOR, and those of EXPONENT, that name exponent registers."""
 _ALIASES = {
     "factor_alu": "alu",
     "use_lane_shift": "lane_scale",
@@ -127,7 +129,10 @@ class VectorUnit(Shared):
         """The front, the stages that tell the lanes what to do, the lanes, and the write."""
         m = Module()
         self._want = fields(_VECTOR, self.instruction)
-        kept = data.StructLayout({field.name: _shape(field) for field in _KEPT})
+        absent = set() if self._config.training else {*_REGISTERS}
+        kept = data.StructLayout(
+            {field.name: _shape(field) for field in _KEPT if field.name not in absent}
+        )
         self._held: Any = Signal(kept, reset_less=True)
         self._index = Signal(INDEX_BITS, reset_less=True)
         self._scaling, self._emptying = Signal(name="scaling"), Signal(name="emptying")
@@ -138,7 +143,8 @@ class VectorUnit(Shared):
         words, step, setting = self._front(m)
         pipe = Pipeline(m)
         self._issue(m, pipe, words, step, setting)
-        exponents = self._exponents(m, pipe, setting)
+        if self._config.training:
+            exponents = self._exponents(m, pipe, setting)
         self._row(m, pipe, words, step)
         self._check(m)
         self._commands(m, pipe)
@@ -183,16 +189,13 @@ class VectorUnit(Shared):
         m.d.sync += setting.eq(self.start & is_exponent & ~self.clear)
         # Registers of EXPONENT are where those of VECTOR are read.
         exponent = fields(_EXPONENT, self.instruction)
-        places = {"x_target": "register", "x_a": "a", "x_b": "b"}
         with m.If(self.start):
             m.d.sync += self._index.eq(self.index)
-            m.d.sync += [
-                self._held[field.name].eq(want[field.name])
-                for field in _KEPT
-                if field.name not in places
-            ]
-            for name, place in places.items():
-                m.d.sync += self._held[name].eq(Mux(is_exponent, exponent[place], want[name]))
+            for name in self._held.shape().members:
+                value = want[name]
+                if name in _REGISTERS:
+                    value = Mux(is_exponent, exponent[_REGISTERS[name]], value)
+                m.d.sync += self._held[name].eq(value)
         return words, step, setting
 
     def _flag(self, flag: VectorFlag) -> Value:
@@ -315,8 +318,8 @@ class VectorUnit(Shared):
 
     def _exponents(self, m: Module, pipe: Pipeline, setting: Signal) -> ExponentFile:
         """The exponent registers: their part of the shift."""
-        held, config = self._held, self._config
-        m.submodules.exponents = exponents = ExponentFile(training=config.training)
+        held = self._held
+        m.submodules.exponents = exponents = ExponentFile()
         # EXPONENT's fields lie where VECTOR has these two.
         m.d.comb += [
             exponents.write.eq(setting),
@@ -328,14 +331,13 @@ class VectorUnit(Shared):
             exponents.clear.eq(self.clear),
         ]
         pipe.add("exponent", exponents.total, until=3)
-        if config.training:
-            is_after, statistic = self._is_after(), self._flag(VectorFlag.STATISTIC)
-            offset = Signal(signed(EXPONENT_SUM_BITS))
-            m.d.comb += offset.eq(exponents.sum - held.shift)
-            pipe.add("offset", offset, until=6)
-            pipe.add("note", statistic & ~is_after, until=NOTE_CYCLE)
-            pipe.add("note_limit", statistic & is_after, until=NOTE_CYCLE)
-            pipe.add("note_register", held.x_target[:6], until=NOTE_CYCLE)
+        is_after, statistic = self._is_after(), self._flag(VectorFlag.STATISTIC)
+        offset = Signal(signed(EXPONENT_SUM_BITS))
+        m.d.comb += offset.eq(exponents.sum - held.shift)
+        pipe.add("offset", offset, until=6)
+        pipe.add("note", statistic & ~is_after, until=NOTE_CYCLE)
+        pipe.add("note_limit", statistic & is_after, until=NOTE_CYCLE)
+        pipe.add("note_register", held.x_target[:6], until=NOTE_CYCLE)
         return exponents
 
     def _enter(self, m: Module, pipe: Pipeline) -> Signal:
@@ -397,12 +399,12 @@ class VectorUnit(Shared):
     def _shift(self, m: Module, pipe: Pipeline) -> None:
         """In cycle 2: shifts that have the exponents in them."""
         for name, until in (("shift", 3), ("shift2", 4)):
-            total = ShiftSum(acc_bits=self._config.acc_bits)
+            training = self._config.training
+            total = ShiftSum(acc_bits=self._config.acc_bits, exponents=training)
             m.submodules[f"{name}_sum"] = total
-            m.d.comb += [
-                total.shift.eq(pipe.values[f"raw_{name}"]),
-                total.exponent.eq(pipe.values["exponent"]),
-            ]
+            m.d.comb += total.shift.eq(pipe.values[f"raw_{name}"])
+            if training:
+                m.d.comb += total.exponent.eq(pipe.values["exponent"])
             pipe.add(name, total.total, until=until)
 
     def _tell(self, m: Module, pipe: Pipeline, lanes: Lanes) -> None:

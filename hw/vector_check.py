@@ -91,7 +91,8 @@ def _wrong_operation(want: Mapping[str, Value], config: Config) -> list[Value]:
         is_table = is_table | (activation == Activation.EXP) | (activation == Activation.RECIPROCAL)
     else:
         known, last_alu, last_activation = known & ~_TRAINING_FLAGS, Alu.GREATER, Activation.TABLE
-    registers = [want[f"x_{name}"] >= EXPONENTS for name in ("target", "a", "b")]
+    last_register = EXPONENTS - 1 if config.training else 0
+    registers = [want[f"x_{name}"] > last_register for name in ("target", "a", "b")]
     wrong = [
         *(want[f"count{level}"] == 0 for level in range(_LEVELS)),
         *registers,

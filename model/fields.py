@@ -122,9 +122,10 @@ def _vector(instruction: Instruction, config: Config) -> Wrong:
             yield name, f"0 to {last:d} (training: {config.training})"
     if instruction["alu"] in _PRODUCTS and not config.vector_multiply:
         yield "alu", "no product (vector_multiply: False)"
+    highest = EXPONENTS - 1 if config.training else 0
     for name in ("x_target", "x_a", "x_b"):
-        if instruction[name] >= EXPONENTS:
-            yield name, f"0 to {EXPONENTS - 1}"
+        if instruction[name] > highest:
+            yield name, f"0 to {highest} (training: {config.training})"
     yield from _vector_flags(instruction, config)
     if instruction["activation"] in TABLES:
         yield from _table(instruction, config)

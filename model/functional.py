@@ -129,7 +129,8 @@ def _streamed(state: State, instruction: Instruction) -> npt.NDArray[np.floating
 
 
 def _exponent(state: State, instruction: Instruction) -> None:
-    state.scales.set(instruction)
+    if state.config.training:
+        state.scales.set(instruction)
 
 
 def _scale(state: State, instruction: Instruction) -> None:

@@ -414,7 +414,7 @@ class Draw:
                        "scalar": self.integer(-(1 << 31), (1 << 31) - 1)}  # fmt: skip
         if fields["alu"] == Alu.SCALED and self.chance(0.7):
             fields["scalar"] = self.integer(-4, 46) << 16 | self.integer(0, 0xFFFF)
-        for name in ("x_target", "x_a", "x_b"):
+        for name in ("x_target", "x_a", "x_b") if config.training else ():
             if self.chance(0.3):
                 fields[name] = self.register()
         if activation in _NEEDS_TABLE:

@@ -101,7 +101,9 @@ def test_shift_sum(bits: int) -> None:
             shift, exponent = wild(generator, 8), wild(generator, 10)
             yield {"shift": shift, "exponent": exponent}, max(1 - bits, min(shift + exponent, 63))
 
-    check(ShiftSum(acc_bits=bits), cases(), "total")
+    check(ShiftSum(acc_bits=bits, exponents=True), cases(), "total")
+    alone = [({"shift": s}, max(1 - bits, min(s, 63))) for s in range(-128, 128)]
+    check(ShiftSum(acc_bits=bits, exponents=False), iter(alone), "total")
 
 
 @pytest.mark.parametrize("shift", [5, 6, 13, 14])

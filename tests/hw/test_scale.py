@@ -26,7 +26,7 @@ class Registers(Component):
 
     def __init__(self, dim: int) -> None:
         self.controller = ScaleController(dim=dim)
-        self.file = ExponentFile(training=True)
+        self.file = ExponentFile()
         super().__init__(Signature({"clear": In(1)}))
 
     def elaborate(self, platform: Any) -> Elaboratable:

@@ -173,7 +173,7 @@ class Cases:
             "parameter": randint(0, 3),
             "parameter_step": randint(0, 2),
             "table": randint(0, max(0, self.config.tables - 1)),
-            **{f"x_{name}": self._register() for name in ("target", "a", "b")},
+            **{f"x_{n}": self.config.training and self._register() for n in ("target", "a", "b")},
             **{f"zero_{name}": self._small(16) for name in ("a", "b", "target")},
             "scalar": self._small(32),
             **self._banks(flags),

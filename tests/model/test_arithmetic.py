@@ -114,7 +114,7 @@ def draw_vector(draw: Callable[..., Any], config: Config) -> Instruction:
     last = Activation.RECIPROCAL if training else Activation.TABLE
     no_b = flags & (VectorFlag.B_SCALAR | VectorFlag.B_LANE) and not flags & AFTER
     banks = [0x41, 1] if flags & AFTER else [0xFF, 0x41, 1]
-    register = st.one_of(st.just(0), st.integers(0, EXPONENTS - 1))
+    register = st.one_of(st.just(0), st.integers(0, EXPONENTS - 1 if training else 0))
     fields: dict[str, int] = {
         "alu": Alu.PASS if flags & VectorFlag.RESIDUAL else alu,
         "activation": draw(st.integers(0, last)),

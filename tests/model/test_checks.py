@@ -89,7 +89,7 @@ VECTOR = {"a_bank": 0x40, "target_bank": 1}
         (make(Opcode.VECTOR, **VECTOR, activation=2, shift2=64), "shift2"),
         (make(Opcode.VECTOR, **VECTOR, activation=2, shift2=-1), "shift2"),
         (make(Opcode.VECTOR, **VECTOR, activation=2, flags=VectorFlag.LEAKY), "flags"),
-        (make(Opcode.VECTOR, **VECTOR, x_b=64), "x_b"),
+        (make(Opcode.VECTOR, **VECTOR, x_b=1), "x_b"),
         (make(Opcode.VECTOR, **VECTOR, acc_bank=0x50), "acc_bank"),
         (make(Opcode.VECTOR, **VECTOR, alu=12), "alu"),
         (make(Opcode.VECTOR, **VECTOR, activation=3), "activation"),
@@ -108,6 +108,7 @@ SCALED = {**VECTOR, "alu": 12}
 @pytest.mark.parametrize(
     ("instruction", "field"),
     [
+        (make(Opcode.VECTOR, **VECTOR, x_b=64), "x_b"),
         (make(Opcode.EXPONENT, register=1, a=64), "a"),
         (make(Opcode.EXPONENT, register=1, b=64), "b"),
         (make(Opcode.EXPONENT, register=1, maximum=2), "maximum"),

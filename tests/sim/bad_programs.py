@@ -123,6 +123,7 @@ BAD_FIELDS = {
     "vector same source": _bad_field(vector(b_bank=Bank.ACCUMULATOR)),
     "vector scalar and bank": _bad_field(vector(b_bank=1, flags=32)),
     "vector residual add": _bad_field(vector(alu=1, flags=16)),
+    "vector without exponents": _bad_field(vector(x_a=1)),
     "exponent 0": _bad_field(make(Opcode.EXPONENT, register=0)),
     "exponent 64": _bad_field(make(Opcode.EXPONENT, register=64)),
 }
