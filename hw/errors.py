@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -19,6 +19,9 @@ __all__ = ["Errors"]
 
 _NOBODY = (1 << INDEX_BITS) - 1
 _UNITS = len(Unit)
+
+_Error = tuple[Value, Value | int]
+"""A code, zero where nothing is wrong, and whose it is."""
 
 
 class Errors(Shared):
@@ -89,24 +92,37 @@ class Errors(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """A chain of choices through everybody who may have found an error."""
+        """A tree of choices between everybody who may have found an error."""
         m = Module()
         code, index = Signal(4), Signal(INDEX_BITS, init=_NOBODY)
-        last: tuple[Value, Value] = (Const(ErrorCode.NONE, 4), Const(_NOBODY, INDEX_BITS))
-        for number, (kind, owner) in enumerate(self._candidates(m)):
-            m.submodules[f"choice{number}"] = choice = LowerCode()
-            m.d.comb += [
-                Cat(choice.code, choice.index).eq(Cat(*last)),
-                choice.other_code.eq(kind),
-                choice.other_index.eq(owner),
+        choices = self._candidates(m)
+        level = 0
+        while len(choices) > 1:
+            pairs = [choices[first : first + 2] for first in range(0, len(choices), 2)]
+            choices = [
+                self._lower(m, f"choice{level}_{place}", pair) for place, pair in enumerate(pairs)
             ]
-            last = (choice.least_code, choice.least_index)
-        m.d.comb += [code.eq(last[0]), index.eq(last[1])]
+            level += 1
+        m.d.comb += [code.eq(choices[0][0]), index.eq(choices[0][1])]
         with m.If(self.running & ~self.halt & (code != ErrorCode.NONE)):
             m.d.sync += [self.code.eq(code), self.index.eq(index), self.halt.eq(1)]
         with m.If(self.clear):
             m.d.sync += [self.code.eq(0), self.index.eq(_NOBODY), self.halt.eq(0)]
         return m
+
+    def _lower(self, m: Module, name: str, pair: list[_Error]) -> _Error:
+        """Of two errors the one that counts; of one that one."""
+        if len(pair) == 1:
+            return pair[0]
+        (code, index), (other_code, other_index) = pair
+        m.submodules[name] = choice = LowerCode()
+        m.d.comb += [
+            choice.code.eq(code),
+            choice.index.eq(index),
+            choice.other_code.eq(other_code),
+            choice.other_index.eq(other_index),
+        ]
+        return choice.least_code, choice.least_index
 
     def _owners(self, m: Module) -> list[tuple[int, Value]]:
         """Bits of ``address`` and ``conflict`` that can be set, and the instruction of each.
@@ -123,9 +139,9 @@ class Errors(Shared):
         writers[Unit.VECTOR] = self.vector_index
         return [*owners, *((_UNITS + unit, index) for unit, index in writers.items())]
 
-    def _candidates(self, m: Module) -> list[tuple[Value, Value | int]]:
-        """Codes, zero where nothing is wrong, and whose they are."""
-        found: list[tuple[Value, Value | int]] = []
+    def _candidates(self, m: Module) -> list[_Error]:
+        """Everybody who may have found one; of equal codes the first counts."""
+        found: list[_Error] = []
         for bit, owner in self._owners(m):
             conflict = Mux(self.conflict[bit], ErrorCode.PORT_CONFLICT, ErrorCode.NONE)
             found.append((Mux(self.address[bit], ErrorCode.ADDRESS, conflict), owner))
