@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Elaboratable, Module, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from pulsarray.hw.choice import chosen
 from pulsarray.hw.memory import Memory1R1W
 from pulsarray.hw.ports import BANK_BITS
 from pulsarray.hw.shared import Shared
@@ -152,5 +153,7 @@ class WordSelect(Shared):
         m = Module()
         asked = Signal(range(max(2, self._banks)))
         m.d.sync += asked.eq(self.bank - self._first)
-        m.d.comb += self.word.eq(Array(self.rows[number] for number in range(self._banks))[asked])
+        m.d.comb += self.word.eq(
+            chosen([self.rows[number] for number in range(self._banks)], asked)
+        )
         return m

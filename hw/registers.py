@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import Config
 from pulsarray.hw.axi import axi_lite_members
+from pulsarray.hw.choice import chosen
 from pulsarray.hw.counters import COUNTER_BITS
 from pulsarray.hw.shared import Shared
 from pulsarray.registers import (
@@ -102,14 +103,13 @@ class Registers(Shared):
         with m.Elif(self.s_axil_rready):
             m.d.sync += self.s_axil_rvalid.eq(0)
         word, offset, value = Signal(10), Signal(10), Signal(32)
-        count = len(COUNTERS) if self._config.counters else 1
-        values = self.counters.as_value()
+        counters = [self.counters[i] for i in range(len(COUNTERS) if self._config.counters else 1)]
+        known = {r.address >> 2: self._value(r.name) for r in REGISTERS}
+        registers = [known.get(number, Const(0, 32)) for number in range(max(known) + 1)]
         m.d.comb += [word.eq(self.s_axil_araddr[2:]), offset.eq(word - (COUNTER_BASE >> 2))]
-        with m.If(offset < count):
-            m.d.comb += value.eq(values.word_select(offset, COUNTER_BITS))
-        for register in REGISTERS:
-            with m.If(word == register.address >> 2):
-                m.d.comb += value.eq(self._value(register.name))
+        for number, values in ((word, registers), (offset, counters)):
+            with m.If(number < len(values)):
+                m.d.comb += value.eq(chosen(values, number))
         with m.If(wants):
             m.d.sync += self.s_axil_rdata.eq(value)
 
