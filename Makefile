@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full fresh-check bench bench-resnet50 onnx-backend corpus lint docs lock clean
+.PHONY: help setup demo test test-full fresh-check bench bench-resnet50 bench-synth onnx-backend corpus lint docs lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ onnx-backend: setup ## The onnx package's own tests of the operators that are ta
 
 corpus: setup ## Compare what the compiler makes with benchmarks/corpus.txt; ARGS=--help
 	@"$(BIN)"/python -m benchmarks.corpus $(ARGS)
+
+bench-synth: setup ## Synthesize every preset; writes docs/hardware.md (needs pulsarray[synth])
+	@"$(BIN)"/python scripts/bench_synth.py
 
 lint: setup ## Check style, types, imports between layers, and generated pages
 	@"$(BIN)"/ruff check .

@@ -95,4 +95,4 @@ class _Said:
             self._note(f"nextpnr: {self._stage}, {text.partition(',')[0]}")
         elif self._stage == "routing" and text.count("|") >= 3 and text[:1].isdigit():
             columns = text.split("|")
-            self._note(f"nextpnr: routing, {columns[-2].strip()} arcs left")
+            self._note(f"nextpnr: routing, {columns[3].strip()} arcs left")

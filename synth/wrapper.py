@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pulsarray.errors import InputError
+
 __all__ = ["INSTANCE", "WRAPPER", "Port", "read_ports", "wrapper_text"]
 
 WRAPPER, INSTANCE = "out_of_context", "dut"
@@ -17,13 +19,12 @@ WRAPPER, INSTANCE = "out_of_context", "dut"
 _PORT = re.compile(r"^(input|output) \[(\d+):(\d+)\] (\S+)$", re.MULTILINE)
 _TEXT = """\
 module {name}(input clk, serial_in, capture, output serial_out);
-  reg [{ins}:0] in;
+{registers}
   wire [{outs}:0] out;
-  reg [{outs}:0] captured;
-  assign serial_out = captured[{outs}];
+  assign serial_out = {last};
   always @(posedge clk) begin
-    in <= {{in, serial_in}};
-    captured <= capture ? out : {{captured, serial_in}};
+    {inputs} <= {{{inputs}, serial_in}};
+    {captured} <= capture ? out : {{{captured}, serial_in}};
   end
   {module} {instance} ({connections});
 endmodule
@@ -48,22 +49,44 @@ def read_ports(text: str) -> list[Port]:
 
 
 def wrapper_text(module: str, ports: list[Port]) -> str:
-    """Verilog of the module around a module."""
-    places = {True: 0, False: 0}
-    connections = []
-    for port in ports:
-        if port.name == "clk":
-            connections.append(".clk(clk)")
-            continue
-        low, register = places[port.is_input], "in" if port.is_input else "out"
-        places[port.is_input] += port.width
-        name = port.name if re.fullmatch(r"\w+", port.name) else f"\\{port.name} "
-        connections.append(f".{name}({register}[{low + port.width - 1}:{low}])")
+    """Verilog of the module around a module; its registers are named after the ports.
+
+    Raises
+    ------
+    InputError
+        If it has no inputs or no outputs.
+    """
+    inputs = [port for port in ports if port.is_input and port.name != "clk"]
+    outputs = [port for port in ports if not port.is_input]
+    if not inputs or not outputs:
+        raise InputError(
+            f"--place: {module} has no inputs or no outputs, so nothing has to be fast"
+        )
+    connections = [".clk(clk)", *(f".{_escaped(p.name)}(in_{_plain(p)})" for p in inputs)]
+    place = 0
+    for port in reversed(outputs):
+        connections.append(f".{_escaped(port.name)}(out[{place + port.width - 1}:{place}])")
+        place += port.width
     return _TEXT.format(
         name=WRAPPER,
         module=module,
         instance=INSTANCE,
-        ins=max(1, places[True]) - 1,
-        outs=max(1, places[False]) - 1,
+        registers="\n".join(
+            f"  reg [{port.width - 1}:0] {kind}_{_plain(port)};"
+            for kind, group in (("in", inputs), ("captured", outputs))
+            for port in group
+        ),
+        outs=place - 1,
+        last=f"captured_{_plain(outputs[0])}[{outputs[0].width - 1}]",
+        inputs=f"{{{', '.join(f'in_{_plain(port)}' for port in inputs)}}}",
+        captured=f"{{{', '.join(f'captured_{_plain(port)}' for port in outputs)}}}",
         connections=", ".join(connections),
     )
+
+
+def _plain(port: Port) -> str:
+    return re.sub(r"\W", "_", port.name)
+
+
+def _escaped(name: str) -> str:
+    return name if re.fullmatch(r"\w+", name) else f"\\{name} "
