@@ -58,8 +58,8 @@ class Config:
         Instructions that each unit's queue holds.
     transposer, vector_multiply, training, counters, trace
         Optional parts; a part that is off is absent from the RTL. ``training`` (16-bit
-        operands, with vector_multiply and tables) is the scale controller with its statistics,
-        sums after rounding, exponential and reciprocal.
+        operands, with vector_multiply and tables) is the exponent registers, the scale
+        controller with its statistics, sums after rounding, exponential and reciprocal.
 
     Raises
     ------

