@@ -22,6 +22,7 @@ from pulsarray.config import Config
 from pulsarray.errors import InputError, did_you_mean
 from pulsarray.files import write_atomically
 from pulsarray.isa import Instruction, decode_all
+from pulsarray.typed import typed
 from pulsarray.views import HostView
 
 __all__ = ["Layer", "Program", "Tensor", "pack", "unpack"]
@@ -259,26 +260,43 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
 
 def _from_header(header: dict[str, Any], image: bytes, path: Path) -> Program:
     try:
-        memory = np.frombuffer(image, np.uint8).copy()
         address = header["code_address"]
-        return Program(
+        program = Program(
             config=Config.from_dict(header["config"], str(path)),
             code=image[address : address + header["code_bytes"]],
             code_address=address,
-            memory=memory,
+            memory=np.frombuffer(image, np.uint8).copy(),
             tensors=[_tensor(fields) for fields in header["tensors"]],
-            layers=[Layer(**layer) for layer in header["layers"]],
+            layers=[typed(Layer, layer) for layer in header["layers"]],
             network=header["network"],
             batch=header["batch"],
             notes=header["notes"],
         )
+        _require_in_memory(program, header["code_bytes"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: malformed header: {error}") from None
+    return program
 
 
 def _tensor(fields: dict[str, Any]) -> Tensor:
-    view = fields.pop("view")
-    return Tensor(**fields, view=None if view is None else HostView(**view))
+    view = fields["view"]
+    return typed(Tensor, {**fields, "view": None if view is None else HostView(**view)})
+
+
+def _require_in_memory(program: Program, code_bytes: int) -> None:
+    size = program.memory.size
+    if size % 4096 or not size:
+        raise ValueError(f"memory of {size} bytes is no multiple of 4096")
+    places = {"code": (program.code_address, code_bytes)}
+    for tensor in program.tensors:
+        if tensor.rows < 1 or tensor.columns < 1:
+            raise ValueError(
+                f"tensor {tensor.name!r} has {tensor.rows} x {tensor.columns} elements"
+            )
+        places[f"tensor {tensor.name!r}"] = (tensor.address, tensor.bytes(program.config))
+    for what, (start, extent) in places.items():
+        if start < 0 or extent < 0 or start + extent > size:
+            raise ValueError(f"{what} ends at {start + extent}, beyond a memory of {size} bytes")
 
 
 def pack(values: npt.ArrayLike, tensor: Tensor, config: Config) -> npt.NDArray[np.uint8]:

@@ -49,7 +49,7 @@ def compare(
 
       pulsarray compare d8.json d16.json d32.json --html sizes.html
     """
-    require_writable(html, read=files)
+    require_writable(html, read=[*files, config])
     reports = [load_report(path) for path in files]
     wanted = given_config(config, overrides)
     for path, report in zip(files, reports, strict=True):

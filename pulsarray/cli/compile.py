@@ -85,7 +85,7 @@ def compile_(
         seed=seed or 0,
     )
     _check_options(given, training, calibrate, sums, shape)
-    require_writable(output, read=[network, calibrate, data])
+    require_writable(output, read=[network, calibrate, data, config])
     with working(f"compiling {network}"):
         if training:
             program = compile_step(given, config, overrides or ())

@@ -59,7 +59,7 @@ def estimate(
       pulsarray estimate resnet8 --config base
     """
     machine = chosen_config(config, overrides)
-    require_writable(report, read=[network, calibrate])
+    require_writable(report, read=[network, calibrate, config])
     with working(f"compiling {network}"):
         program = compile_source(
             network,

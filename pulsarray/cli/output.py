@@ -132,7 +132,7 @@ def require_writable(*files: Path | None, read: Iterable[Path | str | None] = ()
     InputError
         If one has no folder to be in, is one, or is the same as another or as one that is ``read``.
     """
-    taken = {_place(path): "that is read" for path in read if path is not None}
+    taken = {_place(path): "that is read" for path in read if path and Path(path).exists()}
     for path in files:
         if path is None:
             continue

@@ -93,7 +93,7 @@ def simulate(
     """
     loaded = Program.load(program, given_config(config, overrides))
     _check_options(loaded, on, report, events, waves)
-    require_writable(outputs, report, events, waves, read=[program, inputs])
+    require_writable(outputs, report, events, waves, read=[program, inputs, config])
     from pulsarray.cli.arrays import check_output_names, memory_with_inputs, save_outputs
 
     if outputs is not None:

@@ -151,7 +151,8 @@ def train(
 
       pulsarray train xor --on verilator --epochs 5 --report rtl.json
     """
-    require_writable(report, curve, weights, checkpoint, read=[network, data])
+    require_writable(report, curve, weights, checkpoint, read=[network, data, config])
+    require_writable(report, curve, weights, read=[resume])  # a checkpoint may go on in its file
     require_curve(curve)
     checks = _checks(on, check)
     if every is not None and checkpoint is None:

@@ -239,6 +239,10 @@ def check_report(value: object, where: str = "report", entry: Entry = REPORT) ->
     """
     if isinstance(value, dict) and any(e.name == "schema_version" for e in entry.entries):
         version = value.get("schema_version")
+        if "schema_version" not in value:
+            raise InputError(
+                f"{where}: no report of simulate, estimate or synth (no schema_version)"
+            )
         if version != SCHEMA_VERSION:
             raise InputError(
                 f"{where}: schema_version must be {SCHEMA_VERSION}, not {version!r}; "

@@ -414,6 +414,27 @@ def test_no_suggestion_for_what_is_like_nothing(command: Command) -> None:
     assert "did you mean" not in command("info", "--config", "breakfast").err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "compile gemm:4x4x4 -c {file} -o {file}",
+        "estimate gemm:4x4x4 -c {file} --report {file}",
+        "simulate {gemm} -c {file} --report {file}",
+        "train xor -c {file} --weights {file}",
+        "train xor --resume {file} --weights {file}",
+        "compare a b -c {file} --html {file}",
+    ],
+)
+def test_what_is_read_is_not_overwritten(
+    command: Command, gemm: Path, tmp_path: Path, arguments: str
+) -> None:
+    file = tmp_path / "tiny.toml"
+    file.write_text('preset = "tiny"\n')
+    words = arguments.format(file=file, gemm=gemm).split()
+    assert_refused(command(*words), "tiny.toml: cannot write: is also the file that is read")
+    assert file.read_text() == 'preset = "tiny"\n'
+
+
 def test_outputs_in_one_file(command: Command, gemm: Path, tmp_path: Path) -> None:
     both = tmp_path / "both"
     done = command("simulate", gemm, "--report", both, "--outputs", both)

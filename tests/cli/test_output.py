@@ -57,11 +57,13 @@ def test_require_writable(tmp_path: Path) -> None:
     file.touch()
     link.symlink_to(file)
     output.require_writable(file, read=[None, tmp_path / "none", "mnist-mlp"])
+    output.require_writable(Path("mnist-mlp"), read=["mnist-mlp"])  # a name that is no file
     for files, read, message in (
         ([tmp_path / "none" / "file"], [], r"none/file: cannot write: no folder .*none$"),
         ([tmp_path], [], "cannot write: is a folder"),
         ([file, link], [], "link: cannot write: is also the file of another option"),
         ([tmp_path / "new", tmp_path / "new"], [], "is also the file of another option"),
+        ([file], [tmp_path / "none", file], "file: cannot write: is also the file that is read"),
         ([link], [file], "link: cannot write: is also the file that is read"),
     ):
         with pytest.raises(InputError, match=message):

@@ -95,8 +95,12 @@ def test_any_truncation_is_refused(tmp_path_factory: pytest.TempPathFactory, cut
 
 
 def resealed(path: Path, old: bytes, new: bytes) -> None:
-    """Change a file and make its checksum right again."""
-    body = path.read_bytes()[:-32].replace(old, new)
+    """Change a file, and make its length and checksum right again."""
+    body = path.read_bytes()[:-32]
+    assert old in body
+    body = body.replace(old, new)
+    length = int.from_bytes(body[10:14], "little") + len(new) - len(old)
+    body = body[:10] + length.to_bytes(4, "little") + body[14:]
     path.write_bytes(body + hashlib.sha256(body).digest())
 
 
@@ -113,6 +117,15 @@ def test_other_format_version_is_refused(saved: Path) -> None:
         (b'"kind"', b'"kine"', "malformed header"),
         (b'"view"', b'"veiw"', "malformed header"),
         (b'{"config"', b'["config"', "malformed"),
+        (b'[{"name": "x"', b'[3, {"name": "x"', "malformed header"),
+        (b'"rows": 4', b'"rows": "4"', "rows must be int, not '4'"),
+        (b'"rows": 4', b'"rows": true', "rows must be int, not True"),
+        (b'"rows": 4', b'"rows": 0', "tensor 'x' has 0 x 4 elements"),
+        (b'"rows": 4', b'"rows": 9999', "tensor 'x' ends at 39996, beyond a memory of 8192 bytes"),
+        (b'"scale": 0.5', b'"scale": NaN', "scale must be float, not nan"),
+        (b'"name": "fc"', b'"name": 3', "name must be str, not 3"),
+        (b'"first": 0', b'"first": null', "first must be int, not None"),
+        (b'"code_bytes": ', b'"code_bytes": 999', "code ends at .*, beyond a memory"),
         (b'"dim": 4', b'"dim": 1', "dim must be 2 to 64, not 1"),
     ],
 )
