@@ -133,9 +133,10 @@ class _Step:
         """Emit the step's instructions."""
         columns = [b for b in range(*self.tile.columns) if b not in self.weights.loaded]
         loads_source = self.source is not None and not self.source.loaded
-        pieces = self._pieces(bool(columns) or loads_source)
         apart = loads_source and not self._source_is_small()
-        if loads_source and not apart:
+        late = loads_source and not apart and bool(columns) and self._source_is_late()
+        pieces = [self.units] if late else self._pieces(bool(columns) or loads_source)
+        if loads_source and not (apart or late):
             self._load_source(self.units, (0, self.row_count))
         streamed = False
         for number, piece in enumerate(pieces):
@@ -144,7 +145,7 @@ class _Step:
                 continue
             if columns:
                 self._load_weights(piece, (columns[0], columns[-1] + 1))
-            if apart:
+            if apart or late:
                 self._load_source(piece, (0, self.row_count))
             if columns or not number:
                 self._weight(piece if columns else self.units, self.tile.columns)
@@ -162,6 +163,11 @@ class _Step:
             return [self.units]
         inside = [cut for cut in self.layer.cuts if low < cut < high]
         return list(zip([low, *inside], [*inside, high], strict=True))
+
+    def _source_is_late(self) -> bool:
+        """Whether its LOAD waits for the layer before, and must not keep weights waiting."""
+        tensor = self.product.source.tensor
+        return tensor is not None and tensor.role == "intermediate"
 
     def _source_is_small(self) -> bool:
         """Whether the source is so little beside the weights that it is loaded in one go."""

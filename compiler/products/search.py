@@ -64,7 +64,8 @@ class Search:
     ) -> None:
         self.config, self.build = config, build
         self.options = [
-            tilings(product.shape, config, free_banks, product.loads_source) for product in products
+            tilings(product.shape, config, free_banks, product.loads_source, usual)
+            for product in products
         ]
         self.ranks: dict[tuple[Tiling, ...], _Rank] = {}
         self.effort = self.spent = 0
