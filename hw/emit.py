@@ -12,11 +12,19 @@ import gc
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in the stubs
-from amaranth.hdl import ClockSignal, Elaboratable, Fragment, Instance, ResetSignal
+from amaranth.hdl import (
+    ClockSignal,
+    Elaboratable,
+    Fragment,
+    Instance,
+    ResetSignal,
+    UnusedElaboratable,
+)
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
@@ -193,6 +201,17 @@ def generate(config: Config) -> str:
     """Verilog text of the whole machine; its top module is ``pulsarray``."""
     from pulsarray.hw.top import Machine
 
-    with names_from_source():
-        machine = Machine(config)
-    return emit(machine, "pulsarray")
+    with _no_warnings_of_parts():
+        with names_from_source():
+            machine = Machine(config)
+        return emit(machine, "pulsarray")
+
+
+@contextlib.contextmanager
+def _no_warnings_of_parts() -> Iterator[None]:
+    """Once it was stopped, as by Ctrl-C, what is half made is not to be used."""
+    try:
+        yield
+    except BaseException:
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        raise
