@@ -75,10 +75,11 @@ class Made:
 
     @property
     def bytes(self) -> str:
-        """Digest of everything in the program: instructions, memory, tensors, layers."""
+        """Digest of a program: instructions, memory, and where tensors and layers are."""
         program = self.program
-        tables = repr(program.tensors).encode(), repr(program.layers).encode()
-        return _digest(program.code, program.memory.tobytes(), *tables)
+        tensors = [(t.name, t.role, t.address, t.rows, t.columns) for t in program.tensors]
+        layers = [(x.name, x.kind, x.first, x.last, x.m, x.k, x.n) for x in program.layers]
+        return _digest(program.code, program.memory.tobytes(), repr((tensors, layers)).encode())
 
     @property
     def integers(self) -> str:
