@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -215,38 +215,35 @@ class _Group:
     def _requests(self, kind: str, requests: Sequence[Sequence[Value]]) -> list[list[Value]]:
         """Of each request, what it asks of each bank: decoded once for all of them."""
         every: list[list[Value]] = []
-        for place, values in enumerate(requests):
+        for place, (access, *others) in enumerate(requests):
             name = f"{self._kind}_{kind}{place}"
-            (first, here), *others = (
-                self._decoded(f"{name}_{number}" if number else name, value)
-                for number, value in enumerate(values)
-            )
+            first, enables, holds = self._decoded(name, access)
+            for number, other in enumerate(others):
+                holds = holds | self._decoded(f"{name}_{number}", other)[2]
             inside = Signal(name=f"{name}_inside")
             self._m.d.comb += inside.eq(first.address < self._depth)
             address = first.address[: Shape.cast(range(self._depth)).width]
-            holds = [first.hold & is_here for is_here in here]
-            for other, there in others:
-                holds = [
-                    old | (other.hold & is_there)
-                    for old, is_there in zip(holds, there, strict=True)
-                ]
             every.append(
-                [
-                    Cat(first.enable & is_here, inside, address, hold)
-                    for is_here, hold in zip(here, holds, strict=True)
-                ]
+                [Cat(enables[bank], inside, address, holds[bank]) for bank in range(self._count)]
             )
         return every
 
-    def _decoded(self, name: str, value: Value) -> tuple[Any, list[Signal]]:
-        """A request, and one bit a bank: it is for that one."""
+    def _decoded(self, name: str, value: Value) -> tuple[Any, Value, Value]:
+        """A request, and one bit a bank each: it is accessed, and held."""
         request: Any = Signal(_REQUEST, name=name)
-        here = [Signal(name=f"{name}_here{number}") for number in range(self._count)]
-        self._m.d.comb += request.eq(value)
+        here, enables, holds = (
+            Signal(self._count, name=f"{name}_{what}") for what in ("here", "enables", "holds")
+        )
+        number = Signal(BANK_BITS, name=f"{name}_number")
+        low = number[: Shape.cast(range(self._count)).width]
         self._m.d.comb += [
-            bit.eq(request.bank == self._first + number) for number, bit in enumerate(here)
+            request.eq(value),
+            number.eq(request.bank - self._first),
+            here.eq(Mux(number < self._count, Const(1, self._count) << low, 0)),
+            enables.eq(Mux(request.enable, here, 0)),
+            holds.eq(Mux(request.hold, here, 0)),
         ]
-        return request, here
+        return request, enables, holds
 
     def select(self, name: str, number: Value) -> Value:
         """The word that a reader asked for in the cycle before."""
