@@ -14,16 +14,12 @@ from pulsarray.hw.ports import BANK_BITS
 from pulsarray.hw.shared import Shared
 from pulsarray.isa import Unit
 
-__all__ = ["READERS", "WRITERS", "MemoryBank", "WordSelect", "request_layout"]
+__all__ = ["READERS", "WRITERS", "MemoryBank", "WordSelect", "word_layout"]
 
 
-def request_layout(depth: int) -> data.StructLayout:
-    """What a unit asks of a port of one bank.
-
-    ``enable`` to access a word, which is ``inside`` the bank or not; ``address`` says which;
-    ``hold`` to have the port for itself.
-    """
-    return data.StructLayout({"enable": 1, "inside": 1, "address": range(depth), "hold": 1})
+def word_layout(depth: int) -> data.StructLayout:
+    """The word that a unit asks for: whether it is ``inside`` a bank, and its address there."""
+    return data.StructLayout({"inside": 1, "address": range(depth)})
 
 
 READERS = {
@@ -51,7 +47,9 @@ class MemoryBank(Shared):
     Members
     -------
     readers, writers, write_data
-        What everybody asks of this bank.
+        The words that everybody asks for, of any bank.
+    read_enables, write_enables, read_holds, write_holds
+        One bit each: it asks for a word of this bank; it holds a port of this bank.
     data
         The word that was asked for in the cycle before.
     outside
@@ -65,11 +63,13 @@ class MemoryBank(Shared):
         self._bits, self._depth = bits, depth
         kind = "accumulator" if accumulator else "scratchpad"
         self._readers, self._writers = READERS[kind], WRITERS[kind]
-        request = request_layout(depth)
+        word, readers, writers = word_layout(depth), len(self._readers), len(self._writers)
         super().__init__(
             {
-                "readers": In(data.ArrayLayout(request, len(self._readers))),
-                "writers": In(data.ArrayLayout(request, len(self._writers))),
+                "readers": In(data.ArrayLayout(word, readers)),
+                "writers": In(data.ArrayLayout(word, writers)),
+                **{f"read_{name}": In(readers) for name in ("enables", "holds")},
+                **{f"write_{name}": In(writers) for name in ("enables", "holds")},
                 "write_data": In(data.ArrayLayout(bits, len(self._writers))),
                 "data": Out(bits),
                 "outside": Out(2 * len(Unit)),
@@ -95,11 +95,12 @@ class MemoryBank(Shared):
         ):
             held = Signal(len(Unit), name=f"{kind}_held")
             beyond = Signal(len(Unit), name=f"{kind}_beyond")
+            enables, holds = (getattr(self, f"{kind}_{name}") for name in ("enables", "holds"))
             for place, unit in enumerate(units):
                 request = requests[place]
-                with m.If(request.hold):
+                with m.If(holds[place]):
                     m.d.comb += held[unit].eq(1)
-                with m.If(request.enable):
+                with m.If(enables[place]):
                     m.d.comb += [
                         getattr(memory, f"{kind}_enable").eq(request.inside),
                         getattr(memory, f"{kind}_address").eq(request.address),

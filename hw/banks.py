@@ -25,6 +25,7 @@ _READERS = ("weight", "stream", "vector_a", "vector_b", "store")
 _WRITERS = ("load", "vector")
 _REQUEST = data.StructLayout({"enable": 1, "bank": BANK_BITS, "address": ADDRESS_BITS, "hold": 1})
 """What a unit asks of a port of all banks of a kind."""
+_WHO = {"read": "readers", "write": "writers"}
 _STREAM = (1 << Unit.STREAM) * (1 + (1 << len(Unit)))
 
 
@@ -199,34 +200,36 @@ class _Group:
         """
         m = self._m
         self._bits = len(Value.cast(words[0]))
-        readers, writers = self._requests("reader", reads), self._requests("writer", writes)
-        for number in range(self._count):
-            bank = MemoryBank(
-                accumulator=self._kind == "accumulator", bits=self._bits, depth=self._depth
-            )
+        self._banks = [
+            MemoryBank(accumulator=self._kind == "accumulator", bits=self._bits, depth=self._depth)
+            for _ in range(self._count)
+        ]
+        self._ask("read", reads)
+        self._ask("write", writes)
+        for number, bank in enumerate(self._banks):
             m.submodules[f"{self._kind}{number}"] = bank
-            self._banks.append(bank)
-            m.d.comb += [
-                bank.readers.eq(Cat(request[number] for request in readers)),
-                bank.writers.eq(Cat(request[number] for request in writers)),
-                bank.write_data.eq(Cat(Value.cast(word) for word in words)),
-            ]
+            m.d.comb += bank.write_data.eq(Cat(Value.cast(word) for word in words))
 
-    def _requests(self, kind: str, requests: Sequence[Sequence[Value]]) -> list[list[Value]]:
-        """Of each request, what it asks of each bank: decoded once for all of them."""
-        every: list[list[Value]] = []
+    def _ask(self, kind: str, requests: Sequence[Sequence[Value]]) -> None:
+        """Show each bank the words that are asked for, and who asks it: decoded once for all."""
+        shown, enables, holds = [], [], []
         for place, (access, *others) in enumerate(requests):
             name = f"{self._kind}_{kind}{place}"
-            first, enables, holds = self._decoded(name, access)
+            first, enable, hold = self._decoded(name, access)
             for number, other in enumerate(others):
-                holds = holds | self._decoded(f"{name}_{number}", other)[2]
-            inside = Signal(name=f"{name}_inside")
-            self._m.d.comb += inside.eq(first.address < self._depth)
+                hold = hold | self._decoded(f"{name}_{number}", other)[2]
             address = first.address[: Shape.cast(range(self._depth)).width]
-            every.append(
-                [Cat(enables[bank], inside, address, holds[bank]) for bank in range(self._count)]
-            )
-        return every
+            shown.append(Cat(first.address < self._depth, address))
+            enables.append(enable)
+            holds.append(hold)
+        words = Signal(len(Cat(shown)), name=f"{self._kind}_{_WHO[kind]}")
+        self._m.d.comb += words.eq(Cat(shown))
+        for number, bank in enumerate(self._banks):
+            self._m.d.comb += [
+                getattr(bank, _WHO[kind]).eq(words),
+                getattr(bank, f"{kind}_enables").eq(Cat(enable[number] for enable in enables)),
+                getattr(bank, f"{kind}_holds").eq(Cat(hold[number] for hold in holds)),
+            ]
 
     def _decoded(self, name: str, value: Value) -> tuple[Any, Value, Value]:
         """A request, and one bit a bank each: it is accessed, and held."""
