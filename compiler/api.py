@@ -9,6 +9,7 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.arguments import instance, integer, integers
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.maps.integer import (
     Convolution,
@@ -63,6 +64,7 @@ def compile_network(
     InputError
         If something does not fit; the text names the place, the rule and the value.
     """
+    instance(network, Graph, "network")
     _check_operands(config)
     graph = quantize_graph(network, calibration, config)
     return compile_integer(graph, config, batch=batch, name=name, effort=effort)
@@ -99,8 +101,10 @@ def compile_gemm(
         If a size is below 1, or the sums do not fit ``acc_bits``.
     """
     _check_operands(config)
+    m, k, n = integers((m, k, n), "gemm: M, K and N")
     if min(m, k, n) < 1:
         raise InputError(f"gemm: M, K and N must be at least 1, not {m}x{k}x{n}")
+    seed = integer(seed, "gemm: seed", least=0)
     rng = np.random.default_rng(seed)
     room = ((1 << (config.acc_bits - 1)) - 1) // (128 * k)
     if room < 1:
@@ -149,5 +153,6 @@ def _deviation(limit: int) -> float:
 
 
 def _check_operands(config: Config) -> None:
+    instance(config, Config, "config")
     if config.operand_bits != 8:
         raise InputError(f"compiler: needs operand_bits = 8, not {config.operand_bits}")

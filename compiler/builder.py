@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.arguments import array, integer, integers, number
 from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax, Value
 from pulsarray.compiler.spatial import (
     Add,
@@ -77,7 +78,7 @@ class Builder:
         output_name: str = "output",
     ) -> None:
         self.name = name
-        self._input = Value(input_name, (shape,) if isinstance(shape, int) else tuple(shape))
+        self._input = Value(input_name, integers(shape, f"{name}: shape"))
         self._output_name = output_name
         self._steps: list[_Step] = []
 
@@ -95,10 +96,10 @@ class Builder:
         source: str = "",
     ) -> Builder:
         """``x @ weight + bias``: weight of shape (K, N), bias (N,) or none."""
-        matrix = _floats(weight, "weight")
+        matrix = array(weight, "weight")
         if matrix.ndim != 2:
             raise InputError(f"{self.name}: weight must have shape (K, N), not {matrix.shape}")
-        vector = np.zeros(matrix.shape[1]) if bias is None else _floats(bias, "bias")
+        vector = np.zeros(matrix.shape[1]) if bias is None else array(bias, "bias")
         return self._add(Dense, name or "dense", source, weight=matrix, bias=vector)
 
     def convolution(
@@ -115,7 +116,7 @@ class Builder:
     ) -> Builder:
         """2-D convolution: weight of shape (kh, kw, C / groups, N), bias (N,) or none."""
         filters = self._filters(weight, "(kh, kw, C / groups, N)")
-        vector = np.zeros(filters.shape[3]) if bias is None else _floats(bias, "bias")
+        vector = np.zeros(filters.shape[3]) if bias is None else array(bias, "bias")
         return self._add(
             Convolution,
             name or "conv",
@@ -123,7 +124,7 @@ class Builder:
             weight=filters,
             bias=vector,
             window=_window(filters.shape[:2], stride, padding, dilation),
-            groups=groups,
+            groups=integer(groups, "groups"),
         )
 
     def transposed_convolution(
@@ -141,7 +142,8 @@ class Builder:
     ) -> Builder:
         """Transposed convolution: weight of shape (kh, kw, C, N / groups), bias (N,) or none."""
         filters = self._filters(weight, "(kh, kw, C, N / groups)")
-        vector = np.zeros(filters.shape[3] * groups) if bias is None else _floats(bias, "bias")
+        groups = integer(groups, "groups", least=1)
+        vector = np.zeros(filters.shape[3] * groups) if bias is None else array(bias, "bias")
         return self._add(
             TransposedConvolution,
             name or "deconv",
@@ -149,7 +151,7 @@ class Builder:
             weight=filters,
             bias=vector,
             window=_window(filters.shape[:2], stride, padding, dilation),
-            output_padding=_pair(output_padding, "output_padding"),
+            output_padding=_pair(output_padding, "output_padding", least=0),
             groups=groups,
         )
 
@@ -209,11 +211,11 @@ class Builder:
             BatchNorm,
             name or "norm",
             source,
-            scale=_floats(scale, "scale"),
-            shift=_floats(shift, "shift"),
-            mean=_floats(mean, "mean"),
-            variance=_floats(variance, "variance"),
-            epsilon=epsilon,
+            scale=array(scale, "scale"),
+            shift=array(shift, "shift"),
+            mean=array(mean, "mean"),
+            variance=array(variance, "variance"),
+            epsilon=number(epsilon, "epsilon"),
         )
 
     def local_response_norm(
@@ -228,7 +230,13 @@ class Builder:
     ) -> Builder:
         """Normalization across ``size`` neighbouring channels."""
         return self._add(
-            LocalResponseNorm, name or "lrn", source, size=size, alpha=alpha, beta=beta, bias=bias
+            LocalResponseNorm,
+            name or "lrn",
+            source,
+            size=integer(size, "size"),
+            alpha=number(alpha, "alpha"),
+            beta=number(beta, "beta"),
+            bias=number(bias, "bias"),
         )
 
     def add(self, other: str, name: str = "", *, source: str = "") -> Builder:
@@ -245,11 +253,11 @@ class Builder:
 
     def dropout(self, rate: float = 0.5, name: str = "", *, source: str = "") -> Builder:
         """In training, elements become 0 with this probability."""
-        return self._add(Dropout, name or "dropout", source, rate=rate)
+        return self._add(Dropout, name or "dropout", source, rate=number(rate, "rate"))
 
     def shuffle(self, order: Sequence[int], name: str = "", *, source: str = "") -> Builder:
         """Channels in another order."""
-        return self._add(Shuffle, name or "shuffle", source, order=tuple(int(c) for c in order))
+        return self._add(Shuffle, name or "shuffle", source, order=integers(order, "order"))
 
     def relu(self, name: str = "", *, source: str = "") -> Builder:
         """Negative values become 0."""
@@ -257,6 +265,7 @@ class Builder:
 
     def clip(self, low: float, high: float, name: str = "", *, source: str = "") -> Builder:
         """Values limited to low..high."""
+        low, high = number(low, "low"), number(high, "high")
         return self._add(Activate, name or "clip", source, function="clip", low=low, high=high)
 
     def sigmoid(self, name: str = "", *, source: str = "") -> Builder:
@@ -318,15 +327,15 @@ class Builder:
         taken = {step.name for step in self._steps} | {self._input.name}
         numbered = (f"{name}{number}" for number in range(1, len(taken) + 2))
         unique = name if name not in taken else next(n for n in numbered if n not in taken)
-        for read in (source, *others):
-            if read and read not in taken:
+        for read in (*filter(None, [source]), *others):
+            if not isinstance(read, str) or read not in taken:
                 raise InputError(f"{self.name}: {unique} reads {read!r}, no operator before it")
         sources = (source or self.last, *others)
         self._steps.append(_Step(kind, unique, sources, fields, whole))
         return self
 
     def _filters(self, weight: npt.ArrayLike, wanted: str) -> npt.NDArray[np.float64]:
-        filters = _floats(weight, "weight")
+        filters = array(weight, "weight")
         if filters.ndim != 4:
             raise InputError(f"{self.name}: weight must have shape {wanted}, not {filters.shape}")
         return filters
@@ -339,27 +348,20 @@ def _window(kernel: Sequence[int], stride: Pair, padding: Padding, dilation: Pai
     )
 
 
-def _pair(value: Pair, what: str) -> tuple[int, int]:
+def _pair(value: Pair, what: str, least: int | None = None) -> tuple[int, int]:
     """Rows and columns."""
-    numbers = (value, value) if isinstance(value, int) else tuple(value)
-    if len(numbers) != 2:
+    numbers = tuple(integer(size, what, least=least) for size in integers(value, what))
+    if len(numbers) not in (1, 2):
         raise InputError(f"{what}: must be one number or two, not {value}")
-    return numbers
+    return numbers[0], numbers[-1]
 
 
 def _sides(value: Padding) -> tuple[int, int, int, int]:
     """Top, left, bottom, right."""
-    numbers = (value,) * 4 if isinstance(value, int) else tuple(value)
-    if len(numbers) == 2:
-        numbers = (*numbers, *numbers)
+    numbers = integers(value, "padding")
+    if len(numbers) in (1, 2):
+        numbers *= 4 // len(numbers)
     if len(numbers) != 4:
         raise InputError(f"padding: must be one number, two or four, not {value}")
     top, left, bottom, right = numbers
     return top, left, bottom, right
-
-
-def _floats(values: npt.ArrayLike, what: str) -> npt.NDArray[np.float64]:
-    try:
-        return np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{what}: must be an array of numbers") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.arguments import array
 from pulsarray.compiler.float_graph import run_graph
 from pulsarray.compiler.graph import Floats, Graph
 from pulsarray.errors import InputError
@@ -32,10 +33,7 @@ def float_inputs(graph: Graph, inputs: npt.ArrayLike, what: str = "input") -> Fl
     InputError
         If the shape is wrong, there is no sample, or a value is not finite.
     """
-    try:
-        values = np.asarray(inputs, np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{what}: must be an array of numbers") from None
+    values = array(inputs, what)
     shape = host_shape(graph)
     if values.ndim < 1 or values.shape[1:] not in (shape, (graph.input.size,)):
         raise InputError(

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from pulsarray.compiler.arguments import instance, integer
 from pulsarray.compiler.machine.assemble import Assembly, assemble
 from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout
@@ -25,7 +26,6 @@ from pulsarray.compiler.maps.residency import (
 from pulsarray.compiler.products.search import EFFORT, Search
 from pulsarray.compiler.products.tile import Tiling
 from pulsarray.config import Config
-from pulsarray.errors import InputError
 from pulsarray.isa import Unit
 from pulsarray.program import Program
 
@@ -74,7 +74,8 @@ def compile_integer(
     InputError
         If something does not fit; the text names the place, the rule and the value.
     """
-    _check(graph, config, batch)
+    batch = _checked_batch(graph, config, batch)
+    effort = integer(effort, "effort")
     best, assembly = _best(_candidates(graph, config, batch), effort)
     layout = best.layout
     ranges = _boundaries(assembly, len(best.lowering.layers))
@@ -108,7 +109,7 @@ def compile_layers(graph: IntegerGraph, config: Config, *, batch: int = 1) -> li
     InputError
         As :func:`compile_integer`.
     """
-    _check(graph, config, batch)
+    batch = _checked_batch(graph, config, batch)
     aliases, copied = aliases_of(needed(graph), config.dim)
     works, layout = works_of(copied), Layout(config)
     shares = shares_of(config, 0, second=any(work.second for work in works))
@@ -140,10 +141,11 @@ def compile_layers(graph: IntegerGraph, config: Config, *, batch: int = 1) -> li
     ]
 
 
-def _check(graph: IntegerGraph, config: Config, batch: int) -> None:
+def _checked_batch(graph: IntegerGraph, config: Config, batch: int) -> int:
+    instance(graph, IntegerGraph, "graph")
+    instance(config, Config, "config")
     require_machine(graph, config)
-    if batch < 1:
-        raise InputError(f"batch: must be at least 1, not {batch}")
+    return integer(batch, "batch", least=1)
 
 
 def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candidate]:

@@ -21,6 +21,8 @@ LOW, HIGH = -128, 127
 
 _CHUNK = 1 << 25
 """Elements of all values together that one pass over calibration samples may make."""
+_LARGEST = float(np.finfo(np.float32).max)
+"""Magnitude of a value whose code float32 can tell."""
 _COARSER = 2.0
 """How much coarser codes a map with other readers may get from a result that it is part of."""
 _CURVES = {"sigmoid": 8.0, "tanh": 4.0}
@@ -59,8 +61,11 @@ def observe(graph: Graph, samples: Floats) -> dict[str, Range]:
                 values[sums_of(node)] = given**2 @ node.neighbours(given.shape[-1])
         for name, value in values.items():
             low, high = float(value.min()), float(value.max())
-            if not (np.isfinite(low) and np.isfinite(high)):
-                raise InputError(f"{name}: calibration data overflows floating point")
+            if not max(-low, high) <= _LARGEST:
+                raise InputError(
+                    f"{name}: calibration data makes values beyond {_LARGEST:.3g}, the largest of "
+                    "float32, in which codes are computed"
+                )
             known = ranges.get(name, (low, high))
             ranges[name] = min(low, known[0]), max(high, known[1])
     return ranges

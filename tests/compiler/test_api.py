@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,3 +189,33 @@ def test_a_network_of_nothing_wrong() -> None:
         compile_network(
             Builder("none", (2, 2, 1)).dropout().build(), SMALL, calibration=np.ones((1, 2, 2, 1))
         )
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"network": "lenet"}, "network: must be a Graph, not str"),
+        ({"config": "tiny"}, "config: must be a Config, not str"),
+        ({"batch": 1.5}, "batch: must be an integer, not 1.5"),
+        ({"batch": 0}, "batch: must be at least 1, not 0"),
+        ({"effort": None}, "effort: must be an integer, not None"),
+        ({"calibration": 1j * DATA}, "calibration data: must be real numbers, not complex ones"),
+        (
+            {"calibration": 1e100 * DATA},
+            r"input: calibration data makes values beyond 3\.4e\+38, the largest of float32",
+        ),
+    ],
+)
+def test_other_types_and_values_are_refused(given: dict[str, Any], text: str) -> None:
+    usual = {"network": mlp().build(), "config": TINY, "calibration": DATA}
+    with pytest.raises(InputError, match=text):
+        compile_network(**usual | given)
+
+
+def test_integers_of_numpy() -> None:
+    one, two = (compile_gemm(n, 2, n, TINY, seed=n) for n in (np.int64(3), 3))
+    assert np.array_equal(one.memory, two.memory)
+    with pytest.raises(InputError, match=r"gemm: M, K and N: must be an integer, not 1\.5"):
+        compile_gemm(1.5, 2, 2, TINY)
+    with pytest.raises(InputError, match="gemm: seed: must be at least 0, not -1"):
+        compile_gemm(2, 2, 2, TINY, seed=-1)

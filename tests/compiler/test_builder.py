@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -137,3 +140,70 @@ def test_refused() -> None:
         builder().relu(source="input").build()
     with pytest.raises(InputError, match=r"global_pool: input must have shape \(H, W, C\)"):
         Builder("net", 4).global_average_pool().build()
+
+
+IMAGE = (6, 6, 2)
+FILTERS = np.ones((3, 3, 2, 4))
+
+
+@pytest.mark.parametrize(
+    ("shape", "build", "text"),
+    [
+        ("4", lambda b: b.relu(), "n: shape: must be an integer, not '4'"),
+        (4.0, lambda b: b.relu(), "n: shape: must be an integer, not 4.0"),
+        ((6, 6.5, 2), lambda b: b.relu(), "n: shape: must be an integer, not 6.5"),
+        (
+            IMAGE,
+            lambda b: b.convolution(FILTERS, stride=1.5),
+            "stride: must be an integer, not 1.5",
+        ),
+        (IMAGE, lambda b: b.convolution(FILTERS, padding=None), "padding: must be an integer, not"),
+        (
+            IMAGE,
+            lambda b: b.convolution(FILTERS, dilation=(1, 1.5)),
+            "dilation: must be an integer",
+        ),
+        (
+            IMAGE,
+            lambda b: b.convolution(FILTERS, groups="1"),
+            "groups: must be an integer, not '1'",
+        ),
+        (
+            IMAGE,
+            lambda b: b.transposed_convolution(FILTERS, groups=0),
+            "groups: must be at least 1",
+        ),
+        (
+            IMAGE,
+            lambda b: b.transposed_convolution(FILTERS, output_padding=-1),
+            "output_padding: must be at least 0, not -1",
+        ),
+        (IMAGE, lambda b: b.max_pool(None), "kernel: must be an integer, not None"),
+        (IMAGE, lambda b: b.shuffle((0.5, 1)), "order: must be an integer, not 0.5"),
+        (IMAGE, lambda b: b.local_response_norm(3, beta=np.nan), "beta: must be a number, not nan"),
+        (IMAGE, lambda b: b.dropout("a"), "rate: must be a number, not 'a'"),
+        (4, lambda b: b.clip(None, 1), "low: must be a number, not None"),
+        (4, lambda b: b.dense(1j * np.ones((4, 2))), "weight: must be real numbers, not complex"),
+        (4, lambda b: b.dense([["a"]]), "weight: must be an array of numbers"),
+        (4, lambda b: b.relu().add(""), "n: add reads '', no operator before it"),
+        (
+            4,
+            lambda b: b.relu().concat(["input"]),
+            r"n: concat reads \['input'\], no operator before",
+        ),
+    ],
+)
+def test_other_types_are_refused_by_name(
+    shape: Any, build: Callable[[Builder], Builder], text: str
+) -> None:
+    with pytest.raises(InputError, match=text):
+        build(Builder("n", shape)).build()
+
+
+def test_integers_of_numpy() -> None:
+    one = np.int64(1)
+    given = {"stride": one, "padding": np.array([1, 1]), "dilation": (one, 1), "groups": one}
+    built = Builder("n", np.array(IMAGE)).convolution(FILTERS, **given).max_pool(np.int8(2)).build()
+    plain = Builder("n", IMAGE).convolution(FILTERS, padding=1).max_pool(2).build()
+    assert built.values == plain.values
+    assert [node.window for node in built.nodes] == [node.window for node in plain.nodes]
