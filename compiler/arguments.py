@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from math import isnan
 from numbers import Real
 from operator import index
+from os import PathLike
+from pathlib import Path
 from typing import SupportsIndex, cast
 
 import numpy as np
@@ -13,7 +15,7 @@ import numpy.typing as npt
 
 from pulsarray.errors import InputError
 
-__all__ = ["array", "instance", "integer", "integers", "number"]
+__all__ = ["array", "file_path", "instance", "integer", "integers", "number"]
 
 
 def integer(value: object, what: str, *, least: int | None = None) -> int:
@@ -73,6 +75,19 @@ def array(values: npt.ArrayLike, what: str) -> npt.NDArray[np.float64]:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise InputError(f"{what}: must be an array of numbers") from None
+
+
+def file_path(value: object) -> Path:
+    """The path of a file, of a text or a path.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if not isinstance(value, str | PathLike):
+        raise InputError(f"file: must be a path, not {value!r}")
+    return Path(value)
 
 
 def instance(value: object, kind: type, what: str) -> None:

@@ -15,6 +15,7 @@ import onnx
 import onnx.inliner
 from onnx import numpy_helper
 
+from pulsarray.compiler.arguments import integers
 from pulsarray.compiler.importers.onnx_names import (
     DOMAINS,
     kind_of,
@@ -142,6 +143,7 @@ class OnnxFile:
         """
         known = self.dims[1:]
         if shape is not None:
+            shape = integers(shape, "shape")
             fits = len(shape) == len(known) and all(
                 b in (None, a) for a, b in zip(shape, known, strict=True)
             )
@@ -150,7 +152,7 @@ class OnnxFile:
                 raise InputError(
                     f"input {self.input}: shape {tuple(shape)} does not fit ({given}) of the file"
                 )
-            return tuple(shape)
+            return shape
         if not known or any(size is None or size < 1 for size in known):
             given = ", ".join("?" if size is None else str(size) for size in self.dims)
             raise InputError(

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import onnx
 
+from pulsarray.compiler.arguments import integer
 from pulsarray.compiler.graph import Graph, Node, Value
 from pulsarray.compiler.importers.onnx_constants import FOLDED, fold_constant
 from pulsarray.compiler.importers.onnx_file import Call, OnnxFile, element_name
@@ -39,6 +40,8 @@ def graph_of(
     file: OnnxFile, shape: Sequence[int] | None, seed: int | None, *, learns: bool = False
 ) -> Graph:
     """The float network of a file, also one that learns; with a seed, with random weights."""
+    if seed is not None:
+        seed = integer(seed, "random_weights", least=0)
     random = roles(file.calls) if seed is not None else {}
 
     def read(network: Network) -> None:

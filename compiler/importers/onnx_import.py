@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pulsarray.compiler.arguments import file_path
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx_constants import FOLDED
 from pulsarray.compiler.importers.onnx_file import read_onnx
@@ -18,7 +19,7 @@ __all__ = ["import_onnx", "import_onnx_any"]
 
 
 def import_onnx(
-    path: Path,
+    path: Path | str,
     *,
     shape: Sequence[int] | None = None,
     random_weights: int | None = None,
@@ -44,6 +45,7 @@ def import_onnx(
         If the file cannot be read, has operators that are not supported, or its shapes do not
         fit. Every unsupported operator is named, with its node, in one message.
     """
+    path = file_path(path)
     try:
         file = read_onnx(path, OPERATORS, FOLDED)
         return graph_of(file, shape, random_weights, learns=learns)
@@ -52,7 +54,7 @@ def import_onnx(
 
 
 def import_onnx_any(
-    path: Path, *, shape: Sequence[int] | None = None, random_weights: int | None = None
+    path: Path | str, *, shape: Sequence[int] | None = None, random_weights: int | None = None
 ) -> Graph | IntegerGraph:
     """Read a network as it is: in integers if the file has quantized operators, else in float.
 
@@ -66,6 +68,7 @@ def import_onnx_any(
     InputError
         As :func:`import_onnx`, and if a value of a quantized network is not quantized.
     """
+    path = file_path(path)
     try:
         file = read_onnx(path, {*OPERATORS, *QUANTIZED}, FOLDED)
         if any(call.kind in QUANTIZED for call in file.calls):

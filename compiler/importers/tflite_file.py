@@ -172,6 +172,8 @@ def read_tflite(path: Path) -> TfliteFile:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
+    except ValueError as error:  # a path that no file can have
+        raise InputError(f"{str(path)!r}: cannot read: {error}") from None
     try:
         return _parse(data)
     except InputError as error:

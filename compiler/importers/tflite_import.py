@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from pulsarray.compiler.arguments import file_path
 from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.compiler.importers.tflite_file import Operator, Tensor, TfliteFile, read_tflite
 from pulsarray.compiler.importers.tflite_network import Network
@@ -15,7 +16,7 @@ from pulsarray.errors import InputError
 __all__ = ["import_tflite"]
 
 
-def import_tflite(path: Path) -> IntegerGraph:
+def import_tflite(path: Path | str) -> IntegerGraph:
     """Read a network.
 
     Its codes equal those of TensorFlow Lite's reference kernels. Conversions from and to real
@@ -27,6 +28,7 @@ def import_tflite(path: Path) -> IntegerGraph:
         If the file cannot be read, or is not a network of supported operators on int8 images or
         vectors. Every unsupported operator is named, with its node, in one message.
     """
+    path = file_path(path)
     file = read_tflite(path)
     try:
         _refuse_unsupported(file)

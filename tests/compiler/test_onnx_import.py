@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -203,3 +204,26 @@ def test_file_wrong(tmp_path: Path) -> None:
     (tmp_path / "empty.onnx").write_bytes(b"")
     with pytest.raises(InputError, match=r"empty\.onnx: not a valid ONNX file"):
         import_onnx(tmp_path / "empty.onnx")
+
+
+def test_a_path_as_text(tmp_path: Path) -> None:
+    file = save(tmp_path, [node("MatMul", ["x", "w"])], {"w": W})
+    assert import_onnx(str(file)).values == import_onnx(file).values
+    with pytest.raises(InputError, match="file: must be a path, not None"):
+        import_onnx(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"shape": ("6",)}, "shape: must be an integer, not '6'"),
+        ({"shape": (6.5,)}, "shape: must be an integer, not 6.5"),
+        ({"shape": 7}, r"shape \(7,\) does not fit \(6\) of the file"),
+        ({"random_weights": -1}, "random_weights: must be at least 0, not -1"),
+        ({"random_weights": "a"}, "random_weights: must be an integer, not 'a'"),
+    ],
+)
+def test_other_types_are_refused(tmp_path: Path, given: dict[str, Any], text: str) -> None:
+    file = save(tmp_path, [node("MatMul", ["x", "w"])], {"w": W})
+    with pytest.raises(InputError, match=text):
+        import_onnx(file, **given)

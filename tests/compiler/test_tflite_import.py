@@ -591,7 +591,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"net\.tflite: cannot read: No such file"):
         import_tflite(file)
     with pytest.raises(InputError, match="cannot read: not a file"):
-        import_tflite(tmp_path)
+        import_tflite(str(tmp_path))
+    with pytest.raises(InputError, match="cannot read: embedded null byte"):
+        import_tflite("a\0b")
     whole = dense(lambda _: None).bytes()
     for data in (b"", b"TFL3", whole[:5], bytes(1000), b"PK\3\4" + bytes(1000), whole[:300]):
         file.write_bytes(data)
