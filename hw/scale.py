@@ -76,7 +76,7 @@ class ScaleController(Shared):
         How large a word is, two cycles before it is noted; what its exponents add to its bit
         length, and whether its sums came near their limit, one cycle before.
     note, note_limit, note_register
-        Note the statistic, or the limit, for a register.
+        Note the statistic of a word that is not all zeros, or the limit, for a register.
     read, adapt
         In the cycle in which SCALE does it.
     first, word
@@ -137,9 +137,11 @@ class ScaleController(Shared):
         """The largest statistic of a register since it was adapted."""
         m.submodules.statistic = statistic = Statistic()
         level, is_near = Signal(signed(EXPONENT_BITS), name="level"), Signal(name="is_near")
+        is_some = Signal(name="is_some")
         m.d.sync += [
             statistic.magnitude.eq(self.magnitude),
             level.eq(statistic.level),
+            is_some.eq(statistic.magnitude.any()),
             is_near.eq(self.near_limit),
         ]
         m.d.comb += statistic.offset.eq(self.offset)
@@ -151,9 +153,9 @@ class ScaleController(Shared):
             place.eq((1 << number) & ~Const(1, EXPONENTS)),
             larger.eq(first | (level > old)),
         ]
-        with m.If(self.note):
+        with m.If(self.note & is_some):
             m.d.sync += self._noted.eq(self._noted | place)
-        with m.If(self.note & larger):
+        with m.If(self.note & is_some & larger):
             for plane, bit in zip(self._level, level, strict=True):
                 m.d.sync += plane.eq(Mux(bit, plane | place, plane & ~place))
         with m.If(self.note_limit & is_near):

@@ -52,8 +52,8 @@ class Scales:
         x[register] = max(x[register], value) if instruction["maximum"] else value
 
     def note(self, register: int, bits: int, exponent: int) -> None:
-        """Note a largest magnitude: its bit length and the exponent of its unit."""
-        if register:
+        """Note a largest magnitude: its bit length, of 0 nothing, and the exponent of its unit."""
+        if register and bits:
             found = _saturated(bits + exponent)
             known = self.statistics[register] if self.noted[register] else found
             self.statistics[register] = max(found, known)

@@ -66,10 +66,10 @@ class _Scales:
     def narrow(self, name: str, values: Ints, exponent: int) -> Ints:
         """Values requantized to 16 bits at the adaptive exponent of a tensor."""
         level = blen(values) + exponent
-        if level > exponent or not self.exact:
+        if level > exponent:
+            # Zeros do not say how large the values of other batches are.
             self.statistics[name] = max(level, self.statistics.get(name, level))
         if self.exact:
-            # Zeros do not say how large the values of other batches are.
             self.exponents[name] = limited(self.statistics.get(name, 0) - ROOM)
         return sym(rne(values, self.exponents[name] - exponent), 16)
 

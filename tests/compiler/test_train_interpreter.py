@@ -292,3 +292,20 @@ def test_xor(loss: str) -> None:
             interpreter.step(state, [codes])
         solved += np.array_equal(interpreter.outputs(state, codes[0]) > 0.5, t)
     assert solved >= 2
+
+
+def test_values_that_stay_zero_say_nothing_about_scales() -> None:
+    """Behind a layer whose ReLU gives nothing a bias learns on, for as long as one likes."""
+    dead = Builder("dead", (2,))
+    dead.dense(np.ones((2, 2)), np.full(2, -50.0), name="fc").relu()
+    dead.dense(np.ones((2, 2)), np.array([0.5, -0.25]), name="out")
+    interpreter = TrainInterpreter(differentiate(dead.build(), Loss("mse"), Optimizer()))
+    x, t = np.random.default_rng(0).normal(size=(4, 2)), np.tile([[0.8, 0.3]], (4, 1))
+    state = interpreter.initial(x, t, learning_rate=0.1, batch=4)
+    codes = interpreter.encode(state, x), interpreter.encode_target(state, t)
+    interpreter.calibrate(state, *codes)
+    held = state.exponents["fc.output"], state.counts["fc.output"]
+    for _ in range(300):
+        interpreter.step(state, [codes])
+    assert (state.exponents["fc.output"], state.counts["fc.output"]) == held
+    np.testing.assert_allclose(interpreter.outputs(state, codes[0]), t, atol=1e-3)

@@ -68,6 +68,16 @@ class Driver:
                 self.registers[first + lane] = Register.from_lane(value)
         await self.pulse("read", first=first)
 
+    async def note(self, number: int, magnitude: int, offset: int) -> None:
+        """The statistic of a word."""
+        controller = self._parts.controller
+        self._context.set(controller.magnitude, magnitude)
+        self._context.set(controller.offset, offset)
+        await self._context.tick().repeat(2)
+        await self.pulse("note", note_register=number)
+        if magnitude:
+            self.registers[number].note(sat(magnitude.bit_length() + offset, 8))
+
     async def adapt(self) -> None:
         """ADAPT."""
         await self.pulse("adapt")
@@ -143,11 +153,29 @@ def test_patience() -> None:
     async def bench(driver: Driver, _: random.Random) -> None:
         await driver.read(9, [Register(exponent=3).lane, 0])
         for number in range(1, 18):
-            await driver.pulse("note", note_register=9)
-            driver.registers[9].note(0)
+            await driver.note(9, 1, -1)
             await driver.adapt()
             await driver.check()
             assert driver.registers[9].exponent == 3 - number // 8
+
+    simulate(2, bench)
+
+
+def test_zeros_say_nothing() -> None:
+    """A word of zeros neither moves a register nor counts, and hides nothing that is noted."""
+
+    async def bench(driver: Driver, _: random.Random) -> None:
+        await driver.read(9, [Register(exponent=3).lane, 0])
+        for _ in range(9):
+            await driver.note(9, 0, 100)
+            await driver.adapt()
+            await driver.check()
+        assert (driver.registers[9].exponent, driver.registers[9].count) == (3, 0)
+        await driver.note(9, 1 << 19, 0)
+        await driver.note(9, 0, 100)
+        await driver.adapt()
+        await driver.check()
+        assert driver.registers[9].exponent == 6
 
     simulate(2, bench)
 

@@ -219,7 +219,8 @@ class Reference:
             register.limit |= near
             return
         exponents = self._exponent(i["x_a"]) + self._exponent(i["x_b"])
-        register.note(sat(size.bit_length() + exponents - i["shift"], 8))
+        if size:
+            register.note(sat(size.bit_length() + exponents - i["shift"], 8))
 
     def _lane(
         self, i: Instruction, a: int, b: int, row: Mapping[str, int]

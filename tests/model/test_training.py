@@ -58,7 +58,8 @@ def vector(state: State, a: list[list[int]], **fields: int) -> tuple[Words, Word
 @pytest.mark.parametrize(
     ("words", "want"),
     [
-        ([[0, 0, 0]], 0),
+        ([[0, 0, 0]], None),
+        ([[0, 0, 0], [1, 0, 0]], 1),
         ([[1, 0, 0]], 1),
         ([[127, -128, 3]], 8),
         ([[-127, 5, 3]], 7),
@@ -66,7 +67,7 @@ def vector(state: State, a: list[list[int]], **fields: int) -> tuple[Words, Word
         ([[1, 2, 3], [0, -1 << 20, 0], [0, 7, 0]], 21),
     ],
 )
-def test_statistic_is_the_length_of_the_largest(words: list[list[int]], want: int) -> None:
+def test_statistic_is_the_length_of_the_largest(words: list[list[int]], want: int | None) -> None:
     state = machine()
     vector(state, words, flags=VectorFlag.STATISTIC, x_target=9)
     assert statistic(state, 9) == want
@@ -134,7 +135,7 @@ def steps(start: int, statistics: list[int]) -> tuple[list[int], Scales]:
     scales, exponents = Scales(), []
     scales.read(5, np.array([start & 0xFF]))
     for value in statistics:
-        scales.note(5, 0, value)
+        scales.note(5, 1, value - 1)
         scales.adapt()
         exponents.append(scales.exponents[5])
     return exponents, scales
@@ -159,7 +160,7 @@ def test_controller(start: int, statistics: list[int], want: list[int]) -> None:
 def test_more_than_one_above_the_peak_is_an_overflow(value: int, overflow: int) -> None:
     scales = steps(0, [value])[1]
     assert lane(scales, 5) & OVERFLOW == overflow
-    scales.note(5, 0, 0)
+    scales.note(5, 1, -1)
     scales.adapt()
     assert lane(scales, 5) & OVERFLOW == overflow
 
@@ -167,7 +168,8 @@ def test_more_than_one_above_the_peak_is_an_overflow(value: int, overflow: int) 
 def test_only_what_was_noted_is_adapted() -> None:
     scales = Scales()
     for _ in range(8):
-        scales.note(5, 0, 3)
+        scales.note(5, 1, 2)
+        scales.note(6, 0, 2)
         scales.adapt()
     assert [scales.exponents[r] for r in (4, 5, 6)] == [0, -1, 0]
 
