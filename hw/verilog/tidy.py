@@ -16,6 +16,7 @@ from pulsarray.hw.verilog.inline import inline, narrow
 from pulsarray.hw.verilog.liveness import Inputs, drop_dead
 from pulsarray.hw.verilog.naming import name_apart
 from pulsarray.hw.verilog.netlist import Netlist, read
+from pulsarray.hw.verilog.split import split_loops
 from pulsarray.hw.verilog.unused import name_unused
 from pulsarray.hw.verilog.widths import write_widths
 from pulsarray.hw.verilog.writer import write
@@ -49,6 +50,7 @@ def tidy(texts: Iterable[str], top: str, others: Inputs) -> list[str]:
     for module in kept:
         shorten(module)
         name_apart(module, inputs)
+        split_loops(module)
         name_unused(module, inputs)
     return [write(module) for module in kept]
 
