@@ -15,22 +15,22 @@ from benchmarks.networks import FILES, NETWORKS
 from pulsarray.compiler.api import compile_gemm, compile_network
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Floats, Graph
-from pulsarray.compiler.importers.onnx_import import import_onnx
+from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import host_shape
 from pulsarray.compiler.maps.integer import IntegerGraph
 from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.training.differentiate import TrainingNetwork
+from pulsarray.compiler.training.interpreter import TrainInterpreter
 from pulsarray.compiler.training.train import compile_training
-from pulsarray.compiler.training.train_interpreter import TrainInterpreter
 from pulsarray.config import PRESETS, Config
 from pulsarray.images import host_shape as tensor_shape
 from pulsarray.images import to_matrix
 from pulsarray.model.functional import execute
 from pulsarray.program import Program, pack, unpack
-from pulsarray.sim.random_convolution_training import ConvolutionSetup
-from pulsarray.sim.random_maps import draw_convolution, draw_network
-from pulsarray.sim.random_training import Setup, samples
+from pulsarray.sim.random.convolution_training import ConvolutionSetup
+from pulsarray.sim.random.maps import draw_convolution, draw_network
+from pulsarray.sim.random.training import Setup, samples
 from pulsarray.zoo.networks import built_in
 from pulsarray.zoo.workloads import WORKLOADS
 

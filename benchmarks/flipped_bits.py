@@ -21,9 +21,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pulsarray.config import Config
-from pulsarray.sim.random_cases import DIMS
-from pulsarray.sim.random_flips import Flip, Verdict, judge
-from pulsarray.sim.random_programs import random_config
+from pulsarray.sim.random.cases import DIMS
+from pulsarray.sim.random.flips import Flip, Verdict, judge
+from pulsarray.sim.random.programs import random_config
 from pulsarray.sim.toolchain import SIMULATORS
 
 BATCH = 50

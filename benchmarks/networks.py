@@ -32,8 +32,8 @@ import onnx
 from rich.console import Console
 from rich.table import Table
 
-from pulsarray.compiler.importers.onnx_import import import_onnx
-from pulsarray.compiler.importers.tflite_import import import_tflite
+from pulsarray.compiler.importers.onnx.importer import import_onnx
+from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape, run_float
 from pulsarray.compiler.maps.integer import Convolution, IntegerGraph
 from pulsarray.compiler.maps.integer_api import compile_integer
@@ -47,7 +47,7 @@ from pulsarray.program import Program, unpack
 from pulsarray.report import build_report
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import Device, run_model, simulate
-from pulsarray.sim.random_maps import with_inputs
+from pulsarray.sim.random.maps import with_inputs
 from pulsarray.zoo.networks import built_in, load_digits
 
 __all__ = ["Bar", "lenet_part", "onnx_part", "tiny_part"]

@@ -26,9 +26,9 @@ from benchmarks.onnx_backend_cases import Array, Case, cases
 from pulsarray.cli.arrays import memory_with_inputs, real_values
 from pulsarray.compiler.api import compile_network
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.importers.onnx_import import import_onnx_any
-from pulsarray.compiler.importers.onnx_operators import OPERATORS
-from pulsarray.compiler.importers.onnx_quantized import QUANTIZED
+from pulsarray.compiler.importers.onnx.importer import import_onnx_any
+from pulsarray.compiler.importers.onnx.operators import OPERATORS
+from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.config import PRESETS

@@ -17,7 +17,7 @@ import onnx
 from rich.console import Console
 from rich.table import Table
 
-from pulsarray.compiler.importers.onnx_import import import_onnx
+from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.maps.integer_interpreter import run_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
@@ -25,7 +25,7 @@ from pulsarray.config import PRESETS
 from pulsarray.program import unpack
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_model, simulate
-from pulsarray.sim.random_maps import with_inputs
+from pulsarray.sim.random.maps import with_inputs
 
 FOLDER = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 CONFIG = PRESETS["base"]

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from pulsarray.sim.random_cases import (
+from pulsarray.sim.random.cases import (
     Case,
     Group,
     differences,
@@ -27,8 +27,8 @@ from pulsarray.sim.random_cases import (
     draw_map_groups,
     draw_training_groups,
 )
-from pulsarray.sim.random_convolution_training import draw_learning_groups
-from pulsarray.sim.random_training_networks import draw_network_groups
+from pulsarray.sim.random.convolution_training import draw_learning_groups
+from pulsarray.sim.random.training_networks import draw_network_groups
 from pulsarray.sim.toolchain import SIMULATORS
 
 

@@ -21,8 +21,8 @@ from rich.progress import track
 
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
-from pulsarray.sim.judged_qdq import Verdict, judge, model_differences
-from pulsarray.sim.random_qdq import draw_qdq
+from pulsarray.sim.random.judged_qdq import Verdict, judge, model_differences
+from pulsarray.sim.random.qdq import draw_qdq
 
 
 def judged(seed: int) -> Verdict:

@@ -37,7 +37,7 @@ from pulsarray.report import build_report
 from pulsarray.report.bound import bound_of_layer
 from pulsarray.sim.compare import require_identical
 from pulsarray.sim.device import Device, run_model, simulate
-from pulsarray.sim.random_maps import with_inputs
+from pulsarray.sim.random.maps import with_inputs
 from pulsarray.zoo.networks import built_in
 
 CONFIG = PRESETS["base"]

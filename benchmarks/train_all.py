@@ -16,16 +16,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from pulsarray.compiler.training.data import TrainingData, batches
 from pulsarray.compiler.training.float_reference import FloatNetwork
 from pulsarray.compiler.training.losses import correct, loss_value
 from pulsarray.compiler.training.train import compile_training
-from pulsarray.compiler.training.training_data import TrainingData, batches
 from pulsarray.config import PRESETS
 from pulsarray.errors import CheckFailed
 from pulsarray.sim.device import Device
 from pulsarray.sim.toolchain import SIMULATORS
-from pulsarray.sim.trainer import Trainer
-from pulsarray.sim.training_setup import Options
+from pulsarray.trainer.setup import Options
+from pulsarray.trainer.trainer import Trainer
 from pulsarray.zoo.workloads import WORKLOADS, Workload
 
 CONFIG = PRESETS["train-small"]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.training.data import batches
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.float_reference import FloatNetwork
+from pulsarray.compiler.training.interpreter import TrainInterpreter
 from pulsarray.compiler.training.losses import correct
 from pulsarray.compiler.training.train import Training, compile_training
-from pulsarray.compiler.training.train_interpreter import TrainInterpreter
-from pulsarray.compiler.training.training_data import batches
 from pulsarray.config import PRESETS, Config
 from pulsarray.isa import Opcode
 from pulsarray.model.timing import simulate_timing
@@ -20,9 +20,9 @@ from pulsarray.program import Program
 from pulsarray.report.products import PRODUCTS, product_shares
 from pulsarray.run import RunResult
 from pulsarray.sim.device import Device
-from pulsarray.sim.random_training import dense_network, samples
-from pulsarray.sim.trainer import Trainer
-from pulsarray.sim.training_setup import Options
+from pulsarray.sim.random.training import dense_network, samples
+from pulsarray.trainer.setup import Options
+from pulsarray.trainer.trainer import Trainer
 from pulsarray.zoo.workloads import Workload, workload
 
 __all__ = ["Accuracy", "StepCost", "accuracy", "large_step", "step_cost"]

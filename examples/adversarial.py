@@ -18,8 +18,8 @@ from plotly.subplots import make_subplots
 from rich.progress import Progress
 
 from pulsarray.config import PRESETS
-from pulsarray.sim.adversarial import Adversaries
 from pulsarray.sim.device import PLACES, Device
+from pulsarray.trainer.adversarial import Adversaries
 from pulsarray.zoo.adversarial import FloatAdversaries, networks, noise
 from pulsarray.zoo.workloads import digits_8x8
 

@@ -16,8 +16,8 @@ import numpy as np
 from pulsarray.arrays import load_arrays
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.inspection import inspect_integer
-from pulsarray.compiler.importers.onnx_import import import_onnx_any
-from pulsarray.compiler.importers.tflite_import import import_tflite
+from pulsarray.compiler.importers.onnx.importer import import_onnx_any
+from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape
 from pulsarray.compiler.maps.integer import IntegerGraph
 from pulsarray.compiler.maps.integer_api import compile_integer

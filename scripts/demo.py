@@ -31,8 +31,8 @@ from pulsarray.cli.report.view import view
 from pulsarray.compiler.maps.integer import IntegerGraph
 from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.training.data import TrainingData
 from pulsarray.compiler.training.train import Training, compile_training
-from pulsarray.compiler.training.training_data import TrainingData
 from pulsarray.config import PRESETS
 from pulsarray.errors import PulsarrayError
 from pulsarray.model.timing import simulate_timing
@@ -43,9 +43,9 @@ from pulsarray.run import RunResult
 from pulsarray.sim import builds
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import Device, run_model, simulate
-from pulsarray.sim.history import History
-from pulsarray.sim.trainer import Trainer
-from pulsarray.sim.training_setup import Options
+from pulsarray.trainer.history import History
+from pulsarray.trainer.setup import Options
+from pulsarray.trainer.trainer import Trainer
 from pulsarray.zoo.networks import Digits, accuracy, built_in, load_digits
 from pulsarray.zoo.workloads import workload
 

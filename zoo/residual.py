@@ -108,7 +108,7 @@ def resnet50_file() -> Path:
 
 def resnet50(seed: int = _SEED) -> Graph:
     """ResNet-50 for images of 224 x 224 pixels, 1,000 classes."""
-    from pulsarray.compiler.importers.onnx_import import import_onnx
+    from pulsarray.compiler.importers.onnx.importer import import_onnx
 
     return import_onnx(resnet50_file(), random_weights=seed)
 

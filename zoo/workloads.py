@@ -10,13 +10,13 @@ import numpy as np
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.training.data import TrainingData
 from pulsarray.compiler.training.differentiate import (
     Loss,
     Optimizer,
     TrainingNetwork,
     differentiate,
 )
-from pulsarray.compiler.training.training_data import TrainingData
 from pulsarray.errors import InputError, ToolMissing, did_you_mean
 from pulsarray.zoo.networks import load_digits
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import onnx
 
 from pulsarray.compiler.importers.inspection import ARRAY, HOST, LAST, MEMORY, VECTOR, Row, Shape
-from pulsarray.compiler.importers.onnx_constants import FOLDED
-from pulsarray.compiler.importers.onnx_file import load_model
-from pulsarray.compiler.importers.onnx_names import kind_of, name_of
-from pulsarray.compiler.importers.onnx_operators import OPERATORS as ONNX_OPERATORS
-from pulsarray.compiler.importers.onnx_quantized import QUANTIZED
-from pulsarray.compiler.importers.onnx_support import constants_of, graphs_of, lack
-from pulsarray.compiler.importers.tflite_file import Operator, TfliteFile, read_tflite
-from pulsarray.compiler.importers.tflite_operators import OPERATORS as TFLITE_OPERATORS
+from pulsarray.compiler.importers.onnx.constants import FOLDED
+from pulsarray.compiler.importers.onnx.file import load_model
+from pulsarray.compiler.importers.onnx.names import kind_of, name_of
+from pulsarray.compiler.importers.onnx.operators import OPERATORS as ONNX_OPERATORS
+from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
+from pulsarray.compiler.importers.onnx.support import constants_of, graphs_of, lack
+from pulsarray.compiler.importers.tflite.file import Operator, TfliteFile, read_tflite
+from pulsarray.compiler.importers.tflite.operators import OPERATORS as TFLITE_OPERATORS
 from pulsarray.errors import InputError
 
 __all__ = ["list_onnx", "list_tflite"]

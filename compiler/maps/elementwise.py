@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.maps import integer
+from pulsarray.compiler.maps.chip import PARAMETER_COLUMNS, MapChip, Words
 from pulsarray.compiler.maps.epilogue import Places, add_fields, tflite_add
-from pulsarray.compiler.maps.map_chip import PARAMETER_COLUMNS, MapChip, Words
-from pulsarray.compiler.maps.map_tiles import tiles_of_map
-from pulsarray.compiler.maps.map_views import Stored, View
 from pulsarray.compiler.maps.pooling import Sources
+from pulsarray.compiler.maps.tiles import tiles_of_map
+from pulsarray.compiler.maps.views import Stored, View
 from pulsarray.compiler.spatial import Window
 from pulsarray.isa import Activation, Alu, Bank, VectorFlag
 from pulsarray.program import Tensor

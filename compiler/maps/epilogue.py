@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pulsarray.compiler.machine.banks import Slot
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.maps import integer
-from pulsarray.compiler.maps.map_chip import PARAMETER_COLUMNS, Cached, MapChip, Words
-from pulsarray.compiler.maps.map_views import Area, Stored, View
+from pulsarray.compiler.maps.chip import PARAMETER_COLUMNS, Cached, MapChip, Words
+from pulsarray.compiler.maps.views import Area, Stored, View
 from pulsarray.isa import Activation, Alu, Bank, VectorFlag
 from pulsarray.program import Tensor
 

@@ -14,7 +14,7 @@ from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.maps.integer import IntegerGraph, Node, needed
 from pulsarray.compiler.maps.integer_checks import require_machine
-from pulsarray.compiler.maps.map_lowering import Lowering
+from pulsarray.compiler.maps.lowering import Lowering
 from pulsarray.compiler.maps.residency import (
     aliases_of,
     resident_units,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.importers.tflite_rounding import high_multiply, rounding_shift, scale_sums
+from pulsarray.compiler.importers.tflite.rounding import high_multiply, rounding_shift, scale_sums
 from pulsarray.compiler.interpreter import requantize, round_half_even
 from pulsarray.compiler.maps.integer import (
     Add,

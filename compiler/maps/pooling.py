@@ -10,11 +10,11 @@ import numpy as np
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.maps import integer
+from pulsarray.compiler.maps.chip import MapChip, Words
 from pulsarray.compiler.maps.convolve import Loop, emit_stream
 from pulsarray.compiler.maps.epilogue import Epilogue, Places, Sums
-from pulsarray.compiler.maps.map_chip import MapChip, Words
-from pulsarray.compiler.maps.map_tiles import source_area, tiles_of_map
-from pulsarray.compiler.maps.map_views import Area, Stored, View
+from pulsarray.compiler.maps.tiles import source_area, tiles_of_map
+from pulsarray.compiler.maps.views import Area, Stored, View
 from pulsarray.compiler.spatial import Window
 from pulsarray.isa import Alu, Opcode, StreamFlag
 from pulsarray.program import Tensor

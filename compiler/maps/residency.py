@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pulsarray.compiler.maps import integer
+from pulsarray.compiler.maps.chip import BankShares
 from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph
-from pulsarray.compiler.maps.map_chip import BankShares
 from pulsarray.config import Config
 
 __all__ = [

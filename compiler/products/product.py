@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pulsarray.compiler.maps.chip import MapChip
 from pulsarray.compiler.maps.epilogue import Epilogue
-from pulsarray.compiler.maps.map_chip import MapChip
-from pulsarray.compiler.maps.map_views import Area, Stored
+from pulsarray.compiler.maps.views import Area, Stored
 from pulsarray.compiler.products.tile import Shape
 from pulsarray.program import Tensor
 

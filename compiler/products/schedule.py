@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from pulsarray.compiler.machine.banks import BlockCache, Resident
 from pulsarray.compiler.machine.emitter import Access, spans
-from pulsarray.compiler.maps.map_chip import MapChip
-from pulsarray.compiler.maps.map_views import Area
+from pulsarray.compiler.maps.chip import MapChip
+from pulsarray.compiler.maps.views import Area
 from pulsarray.compiler.products.product import Product
 from pulsarray.compiler.products.tile import (
     OutputTile,

@@ -2,8 +2,8 @@
 
 The rules are those of docs/training.md: :data:`DERIVATIVES` says how the gradient passes an
 activation, :data:`LOSSES` where it comes from. The lowering to instructions
-(:mod:`pulsarray.compiler.training.train_lower`) and the interpreter
-(:mod:`pulsarray.compiler.training.train_interpreter`) read them here.
+(:mod:`pulsarray.compiler.training.lower`) and the interpreter
+(:mod:`pulsarray.compiler.training.interpreter`) read them here.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from functools import cached_property
 from math import inf, isfinite
 
 from pulsarray.compiler.graph import Graph, Softmax
-from pulsarray.compiler.training.conv_train_flow import Flow
-from pulsarray.compiler.training.conv_train_graph import needs_steps, steps_of
-from pulsarray.compiler.training.train_layers import (
+from pulsarray.compiler.training.layers import (
     CODE_ONE,
     DERIVATIVES,
     FRACTION,
@@ -27,6 +25,8 @@ from pulsarray.compiler.training.train_layers import (
     Step,
     TrainingLayer,
 )
+from pulsarray.compiler.training.maps.flow import Flow
+from pulsarray.compiler.training.maps.graph import needs_steps, steps_of
 from pulsarray.errors import InputError, did_you_mean
 
 __all__ = [

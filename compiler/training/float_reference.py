@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.graph import Floats, Softmax
-from pulsarray.compiler.training.conv_train_float import (
+from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
+from pulsarray.compiler.training.layers import DropStep
+from pulsarray.compiler.training.losses import loss_value
+from pulsarray.compiler.training.maps.float import (
     activation,
     derivative,
     map_backward,
     map_forward,
 )
-from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
-from pulsarray.compiler.training.losses import loss_value
 from pulsarray.compiler.training.random_rounding import Stored, exactly
-from pulsarray.compiler.training.train_layers import DropStep
 from pulsarray.errors import InputError
 
 __all__ = ["FloatNetwork", "central_differences"]

@@ -18,18 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.graph import Floats
-from pulsarray.compiler.training.conv_train_drop import mask_name
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.float_reference import FloatNetwork, central_differences
-from pulsarray.compiler.training.random_rounding import RandomRounding
-from pulsarray.compiler.training.train_interpreter import (
+from pulsarray.compiler.training.interpreter import (
     StepTrace,
     TrainInterpreter,
     TrainState,
     real,
 )
-from pulsarray.compiler.training.train_layers import DropStep, PoolStep
-from pulsarray.compiler.training.train_state import real_master
+from pulsarray.compiler.training.layers import DropStep, PoolStep
+from pulsarray.compiler.training.maps.drop import mask_name
+from pulsarray.compiler.training.random_rounding import RandomRounding
+from pulsarray.compiler.training.state import real_master
 
 __all__ = ["ROUNDINGS", "SLOPES", "TOLERANCES", "Deviation", "GradientCheck", "check_gradients"]
 

@@ -11,16 +11,16 @@ import numpy.typing as npt
 from pulsarray.compiler.machine.assemble import Assembly, assemble
 from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.training.conv_train_drop import draw_masks
-from pulsarray.compiler.training.conv_train_lower import MapLowering
 from pulsarray.compiler.training.differentiate import TrainingNetwork
-from pulsarray.compiler.training.train_interpreter import TrainState
-from pulsarray.compiler.training.train_layers import MapLayer, NormLayer, TrainingLayer
-from pulsarray.compiler.training.train_loss import loss_rows
-from pulsarray.compiler.training.train_lower import Phase, TrainLowering, weight_banks
-from pulsarray.compiler.training.train_memory import NoRoom
-from pulsarray.compiler.training.train_tensors import PARAMETER_ROW, TrainTensors
-from pulsarray.compiler.training.train_update import Update
+from pulsarray.compiler.training.interpreter import TrainState
+from pulsarray.compiler.training.layers import MapLayer, NormLayer, TrainingLayer
+from pulsarray.compiler.training.loss import loss_rows
+from pulsarray.compiler.training.lower import Phase, TrainLowering, weight_banks
+from pulsarray.compiler.training.maps.drop import draw_masks
+from pulsarray.compiler.training.maps.lower import MapLowering
+from pulsarray.compiler.training.memory import NoRoom
+from pulsarray.compiler.training.tensors import PARAMETER_ROW, TrainTensors
+from pulsarray.compiler.training.update import Update
 from pulsarray.config import EXPONENTS, Config
 from pulsarray.errors import InputError
 from pulsarray.program import Layer, Program, pack

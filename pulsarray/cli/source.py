@@ -90,11 +90,11 @@ def load_source(source: str, shape: tuple[int, ...] | None = None) -> Source:
     if source in BUILT_IN:
         return Source(source, *built_in(source))
     if path.suffix == ".onnx":
-        from pulsarray.compiler.importers.onnx_import import import_onnx_any
+        from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 
         return Source(path.stem, import_onnx_any(path, shape=shape))
     if path.suffix == ".tflite":
-        from pulsarray.compiler.importers.tflite_import import import_tflite
+        from pulsarray.compiler.importers.tflite.importer import import_tflite
 
         return Source(path.stem, import_tflite(path))
     raise unknown_source(source)

@@ -25,8 +25,8 @@ from pulsarray.errors import InputError
 if TYPE_CHECKING:
     from pulsarray.compiler.graph import Floats
     from pulsarray.compiler.training.train import Training
-    from pulsarray.sim.history import History
-    from pulsarray.sim.training_setup import Options
+    from pulsarray.trainer.history import History
+    from pulsarray.trainer.setup import Options
 
 __all__ = ["train"]
 
@@ -172,7 +172,7 @@ def train(
     )
     machine = load_config(config or task.config, overrides or ())
     times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
-    from pulsarray.sim.training_setup import Options
+    from pulsarray.trainer.setup import Options
 
     options = Options(
         epochs=task.epochs,
@@ -238,7 +238,7 @@ def _trained(
 ) -> tuple[History, dict[str, Floats]]:
     """What happened, and the weights and biases in the end."""
     from pulsarray.sim.device import Device
-    from pulsarray.sim.trainer import Trainer
+    from pulsarray.trainer.trainer import Trainer
 
     if on is not Place.MODEL:
         _build(training, on)

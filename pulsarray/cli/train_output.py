@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pulsarray.compiler.graph import Floats
-    from pulsarray.sim.history import Epoch, History
+    from pulsarray.trainer.history import Epoch, History
 
 __all__ = ["epoch_table", "require_curve", "write_curve", "write_report", "write_weights"]
 

@@ -24,8 +24,8 @@ def compile_step(given: Given, config: str | None, overrides: Sequence[str]) -> 
     InputError
         If something does not fit, or the batch needs more than one run.
     """
+    from pulsarray.compiler.training.interpreter import TrainInterpreter
     from pulsarray.compiler.training.train import compile_training
-    from pulsarray.compiler.training.train_interpreter import TrainInterpreter
 
     task = task_of(given)
     machine = load_config(config or task.config, overrides)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pulsarray.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
+    from pulsarray.compiler.training.data import TrainingData
     from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
-    from pulsarray.compiler.training.training_data import TrainingData
     from pulsarray.zoo.workloads import Workload
 
 __all__ = ["Given", "Task", "task_of"]
@@ -114,7 +114,7 @@ def _built_in(given: Given, known: Workload) -> Task:
 
 
 def _own(given: Given) -> Task:
-    from pulsarray.compiler.importers.onnx_import import import_onnx
+    from pulsarray.compiler.importers.onnx.importer import import_onnx
     from pulsarray.compiler.training.differentiate import Optimizer, differentiate
     from pulsarray.zoo.workloads import WORKLOADS
 
@@ -173,13 +173,13 @@ def _batch(text: str | None, default: int, data: TrainingData) -> int:
 
 
 def _samples(path: Path, network: TrainingNetwork) -> TrainingData:
-    from pulsarray.compiler.training.training_data import load_npz
+    from pulsarray.compiler.training.data import load_npz
 
     return load_npz(path, network)
 
 
 def _checked(known: Workload, network: TrainingNetwork) -> TrainingData:
     """A workload's own samples, which another loss may not take."""
-    from pulsarray.compiler.training.training_data import prepared
+    from pulsarray.compiler.training.data import prepared
 
     return prepared(known.data().arrays, network, known.name)

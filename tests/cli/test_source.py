@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from pulsarray.cli.source import compile_source, load_source
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.importers import onnx_import, tflite_import
+from pulsarray.compiler.importers.onnx import importer as onnx_import
+from pulsarray.compiler.importers.tflite import importer as tflite_import
 from pulsarray.compiler.maps.integer import IntegerGraph
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS

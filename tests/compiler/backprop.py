@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.graph import Softmax
 from pulsarray.compiler.training.differentiate import TrainingNetwork
-from pulsarray.compiler.training.train_interpreter import TrainState
+from pulsarray.compiler.training.interpreter import TrainState
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

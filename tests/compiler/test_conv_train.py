@@ -13,7 +13,6 @@ import pytest
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Dense, Floats, Graph, Value
 from pulsarray.compiler.training import train
-from pulsarray.compiler.training.conv_train_lower import MapLowering
 from pulsarray.compiler.training.differentiate import (
     Loss,
     Optimizer,
@@ -21,21 +20,22 @@ from pulsarray.compiler.training.differentiate import (
     differentiate,
 )
 from pulsarray.compiler.training.gradcheck import check_gradients
+from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState
+from pulsarray.compiler.training.maps.lower import MapLowering
+from pulsarray.compiler.training.rules import make_room
 from pulsarray.compiler.training.train import Training, compile_training
-from pulsarray.compiler.training.train_interpreter import TrainInterpreter, TrainState
-from pulsarray.compiler.training.train_rules import make_room
 from pulsarray.config import Config, load_config
 from pulsarray.errors import InputError
 from pulsarray.model.functional import execute
 from pulsarray.program import unpack
 from pulsarray.sim.device import Device
-from pulsarray.sim.learner import Learner
-from pulsarray.sim.random_convolution_training import (
+from pulsarray.sim.random.convolution_training import (
     DIMS,
     ConvolutionSetup,
     convolution_config,
     convolution_step,
 )
+from pulsarray.trainer.learner import Learner
 from tests.compiler.training_cases import beyond_roundings
 
 SMALL = load_config("train-small", ["dim=4", "bus_bits=64"])

@@ -6,7 +6,7 @@ import pytest
 
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.errors import InputError
-from pulsarray.sim.random_training import dense_network
+from pulsarray.sim.random.training import dense_network
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.training.differentiate import LOSSES, Loss, Optimizer, differentiate
 from pulsarray.compiler.training.float_reference import FloatNetwork, central_differences
-from pulsarray.sim.random_training import dense_network, samples
+from pulsarray.sim.random.training import dense_network, samples
 
 HIDDEN = ["identity", "relu", "sigmoid", "tanh"]
 SMOOTH = [name for name in LOSSES if name != "perceptron"]

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pulsarray.compiler.importers.tflite_rounding import (
+from pulsarray.compiler.importers.tflite.rounding import (
     high_multiply,
     quantize_multiplier,
     rounding_shift,

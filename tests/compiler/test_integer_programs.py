@@ -23,7 +23,7 @@ from pulsarray.model.functional import execute, values
 from pulsarray.model.plan import bits
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program, pack, unpack
-from pulsarray.sim.random_maps import MAP_DIMS, map_config, random_map_program
+from pulsarray.sim.random.maps import MAP_DIMS, map_config, random_map_program
 from pulsarray.views import HostView
 
 NONE = (0, 0, 0, 0)

@@ -11,7 +11,7 @@ import pytest
 from pulsarray.cli.arrays import memory_with_inputs, real_values
 from pulsarray.compiler.api import compile_network
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.importers.onnx_import import import_onnx
+from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from pulsarray.compiler.importers.onnx_import import import_onnx
+from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.errors import InputError
 from tests.compiler.float_graphs import random_graph

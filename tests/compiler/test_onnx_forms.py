@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from pulsarray.compiler.importers.onnx_import import import_onnx, import_onnx_any
+from pulsarray.compiler.importers.onnx.importer import import_onnx, import_onnx_any
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.maps.integer import IntegerGraph
 from pulsarray.compiler.maps.integer_interpreter import run_integer

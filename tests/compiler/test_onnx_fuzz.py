@@ -17,7 +17,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.importers.onnx_import import import_onnx_any
+from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 from pulsarray.compiler.maps.integer import IntegerGraph
 from pulsarray.errors import InputError
 from tests.compiler.onnx_files import Chain

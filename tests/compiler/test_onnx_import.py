@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from pulsarray.compiler.importers.onnx_import import import_onnx
+from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.errors import InputError
 from tests.compiler.onnx_files import model, node, write

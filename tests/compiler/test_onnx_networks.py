@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.importers.onnx_import import import_onnx
+from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.errors import InputError
 from pulsarray.views import HostView

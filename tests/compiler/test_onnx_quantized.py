@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.importers.onnx_import import import_onnx, import_onnx_any
+from pulsarray.compiler.importers.onnx.importer import import_onnx, import_onnx_any
 from pulsarray.compiler.maps.integer import Convolution, IntegerGraph
 from pulsarray.compiler.maps.integer_interpreter import run_integer
 from pulsarray.errors import InputError

@@ -10,12 +10,12 @@ import onnx
 import pytest
 
 from pulsarray.affine import encode
-from pulsarray.compiler.importers.onnx_import import import_onnx_any
+from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 from pulsarray.compiler.maps.integer import Convolution, IntegerGraph
 from pulsarray.errors import InputError
-from pulsarray.sim.exact_onnx import ExactGraph
-from pulsarray.sim.judged_qdq import judge
-from pulsarray.sim.random_qdq import QdqCase
+from pulsarray.sim.random.exact_onnx import ExactGraph
+from pulsarray.sim.random.judged_qdq import judge
+from pulsarray.sim.random.qdq import QdqCase
 from tests.compiler.onnx_files import Chain, write
 
 INT8, UINT8 = np.int8, np.uint8

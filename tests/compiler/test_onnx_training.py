@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.importers.onnx_import import import_onnx
+from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.spatial import BatchNorm, Dropout
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.train import compile_training

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from pulsarray.config import PRESETS
-from pulsarray.sim.exact_onnx import ExactGraph, Judgement, Value
-from pulsarray.sim.judged_qdq import judge, model_differences
-from pulsarray.sim.random_qdq import draw_qdq
+from pulsarray.sim.random.exact_onnx import ExactGraph, Judgement, Value
+from pulsarray.sim.random.judged_qdq import judge, model_differences
+from pulsarray.sim.random.qdq import draw_qdq
 from tests.compiler.onnx_files import node
 
 pytest.importorskip("onnxruntime")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulsarray.compiler.importers.tflite_import import import_tflite
+from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.maps.integer import IntegerGraph
 from pulsarray.compiler.maps.integer_interpreter import run_output
 from pulsarray.errors import InputError

@@ -14,8 +14,8 @@ import pytest
 import tflite
 
 from pulsarray.cli.arrays import real_values
-from pulsarray.compiler.importers.tflite_import import import_tflite
-from pulsarray.compiler.importers.tflite_scales import away_scale
+from pulsarray.compiler.importers.tflite.importer import import_tflite
+from pulsarray.compiler.importers.tflite.scales import away_scale
 from pulsarray.compiler.interpreter import requantize
 from pulsarray.compiler.maps.integer import Convolution, FeatureMap, IntegerGraph
 from pulsarray.compiler.maps.integer_api import compile_integer
@@ -24,7 +24,7 @@ from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.program import unpack
 from pulsarray.sim.device import run_model
-from pulsarray.sim.random_maps import with_inputs
+from pulsarray.sim.random.maps import with_inputs
 from tests.compiler.tflite_files import SAME, VALID, FileBuilder
 from tests.models import NETWORKS, model_file
 

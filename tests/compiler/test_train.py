@@ -14,7 +14,7 @@ from pulsarray.errors import InputError
 from pulsarray.isa import Opcode, StreamFlag, WeightFlag
 from pulsarray.model.functional import execute
 from pulsarray.model.timing import simulate_timing
-from pulsarray.sim.random_training import Setup, dense_network
+from pulsarray.sim.random.training import Setup, dense_network
 from tests.compiler.training_cases import (
     SMALL,
     Beside,

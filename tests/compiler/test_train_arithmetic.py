@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pulsarray.compiler.training.arithmetic import blen, factor, product, rne, softmax, sym
 from pulsarray.compiler.training.differentiate import LOSSES, Loss, TrainingLayer
+from pulsarray.compiler.training.gradients import class_gradient, gate, loss_gradient
 from pulsarray.compiler.training.tables import table
-from pulsarray.compiler.training.train_arithmetic import blen, factor, product, rne, softmax, sym
-from pulsarray.compiler.training.train_gradients import class_gradient, gate, loss_gradient
 from tests.compiler.backprop import rounded
 
 WORDS = st.integers(-(1 << 62), (1 << 62) - 1)

@@ -13,9 +13,9 @@ from pulsarray.compiler.training.differentiate import (
     TrainingNetwork,
     differentiate,
 )
-from pulsarray.compiler.training.train_interpreter import TrainInterpreter, TrainState, real
-from pulsarray.compiler.training.train_layers import TrainingLayer
-from pulsarray.compiler.training.train_rules import adapt, make_room, update
+from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState, real
+from pulsarray.compiler.training.layers import TrainingLayer
+from pulsarray.compiler.training.rules import adapt, make_room, update
 from pulsarray.errors import InputError
 from tests.compiler.backprop import backprop, rounded, targets_of
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.training.train_chip import TrainChip
-from pulsarray.compiler.training.train_memory import Cache, Pool, Words
+from pulsarray.compiler.training.chip import TrainChip
+from pulsarray.compiler.training.memory import Cache, Pool, Words
 from pulsarray.errors import InputError
 from pulsarray.isa import Bank, Opcode
 from tests.compiler.training_cases import SMALL

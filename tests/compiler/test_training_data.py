@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pulsarray.compiler.training.data import batches, load_npz, prepared
 from pulsarray.compiler.training.differentiate import (
     Loss,
     Optimizer,
     TrainingNetwork,
     differentiate,
 )
-from pulsarray.compiler.training.training_data import batches, load_npz, prepared
 from pulsarray.errors import InputError
-from pulsarray.sim.random_training import dense_network
+from pulsarray.sim.random.training import dense_network
 
 X = np.linspace(-1, 1, 12).reshape(4, 3)
 

@@ -10,14 +10,14 @@ from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.sim.device import Device
-from pulsarray.sim.learner import Learner
-from pulsarray.sim.random_training_networks import (
+from pulsarray.sim.random.training_networks import (
     DIMS,
     NetworkSetup,
     Prepared,
     network_config,
     prepare,
 )
+from pulsarray.trainer.learner import Learner
 from tests.compiler.training_cases import beyond_roundings, differences
 
 QUICK, MANY, BLOCK = 60, 1000, 50

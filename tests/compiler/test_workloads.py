@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pulsarray.compiler.training.data import batches, prepared
 from pulsarray.compiler.training.float_reference import FloatNetwork
 from pulsarray.compiler.training.losses import correct
 from pulsarray.compiler.training.train import compile_training
-from pulsarray.compiler.training.training_data import batches, prepared
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.zoo.workloads import WORKLOADS, Workload, workload

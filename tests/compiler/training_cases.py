@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.training.gradcheck import ROUNDINGS, SLOPES, GradientCheck
+from pulsarray.compiler.training.interpreter import StepTrace, TrainInterpreter, TrainState
 from pulsarray.compiler.training.train import Training, compile_training
-from pulsarray.compiler.training.train_interpreter import StepTrace, TrainInterpreter, TrainState
 from pulsarray.config import Config, load_config
 from pulsarray.model.functional import execute
 from pulsarray.program import Program, pack, unpack
-from pulsarray.sim.random_training import DIMS, Setup, samples, training_config
+from pulsarray.sim.random.training import DIMS, Setup, samples, training_config
 
 __all__ = ["SMALL", "Beside", "Case", "any_case", "beyond_roundings", "differences"]
 

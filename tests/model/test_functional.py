@@ -19,7 +19,7 @@ from pulsarray.model.functional import execute
 from pulsarray.model.run import run
 from pulsarray.program import Program
 from pulsarray.registers import ErrorCode
-from pulsarray.sim.random_programs import random_config, random_program
+from pulsarray.sim.random.programs import random_config, random_program
 from tests.model import reference
 
 make = Instruction.make

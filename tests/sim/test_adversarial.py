@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pulsarray.config import load_config
-from pulsarray.sim.adversarial import Adversaries
 from pulsarray.sim.device import Device
+from pulsarray.trainer.adversarial import Adversaries
 from pulsarray.zoo.adversarial import FloatAdversaries, networks, noise
 
 CONFIG = load_config("train-small", ["dim=4", "bus_bits=64"])

@@ -9,7 +9,7 @@ from pulsarray.compiler.api import compile_gemm
 from pulsarray.config import Config
 from pulsarray.model.functional import execute
 from pulsarray.sim.axi_bench import AxiJob, run_axi
-from pulsarray.sim.random_programs import random_config, random_program
+from pulsarray.sim.random.programs import random_config, random_program
 from pulsarray.sim.toolchain import SIMULATORS
 
 CONFIG: Config = random_config(np.random.default_rng(11), 3)

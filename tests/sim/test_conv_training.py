@@ -7,8 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from pulsarray.sim.random_cases import differences
-from pulsarray.sim.random_convolution_training import DIMS, convolution_cases, convolution_config
+from pulsarray.sim.random.cases import differences
+from pulsarray.sim.random.convolution_training import DIMS, convolution_cases, convolution_config
 
 SEED = int(os.environ.get("PULSARRAY_SEED", "1"))
 

@@ -12,7 +12,7 @@ from pulsarray.run import RunResult
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_jobs, run_model
 from pulsarray.sim.jobs import Job, Outcome
-from pulsarray.sim.random_programs import random_program
+from pulsarray.sim.random.programs import random_program
 from pulsarray.sim.toolchain import SIMULATORS
 from tests.sim import bad_programs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.sim.random_cases import Group, differences, draw_groups
+from pulsarray.sim.random.cases import Group, differences, draw_groups
 from pulsarray.sim.toolchain import SIMULATORS
 
 SEED, CASES = 7, 54

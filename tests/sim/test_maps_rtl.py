@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pulsarray.compiler.importers.tflite_import import import_tflite
+from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.maps.integer import Convolution, FeatureMap, IntegerGraph
 from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.maps.integer_interpreter import run_integer
@@ -22,8 +22,8 @@ from pulsarray.config import PRESETS
 from pulsarray.program import Program, unpack
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_model, simulate
-from pulsarray.sim.random_cases import Group, differences, draw_map_groups
-from pulsarray.sim.random_maps import MAP_DIMS, with_inputs
+from pulsarray.sim.random.cases import Group, differences, draw_map_groups
+from pulsarray.sim.random.maps import MAP_DIMS, with_inputs
 from pulsarray.sim.toolchain import SIMULATORS
 from tests.models import NETWORKS, model_file
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
 
 from pulsarray.compiler.api import compile_gemm
-from pulsarray.sim.random_cases import (
+from pulsarray.sim.random.cases import (
     EFFORT,
     LONGEST,
     MOST_PASS_CYCLES,
@@ -23,7 +23,7 @@ from pulsarray.sim.random_cases import (
     differences,
     draw_groups,
 )
-from pulsarray.sim.random_programs import random_program
+from pulsarray.sim.random.programs import random_program
 from pulsarray.sim.toolchain import SIMULATORS
 
 SEED = int(os.environ.get("PULSARRAY_SEED", "1"))

@@ -8,7 +8,7 @@ from pulsarray.errors import UnknownResult
 from pulsarray.isa import encode_all
 from pulsarray.model.run import run
 from pulsarray.run import RunResult
-from pulsarray.sim.random_flips import Flip, flipped_program, judge, noise_program
+from pulsarray.sim.random.flips import Flip, flipped_program, judge, noise_program
 from tests.sim.bad_programs import CONFIG, END, program, store
 
 

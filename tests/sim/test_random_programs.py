@@ -11,7 +11,7 @@ from pulsarray.isa import Alu, Opcode, StreamFlag, Unit, WeightFlag
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program
 from pulsarray.sim.jobs import cycle_bound
-from pulsarray.sim.random_programs import random_config, random_program
+from pulsarray.sim.random.programs import random_config, random_program
 
 
 def drawn(seed: int) -> Program:

@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 
 from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.training.data import TrainingData, batches
 from pulsarray.compiler.training.differentiate import (
     Loss,
     Optimizer,
     TrainingNetwork,
     differentiate,
 )
+from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState
 from pulsarray.compiler.training.train import Training, compile_training
-from pulsarray.compiler.training.train_interpreter import TrainInterpreter, TrainState
-from pulsarray.compiler.training.training_data import TrainingData, batches
 from pulsarray.config import load_config
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.sim.device import Device
-from pulsarray.sim.history import Epoch
-from pulsarray.sim.learner import Learner, Step
 from pulsarray.sim.toolchain import SIMULATORS
-from pulsarray.sim.trainer import Trainer
-from pulsarray.sim.training_setup import Options
+from pulsarray.trainer.history import Epoch
+from pulsarray.trainer.learner import Learner, Step
+from pulsarray.trainer.setup import Options
+from pulsarray.trainer.trainer import Trainer
 
 CONFIG = load_config("train-small")
 BATCH, SAMPLES, TESTS, SEED = 16, 80, 21, 3
@@ -298,7 +298,7 @@ def test_no_test_data(training: Training) -> None:
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), 1e9])
 def test_divergence(training: Training, monkeypatch: pytest.MonkeyPatch, loss: float) -> None:
     losses = iter([0.5, 1499.0, loss])
-    monkeypatch.setattr("pulsarray.sim.trainer.loss_value", lambda *_: np.array([next(losses)]))
+    monkeypatch.setattr("pulsarray.trainer.trainer.loss_value", lambda *_: np.array([next(losses)]))
     text = rf"diverged in step 3: loss {loss:g}, .* lower --learning-rate"
     with pytest.raises(CheckFailed, match=text.replace("+", r"\+")):
         trainer(training).run()

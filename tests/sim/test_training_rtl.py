@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pulsarray.sim.random_cases import Group, differences, draw_training_groups
+from pulsarray.sim.random.cases import Group, differences, draw_training_groups
 from pulsarray.sim.toolchain import SIMULATORS
 
 SEED = int(os.environ.get("PULSARRAY_SEED", "1"))

@@ -1,0 +1,1 @@
+"""ONNX files: float, quantized (QDQ and QLinear)."""

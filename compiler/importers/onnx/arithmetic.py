@@ -1,0 +1,163 @@
+"""ONNX operators on single elements: sums, factors and activations."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+
+from pulsarray.compiler.graph import Activate, Floats
+from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.layers import affine
+from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
+from pulsarray.compiler.spatial import Add, Dropout
+from pulsarray.errors import InputError
+
+__all__ = ["activation", "add", "clip", "div", "dropout", "mul", "sub", "total"]
+
+
+def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
+    """A value, a constant for each of its channels, and whether the constant comes first."""
+    first, second = call.inputs
+    swapped = network.is_constant(first)
+    data, other = (second, first) if swapped else (first, second)
+    tensor = network.tensor(data, call.where)
+    constant = network.constant(other, call.where, f"one operand of {call.kind}")
+    if constant.size == 1 and constant.ndim <= len(tensor.shape) + 1:
+        channels = network.shapes[tensor.value][-1]
+        return tensor, np.full(channels, constant.reshape(-1)[0]), swapped
+    row = _channel_row(network, constant, tensor, call.where)
+    if row is None:
+        tensor = network.usual(tensor, call.where)
+        row = _channel_row(network, constant, tensor, call.where)
+    if row is None:
+        raise InputError(
+            f"{call.where}: a constant must be one number or one a channel of (N, "
+            f"{', '.join(map(str, tensor.shape))}), not {constant.shape}"
+        )
+    return tensor, row, swapped
+
+
+def _channel_row(network: Network, constant: Floats, tensor: Tensor, where: str) -> Floats | None:
+    """A constant as one number a channel of the tensor's value; None if it is not that."""
+    sample = (1, *tensor.shape)
+    try:
+        spread = np.broadcast_to(constant, sample)
+    except ValueError:
+        raise InputError(
+            f"{where}: a constant must be one number or one a channel of (N, "
+            f"{', '.join(map(str, tensor.shape))}), not {constant.shape}"
+        ) from None
+    stored = np.empty(spread.size)
+    stored[network.places(tensor, where).reshape(-1)] = spread.reshape(-1)
+    rows = stored.reshape(-1, network.shapes[tensor.value][-1])
+    return rows[0] if bool((rows == rows[0]).all()) else None
+
+
+def add(network: Network, call: Call) -> None:
+    """The sum of two values, or of a value and a constant."""
+    if any(network.is_constant(name) for name in call.inputs):
+        tensor, offset, _ = _operands(network, call)
+        affine(network, call, tensor, np.ones(len(offset)), offset)
+        return
+    total(network, call)
+
+
+def total(network: Network, call: Call) -> None:
+    """The sum of one or more values."""
+    tensors = [network.tensor(name, call.where) for name in call.inputs]
+    if not all(_alike(network, tensor, tensors[0]) for tensor in tensors):
+        tensors = [network.usual(tensor, call.where) for tensor in tensors]
+    if any(tensor.shape != tensors[0].shape for tensor in tensors):
+        shapes = ", ".join(str(tensor.shape) for tensor in tensors)
+        raise InputError(f"{call.where}: {call.kind} needs inputs of one shape, not {shapes}")
+    made = tensors[0]
+    name = network.label(call)
+    for place, tensor in enumerate(tensors[1:], 2):
+        last = place == len(tensors)
+        output = call.outputs[0] if last else network.fresh(f"{call.outputs[0]} part {place}")
+        label = name if last else f"{name} part {place}"
+        value = network.emit(Add(label, (made.value, tensor.value), output)).value
+        made = Tensor(value, tensors[0].shape, tensors[0].order)
+    network.define(call.outputs[0], made)
+
+
+def _alike(network: Network, one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have their elements at the same places."""
+    if one.shape != other.shape or network.shapes[one.value] != network.shapes[other.value]:
+        return False
+    if one.order is None or other.order is None:
+        return one.order is other.order
+    return np.array_equal(one.order, other.order)
+
+
+def sub(network: Network, call: Call) -> None:
+    """The difference of a value and a constant."""
+    tensor, constant, swapped = _operands(network, call)
+    ones = np.ones(len(constant))
+    if swapped:
+        affine(network, call, tensor, -ones, constant)
+    else:
+        affine(network, call, tensor, ones, -constant)
+
+
+def mul(network: Network, call: Call) -> None:
+    """A value times a constant."""
+    tensor, factor, _ = _operands(network, call)
+    affine(network, call, tensor, factor, np.zeros(len(factor)))
+
+
+def div(network: Network, call: Call) -> None:
+    """A value divided by a constant."""
+    tensor, divisor, swapped = _operands(network, call)
+    if swapped:
+        raise InputError(f"{call.where}: Div must be by a constant, not of one by a value")
+    if not divisor.all():
+        raise InputError(f"{call.where}: Div must be by a constant other than 0")
+    affine(network, call, tensor, 1.0 / divisor, np.zeros(len(divisor)))
+
+
+def activation(network: Network, call: Call) -> None:
+    """Relu, Sigmoid or Tanh."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    name = network.label(call)
+    node = Activate(name, tensor.value, call.outputs[0], call.kind.lower())
+    network.elementwise(call, tensor, node)
+
+
+def clip(network: Network, call: Call) -> None:
+    """Values cut to an interval."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    limits = [call.number("min", -inf), call.number("max", inf)]
+    for place, name in enumerate(call.inputs[1:3]):
+        if name:
+            limit = network.constant(name, call.where, "limit")
+            if limit.size != 1:
+                raise InputError(
+                    f"{call.where}: limit {name!r} must be one number, not {limit.shape}"
+                )
+            limits[place] = limit.item()
+    name = network.label(call)
+    node = Activate(name, tensor.value, call.outputs[0], "clip", *limits)
+    network.elementwise(call, tensor, node)
+
+
+def dropout(network: Network, call: Call) -> None:
+    """Nothing in inference; images keep it to show."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    if any(network.file.uses.get(name, 0) for name in call.outputs[1:] if name):
+        raise InputError(f"{call.where}: Dropout's mask is not supported")
+    name = call.given(2)
+    if name and not network.learns and network.raw(name, call.where, "training mode").any():
+        raise InputError(f"{call.where}: Dropout must be in inference mode, not training mode")
+    if not network.images and not network.learns:
+        network.define(call.outputs[0], tensor)
+        return
+    rate = call.number("ratio", 0.5)
+    if call.given(1):
+        given = network.constant(call.given(1), call.where, "ratio")
+        if given.size != 1:
+            raise InputError(f"{call.where}: ratio must be one number, not {given.shape}")
+        rate = given.item()
+    node = Dropout(network.label(call), tensor.value, call.outputs[0], rate)
+    network.elementwise(call, tensor, node)

@@ -1,0 +1,339 @@
+"""ONNX files, read and checked: what an importer may rely on, or an error in one line."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.inliner
+from onnx import numpy_helper
+
+from pulsarray.compiler.arguments import integers
+from pulsarray.compiler.importers.onnx.names import (
+    DOMAINS,
+    kind_of,
+    name_of,
+    printable,
+    where,
+)
+from pulsarray.compiler.importers.onnx.support import refuse_unsupported
+from pulsarray.errors import InputError
+
+__all__ = ["OPSET", "Call", "Constant", "OnnxFile", "load_model", "read_onnx"]
+
+Constant = npt.NDArray[Any]
+
+OPSET = 7
+"""Oldest version of ONNX's operators that importers know."""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One operator of a file.
+
+    Parameters
+    ----------
+    kind
+        Its name, behind its domain unless that is ONNX's own.
+    where
+        Its place, for messages.
+    name
+        Its name, or its first result's.
+    inputs, outputs
+        Names of what it reads and writes; missing optional ones are empty.
+    attributes
+        Attributes by name.
+    """
+
+    kind: str
+    where: str
+    name: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    attributes: Mapping[str, Any]
+
+    def given(self, place: int) -> str:
+        """Name of an input; empty if it is left out."""
+        return self.inputs[place] if place < len(self.inputs) else ""
+
+    def number(self, name: str, default: float) -> float:
+        """A number among the attributes."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int | float):
+            raise InputError(f"{self.where}: {self.kind} needs a number as {name}")
+        return float(value)
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer among the attributes."""
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int):
+            raise InputError(f"{self.where}: {self.kind} needs an integer as {name}")
+        return value
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """Integers among the attributes; None if there is no such attribute."""
+        if name not in self.attributes:
+            return None
+        value = self.attributes[name]
+        if not isinstance(value, list) or not all(isinstance(v, int) for v in value):
+            raise InputError(f"{self.where}: {self.kind} needs integers as {name}")
+        return tuple(value)
+
+    def text(self, name: str, default: str) -> str:
+        """A text among the attributes."""
+        value = self.attributes.get(name, default)
+        if isinstance(value, bytes):
+            value = value.decode(errors="replace")
+        if not isinstance(value, str):
+            raise InputError(f"{self.where}: {self.kind} needs a text as {name}")
+        return value
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxFile:
+    """A network as its file has it.
+
+    Parameters
+    ----------
+    name
+        Its name; the file's if it has none.
+    opset
+        Version of ONNX's operators.
+    input, dims, element
+        Name, shape (None where it is dynamic) and element type of the only input that is read.
+    output
+        Name of the only result.
+    calls
+        The operators, each after those whose results it reads.
+    constants
+        Initializers by name.
+    uses
+        How often each value is read, the result once more.
+    """
+
+    name: str
+    opset: int
+    input: str
+    dims: tuple[int | None, ...]
+    element: int
+    output: str
+    calls: Sequence[Call]
+    constants: Mapping[str, Constant]
+    uses: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        uses = Counter(name for call in self.calls for name in call.inputs)
+        uses[self.output] += 1
+        object.__setattr__(self, "uses", uses)
+
+    def sample_shape(self, shape: Sequence[int] | None = None) -> tuple[int, ...]:
+        """Shape of one sample; ``shape`` gives the sizes that the file leaves open.
+
+        Raises
+        ------
+        InputError
+            If a size is missing, or not that of the file.
+        """
+        known = self.dims[1:]
+        if shape is not None:
+            shape = integers(shape, "shape")
+            fits = len(shape) == len(known) and all(
+                b in (None, a) for a, b in zip(shape, known, strict=True)
+            )
+            if not fits or min(shape, default=0) < 1:
+                given = ", ".join("?" if size is None else str(size) for size in known)
+                raise InputError(
+                    f"input {self.input}: shape {tuple(shape)} does not fit ({given}) of the file"
+                )
+            return shape
+        if not known or any(size is None or size < 1 for size in known):
+            given = ", ".join("?" if size is None else str(size) for size in self.dims)
+            raise InputError(
+                f"input {self.input} needs a batch dimension (which may be dynamic) and then "
+                f"fixed sizes, not ({given})"
+            )
+        return tuple(size for size in known if size is not None)
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """A file without tensors that lie in others; calls of the file's own functions are expanded."""
+    model = onnx.load(path, load_external_data=False)
+    return onnx.inliner.inline_local_functions(model) if model.functions else model
+
+
+def read_onnx(path: Path, taken: Collection[str], folded: Collection[str]) -> OnnxFile:
+    """Read a file and check all that does not depend on what its operators mean.
+
+    Parameters
+    ----------
+    path
+        The file.
+    taken, folded
+        Operators that are supported on values that depend on the input, and on constants.
+
+    Raises
+    ------
+    InputError
+        If something is wrong; every operator that is not supported is named in one message.
+    """
+    try:
+        model = load_model(path)
+        _check_domains(model)
+        refuse_unsupported(model.graph, taken, folded)
+        _refuse_missing(model.graph)
+        _load_external(model, path)
+        onnx.checker.check_model(model)
+        return _file(model, path.stem)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror or error}") from None
+    except Exception as error:  # of protobuf, the checker, or whatever a broken file provokes
+        raise InputError(f"not a valid ONNX file: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).partition("==> Context")[0].split())
+    return "".join(c if c.isprintable() else "?" for c in text) or type(error).__name__
+
+
+def _check_domains(model: onnx.ModelProto) -> None:
+    versions = [v.version for v in model.opset_import if v.domain in DOMAINS]
+    newest = onnx.defs.onnx_opset_version()
+    if model.graph.node and not versions:
+        raise InputError("not a valid ONNX file: it does not say which operator set it uses")
+    for version in versions:
+        if version < OPSET:
+            raise InputError(f"operator set {version} is too old, at least {OPSET} is needed")
+        if version > newest:
+            raise InputError(
+                f"operator set {version} is newer than the onnx package knows, {newest}"
+            )
+
+
+def _refuse_missing(graph: onnx.GraphProto) -> None:
+    """Refuse operators that read what nothing before them provides."""
+    known = {"", *(tensor.name for tensor in graph.initializer), *(v.name for v in graph.input)}
+    writers = {
+        name: where(node, number)
+        for number, node in enumerate(graph.node)
+        for name in node.output
+        if name
+    }
+    for number, node in enumerate(graph.node):
+        for name in node.input:
+            if name in known:
+                continue
+            start = f"{where(node, number)}: {printable(node.op_type)} reads {name!r}, which "
+            if name in writers:
+                raise InputError(
+                    f"{start}{writers[name]} writes only later: a cycle, or operators out of order"
+                )
+            raise InputError(
+                f"{start}is missing: no input, initializer or operator before it has that name"
+            )
+        known.update(node.output)
+
+
+def _load_external(model: onnx.ModelProto, path: Path) -> None:
+    """Load tensors that lie in other files: within the network's folder, or linked from there."""
+    constants = [a.t for node in model.graph.node for a in node.attribute if a.HasField("t")]
+    for tensor in (*model.graph.initializer, *constants):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.raw_data = _external_bytes(tensor, path)
+            tensor.data_location = onnx.TensorProto.DEFAULT
+            del tensor.external_data[:]
+
+
+def _external_bytes(tensor: onnx.TensorProto, path: Path) -> bytes:
+    """What a tensor's file holds for it; onnx's own reader takes no links."""
+    fields = {entry.key: entry.value for entry in tensor.external_data}
+    where = fields.get("location", "")
+    start = f"tensor {tensor.name}: its data should be in {where or 'another file'!r}"
+    if PurePosixPath(where).is_absolute() or ".." in PurePosixPath(where).parts:
+        raise InputError(f"{start}, which is outside of the network's folder")
+    if not where or not (path.parent / where).is_file():
+        raise InputError(f"{start} beside the network, which is missing")
+    with (path.parent / where).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        first = int(fields.get("offset", 0))
+        length = int(fields.get("length", size - first))
+        if first < 0 or length < 0 or first + length > size:
+            raise InputError(
+                f"{start} from byte {first:,}, {length:,} of them, and that file has {size:,}"
+            )
+        file.seek(first)
+        return bytes(file.read(length))
+
+
+def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:
+    graph = model.graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    calls = [_call(node, number) for number, node in enumerate(graph.node)]
+    outputs = [output.name for output in graph.output]
+    if len(outputs) != 1:
+        names = ", ".join(outputs) or "none"
+        raise InputError(f"needs one output, the last operator's; it has {names}")
+    read = {*(name for call in calls for name in call.inputs), *outputs}
+    inputs = [v for v in graph.input if v.name not in constants and v.name in read]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise InputError(f"needs one input, not {names}")
+    tensor = inputs[0].type.tensor_type
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    versions = [v.version for v in model.opset_import if v.domain in DOMAINS]
+    return OnnxFile(
+        name=printable(graph.name) or stem,
+        opset=max(versions, default=OPSET),
+        input=inputs[0].name,
+        dims=tuple(size or None for size in dims),
+        element=tensor.elem_type,
+        output=outputs[0],
+        calls=calls,
+        constants=constants,
+    )
+
+
+def _call(node: onnx.NodeProto, number: int) -> Call:
+    return Call(
+        kind=kind_of(node),
+        where=where(node, number),
+        name=name_of(node, number),
+        inputs=tuple(node.input),
+        outputs=tuple(node.output),
+        attributes={a.name: onnx.helper.get_attribute_value(a) for a in node.attribute},
+    )
+
+
+def element_name(element: int) -> str:
+    """Name of an element type of ONNX."""
+    try:
+        return str(onnx.TensorProto.DataType.Name(element))
+    except ValueError:
+        return f"type {element}"
+
+
+def real(value: Constant, where: str, what: str) -> npt.NDArray[np.float64]:
+    """A constant as float64.
+
+    Raises
+    ------
+    InputError
+        If it does not hold real numbers.
+    """
+    if value.dtype.kind not in "fiub":
+        raise InputError(
+            f"{where}: {what} must be float16, float32, float64 or integers of 8 to 64 bits, "
+            f"not {'texts' if value.dtype.kind == 'O' else value.dtype}"
+        )
+    with np.errstate(invalid="ignore"):  # A signalling NaN.
+        if value.size and not any(value.strides):
+            return np.broadcast_to(np.float64(value.reshape(-1)[0]), value.shape)
+        return np.asarray(value, np.float64)

@@ -1,0 +1,138 @@
+"""From the operators of an ONNX file to those of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import onnx
+
+from pulsarray.compiler.arguments import integer
+from pulsarray.compiler.graph import Graph, Node, Value
+from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constant
+from pulsarray.compiler.importers.onnx.file import Call, OnnxFile, element_name
+from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
+from pulsarray.compiler.importers.onnx.orders import Arrangement
+from pulsarray.compiler.importers.onnx.random import random_weight, roles
+from pulsarray.compiler.importers.onnx.tensors import Network, Rearranged
+from pulsarray.compiler.quantization.fold import renamed
+from pulsarray.errors import InputError
+
+__all__ = ["finish", "fold_call", "graph_of", "imported", "run_call"]
+
+Kind = TypeVar("Kind", bound=Network)
+
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
+
+
+class LearningNetwork(Network):
+    """A network to be trained."""
+
+    @property
+    def learns(self) -> bool:
+        """Always."""
+        return True
+
+
+def graph_of(
+    file: OnnxFile, shape: Sequence[int] | None, seed: int | None, *, learns: bool = False
+) -> Graph:
+    """The float network of a file, also one that learns; with a seed, with random weights."""
+    if seed is not None:
+        seed = integer(seed, "random_weights", least=0)
+    random = roles(file.calls) if seed is not None else {}
+
+    def read(network: Network) -> None:
+        rng = np.random.default_rng(seed)
+        for call in file.calls:
+            if fold_call(network, call):
+                name = call.outputs[0]
+                if role := random.get(name):
+                    made = network.constants[name]
+                    network.constants[name] = random_weight(role, made.shape, rng)
+            else:
+                run_call(network, call, OPERATORS)
+        network.result()
+
+    return finish(imported(file, shape, IMAGES, LearningNetwork if learns else Network, read))
+
+
+def imported(
+    file: OnnxFile,
+    shape: Sequence[int] | None,
+    images: Collection[str],
+    kind: Callable[[OnnxFile, tuple[int, ...], bool, Arrangement | None], Kind],
+    read: Callable[[Kind], None],
+) -> Kind:
+    """A network that ``read`` has filled; ``images`` are the operators that need images.
+
+    The host can give the input in any order. So where the first operators want it in another, the
+    import begins anew with that: as a vector, or as the map that an operator on images wants.
+    """
+    if file.element not in _FLOATS:
+        element = element_name(file.element)
+        raise InputError(f"input {file.input} must be float, not {element}")
+    sample = file.sample_shape(shape)
+    spatial = len(sample) > 1 and any(call.kind in images for call in file.calls)
+    arrangement: Arrangement | None = None
+    while True:
+        network = kind(file, sample, spatial, arrangement)
+        try:
+            read(network)
+        except Rearranged as wanted:
+            arrangement = wanted.arrangement
+        else:
+            return network
+
+
+def fold_call(network: Network, call: Call) -> bool:
+    """Compute an operator if all that it reads is constant; whether it was."""
+    constant = all(network.is_constant(name) for name in call.inputs if name)
+    if not constant or call.kind not in FOLDED:
+        return False
+    names, result = [name for name in call.inputs if name], call.outputs[0]
+    opset = network.file.opset
+    inputs = [network.constants[name] for name in names]
+    network.constants[result] = fold_constant(call, inputs, opset)
+    if any(name in network.others for name in names):
+        others = [network.others.get(name, network.constants[name]) for name in names]
+        network.note_other(result, fold_constant(call, others, opset))
+    return True
+
+
+def run_call(
+    network: Network, call: Call, operators: Mapping[str, Callable[[Network, Call], None]]
+) -> None:
+    """Put an operator at the end."""
+    if call.kind not in operators:
+        raise InputError(f"{call.where}: {call.kind} is only possible on constants")
+    operators[call.kind](network, call)
+
+
+def finish(network: Network) -> Graph:
+    """The graph of what the result depends on."""
+    file = network.file
+    if not network.nodes:
+        raise InputError("no operator to compile")
+    value, view = network.result()
+    nodes = _needed(network.nodes, value)
+    if not nodes:
+        raise InputError("no operator to compile")
+    if nodes[-1].output != file.output:
+        spare = network.fresh(file.output)
+        nodes = [renamed(node, {file.output: spare}) for node in nodes]
+        nodes[-1] = replace(nodes[-1], output=file.output)
+    source = Value(file.input, network.shapes[file.input])
+    return Graph(file.name, source, nodes, network.input_view(), view)
+
+
+def _needed(nodes: Sequence[Node], result: str) -> list[Node]:
+    """The operators that a result depends on."""
+    wanted, kept = {result}, []
+    for node in reversed(nodes):
+        if node.output in wanted:
+            wanted.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]

@@ -1,0 +1,78 @@
+"""ONNX files to networks, float or quantized, whatever tool wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pulsarray.compiler.arguments import file_path
+from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.importers.onnx.constants import FOLDED
+from pulsarray.compiler.importers.onnx.file import read_onnx
+from pulsarray.compiler.importers.onnx.graph import graph_of
+from pulsarray.compiler.importers.onnx.operators import OPERATORS
+from pulsarray.compiler.importers.onnx.quantized import QUANTIZED, integer_graph_of
+from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.errors import InputError
+
+__all__ = ["import_onnx", "import_onnx_any"]
+
+
+def import_onnx(
+    path: Path | str,
+    *,
+    shape: Sequence[int] | None = None,
+    random_weights: int | None = None,
+    learns: bool = False,
+) -> Graph:
+    """Read a float network.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        Shape of an input sample as the file has it, without the batch: for files that leave
+        sizes open.
+    random_weights
+        Seed of random weights in place of all that the file makes with ``ConstantOfShape``.
+    learns
+        Whether it is to be trained: normalization and dropout then stay operators everywhere.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, has operators that are not supported, or its shapes do not
+        fit. Every unsupported operator is named, with its node, in one message.
+    """
+    path = file_path(path)
+    try:
+        file = read_onnx(path, OPERATORS, FOLDED)
+        return graph_of(file, shape, random_weights, learns=learns)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def import_onnx_any(
+    path: Path | str, *, shape: Sequence[int] | None = None, random_weights: int | None = None
+) -> Graph | IntegerGraph:
+    """Read a network as it is: in integers if the file has quantized operators, else in float.
+
+    Parameters
+    ----------
+    path, shape, random_weights
+        As of :func:`import_onnx`.
+
+    Raises
+    ------
+    InputError
+        As :func:`import_onnx`, and if a value of a quantized network is not quantized.
+    """
+    path = file_path(path)
+    try:
+        file = read_onnx(path, {*OPERATORS, *QUANTIZED}, FOLDED)
+        if any(call.kind in QUANTIZED for call in file.calls):
+            return integer_graph_of(file, shape)
+        return graph_of(file, shape, random_weights)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

@@ -1,0 +1,61 @@
+"""What each ONNX operator becomes: one function an operator, called with the network before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pulsarray.compiler.importers.onnx import arithmetic, layers, pools, shapes
+from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.tensors import Network
+
+__all__ = ["IMAGES", "OPERATORS"]
+
+OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
+    "Add": arithmetic.add,
+    "AveragePool": pools.average_pool,
+    "BatchNormalization": layers.batch_norm,
+    "Clip": arithmetic.clip,
+    "Concat": shapes.concat,
+    "Conv": layers.conv,
+    "ConvTranspose": layers.conv_transpose,
+    "Div": arithmetic.div,
+    "Dropout": arithmetic.dropout,
+    "Flatten": shapes.flatten,
+    "Gemm": layers.gemm,
+    "GlobalAveragePool": pools.global_average_pool,
+    "GlobalMaxPool": pools.global_max_pool,
+    "Identity": shapes.identity,
+    "LRN": layers.local_response_norm,
+    "MatMul": layers.matmul,
+    "MaxPool": pools.max_pool,
+    "Mul": arithmetic.mul,
+    "Pad": pools.pad,
+    "ReduceMean": pools.reduce_mean,
+    "Relu": arithmetic.activation,
+    "Reshape": shapes.reshape,
+    "Shape": shapes.shape,
+    "Sigmoid": arithmetic.activation,
+    "Softmax": shapes.softmax,
+    "Squeeze": shapes.squeeze,
+    "Sub": arithmetic.sub,
+    "Sum": arithmetic.total,
+    "Tanh": arithmetic.activation,
+    "Transpose": shapes.transpose,
+    "Unsqueeze": shapes.unsqueeze,
+}
+
+IMAGES = frozenset(
+    {
+        "AveragePool",
+        "BatchNormalization",
+        "Conv",
+        "ConvTranspose",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "LRN",
+        "MaxPool",
+        "Pad",
+        "ReduceMean",
+    }
+)
+"""Operators that make a tensor (N, C, H, W) images."""

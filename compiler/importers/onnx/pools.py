@@ -1,0 +1,124 @@
+"""ONNX operators that look at windows of an image without weights."""
+
+from __future__ import annotations
+
+from pulsarray.compiler.importers.onnx.constants import axes_of
+from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.layers import size_of
+from pulsarray.compiler.importers.onnx.orders import arranged
+from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
+from pulsarray.compiler.importers.onnx.windows import lifted, pool_window
+from pulsarray.compiler.spatial import AveragePool, MaxPool, Pad, Window
+from pulsarray.errors import InputError
+
+__all__ = [
+    "average_pool",
+    "global_average_pool",
+    "global_max_pool",
+    "max_pool",
+    "pad",
+    "reduce_mean",
+]
+
+
+def max_pool(network: Network, call: Call) -> None:
+    """The largest of each window."""
+    if any(network.file.uses[name] for name in call.outputs[1:] if name):
+        raise InputError(f"{call.where}: MaxPool's indices are not supported")
+    tensor = network.image(call.inputs[0], call.where)
+    rank = len(tensor.shape)
+    made, _ = pool_window(lifted(call, rank), size_of(tensor))
+    network.emit_as(call, MaxPool(network.label(call), tensor.value, call.outputs[0], made), rank)
+
+
+def average_pool(network: Network, call: Call) -> None:
+    """The mean of each window; padding may count, what ``ceil_mode`` adds never does."""
+    tensor = network.image(call.inputs[0], call.where)
+    rank = len(tensor.shape)
+    made, extra = pool_window(lifted(call, rank), size_of(tensor))
+    name, include = network.label(call), bool(call.integer("count_include_pad", 0))
+    value = tensor.value
+    if include and any(extra):
+        top, left, bottom, right = made.padding
+        output = network.fresh(f"{call.outputs[0]} padded")
+        padding = (top, left, bottom - extra[0], right - extra[1])
+        value = network.emit(Pad(f"{name} padding", value, output, padding)).value
+        made = Window(made.kernel, made.stride, (0, 0, *extra), made.dilation)
+        include = False
+    include = include and any(made.padding)
+    network.emit_as(call, AveragePool(name, value, call.outputs[0], made, include), rank)
+
+
+def _reduced(network: Network, call: Call, kind: type[AveragePool | MaxPool], axis: int) -> Tensor:
+    """One number a channel, which an axis is, the other axes of one element.
+
+    Of a vector there is one number of each already.
+    """
+    tensor = network.tensor(call.inputs[0], call.where)
+    if len(tensor.shape) < 2:
+        tensor = network.image(call.inputs[0], call.where)
+    tensor, order = network.by_channel(tensor, axis, call.where)
+    value = network.shapes[tensor.value]
+    made = tensor
+    if len(value) == 3:
+        name, output = network.label(call), network.fresh(call.outputs[0])
+        made = network.emit(kind(name, tensor.value, output, Window((value[0], value[1]))))
+    shape = [1] * len(tensor.shape)
+    shape[axis] = len(order)
+    return arranged(made.value, network.shapes[made.value], order.reshape(shape))
+
+
+def global_average_pool(network: Network, call: Call) -> None:
+    """The mean of each channel."""
+    network.define(call.outputs[0], _reduced(network, call, AveragePool, 0))
+
+
+def global_max_pool(network: Network, call: Call) -> None:
+    """The largest of each channel."""
+    network.define(call.outputs[0], _reduced(network, call, MaxPool, 0))
+
+
+def reduce_mean(network: Network, call: Call) -> None:
+    """The mean over all axes but that of the channels."""
+    rank = len(network.tensor(call.inputs[0], call.where).shape) + 1
+    constants = [network.raw(name, call.where, "axes") for name in call.inputs[1:] if name]
+    axes = axes_of(call, [constants[0], *constants]) if constants else call.integers("axes")
+    kept = {*range(1, rank)} - {axis % rank for axis in axes or () if -rank <= axis < rank}
+    if len(kept) != 1 or len(axes or ()) != rank - 2 or rank < 3:
+        raise InputError(f"{call.where}: ReduceMean must be over rows and columns, not {axes}")
+    made = _reduced(network, call, AveragePool, kept.pop() - 1)
+    network.define(call.outputs[0], made)
+    if not call.integer("keepdims", 1):
+        network.rearrange(call, made, network.places(made, call.where).reshape(-1))
+
+
+def pad(network: Network, call: Call) -> None:
+    """Zeros around rows and columns."""
+    tensor = network.image(call.inputs[0], call.where)
+    if call.text("mode", "constant") != "constant" or call.number("value", 0.0):
+        raise InputError(f"{call.where}: Pad must be with zeros")
+    if (name := call.given(2)) and network.constant(name, call.where, "value").any():
+        raise InputError(f"{call.where}: Pad must be with zeros")
+    sides = call.integers("pads")
+    if call.given(1):
+        sides = network.integers(call.given(1), call.where, "pads")
+    rank = len(tensor.shape) + 1
+    axes: tuple[int, ...] = tuple(range(rank))
+    if call.given(3):
+        axes = network.integers(call.given(3), call.where, "axes")
+    if sides is None or len(sides) != 2 * len(axes):
+        raise InputError(f"{call.where}: Pad needs two numbers for each axis, not {sides}")
+    if len({axis % rank for axis in axes}) < len(axes):
+        raise InputError(f"{call.where}: Pad has an axis twice among {axes}")
+    first = dict.fromkeys(range(rank), 0)
+    last = dict(first)
+    for place, axis in enumerate(axes):
+        if not -rank <= axis < rank:
+            raise InputError(f"{call.where}: Pad has no axis {axis}")
+        first[axis % rank], last[axis % rank] = sides[place], sides[place + len(axes)]
+    if first[0] or first[1] or last[0] or last[1]:
+        raise InputError(f"{call.where}: Pad must be of rows and columns only, not {sides}")
+    top, bottom = (first[2], last[2]) if rank == 4 else (0, 0)
+    padding = (top, first[rank - 1], bottom, last[rank - 1])
+    node = Pad(network.label(call), tensor.value, call.outputs[0], padding)
+    network.emit_as(call, node, rank - 1)

@@ -1,0 +1,216 @@
+"""ONNX operators that change shape and order alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from pulsarray.compiler.graph import Softmax
+from pulsarray.compiler.importers.onnx.constants import EMPTY_AXES
+from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.orders import Ints, arranged
+from pulsarray.compiler.importers.onnx.tensors import OTHER_BATCH, Network, Tensor
+from pulsarray.compiler.spatial import Concat
+from pulsarray.errors import InputError
+
+__all__ = [
+    "concat",
+    "flatten",
+    "identity",
+    "reshape",
+    "shape",
+    "softmax",
+    "squeeze",
+    "transpose",
+    "unsqueeze",
+]
+
+
+def identity(network: Network, call: Call) -> None:
+    """The same again."""
+    network.define(call.outputs[0], network.tensor(call.inputs[0], call.where))
+
+
+def _reshaped(network: Network, call: Call, tensor: Tensor, wanted: tuple[int, ...]) -> None:
+    network.rearrange(call, tensor, network.places(tensor, call.where).reshape(wanted))
+
+
+def flatten(network: Network, call: Call) -> None:
+    """All elements of a sample in one dimension."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    axis = call.integer("axis", 1)
+    if axis != 1 and axis != -len(tensor.shape):
+        raise InputError(f"{call.where}: Flatten must keep the batch (axis 1), not axis {axis}")
+    _reshaped(network, call, tensor, (prod(tensor.shape),))
+
+
+def reshape(network: Network, call: Call) -> None:
+    """Another shape; the batch stays."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    wanted = list(network.new_shape(call.inputs[1], call.where))
+    size = prod(tensor.shape)
+    rest = wanted[1:]
+    if call.integer("allowzero", 0):
+        _refuse_zeros(call, wanted)
+    else:
+        given = (0, *tensor.shape)
+        for place, number in enumerate(wanted):
+            if place and number == 0 and place < len(given):
+                rest[place - 1] = given[place]
+    known = prod(number for number in rest if number != -1)
+    if rest.count(-1) == 1 and known > 0 and wanted[0] != -1:
+        rest[rest.index(-1)] = size // known
+    batch = network.file.dims[0] or 1
+    fits = bool(rest) and min(rest) > 0 and prod(rest) == size and wanted[0] in (-1, 0, batch)
+    if not fits:
+        raise InputError(
+            f"{call.where}: Reshape must keep samples apart: {list(tensor.shape)} of a "
+            f"sample cannot become {wanted}"
+        )
+    _reshaped(network, call, tensor, tuple(rest))
+
+
+def _refuse_zeros(call: Call, wanted: Sequence[int]) -> None:
+    if 0 in wanted:
+        raise InputError(f"{call.where}: Reshape with allowzero to {wanted} leaves no elements")
+
+
+def transpose(network: Network, call: Call) -> None:
+    """Other order of dimensions; the batch stays first."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    rank = len(tensor.shape) + 1
+    order = call.integers("perm") or tuple(reversed(range(rank)))
+    if sorted(order) != list(range(rank)) or order[0] != 0:
+        raise InputError(f"{call.where}: Transpose must keep the batch first, not {order}")
+    places = network.places(tensor, call.where).transpose([axis - 1 for axis in order[1:]])
+    network.rearrange(call, tensor, places)
+
+
+def _axes(network: Network, call: Call) -> tuple[int, ...] | None:
+    if call.given(1):
+        return network.integers(call.given(1), call.where, "axes")
+    return call.integers("axes")
+
+
+def squeeze(network: Network, call: Call) -> None:
+    """Without dimensions of one element."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    axes = _axes(network, call)
+    rank = len(tensor.shape) + 1
+    if axes == ():
+        raise InputError(f"{call.where}: {EMPTY_AXES}")
+    if axes is None or any(not -rank <= axis < rank or axis % rank == 0 for axis in axes):
+        raise InputError(f"{call.where}: Squeeze needs axes after the batch, not {axes}")
+    gone = {axis % rank - 1 for axis in axes}
+    kept = tuple(size for axis, size in enumerate(tensor.shape) if axis not in gone)
+    if not kept or prod(kept) != prod(tensor.shape):
+        raise InputError(f"{call.where}: Squeeze of axes {axes} does not fit {tensor.shape}")
+    _reshaped(network, call, tensor, kept)
+
+
+def unsqueeze(network: Network, call: Call) -> None:
+    """With more dimensions of one element."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    axes = _axes(network, call) or ()
+    rank = len(tensor.shape) + 1 + len(axes)
+    places = {axis % rank for axis in axes}
+    if len(places) != len(axes) or 0 in places or any(not -rank <= a < rank for a in axes):
+        raise InputError(f"{call.where}: Unsqueeze needs axes after the batch, not {axes}")
+    sizes = iter(tensor.shape)
+    wanted = tuple(1 if axis in places else next(sizes) for axis in range(1, rank))
+    _reshaped(network, call, tensor, wanted)
+
+
+def concat(network: Network, call: Call) -> None:
+    """Values side by side along an axis, which is that of the channels in every one."""
+    tensors = [network.tensor(name, call.where) for name in call.inputs]
+    axis = _axis(call, call.integer("axis", 1), tensors[0])
+    _check_joinable(call, tensors, axis)
+    pairs = [network.by_channel(tensor, axis, call.where) for tensor in tensors]
+    if not _have_one_grid(network, [tensor for tensor, _ in pairs], axis):
+        firsts = [_moved(network, tensor, axis, 0) for tensor in tensors]
+        made = [network.usual(tensor, call.where) for tensor in firsts]
+        tensors = [_moved(network, tensor, 0, axis) for tensor in made]
+        pairs = [network.by_channel(tensor, axis, call.where) for tensor in tensors]
+    names = tuple(tensor.value for tensor, _ in pairs)
+    node = Concat(network.label(call), names, call.outputs[0])
+    joined = network.emit(node)
+    channels = network.shapes[joined.value][-1]
+    starts = np.cumsum([0, *(len(order) for _, order in pairs)])
+    orders = [order + start for (_, order), start in zip(pairs, starts, strict=False)]
+    grid = _grid(network, pairs[0][0], axis)
+    places = grid[..., None] * channels + np.concatenate(orders)
+    network.rearrange(call, joined, np.moveaxis(places, -1, axis))
+
+
+def _axis(call: Call, axis: int, tensor: Tensor) -> int:
+    """An axis of a sample."""
+    rank = len(tensor.shape) + 1
+    if not -rank <= axis < rank or axis % rank == 0:
+        raise InputError(
+            f"{call.where}: {call.kind} must be along an axis from 1 to {rank - 1}, not {axis}"
+        )
+    return axis % rank - 1
+
+
+def _check_joinable(call: Call, tensors: Sequence[Tensor], axis: int) -> None:
+    shapes = [(*t.shape[:axis], *t.shape[axis + 1 :]) for t in tensors]
+    if len({len(t.shape) for t in tensors}) > 1 or len(set(shapes)) > 1:
+        raise InputError(
+            f"{call.where}: Concat needs inputs that differ along axis {axis + 1} only, not "
+            + ", ".join(str(tensor.shape) for tensor in tensors)
+        )
+
+
+def _moved(network: Network, tensor: Tensor, start: int, end: int) -> Tensor:
+    places = np.moveaxis(tensor.places, start, end)
+    return arranged(tensor.value, network.shapes[tensor.value], places)
+
+
+def _grid(network: Network, tensor: Tensor, axis: int) -> Ints:
+    """The pixel of each element but along the axis of the channels."""
+    channels = network.shapes[tensor.value][-1]
+    return np.asarray(np.moveaxis(tensor.places, axis, -1)[..., 0] // channels)
+
+
+def _have_one_grid(network: Network, tensors: Sequence[Tensor], axis: int) -> bool:
+    shapes = {network.shapes[tensor.value][:-1] for tensor in tensors}
+    grids = [_grid(network, tensor, axis) for tensor in tensors]
+    return len(shapes) == 1 and all(np.array_equal(grid, grids[0]) for grid in grids)
+
+
+def softmax(network: Network, call: Call) -> None:
+    """Softmax over the channels, whichever axis they are, or over all of a sample."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    coerced = network.file.opset < 13
+    axis = _axis(call, call.integer("axis", 1 if coerced else -1), tensor)
+    axes = range(axis, len(tensor.shape)) if coerced else [axis]
+    wide = [a for a in axes if tensor.shape[a] > 1] or [axis]
+    name, output = network.label(call), call.outputs[0]
+    if prod(tensor.shape[a] for a in wide) == prod(tensor.shape):
+        flat = arranged(tensor.value, network.shapes[tensor.value], tensor.places.reshape(-1))
+        value = network.vector(flat)
+        tensor = replace(value, shape=tensor.shape, order=value.places.reshape(tensor.shape))
+    elif len(wide) == 1:
+        tensor, _ = network.by_channel(tensor, wide[0], call.where)
+    else:
+        raise InputError(
+            f"{call.where}: Softmax of operator set {network.file.opset} is over all axes from "
+            f"{axis + 1} on together, which must be the channels or all, of (N, "
+            f"{', '.join(map(str, tensor.shape))})"
+        )
+    network.elementwise(call, tensor, Softmax(name, tensor.value, output))
+
+
+def shape(network: Network, call: Call) -> None:
+    """The shape as a constant; the batch, where it is open, as 0, which Reshape copies."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    batch, name = network.file.dims[0], call.outputs[0]
+    cut = slice(call.integer("start", 0), call.integer("end", len(tensor.shape) + 1))
+    network.constants[name] = np.array([batch or 0, *tensor.shape], np.int64)[cut]
+    if not batch:
+        other = np.array([OTHER_BATCH, *tensor.shape], np.int64)[cut]
+        network.note_other(name, other)

@@ -1,0 +1,386 @@
+"""A graph while it is imported: its operators, constants, and what the file's names stand for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from pulsarray.compiler.graph import Flatten, Floats, Node, Unflatten
+from pulsarray.compiler.importers.onnx.file import Call, Constant, OnnxFile, real
+from pulsarray.compiler.importers.onnx.orders import (
+    Arrangement,
+    Ints,
+    Shape,
+    Tensor,
+    arranged,
+    channel_axis,
+    usual_places,
+    usual_shape,
+)
+from pulsarray.compiler.spatial import Shuffle
+from pulsarray.errors import InputError
+from pulsarray.views import HostView
+
+__all__ = ["OTHER_BATCH", "Network", "Rearranged", "Tensor"]
+
+OTHER_BATCH = 1009
+"""A batch with which constants are computed again where the file leaves it open."""
+_LARGEST_VALUE = 1 << 28
+"""Elements of a value."""
+_LARGEST_VIEW = 1 << 26
+"""Elements of a value that is reordered."""
+
+
+class Rearranged(Exception):
+    """The input is wanted in another arrangement: the host can give it so, the import begins anew.
+
+    Parameters
+    ----------
+    arrangement
+        Of the file's input.
+    """
+
+    def __init__(self, arrangement: Arrangement) -> None:
+        super().__init__("the input is wanted in another arrangement")
+        self.arrangement = arrangement
+
+
+class Network:
+    """A graph while it is imported.
+
+    Parameters
+    ----------
+    file
+        The file.
+    shape
+        Shape of a sample in the file.
+    images
+        Whether the file has operators on images: factors and offsets are normalizations then.
+    arrangement
+        How the graph has the input; None while nothing has asked for one.
+
+    Members
+    -------
+    nodes
+        The operators.
+    constants
+        Constants by name.
+    others
+        What is known at compile time but for an open batch, as :data:`OTHER_BATCH` makes it.
+    shapes
+        Shape of each value of the graph.
+    """
+
+    def __init__(
+        self, file: OnnxFile, shape: Shape, images: bool, arrangement: Arrangement | None = None
+    ) -> None:
+        self.file = file
+        self.images = images
+        self.arrangement = arrangement
+        self.nodes: list[Node] = []
+        self.constants: dict[str, Constant] = dict(file.constants)
+        self.others: dict[str, Constant] = {}
+        self.shapes: dict[str, Shape] = {}
+        self._tensors: dict[str, Tensor] = {}
+        self._flat: dict[str, str] = {}
+        self._flattens: dict[str, tuple[str, str]] = {}
+        self._whole: dict[str, str] = {}
+        self._alike: dict[str, str] = {}
+        self._labels: set[str] = set()
+        value_shape = arrangement.shape if arrangement else usual_shape(shape)
+        _check_size(value_shape, "input")
+        self.shapes[file.input] = value_shape
+        made = Tensor(file.input, shape)
+        if arrangement:
+            made = arranged(file.input, value_shape, arrangement.places)
+        self._tensors[file.input] = made
+
+    @property
+    def learns(self) -> bool:
+        """Whether it is to be trained: normalizations, factors and dropout stay what they are."""
+        return False
+
+    @property
+    def folds_later(self) -> bool:
+        """Whether factors and offsets stay operators of their own, for a later pass to fold."""
+        return False
+
+    def keeps_norms(self, tensor: Tensor) -> bool:
+        """Whether a factor and offset for each channel of a tensor is a normalization."""
+        return self.images or self.learns or self.folds_later or len(self.shapes[tensor.value]) == 3
+
+    def is_constant(self, name: str) -> bool:
+        """Whether a value is known at compile time."""
+        return name in self.constants
+
+    def raw(self, name: str, where: str, what: str) -> Constant:
+        """A constant operand.
+
+        Raises
+        ------
+        InputError
+            If it depends on the input.
+        """
+        if name not in self.constants:
+            raise InputError(f"{where}: {what} {name!r} must be a constant")
+        if name in self.others:
+            raise InputError(
+                f"{where}: {what} {name!r} depends on the batch, which the file leaves open; only "
+                "the first size of a Reshape may"
+            )
+        return self.constants[name]
+
+    def note_other(self, name: str, value: Constant) -> None:
+        """Note what a constant is with :data:`OTHER_BATCH`, if that is something else."""
+        if not np.array_equal(self.constants[name], value):
+            self.others[name] = value
+
+    def new_shape(self, name: str, where: str) -> tuple[int, ...]:
+        """The shape that a Reshape makes, of which the first size may be an open batch, as 0."""
+        other = self.others.get(name)
+        if other is None or other.ndim != 1 or not np.array_equal(other[:1], [OTHER_BATCH]):
+            return self.integers(name, where, "shape")
+        sizes = self.constants[name]
+        if not np.array_equal(sizes[:1], [0]) or not np.array_equal(sizes[1:], other[1:]):
+            return self.integers(name, where, "shape")
+        return tuple(int(size) for size in sizes)
+
+    def constant(self, name: str, where: str, what: str) -> Floats:
+        """A constant operand as float64."""
+        return real(self.raw(name, where, what), where, f"{what} {name!r}")
+
+    def integers(self, name: str, where: str, what: str) -> tuple[int, ...]:
+        """A constant operand as integers."""
+        values = self.raw(name, where, what)
+        if values.dtype.kind not in "iu":
+            raise InputError(f"{where}: {what} {name!r} must be integers, not {values.dtype}")
+        return tuple(int(value) for value in values.reshape(-1))
+
+    def tensor(self, name: str, where: str) -> Tensor:
+        """An operand that depends on the input.
+
+        Raises
+        ------
+        InputError
+            If it is a constant or missing.
+        """
+        if name not in self._tensors:
+            kind = "constant " if self.is_constant(name) else ""
+            raise InputError(
+                f"{where}: needs a value that depends on the input, not {kind}{name!r}"
+            )
+        return self._tensors[name]
+
+    def define(self, name: str, tensor: Tensor) -> None:
+        """Give a tensor a name of the file."""
+        self._tensors[name] = tensor
+
+    def label(self, call: Call) -> str:
+        """A name for an operator that no other has."""
+        name = call.name if call.name not in self._labels else call.outputs[0]
+        return self._unique(name)
+
+    def _unique(self, name: str) -> str:
+        while name in self._labels:
+            name += "'"
+        self._labels.add(name)
+        return name
+
+    def fresh(self, name: str) -> str:
+        """A name for a value that no other has."""
+        while name in self.shapes or name in self._tensors or name in self.constants:
+            name += "'"
+        return name
+
+    def emit(self, node: Node, rank: int = 3) -> Tensor:
+        """Put an operator at the end; its result in the usual order, with so many dimensions.
+
+        Vectors always have one; of maps (H, W, C) two dimensions are (C, W).
+        """
+        shape = node.shape(*(self.shapes[name] for name in node.inputs))
+        _check_size(shape, node.name)
+        self.nodes.append(node)
+        self.shapes[node.output] = shape
+        if len(shape) == 1:
+            return Tensor(node.output, shape)
+        height, width, channels = shape
+        if rank <= 3:
+            return Tensor(node.output, (channels, height, width)[:: 2 if rank == 2 else 1])
+        return Tensor(node.output, (channels, *[1] * (rank - 3), height, width))
+
+    def emit_as(self, call: Call, node: Node, rank: int = 3) -> None:
+        """Put an operator at the end as that of the file."""
+        self.define(call.outputs[0], self.emit(node, rank))
+
+    def elementwise(self, call: Call, tensor: Tensor, node: Node) -> None:
+        """Put an operator at the end that keeps the order of its input's elements."""
+        made = self.emit(node)
+        self._alike[made.value] = tensor.value
+        self.define(call.outputs[0], replace(tensor, value=made.value))
+
+    def image(self, name: str, where: str) -> Tensor:
+        """An operand as an image, or a row of one, in the usual order.
+
+        Raises
+        ------
+        InputError
+            If it is neither.
+        """
+        tensor = self.tensor(name, where)
+        if len(tensor.shape) not in (2, 3):
+            given = ", ".join(map(str, tensor.shape))
+            raise InputError(f"{where}: needs an image (N, C, H, W) or (N, C, L), not (N, {given})")
+        return self.usual(tensor, where)
+
+    def vector(self, tensor: Tensor) -> Tensor:
+        """A tensor of one dimension as a vector of the graph, whatever its order."""
+        if len(self.shapes[tensor.value]) == 1:
+            return tensor
+        if self.arrangement is None:
+            self._ask(tensor, tensor.shape)
+        value = tensor.value
+        if value not in self._flat:
+            spare = self.fresh(f"{value} flat")
+            name, output = self._flattens.get(value, (self._unique(spare), spare))
+            self.emit(Flatten(name, value, output))
+            self._flat[value], self._whole[output] = output, value
+        return arranged(self._flat[value], tensor.shape, tensor.places)
+
+    def usual(self, tensor: Tensor, where: str) -> Tensor:
+        """A tensor in the usual order: its channels, or elements, are put in order if need be.
+
+        Raises
+        ------
+        InputError
+            If more than these is out of order.
+        """
+        if tensor.order is None:
+            return tensor
+        shape = usual_shape(tensor.shape)
+        if len(shape) == 1:
+            tensor = self.vector(tensor)
+        elif self.arrangement is None or len(self.arrangement.shape) == 1:
+            self._ask(tensor, shape)
+        if len(shape) == 3 and len(self.shapes[tensor.value]) == 1:
+            tensor = self._unflattened(tensor, shape)
+        return self._shuffled(tensor, where)
+
+    def _ask(self, tensor: Tensor, shape: Shape) -> None:
+        """Begin anew with the input so that a tensor is usual, if it has the input's elements."""
+        root = tensor.value
+        while root in self._alike:
+            root = self._alike[root]
+        if root != self.file.input:
+            return
+        places = np.empty(prod(shape), np.int64)
+        places[tensor.places.reshape(-1)] = usual_places(tensor.shape).reshape(-1)
+        wanted = places[self._tensors[root].places]
+        if HostView.of(wanted) is not None:
+            raise Rearranged(Arrangement(shape, wanted))
+
+    def _unflattened(self, tensor: Tensor, shape: Shape) -> Tensor:
+        """A vector's elements as a map, whose places they take."""
+        output = self.fresh(f"{tensor.value} as a map")
+        order = np.empty(prod(shape), np.int64)
+        order[usual_places(tensor.shape).reshape(-1)] = tensor.places.reshape(-1)
+        node = Unflatten(self._unique(output), tensor.value, output, shape, tuple(order.tolist()))
+        return self.emit(node, len(tensor.shape))
+
+    def _shuffled(self, tensor: Tensor, where: str) -> Tensor:
+        """Channels, or the elements of a vector, in the usual order."""
+        shape = self.shapes[tensor.value]
+        order = channel_axis(tensor, shape[-1], 0)
+        if (
+            order is None
+            or usual_shape(tensor.shape) != shape
+            or not np.array_equal(tensor.places, _with_channels(tensor.shape, order))
+        ):
+            raise InputError(
+                f"{where}: its input's rows, columns and channels are mixed by Reshape or "
+                "Transpose; only the channels may be"
+            )
+        if tensor.order is None or np.array_equal(order, np.arange(len(order))):
+            return replace(tensor, order=None)
+        output = self.fresh(f"{tensor.value} in order")
+        node = Shuffle(self._unique(output), tensor.value, output, tuple(order.tolist()))
+        return self.emit(node, len(tensor.shape))
+
+    def by_channel(self, tensor: Tensor, axis: int, where: str) -> tuple[Tensor, Ints]:
+        """A tensor of which an axis is the channels of its value, and the channel of each index.
+
+        Raises
+        ------
+        InputError
+            If values would have to move between channels, rows and columns.
+        """
+        order = channel_axis(tensor, self.shapes[tensor.value][-1], axis)
+        if order is not None:
+            return tensor, order
+        first = np.moveaxis(tensor.places, axis, 0)
+        try:
+            made = self.usual(arranged(tensor.value, self.shapes[tensor.value], first), where)
+        except InputError:
+            raise InputError(
+                f"{where}: axis {axis + 1} of (N, {', '.join(map(str, tensor.shape))}) must be "
+                "the channels; others are not possible, since no value moves between rows, "
+                "columns and channels"
+            ) from None
+        back = np.moveaxis(made.places, 0, axis)
+        made = arranged(made.value, self.shapes[made.value], back)
+        return made, np.arange(tensor.shape[axis])
+
+    def places(self, tensor: Tensor, where: str) -> Ints:
+        """Place of each element of a tensor in its value."""
+        _check_view(tensor.shape, where)
+        return tensor.places
+
+    def rearrange(self, call: Call, tensor: Tensor, places: Ints) -> None:
+        """Make an operator's result of the same elements in another shape or order."""
+        value = tensor.value
+        if places.ndim == 1 and len(self.shapes[value]) == 3 and value not in self._flattens:
+            self._flattens[value] = self.label(call), self.fresh(call.outputs[0])
+        self.define(call.outputs[0], arranged(value, self.shapes[value], places))
+
+    def origin(self, value: str) -> str | None:
+        """The value that one is in another shape; None if it is a value of its own."""
+        return self._whole.get(value)
+
+    def input_view(self) -> HostView | None:
+        """How the host has the input; None where it is the graph's vector."""
+        return self._view(self._tensors[self.file.input])
+
+    def _view(self, tensor: Tensor) -> HostView | None:
+        view = HostView.of(tensor.places)
+        return None if view == HostView.plain(self.shapes[tensor.value]) else view
+
+    def result(self) -> tuple[str, HostView | None]:
+        """Name of the value that is the network's result, and how the host has it.
+
+        Raises
+        ------
+        InputError
+            If no operator writes it, or no loops bring its elements in the file's order.
+        """
+        name = self.file.output
+        tensor = self.tensor(name, f"output {name}")
+        if HostView.of(tensor.places) is None:
+            tensor = self.usual(tensor, f"output {name}")
+        return tensor.value, self._view(tensor)
+
+
+def _with_channels(shape: Shape, order: Ints) -> Ints:
+    """Usual places but for channels in another order."""
+    shift = order - np.arange(len(order))
+    return usual_places(shape) + shift.reshape(-1, *[1] * (len(shape) - 1))
+
+
+def _check_size(shape: Shape, where: str) -> None:
+    if prod(shape) > _LARGEST_VALUE:
+        raise InputError(f"{where}: a value of shape {shape} is too large")
+
+
+def _check_view(shape: Shape, where: str) -> None:
+    if prod(shape) > _LARGEST_VIEW:
+        raise InputError(f"{where}: a value of shape {shape} is too large to be reordered")

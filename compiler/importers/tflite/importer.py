@@ -1,0 +1,138 @@
+"""Full-integer int8 TensorFlow Lite files to networks in int8, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from pulsarray.compiler.arguments import file_path
+from pulsarray.compiler.importers.refusals import named_once
+from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile, read_tflite
+from pulsarray.compiler.importers.tflite.network import Network
+from pulsarray.compiler.importers.tflite.operators import OPERATORS, keeps_codes
+from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.errors import InputError
+
+__all__ = ["import_tflite"]
+
+
+def import_tflite(path: Path | str) -> IntegerGraph:
+    """Read a network.
+
+    Its codes equal those of TensorFlow Lite's reference kernels. Conversions from and to real
+    numbers, or to uint8, at its ends are left to the host, as is a softmax at its end.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or is not a network of supported operators on int8 images or
+        vectors. Every unsupported operator is named, with its node, in one message.
+    """
+    path = file_path(path)
+    file = read_tflite(path)
+    try:
+        _refuse_unsupported(file)
+        _refuse_inputs(file)
+        _refuse_missing(file)
+        return _import(file, path.stem)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _refuse_unsupported(file: TfliteFile) -> None:
+    unknown = [(o.kind, file.place(o)) for o in file.operators if o.kind not in OPERATORS]
+    if unknown:
+        raise InputError(f"unsupported operators: {named_once(unknown)}")
+
+
+def _refuse_inputs(file: TfliteFile) -> None:
+    if len(file.inputs) != 1:
+        names = ", ".join(file.tensors[index].short for index in file.inputs[:10]) or "none"
+        raise InputError(f"needs one input, not {names}")
+
+
+def _refuse_missing(file: TfliteFile) -> None:
+    """Refuse operators that read what nothing before them writes, or write it a second time."""
+    if not file.operators:
+        raise InputError("no operator to compile")
+    written = {*file.inputs, *(t.index for t in file.tensors if t.data is not None)}
+    for operator in file.operators:
+        if len(operator.outputs) != 1:
+            raise InputError(f"{file.where(operator)}: needs one result, not {operator.outputs}")
+        target = operator.outputs[0]
+        for index in (*operator.inputs, target):
+            tensor = file.tensors[index if index is not None else target]
+            if tensor.state:
+                raise InputError(f"{file.where(operator)}: {tensor.short!r} is {tensor.state}")
+            if index not in (None, target) and index not in written:
+                raise InputError(
+                    f"{file.where(operator)}: reads {tensor.short!r}, which is missing: no input, "
+                    "constant or operator before it has that index"
+                )
+        if target in written or target in operator.inputs:
+            name = file.tensors[target].short
+            raise InputError(f"{file.where(operator)}: writes {name!r}, which it may not")
+        written.add(target)
+
+
+def _import(file: TfliteFile, name: str) -> IntegerGraph:
+    """The network in a file that has passed the checks."""
+    given, source, first = _input(file)
+    batch = 1 if given.shape[:1] == (-1,) else next(iter(given.shape), 1)
+    network = Network(file, source, batch)
+    for operator in file.operators:
+        if operator is not first:
+            try:
+                OPERATORS[operator.kind](network, operator)
+            except InputError as error:
+                raise InputError(f"{file.where(operator)}: {error}") from None
+    if len(file.outputs) != 1 or file.outputs[0] not in network.values:
+        names = ", ".join(file.tensors[index].short for index in file.outputs[:10]) or "none"
+        raise InputError(f"needs one output, an operator's; it has {names}")
+    last = file.tensors[file.outputs[0]]
+    value = network.values[last.index]
+    if not value.host:
+        value = network.with_border(last, value)
+    if not network.nodes:
+        raise InputError("no operator to compile")
+    after = "softmax" if value.host == "softmax" else ""
+    output = value.source.name
+    if value.answer[0]:
+        network.maps[output] = replace(network.maps[output], half_away=True)
+    return IntegerGraph(
+        name,
+        network.input,
+        network.nodes,
+        network.maps,
+        output,
+        after,
+        answer_scale=value.answer[0],
+        answer_zero=value.answer[1],
+    )
+
+
+def _input(file: TfliteFile) -> tuple[Tensor, Tensor, Operator | None]:
+    """The file's input, the tensor with its codes, and the QUANTIZE between them if there is one.
+
+    Raises
+    ------
+    InputError
+        If a QUANTIZE does not come first where one is needed.
+    """
+    given = file.tensors[file.inputs[0]]
+    if given.data is not None:
+        raise InputError(f"input {given.short!r} is a constant")
+    if given.kind == "int8":
+        return given, given, None
+    readers = [operator for operator in file.operators if given.index in operator.inputs]
+    if len(readers) != 1 or readers[0].kind != "QUANTIZE":
+        raise InputError(
+            f"input {given.short!r} is {given.kind}, and no QUANTIZE alone makes it int8: "
+            "full-integer files are supported"
+        )
+    source = file.tensors[readers[0].outputs[0]]
+    if given.kind != "float32" and not keeps_codes(given, source):
+        raise InputError(
+            f"{file.where(readers[0])}: must not change codes from {given.kind} to {source.kind}"
+        )
+    return given, replace(source, shape=given.shape), readers[0]

@@ -1,0 +1,307 @@
+"""What an importer of TensorFlow Lite files has so far: operators, maps, and what tensors mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isfinite
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile
+from pulsarray.compiler.maps.integer import Convolution, FeatureMap, Node, Scale
+from pulsarray.compiler.spatial import Window
+from pulsarray.errors import InputError
+
+__all__ = ["ELEMENTS", "NO_PADDING", "Network", "Shape", "Value", "copying", "map_shape"]
+
+Ints = npt.NDArray[np.int64]
+Shape = tuple[int, int, int]
+ELEMENTS = 1 << 27  # of a map, its padding included
+_LENGTH = 1 << 22  # of an axis of a map
+_CONSTANTS = 1 << 28  # elements of all weights
+_FREE = 1 << 20  # of them whatever the file's size
+_SHARED = 64  # operators that may share one constant
+NO_PADDING = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a tensor means.
+
+    Parameters
+    ----------
+    source
+        The map that holds its codes.
+    shape
+        Its own shape as a map: that of the source, or flattened, or with a border.
+    padding
+        A border of zero points that the source does not have yet: top, left, bottom, right.
+    host
+        What the host computes from the source: "", "real" numbers, or their "softmax".
+    answer
+        Scale and zero point of the codes to which the host rounds a softmax; scale 0 for none.
+    """
+
+    source: FeatureMap
+    shape: Shape
+    padding: tuple[int, int, int, int] = NO_PADDING
+    host: str = ""
+    answer: tuple[float, int] = (0.0, 0)
+
+
+def copying(zero: int) -> Scale:
+    """The scale that keeps codes whose zero point is taken away."""
+    return Scale(np.array([1 << 30]), np.array([30]), zero)
+
+
+def map_shape(tensor: Tensor, batch: int) -> Shape:
+    """(H, W, C) of a tensor (N, H, W, C), (N, W, C) or (N, C).
+
+    Raises
+    ------
+    InputError
+        If the tensor is none of these, has no elements, or is absurdly large.
+    """
+    shape = tensor.shape
+    if not 2 <= len(shape) <= 4 or min(batch, *shape[1:]) < 1 or shape[0] not in (batch, -1):
+        raise InputError(
+            f"tensor {tensor.short!r} must have shape ({batch}, H, W, C) or ({batch}, C) with "
+            f"fixed sizes of at least 1, not {shape}"
+        )
+    height, width, channels = (1,) * (4 - len(shape)) + shape[1:]
+    if max(height, width, channels) > _LENGTH or height * width * channels > ELEMENTS:
+        raise InputError(f"tensor {tensor.short!r} of shape {shape} is too large")
+    return height, width, channels
+
+
+class Network:
+    """Operators so far, and the values of the tensors that they made.
+
+    Parameters
+    ----------
+    file
+        The file.
+    source
+        The tensor that holds the network's input codes.
+    batch
+        Samples that the file's tensors hold.
+    """
+
+    def __init__(self, file: TfliteFile, source: Tensor, batch: int) -> None:
+        self.file = file
+        self.batch = batch
+        self.nodes: list[Node] = []
+        self.taken: set[str] = set()
+        self.maps: dict[str, FeatureMap] = {}
+        self.values: dict[int, Value] = {}
+        self.room = min(_CONSTANTS, _FREE + _SHARED * file.size)
+        shape = map_shape(source, batch)
+        self.input = replace(self.new_map(source, shape), half_away=True)
+        self.maps[self.input.name] = self.input
+        self.input_index = source.index
+        self.values[source.index] = Value(self.input, shape)
+
+    def tensor(self, operator: Operator, place: int) -> Tensor | None:
+        """An input of an operator; None if it is left out."""
+        index = operator.inputs[place] if place < len(operator.inputs) else None
+        return None if index is None else self.file.tensors[index]
+
+    def value(self, operator: Operator, place: int = 0) -> Value:
+        """An input that is no constant, as it is.
+
+        Raises
+        ------
+        InputError
+            If it is a constant, or left out.
+        """
+        tensor = self.tensor(operator, place)
+        if tensor is None:
+            raise InputError(f"input {place} is left out")
+        if tensor.index not in self.values:
+            raise InputError(f"input {tensor.short!r} must not be a constant")
+        return self.values[tensor.index]
+
+    def plain(self, operator: Operator, place: int = 0) -> Value:
+        """An input in int8 whose border, if it has one, is part of its map.
+
+        Raises
+        ------
+        InputError
+            If it is a constant, left out, or computed by the host.
+        """
+        value = self.integers(operator, place)
+        tensor = self.tensor(operator, place)
+        return value if tensor is None else self.with_border(tensor, value)
+
+    def integers(self, operator: Operator, place: int = 0) -> Value:
+        """An input in int8; its border may still be missing.
+
+        Raises
+        ------
+        InputError
+            If it is a constant, left out, or computed by the host.
+        """
+        value = self.value(operator, place)
+        if value.host == "softmax":
+            raise InputError("SOFTMAX is only possible as the last operator")
+        if value.host:
+            raise InputError("works on real numbers; int8 is supported (full-integer files)")
+        return value
+
+    def with_border(self, tensor: Tensor, value: Value) -> Value:
+        """A value whose border is part of its map: an operator makes it if need be."""
+        if value.padding == NO_PADDING:
+            return value
+        given, channels = value.source, value.source.channels
+        self.spend(channels)
+        target = self.new_map(tensor, value.shape)
+        self.nodes.append(
+            Convolution(
+                self.node_name(tensor),
+                "PAD",
+                given.name,
+                target.name,
+                np.ones((1, 1, 1, channels), np.int64),
+                np.zeros(channels, np.int64),
+                Window((1, 1), padding=value.padding),
+                channels,
+                given.zero_point,
+                copying(given.zero_point),
+            )
+        )
+        self.values[tensor.index] = Value(target, value.shape)
+        return self.values[tensor.index]
+
+    def image(self, operator: Operator, place: int = 0) -> FeatureMap:
+        """An input's map, which must not be flattened.
+
+        Raises
+        ------
+        InputError
+            If it is flattened, a constant, left out, or computed by the host.
+        """
+        return _unflattened(self.plain(operator, place)).source
+
+    def bordered(self, operator: Operator, place: int = 0) -> Value:
+        """An input, not flattened, whose border the operator makes part of its window."""
+        value = self.integers(operator, place)
+        return value if value.padding != NO_PADDING else _unflattened(value)
+
+    def constant(self, operator: Operator, place: int, kind: str) -> Ints:
+        """A constant input's elements.
+
+        Raises
+        ------
+        InputError
+            If it is no constant of that type, or constants become too large altogether.
+        """
+        tensor = self.tensor(operator, place)
+        if tensor is None:
+            raise InputError(f"input {place} is left out")
+        if tensor.kind != kind or tensor.data is None:
+            found = tensor.kind if tensor.data is not None else f"computed, {tensor.kind}"
+            raise InputError(f"{tensor.short!r} must be a constant of type {kind}, not {found}")
+        if not tensor.size:
+            raise InputError(f"constant {tensor.short!r} has no elements")
+        self.spend(tensor.size)
+        return tensor.constant()
+
+    def spend(self, elements: int) -> None:
+        """Count the elements of weights, before they take memory.
+
+        Raises
+        ------
+        InputError
+            If all weights together are larger than any file of this size has.
+        """
+        self.room -= elements
+        if self.room < 0:
+            raise InputError("weights are too large altogether for a file of this size")
+
+    def target(self, operator: Operator) -> Tensor:
+        """The tensor that an operator makes."""
+        return self.file.tensors[operator.outputs[0]]
+
+    def result(self, operator: Operator, shape: Shape) -> FeatureMap:
+        """The map of an operator's result, which has a known shape.
+
+        Raises
+        ------
+        InputError
+            If the file says another shape, or its tensor is not int8 with one scale.
+        """
+        tensor = self.target(operator)
+        if (found := map_shape(tensor, self.batch)) != shape:
+            raise InputError(f"result must have shape (H, W, C) = {shape}, not {found}")
+        return self.new_map(tensor, shape)
+
+    def new_map(self, tensor: Tensor, shape: Shape) -> FeatureMap:
+        """A map for a tensor, with a name of its own.
+
+        Raises
+        ------
+        InputError
+            If the tensor is not int8 with one scale and zero point.
+        """
+        name = tensor.name if tensor.name not in self.maps else f"{tensor.name}#{tensor.index}"
+        while name in self.maps:
+            name += "#"
+        self.maps[name] = FeatureMap(name, *shape, *quantization(tensor))
+        return self.maps[name]
+
+    def node_name(self, tensor: Tensor) -> str:
+        """A short name for the operator that makes a tensor, with its index if it is taken."""
+        name = tensor.short if tensor.short not in self.taken else f"{tensor.short}#{tensor.index}"
+        while name in self.taken:
+            name += "#"
+        self.taken.add(name)
+        return name
+
+    def add(self, operator: Operator, node: Node, value: Value) -> None:
+        """Append an operator whose result a tensor means."""
+        self.nodes.append(node)
+        self.values[self.target(operator).index] = value
+
+    def reshape_input(self, shape: Shape) -> FeatureMap:
+        """Give the network's input another shape of as many elements."""
+        height, width, channels = shape
+        self.input = replace(self.input, height=height, width=width, channels=channels)
+        self.maps[self.input.name] = self.input
+        self.values[self.input_index] = Value(self.input, shape)
+        return self.input
+
+
+def _unflattened(value: Value) -> Value:
+    if value.shape != value.source.shape:
+        raise InputError(
+            f"needs its input as a map of shape {value.source.shape}, not flattened to "
+            f"{value.shape}"
+        )
+    return value
+
+
+def quantization(tensor: Tensor) -> tuple[float, int]:
+    """Scale and zero point of a map.
+
+    Raises
+    ------
+    InputError
+        If it is not int8 with one positive scale and a zero point of int8.
+    """
+    if tensor.kind != "int8":
+        raise InputError(
+            f"tensor {tensor.short!r} is {tensor.kind}; int8 is supported (full-integer files)"
+        )
+    if len(tensor.scales) != 1 or len(tensor.zeros) > 1:
+        raise InputError(
+            f"tensor {tensor.short!r} needs one scale and zero point, not {len(tensor.scales)} "
+            f"and {len(tensor.zeros)}"
+        )
+    scale, zero = float(tensor.scales[0]), int(tensor.zeros[0]) if len(tensor.zeros) else 0
+    if not (isfinite(scale) and scale > 0.0) or not -128 <= zero <= 127:
+        raise InputError(
+            f"tensor {tensor.short!r} needs a positive scale and a zero point within int8, not "
+            f"{scale} and {zero}"
+        )
+    return scale, zero

@@ -1,0 +1,268 @@
+"""What each TensorFlow Lite operator becomes: one function an operator, called in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from pulsarray.compiler.importers.tflite.file import Operator, Tensor
+from pulsarray.compiler.importers.tflite.network import (
+    Network,
+    Value,
+    copying,
+    map_shape,
+    quantization,
+)
+from pulsarray.compiler.importers.tflite.products import convolution, dense, depthwise, transposed
+from pulsarray.compiler.importers.tflite.scales import (
+    activation_limits,
+    check_sums,
+    code_of,
+    function_table,
+    ratio_pair,
+    tflite_scale,
+)
+from pulsarray.compiler.importers.tflite.windows import (
+    average_pool,
+    max_pool,
+    mean,
+    same_quantization,
+)
+from pulsarray.compiler.maps.integer import (
+    HIGH,
+    LOW,
+    Concat,
+    Elementwise,
+    FeatureMap,
+    Scale,
+    TfliteAdd,
+)
+from pulsarray.errors import InputError
+
+__all__ = ["OPERATORS", "keeps_codes"]
+
+_ADD_SHIFT = 20
+
+
+def _add(network: Network, operator: Operator) -> None:
+    values = network.plain(operator, 0), network.plain(operator, 1)
+    first, second = values[0].source, values[1].source
+    if first.shape != second.shape or values[0].shape != values[1].shape:
+        raise InputError(f"needs inputs of one shape, not {values[0].shape} and {values[1].shape}")
+    target = _alike(network, operator, values[0])
+    largest = 2.0 * max(first.scale, second.scale)
+    pairs = [ratio_pair(source.scale / largest) for source in (first, second)]
+    result = ratio_pair(largest / (2.0**_ADD_SHIFT * target.scale))
+    if min(result[0], pairs[0][0], pairs[1][0]) == 0 or result[1] < 31:
+        raise InputError(
+            f"scales {first.scale} and {second.scale} to {target.scale} are too far apart"
+        )
+    low, high = activation_limits(operator, target)
+    node = TfliteAdd(
+        network.node_name(network.target(operator)),
+        operator.kind,
+        (first.name, second.name),
+        target.name,
+        (first.zero_point, second.zero_point),
+        (pairs[0], pairs[1]),
+        result,
+        target.zero_point,
+        low,
+        high,
+    )
+    network.add(operator, node, Value(target, values[0].shape))
+
+
+def _alike(network: Network, operator: Operator, value: Value) -> FeatureMap:
+    """The map of a result with one element for each of an input, flattened or not."""
+    tensor = network.target(operator)
+    if (found := map_shape(tensor, network.batch)) != value.shape:
+        raise InputError(f"result must have shape (H, W, C) = {value.shape}, not {found}")
+    return network.new_map(tensor, value.source.shape)
+
+
+def _concat(network: Network, operator: Operator) -> None:
+    if operator.option("FusedActivationFunction"):
+        raise InputError("a fused activation is not supported")
+    tensor = network.target(operator)
+    if operator.option("Axis") not in (-1, len(tensor.shape) - 1):
+        raise InputError(f"must be along the channels, not axis {operator.option('Axis')}")
+    given = [network.image(operator, place) for place in range(len(operator.inputs))]
+    if not given or any(source.shape[:2] != given[0].shape[:2] for source in given):
+        raise InputError(f"inputs must differ in channels only, not {[s.shape for s in given]}")
+    shape = (*given[0].shape[:2], sum(source.channels for source in given))
+    target = network.result(operator, shape)
+    for source in given:
+        same_quantization(source, target)
+    name = network.node_name(tensor)
+    node = Concat(name, operator.kind, tuple(source.name for source in given), target.name)
+    network.add(operator, node, Value(target, target.shape))
+
+
+def _pad(network: Network, operator: Operator) -> None:
+    tensor = network.tensor(operator, 1)
+    border = network.constant(operator, 1, tensor.kind if tensor else "int32")
+    value = network.bordered(operator)
+    if border.shape != (4, 2) or border[[0, 3]].any() or int(border.min()) < 0:
+        raise InputError(f"padding must be of rows and columns only, not {border.tolist()}")
+    (top, bottom), (left, right) = border[1].tolist(), border[2].tolist()
+    height, width, channels = value.shape
+    shape = (height + top + bottom, width + left + right, channels)
+    if (found := map_shape(network.target(operator), network.batch)) != shape:
+        raise InputError(f"result must have shape (H, W, C) = {shape}, not {found}")
+    old = value.padding
+    whole = (old[0] + top, old[1] + left, old[2] + bottom, old[3] + right)
+    _same_codes(value.source, network.target(operator))
+    network.values[operator.outputs[0]] = Value(value.source, shape, whole)
+
+
+def _same_codes(source: FeatureMap, tensor: Tensor) -> None:
+    """Refuse an operator that copies codes to a tensor of another quantization."""
+    scales, zeros = tensor.scales.tolist(), tensor.zeros.tolist()
+    if tensor.kind != "int8" or len(scales) != 1 or len(zeros) > 1:
+        raise InputError(f"result {tensor.short!r} must be int8 with one scale and zero point")
+    same_quantization(source, replace(source, scale=scales[0], zero_point=sum(zeros)))
+
+
+def _reshape(network: Network, operator: Operator) -> None:
+    value, tensor = network.value(operator), network.target(operator)
+    shape = map_shape(tensor, network.batch)
+    size = shape[0] * shape[1] * shape[2]
+    if size != value.shape[0] * value.shape[1] * value.shape[2]:
+        raise InputError(f"shape {value.shape} has other elements than {shape}")
+    given = network.tensor(operator, 0)
+    if given is not None and not value.host:
+        value = network.with_border(given, value)
+    if not value.host:
+        _same_codes(value.source, tensor)
+    if shape not in (value.source.shape, (1, 1, size)):
+        reads = sum(o.inputs.count(network.input_index) for o in network.file.operators)
+        if operator.inputs[0] != network.input_index or reads > 1:
+            raise InputError(f"only flattening is supported, not {value.source.shape} to {shape}")
+        value = replace(value, source=network.reshape_input(shape))
+    network.values[tensor.index] = replace(value, shape=shape)
+
+
+def _softmax(network: Network, operator: Operator) -> None:
+    value = network.value(operator)
+    if value.host == "softmax":
+        raise InputError("SOFTMAX is only possible as the last operator")
+    if value.source.pixels != 1 or operator.options.get("Beta") != 1.0:
+        raise InputError(
+            f"needs a vector and a beta of 1, not shape {value.source.shape} and "
+            f"{operator.options.get('Beta')}"
+        )
+    result = network.target(operator)
+    answer = quantization(result) if result.kind == "int8" else (0.0, 0)
+    network.values[result.index] = replace(value, host="softmax", answer=answer)
+
+
+def keeps_codes(given: Tensor, result: Tensor) -> bool:
+    """Whether QUANTIZE from or to uint8 only moves codes by 128."""
+    sizes = {len(part) for tensor in (given, result) for part in (tensor.scales, tensor.zeros)}
+    if {given.kind, result.kind} != {"int8", "uint8"} or sizes != {1}:
+        return False
+    zeros = [int(tensor.zeros[0]) - 128 * (tensor.kind == "uint8") for tensor in (given, result)]
+    return zeros[0] == zeros[1] and float(given.scales[0]) == float(result.scales[0])
+
+
+def _quantize(network: Network, operator: Operator) -> None:
+    value, tensor, given = network.value(operator), network.target(operator), operator.inputs[0]
+    assert given is not None
+    if value.host == "softmax" and not keeps_codes(network.file.tensors[given], tensor):
+        if value.answer[0]:
+            raise InputError("codes of a SOFTMAX cannot be rounded again")
+        value = replace(value, answer=quantization(tensor))
+        network.values[tensor.index] = value
+        return
+    if value.host == "softmax" or keeps_codes(network.file.tensors[given], tensor):
+        network.values[tensor.index] = replace(value, host=value.host or "real")
+        return
+    value = network.plain(operator)
+    target = _alike(network, operator, value)
+    _rescale(network, operator, value, target, value.source.scale / target.scale, LOW)
+
+
+def _dequantize(network: Network, operator: Operator) -> None:
+    value = network.value(operator)
+    if network.target(operator).kind != "float32" or value.host == "real":
+        raise InputError("must be from int8 to float32")
+    given = operator.inputs[0]
+    if given is not None and not value.host:
+        value = network.with_border(network.file.tensors[given], value)
+    network.values[operator.outputs[0]] = replace(value, host=value.host or "real")
+
+
+def _clip(smallest: float | None, largest: float | None) -> Callable[[Network, Operator], None]:
+    def handle(network: Network, operator: Operator) -> None:
+        value = network.plain(operator)
+        target = _alike(network, operator, value)
+        # The kernel divides scales in float32, and limits are those of the result.
+        with np.errstate(all="ignore"):
+            ratio = float(np.float32(value.source.scale) / np.float32(target.scale))
+        low = LOW if smallest is None else code_of(smallest, target)
+        high = HIGH if largest is None else code_of(largest, target)
+        _rescale(network, operator, value, target, ratio, low, high)
+
+    return handle
+
+
+def _rescale(
+    network: Network,
+    operator: Operator,
+    value: Value,
+    target: FeatureMap,
+    ratio: float,
+    low: int,
+    high: int = HIGH,
+) -> None:
+    scale = tflite_scale([ratio], target, (low, high))
+    check_sums(np.array([255]), scale)
+    _elementwise(network, operator, value, target, scale)
+
+
+def _elementwise(
+    network: Network, operator: Operator, value: Value, target: FeatureMap, scale: Scale
+) -> None:
+    name, source = network.node_name(network.target(operator)), value.source
+    zero = source.zero_point
+    node = Elementwise(name, operator.kind, source.name, target.name, zero, scale)
+    network.add(operator, node, Value(target, value.shape))
+
+
+def _function(network: Network, operator: Operator) -> None:
+    value = network.plain(operator)
+    target = _alike(network, operator, value)
+    wanted = (1 / 128, 0) if operator.kind == "TANH" else (1 / 256, -128)
+    if (target.scale, target.zero_point) != wanted:
+        raise InputError(f"result must have scale and zero point {wanted}, not {target}")
+    table = function_table(operator.kind, value.source, target)
+    scale = replace(copying(value.source.zero_point), table=table)
+    _elementwise(network, operator, value, target, scale)
+
+
+OPERATORS: dict[str, Callable[[Network, Operator], None]] = {
+    "ADD": _add,
+    "AVERAGE_POOL_2D": average_pool,
+    "CONCATENATION": _concat,
+    "CONV_2D": convolution,
+    "DEPTHWISE_CONV_2D": depthwise,
+    "DEQUANTIZE": _dequantize,
+    "EXPAND_DIMS": _reshape,
+    "FULLY_CONNECTED": dense,
+    "LOGISTIC": _function,
+    "MAX_POOL_2D": max_pool,
+    "MEAN": mean,
+    "PAD": _pad,
+    "QUANTIZE": _quantize,
+    "RELU": _clip(0.0, None),
+    "RELU6": _clip(0.0, 6.0),
+    "RELU_N1_TO_1": _clip(-1.0, 1.0),
+    "RESHAPE": _reshape,
+    "SOFTMAX": _softmax,
+    "SQUEEZE": _reshape,
+    "TANH": _function,
+    "TRANSPOSE_CONV": transposed,
+}

@@ -1,0 +1,165 @@
+"""Windows of TensorFlow Lite's operators, with the padding that SAME and VALID mean, and pools."""
+
+from __future__ import annotations
+
+from math import isclose
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.compiler.importers.tflite.file import Operator
+from pulsarray.compiler.importers.tflite.network import ELEMENTS, Network, Value
+from pulsarray.compiler.importers.tflite.scales import activation_limits, check_sums, ratio_pair
+from pulsarray.compiler.maps.integer import (
+    AveragePool,
+    Convolution,
+    FeatureMap,
+    MaxPool,
+    Scale,
+    count_scale,
+)
+from pulsarray.compiler.spatial import Window
+from pulsarray.errors import InputError
+
+__all__ = ["average_pool", "max_pool", "mean", "same_quantization", "window_of"]
+
+Ints = npt.NDArray[np.int64]
+_SAME, _VALID = 0, 1
+_LARGEST = 1 << 15  # of a kernel, stride or dilation, and elements of an averaged window
+
+
+def window_of(
+    operator: Operator,
+    value: Value,
+    kernel: tuple[int, int],
+    dilation: tuple[int, int] = (1, 1),
+) -> Window:
+    """The window of an operator on a map, whose missing border becomes part of it.
+
+    Raises
+    ------
+    InputError
+        If a number is impossible.
+    """
+    stride = (operator.option("StrideH"), operator.option("StrideW"))
+    numbers = (*kernel, *stride, *dilation)
+    if min(numbers) < 1 or max(numbers) >= _LARGEST:
+        raise InputError(
+            f"kernel {kernel}, stride {stride} and dilation {dilation} must be 1 .. {_LARGEST - 1}"
+        )
+    if (kind := operator.option("Padding")) not in (_SAME, _VALID):
+        raise InputError(f"padding {kind} is not supported (SAME, VALID)")
+    before, after = [], []
+    for axis in range(2):
+        size = value.shape[axis]
+        extent = (kernel[axis] - 1) * dilation[axis] + 1
+        results = -(-size // stride[axis])
+        total = max((results - 1) * stride[axis] + extent - size, 0) if kind == _SAME else 0
+        before.append(total // 2 + value.padding[axis])
+        after.append(total - total // 2 + value.padding[axis + 2])
+    height, width, channels = value.source.shape
+    if (height + before[0] + after[0]) * (width + before[1] + after[1]) * channels > ELEMENTS:
+        raise InputError(f"an input of {value.shape} with its padding is too large")
+    return Window(kernel, stride, (before[0], before[1], after[0], after[1]), dilation)
+
+
+def max_pool(network: Network, operator: Operator) -> None:
+    """MAX_POOL_2D."""
+    window, source, target = _pool(network, operator)
+    low, high = activation_limits(operator, target)
+    name = network.node_name(network.target(operator))
+    node = MaxPool(name, operator.kind, source.name, target.name, window, low, high)
+    network.add(operator, node, Value(target, target.shape))
+
+
+def average_pool(network: Network, operator: Operator) -> None:
+    """AVERAGE_POOL_2D: of the codes themselves, half way rounded away from zero."""
+    window, source, target = _pool(network, operator)
+    counts = [_counts(window, axis, source.shape[axis]) for axis in range(2)]
+    if (most := max(counts[0]) * max(counts[1])) >= _LARGEST:
+        raise InputError(f"a window of {most} elements is too large for a mean")
+    sizes = sorted({rows * columns for rows in counts[0] for columns in counts[1]})
+    scales = {count: count_scale(count, away=True) for count in sizes}
+    low, high = activation_limits(operator, target)
+    name = network.node_name(network.target(operator))
+    node = AveragePool(
+        name,
+        operator.kind,
+        source.name,
+        target.name,
+        window,
+        include_padding=False,
+        zero_in=0,
+        scales=scales,
+        zero=0,
+        low=low,
+        high=high,
+    )
+    network.add(operator, node, Value(target, target.shape))
+
+
+def _pool(network: Network, operator: Operator) -> tuple[Window, FeatureMap, FeatureMap]:
+    source = network.image(operator)
+    kernel = (operator.option("FilterHeight"), operator.option("FilterWidth"))
+    window = window_of(operator, Value(source, source.shape), kernel)
+    shape = (*window.output(*source.shape[:2], "window"), source.channels)
+    target = network.result(operator, shape)
+    same_quantization(source, target)
+    return window, source, target
+
+
+def same_quantization(source: FeatureMap, target: FeatureMap) -> None:
+    """Refuse an operator on codes between maps of two quantizations.
+
+    Raises
+    ------
+    InputError
+        If scale or zero point differ.
+    """
+    given, wanted = (source.scale, source.zero_point), (target.scale, target.zero_point)
+    if not isclose(given[0], wanted[0], rel_tol=1e-5) or given[1] != wanted[1]:
+        raise InputError(f"input and result must have one quantization, not {given} and {wanted}")
+
+
+def _counts(window: Window, axis: int, size: int) -> list[int]:
+    """Numbers of rows, or columns, of the input itself that windows see."""
+    padded = size + window.padding[axis] + window.padding[axis + 2]
+    first = np.arange(0, padded - window.kernel[axis] + 1, window.stride[axis])
+    first = first - window.padding[axis]
+    seen = np.minimum(first + window.kernel[axis], size) - np.maximum(first, 0)
+    return [int(count) for count in np.unique(seen)]
+
+
+def mean(network: Network, operator: Operator) -> None:
+    """MEAN over rows and columns: a sum, and its scale divided by the number of elements.
+
+    The kernel rounds twice, which an average, rounding once, cannot; a convolution of ones can.
+    """
+    source = network.image(operator)
+    tensor = network.tensor(operator, 0)
+    axes = network.constant(operator, 1, "int32").reshape(-1).tolist()
+    rank = len(tensor.shape) if tensor else 0
+    if rank != 4 or sorted(axis % rank for axis in axes) != [1, 2]:
+        raise InputError(f"MEAN must be over rows and columns of an (N, H, W, C), not axes {axes}")
+    height, width, channels = source.shape
+    if (count := height * width) >= _LARGEST:
+        raise InputError(f"a window of {count} elements is too large for a mean")
+    target = network.result(operator, (1, 1, channels))
+    multiplier, shift = ratio_pair(source.scale / target.scale)
+    # The kernel divides the multiplier by the count, keeping its bits as far as shifts allow.
+    further = min(count.bit_length() - 1, 62 - shift)
+    pair = (multiplier << further) // count, shift + further
+    scale = Scale(np.array(pair[:1]), np.array(pair[1:]), target.zero_point, tflite=True)
+    check_sums(np.array([255 * count]), scale)
+    name, window = network.node_name(network.target(operator)), Window((height, width))
+    kind, zero, value = operator.kind, source.zero_point, Value(target, target.shape)
+    network.spend(count * channels)
+    ones = np.ones((height, width, 1, channels), np.int64)
+    bias = np.zeros(channels, np.int64)
+    network.add(
+        operator,
+        Convolution(
+            name, kind, source.name, target.name, ones, bias, window, channels, zero, scale
+        ),
+        value,
+    )

@@ -1,0 +1,292 @@
+"""The machine's memories while a network of feature maps is scheduled."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+
+from pulsarray.compiler.machine.banks import BlockCache, Pool, Resident
+from pulsarray.compiler.machine.emitter import Access
+from pulsarray.compiler.machine.transfers import Transfers
+from pulsarray.compiler.maps.views import Area, Stored, View, accesses
+from pulsarray.config import Config
+from pulsarray.isa import Bank, Opcode
+from pulsarray.program import Tensor
+
+__all__ = ["PARAMETER_COLUMNS", "BankShares", "Cached", "MapChip", "Words"]
+
+PARAMETER_COLUMNS = 4
+"""Words of one row of the parameter bank: bias, multiplier, shift, constant."""
+
+_LATENCY = 8
+"""Cycles from the issue of a word in the vector unit to its write."""
+_MOST_SLOTS = 32
+_TRANSFER_LEVELS = 2
+
+
+@dataclass(frozen=True)
+class BankShares:
+    """Scratchpad banks of each use.
+
+    Parameters
+    ----------
+    source, weight
+        What LOAD brings for STREAM (or the vector unit), and for WEIGHT.
+    second
+        Second operands of the vector unit.
+    result
+        Results on their way to memory.
+    resident
+        Maps that stay on chip.
+    """
+
+    source: tuple[int, ...]
+    weight: tuple[int, ...]
+    second: tuple[int, ...]
+    result: tuple[int, ...]
+    resident: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words that VECTOR steps through: bank, first word, and a step for each of four levels."""
+
+    bank: int
+    base: int
+    steps: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, view: View, area: Area) -> Words:
+        """An area: levels are blocks, images, rows and columns."""
+        return cls(view.bank, view.first(area), view.steps)
+
+    def shifted(self, words: int) -> Words:
+        """The same from another word on."""
+        return Words(self.bank, self.base + words, self.steps)
+
+
+class Cached:
+    """Blocks of one operand in slots of a pool, loaded where they are not there yet."""
+
+    def __init__(self, pool: Pool, size: int, uses: Sequence[Hashable]) -> None:
+        limit = min(len(set(uses)), _MOST_SLOTS)
+        self._cache = BlockCache(pool.carve(size, limit), uses)
+
+    def find(self, key: Hashable, step: int) -> tuple[Resident, bool]:
+        """The block, and whether it has to be loaded now."""
+        resident = self._cache.find(key, step)
+        missing = not resident.loaded
+        resident.loaded.add(0)
+        return resident, missing
+
+
+class MapChip(Transfers):
+    """Pools of banks, the parameter and table banks, and the vector unit.
+
+    Parameters
+    ----------
+    config
+        The machine.
+    shares
+        What each scratchpad bank is for.
+    """
+
+    def __init__(self, config: Config, shares: BankShares) -> None:
+        super().__init__(config)
+        depth = config.scratchpad_depth
+        self.shares = shares
+        self._streamed = (*shares.source, *shares.weight)
+        self._split = len(shares.source)
+        self._pools: dict[int, tuple[Pool, Pool]] = {}
+        self.sources, self.weights = self.pools(self._split)
+        self.seconds = Pool(shares.second, depth) if shares.second else None
+        self.results = Pool(shares.result, depth) if shares.result else None
+        self._parameters = Pool((Bank.PARAMETER,), config.parameter_depth)
+        self._tile = 0
+        self._table = 0
+        self._issued = 0
+        self._recent: deque[tuple[int, int, int]] = deque()
+        self._last_vector = -1
+
+    def pools(self, source_banks: int) -> tuple[Pool, Pool]:
+        """Pools for the streamed operand and for weights; 0 keeps the split of the layer before."""
+        split = self._split = source_banks or self._split
+        if split not in self._pools:
+            depth, banks = self.config.scratchpad_depth, self._streamed
+            self._pools[split] = Pool(banks[:split], depth), Pool(banks[split:], depth)
+        return self._pools[split]
+
+    def next_accumulator(self) -> int:
+        """The accumulator bank of the next output tile, all in turn."""
+        self._tile += 1
+        return Bank.ACCUMULATOR + self._tile % self.config.accumulator_banks
+
+    def parameter_cache(self, rows: int, uses: Sequence[Hashable]) -> Cached:
+        """Slots of so many rows of the parameter bank."""
+        return Cached(self._parameters, rows, uses)
+
+    def load_parameters(
+        self, layer: int, tensor: Tensor, first: int, count: int, row: int, columns: int
+    ) -> None:
+        """LOAD rows of per-lane constants, of which so many columns are used.
+
+        The others are left out of a single row, where that makes no further bursts.
+        """
+        used = columns if count == 1 else PARAMETER_COLUMNS
+        self.load(
+            layer,
+            tensor,
+            first * PARAMETER_COLUMNS,
+            Bank.PARAMETER,
+            row * PARAMETER_COLUMNS,
+            rows=used,
+            blocks=count,
+            local_stride=PARAMETER_COLUMNS,
+            memory_stride=PARAMETER_COLUMNS,
+        )
+
+    def load_table(self, layer: int, tensor: Tensor) -> int:
+        """LOAD a function table; its number."""
+        words = self.config.table_words
+        table = self._table % self.config.tables
+        self._table += 1
+        self.load(
+            layer,
+            tensor,
+            0,
+            Bank.TABLE,
+            table * words,
+            rows=words,
+            blocks=1,
+            local_stride=0,
+            memory_stride=0,
+        )
+        return table
+
+    def table_access(self, table: int) -> Access:
+        """A table's words."""
+        words = self.config.table_words
+        return Access(Bank.TABLE, table * words, (table + 1) * words, False)
+
+    def load_area(self, layer: int, stored: Stored, area: Area, bank: int, base: int) -> View:
+        """LOAD an area of a map from memory, packed, into a bank from a word on."""
+        view = View.of(bank, base, area)
+        self._move(Opcode.LOAD, layer, stored, area, view)
+        return view
+
+    def store_area(self, layer: int, stored: Stored, area: Area, view: View) -> None:
+        """STORE an area of a map to memory."""
+        self._move(Opcode.STORE, layer, stored, area, view)
+
+    def _move(self, op: Opcode, layer: int, stored: Stored, area: Area, view: View) -> None:
+        tensor = stored.tensor
+        assert tensor is not None
+        number = self._tensors.setdefault(tensor.name, len(self._tensors))
+        to_memory = op is Opcode.STORE
+        size = 4 if stored.sums else 1
+        touched = view.accesses(area, write=not to_memory)
+        if tensor.role == "intermediate":
+            touched += stored.in_memory(area, number, write=to_memory)
+        loops: list[tuple[int, int, int]] = []
+        for count, local, memory in zip(area.counts, view.steps, stored.steps, strict=True):
+            if count == 1:
+                continue
+            if loops and loops[-1][1:] == (count * local, count * memory):
+                loops[-1] = (loops[-1][0] * count, local, memory)
+            else:
+                loops.append((count, local, memory))
+        run = loops.pop()[0] if loops and loops[-1][1:] == (1, 1) else 1
+        split = max(len(loops) - _TRANSFER_LEVELS, 0)
+        unrolled, loops = loops[:split], loops[split:]
+        for indices in product(*(range(count) for count, *_ in unrolled)):
+            steps = list(zip(indices, unrolled, strict=True))
+            word = stored.word(area) + sum(index * memory for index, (*_, memory) in steps)
+            word *= size
+            first = view.first(area) + sum(index * local for index, (_, local, _) in steps)
+            fields = {
+                "bank": view.bank,
+                "local": first,
+                "run": run,
+                "address": tensor.address + word * self.config.word_bytes,
+            }
+            for level, (count, local, memory) in enumerate(reversed(loops)):
+                fields |= {
+                    f"count{1 - level}": count,
+                    f"local_stride{1 - level}": local,
+                    f"memory_stride{1 - level}": memory * size,
+                }
+            self.emitter.emit(op, layer, touched, **fields)
+
+    def vector(
+        self,
+        layer: int,
+        counts: tuple[int, int, int, int],
+        operands: Mapping[str, Words],
+        fields: Mapping[str, int],
+        touched: Sequence[Access] = (),
+    ) -> None:
+        """VECTOR over a loop nest, after all that it reads has been written.
+
+        Parameters
+        ----------
+        layer, counts
+            For which layer, and iterations of the four levels.
+        operands
+            Sources ``a`` and ``b``, and one or both destinations ``target`` and ``acc``, which
+            step alike.
+        fields
+            Further fields.
+        touched
+            Constants that it reads.
+        """
+        found = list(touched)
+        given: dict[str, int] = {f"count{level}": count for level, count in enumerate(counts)}
+        for name, words in operands.items():
+            write = name in ("target", "acc")
+            loops = list(zip(counts, words.steps, strict=True))
+            found += accesses(words.bank, words.base, loops, write=write)
+            given |= {f"{name}_bank": words.bank, name: words.base}
+            side = "target" if write else name
+            for level, (count, step) in enumerate(loops):
+                given[f"{side}_stride{level}"] = step if count > 1 else 0
+        after = self._hazard(counts, [operands[name] for name in ("a", "b") if name in operands])
+        self._last_vector = self.emitter.emit(
+            Opcode.VECTOR, layer, found, after=after, **given, **fields
+        )
+        self._note(counts, [operands[name] for name in ("target", "acc") if name in operands])
+
+    def _hazard(self, counts: Sequence[int], sources: Sequence[Words]) -> int | None:
+        """The instruction to wait for if a word is read that may not be written yet.
+
+        Words follow each other in consecutive cycles at best, so those that matter are the first
+        of this instruction and the last before it.
+        """
+        while self._recent and self._issued - self._recent[0][0] > _LATENCY:
+            self._recent.popleft()
+        for number, index in enumerate(islice(product(*map(range, counts)), _LATENCY)):
+            for words in sources:
+                word = words.base + sum(i * s for i, s in zip(index, words.steps, strict=True))
+                for issued, bank, written in self._recent:
+                    late = self._issued + number - issued <= _LATENCY
+                    if late and (bank, written) == (words.bank, word):
+                        self._recent.clear()
+                        return self._last_vector
+        return None
+
+    def _note(self, counts: Sequence[int], targets: Sequence[Words]) -> None:
+        """Remember the last words that are written."""
+        total = 1
+        for count in counts:
+            total *= count
+        for number in range(max(0, total - _LATENCY), total):
+            index, rest = [], number
+            for count in reversed(counts):
+                rest, place = divmod(rest, count)
+                index.append(place)
+            for words in targets:
+                steps = zip(reversed(index), words.steps, strict=True)
+                word = words.base + sum(i * s for i, s in steps)
+                self._recent.append((self._issued + number, words.bank, word))
+        self._issued += total

@@ -1,0 +1,244 @@
+"""The vector unit and the exponent registers as a training step uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from pulsarray.compiler.machine.emitter import Access, spans
+from pulsarray.compiler.machine.transfers import Transfers
+from pulsarray.compiler.training.memory import NoRoom, Words
+from pulsarray.config import Config
+from pulsarray.isa import Bank, Opcode, VectorFlag
+
+__all__ = ["CODE_MAX", "Grid", "TrainChip"]
+
+CODE_MAX = (1 << 15) - 1
+_PARAMETER_FLAGS = int(VectorFlag.BIAS | VectorFlag.LANE_SCALE | VectorFlag.B_LANE)
+_LATENCY = 8
+"""Cycles from the issue of a word to its write."""
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What a VECTOR writes: its number, words issued before it, its shape, and where to."""
+
+    number: int
+    first: int
+    shape: Sequence[int]
+    targets: Sequence[Grid]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where an operand lies: its first word, and the step of each loop, outermost first."""
+
+    bank: int
+    base: int
+    steps: tuple[int, ...]
+
+    def end(self, counts: Sequence[int]) -> int:
+        """Its last word."""
+        loops = zip(counts, self.steps, strict=True)
+        return self.base + sum((count - 1) * step for count, step in loops)
+
+
+def _overlap(source: Grid, shape: Sequence[int], target: Grid, written: Sequence[int]) -> bool:
+    last, other = source.end(shape), target.end(written)
+    return source.bank == target.bank and source.base <= other and target.base <= last
+
+
+class TrainChip(Transfers):
+    """Emits what is no product.
+
+    Parameters
+    ----------
+    config
+        The machine.
+    registers
+        Exponent register of every name.
+    tables
+        Number and shift of every function table on chip.
+
+    Members
+    -------
+    sums, aux
+        Accumulator banks that products are summed up in, in turn, and the two others.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        registers: Mapping[str, int],
+        tables: Mapping[str, tuple[int, int]],
+    ) -> None:
+        super().__init__(config)
+        self.registers, self.tables = registers, tables
+        banks = [Bank.ACCUMULATOR + number for number in range(config.accumulator_banks)]
+        self.sums, self.aux = banks[:-2], banks[-2:]
+        self._turn = 0
+        self._written: list[_Written] = []
+        self._issued = 0
+
+    def next_sums(self, avoid: int = -1) -> int:
+        """The bank of the next sums, all but one in turn."""
+        self._turn += 1
+        banks = [bank for bank in self.sums if bank != avoid]
+        return banks[self._turn % len(banks)]
+
+    def vector(
+        self,
+        phase: int,
+        blocks: int,
+        rows: int,
+        a: Words,
+        b: Words | None = None,
+        *,
+        target: Words | None = None,
+        acc: Words | None = None,
+        x: Sequence[str] = (),
+        table: str = "",
+        **fields: int,
+    ) -> None:
+        """VECTOR on ``blocks`` times ``rows`` words.
+
+        Parameters
+        ----------
+        phase
+            What it is counted for.
+        blocks, rows
+            Iterations of levels 0 and 1.
+        a, b
+            Sources.
+        target, acc
+            Destinations; if both are given, their steps are the same.
+        x
+            Names of the exponents of the target and of the sources; an empty one is 0.
+        table
+            Function to look up.
+        """
+        words = {"a": a, "b": b, "target": target, "acc": acc}
+        given: dict[str, int] = {"low": -CODE_MAX, "high": CODE_MAX}
+        accesses: list[Access] = []
+        for name, where in words.items():
+            if where is None:
+                continue
+            write = name in ("target", "acc")
+            given |= {f"{name}_bank": where.bank, name: where.base}
+            steps = "target" if write else name
+            given |= {
+                f"{steps}_stride0": where.block if blocks > 1 else 0,
+                f"{steps}_stride1": where.row if rows > 1 else 0,
+            }
+            height, count = (rows - 1) * where.row + 1, (blocks if where.block else 1)
+            accesses += spans(where.bank, where.base, height, count, where.block, write=write)
+        grids = {
+            name: None if where is None else Grid(where.bank, where.base, (where.block, where.row))
+            for name, where in words.items()
+        }
+        counts = (blocks, rows)
+        given |= {"count0": blocks, "count1": rows}
+        self._vector(phase, counts, grids, given | fields, accesses, x, table)
+
+    def grid(
+        self,
+        phase: int,
+        counts: Sequence[int],
+        a: Grid,
+        b: Grid | None = None,
+        *,
+        target: Grid | None = None,
+        acc: Grid | None = None,
+        x: Sequence[str] = (),
+        **fields: int,
+    ) -> None:
+        """VECTOR on up to four loops of words; as :meth:`vector`."""
+        grids = {"a": a, "b": b, "target": target, "acc": acc}
+        given: dict[str, int] = {"low": -CODE_MAX, "high": CODE_MAX}
+        accesses: list[Access] = []
+        for name, where in grids.items():
+            if where is None:
+                continue
+            write = name in ("target", "acc")
+            given |= {f"{name}_bank": where.bank, name: where.base}
+            for level, (count, step) in enumerate(zip(counts, where.steps, strict=True)):
+                given[f"{'target' if write else name}_stride{level}"] = step if count > 1 else 0
+            accesses.append(Access(where.bank, where.base, where.end(counts) + 1, write))
+        given |= {f"count{level}": count for level, count in enumerate(counts)}
+        self._vector(phase, counts, grids, given | fields, accesses, x, "")
+
+    def _vector(
+        self,
+        phase: int,
+        counts: Sequence[int],
+        grids: Mapping[str, Grid | None],
+        given: dict[str, int],
+        accesses: list[Access],
+        x: Sequence[str],
+        table: str,
+    ) -> None:
+        a, b, target, acc = (grids[name] for name in ("a", "b", "target", "acc"))
+        assert a is not None
+        if b is not None and a.bank == b.bank:
+            raise NoRoom("batch: two operands share a bank; use a smaller batch")
+        for name, register in zip(("x_target", "x_a", "x_b"), x, strict=False):
+            given[name] = self.registers[register] if register else 0
+        if table:
+            number, shift = self.tables[table]
+            given |= {"table": number, "shift2": shift}
+            size = self.config.table_planes * self.config.table_words
+            accesses.append(Access(Bank.TABLE, number * size, (number + 1) * size, False))
+        if given.get("flags", 0) & _PARAMETER_FLAGS:
+            row = given.get("parameter", 0)
+            accesses.append(Access(Bank.PARAMETER, 4 * row, 4 * row + 4, False))
+        sources = [where for where in (a, b) if where is not None]
+        after = self._unwritten(sources, counts)
+        number = self.emitter.emit(Opcode.VECTOR, phase, accesses, after=after, **given)
+        targets = [where for where in (target, acc) if where is not None]
+        self._written.append(_Written(number, self._issued, tuple(counts), targets))
+        self._issued += prod(counts)
+
+    def _unwritten(self, sources: Sequence[Grid], shape: Sequence[int]) -> int | None:
+        """The last instruction that may not have written yet what is about to be read.
+
+        Words are written eight cycles after they were issued. In the order in which they were
+        written they may be read at once if there are enough of them.
+        """
+        found = None
+        for written in self._written:
+            size = prod(written.shape)
+            for source in sources:
+                for target in written.targets:
+                    if not _overlap(source, shape, target, written.shape):
+                        continue
+                    in_order = (source, tuple(shape)) == (target, written.shape)
+                    issued = written.first + (0 if in_order else size)
+                    if self._issued - issued <= _LATENCY:
+                        found = written.number
+        self._written = [
+            w for w in self._written if self._issued - w.first - prod(w.shape) <= _LATENCY
+        ]
+        return found
+
+    def exponent(
+        self, phase: int, name: str, value: int, a: str = "", b: str = "", *, maximum: bool = False
+    ) -> None:
+        """EXPONENT: a register becomes the sum of a value and up to two others."""
+        numbers = {k: self.registers[n] for k, n in (("a", a), ("b", b)) if n}
+        self.emitter.emit(
+            Opcode.EXPONENT,
+            phase,
+            (),
+            register=self.registers[name],
+            value=value,
+            maximum=int(maximum),
+            **numbers,
+        )
+
+    def scale(self, phase: int, action: int, bank: int, word: int, register: int) -> None:
+        """SCALE."""
+        touched = [] if action == 2 else [Access(bank, word, word + 1, action == 1)]
+        self.emitter.emit(
+            Opcode.SCALE, phase, touched, action=action, bank=bank, word=word, register=register
+        )

@@ -1,0 +1,256 @@
+"""The gradient of every loss, as instructions of the vector unit (docs/training.md, Loss)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pulsarray.compiler.training.chip import CODE_MAX, TrainChip
+from pulsarray.compiler.training.differentiate import ALIGNED, TrainingNetwork
+from pulsarray.compiler.training.memory import Cache, Matrix, Segment, Words, rows_of
+from pulsarray.compiler.training.tensors import LIMIT_ROWS, MASK_ROW
+from pulsarray.isa import Activation, Alu, Reduce, VectorFlag
+
+__all__ = ["LossGradient", "loss_rows"]
+
+_ONE, _FRACTION = 1 << 14, 1 << 15
+_LOG2_E = 23637
+_PROBABILITY = 31
+_STATISTIC = int(VectorFlag.STATISTIC)
+_LANE, _SCALAR = int(VectorFlag.B_LANE), int(VectorFlag.B_SCALAR)
+
+
+def loss_rows(network: TrainingNetwork, dim: int) -> int:
+    """Accumulator words that the loss needs for each row in one bank."""
+    blocks = -(-network.layers[-1].weight.shape[1] // dim)
+    return blocks + 1 if network.loss.name == "cross-entropy" else 1
+
+
+class LossGradient:
+    """Emits the gradient of a loss.
+
+    Parameters
+    ----------
+    network
+        What is trained.
+    chip, cache
+        The machine, and its matrices.
+    output, target, error
+        The last layer's output, the target, and what takes the gradient.
+    avoid
+        Banks in which the gradient had better not be.
+    """
+
+    def __init__(
+        self,
+        network: TrainingNetwork,
+        chip: TrainChip,
+        cache: Cache,
+        output: Matrix,
+        target: Matrix,
+        error: Matrix,
+        avoid: list[int],
+    ) -> None:
+        self.avoid = avoid
+        self.network, self.chip, self.cache = network, chip, cache
+        self.output, self.target, self.error = output, target, error
+        self.rows = output.rows
+        self.blocks = output.cuts()[-1]
+        self.last_lanes = output.columns % chip.config.dim
+        self.names = (network.loss_error, f"{network.layers[-1].name}.output")
+        self.here, self.there = chip.aux
+
+    def run(self) -> None:
+        """Emit it."""
+        if self.network.loss.name == "cross-entropy":
+            self._softmax()
+            return
+        rule = _RULES[self.network.loss.name]
+        for block in range(self.blocks):
+            lanes = self.last_lanes if block == self.blocks - 1 else 0
+            z, t = self._segments(block, 1)
+            if self.network.loss.name != "hinge":
+                self._align(block, z, t)
+            rule(self, block, lanes)
+
+    def _segments(self, block: int, written: int) -> tuple[Segment, Segment]:
+        """Output and target of a column block, and room for the error, in different banks."""
+        z = self.cache.get(self.output.segment(block))
+        t = self.cache.get(self.target.segment(block), avoid=[z.bank], pinned=[z])
+        avoid = [z.bank, t.bank, *self.avoid]
+        self.cache.new(self.error.segment(block), written, avoid=avoid, pinned=[z, t])
+        return z, t
+
+    def _align(self, block: int, z: Segment, t: Segment) -> None:
+        """Output and target at one exponent, one in each bank."""
+        for bank, segment, name in ((self.here, z, self.names[1]), (self.there, t, "target")):
+            self._vector(
+                Words(segment.bank, segment.base(block), 0),
+                acc=Words(bank, 0, 0),
+                shift=ALIGNED,
+                x=("", name),
+            )
+
+    def _vector(self, a: Words, b: Words | None = None, blocks: int = 1, **fields: Any) -> None:
+        self.chip.vector(self.cache.phase, blocks, self.rows, a, b, **fields)
+
+    def _subtract(self, block: int, lanes: int, **fields: Any) -> None:
+        """Output less target, both aligned, to the error."""
+        fields.setdefault("target", rows_of(self.error, block))
+        self._vector(
+            Words(self.here, 0, 0), Words(self.there, 0, 0), alu=Alu.SUB, last_lanes=lanes, **fields
+        )
+
+    def _requantized(self) -> dict[str, Any]:
+        return {"shift": -ALIGNED, "x": (self.names[0],), "flags": _STATISTIC}
+
+    def _difference(self, block: int, lanes: int) -> None:
+        self._subtract(block, lanes, **self._requantized())
+
+    def _steps(self, block: int, lanes: int, high: int, low: int) -> None:
+        self._subtract(block, lanes, activation=Activation.STEP, high=high, low=-low)
+
+    def _absolute(self, block: int, lanes: int) -> None:
+        self._steps(block, lanes, _ONE, _ONE)
+
+    def _quantile(self, block: int, lanes: int) -> None:
+        gamma = self.network.loss.parameter or 0.0
+        high, low = round((1 - gamma) * _FRACTION), round(gamma * _FRACTION)
+        self._steps(block, lanes, min(high, CODE_MAX), min(low, CODE_MAX))
+
+    def _log_cosh(self, block: int, lanes: int) -> None:
+        self._subtract(block, lanes, activation=Activation.TABLE, table="tanh", shift=17)
+
+    def _huber(self, block: int, lanes: int) -> None:
+        here = Words(self.here, 0, 0)
+        self._subtract(block, 0, target=None, acc=here)
+        high, low = LIMIT_ROWS
+        self._vector(here, acc=here, alu=Alu.MIN, flags=_LANE, parameter=high)
+        self._vector(
+            here,
+            target=rows_of(self.error, block),
+            alu=Alu.MAX,
+            parameter=low,
+            last_lanes=lanes,
+            **(self._requantized() | {"flags": _STATISTIC | _LANE}),
+        )
+
+    def _hinge(self, block: int, lanes: int) -> None:
+        """The negative target where the margin is less than one."""
+        here, there = Words(self.here, 0, 0), Words(self.there, 0, 0)
+        z, t = rows_of(self.output, block), rows_of(self.target, block)
+        self._vector(z, t, acc=here, alu=Alu.MUL, shift=ALIGNED, x=("", self.names[1], "target"))
+        one = 1 << -ALIGNED
+        self._vector(here, acc=here, alu=Alu.RSUB, flags=_SCALAR, scalar=one)
+        self._vector(t, here, acc=there, alu=Alu.GATE)
+        error = rows_of(self.error, block)
+        self._vector(there, target=error, alu=Alu.RSUB, flags=_SCALAR, last_lanes=lanes)
+
+    # Cross-entropy
+
+    def _softmax(self) -> None:
+        for block in range(self.blocks):
+            self._segments(block, 0)
+        largest = self._largest()
+        powers = Words(self.here, 0, self.rows)
+        self._powers(largest, powers)
+        self._total(powers)
+        total = Words(self.there, 0, 0)
+        self._vector(total, acc=total, activation=Activation.RECIPROCAL, table="reciprocal")
+        self.chip.exponent(self.cache.phase, "minus one", -1)
+        self._vector(
+            powers, total, self.blocks, acc=powers, alu=Alu.SCALED, x=("minus one",),
+        )  # fmt: skip
+        self._total(powers)
+        for block in range(self.blocks):
+            gated = Words(self.there, self.rows, 0)
+            error = self.cache.new(self.error.segment(block))
+            t = self.cache.get(self.target.segment(block), pinned=[error])
+            self._vector(total, Words(t.bank, t.base(block), 0), acc=gated, alu=Alu.GATE)
+            self._vector(
+                Words(self.here, block * self.rows, 0),
+                gated,
+                target=rows_of(self.error, block),
+                alu=Alu.SUB,
+                last_lanes=self.last_lanes if block == self.blocks - 1 else 0,
+                shift=_PROBABILITY,
+                x=(self.names[0],),
+                flags=_STATISTIC,
+            )
+
+    def _largest(self) -> Matrix:
+        """The largest of each row, in all lanes."""
+        phase = self.cache.phase
+        taken = {self.output.segment(block).bank for block in range(self.blocks)}
+        largest = self.cache.matrix("largest", self.rows, 1)
+        masked = self.cache.matrix("masked", self.rows, 1)
+        pinned = [s for m in (self.output, self.target, self.error) for s in m.segments]
+        self.cache.new(largest.segments[0], avoid=taken, pinned=pinned)
+        pinned += largest.segments
+        taken.add(largest.segments[0].bank)
+        self.cache.new(masked.segments[0], avoid=taken, pinned=pinned)
+        result = rows_of(largest, 0)
+        for block in range(self.blocks):
+            a = rows_of(self.output, block)
+            if block == self.blocks - 1 and self.last_lanes:
+                b = rows_of(masked, 0)
+                self._vector(a, target=b, alu=Alu.MIN, flags=_LANE, parameter=MASK_ROW,
+                             low=-CODE_MAX - 1)  # fmt: skip
+                a = b
+            alu = Alu.MAX if block else Alu.PASS
+            self.chip.vector(
+                phase, 1, self.rows, a, result if block else None, target=result,
+                reduce=Reduce.MAX, low=-CODE_MAX - 1, alu=alu,
+            )  # fmt: skip
+        self.cache.drop(masked.segments)
+        return largest
+
+    def _powers(self, largest: Matrix, powers: Words) -> None:
+        """exp(z - max z) at 2^-30, lanes that do not count 0."""
+        for block in range(self.blocks):
+            self._vector(
+                rows_of(self.output, block),
+                rows_of(largest, 0),
+                acc=Words(powers.bank, block * self.rows, 0),
+                alu=Alu.RSUB,
+            )
+        self.cache.drop(largest.segments)
+        self._vector(
+            powers,
+            None,
+            self.blocks,
+            acc=powers,
+            alu=Alu.MUL,
+            flags=_SCALAR,
+            scalar=_LOG2_E,
+            shift=-1,
+            x=("", self.names[1]),
+            activation=Activation.EXP,
+            table="exp",
+            last_lanes=self.last_lanes,
+        )
+
+    def _total(self, powers: Words) -> None:
+        """Sum of each row, in all lanes of the other bank."""
+        total = Words(self.there, 0, 0)
+        for block in range(self.blocks):
+            last = block == self.blocks - 1
+            self._vector(
+                Words(powers.bank, block * self.rows, 0),
+                total if block else None,
+                acc=total,
+                alu=Alu.ADD if block else Alu.PASS,
+                reduce=Reduce.SUM if last else Reduce.NONE,
+            )
+
+
+_RULES: dict[str, Callable[[LossGradient, int, int], None]] = {
+    "mse": LossGradient._difference,
+    "perceptron": LossGradient._difference,
+    "binary-cross-entropy": LossGradient._difference,
+    "mae": LossGradient._absolute,
+    "quantile": LossGradient._quantile,
+    "huber": LossGradient._huber,
+    "log-cosh": LossGradient._log_cosh,
+    "hinge": LossGradient._hinge,
+}

@@ -1,0 +1,1 @@
+"""Training of networks of feature maps."""

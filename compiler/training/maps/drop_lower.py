@@ -1,0 +1,88 @@
+"""Dropout of feature maps by the vector unit, with masks that the host draws."""
+
+from __future__ import annotations
+
+from pulsarray.compiler.training.arithmetic import factor
+from pulsarray.compiler.training.chip import TrainChip
+from pulsarray.compiler.training.layers import DropStep
+from pulsarray.compiler.training.maps.maps import (
+    FeatureMap,
+    Tile,
+    common,
+    place_map,
+    tiles,
+    words_at,
+    written,
+)
+from pulsarray.compiler.training.memory import Cache, Words
+from pulsarray.compiler.training.tensors import TrainTensors
+from pulsarray.isa import Alu, VectorFlag
+
+__all__ = ["Dropping"]
+
+_SCALAR, _STATISTIC = int(VectorFlag.B_SCALAR), int(VectorFlag.STATISTIC)
+
+
+class Dropping:
+    """Emits one dropout.
+
+    Parameters
+    ----------
+    step, tensors
+        What is dropped, and memory.
+    chip, cache
+        The machine, and its maps.
+    """
+
+    def __init__(
+        self, step: DropStep, tensors: TrainTensors, chip: TrainChip, cache: Cache
+    ) -> None:
+        self.step, self.chip, self.cache = step, chip, cache
+        home = tensors.drops[step.name]
+        self.mask = place_map(cache, f"{step.name}.mask", tensors.rows, step.result, home)
+        self.mantissa, exponent = factor(step.share, step.name)
+        self.shift = -exponent
+
+    def forward(
+        self, source: FeatureMap, result: FeatureMap, x: tuple[str, str], *, training: bool
+    ) -> None:
+        """The result; ``x`` names its exponent and the source's."""
+        chip, phase = self.chip, self.cache.phase
+        for images in common(source.groups(), result.groups(), self.mask.groups()):
+            for tile in tiles(result, images, chip.config.accumulator_depth):
+                count = tile.images * tile.rows * result.shape[1]
+                for block in range(result.cuts()[-1]):
+                    read = self.cache.get(source.at(tile.low, block))
+                    a = words_at(source, tile, block)
+                    if training:
+                        sums = Words(chip.aux[0], 0, 1)
+                        chip.vector(
+                            phase, 1, count, a, acc=sums,
+                            alu=Alu.MUL, flags=_SCALAR, scalar=self.mantissa,
+                        )  # fmt: skip
+                        a = sums
+                        read = self.cache.get(self.mask.at(tile.low, block))
+                    mask = words_at(self.mask, tile, block) if training else None
+                    self.cache.new(result.at(tile.low, block), 0, pinned=[read])
+                    chip.vector(
+                        phase, 1, count, a, mask, target=words_at(result, tile, block), x=x,
+                        alu=Alu.GATE if training else Alu.PASS,
+                        flags=_STATISTIC if training else 0,
+                        shift=self.shift if training else 0,
+                    )  # fmt: skip
+            written(result, images)
+        self.cache.drop(self.mask.segments)
+
+    def backward(self, error: FeatureMap, tile: Tile, block: int, bank: int) -> int:
+        """What a tile of the source gets of the error; how far it is to be shifted."""
+        chip, phase = self.chip, self.cache.phase
+        count, sums = tile.images * tile.rows * error.shape[1], Words(bank, 0, 1)
+        self.cache.get(error.at(tile.low, block))
+        chip.vector(
+            phase, 1, count, words_at(error, tile, block), acc=sums,
+            alu=Alu.MUL, flags=_SCALAR, scalar=self.mantissa,
+        )  # fmt: skip
+        self.cache.get(self.mask.at(tile.low, block))
+        mask = words_at(self.mask, tile, block)
+        chip.vector(phase, 1, count, sums, mask, acc=sums, alu=Alu.GATE)
+        return self.shift

@@ -1,0 +1,111 @@
+"""How values and errors flow through the steps of a network: who reads what, and at what scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pulsarray.compiler.training.layers import (
+    DERIVATIVES,
+    AddStep,
+    MapLayer,
+    MapShape,
+    NormLayer,
+    PoolStep,
+    Step,
+)
+
+__all__ = ["INPUT", "NORMAL", "Flow"]
+
+INPUT = "input"
+"""Name of the network's input."""
+NORMAL = "normal"
+"""Name of the exponent of normalized values."""
+_NORMAL_EXPONENT = -12
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """What follows from the steps of a network alone.
+
+    Parameters
+    ----------
+    steps
+        The steps, each after those whose values it reads.
+
+    Members
+    -------
+    outputs
+        By value, the name of its exponent.
+    learning
+        Values that depend on something that learns: they alone have errors.
+    errors
+        By value of ``learning``, the name of the exponent of the gradient at its step's sums.
+    """
+
+    steps: Sequence[Step]
+    outputs: Mapping[str, str] = field(init=False)
+    learning: frozenset[str] = field(init=False)
+    errors: Mapping[str, str] = field(init=False)
+    _readers: Mapping[str, list[Step]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        readers: dict[str, list[Step]] = {}
+        outputs = {INPUT: INPUT}
+        learning: set[str] = set()
+        for step in self.steps:
+            for source in step.sources:
+                readers.setdefault(source, []).append(step)
+            outputs[step.name] = f"{step.name}.output"
+            if isinstance(step, PoolStep):
+                outputs[step.name] = outputs[step.source]
+            if isinstance(step, MapLayer | NormLayer) or learning.intersection(step.sources):
+                learning.add(step.name)
+        for name, value in (
+            ("_readers", readers),
+            ("outputs", outputs),
+            ("learning", frozenset(learning)),
+        ):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "errors", self._errors())
+
+    def _errors(self) -> dict[str, str]:
+        names: dict[str, str] = {}
+        for step in reversed(self.steps):
+            if step.name not in self.learning:
+                continue
+            name, readers = f"{step.name}.error", self.readers(step.name)
+            if len(readers) == 1:
+                reader = readers[0]
+                if isinstance(reader, PoolStep) and reader.in_place:
+                    name = names[reader.name]
+                if isinstance(reader, AddStep) and step.activation == "identity":
+                    name = names[reader.name]
+            names[step.name] = name
+        return names
+
+    def readers(self, name: str) -> list[Step]:
+        """The steps that read a value, once for each time that they do."""
+        return self._readers.get(name, [])
+
+    def follows_pooling(self, name: str) -> bool:
+        """Whether a maximum pooling reads a value, and so has its activation's derivative."""
+        return any(isinstance(reader, PoolStep) for reader in self.readers(name))
+
+    @property
+    def input_shape(self) -> MapShape:
+        """Shape of the network's input as its first reader sees it."""
+        first = self.readers(INPUT)[0]
+        return getattr(first, "given", first.result)
+
+    def exponents(self) -> dict[str, int | None]:
+        """Every exponent of values and errors: fixed, or None where it adapts."""
+        found: dict[str, int | None] = {}
+        for step in self.steps:
+            if not isinstance(step, PoolStep):
+                found[self.outputs[step.name]] = DERIVATIVES[step.activation].output
+            if step.name in self.errors:
+                found.setdefault(self.errors[step.name])
+            if isinstance(step, NormLayer):
+                found[NORMAL] = _NORMAL_EXPONENT
+        return found

@@ -1,0 +1,230 @@
+"""How a convolution lies on the machine: tiles of its weights, and loops over pixels and taps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.compiler.spatial import Window
+from pulsarray.compiler.training.layers import MapLayer, MapShape, Step
+from pulsarray.compiler.training.maps.flow import INPUT
+from pulsarray.compiler.training.maps.windows import gather
+
+__all__ = ["LEVELS", "Geometry", "Loop", "Taps", "geometries", "geometry", "loops", "merged"]
+
+Ints = npt.NDArray[np.int64]
+
+LEVELS = 5
+"""Loops of STREAM."""
+_GAIN = 2
+"""Windows are packed by the host if that makes tiles at least so many times fewer."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One loop of STREAM: iterations, and steps of source, target, window row and column."""
+
+    count: int
+    source: int = 0
+    target: int = 0
+    row: int = 0
+    column: int = 0
+
+    def around(self, inner: Loop) -> Loop | None:
+        """Both loops as one, if one loop can be both."""
+        steps = (self.source, self.target, self.row, self.column)
+        inside = (inner.source, inner.target, inner.row, inner.column)
+        if any(step != inner.count * own for step, own in zip(steps, inside, strict=True)):
+            return None
+        return replace(inner, count=self.count * inner.count)
+
+
+def merged(nest: Sequence[Loop]) -> list[Loop]:
+    """The same words in the same order with fewer loops, outermost first."""
+    found: list[Loop] = []
+    for loop in nest:
+        if loop.count == 1:
+            continue
+        joined = found[-1].around(loop) if found else None
+        if joined is None:
+            found.append(loop)
+        else:
+            found[-1] = joined
+    return found
+
+
+def loops(outer: Sequence[Loop], inner: Sequence[Loop]) -> dict[str, int] | None:
+    """Fields of STREAM for passes (outer) of words (inner); None if there are too many loops.
+
+    ``fresh`` names all outer loops: sums begin with the first pass.
+    """
+    passes, words = merged(outer), merged(inner) or [Loop(1)]
+    nest = [*passes, *words]
+    if len(nest) > LEVELS:
+        return None
+    gap = LEVELS - len(words)
+    fields = {"inner": len(words), "fresh": sum(1 << level for level in range(len(passes)))}
+    places = [*range(len(passes)), *range(gap, LEVELS)]
+    for level, loop in zip(places, nest, strict=True):
+        fields |= {
+            f"count{level}": loop.count,
+            f"source_stride{level}": loop.source,
+            f"target_stride{level}": loop.target,
+            f"row_step{level}": loop.row,
+            f"column_step{level}": loop.column,
+        }
+    return fields
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Some tiles of a layer's weights: ranges of kernel rows, kernel columns, channel blocks."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    blocks: tuple[int, int]
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many of each."""
+        return (
+            self.rows[1] - self.rows[0],
+            self.columns[1] - self.columns[0],
+            self.blocks[1] - self.blocks[0],
+        )
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A convolution on the machine.
+
+    Parameters
+    ----------
+    window, given, result
+        As the machine computes it: of a packed layer a product without a kernel.
+    dim
+        D.
+    packed
+        The real window and shape of the source if the host gathers it; the machine then reads
+        all that an output sees as channels.
+    groups
+        Groups of channels.
+    """
+
+    window: Window
+    given: MapShape
+    result: MapShape
+    dim: int
+    packed: tuple[Window, MapShape] | None = None
+    groups: int = 1
+
+    @property
+    def blocks(self) -> int:
+        """Channel blocks of the source."""
+        return -(-self.given[2] // self.dim)
+
+    @property
+    def taps(self) -> int:
+        """Elements of the kernel."""
+        return self.window.kernel[0] * self.window.kernel[1]
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of a column block of weights."""
+        return self.taps * self.blocks
+
+    @property
+    def rows(self) -> int:
+        """Rows of the weights in memory: of each tap's channels whole blocks, or one tap's."""
+        return self.given[2] if self.taps == 1 else self.tiles * self.dim
+
+    @property
+    def linear(self) -> bool:
+        """Whether every output pixel reads the one source pixel of its own place."""
+        window = self.window
+        return self.taps == 1 and window.stride == (1, 1) and not any(window.padding)
+
+    @property
+    def whole(self) -> bool:
+        """Whether there is one output pixel and it sees every source pixel once."""
+        same = self.window.kernel == self.given[:2] and self.window.dilation == (1, 1)
+        return same and self.result[:2] == (1, 1) and not any(self.window.padding)
+
+    def places(self, shape: tuple[int, int]) -> tuple[Ints, Ints]:
+        """Row and column in memory of every weight of a (K, N) array."""
+        depth, count = self.given[2] // self.groups, shape[1] // self.groups
+        k, n = np.indices(shape)
+        tap, channel = k // depth, k % depth + n // count * depth
+        stride = self.blocks * self.dim if self.taps > 1 else 0
+        return tap * stride + channel, n
+
+    def parts(self, most: int, cuts: Sequence[int]) -> list[tuple[int, int]]:
+        """Ranges of at most ``most`` tiles: whole kernel rows, taps of one, or blocks of a tap."""
+        width = self.window.kernel[1]
+        if self.taps == 1:
+            found, low = [], 0
+            while low < self.blocks:
+                high = min(self.blocks, low + most, *(c for c in cuts if c > low))
+                found.append((low, high))
+                low = high
+            return found
+        if width * self.blocks <= most:
+            return _even(0, self.tiles, width * self.blocks, most)
+        if self.blocks <= most:
+            step = width * self.blocks
+            rows = range(0, self.tiles, step)
+            return [p for row in rows for p in _even(row, row + step, self.blocks, most)]
+        rows = range(0, self.tiles, self.blocks)
+        return [p for row in rows for p in _even(row, row + self.blocks, 1, most)]
+
+    def of(self, part: tuple[int, int]) -> Taps:
+        """What a range of tiles is."""
+        width = self.window.kernel[1]
+        tap, block = divmod(part[0], self.blocks)
+        last, end = divmod(part[1] - 1, self.blocks)
+        if tap == last:
+            row, column = divmod(tap, width)
+            return Taps((row, row + 1), (column, column + 1), (block, end + 1))
+        first, second = divmod(tap, width), divmod(last, width)
+        return Taps((first[0], second[0] + 1), (first[1], second[1] + 1), (0, self.blocks))
+
+    def pack(self, images: Ints) -> Ints:
+        """Samples (images, elements) as the matrix that the machine reads."""
+        if self.packed is None:
+            return images.reshape(-1, self.given[2])
+        window, given = self.packed
+        seen = gather(images.reshape(-1, *given), window, self.result)
+        return seen.reshape(-1, self.given[2])
+
+
+def _even(low: int, high: int, step: int, most: int) -> list[tuple[int, int]]:
+    """A range in pieces of whole steps of at most ``most``, as even as they can be."""
+    units = (high - low) // step
+    pieces = -(-units // max(1, most // step))
+    size = -(-units // pieces) * step
+    return [(first, min(high, first + size)) for first in range(low, high, size)]
+
+
+def geometry(layer: MapLayer, dim: int, *, first: bool) -> Geometry:
+    """A layer on the machine; the ``first`` one's windows may be packed by the host."""
+    plain = Geometry(layer.window, layer.given, layer.result, dim, groups=layer.groups)
+    depth = layer.weight.shape[0]
+    if not first or layer.groups > 1 or plain.tiles < _GAIN * -(-depth // dim):
+        return plain
+    if layer.result[:2] == (1, 1):
+        return plain
+    given = (*layer.result[:2], depth)
+    return Geometry(Window((1, 1)), given, layer.result, dim, packed=(layer.window, layer.given))
+
+
+def geometries(steps: Sequence[Step], dim: int) -> dict[str, Geometry]:
+    """Every layer of a network on the machine."""
+    alone = sum(step.sources.count(INPUT) for step in steps) == 1
+    return {
+        step.name: geometry(step, dim, first=alone and step.source == INPUT)
+        for step in steps
+        if isinstance(step, MapLayer)
+    }

@@ -1,0 +1,243 @@
+"""From a graph to the steps of its training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
+from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax
+from pulsarray.compiler.spatial import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Convolution,
+    Dropout,
+    MaxPool,
+    Window,
+)
+from pulsarray.compiler.training.layers import (
+    DERIVATIVES,
+    AddStep,
+    AverageStep,
+    DropStep,
+    MapLayer,
+    MapShape,
+    NormLayer,
+    PoolStep,
+    Step,
+)
+from pulsarray.compiler.training.maps.flow import INPUT
+from pulsarray.errors import InputError
+
+__all__ = ["needs_steps", "steps_of"]
+
+_TAKEN = (INPUT, "loss")
+"""Names that a training gives to values of its own."""
+
+
+def needs_steps(graph: Graph) -> bool:
+    """Whether a network is more than a chain of dense layers."""
+    return not graph.is_chain or any(
+        not isinstance(node, Dense | Activate | Flatten | Softmax) for node in graph.nodes
+    )
+
+
+def steps_of(graph: Graph) -> list[Step]:
+    """The steps that train a network.
+
+    Raises
+    ------
+    InputError
+        If an operator cannot be trained.
+    """
+    return _Translation(graph).run()
+
+
+class _Translation:
+    """One graph being translated.
+
+    ``names`` has the step by the graph's value, ``reads`` counts the operators that read a step's
+    value: Flatten and Softmax pass it on.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.steps: list[Step] = []
+        self.places: dict[str, int] = {}
+        self.names = {graph.input.name: INPUT}
+        self.shapes: dict[str, MapShape] = {INPUT: _input_shape(graph)}
+        self.reads = _readers(graph)
+
+    def run(self) -> list[Step]:
+        """All steps."""
+        for node in self.graph.nodes:
+            self._node(node)
+        return self.steps
+
+    def _node(self, node: Node) -> None:
+        if isinstance(node, Flatten | Softmax):
+            self.names[node.output] = self.names[node.input]
+        elif isinstance(node, Activate):
+            self._activate(node)
+        else:
+            self._append(node, self._step(node))
+
+    def _append(self, node: Node, step: Step) -> None:
+        if step.name in self.places:
+            raise InputError(f"{step.name}: two operators have this name; name one otherwise")
+        if step.name in _TAKEN:
+            raise InputError(f"{step.name}: training uses this name itself; name it otherwise")
+        self.places[step.name] = len(self.steps)
+        self.steps.append(step)
+        self.names[node.output] = step.name
+        self.shapes[step.name] = step.result
+
+    def _step(self, node: Node) -> Step:
+        sources = [self.names[name] for name in node.inputs]
+        given = self.shapes[sources[0]]
+        if isinstance(node, Dense):
+            window = Window(given[:2])
+            shape = (1, 1, node.weight.shape[1])
+            return MapLayer(
+                node.name, node.weight, node.bias, "identity",
+                source=sources[0], window=window, given=given, result=shape,
+            )  # fmt: skip
+        if isinstance(node, Convolution):
+            weight = node.weight.reshape(-1, node.weight.shape[3])
+            result = (*node.window.output(*given[:2], node.name), weight.shape[1])
+            return MapLayer(
+                node.name, weight, node.bias, "identity", source=sources[0],
+                window=node.window, given=given, result=result, groups=node.groups,
+            )  # fmt: skip
+        if isinstance(node, MaxPool):
+            return self._pool(node, sources[0], given)
+        if isinstance(node, Dropout):
+            return DropStep(node.name, sources[0], node.rate, given)
+        if isinstance(node, AveragePool):
+            result = self._beside(node, given)
+            return AverageStep(node.name, sources[0], node.window, given, result)
+        if isinstance(node, BatchNorm):
+            return self._norm(node, sources[0], given)
+        if isinstance(node, Add):
+            return self._add(node, sources)
+        kind = type(node).__name__
+        raise InputError(
+            f"{node.name}: {kind} cannot be trained; dense layers, convolutions, pooling, sums, "
+            "batch normalization and dropout can"
+        )
+
+    def _add(self, node: Add, sources: Sequence[str]) -> AddStep:
+        first, second = (self.shapes[name] for name in sources)
+        if first != second:
+            raise InputError(
+                f"{node.name}: training needs maps of one shape, not {first} and {second}, "
+                "which Flatten made equally long; add before Flatten"
+            )
+        return AddStep(node.name, tuple(sources), first)
+
+    def _norm(self, node: BatchNorm, source: str, given: MapShape) -> NormLayer:
+        step = self._named(source)
+        alone = self.reads[node.input] == 1
+        if not isinstance(step, MapLayer) or step.activation != "identity" or not alone:
+            raise InputError(
+                f"{node.name}: training needs a convolution or dense layer right before it, "
+                "whose result nothing else reads"
+            )
+        if not node.epsilon > 0.0:
+            raise InputError(
+                f"{node.name}: training needs an epsilon of more than 0; constant factors and "
+                "offsets, as of Mul and Add, are no normalization: put them into weights, biases "
+                "or the data"
+            )
+        if node.scale.size != given[2]:
+            raise InputError(
+                f"{node.name}: training needs one scale for each of {given[2]} channels, "
+                f"not {node.scale.size}; normalize before Flatten"
+            )
+        self.steps[self.places[source]] = replace(step, normalized=True)
+        return NormLayer(
+            node.name, node.scale.reshape(1, -1), node.shift, "identity",
+            source=source, given=given, epsilon=node.epsilon,
+        )  # fmt: skip
+
+    def _pool(self, node: MaxPool, source: str, given: MapShape) -> PoolStep:
+        result = (*node.window.output(*given[:2], node.name), given[2])
+        if source == INPUT:
+            return PoolStep(node.name, source, node.window, given, result, "identity")
+        if self.reads[node.input] > 1:
+            raise InputError(
+                f"{node.name}: training needs a value that only this pooling reads: its errors "
+                "take the place of its values; let the others read the pooling's result"
+            )
+        before = self.steps[self.places[source]]
+        chained = isinstance(before, PoolStep)
+        return PoolStep(
+            node.name, source, node.window, given, result, before.activation, chained=chained
+        )
+
+    def _beside(self, node: AveragePool, given: MapShape) -> MapShape:
+        """Shape of the result of windows that do not overlap."""
+        window, one = node.window, node.window.kernel == given[:2]
+        if any(window.padding) or window.dilation != (1, 1):
+            raise InputError(f"{node.name}: training needs windows without padding and dilation")
+        if window.stride != window.kernel and not one:
+            raise InputError(
+                f"{node.name}: training needs windows side by side, "
+                f"not {window.kernel} with stride {window.stride}"
+            )
+        return (*window.output(*given[:2], node.name), given[2])
+
+    def _activate(self, node: Activate) -> None:
+        source = self.names[node.input]
+        if node.function not in DERIVATIVES:
+            known = ", ".join(DERIVATIVES)
+            raise InputError(f"{node.name}: training needs one of {known}, not {node.function}")
+        if self.reads[node.input] > 1:
+            raise InputError(f"{node.name}: something else reads {node.input!r}, too")
+        names = self._upwards(source, node.function)
+        step = self._named(names[-1])
+        fits = isinstance(step, MapLayer) or (
+            isinstance(step, AddStep | NormLayer) and node.function == "relu"
+        )
+        if not fits or step is None or step.activation != "identity":
+            raise InputError(
+                f"{node.name}: training needs {node.function} right after a dense layer or a "
+                "convolution; ReLU may follow a sum, a normalization or a maximum pooling, too"
+            )
+        for place in (self.places[name] for name in names):
+            self.steps[place] = replace(self.steps[place], activation=node.function)
+        self.names[node.output] = source
+
+    def _named(self, name: str) -> Step | None:
+        return self.steps[self.places[name]] if name in self.places else None
+
+    def _upwards(self, name: str, function: str) -> list[str]:
+        """A value and those that a ReLU has as well: before maximum poolings it does the same."""
+        names = [name]
+        while function == "relu" and isinstance(step := self._named(names[-1]), PoolStep):
+            names.append(step.source)
+        return names
+
+
+def _readers(graph: Graph) -> Counter[str]:
+    """By value, how many operators read it, also through Flatten."""
+    roots = {value.name: value.name for value in graph.values}
+    for node in graph.nodes:
+        if isinstance(node, Flatten | Softmax):
+            roots[node.output] = roots[node.input]
+    passing = Flatten | Softmax
+    reads = Counter(
+        roots[name] for n in graph.nodes if not isinstance(n, passing) for name in n.inputs
+    )
+    return Counter({name: reads[root] for name, root in roots.items()})
+
+
+def _input_shape(graph: Graph) -> MapShape:
+    """A map, or a vector if it is none or every operator reads it flat."""
+    shape, name = graph.input.shape, graph.input.name
+    flat = all(isinstance(node, Flatten) for node in graph.nodes if name in node.inputs)
+    if len(shape) == 3 and not flat:
+        return shape[0], shape[1], shape[2]
+    return 1, 1, prod(shape)

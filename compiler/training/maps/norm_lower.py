@@ -1,0 +1,254 @@
+"""Batch normalization as instructions: statistics by the array, the rest by the vector unit.
+
+Sums over pixels are products with ones; sums of products of two maps are the diagonal of their
+product. What there is one number a channel of lies in a bank of its own while pixels pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pulsarray.compiler.spatial import Window
+from pulsarray.compiler.training.chip import TrainChip
+from pulsarray.compiler.training.layers import NormLayer
+from pulsarray.compiler.training.maps.geometry import Geometry
+from pulsarray.compiler.training.maps.interpreter import GUARD
+from pulsarray.compiler.training.maps.maps import (
+    FeatureMap,
+    Tile,
+    common,
+    place_map,
+    tiles,
+    written,
+)
+from pulsarray.compiler.training.maps.norm import DEVIATION, GUARD_BITS, HALF_LOG, Mean
+from pulsarray.compiler.training.maps.products import MapProducts
+from pulsarray.compiler.training.memory import Cache, Segment, Words
+from pulsarray.compiler.training.tensors import TrainTensors
+from pulsarray.errors import InputError
+from pulsarray.isa import Activation, Alu, VectorFlag
+
+__all__ = ["Normalization"]
+
+_SCALAR, _SUBTRACT = int(VectorFlag.B_SCALAR), int(VectorFlag.SUB_AFTER)
+_CODE_BITS = 12
+_SMALLER = 27
+"""How far the gradient's exponent is below those of its factors."""
+
+
+class Normalization:
+    """Emits one batch normalization.
+
+    Parameters
+    ----------
+    layer, tensors
+        What is normalized, and memory.
+    chip, rows, weights, products
+        The machine.
+    """
+
+    def __init__(
+        self,
+        layer: NormLayer,
+        tensors: TrainTensors,
+        chip: TrainChip,
+        rows: Cache,
+        weights: Cache,
+        products: MapProducts,
+    ) -> None:
+        self.layer, self.tensors, self.chip = layer, tensors, chip
+        self.rows, self.weights, self.products = rows, weights, products
+        height, width, channels = layer.given
+        dim = chip.config.dim
+        self.dim, self.depth = dim, chip.config.accumulator_depth
+        self.blocks = -(-channels // dim)
+        self.mean = Mean.over(tensors.rows * height * width, layer.name)
+        self.geometry = Geometry(Window((1, 1)), layer.given, layer.given, dim)
+        self.here, self.there = chip.aux
+        if (dim + 4) * self.blocks > self.depth:
+            raise InputError(
+                f"{layer.name}: {channels} channels are too many to normalize on this machine"
+            )
+        self.normal = place_map(rows, f"{layer.name}.normal", tensors.rows, layer.given)
+
+    @property
+    def phase(self) -> int:
+        """Number of the phase that instructions are counted for."""
+        return self.rows.phase
+
+    def forward(self, u: FeatureMap) -> None:
+        """Normalized values; the divisors go to memory for the way back."""
+        means, total = self._sums(u)
+        rest = self._rest(means, total)
+        centred = place_map(self.rows, f"{self.layer.name}.centred", u.images, u.shape)
+        self._each(u, centred, means, {"alu": Alu.SUB})
+        divisors = self._words(self.there, 1)
+        for block in range(self.blocks):
+            sums = self._along(u, centred, block)
+            self.chip.vector(
+                self.phase, 1, 1, sums, Words(self.here, rest.base + block, 0),
+                acc=Words(self.there, divisors.base + block, 0), alu=Alu.SUB,
+            )  # fmt: skip
+        self._divide(divisors)
+        self.chip.exponent(self.phase, "temporary", DEVIATION)
+        self._each(centred, self.normal, divisors, {"alu": Alu.SCALED, "x": ("temporary",)})
+        self.rows.drop(centred.segments)
+
+    def _words(self, bank: int, number: int) -> Words:
+        """A place for a word of each channel block."""
+        return Words(bank, number * self.blocks, 0)
+
+    def _many(self, a: Words, b: Words | None = None, **fields: Any) -> None:
+        """VECTOR on a word of each channel block."""
+        self.chip.vector(self.phase, 1, self.blocks, a, b, **fields)
+
+    def _scaled(self, a: Words, acc: Words, factor: int, shift: int = 0) -> None:
+        self._many(a, acc=acc, alu=Alu.MUL, flags=_SCALAR, scalar=factor, shift=shift)
+
+    def _sums(self, found: FeatureMap) -> tuple[Words, Words]:
+        """The means of a map's channels, and their sums."""
+        total = self._total(found)
+        means = self._words(self.there, 0)
+        self._scaled(total, means, self.mean.mantissa, self.mean.shift)
+        return means, total
+
+    def _total(self, found: FeatureMap) -> Words:
+        """Sums of a map's channels."""
+        bank = self.chip.next_sums()
+        ones = self.rows.matrix("ones", 1, 1, self.tensors.ones).segments[0]
+        self.products.bias(ones, found, (0, self.blocks), bank, add=False)
+        self.rows.drop([ones])
+        return Words(bank, 0, 0, self.dim)
+
+    def _rest(self, means: Words, total: Words) -> Words:
+        """The mean times what the rounded mean leaves of the sum."""
+        whole, rest = self._words(self.here, 0), self._words(self.here, 1)
+        self._scaled(means, whole, self.mean.pixels)
+        self._many(total, whole, acc=rest, alu=Alu.SUB)
+        self._many(rest, means, acc=rest, alu=Alu.MUL)
+        return rest
+
+    def _along(self, first: FeatureMap, second: FeatureMap, block: int) -> Words:
+        """Sums of products of two maps, channel by channel, of one block."""
+        bank = self.chip.next_sums()
+        self.diagonal(first, second, block, bank)
+        return Words(bank, 0, 0)
+
+    def diagonal(self, first: FeatureMap, second: FeatureMap, block: int, bank: int) -> None:
+        """The same in the first word of a bank."""
+        part = block, block + 1
+        self.products.gradient(self.geometry, first, second, part, block, bank, add=False)
+        identity = self.rows.matrix("identity", self.dim, self.dim, self.tensors.identity)
+        one = self.rows.get(identity.segments[0])
+        some = Words(self.here, 4 * self.blocks, 0)
+        self.chip.vector(
+            self.phase, 1, self.dim, Words(bank, 0, 0), Words(one.bank, one.base(0), 0),
+            acc=some, alu=Alu.MUL,
+        )  # fmt: skip
+        self.rows.drop([one])
+        result = Words(bank, 0, 0)
+        for row in range(self.dim):
+            a = Words(self.here, some.base + row, 0)
+            if row:
+                self.chip.vector(self.phase, 1, 1, a, result, acc=result, alu=Alu.ADD)
+            else:
+                self.chip.vector(self.phase, 1, 1, a, acc=result)
+
+    def _divide(self, words: Words) -> None:
+        """From sums of squares to what values are divided by."""
+        kept, phase = self.tensors.norms[self.layer.name], self.phase
+        source = self.tensors.network.flow.outputs[self.layer.source]
+        self._scaled(words, words, self.mean.mantissa, self.mean.shift - GUARD_BITS)
+        given, least = Words(self.here, 0, 0), Words(self.here, 1, 0)
+        self.chip.load(
+            phase, kept.epsilon, 0, self.here, 0,
+            rows=1, blocks=1, local_stride=0, memory_stride=0,
+        )  # fmt: skip
+        self.chip.exponent(phase, "temporary", -GUARD_BITS, source, source)
+        self.chip.vector(phase, 1, 1, given, acc=least, shift=-kept.exponent, x=("temporary",))
+        logarithm = Activation.RECIPROCAL
+        self._many(
+            words, Words(self.here, 1, 0, 0), acc=words, alu=Alu.ADD,
+            activation=logarithm, table="log2",
+        )  # fmt: skip
+        self._many(
+            words, acc=words, alu=Alu.RSUB, flags=_SCALAR, scalar=HALF_LOG, shift=2,
+            activation=Activation.EXP, table="exp",
+        )  # fmt: skip
+        self._many(words, acc=words, activation=Activation.RECIPROCAL, table="reciprocal")
+        self.chip.store(
+            phase, kept.divisor, 0, self.there, words.base,
+            rows=self.blocks, blocks=1, local_stride=0, memory_stride=0,
+        )  # fmt: skip
+
+    def _each(
+        self, source: FeatureMap, target: FeatureMap, words: Words, fields: dict[str, Any]
+    ) -> None:
+        """VECTOR on every pixel of a map with the word of its block."""
+        for images in common(source.groups(), target.groups()):
+            for tile in tiles(source, images, self.depth):
+                pixels = tile.images * tile.rows * source.shape[1]
+                for block in range(self.blocks):
+                    a = self.rows.get(source.at(tile.low, block))
+                    to = self.rows.new(target.at(tile.low, block), 0, avoid=[a.bank], pinned=[a])
+                    self.chip.vector(
+                        self.phase, 1, pixels,
+                        Words(a.bank, source.word(tile.low, block, tile.top), 0),
+                        Words(words.bank, words.base + block, 0, 0),
+                        target=Words(to.bank, target.word(tile.low, block, tile.top), 0),
+                        **fields,
+                    )  # fmt: skip
+            written(target, images)
+
+    def weight(self) -> Segment:
+        """The working weights, a word of each block."""
+        tensor = self.tensors.weights[self.layer.name]
+        return Segment(tensor, 0, self.blocks, 1, self.blocks)
+
+    # Backward
+
+    def prepare(self, delta: FeatureMap) -> None:
+        """What there is one number a channel of, on the way back."""
+        less, along, divisors = (self._words(self.there, number) for number in range(3))
+        total = self._total(delta)
+        self._scaled(total, less, -self.mean.mantissa, self.mean.shift - _CODE_BITS)
+        for block in range(self.blocks):
+            sums = self._along(self.normal, delta, block)
+            self.chip.vector(
+                self.phase, 1, 1, sums, acc=Words(self.there, along.base + block, 0),
+                alu=Alu.MUL, flags=_SCALAR, scalar=self.mean.mantissa,
+                shift=self.mean.shift + _CODE_BITS,
+            )  # fmt: skip
+        kept = self.tensors.norms[self.layer.name]
+        self.chip.load(
+            self.phase, kept.divisor, 0, self.there, divisors.base,
+            rows=self.blocks, blocks=1, local_stride=0, memory_stride=0,
+        )  # fmt: skip
+        flow, before = self.tensors.network.flow, self.layer.source
+        error, source = flow.errors[before], flow.outputs[before]
+        self.chip.exponent(self.phase, "guard", -GUARD, error)
+        self.chip.exponent(self.phase, "temporary", _SMALLER, "guard", source)
+
+    def pull(self, delta: FeatureMap, tile: Tile, block: int, pixels: int, error: str) -> Words:
+        """The gradient of a tile of the source at the exponent ``guard``; ``error`` is delta's."""
+        chip, phase, sums = self.chip, self.phase, Words(self.here, 0, 0)
+        less, along, divisors = (
+            Words(self.there, number * self.blocks + block, 0, 0) for number in range(3)
+        )
+        normal = self.rows.get(self.normal.at(tile.low, block))
+        word = self.normal.word(tile.low, block, tile.top)
+        chip.vector(phase, 1, pixels, Words(normal.bank, word, 0), along, acc=sums, alu=Alu.MUL)
+        part = self.rows.get(delta.at(tile.low, block))
+        a = Words(part.bank, delta.word(tile.low, block, tile.top), 0)
+        chip.vector(phase, 1, pixels, a, sums, acc=sums, flags=_SUBTRACT, shift=-_CODE_BITS)
+        chip.vector(phase, 1, pixels, sums, less, acc=sums, alu=Alu.RSUB)
+        weight = self.weight()
+        self.weights.get(weight)
+        by = Words(weight.bank, weight.base(0) + block, 0, 0)
+        chip.vector(phase, 1, pixels, sums, by, acc=sums, alu=Alu.MUL)
+        self.weights.drop([weight])
+        chip.vector(
+            phase, 1, pixels, sums, divisors, acc=sums, alu=Alu.SCALED,
+            x=("temporary", error, f"{self.layer.name}.weight"),
+        )  # fmt: skip
+        return sums

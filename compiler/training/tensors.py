@@ -1,0 +1,292 @@
+"""What a training program keeps in memory, and the exponent registers by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.training.arithmetic import factor
+from pulsarray.compiler.training.chip import CODE_MAX
+from pulsarray.compiler.training.differentiate import TrainingNetwork
+from pulsarray.compiler.training.layers import DropStep, MapShape, NormLayer, TrainingLayer
+from pulsarray.compiler.training.maps.drop import mask_name
+from pulsarray.compiler.training.maps.geometry import Geometry, geometries
+from pulsarray.compiler.training.tables import Table, table
+from pulsarray.config import EXPONENTS, Config
+from pulsarray.errors import InputError
+from pulsarray.program import Tensor
+
+__all__ = [
+    "DECAY_ROW",
+    "LIMIT_ROWS",
+    "MASK_ROW",
+    "MOMENTUM_ROW",
+    "PARAMETER_ROW",
+    "RATE_ROW",
+    "TrainTensors",
+    "parameter_names",
+]
+
+RATE_ROW, DECAY_ROW, MOMENTUM_ROW = range(3)
+"""Rows of the parameter bank that the host may change: mantissas of the rates."""
+MASK_ROW, *LIMIT_ROWS = range(3, 6)
+"""Rows of constants: the largest code in lanes that count and the smallest in others; Huber's
+limits, from above and from below."""
+PARAMETER_ROW = 4
+"""Accumulator words of a row; the last holds the constant."""
+_ALIGNED_ONE = 1 << 30
+
+
+def parameter_names(network: TrainingNetwork) -> list[str]:
+    """Names of everything that is learned."""
+    return [name for layer in network.learning for name in layer.learned]
+
+
+def _exponent_names(network: TrainingNetwork) -> list[str]:
+    names = ["temporary", "minus one", "input", "target", "rate", "decay", *network.exponents]
+    names += [f"{layer.name}.weight" for layer in network.layers]
+    if network.steps:
+        names.append("guard")
+        if not network.optimizer.weight_decay:
+            names.remove("decay")
+    if network.optimizer.momentum:
+        names += ["velocity", *(f"{name}.velocity" for name in parameter_names(network))]
+    return names
+
+
+def _functions(network: TrainingNetwork) -> list[str]:
+    names = [layer.activation for layer in network.layers if layer.derivative.argument is not None]
+    if network.loss.name == "log-cosh":
+        names.append("tanh")
+    if network.loss.name == "cross-entropy":
+        names += ["exp", "reciprocal"]
+    if any(isinstance(step, NormLayer) for step in network.steps):
+        names += ["log2", "exp", "reciprocal"]
+    return list(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class NormTensors:
+    """A batch normalization in memory: epsilon with its exponent, and the divisors."""
+
+    epsilon: Tensor
+    exponent: int
+    divisor: Tensor
+
+
+def is_norm(layer: TrainingLayer) -> bool:
+    """Whether a layer is a batch normalization."""
+    return isinstance(layer, NormLayer)
+
+
+@dataclass(eq=False)
+class TrainTensors:
+    """Tensors in memory.
+
+    Parameters
+    ----------
+    network, config
+        What is trained on which machine.
+    layout
+        Memory.
+    rows
+        Rows of input, target and output.
+    sums
+        Whether gradients are summed up in memory.
+    prefix
+        Begins the names of the tensors that are this training's alone: data, exponents, rates.
+        What layers of one name learn is shared by all trainings with the same memory.
+
+    Members
+    -------
+    registers
+        Exponent register of every name.
+    functions
+        Function tables in the order in which they lie on chip.
+    geometries
+        How the layers of a network of feature maps lie; empty for a chain of dense layers.
+
+    Raises
+    ------
+    InputError
+        If the network needs more registers or tables than the machine has.
+    """
+
+    network: TrainingNetwork
+    config: Config
+    layout: Layout
+    rows: int
+    sums: bool
+    prefix: str = ""
+    registers: dict[str, int] = field(init=False)
+    functions: dict[str, Table] = field(init=False)
+    geometries: dict[str, Geometry] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = _exponent_names(self.network)
+        if len(names) >= EXPONENTS:
+            raise InputError(
+                f"{self.network.graph.name}: training needs {len(names)} shared exponents, "
+                f"the machine has {EXPONENTS - 1}; use fewer layers"
+            )
+        self.registers = {name: number for number, name in enumerate(names, 1)}
+        for layer in self.network.learning:
+            for parameter, name in layer.scales.items():
+                self.registers[f"{parameter}.gradient"] = self.registers[name]
+        segments = self.config.table_segments
+        self.functions = {name: table(name, segments) for name in _functions(self.network)}
+        if len(self.functions) > self.config.tables:
+            raise InputError(
+                f"{self.network.graph.name}: training needs {len(self.functions)} function tables, "
+                f"config has tables = {self.config.tables}"
+            )
+        self.geometries = geometries(self.network.steps, self.config.dim)
+        self._data()
+        self._parameters()
+        self._constants()
+
+    def _add(self, name: str, role: str, rows: int, columns: int, *, wide: bool = False) -> Tensor:
+        element = "sum" if wide else "code"
+        for tensor in self.layout.tensors:
+            if tensor.name == name and role == "state":
+                return self._shared(tensor, rows, columns)
+        return self.layout.add(name, role, rows, columns, element=element)
+
+    def _shared(self, tensor: Tensor, rows: int, columns: int) -> Tensor:
+        """A tensor that another training has, too."""
+        if (tensor.rows, tensor.columns) != (rows, columns):
+            raise InputError(
+                f"{tensor.name}: must be {tensor.rows} x {tensor.columns} in all networks, "
+                f"not {rows} x {columns}"
+            )
+        return tensor
+
+    def _data(self) -> None:
+        inputs, outputs = self.network.graph.input.size, self.network.layers[-1].weight.shape[1]
+        self.input = self._input(inputs)
+        self.target = self._add(f"{self.prefix}target", "input", self.rows, outputs)
+        self.output = self._add(f"{self.prefix}output", "output", self.rows, outputs)
+
+    def _input(self, columns: int) -> Tensor:
+        """The input: a matrix of samples, a map's pixels, or all that a kernel sees of each."""
+        name, shape = f"{self.prefix}input", self.network.graph.input.shape
+        if not self.network.steps or shape != self.network.flow.input_shape:
+            return self._add(name, "input", self.rows, columns)
+        window: tuple[int, ...] = ()
+        if (packed := self.packed) is not None and packed.packed is not None:
+            seen, shape = packed.packed
+            window = (*seen.kernel, *seen.stride, *seen.padding, *seen.dilation)
+        height, width, channels = self.input_shape
+        return self.layout.add(
+            name, "input", self.rows * height * width, channels, image=shape, window=window,
+            view=self.network.graph.input_view,
+        )  # fmt: skip
+
+    @property
+    def packed(self) -> Geometry | None:
+        """The layer whose windows on the input the host gathers, if there is one."""
+        return next((g for g in self.geometries.values() if g.packed is not None), None)
+
+    @property
+    def input_shape(self) -> MapShape:
+        """Of a network of feature maps, the input as the machine reads it."""
+        return self.network.flow.input_shape if self.packed is None else self.packed.given
+
+    def shape(self, layer: TrainingLayer) -> tuple[int, int]:
+        """Shape of a layer's weights in memory."""
+        k, n = layer.weight.shape
+        found = self.geometries.get(layer.name)
+        return (k if found is None else found.rows), n
+
+    def _parameters(self) -> None:
+        """Working and master weights, velocities, sums of gradients, and the exponents."""
+        self.weights: dict[str, Tensor] = {}
+        self.masters: dict[str, Tensor] = {}
+        self.velocities: dict[str, Tensor] = {}
+        self.gradients: dict[str, Tensor] = {}
+        for layer in self.network.layers:
+            k, n = self.shape(layer)
+            self.weights[layer.name] = self._add(f"{layer.name}.weight", "state", k, n)
+            for name, rows in ((f"{layer.name}.weight", k), (f"{layer.name}.bias", 1)):
+                master = f"{name}.master"
+                self.masters[name] = self._add(master, "state", rows, n, wide=True)
+                if layer.name in self.network.frozen or name not in layer.learned:
+                    continue
+                if self.network.optimizer.momentum:
+                    velocity = f"{name}.velocity"
+                    self.velocities[name] = self._add(velocity, "state", rows, n, wide=True)
+                if self.sums:
+                    total = f"{self.prefix}{name}.gradient"
+                    self.gradients[name] = self._add(total, "state", rows, n, wide=True)
+        self._masks()
+        self._drops()
+        words = -(-EXPONENTS // self.config.dim)
+        self.exponents = self._add(
+            f"{self.prefix}exponents", "state", words, self.config.dim, wide=True
+        )
+
+    def _norm(self, layer: TrainingLayer) -> NormTensors:
+        """What a batch normalization keeps: epsilon, and the divisors of the forward pass."""
+        assert isinstance(layer, NormLayer)
+        dim, channels = self.config.dim, layer.given[2]
+        mantissa, exponent = factor(layer.epsilon, f"{layer.name}: epsilon")
+        epsilon = self.layout.add(
+            f"{self.prefix}{layer.name}.epsilon", "constant", 1, dim, element="sum",
+            values=np.full((1, dim), mantissa),
+        )  # fmt: skip
+        divisor = self._add(
+            f"{self.prefix}{layer.name}.divisor", "intermediate", 1, channels, wide=True
+        )
+        return NormTensors(epsilon, exponent, divisor)
+
+    def _drops(self) -> None:
+        """Of dropouts, which values are left."""
+        self.drops: dict[str, Tensor] = {}
+        for step in self.network.steps:
+            if isinstance(step, DropStep):
+                rows = self.rows * step.result[0] * step.result[1]
+                name = f"{self.prefix}{mask_name(step)}"
+                self.drops[step.name] = self._add(name, "input", rows, step.result[2])
+
+    def _masks(self) -> None:
+        """Of layers with groups of channels, which words of memory are weights."""
+        self.masks: dict[str, Tensor] = {}
+        for layer in self.network.layers:
+            found = self.geometries.get(layer.name)
+            if found is None or found.groups == 1:
+                continue
+            values = np.zeros(self.shape(layer), np.int64)
+            values[found.places(layer.weight.shape)] = 1
+            self.masks[layer.name] = self.layout.add(
+                f"{self.prefix}{layer.name}.mask", "constant", *values.shape, values=values
+            )
+
+    def _constants(self) -> None:
+        dim = self.config.dim
+        self.rates = self._add(f"{self.prefix}rates", "constant", 3 * PARAMETER_ROW, dim, wide=True)
+        columns = self.network.layers[-1].weight.shape[1]
+        rows = np.zeros((3, PARAMETER_ROW, dim), np.int64)
+        valid = np.arange(dim) < (columns - 1) % dim + 1
+        rows[0, -1] = np.where(valid, CODE_MAX, -CODE_MAX - 1)
+        limit = round((self.network.loss.parameter or 0.0) * _ALIGNED_ONE)
+        rows[1:, -1] = [[limit], [-limit]]
+        self.constants = self.layout.add(
+            f"{self.prefix}constants", "constant", 3 * PARAMETER_ROW, dim, element="sum",
+            values=rows.reshape(-1, dim),
+        )  # fmt: skip
+        count = 1 if self.network.steps else self.rows
+        self.ones = self.layout.add(
+            f"{self.prefix}ones", "constant", count, 1, values=np.ones((count, 1), np.int64)
+        )
+        self.norms = {x.name: self._norm(x) for x in self.network.layers if is_norm(x)}
+        self.identity = self.ones
+        if self.norms:
+            self.identity = self.layout.add(
+                f"{self.prefix}identity", "constant", dim, dim, values=np.eye(dim, dtype=np.int64)
+            )
+        words = [function.words(self.config) for function in self.functions.values()]
+        self.tables = (
+            self.layout.add_raw(f"{self.prefix}tables", np.concatenate(words)) if words else None
+        )

@@ -1,0 +1,330 @@
+"""Gradients of weights and biases, and what becomes of them: summed up, or an update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import cycle
+from typing import Any
+
+from pulsarray.compiler.training.chip import TrainChip
+from pulsarray.compiler.training.differentiate import TrainingLayer
+from pulsarray.compiler.training.memory import Cache, Segment, Words
+from pulsarray.compiler.training.products import Pieces
+from pulsarray.compiler.training.tensors import (
+    DECAY_ROW,
+    MOMENTUM_ROW,
+    RATE_ROW,
+    TrainTensors,
+)
+from pulsarray.isa import Activation, Alu, VectorFlag
+from pulsarray.program import Tensor
+
+__all__ = ["Update"]
+
+_STATISTIC, _LANE = int(VectorFlag.STATISTIC), int(VectorFlag.B_LANE)
+_ADD, _SUBTRACT = int(VectorFlag.ADD_AFTER), int(VectorFlag.SUB_AFTER)
+_MASTER_BITS = 16
+_BIAS_EXPONENT = -24
+_GUARD_BITS = 12
+_FRACTION = 15
+_STAGES = 2
+
+
+class Update:
+    """Takes gradients, part by part, as they leave the array.
+
+    Parameters
+    ----------
+    tensors
+        Memory.
+    chip, rows, weights
+        The machine.
+    gradients
+        Whether this program computes gradients (or takes sums of them from memory).
+    applies
+        Whether this program applies them (or adds them to sums in memory).
+    """
+
+    def __init__(
+        self,
+        tensors: TrainTensors,
+        chip: TrainChip,
+        rows: Cache,
+        weights: Cache,
+        *,
+        gradients: bool,
+        applies: bool,
+    ) -> None:
+        self.tensors, self.chip, self.rows = tensors, chip, rows
+        self.weights = weights
+        self.gradients, self.applies = gradients, applies
+        self.config, self.optimizer = chip.config, tensors.network.optimizer
+        self._stages: dict[str, cycle[tuple[int, int]]] = {}
+        self._reserved: list[int] = []
+        half = self.config.accumulator_depth // 2
+        here, there = chip.aux
+        pairs = [((here, 0), (there, 0)), ((there, half), (here, half))]
+        pairs += [((here, half), (there, half)), ((there, 0), (here, 0))]
+        self._slots = cycle(pairs)
+
+    @property
+    def phase(self) -> int:
+        """Number of the phase that instructions are counted for."""
+        return self.rows.phase
+
+    # Weights
+
+    def piece(
+        self,
+        layer: TrainingLayer,
+        names: tuple[str, str],
+        pieces: Pieces,
+        column: int,
+        part: tuple[int, int],
+        product: Callable[[int, bool], None] | None,
+        *,
+        avoid: int = -1,
+    ) -> None:
+        """The gradient of a piece of weights; :meth:`grow` comes before the first.
+
+        Parameters
+        ----------
+        layer
+            The layer.
+        names
+            Of the exponents of its input and its error.
+        pieces, column, part
+            The piece: a column block, and a range of rows.
+        product
+            Emits the gradient into a bank, added to what is there or not.
+        avoid
+            A bank that it must not be in.
+        """
+        name = f"{layer.name}.weight"
+        tensor = self.tensors.weights[layer.name]
+        height, width = tensor.rows, tensor.columns
+        first, rows = pieces.rows(part)
+        word = column * height + first
+        bank = self.chip.next_sums(avoid)
+        add = not (self.gradients and self.applies)
+        if add:
+            self._sums(name, word, rows, bank, load=True)
+        if self.gradients:
+            assert product is not None
+            product(bank, add)
+        if not self.applies:
+            self._sums(name, word, rows, bank, load=False)
+            return
+        is_last = (column + 1) * self.config.dim >= width
+        last = width % self.config.dim if is_last else 0
+        piece, mask = pieces.piece(column, part), self.tensors.masks.get(layer.name)
+        inside = None if mask is None else Segment(mask, word, rows, 1, height, column)
+        self._apply(name, names, Words(bank, 0, 1), word, (1, rows), last, piece, inside)
+
+    def grow(self, name: str) -> None:
+        """The exponent of a velocity, and what it was before."""
+        if self.applies and self.optimizer.momentum:
+            register = f"{name}.velocity"
+            self.chip.exponent(self.phase, "velocity", 0, register)
+            gradient = f"{name}.gradient"
+            self.chip.exponent(self.phase, register, -_GUARD_BITS, gradient, maximum=True)
+
+    def _sums(self, name: str, word: int, rows: int, bank: int, *, load: bool) -> None:
+        """Sums of gradients from memory or to it."""
+        move = self.chip.load if load else self.chip.store
+        move(
+            self.phase, self.tensors.gradients[name], word, bank, 0,
+            rows=rows, blocks=1, local_stride=0, memory_stride=0,
+        )  # fmt: skip
+
+    # Biases
+
+    def bias(
+        self,
+        layer: TrainingLayer,
+        error: str,
+        cuts: Sequence[int],
+        product: Callable[[tuple[int, int], int, bool], None] | None,
+    ) -> None:
+        """The gradient of a layer's biases, some column blocks at a time.
+
+        Parameters
+        ----------
+        layer, error
+            The layer, and the name of its error's exponent.
+        cuts
+            Blocks at which no range of blocks may go on; the last one is their number.
+        product
+            Emits the gradients of a range of blocks into a bank, D words each, added to what is
+            there or not.
+        """
+        dim, name = self.config.dim, f"{layer.name}.bias"
+        self.grow(name)
+        total, low = cuts[-1], 0
+        while low < total:
+            end = min(c for c in cuts if c > low)
+            high = min(end, low + max(1, self.config.accumulator_depth // 2 // dim))
+            bank = self.chip.next_sums()
+            add = not (self.gradients and self.applies)
+            if add:
+                self._bias_sums(name, low, high, bank, load=True)
+            if self.gradients:
+                assert product is not None
+                product((low, high), bank, add)
+            if not self.applies:
+                self._bias_sums(name, low, high, bank, load=False)
+            else:
+                last = layer.bias.shape[0] % dim if high == total else 0
+                sums = Words(bank, 0, dim)
+                self._apply(name, ("", error), sums, low, (high - low, 1), last, None)
+            low = high
+
+    def _bias_sums(self, name: str, low: int, high: int, bank: int, *, load: bool) -> None:
+        move = self.chip.load if load else self.chip.store
+        move(
+            self.phase, self.tensors.gradients[name], low, bank, 0, rows=1, blocks=high - low,
+            local_stride=self.config.dim, memory_stride=1,
+        )  # fmt: skip
+
+    # The update of some words
+
+    def _apply(
+        self,
+        name: str,
+        names: tuple[str, str],
+        sums: Words,
+        word: int,
+        shape: tuple[int, int],
+        last_lanes: int,
+        piece: Segment | None,
+        inside: Segment | None = None,
+    ) -> None:
+        """From sums of gradients to new weights; ``piece`` is None for biases.
+
+        The words are blocks, as those of biases are, or rows of one block. Sums where ``inside``
+        is 0 are of no weight.
+        """
+        words, mask = self._stage("gradient"), None
+        if inside is not None:
+            self.weights.get(inside)
+            mask = Words(inside.bank, inside.base(inside.first), 1)
+        self.chip.vector(
+            self.phase, *shape, sums, mask, target=words, x=(f"{name}.gradient", *names),
+            alu=Alu.PASS if mask is None else Alu.GATE, flags=_STATISTIC, last_lanes=last_lanes,
+        )  # fmt: skip
+        if inside is not None:
+            self.weights.drop([inside])
+        rows = shape[0] * shape[1]
+        if not self.gradients:
+            self._clear(name, sums, word, shape, is_bias=piece is None)
+        (bank, base), velocity_place = next(self._slots)
+        master = self.tensors.masters[name]
+        self._master(master, word, bank, base, rows, load=True)
+        total = Words(bank, base, 1)
+        if piece is not None and self.optimizer.weight_decay:
+            self._decay(name, piece, total, rows, last_lanes)
+        source, exponent = words, f"{name}.gradient"
+        if self.optimizer.momentum:
+            source = self._momentum(name, words, velocity_place, word, shape)
+            exponent = f"{name}.velocity"
+        self._step(name, exponent, source, total, word, shape, piece)
+        self._master(master, word, bank, base, rows, load=False)
+
+    def _clear(
+        self, name: str, sums: Words, word: int, shape: tuple[int, int], *, is_bias: bool
+    ) -> None:
+        """Sums of gradients begin again from zero."""
+        scalar = int(VectorFlag.B_SCALAR)
+        self.chip.vector(self.phase, *shape, sums, acc=sums, alu=Alu.MUL, flags=scalar)
+        if is_bias:
+            self._bias_sums(name, word, word + shape[0], sums.bank, load=False)
+        else:
+            self._sums(name, word, shape[1], sums.bank, load=False)
+
+    def _master(
+        self, tensor: Tensor, word: int, bank: int, base: int, rows: int, *, load: bool
+    ) -> None:
+        move = self.chip.load if load else self.chip.store
+        move(
+            self.phase, tensor, word, bank, base,
+            rows=rows, blocks=1, local_stride=0, memory_stride=0,
+        )  # fmt: skip
+
+    def _decay(self, name: str, piece: Segment, total: Words, rows: int, last_lanes: int) -> None:
+        self.weights.get(piece)
+        self.chip.vector(
+            self.phase, 1, rows, Words(piece.bank, piece.base(piece.first), 0), total, acc=total,
+            alu=Alu.MUL, flags=_LANE | _SUBTRACT, parameter=DECAY_ROW, shift=-_MASTER_BITS,
+            x=(name, name, "decay"), last_lanes=last_lanes,
+        )  # fmt: skip
+
+    def _momentum(
+        self,
+        name: str,
+        gradient: Words,
+        place: tuple[int, int],
+        word: int,
+        shape: tuple[int, int],
+    ) -> Words:
+        """The new velocity, in the other bank."""
+        velocity, rows = Words(*place, 1), shape[0] * shape[1]
+        tensor, register = self.tensors.velocities[name], f"{name}.velocity"
+        self._master(tensor, word, *place, rows, load=True)
+        self.chip.vector(
+            self.phase, *shape, velocity, acc=velocity, alu=Alu.MUL, flags=_LANE,
+            parameter=MOMENTUM_ROW, shift=_FRACTION, x=(register, "velocity"),
+        )  # fmt: skip
+        self.chip.vector(
+            self.phase, *shape, gradient, velocity, acc=velocity, flags=_ADD,
+            x=(register, f"{name}.gradient"),
+        )  # fmt: skip
+        self._master(tensor, word, *place, rows, load=False)
+        return velocity
+
+    def _step(
+        self,
+        name: str,
+        exponent: str,
+        source: Words,
+        total: Words,
+        word: int,
+        shape: tuple[int, int],
+        piece: Segment | None,
+    ) -> None:
+        """The master weights, and from them the working weights."""
+        fields: dict[str, Any] = {"flags": _LANE | _SUBTRACT, "parameter": RATE_ROW}
+        if piece is None:
+            fields |= {"shift": _BIAS_EXPONENT, "x": ("", exponent, "rate")}
+        else:
+            working = self._stage("weights")
+            fields |= {
+                "shift": -_MASTER_BITS,
+                "x": (name, exponent, "rate"),
+                "flags": _LANE | _SUBTRACT | _STATISTIC,
+                "activation": Activation.NARROW,
+                "target": working,
+            }
+        self.chip.vector(
+            self.phase,
+            *shape,
+            source,
+            total,
+            acc=total,
+            alu=Alu.MUL,
+            **fields,
+        )
+        if piece is not None:
+            layer = name.removesuffix(".weight")
+            self.chip.store(
+                self.phase, self.tensors.weights[layer], word, working.bank, working.base,
+                rows=shape[1], blocks=1, local_stride=0, memory_stride=0,
+            )  # fmt: skip
+
+    def _stage(self, name: str) -> Words:
+        """A place for some words on their way, of several in turn."""
+        if name not in self._stages:
+            most = max(1, self.config.accumulator_depth // 2)
+            parts = [self.rows.reserve(most, self._reserved) for _ in range(_STAGES)]
+            self._reserved += [bank for bank, _ in parts]
+            self._stages[name] = cycle(parts)
+        return Words(*next(self._stages[name]), 1)

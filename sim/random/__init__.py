@@ -1,0 +1,1 @@
+"""Random programs, networks and training steps, from seeds."""

@@ -1,0 +1,1 @@
+"""Training runs on a device: steps, epochs, checkpoints and their history."""

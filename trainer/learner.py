@@ -1,0 +1,162 @@
+"""A training network on a device: steps and outputs of real samples, and the state between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.compiler.graph import Floats, Softmax
+from pulsarray.compiler.training.arithmetic import softmax
+from pulsarray.compiler.training.interpreter import TrainInterpreter
+from pulsarray.compiler.training.rules import make_room
+from pulsarray.compiler.training.state import PROBABILITY, TrainState
+from pulsarray.compiler.training.train import Training
+from pulsarray.program import Program, Tensor
+from pulsarray.sim.device import Device
+
+__all__ = ["Learner", "Step"]
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Step:
+    """What a training step tells.
+
+    Parameters
+    ----------
+    outputs
+        Real outputs of its samples, before the update.
+    cycles
+        Machine cycles; 0 from a device that does not count them.
+    overflows
+        Names of what a shared scale was too small for.
+    """
+
+    outputs: Floats
+    cycles: int
+    overflows: list[str]
+
+
+class Learner:
+    """A device with a training's programs and state.
+
+    Parameters
+    ----------
+    training
+        The programs.
+    device
+        Where they run.
+    interpreter
+        Knows how real data and rates become integers.
+    state
+        What training starts from.
+    load
+        Whether the device takes the training's memory image; it may have that of another
+        training that shares it.
+
+    Members
+    -------
+    state
+        What the device's memory holds now.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        device: Device,
+        interpreter: TrainInterpreter,
+        state: TrainState,
+        *,
+        load: bool = True,
+    ) -> None:
+        self.training, self.interpreter = training, interpreter
+        self._device, self._tensors = device, training.tensors
+        if load:
+            device.load(training.first)
+        self.put(state)
+
+    def put(self, state: TrainState) -> None:
+        """Go on from a state."""
+        self.state = state
+        for name, values in self.training.encode_state(state).items():
+            self._device.write(name, values)
+
+    def set_rate(self, rate: float) -> None:
+        """Go on with another learning rate."""
+        self.interpreter.set_rate(self.state, rate, self.training.batch)
+        self._put_only(self._tensors.rates, self._tensors.exponents)
+
+    def _put_only(self, *tensors: Tensor) -> None:
+        values = self.training.encode_state(self.state)
+        for tensor in tensors:
+            self._device.write(tensor.name, values[tensor.name])
+
+    def step(self, inputs: Floats, targets: Floats) -> Step:
+        """Train on a batch."""
+        x = self.interpreter.encode(self.state, inputs)
+        t = self.interpreter.encode_target(self.state, targets)
+        whole, chunk = self.training.step, self.training.chunk
+        if whole is None:
+            self._clear_sums()
+        found, cycles = [], 0
+        for first in range(0, self.training.batch, chunk):
+            self._device.write(self._tensors.target.name, t[first : first + chunk])
+            for name, mask in self.training.encode_masks(self.state, first).items():
+                self._device.write(name, mask)
+            codes, used = self._run(self.training.accumulate or whole, x[first : first + chunk])
+            found.append(codes)
+            cycles += used
+        outputs = self._real(np.concatenate(found))
+        if self.training.update is not None:
+            cycles += self._cycles(self.training.update)
+        return Step(outputs=outputs, cycles=cycles, overflows=self._take())
+
+    def outputs(self, inputs: Floats) -> Floats:
+        """Real outputs of samples, without training; the last chunk is filled up with zeros."""
+        x = self.interpreter.encode(self.state, inputs)
+        chunk = self.training.chunk
+        found = []
+        for first in range(0, len(x), chunk):
+            rows = np.zeros((chunk, x.shape[1]), np.int64)
+            part = x[first : first + chunk]
+            rows[: len(part)] = part
+            found.append(self._run(self.training.forward, rows)[0][: len(part)])
+        return self._real(np.concatenate(found))
+
+    def _run(self, program: Program | None, x: Ints) -> tuple[Ints, int]:
+        """Codes of the outputs of a chunk, and cycles."""
+        assert program is not None
+        self._device.write(self._tensors.input.name, self.training.pack(x))
+        cycles = self._cycles(program)
+        return self._device.read(self._tensors.output.name), cycles
+
+    def _cycles(self, program: Program) -> int:
+        return self._device.run(program).counters.get("cycles", 0)
+
+    def _clear_sums(self) -> None:
+        for tensor in self._tensors.gradients.values():
+            self._device.write(tensor.name, np.zeros((tensor.rows, tensor.columns), np.int64))
+
+    def _real(self, codes: Ints) -> Floats:
+        network = self.training.network
+        exponent = self.state.exponents[f"{network.layers[-1].name}.output"]
+        if isinstance(network.graph.nodes[-1], Softmax):
+            codes, exponent = softmax(codes, exponent, self.interpreter.segments), PROBABILITY
+        return np.ldexp(codes.astype(np.float64), exponent)
+
+    def _take(self) -> list[str]:
+        """Take the state after a step; what overflowed in it."""
+        exponents = self._device.read(self._tensors.exponents.name)
+        overflows = self.training.overflows(exponents)
+        self.state = self.training.decode_state(self._device.read, self.state)
+        self.state.steps += 1
+        if self.training.limits(exponents):
+            make_room(self.state)
+            self.put(self.state)
+        elif overflows:
+            # Overflows are noted until the exponents are written again.
+            self._put_only(self._tensors.exponents)
+        return overflows

@@ -1,0 +1,98 @@
+"""What a training run is given: data and options, and what makes it that run and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pulsarray.compiler.training.data import TrainingData
+from pulsarray.compiler.training.layers import Step
+from pulsarray.compiler.training.train import Training
+from pulsarray.errors import InputError
+from pulsarray.trainer.checkpoint import digest
+
+__all__ = ["Options", "identity", "require_fit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to train.
+
+    Parameters
+    ----------
+    epochs
+        Passes over the training data.
+    rates
+        Learning rate by epoch, from 0.
+    seed
+        Of the order of samples, and of what dropouts drop.
+    patience
+        Stop after so many epochs in a row without a lower loss (of the test data, if there are
+        any); None for no end.
+    until
+        Stop after an epoch with at least this accuracy.
+    divergence
+        A loss above so many times the first one, plus as much, is an error.
+    patience_for_overflows
+        An overflow in more steps in a row is an error.
+    notable_overflows
+        An overflow in so many steps in a row is told in the history.
+    checkpoint
+        File to write after every epoch; None for none.
+    checkpoint_steps
+        Write it after so many steps, too.
+    """
+
+    epochs: int
+    rates: Callable[[int], float]
+    seed: int = 0
+    patience: int | None = None
+    until: float | None = None
+    divergence: float = 1000.0
+    patience_for_overflows: int = 50
+    notable_overflows: int = 8
+    checkpoint: Path | None = None
+    checkpoint_steps: int | None = None
+
+
+def identity(training: Training, data: TrainingData, seed: int) -> dict[str, str]:
+    """What a training is of: with another, its checkpoints mean nothing."""
+    network = training.network
+    shapes: list[object] = [(x.name, *x.weight.shape, x.activation) for x in network.layers]
+    # Of a chain of dense layers this adds nothing, so that its checkpoints stay what they were.
+    shapes += [_described(step) for step in network.steps]
+    arrays = (data.inputs, data.targets, data.test_inputs, data.test_targets)
+    return {
+        "configuration": training.tensors.config.fingerprint,
+        "network": digest(repr((shapes, type(network.graph.nodes[-1]).__name__)).encode()),
+        "loss": f"{network.loss.name} {network.loss.parameter}",
+        "optimizer": repr(network.optimizer),
+        "batch": str(training.batch),
+        "seed": str(seed),
+        "data": digest(*(np.ascontiguousarray(x).tobytes() for x in arrays if x is not None)),
+    }
+
+
+def _described(step: Step) -> tuple[object, ...]:
+    """What a step computes, but for its weights."""
+    more = (getattr(step, name, None) for name in ("window", "groups", "rate", "epsilon"))
+    return type(step).__name__, step.name, step.sources, step.result, step.activation, *more
+
+
+def require_fit(options: Options, data: TrainingData, training: Training) -> None:
+    """Refuse what cannot work.
+
+    Raises
+    ------
+    InputError
+        If options or data do not fit.
+    """
+    if options.epochs < 1:
+        raise InputError(f"epochs: must be at least 1, not {options.epochs}")
+    if training.batch > len(data.inputs):
+        raise InputError(
+            f"batch: must be at most the {len(data.inputs)} samples there are, not {training.batch}"
+        )
