@@ -56,8 +56,9 @@ _HEADER = """\
 //
 // Every module names the bits that it does not read in a wire `unused`: fields of an instruction
 // that belong to other units, carries of sums, signals of AXI that a master like this may ignore.
-// Two warnings of Verilator have no other cure:
+// Three warnings of Verilator have no other cure:
 /* verilator lint_off DECLFILENAME */ // one file holds every module of the machine
+/* verilator lint_off PROCASSINIT */  // registers have a value before a clock edge at time 0
 /* verilator lint_off SYMRSVDWORD */  // `interrupt` is the usual name of that port
 """
 

@@ -66,9 +66,12 @@ def _members(file: BinaryIO, path: Path) -> dict[str, npt.NDArray[Any]]:
     with zipfile.ZipFile(file) as archive:
         _check_names(archive.namelist(), path)
         for name in archive.namelist():
-            with archive.open(name) as member:
-                array = np.lib.format.read_array(member, allow_pickle=False)
-            arrays[name.removesuffix(_SUFFIX)] = array
+            short = name.removesuffix(_SUFFIX)
+            try:
+                with archive.open(name) as member:
+                    arrays[short] = np.lib.format.read_array(member, allow_pickle=False)
+            except _DAMAGE as error:
+                raise ValueError(f"array {short!r}: {error}") from None
     return arrays
 
 

@@ -4,18 +4,15 @@ everything that the clock changes in one block.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from pulsarray.hw.verilog.clocked import clocked
 from pulsarray.hw.verilog.expression import Expression
 from pulsarray.hw.verilog.layout import fill, packed, tied
-from pulsarray.hw.verilog.netlist import Netlist
+from pulsarray.hw.verilog.netlist import Net, Netlist
 
 __all__ = ["write"]
-
-_ZERO = re.compile(r"\d+'[hd]0")
 
 
 def write(module: Netlist) -> str:
@@ -32,17 +29,22 @@ def _range(width: int) -> str:
 
 def _header(module: Netlist) -> str:
     """The module's name and ports, grouped by direction and width."""
-    groups: dict[tuple[str, int], list[str]] = {}
+    groups: dict[tuple[str, int, str], list[str]] = {}
     for name, net in module.nets.items():
         if net.variable and net.direction:
-            groups.setdefault(("output reg", net.width), []).append(name)
+            groups["output reg", net.width, name] = [_with_initial(name, net)]
         elif net.direction:
-            groups.setdefault((net.direction, net.width), []).append(name)
+            groups.setdefault((net.direction, net.width, ""), []).append(name)
     ports = [
         f"{tied(f'{kind} {_range(width)}')}{', '.join(names)}"
-        for (kind, width), names in sorted(groups.items())
+        for (kind, width, _), names in sorted(groups.items())
     ]
     return fill(f"module {module.name}({', '.join(ports)});", 0)
+
+
+def _with_initial(name: str, net: Net) -> str:
+    """A register's declaration; in it, its value is there before a clock edge at time 0."""
+    return tied(f"{name} = {net.initial}") if net.initial else name
 
 
 def _order(module: Netlist) -> dict[str, Expression]:
@@ -73,7 +75,7 @@ def _declarations(module: Netlist, defined: Container[str]) -> Iterator[str]:
     groups: dict[tuple[str, int], list[str]] = {}
     for name, net in module.nets.items():
         if net.variable and not net.direction:
-            groups.setdefault(("reg", net.width), []).append(name)
+            groups.setdefault(("reg", net.width), []).append(_with_initial(name, net))
         elif not net.direction and name not in defined:
             groups.setdefault(("wire", net.width), []).append(name)
     for (kind, width), names in sorted(groups.items()):
@@ -92,14 +94,7 @@ def _assignments(module: Netlist, defined: Mapping[str, Expression]) -> Iterator
 
 
 def _initial(module: Netlist) -> Iterator[str]:
-    """What registers and memories hold at power-on; a loop where all words are equal."""
-    zeros = [name for name, net in module.nets.items() if _ZERO.fullmatch(net.initial)]
-    zeros = zeros if len(zeros) > 1 else []
-    others = [name for name, net in module.nets.items() if net.initial and name not in zeros]
-    if zeros:
-        width = sum(module.nets[name].width for name in zeros)
-        yield fill(f"initial {{ {', '.join(zeros)} }} = {width}'h0;")
-    yield from (fill(f"initial {name} = {module.nets[name].initial};") for name in others)
+    """What memories hold at power-on; a loop where all words are equal."""
     for name, memory in module.memories.items():
         words = [f"{name}[{place}] = {word};" for place, word in enumerate(memory.initial)]
         if words and len(set(memory.initial)) == 1:
