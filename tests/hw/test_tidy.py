@@ -218,7 +218,7 @@ def test_one_block_for_equal_conditions() -> None:
         for name, value in (("r", "a"), ("s", "b"))
     )
     assert "    if (c) begin r <= a; s <= b; end\n" in body(text)
-    assert "reg [7:0] r, s;\n  initial { r, s } = 16'h0;\n" in body(text)
+    assert "reg [7:0] r = 8'h0, s = 8'h0;\n" in body(text)
 
 
 def test_reset_before_enable() -> None:
