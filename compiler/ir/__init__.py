@@ -1,0 +1,1 @@
+"""The compiler's one graph: typed values, and the operators between them."""

@@ -1,0 +1,203 @@
+"""Networks: operators between named values, each after those whose results it reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ir.value import Role, Value, activation
+from pulsarray.errors import InputError
+from pulsarray.views import HostView
+
+__all__ = ["Graph", "Node"]
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """An operator at its place in a network.
+
+    Parameters
+    ----------
+    name
+        Its name, unique among operators.
+    op
+        What it is.
+    inputs
+        Names of the values that it reads, in the operator's order.
+    output
+        Name of the value that it writes.
+    """
+
+    name: str
+    op: Operator
+    inputs: tuple[str, ...]
+    output: str
+
+    def renamed(self, names: Mapping[str, str]) -> Node:
+        """The same operator that reads and writes values by other names."""
+        inputs = tuple(names.get(name, name) for name in self.inputs)
+        return replace(self, inputs=inputs, output=names.get(self.output, self.output))
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A network: any number of inputs and outputs, and operators in an order that can be run.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    declared
+        Inputs, constants, parameters and state, and those results whose format is not real
+        numbers; the shapes and formats of all other results follow.
+    nodes
+        The operators, each after those whose results it reads.
+    outputs
+        Names of the results of the network.
+    views
+        Shape and order in which a host gives an input or takes an output, by the value's name,
+        where they are not those of the value.
+
+    Members
+    -------
+    values
+        Every value by name: the declared ones, then results in order.
+
+    Raises
+    ------
+    InputError
+        If names or shapes do not fit; the text names the operator.
+    """
+
+    name: str
+    declared: Sequence[Value]
+    nodes: Sequence[Node]
+    outputs: tuple[str, ...]
+    views: Mapping[str, HostView] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(init=False)
+
+    def __post_init__(self) -> None:
+        known = {value.name: value for value in self.declared}
+        if len(known) != len(self.declared):
+            name = next(n for n, k in Counter(v.name for v in self.declared).items() if k > 1)
+            raise InputError(f"{self.name}: two values are named {name!r}")
+        values = {name: v for name, v in known.items() if v.role is not Role.ACTIVATION}
+        if not any(value.role is Role.INPUT for value in values.values()):
+            raise InputError(f"{self.name}: a network needs at least one input")
+        for node in self.nodes:
+            values[node.output] = _checked(node, values, known)
+        for name in self.outputs:
+            if name not in values:
+                raise InputError(f"{self.name}: nothing writes the output {name!r}")
+        if not self.outputs:
+            raise InputError(f"{self.name}: a network needs at least one output")
+        object.__setattr__(self, "values", values)
+
+    @property
+    def inputs(self) -> tuple[Value, ...]:
+        """The inputs, in the order in which they are declared."""
+        return tuple(value for value in self.declared if value.role is Role.INPUT)
+
+    @property
+    def input(self) -> Value:
+        """The only input.
+
+        Raises
+        ------
+        InputError
+            If there are several.
+        """
+        if len(self.inputs) > 1:
+            names = ", ".join(repr(value.name) for value in self.inputs)
+            raise InputError(f"{self.name}: one input is needed here, not {names}")
+        return self.inputs[0]
+
+    @property
+    def output(self) -> Value:
+        """The only output.
+
+        Raises
+        ------
+        InputError
+            If there are several.
+        """
+        if len(self.outputs) > 1:
+            names = ", ".join(map(repr, self.outputs))
+            raise InputError(f"{self.name}: one output is needed here, not {names}")
+        return self.values[self.outputs[0]]
+
+    @property
+    def constants(self) -> Iterator[Value]:
+        """Constants and parameters."""
+        return (value for value in self.declared if value.role.is_constant)
+
+    @property
+    def readers(self) -> Counter[str]:
+        """How often each value is read by operators."""
+        return Counter(name for node in self.nodes for name in node.inputs)
+
+    @property
+    def parameters(self) -> int:
+        """Elements of all constants and parameters: weights, biases, scales."""
+        return sum(value.size for value in self.constants)
+
+    def inputs_of(self, node: Node) -> list[Value]:
+        """What an operator reads."""
+        return [self.values[name] for name in node.inputs]
+
+    def macs_of(self, node: Node) -> int:
+        """Multiply-accumulates of one operator for one sample."""
+        return node.op.macs(*(value.shape for value in self.inputs_of(node)))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one sample."""
+        return sum(map(self.macs_of, self.nodes))
+
+    def rebuilt(
+        self,
+        nodes: Sequence[Node],
+        *,
+        more: Iterable[Value] = (),
+        outputs: tuple[str, ...] | None = None,
+        views: Mapping[str, HostView] | None = None,
+    ) -> Graph:
+        """The network with other operators; values that nothing reads any more are left out.
+
+        Parameters
+        ----------
+        nodes
+            The operators.
+        more
+            Declarations of values that are new or replace those of the same name.
+        outputs, views
+            Where they change.
+        """
+        outputs = self.outputs if outputs is None else outputs
+        declared = {value.name: value for value in (*self.declared, *more)}
+        needed = {name for node in nodes for name in (*node.inputs, node.output)} | {*outputs}
+        kept = [v for v in declared.values() if v.name in needed or v.role is Role.INPUT]
+        return Graph(self.name, kept, nodes, outputs, self.views if views is None else views)
+
+
+def _checked(node: Node, values: Mapping[str, Value], declared: Mapping[str, Value]) -> Value:
+    """The value that an operator writes."""
+    for place, name in enumerate(node.inputs):
+        if name not in values:
+            raise InputError(f"{node.name}: reads {name!r}, which nothing before it writes")
+        if place in node.op.constants and not values[name].role.is_constant:
+            raise InputError(
+                f"{node.name}: input {place} of {node.op.title} must be constant, {name!r} is not"
+            )
+    if node.output in values:
+        raise InputError(f"{node.name}: {node.output!r} is written twice")
+    try:
+        shape = node.op.shape(*(values[name].shape for name in node.inputs))
+    except InputError as error:
+        raise InputError(f"{node.name}: {error}") from None
+    result = declared.get(node.output) or activation(node.output, shape)
+    if result.shape != shape:
+        raise InputError(f"{node.name}: result must have shape {shape}, not {result.shape}")
+    return result
