@@ -29,8 +29,8 @@ from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
 from pulsarray.config import Config
+from pulsarray.hw.blocks.shared import ModuleWriter, Shared, ports_of
 from pulsarray.hw.naming import names_from_source
-from pulsarray.hw.shared import ModuleWriter, Shared, ports_of
 from pulsarray.hw.verilog.tidy import tidy
 
 __all__ = ["emit", "generate"]

@@ -8,21 +8,22 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, Out, Signature, connect
 
 from pulsarray.config import Config
-from pulsarray.hw.axi import axi4_members, axi4_read, axi4_write, axi_lite_members
-from pulsarray.hw.banks import Banks
-from pulsarray.hw.counters import Counters
-from pulsarray.hw.errors import Errors
-from pulsarray.hw.fetch import Fetch
-from pulsarray.hw.fields import packed, packed_place, packed_width, unpacked
-from pulsarray.hw.load import LoadUnit
-from pulsarray.hw.read_arbiter import ReadArbiter
-from pulsarray.hw.registers import Registers
-from pulsarray.hw.semaphores import Semaphores
-from pulsarray.hw.store import StoreUnit
-from pulsarray.hw.stream import StreamUnit
-from pulsarray.hw.unit import INDEX_BITS, Sequencer
-from pulsarray.hw.vector import VectorUnit
-from pulsarray.hw.weight import WeightUnit
+from pulsarray.hw.blocks.fields import packed, packed_place, packed_width, unpacked
+from pulsarray.hw.blocks.ports import INDEX_BITS
+from pulsarray.hw.control.counters import Counters
+from pulsarray.hw.control.errors import Errors
+from pulsarray.hw.control.fetch import Fetch
+from pulsarray.hw.control.registers import Registers
+from pulsarray.hw.control.semaphores import Semaphores
+from pulsarray.hw.control.sequencer import Sequencer
+from pulsarray.hw.memory.axi import axi4_members, axi4_read, axi4_write, axi_lite_members
+from pulsarray.hw.memory.banks import Banks
+from pulsarray.hw.memory.read_arbiter import ReadArbiter
+from pulsarray.hw.units.load import LoadUnit
+from pulsarray.hw.units.store import StoreUnit
+from pulsarray.hw.units.stream import StreamUnit
+from pulsarray.hw.units.weight import WeightUnit
+from pulsarray.hw.vector.unit import VectorUnit
 from pulsarray.isa import FORMATS, Bank, Unit
 from pulsarray.registers import Status
 

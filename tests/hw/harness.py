@@ -12,8 +12,8 @@ from pathlib import Path
 from amaranth.lib import wiring
 
 from pulsarray.files import cache_folder
+from pulsarray.hw.blocks.shared import ports_of
 from pulsarray.hw.emit import emit
-from pulsarray.hw.shared import ports_of
 from pulsarray.sim import toolchain
 
 __all__ = ["ROOT", "run_bench"]

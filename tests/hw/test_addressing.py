@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.hw.addressing import AddressGenerator
+from pulsarray.hw.blocks.addressing import AddressGenerator
 from tests.hw.harness import run_bench
 
 

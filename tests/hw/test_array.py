@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.hw.array import Array
+from pulsarray.hw.units.array import Array
 from tests.hw.harness import run_bench
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.hw.banks import Banks
+from pulsarray.hw.memory.banks import Banks
 from tests.hw.configs import CONFIGS, every, settings
 from tests.hw.harness import run_bench
 

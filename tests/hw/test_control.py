@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from pulsarray.hw.counters import Counters
-from pulsarray.hw.errors import Errors
-from pulsarray.hw.registers import Registers
+from pulsarray.hw.control.counters import Counters
+from pulsarray.hw.control.errors import Errors
+from pulsarray.hw.control.registers import Registers
 from tests.hw.configs import CONFIGS, every, settings
 from tests.hw.harness import run_bench
 

@@ -19,13 +19,13 @@ from amaranth.lib.wiring import In, Out
 
 import pulsarray
 from pulsarray.config import load_config
-from pulsarray.hw.addressing import AddressGenerator
-from pulsarray.hw.array import Array
+from pulsarray.hw.blocks.addressing import AddressGenerator
+from pulsarray.hw.blocks.memory import Memory1R1W
+from pulsarray.hw.blocks.shared import Shared
 from pulsarray.hw.emit import emit, generate
-from pulsarray.hw.memory import Memory1R1W
 from pulsarray.hw.naming import names_from_source
-from pulsarray.hw.shared import Shared
-from pulsarray.hw.transposer import Transposer
+from pulsarray.hw.units.array import Array
+from pulsarray.hw.units.transposer import Transposer
 from pulsarray.sim.toolchain import lint
 
 BLOCKS = {

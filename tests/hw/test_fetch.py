@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pulsarray.config import Config
-from pulsarray.hw.fetch import Fetch
-from pulsarray.hw.read_arbiter import ReadArbiter
+from pulsarray.hw.control.fetch import Fetch
+from pulsarray.hw.memory.read_arbiter import ReadArbiter
 from tests.hw.configs import CONFIGS, every, settings
 from tests.hw.harness import run_bench
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.hw.load import LoadUnit
+from pulsarray.hw.units.load import LoadUnit
 from tests.hw.configs import CONFIGS, every, settings
 from tests.hw.harness import run_bench
 

@@ -7,7 +7,7 @@ import random
 import pytest
 from amaranth.sim import Simulator, SimulatorContext
 
-from pulsarray.hw.memory import Memory1R1W
+from pulsarray.hw.blocks.memory import Memory1R1W
 from tests.hw.harness import run_bench
 
 

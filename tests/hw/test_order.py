@@ -8,9 +8,9 @@ from amaranth.sim import Simulator, SimulatorContext
 
 from pulsarray.config import SEMAPHORES
 from pulsarray.encoding import Format
-from pulsarray.hw.fields import fields, packed, packed_place, packed_width, unpacked
-from pulsarray.hw.semaphores import Semaphores
-from pulsarray.hw.unit import Sequencer
+from pulsarray.hw.blocks.fields import fields, packed, packed_place, packed_width, unpacked
+from pulsarray.hw.control.semaphores import Semaphores
+from pulsarray.hw.control.sequencer import Sequencer
 from pulsarray.isa import FORMATS, Unit
 from tests.hw.harness import run_bench
 

@@ -11,8 +11,8 @@ from amaranth.hdl import Elaboratable, Module, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out, Signature
 from amaranth.sim import Simulator
 
-from pulsarray.hw.exponents import ShiftSum
-from pulsarray.hw.rounding import (
+from pulsarray.hw.vector.exponents import ShiftSum
+from pulsarray.hw.vector.rounding import (
     clamp,
     near_sum,
     requantize,

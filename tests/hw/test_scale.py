@@ -11,9 +11,9 @@ from amaranth.lib.wiring import Component, In, Signature
 from amaranth.sim import Simulator
 
 from pulsarray.config import EXPONENTS
-from pulsarray.hw.exponents import ExponentFile
-from pulsarray.hw.normalizer import Normalizer
-from pulsarray.hw.scale import SLOT_BITS, ScaleController, Statistic
+from pulsarray.hw.vector.exponents import ExponentFile
+from pulsarray.hw.vector.normalizer import Normalizer
+from pulsarray.hw.vector.scale import SLOT_BITS, ScaleController, Statistic
 from tests.hw.test_rounding import Cases, check
 from tests.hw.vector_cases import wild
 from tests.hw.vector_reference import Register, sat

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.hw.store import StoreUnit
+from pulsarray.hw.units.store import StoreUnit
 from tests.hw.configs import CONFIGS, every, settings
 from tests.hw.harness import run_bench
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.hw.stream import StreamUnit
+from pulsarray.hw.units.stream import StreamUnit
 from tests.hw.configs import CONFIGS, every, settings
 from tests.hw.harness import run_bench
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.hw.transposer import Transposer
+from pulsarray.hw.units.transposer import Transposer
 from tests.hw.harness import run_bench
 
 

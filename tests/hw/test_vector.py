@@ -9,7 +9,7 @@ import pytest
 
 from pulsarray.config import Config
 from pulsarray.hw.emit import emit
-from pulsarray.hw.vector import VectorUnit
+from pulsarray.hw.vector.unit import VectorUnit
 from pulsarray.sim.toolchain import lint
 from tests.hw.configs import settings
 from tests.hw.harness import run_bench

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.hw.weight import WeightUnit
+from pulsarray.hw.units.weight import WeightUnit
 from tests.hw.configs import CONFIGS, every, settings
 from tests.hw.harness import run_bench
 

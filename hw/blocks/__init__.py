@@ -1,0 +1,1 @@
+"""What all parts are built from: memories, queues, ports, address generators."""

@@ -1,0 +1,1 @@
+"""Instructions on their way to the units, their order, errors, registers, counters."""

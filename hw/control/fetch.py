@@ -1,0 +1,240 @@
+"""FETCH: the program from memory, one instruction at a time (docs/machine.md, section 2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.lib.wiring import In, Out
+
+from pulsarray.config import Config
+from pulsarray.hw.blocks.memory import Memory1R1W
+from pulsarray.hw.blocks.ports import INDEX_BITS
+from pulsarray.hw.blocks.shared import Shared
+from pulsarray.hw.memory.bursts import BEATS_BITS, MEMORY_BITS
+from pulsarray.isa import FORMATS, UNIT_BYTES, Opcode
+from pulsarray.registers import ErrorCode
+
+__all__ = ["LONGEST", "Fetch"]
+
+LONGEST = max(form.units for form in FORMATS.values())
+"""Longest instruction, in multiples of 32 bytes."""
+
+_UNIT_BITS = 8 * UNIT_BYTES
+
+
+class Fetch(Shared):
+    """Asks for the program, pops it in multiples of 32 bytes, and offers whole instructions.
+
+    Parameters
+    ----------
+    config
+        The machine.
+
+    Members
+    -------
+    program_address, program_units, running
+        Where the program is, its length, and whether to fetch it.
+    want, address, beats, grant
+        Read request.
+    beat_valid, beat_data, beat_error
+        A beat of it, and whether it came with an error response.
+    valid, instruction, opcode, index
+        An instruction is ready, dispatched in a cycle with ``ready``; END is not offered.
+    ready
+        The queue of the instruction's unit has room.
+    state
+        What FETCH does, one bit each: busy, queue, memory, idle.
+    ended
+        END is dispatched in this cycle, or was.
+    error, error_index
+        As in :func:`pulsarray.hw.unit.unit_members`.
+    halt, clear
+        Likewise.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "program_address": In(MEMORY_BITS),
+                "program_units": In(MEMORY_BITS),
+                "running": In(1),
+                "want": Out(1),
+                "address": Out(MEMORY_BITS),
+                "beats": Out(BEATS_BITS),
+                "grant": In(1),
+                "beat_valid": In(1),
+                "beat_data": In(config.bus_bits),
+                "beat_error": In(1),
+                "valid": Out(1),
+                "instruction": Out(_UNIT_BITS * LONGEST),
+                "opcode": Out(8),
+                "index": Out(INDEX_BITS),
+                "ready": In(1),
+                "state": Out(4),
+                "ended": Out(1),
+                "error": Out(4),
+                "error_index": Out(INDEX_BITS),
+                "halt": In(1),
+                "clear": In(1),
+            },
+            bus_bits=config.bus_bits,
+            fetch_bytes=config.fetch_bytes,
+        )
+
+    def body(self, platform: Any) -> Elaboratable:
+        """Requests, a buffer of two fetches, and the gathering of instructions."""
+        m = Module()
+        pop, was_end = Signal(), Signal()
+        unit, level = self._buffer(m, pop)
+        self._requests(m, pop, was_end)
+        self._gather(m, unit, level, pop, was_end)
+        return m
+
+    def _requests(self, m: Module, pop: Value, was_end: Value) -> None:
+        """One fetch may be asked for in advance of the one that is being popped."""
+        units = self._config.fetch_bytes // UNIT_BYTES
+        fetches = Signal(MEMORY_BITS)
+        asked, allowed = Signal(MEMORY_BITS), Signal(MEMORY_BITS, init=2)
+        place = Signal(range(units))
+        m.d.comb += [
+            fetches.eq((self.program_units + units - 1) >> (units.bit_length() - 1)),
+            self.want.eq(
+                self.running & (asked != fetches) & (asked != allowed) & ~was_end & ~self.halt
+            ),
+            self.address.eq(self.program_address + asked * self._config.fetch_bytes),
+            self.beats.eq(self._config.fetch_bytes // self._config.bus_bytes),
+        ]
+        with m.If(self.grant):
+            m.d.sync += asked.eq(asked + 1)
+        with m.If(pop):
+            m.d.sync += place.eq(Mux(place == units - 1, 0, place + 1))
+            with m.If(place == units - 1):
+                m.d.sync += allowed.eq(allowed + 1)
+        with m.If(self.clear):
+            m.d.sync += [asked.eq(0), allowed.eq(2), place.eq(0)]
+
+    def _buffer(self, m: Module, pop: Value) -> tuple[Value, Signal]:
+        """Units of 32 bytes: the one popped in the cycle before, and how many are there."""
+        config = self._config
+        row_bytes = max(config.bus_bytes, UNIT_BYTES)
+        rows = 2 * config.fetch_bytes // row_bytes
+        m.submodules.buffer = buffer = Memory1R1W(8 * row_bytes, max(2, rows))
+        write, whole = self._pack(m, buffer)
+        per_row = row_bytes // UNIT_BYTES
+        read, lane = Signal(range(max(2, rows))), Signal(range(per_row))
+        shown = Signal(range(per_row))
+        level = Signal(range(2 * config.fetch_bytes // UNIT_BYTES + 1))
+        step = pop & (lane == per_row - 1)
+        m.d.comb += [
+            buffer.read_enable.eq(pop),
+            buffer.read_address.eq(read),
+        ]
+        m.d.sync += level.eq(level + Mux(whole, per_row, 0) - pop)
+        with m.If(pop):
+            m.d.sync += [shown.eq(lane), lane.eq(Mux(lane == per_row - 1, 0, lane + 1))]
+        with m.If(step):
+            m.d.sync += read.eq(Mux(read == rows - 1, 0, read + 1))
+        with m.If(whole):
+            m.d.sync += write.eq(Mux(write == rows - 1, 0, write + 1))
+        with m.If(self.clear):
+            m.d.sync += [s.eq(0) for s in (read, lane, level, write)]
+        units = [buffer.read_data[_UNIT_BITS * i :][:_UNIT_BITS] for i in range(per_row)]
+        return Array(units)[shown], level
+
+    def _pack(self, m: Module, buffer: Memory1R1W) -> tuple[Signal, Signal]:
+        """Beats into rows of at least a unit; returns the row to write and when it is whole."""
+        config = self._config
+        rows = 2 * config.fetch_bytes // max(config.bus_bytes, UNIT_BYTES)
+        beats = max(1, UNIT_BYTES // config.bus_bytes)
+        write, whole = Signal(range(max(2, rows))), Signal()
+        place = Signal(range(beats))
+        row: Value = self.beat_data
+        if beats > 1:
+            earlier = Signal(config.bus_bits * (beats - 1))
+            row = Cat(earlier, self.beat_data)
+            with m.If(self.beat_valid):
+                m.d.sync += [
+                    earlier.eq(row[config.bus_bits :]),
+                    place.eq(Mux(place == beats - 1, 0, place + 1)),
+                ]
+        m.d.comb += [
+            whole.eq(self.beat_valid & (place == beats - 1)),
+            buffer.write_enable.eq(whole),
+            buffer.write_address.eq(write),
+            buffer.write_data.eq(row),
+        ]
+        with m.If(self.clear):
+            m.d.sync += place.eq(0)
+        return write, whole
+
+    def _gather(self, m: Module, unit: Value, level: Value, pop: Signal, was_end: Signal) -> None:
+        """The units of one instruction, dispatched in the cycle after the last is popped."""
+        have = Signal(range(LONGEST + 1))
+        earlier = [Signal(_UNIT_BITS, name=f"unit{i}") for i in range(LONGEST - 1)]
+        taken = Signal(MEMORY_BITS)
+        parts = [Mux(have == i + 1, unit, earlier[i]) for i in range(LONGEST - 1)]
+        m.d.comb += [
+            self.instruction.eq(Cat(*parts, unit)),
+            self.opcode.eq(self.instruction[:8]),
+        ]
+        needed, legal = self._length(m)
+        whole = (have != 0) & (have == needed)
+        dispatch = Signal()
+        is_end = self.opcode == Opcode.END
+        ended = Signal()
+        m.d.comb += [
+            was_end.eq((have != 0) & legal & is_end | ended),
+            self.ended.eq(was_end),
+            self.valid.eq(whole & legal & ~is_end & ~self.halt & ~ended),
+            dispatch.eq(self.valid & self.ready),
+            pop.eq(
+                (level != 0)
+                & ((have == 0) | (have < needed) | dispatch)
+                & ~was_end
+                & self.running
+                & ~self.halt
+                & (taken != self.program_units)
+            ),
+        ]
+        with m.If(pop):
+            m.d.sync += taken.eq(taken + 1)
+            for number, register in enumerate(earlier):
+                with m.If(have == number + 1):
+                    m.d.sync += register.eq(unit)
+        m.d.sync += have.eq(Mux(dispatch, 0, have) + pop)
+        with m.If(dispatch):
+            m.d.sync += self.index.eq(self.index + 1)
+        with m.If(was_end):
+            m.d.sync += ended.eq(1)
+        self._errors(m, whole & ~legal, (taken == self.program_units) & (have < needed) & ~was_end)
+        with m.If(was_end):
+            m.d.comb += self.state.eq(8)
+        with m.Elif(pop):
+            m.d.comb += self.state.eq(1)
+        with m.Elif(self.valid & ~self.ready):
+            m.d.comb += self.state.eq(2)
+        with m.Else():
+            m.d.comb += self.state.eq(4)
+        with m.If(self.clear):
+            m.d.sync += [s.eq(0) for s in (have, taken, self.index, ended)]
+
+    def _length(self, m: Module) -> tuple[Signal, Signal]:
+        """Units of the instruction whose first unit is there, and whether it is a legal one."""
+        needed, legal = Signal(range(LONGEST + 1), init=1), Signal()
+        m.d.comb += needed.eq(1)
+        for form in FORMATS.values():
+            with m.If(self.instruction[:16] == Cat(Const(form.opcode, 8), Const(form.units, 8))):
+                m.d.comb += [needed.eq(form.units), legal.eq(1)]
+        return needed, legal
+
+    def _errors(self, m: Module, illegal: Value, missing: Value) -> None:
+        """The one with the lowest code comes last."""
+        m.d.comb += self.error_index.eq((1 << 32) - 1)
+        with m.If(missing & self.running):
+            m.d.comb += self.error.eq(ErrorCode.PROGRAM_END)
+        with m.If(self.beat_valid & self.beat_error):
+            m.d.comb += self.error.eq(ErrorCode.AXI_READ)
+        with m.If(illegal):
+            m.d.comb += [self.error.eq(ErrorCode.ILLEGAL_OPCODE), self.error_index.eq(self.index)]

@@ -1,0 +1,1 @@
+"""The banks on the chip, and the way to the memory outside."""

@@ -1,0 +1,1 @@
+"""The units that move and multiply words: LOAD, STORE, WEIGHT, STREAM with the array."""

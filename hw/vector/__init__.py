@@ -1,0 +1,1 @@
+"""The vector unit: its lanes, tables, scale, and exponents."""
