@@ -46,6 +46,7 @@ lint: setup ## Check style, types, imports between layers, and generated pages
 	@"$(BIN)"/mypy --explicit-package-bases scripts benchmarks examples
 	@"$(BIN)"/lint-imports
 	@"$(BIN)"/python scripts/make_docs.py --check
+	@"$(BIN)"/python scripts/code_size.py
 
 docs: setup ## Write the pages of docs/ that derive from definitions
 	@"$(BIN)"/python scripts/make_docs.py
