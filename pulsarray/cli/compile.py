@@ -22,8 +22,8 @@ from pulsarray.cli.options import (
 )
 from pulsarray.cli.output import facts, print_json, require_writable, show, working
 from pulsarray.cli.source import compile_source
-from pulsarray.cli.train_program import compile_step
-from pulsarray.cli.train_source import Given
+from pulsarray.cli.training.program import compile_step
+from pulsarray.cli.training.source import Given
 from pulsarray.errors import InputError
 from pulsarray.images import host_shape
 from pulsarray.program import Program, Tensor

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pulsarray.cli.options import JsonOption, SetOption
 from pulsarray.cli.output import print_json, show, working
-from pulsarray.cli.train_source import Given, task_of
+from pulsarray.cli.training.source import Given, task_of
 from pulsarray.config import PRESETS, load_config
 from pulsarray.errors import CheckFailed, InputError
 

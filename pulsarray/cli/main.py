@@ -26,7 +26,7 @@ from pulsarray.cli.info import info
 from pulsarray.cli.inspect import inspect
 from pulsarray.cli.simulate import simulate
 from pulsarray.cli.synth import synth
-from pulsarray.cli.train import train
+from pulsarray.cli.training.train import train
 from pulsarray.errors import INTERRUPTED, InputError, PulsarrayError, ToolMissing
 
 __all__ = ["app", "main", "run"]

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from pulsarray.cli.options import IntervalOption, JsonOption, LatencyOption, SetOption
 from pulsarray.cli.output import facts, print_json, require_writable, show, working
 from pulsarray.cli.simulate import Place
-from pulsarray.cli.train_output import (
+from pulsarray.cli.training.options import (
+    BatchOption,
+    CheckOption,
+    CheckpointOption,
+    CheckpointStepsOption,
+    ConfigOption,
+    CurveOption,
+    DataOption,
+    EpochsOption,
+    LearningRateOption,
+    LossOption,
+    MomentumOption,
+    OptimizerName,
+    OptimizerOption,
+    PatienceOption,
+    PlaceOption,
+    ReportOption,
+    ResumeOption,
+    SeedOption,
+    TrainedArgument,
+    UntilOption,
+    WeightDecayOption,
+    WeightsOption,
+)
+from pulsarray.cli.training.output import (
     epoch_table,
     require_curve,
     write_curve,
     write_report,
     write_weights,
 )
-from pulsarray.cli.train_source import Given, Task, task_of
-from pulsarray.config import PRESETS, Config, load_config
+from pulsarray.cli.training.source import Given, Task, task_of
+from pulsarray.config import Config, load_config
 from pulsarray.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,111 +54,30 @@ __all__ = ["train"]
 DEFAULT_MOMENTUM = 0.9
 
 
-class OptimizerName(StrEnum):
-    """How weights follow gradients."""
-
-    SGD = "sgd"
-    MOMENTUM = "momentum"
-
-
 def train(
-    network: Annotated[
-        str,
-        typer.Argument(
-            metavar="NETWORK", help="A built-in workload, or an .onnx file.", show_default=False
-        ),
-    ],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            metavar="D.npz",
-            help="Samples: x with t or labels, test_x with test_t or test_labels if there are any. "
-            "A built-in workload has its own.",
-        ),
-    ] = None,
-    loss: Annotated[
-        str | None, typer.Option("--loss", metavar="LOSS", help="Loss, or LOSS:PARAMETER.")
-    ] = None,
-    optimizer: Annotated[
-        OptimizerName | None, typer.Option("--optimizer", help="How weights follow gradients.")
-    ] = None,
-    momentum: Annotated[
-        float | None,
-        typer.Option("--momentum", help="Share of the step before; 0.9 if not given."),
-    ] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option("--weight-decay", help="Share of weights taken off a step.")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Learning rate.")
-    ] = None,
-    batch: Annotated[
-        str | None,
-        typer.Option("--batch", "-b", metavar="B|full", help="Samples of a step, or all of them."),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Passes over the training data.")
-    ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            "--seed", min=0, help="Of the order of samples, of first weights, of what is dropped."
-        ),
-    ] = 0,
-    on: Annotated[Place, typer.Option("--on", help="Where to run it.")] = Place.MODEL,
-    check: Annotated[
-        bool | None,
-        typer.Option(
-            "--check/--no-check",
-            help="On a simulator: run everything on the model, too, and compare; on unless "
-            "switched off.",
-            show_default=False,
-        ),
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="R.json", help="Write the report.")
-    ] = None,
-    curve: Annotated[
-        Path | None,
-        typer.Option("--curve", metavar="C", help="Write the course, as .csv or .html."),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", metavar="W.npz", help="Write the trained weights, real values."),
-    ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option("--checkpoint", metavar="F.npz", help="File to write after every epoch."),
-    ] = None,
-    every: Annotated[
-        int | None,
-        typer.Option("--checkpoint-steps", min=1, help="Write it after so many steps, too."),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option("--resume", metavar="F.npz", help="Go on from a checkpoint."),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option("--patience", min=1, help="Stop after so many epochs without a lower loss."),
-    ] = None,
-    until: Annotated[
-        float | None,
-        typer.Option("--until", min=0, max=1, help="Stop at this accuracy, from 0 to 1."),
-    ] = None,
+    network: TrainedArgument,
+    data: DataOption = None,
+    loss: LossOption = None,
+    optimizer: OptimizerOption = None,
+    momentum: MomentumOption = None,
+    weight_decay: WeightDecayOption = None,
+    learning_rate: LearningRateOption = None,
+    batch: BatchOption = None,
+    epochs: EpochsOption = None,
+    seed: SeedOption = 0,
+    on: PlaceOption = Place.MODEL,
+    check: CheckOption = None,
+    report: ReportOption = None,
+    curve: CurveOption = None,
+    weights: WeightsOption = None,
+    checkpoint: CheckpointOption = None,
+    every: CheckpointStepsOption = None,
+    resume: ResumeOption = None,
+    patience: PatienceOption = None,
+    until: UntilOption = None,
     memory_latency: LatencyOption = 64,
     memory_interval: IntervalOption = 1,
-    config: Annotated[
-        str | None,
-        typer.Option(
-            "--config",
-            "-c",
-            metavar="PRESET|FILE",
-            help=f"Machine: a preset ({', '.join(PRESETS)}) or a TOML file; if not given, the "
-            "workload's, or train-small.",
-        ),
-    ] = None,
+    config: ConfigOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -191,16 +131,29 @@ def train(
         "history": history.as_dict(),
         "programs": _program_reports(training, times),
     }
-    if report is not None:
-        write_report(report, result)
-    if curve is not None:
-        write_curve(curve, task.name, history)
-    if weights is not None:
-        write_weights(weights, learned)
+    _write(result, history, learned, report=report, curve=curve, weights=weights)
     if as_json:
         print_json(result)
     else:
         _show(result, history)
+
+
+def _write(
+    result: dict[str, Any],
+    history: History,
+    learned: dict[str, Floats],
+    *,
+    report: Path | None,
+    curve: Path | None,
+    weights: Path | None,
+) -> None:
+    """The files that were asked for."""
+    if report is not None:
+        write_report(report, result)
+    if curve is not None:
+        write_curve(curve, result["network"], history)
+    if weights is not None:
+        write_weights(weights, learned)
 
 
 def _checks(on: Place, wanted: bool | None) -> bool:

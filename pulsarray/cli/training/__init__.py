@@ -1,0 +1,1 @@
+"""The verbs that train: options, what is trained, and what is written."""
