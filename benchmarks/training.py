@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.data import batches
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.float_reference import FloatNetwork

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.arguments import instance, integer, integers
 from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.integer import (
     Convolution,
     FeatureMap,
@@ -21,7 +22,6 @@ from pulsarray.compiler.maps.integer import (
 from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.products.search import EFFORT
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
-from pulsarray.compiler.spatial import Window
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Program, pack

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.arguments import array, integer, integers, number
 from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax, Value
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.spatial import (
     Add,
     AveragePool,
@@ -30,7 +31,6 @@ from pulsarray.compiler.spatial import (
     Pad,
     Shuffle,
     TransposedConvolution,
-    Window,
 )
 from pulsarray.errors import InputError
 

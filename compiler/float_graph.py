@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax, Unflatten
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.spatial import (
     Add,
     AveragePool,
@@ -21,7 +22,6 @@ from pulsarray.compiler.spatial import (
     Pad,
     Shuffle,
     TransposedConvolution,
-    Window,
 )
 
 __all__ = ["run_graph", "run_node"]
@@ -101,7 +101,7 @@ def _padded(given: Array, padding: tuple[int, int, int, int], value: float) -> A
 def _views(window: Window, given: Array, value: float) -> Iterator[tuple[int, int, Array]]:
     """For each kernel element what it sees, (samples, H', W', C), in all windows."""
     _, height, width, _ = given.shape
-    rows, columns = window.output(height, width, "window")
+    rows, columns = window.output(height, width)
     padded = _padded(given, window.padding, value)
     (dy, dx), (sy, sx) = window.dilation, window.stride
     for y in range(window.kernel[0]):
@@ -118,7 +118,7 @@ def _convolution(node: Convolution, given: Array) -> Array:
     views = _views(node.window, given, 0.0)
     if depth == 1 and count == groups:
         return np.asarray(sum(view * weight[y, x, 0] for y, x, view in views) + bias)
-    rows, columns = node.window.output(given.shape[1], given.shape[2], node.name)
+    rows, columns = node.window.output(given.shape[1], given.shape[2])
     shape = (samples, rows, columns, count)
     result: Array
     if groups == 1 and depth < _FEW_CHANNELS:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.graph import Activate, Dense, Flatten, Node
-from pulsarray.compiler.spatial import Add, AveragePool, BatchNorm, Convolution, MaxPool, Window
+from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.spatial import Add, AveragePool, BatchNorm, Convolution, MaxPool
 
 __all__ = ["FORWARD", "Backward", "Batch", "parameters"]
 
@@ -84,7 +85,7 @@ def _convolution(
     weight, bias = learned
     (values,) = given
     window, groups = node.window, node.groups
-    rows, columns = window.output(values.shape[1], values.shape[2], node.name)
+    rows, columns = window.output(values.shape[1], values.shape[2])
     kernel = window.kernel
     depth, count = weight.shape[2], weight.shape[3] // groups
     padded = _padded(values, window)
@@ -128,7 +129,7 @@ def _max_pool(
     """The gradient goes to the first of equal values."""
     (values,) = given
     window = node.window
-    rows, columns = window.output(values.shape[1], values.shape[2], node.name)
+    rows, columns = window.output(values.shape[1], values.shape[2])
     padded = _padded(values, window, -np.inf)
     taps = list(_taps(window, rows, columns))
     result = padded[taps[0][2]].copy()
@@ -151,7 +152,7 @@ def _average_pool(
 ) -> tuple[Batch, Backward]:
     (values,) = given
     window = node.window
-    rows, columns = window.output(values.shape[1], values.shape[2], node.name)
+    rows, columns = window.output(values.shape[1], values.shape[2])
     padded = _padded(values, window)
     taps = [place for _, _, place in _taps(window, rows, columns)]
     ones = np.ones((1, *values.shape[1:3], 1), np.float32)

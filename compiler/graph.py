@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from math import inf, prod
 
 import numpy as np
-import numpy.typing as npt
 
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.spatial import (
     Add,
     AveragePool,
@@ -42,8 +42,6 @@ __all__ = [
     "Value",
     "plain_view",
 ]
-
-Floats = npt.NDArray[np.float64]
 
 FUNCTIONS = ("relu", "clip", "sigmoid", "tanh", "step")
 """Activation functions; the first two are exact limits, the others become tables."""

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from pulsarray.compiler.arguments import array
 from pulsarray.compiler.float_graph import run_graph
-from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.errors import InputError
 
 __all__ = [

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.graph import Activate, Dense, Flatten, Floats, Graph, Softmax
+from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Softmax
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.errors import InputError
 
 __all__ = ["FusedLayer", "fuse", "is_dense_chain"]

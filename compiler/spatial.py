@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.ir.window import Window
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "Pad",
     "Shuffle",
     "TransposedConvolution",
-    "Window",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -44,47 +44,12 @@ class OneInput:
         return (self.input,)
 
 
-@dataclass(frozen=True)
-class Window:
-    """What a kernel sees of a feature map.
-
-    Parameters
-    ----------
-    kernel, stride, dilation
-        Height and width; rows and columns; rows and columns.
-    padding
-        Rows and columns added at top, left, bottom, right.
-    """
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    dilation: tuple[int, int] = (1, 1)
-
-    def output(self, height: int, width: int, where: str) -> tuple[int, int]:
-        """Rows and columns of the result.
-
-        Raises
-        ------
-        InputError
-            If a number is out of its range, or the kernel is larger than the padded input.
-        """
-        if min(*self.kernel, *self.stride, *self.dilation) < 1 or min(self.padding) < 0:
-            raise InputError(
-                f"{where}: kernel, stride and dilation must be at least 1 and padding at least 0, "
-                f"not {self.kernel}, {self.stride}, {self.dilation} and {self.padding}"
-            )
-        sizes = []
-        for axis, size in enumerate((height, width)):
-            padded = size + self.padding[axis] + self.padding[axis + 2]
-            extent = (self.kernel[axis] - 1) * self.dilation[axis] + 1
-            if extent > padded:
-                raise InputError(
-                    f"{where}: a kernel of {self.kernel} with dilation {self.dilation} is larger "
-                    f"than the padded input, which has {padded} {('rows', 'columns')[axis]}"
-                )
-            sizes.append((padded - extent) // self.stride[axis] + 1)
-        return sizes[0], sizes[1]
+def _sizes(window: Window, height: int, width: int, where: str) -> tuple[int, int]:
+    """Rows and columns of a window's result."""
+    try:
+        return window.output(height, width)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _image(shape: Shape, where: str) -> tuple[int, int, int]:
@@ -138,7 +103,7 @@ class Convolution(OneInput):
         if self.bias.shape != (count,):
             raise InputError(f"{self.name}: bias must have shape ({count},), not {self.bias.shape}")
         _finite(self.name, weight=self.weight, bias=self.bias)
-        return (*self.window.output(height, width, self.name), count)
+        return (*_sizes(self.window, height, width, self.name), count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +179,7 @@ class MaxPool(OneInput):
         """
         height, width, channels = _image(given, self.name)
         _no_empty_window(self.window, self.name)
-        return (*self.window.output(height, width, self.name), channels)
+        return (*_sizes(self.window, height, width, self.name), channels)
 
 
 @dataclass(frozen=True)
@@ -240,7 +205,7 @@ class AveragePool(OneInput):
         """
         height, width, channels = _image(given, self.name)
         _no_empty_window(self.window, self.name)
-        return (*self.window.output(height, width, self.name), channels)
+        return (*_sizes(self.window, height, width, self.name), channels)
 
 
 def _no_empty_window(window: Window, where: str) -> None:

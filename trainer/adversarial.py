@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState
 from pulsarray.compiler.training.losses import loss_value

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats, Softmax
+from pulsarray.compiler.graph import Softmax
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.arithmetic import softmax
 from pulsarray.compiler.training.interpreter import TrainInterpreter
 from pulsarray.compiler.training.rules import make_room

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.data import TrainingData, batches
 from pulsarray.compiler.training.interpreter import TrainInterpreter
 from pulsarray.compiler.training.losses import correct, loss_value

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.float_layers import Batch
 from pulsarray.compiler.float_training import Recipe, fit
-from pulsarray.compiler.graph import Dense, Floats, Graph
+from pulsarray.compiler.graph import Dense, Graph
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.spatial import Convolution
 
 __all__ = ["RECIPE", "lenet", "moved", "train_lenet"]

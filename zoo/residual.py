@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import host_shape
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.errors import ToolMissing
 
 __all__ = ["random_images", "resnet8", "resnet50", "resnet50_file"]

@@ -15,6 +15,7 @@ from pulsarray.errors import InputError
 
 __all__ = [
     "Array",
+    "Floats",
     "Role",
     "Shape",
     "Value",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
 Shape = tuple[int, ...]
 
 

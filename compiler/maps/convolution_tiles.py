@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.views import Area
-from pulsarray.compiler.spatial import Window
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.maps.chip import Cached, MapChip
 from pulsarray.compiler.maps.convolution_tiles import Cut, input_range
 from pulsarray.compiler.maps.convolution_weights import Slice, Tiles
 from pulsarray.compiler.maps.views import Area, Stored, View
-from pulsarray.compiler.spatial import Window
 from pulsarray.isa import Opcode, StreamFlag
 from pulsarray.program import Tensor
 

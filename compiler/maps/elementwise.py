@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.maps import integer
 from pulsarray.compiler.maps.chip import PARAMETER_COLUMNS, MapChip, Words
@@ -11,7 +12,6 @@ from pulsarray.compiler.maps.epilogue import Places, add_fields, tflite_add
 from pulsarray.compiler.maps.pooling import Sources
 from pulsarray.compiler.maps.tiles import tiles_of_map
 from pulsarray.compiler.maps.views import Stored, View
-from pulsarray.compiler.spatial import Window
 from pulsarray.isa import Activation, Alu, Bank, VectorFlag
 from pulsarray.program import Tensor
 

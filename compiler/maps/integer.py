@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.affine import decode, encode
-from pulsarray.compiler.spatial import OneInput, Window
+from pulsarray.compiler.ir.window import Window
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
@@ -62,6 +62,17 @@ def fixed_point(ratio: float, bits: int) -> tuple[int, int]:
     if shift > _SHIFTS:
         multiplier, shift = multiplier >> min(bits, shift - _SHIFTS), _SHIFTS
     return multiplier, max(shift, -_SHIFTS)
+
+
+class OneInput:
+    """An operator that reads one value."""
+
+    input: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the values that it reads."""
+        return (self.input,)
 
 
 @dataclass(frozen=True)
@@ -465,6 +476,14 @@ def needed(graph: IntegerGraph) -> IntegerGraph:
     return replace(graph, nodes=tuple(reversed(kept)))
 
 
+def _sizes(node: Convolution | MaxPool | AveragePool, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of a window's result."""
+    try:
+        return node.window.output(height, width)
+    except InputError as error:
+        raise InputError(f"{node.name}: {error}") from None
+
+
 def _shape(node: Node, given: list[tuple[int, int, int]]) -> tuple[int, int, int]:
     """Shape of an operator's result from those of its inputs."""
     height, width, channels = given[0]
@@ -472,9 +491,9 @@ def _shape(node: Node, given: list[tuple[int, int, int]]) -> tuple[int, int, int
         *_, depth, count = node.weight.shape
         if depth * node.groups != channels or count % node.groups:
             raise InputError(f"{node.name}: weight {node.weight.shape} does not fit {given[0]}")
-        return (*node.window.output(height, width, node.name), count)
+        return (*_sizes(node, height, width), count)
     if isinstance(node, MaxPool | AveragePool):
-        return (*node.window.output(height, width, node.name), channels)
+        return (*_sizes(node, height, width), channels)
     if isinstance(node, TransposedConvolution):
         window, sizes = node.window, []
         for axis, size in enumerate((height, width)):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.importers.tflite.rounding import high_multiply, rounding_shift, scale_sums
 from pulsarray.compiler.interpreter import requantize, round_half_even
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.integer import (
     Add,
     AveragePool,
@@ -28,7 +29,6 @@ from pulsarray.compiler.maps.integer import (
     TfliteAdd,
     TransposedConvolution,
 )
-from pulsarray.compiler.spatial import Window
 from pulsarray.errors import InputError
 
 __all__ = ["run_integer", "run_node", "run_output"]
@@ -169,7 +169,7 @@ def _taps(window: Window, padded: Floats) -> Iterator[tuple[int, int, Floats]]:
 def _size(window: Window, padded: Floats) -> tuple[int, int]:
     """Rows and columns of a window's result on an input with its border."""
     bare = Window(window.kernel, window.stride, (0, 0, 0, 0), window.dilation)
-    return bare.output(padded.shape[1], padded.shape[2], "window")
+    return bare.output(padded.shape[1], padded.shape[2])
 
 
 def _convolve(node: Convolution, codes: Ints) -> Ints:

@@ -8,6 +8,7 @@ from itertools import product
 
 import numpy as np
 
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.machine.emitter import Operation
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.maps import integer
@@ -36,7 +37,6 @@ from pulsarray.compiler.maps.views import Area, Stored
 from pulsarray.compiler.products.product import Product
 from pulsarray.compiler.products.schedule import schedule_product
 from pulsarray.compiler.products.tile import Shape, Tiling
-from pulsarray.compiler.spatial import Window
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.isa import VectorFlag
@@ -298,7 +298,7 @@ class Lowering:
             stored = replace(self._stored(node.input), zero_point=node.zero_in)
             return stored, node.window, node.weight
         window = node.window
-        height, width = window.output(given.height, given.width, node.name)
+        height, width = window.output(given.height, given.width)
         packed = kh * kw * depth
         tensor = self.layout.add(
             given.name,

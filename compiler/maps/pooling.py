@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.maps import integer
@@ -15,7 +16,6 @@ from pulsarray.compiler.maps.convolve import Loop, emit_stream
 from pulsarray.compiler.maps.epilogue import Epilogue, Places, Sums
 from pulsarray.compiler.maps.tiles import source_area, tiles_of_map
 from pulsarray.compiler.maps.views import Area, Stored, View
-from pulsarray.compiler.spatial import Window
 from pulsarray.isa import Alu, Opcode, StreamFlag
 from pulsarray.program import Tensor
 

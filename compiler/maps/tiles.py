@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import product
 
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.convolution_tiles import input_range
 from pulsarray.compiler.maps.views import Area, Stored
-from pulsarray.compiler.spatial import Window
 from pulsarray.errors import InputError
 
 __all__ = ["source_area", "tiles_of_map"]

@@ -15,7 +15,7 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.spatial import Window
+from pulsarray.compiler.ir.window import Window
 
 __all__ = ["Taps", "grouped", "taps_of_phase"]
 

@@ -17,13 +17,14 @@ from pulsarray.compiler.graph import (
     Activate,
     Dense,
     Flatten,
-    Floats,
     Graph,
     Node,
     Unflatten,
     Value,
     plain_view,
 )
+from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.spatial import (
     Add,
     AveragePool,
@@ -33,7 +34,6 @@ from pulsarray.compiler.spatial import (
     Dropout,
     Pad,
     TransposedConvolution,
-    Window,
 )
 from pulsarray.errors import InputError
 from pulsarray.views import HostView

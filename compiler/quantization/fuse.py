@@ -8,7 +8,8 @@ from math import inf
 
 import numpy as np
 
-from pulsarray.compiler.graph import Activate, Floats, Graph, Node, Softmax
+from pulsarray.compiler.graph import Activate, Graph, Node, Softmax
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.quantization.fold import readers
 from pulsarray.compiler.spatial import (
     Add,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.maps.integer import HIGH, LOW, FeatureMap
 from pulsarray.compiler.quantization.integer_weights import Columns
 from pulsarray.errors import InputError

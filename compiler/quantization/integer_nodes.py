@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Activate, Floats
+from pulsarray.compiler.graph import Activate
+from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps import integer
 from pulsarray.compiler.maps.integer import FeatureMap, Scale, fixed_point
 from pulsarray.compiler.quantization.fuse import Step
@@ -25,7 +27,6 @@ from pulsarray.compiler.spatial import (
     MaxPool,
     Shuffle,
     TransposedConvolution,
-    Window,
 )
 from pulsarray.errors import InputError
 
@@ -361,7 +362,7 @@ def _counts(node: AveragePool, given: FeatureMap) -> set[int]:
     if node.include_padding:
         return {window.kernel[0] * window.kernel[1]}
     seen: list[set[int]] = []
-    outputs = window.output(given.height, given.width, node.name)
+    outputs = window.output(given.height, given.width)
     for axis, (size, count) in enumerate(zip((given.height, given.width), outputs, strict=True)):
         taps = np.arange(window.kernel[axis]) * window.dilation[axis]
         starts = np.arange(count) * window.stride[axis] - window.padding[axis]

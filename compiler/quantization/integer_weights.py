@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.maps.integer import fixed_point
 from pulsarray.config import Config
 from pulsarray.errors import InputError

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import from_host
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph
 from pulsarray.compiler.quantization.fold import fold
 from pulsarray.compiler.quantization.fuse import fuse_graph

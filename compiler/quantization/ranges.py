@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pulsarray.compiler.float_graph import run_graph
-from pulsarray.compiler.graph import Floats, Graph
+from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.quantization.fuse import Step
 from pulsarray.compiler.quantization.quantize import Quantization
 from pulsarray.compiler.spatial import Concat, LocalResponseNorm, MaxPool, Shuffle

@@ -12,7 +12,7 @@ from math import ceil, ldexp, log2
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.maps.integer import HIGH, LOW, FeatureMap, Residual, Scale, fixed_point
 from pulsarray.compiler.quantization.integer_weights import Columns, multipliers, shared_multipliers
 from pulsarray.compiler.quantization.quantize import Quantization

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.arrays import load_arrays
-from pulsarray.compiler.graph import Floats
 from pulsarray.compiler.interpreter import host_shape
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.errors import InputError
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats, Softmax
+from pulsarray.compiler.graph import Softmax
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
 from pulsarray.compiler.training.layers import DropStep
 from pulsarray.compiler.training.losses import loss_value

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.float_reference import FloatNetwork, central_differences
 from pulsarray.compiler.training.interpreter import (

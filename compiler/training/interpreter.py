@@ -13,7 +13,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats, Softmax
+from pulsarray.compiler.graph import Softmax
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.arithmetic import (
     LARGEST,
     blen,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pulsarray.compiler.graph import Floats
-from pulsarray.compiler.spatial import Window
+from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.ir.window import Window
 
 __all__ = [
     "CODE_ONE",

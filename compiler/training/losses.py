@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.differentiate import Loss
 
 __all__ = ["SMALLEST", "correct", "loss_value", "lowest_target"]

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.ir.value import Floats
 
 __all__ = ["RandomRounding", "Stored", "exactly"]
 

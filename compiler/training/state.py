@@ -9,7 +9,7 @@ from math import frexp
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Floats
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.arithmetic import LARGEST, limited, rne, sym
 from pulsarray.compiler.training.differentiate import TrainingLayer
 from pulsarray.errors import InputError

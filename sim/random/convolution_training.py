@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Floats
-from pulsarray.compiler.spatial import Window
+from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.training.differentiate import (
     Loss,
     Optimizer,
@@ -119,7 +119,7 @@ class ConvolutionSetup:
         pool = int(random.integers(1, 4))
         window = Window(kernel, stride, padding, dilation)
         try:
-            result = window.output(height, width, "window")
+            result = window.output(height, width)
         except InputError:
             return None
         return cls(
@@ -139,7 +139,7 @@ class ConvolutionSetup:
 
     def words(self, dim: int) -> int:
         """Words that enter the array in the forward product."""
-        rows, columns = self.window.output(self.height, self.width, "window")
+        rows, columns = self.window.output(self.height, self.width)
         taps = self.window.kernel[0] * self.window.kernel[1]
         tiles = taps * -(-self.inputs // dim) * -(-self.outputs // dim)
         return self.batch * rows * columns * tiles

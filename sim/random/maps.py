@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps import integer
 from pulsarray.compiler.maps.integer import (
     FeatureMap,
@@ -17,7 +18,6 @@ from pulsarray.compiler.maps.integer import (
     fixed_point,
 )
 from pulsarray.compiler.maps.integer_api import compile_integer
-from pulsarray.compiler.spatial import Window
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.images import host_shape, to_matrix
@@ -93,7 +93,7 @@ def draw_convolution(random: Random, config: Config) -> IntegerGraph:
         )
         height, width = (int(n) for n in random.integers(1, 18, 2))
         try:
-            size = window.output(height, width, "draw")
+            size = window.output(height, width)
         except InputError:
             continue
         work = size[0] * size[1] * kernel[0] * kernel[1] * channels * count // groups
@@ -178,7 +178,7 @@ class _Draw:
         taps = window.kernel[0] * window.kernel[1] * depth
         scale = self.scale(count, 40 / (74 * 74 * taps**0.5), tflite=tflite)
         bias = self.random.integers(-2000, 2000, count)
-        size = window.output(given.height, given.width, name)
+        size = window.output(given.height, given.width)
         self.map(name, *size, count)
         node = integer.Convolution(
             name, "conv", source, name, weight, bias, window, groups, given.zero_point, scale
@@ -231,7 +231,7 @@ def _residual(draw: _Draw, source: str, name: str) -> None:
 
 def _max_pool(draw: _Draw, source: str, name: str) -> None:
     given, window = draw.maps[source], draw.window(draw.maps[source])
-    size = window.output(given.height, given.width, name)
+    size = window.output(given.height, given.width)
     draw.map(name, *size, given.channels, given.zero_point)
     draw.nodes.append(integer.MaxPool(name, "max", source, name, window, -110, 120))
 
@@ -239,7 +239,7 @@ def _max_pool(draw: _Draw, source: str, name: str) -> None:
 def _average_pool(draw: _Draw, source: str, name: str) -> None:
     random, given = draw.random, draw.maps[source]
     window = Window(given.shape[:2]) if random.random() < 0.3 else draw.window(given)
-    size, includes = window.output(given.height, given.width, name), bool(random.integers(2))
+    size, includes = window.output(given.height, given.width), bool(random.integers(2))
     away = draw.config.scale_bits == 31 and bool(random.integers(2))
     ratio = 1.0 if away else float(random.uniform(0.5, 1.5))
     taps = window.kernel[0] * window.kernel[1]

@@ -11,6 +11,7 @@ import pytest
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.float_graph import run_graph
 from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.spatial import (
     Add,
     AveragePool,
@@ -18,7 +19,6 @@ from pulsarray.compiler.spatial import (
     Convolution,
     MaxPool,
     TransposedConvolution,
-    Window,
 )
 from pulsarray.errors import InputError
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Dense, Floats, Graph, Value
+from pulsarray.compiler.graph import Dense, Graph, Value
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training import train
 from pulsarray.compiler.training.differentiate import (
     Loss,

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.convolution_tiles import (
     ConvolutionShape,
     Cut,
@@ -17,7 +18,6 @@ from pulsarray.compiler.maps.convolution_tiles import (
     input_range,
     pixel_tiles,
 )
-from pulsarray.compiler.spatial import Window
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from tests.compiler.machines import configs
@@ -39,7 +39,7 @@ def shapes(draw: st.DrawFn) -> ConvolutionShape:
     window = draw(windows())
     height, width = draw(st.integers(1, 20)), draw(st.integers(1, 40))
     try:
-        size = window.output(height, width, "draw")
+        size = window.output(height, width)
     except InputError:
         assume(False)
     return ConvolutionShape(
@@ -124,7 +124,7 @@ def test_input_range_is_what_the_outputs_see(
     window: Window, size: int, data: st.DataObject
 ) -> None:
     try:
-        outputs = window.output(size, 99, "draw")[0]
+        outputs = window.output(size, 99)[0]
     except InputError:
         assume(False)
     low = data.draw(st.integers(0, outputs - 1))

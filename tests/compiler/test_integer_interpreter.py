@@ -13,6 +13,7 @@ from pulsarray.compiler.importers.tflite.rounding import (
     quantize_multiplier,
     rounding_shift,
 )
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.integer import (
     Add,
     AveragePool,
@@ -31,7 +32,6 @@ from pulsarray.compiler.maps.integer import (
     fixed_point,
 )
 from pulsarray.compiler.maps.integer_interpreter import run_integer, run_node, run_output
-from pulsarray.compiler.spatial import Window
 from pulsarray.errors import InputError
 
 SEEDS = range(12)
@@ -120,7 +120,7 @@ def test_convolution(seed: int, tflite: bool) -> None:
     bias = rng.integers(-9999, 9999, groups * per_group)
     zero = int(rng.integers(-128, 128))
     scale = random_scale(rng, groups * per_group, 3e5, tflite=tflite)
-    size = window.output(7, 6, "test")
+    size = window.output(7, 6)
     shape = (2, *size, groups * per_group)
     residual, other = None, codes(rng, *shape)
     if not tflite and seed % 2:

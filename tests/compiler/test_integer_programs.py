@@ -9,11 +9,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps import integer
 from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph, Scale, fixed_point
 from pulsarray.compiler.maps.integer_api import compile_integer, compile_layers
 from pulsarray.compiler.maps.integer_interpreter import run_integer
-from pulsarray.compiler.spatial import Window
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from pulsarray.images import host_shape, to_matrix
@@ -77,7 +77,7 @@ class Net:
             name, "conv", source, name, weight, self.rng.integers(-2000, 2000, count),
             window, groups, given.zero_point, found, second,
         )  # fmt: skip
-        return self._put(node, *window.output(given.height, given.width, name), count)
+        return self._put(node, *window.output(given.height, given.width), count)
 
     def transposed(self, source: str, count: int, window: Window, groups: int = 1) -> str:
         given, name = self.maps[source], self.name
@@ -100,7 +100,7 @@ class Net:
 
     def largest(self, source: str, window: Window) -> str:
         given, name = self.maps[source], self.name
-        size = window.output(given.height, given.width, name)
+        size = window.output(given.height, given.width)
         return self._put(integer.MaxPool(name, "max", source, name, window), *size, given.channels)
 
     def mean(self, source: str, window: Window, *, include_padding: bool = False) -> str:
@@ -110,7 +110,7 @@ class Net:
         node = integer.AveragePool(
             name, "mean", source, name, window, include_padding, given.zero_point, scales, 7
         )
-        return self._put(node, *window.output(given.height, given.width, name), given.channels)
+        return self._put(node, *window.output(given.height, given.width), given.channels)
 
     def codes(self, source: str, **scale: object) -> str:
         given, name = self.maps[source], self.name

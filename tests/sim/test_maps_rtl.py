@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from pulsarray.compiler.importers.tflite.importer import import_tflite
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.integer import Convolution, FeatureMap, IntegerGraph
 from pulsarray.compiler.maps.integer_api import compile_integer
 from pulsarray.compiler.maps.integer_interpreter import run_integer
 from pulsarray.compiler.quantization.integer_weights import Columns
 from pulsarray.compiler.quantization.quantize import Quantization
 from pulsarray.compiler.quantization.scales import scale_of
-from pulsarray.compiler.spatial import Window
 from pulsarray.config import PRESETS
 from pulsarray.program import Program, unpack
 from pulsarray.sim.compare import compare

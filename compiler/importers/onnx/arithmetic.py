@@ -6,10 +6,11 @@ from math import inf
 
 import numpy as np
 
-from pulsarray.compiler.graph import Activate, Floats
+from pulsarray.compiler.graph import Activate
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.layers import affine
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.spatial import Add, Dropout
 from pulsarray.errors import InputError
 

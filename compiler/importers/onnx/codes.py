@@ -10,9 +10,9 @@ import numpy.typing as npt
 import onnx
 
 from pulsarray.affine import encode
-from pulsarray.compiler.graph import Floats
 from pulsarray.compiler.importers.onnx.file import Call, Constant, element_name
 from pulsarray.compiler.importers.onnx.tensors import Network
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.quantization.quantize import Quantization
 from pulsarray.errors import InputError
 

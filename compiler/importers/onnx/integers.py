@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from pulsarray.compiler.graph import Activate, Floats, Graph, Node, Softmax
+from pulsarray.compiler.graph import Activate, Graph, Node, Softmax
 from pulsarray.compiler.importers.onnx.graph import finish
 from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork, without_input_rounding
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.maps.integer import HIGH, LOW, FeatureMap, IntegerGraph
 from pulsarray.compiler.quantization.fold import fold
 from pulsarray.compiler.quantization.fuse import Step, fuse_graph

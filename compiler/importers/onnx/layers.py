@@ -6,17 +6,18 @@ from math import prod
 
 import numpy as np
 
-from pulsarray.compiler.graph import Dense, Floats
+from pulsarray.compiler.graph import Dense
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.orders import Ints, arranged
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.importers.onnx.windows import lifted, transposed_window, window
+from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.spatial import (
     BatchNorm,
     Convolution,
     LocalResponseNorm,
     TransposedConvolution,
-    Window,
 )
 from pulsarray.errors import InputError
 

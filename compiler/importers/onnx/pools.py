@@ -8,7 +8,8 @@ from pulsarray.compiler.importers.onnx.layers import size_of
 from pulsarray.compiler.importers.onnx.orders import arranged
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.importers.onnx.windows import lifted, pool_window
-from pulsarray.compiler.spatial import AveragePool, MaxPool, Pad, Window
+from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.spatial import AveragePool, MaxPool, Pad
 from pulsarray.errors import InputError
 
 __all__ = [

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from pulsarray.compiler.graph import Flatten, Floats, Node, Unflatten
+from pulsarray.compiler.graph import Flatten, Node, Unflatten
 from pulsarray.compiler.importers.onnx.file import Call, Constant, OnnxFile, real
 from pulsarray.compiler.importers.onnx.orders import (
     Arrangement,
@@ -19,6 +19,7 @@ from pulsarray.compiler.importers.onnx.orders import (
     usual_places,
     usual_shape,
 )
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.spatial import Shuffle
 from pulsarray.errors import InputError
 from pulsarray.views import HostView

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pulsarray.compiler.importers.onnx.file import Call
-from pulsarray.compiler.spatial import Window
+from pulsarray.compiler.ir.window import Window
 from pulsarray.errors import InputError
 
 __all__ = ["lifted", "pool_window", "transposed_window", "window"]

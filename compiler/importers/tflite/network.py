@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.integer import Convolution, FeatureMap, Node, Scale
-from pulsarray.compiler.spatial import Window
 from pulsarray.errors import InputError
 
 __all__ = ["ELEMENTS", "NO_PADDING", "Network", "Shape", "Value", "copying", "map_shape"]

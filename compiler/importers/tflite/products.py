@@ -16,8 +16,8 @@ from pulsarray.compiler.importers.tflite.scales import (
     weight_scales,
 )
 from pulsarray.compiler.importers.tflite.windows import window_of
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.integer import Convolution, FeatureMap, Scale, TransposedConvolution
-from pulsarray.compiler.spatial import Window
 from pulsarray.errors import InputError
 
 __all__ = ["convolution", "dense", "depthwise", "transposed"]
@@ -59,7 +59,7 @@ def _convolve(
     dilation = (operator.option("DilationHFactor"), operator.option("DilationWFactor"))
     window = window_of(operator, value, kernel, dilation)
     source, count = value.source, weight.shape[3]
-    target = network.result(operator, (*window.output(*source.shape[:2], "window"), count))
+    target = network.result(operator, (*window.output(*source.shape[:2]), count))
     bias = _bias(network, operator, 2, count)
     scale = _scale(network, operator, source, target, count, axis)
     check_sums(_reach(weight, bias, source.zero_point), scale)
@@ -169,7 +169,7 @@ def transposed(network: Network, operator: Operator) -> None:
     target = network.result(operator, (wanted[1], wanted[2], wanted[3]))
     # Padding is that of the convolution from the result back to the input.
     back = window_of(operator, Value(target, target.shape), weight.shape[1:3])
-    if back.output(*target.shape[:2], "window") != source.shape[:2]:
+    if back.output(*target.shape[:2]) != source.shape[:2]:
         raise InputError(f"result of {target.shape} does not fit an input of {source.shape}")
     laid, padding = np.moveaxis(weight, 0, 3), list(back.padding)
     for axis in range(2):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pulsarray.compiler.importers.tflite.file import Operator
 from pulsarray.compiler.importers.tflite.network import ELEMENTS, Network, Value
 from pulsarray.compiler.importers.tflite.scales import activation_limits, check_sums, ratio_pair
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.integer import (
     AveragePool,
     Convolution,
@@ -18,7 +19,6 @@ from pulsarray.compiler.maps.integer import (
     Scale,
     count_scale,
 )
-from pulsarray.compiler.spatial import Window
 from pulsarray.errors import InputError
 
 __all__ = ["average_pool", "max_pool", "mean", "same_quantization", "window_of"]
@@ -102,7 +102,7 @@ def _pool(network: Network, operator: Operator) -> tuple[Window, FeatureMap, Fea
     source = network.image(operator)
     kernel = (operator.option("FilterHeight"), operator.option("FilterWidth"))
     window = window_of(operator, Value(source, source.shape), kernel)
-    shape = (*window.output(*source.shape[:2], "window"), source.channels)
+    shape = (*window.output(*source.shape[:2]), source.channels)
     target = network.result(operator, shape)
     same_quantization(source, target)
     return window, source, target

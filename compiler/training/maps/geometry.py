@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.spatial import Window
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.training.layers import MapLayer, MapShape, Step
 from pulsarray.compiler.training.maps.flow import INPUT
 from pulsarray.compiler.training.maps.windows import gather

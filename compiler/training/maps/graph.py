@@ -8,15 +8,8 @@ from dataclasses import replace
 from math import prod
 
 from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax
-from pulsarray.compiler.spatial import (
-    Add,
-    AveragePool,
-    BatchNorm,
-    Convolution,
-    Dropout,
-    MaxPool,
-    Window,
-)
+from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.spatial import Add, AveragePool, BatchNorm, Convolution, Dropout, MaxPool
 from pulsarray.compiler.training.layers import (
     DERIVATIVES,
     AddStep,
@@ -106,7 +99,7 @@ class _Translation:
             )  # fmt: skip
         if isinstance(node, Convolution):
             weight = node.weight.reshape(-1, node.weight.shape[3])
-            result = (*node.window.output(*given[:2], node.name), weight.shape[1])
+            result = (*node.window.output(*given[:2]), weight.shape[1])
             return MapLayer(
                 node.name, weight, node.bias, "identity", source=sources[0],
                 window=node.window, given=given, result=result, groups=node.groups,
@@ -163,7 +156,7 @@ class _Translation:
         )  # fmt: skip
 
     def _pool(self, node: MaxPool, source: str, given: MapShape) -> PoolStep:
-        result = (*node.window.output(*given[:2], node.name), given[2])
+        result = (*node.window.output(*given[:2]), given[2])
         if source == INPUT:
             return PoolStep(node.name, source, node.window, given, result, "identity")
         if self.reads[node.input] > 1:
@@ -187,7 +180,7 @@ class _Translation:
                 f"{node.name}: training needs windows side by side, "
                 f"not {window.kernel} with stride {window.stride}"
             )
-        return (*window.output(*given[:2], node.name), given[2])
+        return (*window.output(*given[:2]), given[2])
 
     def _activate(self, node: Activate) -> None:
         source = self.names[node.input]

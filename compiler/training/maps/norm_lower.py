@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pulsarray.compiler.spatial import Window
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.training.chip import TrainChip
 from pulsarray.compiler.training.layers import NormLayer
 from pulsarray.compiler.training.maps.geometry import Geometry

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.spatial import Window
+from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.training.layers import MapLayer, MapShape
 
 __all__ = ["gather", "grouped", "largest", "route", "scatter", "spread", "total"]

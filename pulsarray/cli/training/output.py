@@ -16,7 +16,7 @@ from pulsarray.files import write_atomically
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pulsarray.compiler.graph import Floats
+    from pulsarray.compiler.ir.value import Floats
     from pulsarray.trainer.history import Epoch, History
 
 __all__ = ["epoch_table", "require_curve", "write_curve", "write_report", "write_weights"]

@@ -44,7 +44,7 @@ from pulsarray.config import Config, load_config
 from pulsarray.errors import InputError
 
 if TYPE_CHECKING:
-    from pulsarray.compiler.graph import Floats
+    from pulsarray.compiler.ir.value import Floats
     from pulsarray.compiler.training.train import Training
     from pulsarray.trainer.history import History
     from pulsarray.trainer.setup import Options
