@@ -184,6 +184,7 @@ class Graph:
 
 def _checked(node: Node, values: Mapping[str, Value], declared: Mapping[str, Value]) -> Value:
     """The value that an operator writes."""
+    _check_count(node)
     for place, name in enumerate(node.inputs):
         if name not in values:
             raise InputError(f"{node.name}: reads {name!r}, which nothing before it writes")
@@ -195,9 +196,19 @@ def _checked(node: Node, values: Mapping[str, Value], declared: Mapping[str, Val
         raise InputError(f"{node.name}: {node.output!r} is written twice")
     try:
         shape = node.op.shape(*(values[name].shape for name in node.inputs))
+        node.op.check(*(values[name].data for name in node.inputs))
     except InputError as error:
         raise InputError(f"{node.name}: {error}") from None
     result = declared.get(node.output) or activation(node.output, shape)
     if result.shape != shape:
         raise InputError(f"{node.name}: result must have shape {shape}, not {result.shape}")
     return result
+
+
+def _check_count(node: Node) -> None:
+    """Refuse another number of inputs than the operator has."""
+    reads, count = node.op.reads, len(node.inputs)
+    many = bool(reads) and reads[-1].endswith("...")
+    if reads and count != len(reads) and not (many and count > len(reads)):
+        names = ", ".join(reads)
+        raise InputError(f"{node.name}: {node.op.title} reads {names}, not {count} values")

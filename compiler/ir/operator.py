@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from math import inf
 from typing import ClassVar
+
+import numpy as np
 
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.errors import InputError
 
-__all__ = ["Kind", "Operator", "registered"]
+__all__ = ["Drawn", "Kind", "Operator", "registered"]
 
 
 class Kind(Enum):
@@ -39,14 +42,47 @@ class Operator:
         What it does, in a few words.
     kind
         How it reaches the machine.
+    reads
+        Names of its inputs in order; the last one with ``...`` where there may be more of it; none
+        where any number is taken.
     constants
         Places of inputs that must be constants or parameters, such as weights.
+    positive
+        Places of inputs that it needs to be positive, such as variances.
+
+    What passes ask of an operator
+    ------------------------------
+    is_elementwise
+        It is a function of single elements of one input.
+    is_monotonic
+        Such a function, and it never falls.
+    saturation
+        Magnitude of arguments beyond which such a function is flat to within half a code of int8.
+    only_moves
+        The elements of its result are those of its inputs in other places: all functions of single
+        elements can as well come before it.
+    only_chooses
+        Each element of its result is one of its inputs': monotonic functions can come before it.
+    only_trains
+        It is the identity but in training.
+    mixes_samples
+        The result of a sample depends on the others of the batch.
     """
 
     title: ClassVar[str]
     summary: ClassVar[str]
     kind: ClassVar[Kind]
+    reads: ClassVar[tuple[str, ...]]
     constants: ClassVar[frozenset[int]]
+    positive: ClassVar[frozenset[int]]
+
+    is_elementwise: ClassVar[bool] = False
+    is_monotonic: ClassVar[bool] = False
+    saturation: ClassVar[float] = inf
+    only_moves: ClassVar[bool] = False
+    only_chooses: ClassVar[bool] = False
+    only_trains: ClassVar[bool] = False
+    mixes_samples: ClassVar[bool] = False
 
     def __init_subclass__(
         cls,
@@ -54,17 +90,29 @@ class Operator:
         title: str = "",
         summary: str = "",
         kind: Kind = Kind.KERNEL,
+        reads: Sequence[str] = (),
         constants: Sequence[int] = (),
+        positive: Sequence[int] = (),
     ) -> None:
         super().__init_subclass__()
         if not title:
             return  # What operators have in common.
-        cls.title, cls.summary, cls.kind = title, summary, kind
-        cls.constants = frozenset(constants)
+        cls.title, cls.summary, cls.kind, cls.reads = title, summary, kind, tuple(reads)
+        cls.constants, cls.positive = frozenset(constants), frozenset(positive)
         known = _REGISTRY.setdefault(title, cls)
         if known.__qualname__ != cls.__qualname__ or known.__module__ != cls.__module__:
             raise TypeError(f"two operators are named {title!r}")
         _REGISTRY[title] = cls
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The interval that it cuts each element to, where it does nothing else."""
+        return None
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it changes no real number: in a quantized network a place of rounding."""
+        return self.limits == (-inf, inf)
 
     def shape(self, *shapes: Shape) -> Shape:
         """Shape of the result from those of the inputs.
@@ -76,11 +124,20 @@ class Operator:
         """
         raise NotImplementedError
 
+    def check(self, *constants: Array | None) -> None:
+        """Look at the numbers of constant inputs; None stands for each input that is not constant.
+
+        Raises
+        ------
+        InputError
+            If they are not possible; the text does not name the node.
+        """
+
     def real(self, *arrays: Array) -> Array:
         """The definition in real numbers.
 
         Inputs have the batch as their first axis, but those of ``constants``; all arithmetic has
-        their dtype, float32 or float64.
+        the type of the first one, float32 or float64.
         """
         raise NotImplementedError
 
@@ -100,6 +157,18 @@ class Operator:
         """Multiply-accumulates of one sample."""
         return 0
 
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
+        """A random operator of this class that reads a value of this shape.
+
+        Returns it and the shapes of its further inputs; None if there is none. The usual one is
+        that without attributes and further inputs.
+        """
+        return cls(), ()
+
+
+Drawn = tuple[Operator, tuple[Shape, ...]]
+"""An operator, and the shapes of all of its inputs but the first."""
 
 _REGISTRY: dict[str, type[Operator]] = {}
 

@@ -16,7 +16,13 @@ from pulsarray.errors import InputError
 
 
 @dataclass(frozen=True)
-class _Scaled(Operator, title="test_scaled", summary="x * factor * power", constants=(1,)):
+class _Scaled(
+    Operator,
+    title="test_scaled",
+    summary="x * factor * power",
+    reads=("x", "factor"),
+    constants=(1,),
+):
     power: float = 1.0
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -56,6 +62,7 @@ def test_a_graph_is_printed_one_line_a_value_or_operator() -> None:
     [
         ([X, W], ("x", "v"), "y", "a: reads 'v', which nothing before it writes"),
         ([X, W], ("x", "w"), "x", "a: 'x' is written twice"),
+        ([X, W], ("x",), "y", "a: test_scaled reads x, factor, not 1 values"),
         ([X, W, W], ("x", "w"), "y", "g: two values are named 'w'"),
         ([W], ("w", "w"), "y", "g: a network needs at least one input"),
         ([X, W], ("w", "x"), "y", "a: input 1 of test_scaled must be constant, 'x' is not"),

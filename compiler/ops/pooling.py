@@ -1,0 +1,129 @@
+"""Pooling of feature maps: the largest or the mean of what a window sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pulsarray.compiler.ir.operator import Drawn, Operator
+from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.ops.images import draw_window, extent, image, padded, taps, unpadded
+from pulsarray.errors import InputError
+
+__all__ = ["AveragePool", "MaxPool"]
+
+
+@dataclass(frozen=True)
+class _Pool(Operator):
+    """What both have in common."""
+
+    window: Window
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Shape of the result.
+
+        Raises
+        ------
+        InputError
+            If window and input do not fit, or an output sees padding alone.
+        """
+        height, width, channels = image(shapes[0])
+        window = self.window
+        top, left, bottom, right = window.padding
+        if max(top, bottom) >= extent(window, 0) or max(left, right) >= extent(window, 1):
+            raise InputError(
+                f"padding {window.padding} must be less than the window {window.kernel}"
+            )
+        return (*window.output(height, width), channels)
+
+    def _is_global(self, x: Array) -> bool:
+        return self.window.kernel == x.shape[1:3] and not any(self.window.padding)
+
+    def _places(self, x: Array) -> list[tuple[slice, slice, slice]]:
+        """For each kernel element where all windows see it in padded maps."""
+        rows, columns = self.window.output(x.shape[1], x.shape[2])
+        return [place for *_, place in taps(self.window, rows, columns)]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
+        """A window that fits a map, one in four all of it."""
+        if len(shape) != 3:
+            return None
+        if rng.integers(4) == 0:
+            return cls(Window((shape[0], shape[1]))), ()
+        return cls(draw_window(rng, *shape[:2])), ()
+
+
+@dataclass(frozen=True)
+class MaxPool(_Pool, title="max_pool", summary="the largest value in each window", reads=("x",)):
+    """The largest value that a window sees of each channel; padding never counts."""
+
+    only_chooses = True
+
+    def real(self, *arrays: Array) -> Array:
+        """The largest of all kernel elements' views."""
+        (x,) = arrays
+        if self._is_global(x):
+            return np.asarray(x.max(axis=(1, 2), keepdims=True))
+        around = padded(x, self.window.padding, -np.inf)
+        first, *others = self._places(x)
+        result = around[first].copy()
+        for place in others:
+            np.maximum(result, around[place], out=result)
+        return result
+
+    def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
+        """To the first of equal values."""
+        (x,) = arrays
+        around = padded(x, self.window.padding, -np.inf)
+        by_x, left = np.zeros_like(around), error.copy()
+        for place in self._places(x):
+            is_largest = around[place] == result
+            by_x[place] += left * is_largest
+            left *= ~is_largest
+        return [unpadded(by_x, self.window.padding)]
+
+
+@dataclass(frozen=True)
+class AveragePool(_Pool, title="average_pool", summary="the mean of each window", reads=("x",)):
+    """The mean of what a window sees of each channel.
+
+    With ``include_padding`` padding counts as zeros, else it does not count.
+    """
+
+    include_padding: bool = False
+
+    def real(self, *arrays: Array) -> Array:
+        """The sum of all kernel elements' views, divided by how many count."""
+        (x,) = arrays
+        window = self.window
+        if self._is_global(x):
+            return np.asarray(x.mean(axis=(1, 2), keepdims=True))
+        total = self._sum(x)
+        if self.include_padding or not any(window.padding):
+            return np.asarray(total / (window.kernel[0] * window.kernel[1]))
+        return np.asarray(total / self._sum(np.ones((1, *x.shape[1:3], 1), x.dtype)))
+
+    def _sum(self, x: Array) -> Array:
+        around = padded(x, self.window.padding)
+        return np.asarray(sum(around[place] for place in self._places(x)))
+
+    def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
+        """The same part to all that count."""
+        (x,) = arrays
+        ones = np.ones((1, *x.shape[1:3], 1), x.dtype)
+        counts = padded(ones, self.window.padding, float(self.include_padding))
+        share = x.dtype.type(1.0) / np.sum([counts[place] for place in self._places(x)], axis=0)
+        by_x, part = np.zeros_like(padded(x, self.window.padding)), error * share
+        for place in self._places(x):
+            by_x[place] += part
+        return [unpadded(by_x, self.window.padding)]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
+        """As of all pooling, padding counted or not."""
+        drawn = super().draw(rng, shape)
+        return drawn and (cls(drawn[0].window, bool(rng.integers(2))), ())  # type: ignore[attr-defined]

@@ -1,0 +1,33 @@
+"""The larger of x and 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from pulsarray.compiler.ir.value import Array
+from pulsarray.compiler.ops.function import Function
+
+__all__ = ["Relu"]
+
+
+@dataclass(frozen=True)
+class Relu(Function, title="relu", summary="max(x, 0)", reads=("x",)):
+    """The larger of x and 0."""
+
+    is_monotonic = True
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """0 and infinity."""
+        return 0.0, inf
+
+    def real(self, *arrays: Array) -> Array:
+        """``max(x, 0)``."""
+        return np.asarray(np.maximum(arrays[0], 0.0))
+
+    def derivative(self, x: Array, result: Array) -> Array:
+        """1 where nothing was cut off."""
+        return np.asarray(result == x)

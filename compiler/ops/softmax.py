@@ -1,0 +1,53 @@
+"""Softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pulsarray.compiler.ir.operator import Drawn, Kind, Operator
+from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.errors import InputError
+
+__all__ = ["Softmax"]
+
+
+@dataclass(frozen=True)
+class Softmax(
+    Operator,
+    title="softmax",
+    summary="exp(x) divided by the sum of these along the last axis",
+    kind=Kind.HOST,
+    reads=("x",),
+):
+    """``exp(x) / (sum of exp(x) along the last axis)``."""
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Shape of the result, the same.
+
+        Raises
+        ------
+        InputError
+            If there is no axis.
+        """
+        if not shapes[0]:
+            raise InputError("input must have an axis, not shape ()")
+        return shapes[0]
+
+    def real(self, *arrays: Array) -> Array:
+        """Of x less its largest, which changes nothing and cannot overflow."""
+        (x,) = arrays
+        powers = np.exp(x - x.max(axis=-1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+    def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
+        """By x."""
+        mean = (error * result).sum(axis=-1, keepdims=True)
+        return [result * (error - mean)]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
+        """Any value with an axis."""
+        return (cls(), ()) if shape else None

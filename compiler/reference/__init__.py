@@ -1,0 +1,1 @@
+"""What a graph computes, by its operators' own definitions; independent of how it is lowered."""

@@ -1,0 +1,123 @@
+"""Random networks of registered operators: any order, branches, constants where values can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from pulsarray.compiler import ops
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.operator import Operator, registered
+from pulsarray.compiler.ir.value import (
+    Array,
+    Shape,
+    Value,
+    constant,
+    network_input,
+    parameter,
+)
+
+__all__ = ["OPERATORS", "one_operator", "random_graph", "random_samples"]
+
+OPERATORS = [op for op in registered().values() if op.__module__.startswith(ops.__name__)]
+"""All operators of the compiler."""
+_LARGEST = 400
+"""Elements of a value."""
+_TRIES = 20
+"""Draws at most for one operator; some read few shapes."""
+
+
+def random_graph(
+    seed: int, shape: Shape | None = None, operators: Sequence[type[Operator]] | None = None
+) -> Graph:
+    """A network of one to eight operators.
+
+    Parameters
+    ----------
+    seed
+        What it is drawn with.
+    shape
+        Shape of its input; drawn where None.
+    operators
+        Classes that are drawn from; None for all of them.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = operators or OPERATORS
+    rank = int(rng.choice([1, 2, 3, 3, 3]))
+    drawn = shape or tuple(int(size) for size in rng.integers(1, 7, rank))
+    growing = _Growing(rng, drawn)
+    for _ in range(int(rng.integers(1, 9))):
+        growing.add(kinds)
+    return growing.graph(f"random{seed}")
+
+
+def one_operator(rng: np.random.Generator, kind: type[Operator], shape: Shape) -> Graph | None:
+    """A network of one random operator, whose first input has a shape; None if it cannot have."""
+    growing = _Growing(rng, shape)
+    return growing.graph(kind.title) if growing.add_of(kind, "x") else None
+
+
+def random_samples(rng: np.random.Generator, graph: Graph, count: int) -> dict[str, Array]:
+    """Samples of all inputs, in float64."""
+    return {value.name: rng.normal(size=(count, *value.shape)) for value in graph.inputs}
+
+
+class _Growing:
+    """A network while it grows."""
+
+    def __init__(self, rng: np.random.Generator, shape: Shape) -> None:
+        self.rng = rng
+        self.declared = [network_input("x", shape)]
+        self.nodes: list[Node] = []
+        self.shapes = {"x": shape}
+
+    def add(self, kinds: Sequence[type[Operator]]) -> None:
+        """One more operator of some kinds, more often on the newest value than on another."""
+        for _ in range(_TRIES):
+            kind = kinds[int(self.rng.integers(len(kinds)))]
+            newest = list(self.shapes)[-1]
+            source = newest if self.rng.integers(4) else str(self.rng.choice(list(self.shapes)))
+            if self.add_of(kind, source):
+                return
+
+    def add_of(self, kind: type[Operator], source: str) -> bool:
+        """One more operator of a kind on a value, if that can be."""
+        drawn = kind.draw(self.rng, self.shapes[source])
+        if drawn is None:
+            return False
+        op, more = drawn
+        shape = op.shape(self.shapes[source], *more)
+        if prod(shape) > _LARGEST:
+            return False
+        name = f"{op.title}{len(self.nodes)}"
+        places = enumerate(more, 1)
+        inputs = (source, *(self._operand(op, name, place, shape) for place, shape in places))
+        self.nodes.append(Node(name, op, inputs, f"{name}.result"))
+        self.shapes[f"{name}.result"] = shape
+        return True
+
+    def _operand(self, op: Operator, name: str, place: int, shape: Shape) -> str:
+        """A further input: a constant, or half of the time another value of the shape."""
+        fitting = [value for value, known in self.shapes.items() if known == shape]
+        free = place not in op.constants and place not in op.positive
+        if free and fitting and self.rng.integers(2):
+            return str(self.rng.choice(fitting))
+        known = op.reads[min(place, len(op.reads) - 1)].rstrip(".")
+        value = self._constant(f"{name}.{known}{place}", shape, place in op.positive)
+        self.declared.append(value)
+        return value.name
+
+    def _constant(self, name: str, shape: Shape, positive: bool) -> Value:
+        """Numbers of a size that keeps sums of products near 1."""
+        if positive:
+            return constant(name, self.rng.uniform(0.5, 1.5, shape))
+        inputs = prod(shape[:-1])
+        return parameter(name, self.rng.normal(size=shape) / np.sqrt(inputs))
+
+    def graph(self, name: str) -> Graph:
+        """The network; what nothing reads are its outputs."""
+        read = {value for node in self.nodes for value in node.inputs}
+        outputs = tuple(value for value in self.shapes if value not in read)
+        return Graph(name, self.declared, self.nodes, outputs)
