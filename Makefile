@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full fresh-check bench bench-resnet50 bench-synth onnx-backend corpus lint docs lock clean
+.PHONY: help setup demo test test-full fresh-check equivalence bench bench-resnet50 bench-synth onnx-backend corpus lint docs lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ test-full: setup ## Run all tests, the long random comparisons included
 
 fresh-check: ## Run demo and test on a new, minimal Debian (as root; half an hour)
 	@scripts/fresh_check.sh
+
+equivalence: setup ## Prove the Verilog of tiny and small equal to what Yosys writes (minutes)
+	@"$(BIN)"/python -m proofs.equivalence --jobs 2 --config tiny --config small $(ARGS)
 
 bench: setup ## Measure; writes docs/benchmarks.md
 	@"$(BIN)"/python scripts/bench.py
@@ -43,7 +46,7 @@ lint: setup ## Check style, types, imports between layers, and generated pages
 	@"$(BIN)"/ruff check .
 	@"$(BIN)"/ruff format --check .
 	@"$(BIN)"/mypy
-	@"$(BIN)"/mypy --explicit-package-bases scripts benchmarks examples
+	@"$(BIN)"/mypy --explicit-package-bases scripts benchmarks examples proofs
 	@"$(BIN)"/lint-imports
 	@"$(BIN)"/python scripts/make_docs.py --check
 	@"$(BIN)"/python scripts/code_size.py

@@ -8,13 +8,15 @@ constant.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # not in the stubs
 from amaranth.hdl import (
@@ -33,8 +35,9 @@ from pulsarray.hw.blocks.shared import ModuleWriter, Shared, ports_of
 from pulsarray.hw.naming import names_from_source
 from pulsarray.hw.verilog.tidy import tidy
 
-__all__ = ["emit", "generate"]
+__all__ = ["YosysText", "emit", "generate", "machine_text", "yosys_text"]
 
+_Made = TypeVar("_Made")
 _SCRIPT = """\
 read_rtlil <<rtlil
 {text}
@@ -61,6 +64,7 @@ _HEADER = """\
 /* verilator lint_off PROCASSINIT */  // registers have a value before a clock edge at time 0
 /* verilator lint_off SYMRSVDWORD */  // `interrupt` is the usual name of that port
 """
+_PLAIN_HEADER = "// Written by Pulsarray: the modules as Yosys writes them.\n"
 
 
 class _Writer(ModuleWriter):
@@ -115,6 +119,31 @@ class _Writer(ModuleWriter):
             ports = ports_of(component)
             self.inputs[name] = frozenset(["clk", *(p for p, is_input, _ in ports if is_input)])
             self._clocks[name] = {"i_clk": ClockSignal()}
+
+
+@dataclass(frozen=True)
+class YosysText:
+    """A design in the Verilog of Yosys.
+
+    Members
+    -------
+    top
+        Name of its top module.
+    modules
+        Text of every module that was described in Amaranth.
+    ready
+        Text of the modules that were described in Verilog.
+    inputs
+        Input ports of those.
+    opaque
+        Modules that Verilator must not inline.
+    """
+
+    top: str
+    modules: list[str]
+    ready: list[str]
+    inputs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    opaque: Sequence[str] = ()
 
 
 @contextlib.contextmanager
@@ -174,8 +203,8 @@ def _keep_whole(verilog: str, name: str) -> str:
     return header.sub(rf"\1\n  {_NO_INLINE}", verilog, count=1)
 
 
-def emit(component: wiring.Component, name: str) -> str:
-    """Verilog text of a component as the module ``name``, and of everything below it.
+def yosys_text(component: wiring.Component, name: str) -> YosysText:
+    """A component as the module ``name``, and everything below it, before it is rewritten.
 
     Raises
     ------
@@ -185,27 +214,60 @@ def emit(component: wiring.Component, name: str) -> str:
     ready = component.verilog(name) if isinstance(component, Shared) else None
     if ready is not None:
         _fragment(component, None)  # or Amaranth warns that the component was never used
-        return f"{_HEADER}\n{ready}"
+        return YosysText(name, [], [ready])
     writer = _Writer()
     with _collection_on_request(), names_from_source():
         writer.write(name, component)
-    verilog = _to_verilog("\n".join(writer.rtlil))
-    verilog = _plain_names(verilog)
-    modules = tidy(_MODULE.findall(verilog), name, writer.inputs)
-    verilog = "\n".join([_HEADER, "\n\n".join(modules)])
-    for opaque in writer.opaque:
+    verilog = _plain_names(_to_verilog("\n".join(writer.rtlil)))
+    return YosysText(name, _MODULE.findall(verilog), writer.verilog, writer.inputs, writer.opaque)
+
+
+def emit(component: wiring.Component, name: str, *, plain: bool = False) -> str:
+    """Verilog text of a component as the module ``name``, and of everything below it.
+
+    Parameters
+    ----------
+    plain
+        As Yosys writes it, without :func:`pulsarray.hw.verilog.tidy.tidy`.
+
+    Raises
+    ------
+    RuntimeError
+        If Yosys refuses the design.
+    """
+    design = yosys_text(component, name)
+    header, modules = _PLAIN_HEADER, design.modules
+    if not plain:
+        header, modules = _HEADER, tidy(modules, name, design.inputs) if modules else []
+    verilog = "\n".join([header, "\n\n".join(modules)])
+    for opaque in design.opaque:
         verilog = _keep_whole(verilog, opaque)
-    return "\n".join([verilog, "", *writer.verilog])
+    return "\n".join([verilog, "", *design.ready])
 
 
-def generate(config: Config) -> str:
-    """Verilog text of the whole machine; its top module is ``pulsarray``."""
+def generate(config: Config, *, plain: bool = False) -> str:
+    """Verilog text of the whole machine; its top module is ``pulsarray``.
+
+    Parameters
+    ----------
+    plain
+        As :func:`emit` takes it.
+    """
+    return _of_machine(config, functools.partial(emit, plain=plain))
+
+
+def machine_text(config: Config) -> YosysText:
+    """The whole machine before it is rewritten."""
+    return _of_machine(config, yosys_text)
+
+
+def _of_machine(config: Config, make: Callable[[wiring.Component, str], _Made]) -> _Made:
     from pulsarray.hw.top import Machine
 
     with _no_warnings_of_parts():
         with names_from_source():
             machine = Machine(config)
-        return emit(machine, "pulsarray")
+        return make(machine, "pulsarray")
 
 
 @contextlib.contextmanager

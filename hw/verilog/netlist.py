@@ -55,16 +55,23 @@ class Register:
 
 @dataclass
 class Cell:
-    """An instance of a module."""
+    """An instance of a module; ``origin`` is what it is called in Yosys' text."""
 
     module: str
     name: str
     ports: list[tuple[str, Expression]]
+    origin: str
 
 
 @dataclass
 class Netlist:
-    """The parts of a module; assignments are pairs of target and value."""
+    """The parts of a module; assignments are pairs of target and value.
+
+    Members
+    -------
+    origins
+        What nets and memories are called in Yosys' text, where that is another name.
+    """
 
     name: str
     nets: dict[str, Net] = field(default_factory=dict)
@@ -72,6 +79,7 @@ class Netlist:
     assigns: list[tuple[Expression, Expression]] = field(default_factory=list)
     registers: list[Register] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -125,6 +133,8 @@ class Netlist:
             register.target = renamed(register.target)
         self.nets = {names.get(name, name): net for name, net in self.nets.items()}
         self.memories = {names.get(name, name): memory for name, memory in self.memories.items()}
+        kept = {name: origin for name, origin in self.origins.items() if name not in names}
+        self.origins = kept | {new: self.origins.get(old, old) for old, new in names.items()}
 
     def free_name(self, name: str) -> str:
         """The name, or with a number after it if it is taken."""
@@ -203,7 +213,7 @@ class _Reader:
             ports = []
             while port := _PORT.fullmatch(lines.pop()):
                 ports.append((port[1], self._parse(port[2])))
-            self._module.cells.append(Cell(found[1], found[2], ports))
+            self._module.cells.append(Cell(found[1], found[2], ports, found[2]))
         else:
             raise ValueError(f"cannot read the line {line!r}")
 

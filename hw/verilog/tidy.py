@@ -21,14 +21,14 @@ from pulsarray.hw.verilog.unused import name_unused
 from pulsarray.hw.verilog.widths import write_widths
 from pulsarray.hw.verilog.writer import write
 
-__all__ = ["plain_names", "shorten", "tidy"]
+__all__ = ["plain_names", "rewritten", "shorten", "tidy"]
 
 _ESCAPED = re.compile(r"\\(\S+) ")
 _LONG_LIST = 60
 
 
-def tidy(texts: Iterable[str], top: str, others: Inputs) -> list[str]:
-    """The same design in fewer lines: the text of the top module, then of those below it.
+def rewritten(texts: Iterable[str], top: str, others: Inputs) -> list[Netlist]:
+    """The same design in fewer lines: the top module, then those below it.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def tidy(texts: Iterable[str], top: str, others: Inputs) -> list[str]:
     ValueError
         If a line is not as Yosys writes modules of this machine.
     """
-    modules = {module.name: module for module in map(read, map(plain_names, texts))}
+    modules = {module.name: module for module in map(_read, texts)}
     inputs = {**others, **{name: module.inputs for name, module in modules.items()}}
     kept = drop_dead(modules, top, inputs).values()
     for module in kept:
@@ -52,7 +52,20 @@ def tidy(texts: Iterable[str], top: str, others: Inputs) -> list[str]:
         name_apart(module, inputs)
         split_loops(module)
         name_unused(module, inputs)
-    return [write(module) for module in kept]
+    return list(kept)
+
+
+def tidy(texts: Iterable[str], top: str, others: Inputs) -> list[str]:
+    """Text of the modules that :func:`rewritten` gives."""
+    return [write(module) for module in rewritten(texts, top, others)]
+
+
+def _read(text: str) -> Netlist:
+    module = read(plain_names(text))
+    module.origins = {plain: name for name, plain in _unescaped(text).items()}
+    for cell in module.cells:
+        cell.origin = module.origins.get(cell.name, cell.name)
+    return module
 
 
 def shorten(module: Netlist) -> None:
@@ -65,9 +78,16 @@ def shorten(module: Netlist) -> None:
 
 def plain_names(text: str) -> str:
     """Without escapes in the names that Amaranth made of several parts."""
-    escaped = set(_ESCAPED.findall(text))
+    for name, plain in _unescaped(text).items():
+        text = text.replace(f"\\{name} ", plain)
+    return text
+
+
+def _unescaped(text: str) -> dict[str, str]:
+    """Escaped names of a module, and those that they are given."""
     taken = set(re.findall(NAME, text))
-    for name in sorted(escaped):
+    names: dict[str, str] = {}
+    for name in sorted(set(_ESCAPED.findall(text))):
         plain = re.sub(r"[.\[]", "_", name.replace("]", ""))
         if plain.startswith("$"):
             plain = f"{plain[1:]}$0" if plain.count("$") == 1 else plain[1:]
@@ -77,8 +97,8 @@ def plain_names(text: str) -> str:
             and re.fullmatch(r"[A-Za-z_][\w$]*", plain)
         ):
             taken.add(plain)
-            text = text.replace(f"\\{name} ", plain)
-    return text
+            names[name] = plain
+    return names
 
 
 def _name_lists(module: Netlist) -> None:

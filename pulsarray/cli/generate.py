@@ -26,6 +26,9 @@ def generate(
     ],
     config: ConfigOption = None,
     overrides: SetOption = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Leave the Verilog as Yosys writes it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the machine's Verilog, configuration, register map and manifest into a folder.
@@ -35,6 +38,9 @@ def generate(
       pulsarray generate --config small -o build/small
 
       pulsarray generate --config base --set dim=12 --set bus_bits=64 -o build/d12
+
+    Modules and registers are rewritten to be read; --plain leaves that out. Both texts are proven
+    equal (make equivalence).
     """
     machine = chosen_config(config, overrides)
     if output.exists() and not output.is_dir():
@@ -43,7 +49,7 @@ def generate(
     from pulsarray.hw.emit import generate as emit
 
     with working(f"generating Verilog for D = {machine.dim}"):
-        verilog = emit(machine)
+        verilog = emit(machine, plain=plain)
     files = {
         "pulsarray.v": verilog,
         "pulsarray.toml": machine.to_toml(),

@@ -14,6 +14,7 @@ from pulsarray import __version__
 from pulsarray.cli import doctor
 from pulsarray.cli.generate import register_map
 from pulsarray.config import PRESETS, load_config
+from pulsarray.hw.emit import machine_text
 from pulsarray.isa import Opcode, parse
 from pulsarray.program import Program
 from pulsarray.registers import COUNTERS, REGISTERS
@@ -191,6 +192,15 @@ def test_generate(command: Command, tmp_path: Path) -> None:
     lines = (folder / "pulsarray.v").read_text().count("\n")
     assert manifest["files"]["pulsarray.v"]["lines"] == lines
     assert json.loads((folder / "registers.json").read_text()) == register_map()
+
+
+def test_generate_plain(command: Command, tmp_path: Path) -> None:
+    done = command("generate", "-c", "tiny", "--plain", "-o", tmp_path)
+    assert done.code == 0, done.err
+    plain = machine_text(load_config("tiny"))
+    text = (tmp_path / "pulsarray.v").read_text()
+    text = text.replace("\n  /* verilator no_inline_module */", "")
+    assert all(module in text for module in plain.modules)
 
 
 def test_register_map_is_whole() -> None:

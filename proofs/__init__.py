@@ -1,0 +1,1 @@
+"""Proofs of the generated Verilog by Yosys and solvers."""
