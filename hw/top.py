@@ -27,9 +27,22 @@ from pulsarray.hw.vector.unit import VectorUnit
 from pulsarray.isa import FORMATS, Bank, Unit
 from pulsarray.registers import Status
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "machine_members"]
 
 _EVENTS = ("queue", "start", "complete")
+
+
+def machine_members(config: Config) -> dict[str, Any]:
+    """Ports of the machine but clock and reset, by name."""
+    members: dict[str, Any] = {**axi4_members(config), **axi_lite_members()}
+    members["interrupt"] = Out(1)
+    if config.trace:
+        members |= {"running": Out(1), "cycle": Out(32)}
+        for unit in Unit:
+            for event in _EVENTS:
+                name = f"trace_{unit.name.lower()}_{event}"
+                members |= {name: Out(1), f"{name}_index": Out(INDEX_BITS)}
+    return members
 
 
 class Machine(Component):
@@ -54,15 +67,7 @@ class Machine(Component):
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        members: dict[str, Any] = {**axi4_members(config), **axi_lite_members()}
-        members["interrupt"] = Out(1)
-        if config.trace:
-            members |= {"running": Out(1), "cycle": Out(32)}
-            for unit in Unit:
-                for event in _EVENTS:
-                    name = f"trace_{unit.name.lower()}_{event}"
-                    members |= {name: Out(1), f"{name}_index": Out(INDEX_BITS)}
-        super().__init__(Signature(members))
+        super().__init__(Signature(machine_members(config)))
 
     if TYPE_CHECKING:  # ports are attributes that the signature makes
 

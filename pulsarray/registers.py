@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-from pulsarray.config import SEMAPHORES
+from pulsarray.config import SEMAPHORES, Config
 from pulsarray.isa import Unit
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Register",
     "Status",
     "counter_address",
+    "counters_of",
 ]
 
 IDENTITY = 0x534C5550
@@ -63,12 +64,13 @@ class ErrorCode(IntEnum):
 
 @dataclass(frozen=True)
 class Register:
-    """One 32-bit register: byte address, name, whether it can be written, and its meaning."""
+    """One 32-bit register: byte address, name, whether it can be written, its meaning and bits."""
 
     address: int
     name: str
     writable: bool
     doc: str
+    bits: type[IntFlag] | None = None
 
 
 REGISTERS = (
@@ -76,8 +78,14 @@ REGISTERS = (
     Register(0x04, "VERSION", False, "version of the programming interface"),
     Register(0x08, "FINGERPRINT_LOW", False, "configuration fingerprint, low half"),
     Register(0x0C, "FINGERPRINT_HIGH", False, "configuration fingerprint, high half"),
-    Register(0x10, "CONTROL", True, "1: start (when not running); 2: clear done, error, interrupt"),
-    Register(0x14, "STATUS", False, "1: running; 2: done; 4: stopped by an error"),
+    Register(
+        0x10,
+        "CONTROL",
+        True,
+        "1: start (when not running); 2: clear done, error, interrupt",
+        Control,
+    ),
+    Register(0x14, "STATUS", False, "1: running; 2: done; 4: stopped by an error", Status),
     Register(0x18, "ERROR_CODE", False, "why the machine stopped"),
     Register(0x1C, "ERROR_INDEX", False, "instruction that was stopped on; all ones for none"),
     Register(0x20, "PROGRAM_ADDRESS", True, "byte address of the program, a multiple of 4096"),
@@ -115,3 +123,8 @@ def counter_address(name: str) -> int:
         If there is no such counter.
     """
     return COUNTER_BASE + 4 * COUNTERS.index(name)
+
+
+def counters_of(config: Config) -> tuple[str, ...]:
+    """Counters that a machine has: without ``counters`` the first alone, the cycles."""
+    return COUNTERS if config.counters else COUNTERS[:1]

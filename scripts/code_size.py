@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("pulsarray", "hw", "model", "compiler", "zoo", "sim", "trainer", "synth")
+FOLDERS = ("pulsarray", "hw", "model", "compiler", "zoo", "sim", "trainer", "synth", "handoff")
 SHOWN = 5
 """Longest functions that are named."""
 

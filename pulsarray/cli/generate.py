@@ -1,23 +1,23 @@
-"""``pulsarray generate``: the machine's Verilog, and what a driver must know."""
+"""``pulsarray generate``: the machine's Verilog, and all that people need to build and drive it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from pulsarray import __version__
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, chosen_config
 from pulsarray.cli.output import facts, make_folder, print_json, show, working
-from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.files import write_together
-from pulsarray.registers import COUNTERS, INTERFACE_VERSION, REGISTERS, ErrorCode, counter_address
+from pulsarray.program import Program
 
-__all__ = ["generate", "register_map"]
+__all__ = ["generate"]
+
+_SEED = 1
+"""Of the testbench's instructions."""
 
 
 def generate(
@@ -29,9 +29,17 @@ def generate(
     plain: Annotated[
         bool, typer.Option("--plain", help="Leave the Verilog as Yosys writes it.")
     ] = False,
+    program: Annotated[
+        Path | None,
+        typer.Option(
+            "--program",
+            metavar="P.pulse",
+            help="What the testbench runs; instructions at random if not given.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the machine's Verilog, configuration, register map and manifest into a folder.
+    """Write a folder that stands by itself: the machine's Verilog, registers, testbench, README.
 
     For example:
 
@@ -45,55 +53,22 @@ def generate(
     machine = chosen_config(config, overrides)
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file, not a folder")
+    tried = None if program is None else Program.load(program, machine)
     make_folder(output)
+    from pulsarray.handoff.folder import hand_off, manifest
     from pulsarray.hw.emit import generate as emit
+    from pulsarray.sim.random.programs import random_program
 
     with working(f"generating Verilog for D = {machine.dim}"):
         verilog = emit(machine, plain=plain)
-    files = {
-        "pulsarray.v": verilog,
-        "pulsarray.toml": machine.to_toml(),
-        "registers.json": json.dumps(register_map(), indent=2) + "\n",
-    }
-    manifest = _manifest(machine, files)
-    written = {**files, "manifest.json": json.dumps(manifest, indent=2) + "\n"}
-    write_together({output / name: text.encode() for name, text in written.items()})
+        contents = hand_off(machine, verilog, tried or random_program(machine, _SEED))
+    listed = manifest(machine, contents)
+    contents["manifest.json"] = f"{json.dumps(listed, indent=2)}\n".encode()
+    for folder in {(output / name).parent for name in contents}:
+        make_folder(folder)
+    write_together({output / name: data for name, data in contents.items()})
     if as_json:
-        print_json(manifest)
+        print_json(listed)
         return
-    lines = {name: entry["lines"] for name, entry in manifest["files"].items()}
+    lines = {name: entry["lines"] for name, entry in listed["files"].items() if "/" not in name}
     show(facts({"folder": output, "top module": "pulsarray", **lines}))
-
-
-def _manifest(config: Config, files: dict[str, str]) -> dict[str, Any]:
-    return {
-        "generator": f"pulsarray {__version__}",
-        "top": "pulsarray",
-        "fingerprint": config.fingerprint,
-        "files": {
-            name: {
-                "lines": text.count("\n"),
-                "bytes": len(text.encode()),
-                "sha256": hashlib.sha256(text.encode()).hexdigest(),
-            }
-            for name, text in files.items()
-        },
-    }
-
-
-def register_map() -> dict[str, Any]:
-    """Every register and counter with its byte address, and the error codes."""
-    return {
-        "interface_version": INTERFACE_VERSION,
-        "registers": [
-            {
-                "name": register.name,
-                "address": register.address,
-                "writable": register.writable,
-                "description": register.doc,
-            }
-            for register in REGISTERS
-        ],
-        "counters": {name: counter_address(name) for name in COUNTERS},
-        "errors": {code.name: int(code) for code in ErrorCode},
-    }

@@ -20,6 +20,7 @@ from pulsarray.cli.compile import compile_
 from pulsarray.cli.disasm import disasm
 from pulsarray.cli.doctor import doctor
 from pulsarray.cli.estimate import estimate
+from pulsarray.cli.export import export
 from pulsarray.cli.generate import generate
 from pulsarray.cli.gradcheck import gradcheck
 from pulsarray.cli.info import info
@@ -49,6 +50,7 @@ app.command()(gradcheck)
 app.command()(inspect)
 app.command()(estimate)
 app.command()(synth)
+app.command()(export)
 app.command()(compare)
 app.command()(disasm)
 app.command()(info)

@@ -12,8 +12,8 @@ import pytest
 
 from pulsarray import __version__
 from pulsarray.cli import doctor
-from pulsarray.cli.generate import register_map
 from pulsarray.config import PRESETS, load_config
+from pulsarray.handoff.registers import register_map
 from pulsarray.hw.emit import machine_text
 from pulsarray.isa import Opcode, parse
 from pulsarray.program import Program
@@ -30,6 +30,7 @@ VERBS = (
     "estimate",
     "compare",
     "synth",
+    "export",
     "disasm",
     "info",
     "doctor",

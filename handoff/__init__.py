@@ -1,0 +1,1 @@
+"""What people who build the machine are handed: the folder of ``pulsarray generate``."""

@@ -1,0 +1,2 @@
+// Files of the machine, for tools that take a list: -f pulsarray.f, from this folder.
+pulsarray.v
