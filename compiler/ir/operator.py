@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 
-from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ir.value import Array, Shape, Value
 from pulsarray.errors import InputError
 
-__all__ = ["Drawn", "Kind", "Operator", "registered"]
+__all__ = ["Block", "Drawn", "Kind", "Operator", "registered"]
 
 
 class Kind(Enum):
@@ -23,7 +23,17 @@ class Kind(Enum):
     COMPOSITE = "composite"
     """Rewritten into kernels by ``expand``."""
     HOST = "host"
-    """Only at a network's ends, where the host computes it."""
+    """Computed by the host at a network's end, elsewhere a composite."""
+
+
+class Block(Protocol):
+    """Operators that come in the place of a composite."""
+
+    def __call__(self, op: Operator, *inputs: Value) -> Value:
+        """Put an operator behind those that are there; its result."""
+
+    def constant(self, what: str, data: Array) -> Value:
+        """A constant for them."""
 
 
 class Operator:
@@ -152,6 +162,23 @@ class Operator:
             If the operator has no gradient.
         """
         raise InputError(f"{self.title} has no gradient")
+
+    def expand(self, block: Block, *inputs: Value) -> Value:
+        """What a composite is made of.
+
+        Parameters
+        ----------
+        block
+            Takes the operators, one after the other.
+        inputs
+            What it reads.
+
+        Returns
+        -------
+        Value
+            The result, which an operator of the block writes.
+        """
+        raise NotImplementedError
 
     def macs(self, *shapes: Shape) -> int:
         """Multiply-accumulates of one sample."""

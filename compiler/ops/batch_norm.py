@@ -9,6 +9,7 @@ import numpy as np
 
 from pulsarray.compiler.ir.operator import Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ops.images import channels
 from pulsarray.errors import InputError
 
 __all__ = ["BatchNorm", "BatchStatisticsNorm"]
@@ -31,11 +32,10 @@ class _Norm(Operator):
             If an array does not have one number a channel.
         """
         x, *arrays = shapes
-        if not x:
-            raise InputError("input must have channels, not shape ()")
+        count = channels(x)
         for name, shape in zip(_NAMES, arrays, strict=False):
-            if shape != x[-1:]:
-                raise InputError(f"{name} must have shape {x[-1:]}, not {shape}")
+            if shape != (count,):
+                raise InputError(f"{name} must have shape ({count},), not {shape}")
         return x
 
     @classmethod

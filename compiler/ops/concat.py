@@ -9,6 +9,7 @@ import numpy as np
 
 from pulsarray.compiler.ir.operator import Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ops.images import channels
 from pulsarray.errors import InputError
 
 __all__ = ["Concat"]
@@ -31,7 +32,8 @@ class Concat(
         InputError
             If anything but channels differs.
         """
-        if not shapes[0] or any(shape[:-1] != shapes[0][:-1] for shape in shapes):
+        channels(shapes[0])
+        if any(not shape or shape[:-1] != shapes[0][:-1] for shape in shapes):
             raise InputError(
                 f"inputs must differ in channels only, not {', '.join(map(str, shapes))}"
             )

@@ -10,7 +10,7 @@ from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.ir.window import Window
 from pulsarray.errors import InputError
 
-__all__ = ["draw_window", "extent", "image", "padded", "taps", "unpadded"]
+__all__ = ["channels", "draw_window", "extent", "image", "padded", "taps", "unpadded"]
 
 Padding = tuple[int, int, int, int]
 
@@ -26,6 +26,19 @@ def image(shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise InputError(f"input must have shape (H, W, C), not {shape}")
     return shape[0], shape[1], shape[2]
+
+
+def channels(shape: Shape) -> int:
+    """Size of the last axis.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if not shape:
+        raise InputError("input must have channels, not shape ()")
+    return shape[-1]
 
 
 def extent(window: Window, axis: int) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pulsarray.compiler.ir.operator import Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ops.images import channels
 from pulsarray.errors import InputError
 
 __all__ = ["LocalResponseNorm"]
@@ -37,8 +38,9 @@ class LocalResponseNorm(
         Raises
         ------
         InputError
-            If a parameter is out of its range.
+            If a parameter is out of its range, or there are no channels.
         """
+        channels(shapes[0])
         if self.size < 1 or self.bias <= 0.0 or self.alpha < 0.0:
             raise InputError(
                 "needs size >= 1, bias > 0 and alpha >= 0, "
@@ -46,9 +48,9 @@ class LocalResponseNorm(
             )
         return shapes[0]
 
-    def neighbours(self, channels: int) -> Array:
-        """Which channels count for which, (C, C) of 0 and 1."""
-        place = np.arange(channels)
+    def neighbours(self, count: int) -> Array:
+        """Which of so many channels count for which, (C, C) of 0 and 1."""
+        place = np.arange(count)
         distance = place[:, None] - place[None, :]
         before, after = self._reach
         inside = (distance >= -before) & (distance <= after)
@@ -66,8 +68,8 @@ class LocalResponseNorm(
     def _sums(self, values: Array, before: int, after: int) -> Array:
         """Sums of each channel and so many before and after it."""
         around = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(before, after)])
-        channels = values.shape[-1]
-        return np.asarray(sum(around[..., k : k + channels] for k in range(self.size)))
+        count = values.shape[-1]
+        return np.asarray(sum(around[..., k : k + count] for k in range(self.size)))
 
     def real(self, *arrays: Array) -> Array:
         """Elements divided by the power of the sums."""

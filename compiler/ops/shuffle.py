@@ -9,6 +9,7 @@ import numpy as np
 
 from pulsarray.compiler.ir.operator import Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ops.images import channels
 from pulsarray.errors import InputError
 
 __all__ = ["Shuffle"]
@@ -31,7 +32,7 @@ class Shuffle(Operator, title="shuffle", summary="channels in another order", re
         InputError
             If the order is not one of all channels.
         """
-        if sorted(self.order) != list(range(*shapes[0][-1:] or (0,))):
+        if sorted(self.order) != list(range(channels(shapes[0]))):
             raise InputError(f"order must be a permutation of {shapes[0][-1]} channels")
         return shapes[0]
 

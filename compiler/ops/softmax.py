@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.ir.operator import Drawn, Kind, Operator
-from pulsarray.compiler.ir.value import Array, Shape
-from pulsarray.errors import InputError
+from pulsarray.compiler.ir.operator import Block, Drawn, Kind, Operator
+from pulsarray.compiler.ir.value import Array, Shape, Value
+from pulsarray.compiler.ops.divide import Divide
+from pulsarray.compiler.ops.exp import Exp
+from pulsarray.compiler.ops.images import channels
+from pulsarray.compiler.ops.reduction import ReduceMax, ReduceSum
+from pulsarray.compiler.ops.subtract import Subtract
 
 __all__ = ["Softmax"]
 
@@ -32,8 +36,7 @@ class Softmax(
         InputError
             If there is no axis.
         """
-        if not shapes[0]:
-            raise InputError("input must have an axis, not shape ()")
+        channels(shapes[0])
         return shapes[0]
 
     def real(self, *arrays: Array) -> Array:
@@ -46,6 +49,12 @@ class Softmax(
         """By x."""
         mean = (error * result).sum(axis=-1, keepdims=True)
         return [result * (error - mean)]
+
+    def expand(self, block: Block, *inputs: Value) -> Value:
+        """Powers of x less its largest, divided by their sum."""
+        (x,) = inputs
+        powers = block(Exp(), block(Subtract(), x, block(ReduceMax(), x)))
+        return block(Divide(), powers, block(ReduceSum(), powers))
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:

@@ -10,14 +10,8 @@ import numpy as np
 from pulsarray.compiler import ops
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator, registered
-from pulsarray.compiler.ir.value import (
-    Array,
-    Shape,
-    Value,
-    constant,
-    network_input,
-    parameter,
-)
+from pulsarray.compiler.ir.value import Array, Shape, Value, constant, network_input, parameter
+from pulsarray.compiler.ops.sigmoid import Sigmoid
 
 __all__ = ["OPERATORS", "one_operator", "random_graph", "random_samples"]
 
@@ -60,8 +54,10 @@ def one_operator(rng: np.random.Generator, kind: type[Operator], shape: Shape) -
 
 
 def random_samples(rng: np.random.Generator, graph: Graph, count: int) -> dict[str, Array]:
-    """Samples of all inputs, in float64."""
-    return {value.name: rng.normal(size=(count, *value.shape)) for value in graph.inputs}
+    """Samples of all inputs, in float64; positive where an operator needs that."""
+    read = {n.inputs[place] for n in graph.nodes for place in n.op.positive}
+    drawn = {v.name: rng.normal(size=(count, *v.shape)) for v in graph.inputs}
+    return {name: abs(x) + 0.5 if name in read else x for name, x in drawn.items()}
 
 
 class _Growing:
@@ -91,21 +87,34 @@ class _Growing:
         shape = op.shape(self.shapes[source], *more)
         if prod(shape) > _LARGEST:
             return False
-        name = f"{op.title}{len(self.nodes)}"
+        if 0 in op.positive and source != "x":
+            source = self._result(Sigmoid(), (source,))
         places = enumerate(more, 1)
-        inputs = (source, *(self._operand(op, name, place, shape) for place, shape in places))
-        self.nodes.append(Node(name, op, inputs, f"{name}.result"))
-        self.shapes[f"{name}.result"] = shape
+        inputs = (source, *(self._operand(op, place, shape) for place, shape in places))
+        self._result(op, inputs)
         return True
 
-    def _operand(self, op: Operator, name: str, place: int, shape: Shape) -> str:
+    def _name(self, op: Operator) -> str:
+        """Name of the next operator."""
+        return f"{op.title}{len(self.nodes)}"
+
+    def _result(self, op: Operator, inputs: tuple[str, ...]) -> str:
+        """One more operator."""
+        name, output = self._name(op), f"{self._name(op)}.result"
+        constants = {value.name: value.shape for value in self.declared}
+        shape = op.shape(*((self.shapes | constants)[value] for value in inputs))
+        self.nodes.append(Node(name, op, inputs, output))
+        self.shapes[output] = shape
+        return output
+
+    def _operand(self, op: Operator, place: int, shape: Shape) -> str:
         """A further input: a constant, or half of the time another value of the shape."""
         fitting = [value for value, known in self.shapes.items() if known == shape]
         free = place not in op.constants and place not in op.positive
         if free and fitting and self.rng.integers(2):
             return str(self.rng.choice(fitting))
         known = op.reads[min(place, len(op.reads) - 1)].rstrip(".")
-        value = self._constant(f"{name}.{known}{place}", shape, place in op.positive)
+        value = self._constant(f"{self._name(op)}.{known}{place}", shape, place in op.positive)
         self.declared.append(value)
         return value.name
 

@@ -46,12 +46,18 @@ def before(graph: Graph, node: Node) -> old.Node:
     return made(node.name, source, node.output, **data, **attributes)
 
 
+def is_known(graph: Graph) -> bool:
+    """Whether the float graph has it: no sums of different shapes."""
+    shapes = {graph.values[name].shape for name in graph.nodes[0].inputs}
+    return graph.nodes[0].op.title != "add" or len(shapes) == 1
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("title", KNOWN)
 def test_results(title: str, dtype: type) -> None:
     rng = np.random.default_rng(5)
     graphs = [one_operator(rng, registered()[title], SHAPES[k % len(SHAPES)]) for k in range(60)]
-    made = [graph for graph in graphs if graph is not None]
+    made = [graph for graph in graphs if graph is not None and is_known(graph)]
     assert made
     for graph in made:
         (node,) = graph.nodes
@@ -70,7 +76,7 @@ def test_results(title: str, dtype: type) -> None:
 def test_gradients(title: str) -> None:
     rng = np.random.default_rng(6)
     graphs = [one_operator(rng, registered()[title], SHAPES[k % len(SHAPES)]) for k in range(60)]
-    for graph in (graph for graph in graphs if graph is not None):
+    for graph in (graph for graph in graphs if graph is not None and is_known(graph)):
         data = [
             type(v)(v.name, v.shape, v.format, v.role, v.array.astype(np.float32))
             for v in graph.constants

@@ -1,0 +1,23 @@
+"""Products of two values, element by element."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pulsarray.compiler.ir.value import Array
+from pulsarray.compiler.ops.binary import Binary
+
+__all__ = ["Multiply"]
+
+
+@dataclass(frozen=True)
+class Multiply(Binary, title="multiply", summary="a * b, element by element", reads=("a", "b")):
+    """The product of two values."""
+
+    def apply(self, a: Array, b: Array) -> Array:
+        """The function."""
+        return a * b
+
+    def slopes(self, a: Array, b: Array, error: Array) -> tuple[Array, Array]:
+        """By both."""
+        return error * b, error * a

@@ -1,0 +1,27 @@
+"""The reciprocal of positive numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pulsarray.compiler.ir.value import Array
+from pulsarray.compiler.ops.function import Function
+
+__all__ = ["Reciprocal"]
+
+
+@dataclass(frozen=True)
+class Reciprocal(
+    Function, title="reciprocal", summary="1 / x for positive x", reads=("x",), positive=(0,)
+):
+    """The reciprocal of positive numbers."""
+
+    def real(self, *arrays: Array) -> Array:
+        """``1 / x``."""
+        return np.asarray(1.0 / arrays[0])
+
+    def derivative(self, x: Array, result: Array) -> Array:
+        """At x."""
+        return np.asarray(-result * result)
