@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.config import PRESETS, Config
 from pulsarray.isa import (
     FORMATS,
@@ -42,6 +43,7 @@ from pulsarray.registers import (
 )
 from pulsarray.report.schema import REPORT, SCHEMA_VERSION, Entry
 from pulsarray.report.synthesis import SYNTHESIS
+from pulsarray.sim.random.graphs import OPERATORS
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = "small"
@@ -262,12 +264,35 @@ def _text(value: int | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def operators() -> Iterator[str]:
+    """docs/operators.md."""
+    yield from ("# Operators", "", NOTICE, "")
+    yield from (
+        "What a graph is made of (`compiler/ops/`, one file each or a family). Inputs in *italics*",
+        "must be constants or parameters. A kernel is what the machine computes, a composite is",
+        "made of kernels; one of the host is computed by it at a network's end and is a composite",
+        "elsewhere. Every one has a definition in real numbers and its gradient; what the compiler",
+        "cannot bring to the machine yet it refuses by name.",
+        "",
+    )
+    head = ("operator", "reads", "attributes", "what it does", "kind")
+    yield from _table(head, (_operator(op) for op in OPERATORS))
+
+
+def _operator(op: type[Operator]) -> tuple[str, ...]:
+    """A row of the table."""
+    inputs = (f"*{n}*" if k in op.constants else n for k, n in enumerate(op.reads))
+    attributes = ", ".join(f"`{attribute.name}`" for attribute in fields(op))  # type: ignore[arg-type]
+    return f"`{op.title}`", ", ".join(inputs), attributes, op.summary, op.kind.value
+
+
 PAGES = {
     "isa.md": isa,
     "registers.md": registers,
     "report.md": report,
     "program-file.md": program_file,
     "configuration.md": configuration,
+    "operators.md": operators,
 }
 
 
