@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import C, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import C, Cat, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -49,6 +49,11 @@ def _select(key: Value, cases: Mapping[Any, Any], default: Any) -> Any:
     for number, case in cases.items():
         result = Mux(key == number, case, result)
     return result
+
+
+def _sum_with_carry(a: Any, b: Any, carry: Value) -> Value:
+    """``a + b + carry`` in one adder: the carry is made by two bits below."""
+    return (Cat(carry, a).as_signed() + Cat(carry, b).as_signed()) >> 1
 
 
 class Lane(Shared):
@@ -222,32 +227,48 @@ class Lane(Shared):
         )
 
     def _alu(self, m: Module, a: Signal, b: Signal, factor: Signal | None) -> Value:
-        total, difference = a + b, a - b
-        result = Signal(signed(len(difference)), name="result")
-        product = None
-        less, equal = Signal(name="less"), Signal(name="equal")
-        m.d.comb += [less.eq(difference < 0), equal.eq(difference == 0)]
-        cases: dict[Alu, Any] = {
-            Alu.PASS: a,
-            Alu.ADD: total,
-            Alu.SUB: difference,
-            Alu.RSUB: b - a,
-            Alu.MAX: Mux(less, b, a),
-            Alu.MIN: Mux(less, a, b),
-            Alu.GATE: Mux(b > 0, a, 0),
-            Alu.EQUAL: equal,
-            Alu.GREATER: ~(less | equal),
-        }
-        m.d.comb += result.eq(_select(self.control.alu, cases, 0))
-        value = saturate(result, self._alu_bits)
+        """The first operation, saturated; one adder serves all sums and comparisons."""
+        alu = self.control.alu
+        value = saturate(self._sum_or_choice(m, a, b), self._alu_bits)
         if factor is None:
             return value
         product = saturate(saturated_product(m, a, factor, "product"), self._alu_bits)
-        alu = self.control.alu
         is_product = (alu == Alu.MUL) | (alu == Alu.DSIGMOID) | (alu == Alu.DTANH)
         if self._config.training:
             is_product = is_product | (alu == Alu.SCALED)
         return Mux(is_product, product, value)
+
+    def _sum_or_choice(self, m: Module, a: Signal, b: Signal) -> Value:
+        """Everything but products: a sum of A and B or their opposites, one of them, or a bit."""
+        alu, width = self.control.alu, max(len(a), len(b)) + 1
+        total = Signal(signed(width), name="total")
+        result = Signal(signed(width), name="result")
+        less, equal, bit = Signal(name="less"), Signal(name="equal"), Signal(name="bit")
+        minus_a, minus_b = Signal(name="minus_a"), Signal(name="minus_b")
+        takes_b, takes_a, is_bit = Signal(name="takes_b"), Signal(name="takes_a"), Signal(name="is_bit")
+        operand_a, operand_b = Signal.like(a, name="operand_a"), Signal.like(b, name="operand_b")
+        chosen = Mux(takes_b, b, Mux(takes_a, a, 0))
+        is_sum = (alu == Alu.ADD) | (alu == Alu.SUB) | (alu == Alu.RSUB)
+        m.d.comb += [
+            minus_a.eq(alu == Alu.RSUB),
+            minus_b.eq((alu != Alu.ADD) & (alu != Alu.RSUB)),
+            operand_a.eq(a ^ minus_a.replicate(len(a))),
+            operand_b.eq(b ^ minus_b.replicate(len(b))),
+            total.eq(_sum_with_carry(operand_a, operand_b, minus_a | minus_b)),
+            less.eq(total < 0),
+            equal.eq(a == b),
+            takes_b.eq(((alu == Alu.MAX) & less) | ((alu == Alu.MIN) & ~less)),
+            takes_a.eq(
+                (alu == Alu.PASS)
+                | (alu == Alu.MAX)
+                | (alu == Alu.MIN)
+                | ((alu == Alu.GATE) & (b > 0))
+            ),
+            is_bit.eq((alu == Alu.EQUAL) | (alu == Alu.GREATER)),
+            bit.eq(Mux(alu == Alu.EQUAL, equal, ~(less | equal)) & is_bit),
+            result.eq(Mux(is_sum, total, chosen | bit)),
+        ]
+        return result
 
     def _choose_shift(self, value: Value, shift: Value) -> Value:
         return Mux(self.control.leaky & (value < 0), self.control.shift2, shift)

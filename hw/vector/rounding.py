@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 __all__ = [
@@ -18,11 +20,31 @@ __all__ = [
 WIDE = 64
 """Bits of a scaled product."""
 
+Cut = Callable[[str, Value], Value]
+"""Puts a register into a way, or does not."""
+
+
+def _no_cut(_: str, value: Value) -> Value:
+    return value
+
 
 def clamp(value: Value, low: Value | int, high: Value | int) -> Value:
-    """``min(max(value, low), high)``."""
-    raised = Mux(value < low, low, value)
-    return Mux(raised > high, high, raised)
+    """``min(max(value, low), high)``, of a width that holds the limits."""
+    low, high = Value.cast(low), Value.cast(high)
+    width = max(_signed_bits(low), _signed_bits(high))
+    is_below, is_above = value < low, value > high
+    if len(value) > width:  # compare what is left, or the sign alone
+        fits, short = ~_unlike(value[width - 1 :], value[-1]), value[:width].as_signed()
+        is_below = Mux(fits, short < low, value[-1])
+        is_above = Mux(fits, short > high, ~value[-1])
+        value = short
+    over = Mux(is_below, low > high, is_above)
+    return Mux(over, high, Mux(is_below, low, value))
+
+
+def _signed_bits(value: Value) -> int:
+    """Bits of a number with its sign."""
+    return len(value) + (not value.shape().signed)
 
 
 def _limit(negative: Value, bits: int) -> Value:
@@ -75,18 +97,17 @@ def round_half_even(value: Value, shift: Value | int) -> Value:
     return (value + _half_even_addend(value, shift)) >> shift
 
 
-def _two_step_addend(value: Value, shift: Value, half: Value) -> Value:
-    """The same for gemmlowp's two roundings: to 2^-31, then half away from zero.
-
-    Both divisions are floors, so that their addends can be added before one shift.
-    """
-    first = 1 << 30
-    is_negative = value < -first
-    return Mux(shift > 31, (half + first - (is_negative << 31))[: len(half)], half)
-
-
-def requantize(m: Module, value: Value, shift: Value, bits: int, tflite: Value | None) -> Value:
+def requantize(
+    m: Module,
+    value: Value,
+    shift: Value,
+    bits: int,
+    tflite: Value | None,
+    cut: Cut = _no_cut,
+) -> Value:
     """A 64-bit number divided by a power of two, rounded, saturated.
+
+    The number is shifted first; what falls off below decides whether one is added.
 
     Parameters
     ----------
@@ -101,41 +122,67 @@ def requantize(m: Module, value: Value, shift: Value, bits: int, tflite: Value |
     tflite
         Round as TensorFlow Lite does instead of half to even; None where that is absent.
         (A value that its high multiply saturates is one that saturates the result.)
+    cut
+        Called with a name and a value where a register may stand, twice for each value of a way.
     """
-    amount = Signal(6)
-    addend = Signal(WIDE - 1)
-    total = Signal(WIDE)
-    rounded = Signal(signed(WIDE))
-    m.d.comb += amount.eq(shift[:6])
-    even = _half_even_addend(value, amount)
+    places, far = Signal(7, name="places"), Signal(name="far")
+    m.d.comb += places.eq(shift + (bits - 1))
     if tflite is None:
-        m.d.comb += addend.eq(even)
+        tflite, near = Const(0, 1), value
     else:
-        half = (Const(1, 1) << amount)[1:]
-        m.d.comb += addend.eq(Mux(tflite, _two_step_addend(value, amount, half), even))
-    # A carry beyond 64 bits is kept as the sign: without it the sum is unsigned.
-    flip = Signal(WIDE)
+        m.d.comb += far.eq(tflite & (shift > 31))
+        near = _first_rounding(m, value, far)
+    near, places = cut("near", near), cut("places", places)
+    tflite, far = cut("is_tflite", tflite), cut("is_far", far)
+    word = Cat(Const(0, bits), near).as_signed()
+    window, below, above = _window(m, word, places, bits + 1)
+    window, below, above = cut("window", window), cut("below", below), cut("above", above)
+    sign, tflite, far = cut("sign", near[-1]), cut("was_tflite", tflite), cut("was_far", far)
+    up, total = Signal(name="up"), Signal(signed(bits + 1), name="rounded_up")
+    even = below | window[1]
     m.d.comb += [
-        total.eq(value + addend),
-        flip.eq(Mux(value[-1] & total[-1], Const(-1, WIDE), 0)),
-        rounded.eq(((total ^ flip) >> amount) ^ flip),
+        up.eq(window[0] & Mux(tflite, ~far | ~sign | below, even)),
+        total.eq(window[1:].as_signed() + up),
     ]
-    multiplied = _multiply_by_power(m, value, shift, bits)
-    return Mux(shift < 0, multiplied, saturate(rounded, bits))
+    return Mux(above, _limit(sign, bits), saturate(total, bits))
 
 
-def _multiply_by_power(m: Module, value: Value, shift: Value, bits: int) -> Value:
-    """``saturate(value * 2^-shift, bits)`` for a negative shift."""
-    left = Signal(range(bits), name="left")
-    limit = Signal(bits, name="left_limit")
-    magnitude = Signal(WIDE, name="magnitude")
-    m.d.comb += [
-        left.eq((-shift)[: len(left)]),
-        limit.eq(Const(1 << (bits - 1), bits) >> left),
-        magnitude.eq(value ^ Mux(value[-1], Const(-1, WIDE), 0)),
-    ]
-    shifted = (value[:bits] << left)[:bits].as_signed()
-    return Mux(magnitude >= limit, _limit(value[-1], bits), shifted)
+def _first_rounding(m: Module, value: Value, far: Value) -> Value:
+    """gemmlowp's rounding to 2^-31 before a longer shift, whose fraction then is dropped."""
+    half = 30
+    near = Signal(signed(WIDE + 1), name="first_rounding")
+    top = (value[half:].as_signed() + far)[: WIDE + 1 - half]
+    kept = Cat(value[:half], top[0]) & ~far.replicate(half + 1)
+    m.d.comb += near.eq(Cat(kept, top[1:]))
+    return near
+
+
+def _window(
+    m: Module, word: Value, place: Value, width: int
+) -> tuple[Signal, Value, Value]:
+    """Bits of a signed number from a place on; whether any below are set, and whether the highest
+    or any above differs from the sign.
+    """
+    sign, below, above = word[-1], Const(0, 1), Const(0, 1)
+    for power in reversed(range(len(place))):
+        step, moves = 1 << power, place[power]
+        room = width + step - 1  # what the steps to come can reach
+        stay = [word[i] if i < len(word) else sign for i in range(room + step)]
+        unlike = Signal(name=f"unlike{power}")
+        lost = Signal(name=f"lost{power}")
+        moved = Signal(signed(room), name=f"moved{power}")
+        m.d.comb += [
+            moved.eq(Mux(moves, Cat(stay[step:]), Cat(stay[:room]))),
+            lost.eq(moves & Cat(stay[:step]).any()),
+            unlike.eq(_unlike(word[room + step :], sign) | (~moves & _unlike(word[room : room + step], sign))),
+        ]
+        word, below, above = moved, below | lost, above | unlike
+    return word, below, above | _unlike(word[-1:], sign)
+
+
+def _unlike(bits: Value, sign: Value) -> Value:
+    """Whether any bit is not the sign."""
+    return (bits ^ sign.replicate(len(bits))).any() if len(bits) else Const(0, 1)
 
 
 def near_sum(c: Value, y: Value, subtract: Value, bits: int) -> Value:
