@@ -245,7 +245,11 @@ class Lane(Shared):
         result = Signal(signed(width), name="result")
         less, equal, bit = Signal(name="less"), Signal(name="equal"), Signal(name="bit")
         minus_a, minus_b = Signal(name="minus_a"), Signal(name="minus_b")
-        takes_b, takes_a, is_bit = Signal(name="takes_b"), Signal(name="takes_a"), Signal(name="is_bit")
+        takes_b, takes_a, is_bit = (
+            Signal(name="takes_b"),
+            Signal(name="takes_a"),
+            Signal(name="is_bit"),
+        )
         operand_a, operand_b = Signal.like(a, name="operand_a"), Signal.like(b, name="operand_b")
         chosen = Mux(takes_b, b, Mux(takes_a, a, 0))
         is_sum = (alu == Alu.ADD) | (alu == Alu.SUB) | (alu == Alu.RSUB)

@@ -148,7 +148,7 @@ def requantize(
 
 
 def _first_rounding(m: Module, value: Value, far: Value) -> Value:
-    """gemmlowp's rounding to 2^-31 before a longer shift, whose fraction then is dropped."""
+    """Rounding to 2^-31 as gemmlowp does it before a longer shift, whose fraction then is dropped."""
     half = 30
     near = Signal(signed(WIDE + 1), name="first_rounding")
     top = (value[half:].as_signed() + far)[: WIDE + 1 - half]
@@ -157,9 +157,7 @@ def _first_rounding(m: Module, value: Value, far: Value) -> Value:
     return near
 
 
-def _window(
-    m: Module, word: Value, place: Value, width: int
-) -> tuple[Signal, Value, Value]:
+def _window(m: Module, word: Value, place: Value, width: int) -> tuple[Signal, Value, Value]:
     """Bits of a signed number from a place on; whether any below are set, and whether the highest
     or any above differs from the sign.
     """
@@ -174,7 +172,10 @@ def _window(
         m.d.comb += [
             moved.eq(Mux(moves, Cat(stay[step:]), Cat(stay[:room]))),
             lost.eq(moves & Cat(stay[:step]).any()),
-            unlike.eq(_unlike(word[room + step :], sign) | (~moves & _unlike(word[room : room + step], sign))),
+            unlike.eq(
+                _unlike(word[room + step :], sign)
+                | (~moves & _unlike(word[room : room + step], sign))
+            ),
         ]
         word, below, above = moved, below | lost, above | unlike
     return word, below, above | _unlike(word[-1:], sign)
