@@ -298,8 +298,10 @@ class Machine(Component):
 
     def _count(self, m: Module) -> None:
         """The counters; without them the cycles alone."""
+        registers = self._registers
         if not self._config.counters:
-            m.d.comb += self._registers.counters[0].eq(self._cycle)
+            m.d.comb += registers.counter_valid.eq(1)
+            m.d.comb += registers.counter_value.eq(self._cycle)
             return
         m.submodules.counters = counters = Counters()
         axi = self._units[Unit.STORE].axi
@@ -309,7 +311,9 @@ class Machine(Component):
             counters.fetch.eq(self._fetch.state),
             counters.read_beat.eq(self._arbiter.axi.rvalid),
             counters.write_beat.eq(axi.wvalid & axi.wready),
-            self._registers.counters.eq(counters.values),
+            counters.number.eq(registers.counter_number),
+            registers.counter_valid.eq(counters.valid),
+            registers.counter_value.eq(counters.value),
         ]
         for unit, queue in self._queues.items():
             part = self._units[unit]

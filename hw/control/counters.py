@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import SEMAPHORES
+from pulsarray.hw.blocks.choice import chosen
+from pulsarray.hw.blocks.memory import Memory1R1W
 from pulsarray.hw.blocks.shared import Shared
 from pulsarray.isa import Unit
 from pulsarray.registers import COUNTERS, UNIT_STATES
@@ -17,10 +19,16 @@ __all__ = ["COUNTER_BITS", "Counters"]
 
 COUNTER_BITS = 32
 _UNITS = len(Unit)
+_COUNTERS = len(COUNTERS)
+_FEW_BITS = _COUNTERS.bit_length()
+"""Bits that count what happens from one visit of a counter to the next."""
 
 
 class Counters(Shared):
     """Every counter of :data:`pulsarray.registers.COUNTERS`; all count only while running.
+
+    The counts are in a memory. A few bits for each hold what has come since it was there last, and
+    one counter a cycle, all in turn, is brought up to date.
 
     Members
     -------
@@ -35,8 +43,9 @@ class Counters(Shared):
         FETCH's state, one bit each: busy, queue, memory, idle.
     read_beat, write_beat
         A beat is accepted.
-    values[counter]
-        The counts.
+    number, valid, value
+        A counter that is asked for; whether its turn is now, and what it counts. Each has its turn
+        once in as many cycles as there are counters.
     clear
         All become zero.
     """
@@ -51,83 +60,104 @@ class Counters(Shared):
                 "fetch": In(4),
                 "read_beat": In(1),
                 "write_beat": In(1),
-                "values": Out(data.ArrayLayout(COUNTER_BITS, len(COUNTERS))),
+                "number": In(range(_COUNTERS)),
+                "valid": Out(1),
+                "value": Out(COUNTER_BITS),
                 "clear": In(1),
             }
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """A group of counters for each unit, and one counter for everything else."""
+        """Which counters count, and the round over all of them."""
         m = Module()
-        waiting = Signal(SEMAPHORES)
-        cycles = Signal(COUNTER_BITS)
-        values: list[Value] = [cycles]
-        _count(m, cycles, self.running, self.clear)
         waits: Value = Const(0, SEMAPHORES)
+        events: list[Value] = [Const(1, 1)]
         for unit in Unit:
-            m.submodules[unit.name.lower()] = counters = UnitCounters()
+            m.submodules[unit.name.lower()] = part = UnitState()
             names = ("active", "stall", "occupied", "start", "busy", "missing")
-            m.d.comb += [getattr(counters, name).eq(getattr(self, name)[unit]) for name in names]
-            m.d.comb += [counters.running.eq(self.running), counters.clear.eq(self.clear)]
-            waits = waits | counters.waiting
-            values += [counters.values[number] for number in range(len(UNIT_STATES))]
-        m.d.comb += waiting.eq(waits)
-        others = Cat(self.fetch, waiting, self.read_beat, self.write_beat)
-        for number in range(len(others)):
-            value = Signal(COUNTER_BITS, name=f"{COUNTERS[len(values)]}_value")
-            _count(m, value, others[number] & self.running, self.clear)
-            values.append(value)
-        m.d.comb += self.values.eq(Cat(values))
+            m.d.comb += [getattr(part, name).eq(getattr(self, name)[unit]) for name in names]
+            waits = waits | part.waiting
+            events.append(part.state)
+        counts = Signal(_COUNTERS, name="counts")
+        events += [self.fetch, waits, self.read_beat, self.write_beat]
+        m.d.comb += counts.eq(Mux(self.running, Cat(events), 0))
+        self._visit(m, counts)
         return m
 
+    def _visit(self, m: Module, counts: Signal) -> None:
+        """A counter's few bits move into its word; in the first round that is all it counts."""
+        place, first = Signal(range(_COUNTERS)), Signal(name="first_round")
+        was, was_first = Signal.like(place, name="was"), Signal(name="was_first")
+        added, ended = Signal(_FEW_BITS, name="added"), Signal.like(place, name="ended")
+        m.submodules.words = words = Memory1R1W(COUNTER_BITS, _COUNTERS)
+        few = self._few(m, counts, place)
+        last = place == _COUNTERS - 1
+        m.d.sync += [
+            place.eq(Mux(last, 0, place + 1)),
+            added.eq(chosen(few, place)),
+            Cat(was, was_first).eq(Cat(place, first)),
+            self.value.eq(Mux(was_first, 0, words.read_data) + added),
+            ended.eq(was),
+        ]
+        with m.If(last):
+            m.d.sync += first.eq(0)
+        with m.If(self.clear):
+            m.d.sync += [place.eq(0), first.eq(1)]
+        m.d.comb += [
+            words.read_enable.eq(1),
+            words.read_address.eq(place),
+            words.write_enable.eq(1),
+            words.write_address.eq(ended),
+            words.write_data.eq(self.value),
+            self.valid.eq(ended == self.number),
+        ]
 
-class UnitCounters(Shared):
-    """The counters of one unit: each cycle adds to one of them.
+    def _few(self, m: Module, counts: Signal, place: Signal) -> list[Signal]:
+        """What each counter has counted since its last visit."""
+        few = []
+        for number, name in enumerate(COUNTERS):
+            count = Signal(_FEW_BITS, name=f"{name}_few")
+            m.d.sync += count.eq(Mux(place == number, 0, count) + counts[number])
+            with m.If(self.clear):
+                m.d.sync += count.eq(0)
+            few.append(count)
+        return few
+
+
+class UnitState(Shared):
+    """What one unit does: in each cycle one of :data:`pulsarray.registers.UNIT_STATES`.
 
     Members
     -------
-    running, active, stall, occupied, start, busy, missing, clear
+    active, stall, occupied, start, busy, missing
         As in :class:`Counters`, of one unit.
+    state
+        One bit each; the first that applies is set.
     waiting
         The one semaphore that the unit waits for in this cycle.
-    values[state]
-        The counts.
     """
 
     def __init__(self) -> None:
-        names = ("running", "active", "stall", "occupied", "start", "busy", "clear")
         super().__init__(
             {
-                **{name: In(1) for name in names},
+                **{name: In(1) for name in ("active", "stall", "occupied", "start", "busy")},
                 "missing": In(SEMAPHORES),
+                "state": Out(len(UNIT_STATES)),
                 "waiting": Out(SEMAPHORES),
-                "values": Out(data.ArrayLayout(COUNTER_BITS, len(UNIT_STATES))),
             }
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """The first state that applies."""
+        """A chain of choices."""
         m = Module()
-        state = Signal(len(UNIT_STATES))
         with m.If(self.active):
-            m.d.comb += [state[0].eq(~self.stall), state[1].eq(self.stall)]
+            m.d.comb += [self.state[0].eq(~self.stall), self.state[1].eq(self.stall)]
         with m.Elif(self.occupied):
-            m.d.comb += [state[2].eq(~self.start), state[3].eq(self.start)]
+            m.d.comb += [self.state[2].eq(~self.start), self.state[3].eq(self.start)]
             # The lowest bit that is set.
             m.d.comb += self.waiting.eq(self.missing & (~self.missing + 1))
         with m.Elif(self.busy):
-            m.d.comb += state[4].eq(1)
+            m.d.comb += self.state[4].eq(1)
         with m.Else():
-            m.d.comb += state[5].eq(1)
-        values = [Signal(COUNTER_BITS, name=f"{name}_value") for name in UNIT_STATES]
-        for number, value in enumerate(values):
-            _count(m, value, state[number] & self.running, self.clear)
-        m.d.comb += self.values.eq(Cat(values))
+            m.d.comb += self.state[5].eq(1)
         return m
-
-
-def _count(m: Module, value: Signal, event: Value, clear: Value) -> None:
-    with m.If(event):
-        m.d.sync += value.eq(value + 1)
-    with m.If(clear):
-        m.d.sync += value.eq(0)

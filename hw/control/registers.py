@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal
-from amaranth.lib import data
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import Config
@@ -41,13 +40,14 @@ class Registers(Shared):
         Their values, in lower case.
     status, error_code, error_index
         Values of those registers.
-    counters[counter]
-        Values of the counters; without counters only the first one, ``cycles``, is looked at.
+    counter_number, counter_valid, counter_value
+        A counter that is read, whether its value is there, and the value; without counters only
+        the first one, ``cycles``, is asked for.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        counters = len(COUNTERS) if config.counters else 1
+        self._counters = len(COUNTERS) if config.counters else 1
         fingerprint = int(config.fingerprint, 16)
         written = {r.name.lower(): Out(32) for r in REGISTERS if r.writable and r.name != "CONTROL"}
         super().__init__(
@@ -59,9 +59,11 @@ class Registers(Shared):
                 "status": In(3),
                 "error_code": In(4),
                 "error_index": In(32),
-                "counters": In(data.ArrayLayout(COUNTER_BITS, counters)),
+                "counter_number": Out(range(len(COUNTERS))),
+                "counter_valid": In(1),
+                "counter_value": In(COUNTER_BITS),
             },
-            counters=counters,
+            counters=self._counters,
             fingerprint=fingerprint,
         )
 
@@ -96,22 +98,30 @@ class Registers(Shared):
                 m.d.sync += value.eq((value & ~strobes) | (self.s_axil_wdata & strobes))
 
     def _read(self, m: Module) -> None:
-        wants = self.s_axil_arvalid & ~self.s_axil_rvalid
-        m.d.comb += self.s_axil_arready.eq(wants)
-        with m.If(wants):
-            m.d.sync += self.s_axil_rvalid.eq(1)
-        with m.Elif(self.s_axil_rready):
-            m.d.sync += self.s_axil_rvalid.eq(0)
-        word, offset, value = Signal(10), Signal(10), Signal(32)
-        counters = [self.counters[i] for i in range(len(COUNTERS) if self._config.counters else 1)]
+        """A register is there at once; a counter may keep its reader waiting."""
+        word, value = Signal(10), Signal(32)
+        offset, is_counter, wants = Signal(10), Signal(), Signal()
         known = {r.address >> 2: self._value(r.name) for r in REGISTERS}
         registers = [known.get(number, Const(0, 32)) for number in range(max(known) + 1)]
-        m.d.comb += [word.eq(self.s_axil_araddr[2:]), offset.eq(word - (COUNTER_BASE >> 2))]
-        for number, values in ((word, registers), (offset, counters)):
-            with m.If(number < len(values)):
-                m.d.comb += value.eq(chosen(values, number))
+        m.d.comb += [
+            word.eq(self.s_axil_araddr[2:]),
+            offset.eq(word - (COUNTER_BASE >> 2)),
+            is_counter.eq(offset < self._counters),
+            self.counter_number.eq(offset),
+            wants.eq(
+                self.s_axil_arvalid & ~self.s_axil_rvalid & (~is_counter | self.counter_valid)
+            ),
+            self.s_axil_arready.eq(wants),
+        ]
+        with m.If(word < len(registers)):
+            m.d.comb += value.eq(chosen(registers, word))
         with m.If(wants):
-            m.d.sync += self.s_axil_rdata.eq(value)
+            m.d.sync += [
+                self.s_axil_rvalid.eq(1),
+                self.s_axil_rdata.eq(Mux(is_counter, self.counter_value, value)),
+            ]
+        with m.Elif(self.s_axil_rready):
+            m.d.sync += self.s_axil_rvalid.eq(0)
 
     def _value(self, name: str) -> Any:
         fingerprint = int(self._config.fingerprint, 16)

@@ -127,28 +127,26 @@ def requantize(
     """
     places, far = Signal(7, name="places"), Signal(name="far")
     m.d.comb += places.eq(shift + (bits - 1))
-    if tflite is None:
-        tflite, near = Const(0, 1), value
-    else:
+    near, mode = value, Value.cast(0 if tflite is None else tflite)
+    if tflite is not None:
         m.d.comb += far.eq(tflite & (shift > 31))
         near = _first_rounding(m, value, far)
-    near, places = cut("near", near), cut("places", places)
-    tflite, far = cut("is_tflite", tflite), cut("is_far", far)
+    near = cut("near", near)
+    sign, mode, is_far = near[-1], cut("is_tflite", mode), cut("is_far", far)
     word = Cat(Const(0, bits), near).as_signed()
-    window, below, above = _window(m, word, places, bits + 1)
+    window, below, above = _window(m, word, cut("places", places), bits + 1)
     window, below, above = cut("window", window), cut("below", below), cut("above", above)
-    sign, tflite, far = cut("sign", near[-1]), cut("was_tflite", tflite), cut("was_far", far)
+    sign, mode, is_far = cut("sign", sign), cut("was_tflite", mode), cut("was_far", is_far)
     up, total = Signal(name="up"), Signal(signed(bits + 1), name="rounded_up")
-    even = below | window[1]
     m.d.comb += [
-        up.eq(window[0] & Mux(tflite, ~far | ~sign | below, even)),
+        up.eq(window[0] & Mux(mode, ~is_far | ~sign | below, below | window[1])),
         total.eq(window[1:].as_signed() + up),
     ]
     return Mux(above, _limit(sign, bits), saturate(total, bits))
 
 
 def _first_rounding(m: Module, value: Value, far: Value) -> Value:
-    """Rounding to 2^-31 as gemmlowp does it before a longer shift, whose fraction then is dropped."""
+    """Rounding to 2^-31, gemmlowp's first, before a longer shift; its fraction is dropped."""
     half = 30
     near = Signal(signed(WIDE + 1), name="first_rounding")
     top = (value[half:].as_signed() + far)[: WIDE + 1 - half]
@@ -157,11 +155,13 @@ def _first_rounding(m: Module, value: Value, far: Value) -> Value:
     return near
 
 
-def _window(m: Module, word: Value, place: Value, width: int) -> tuple[Signal, Value, Value]:
+def _window(m: Module, word: Value, place: Value, width: int) -> tuple[Value, Value, Value]:
     """Bits of a signed number from a place on; whether any below are set, and whether the highest
     or any above differs from the sign.
     """
-    sign, below, above = word[-1], Const(0, 1), Const(0, 1)
+    sign = word[-1]
+    below: Value = Const(0, 1)
+    above: Value = Const(0, 1)
     for power in reversed(range(len(place))):
         step, moves = 1 << power, place[power]
         room = width + step - 1  # what the steps to come can reach
