@@ -15,8 +15,12 @@ from pulsarray.compiler.ops.sigmoid import Sigmoid
 
 __all__ = ["OPERATORS", "one_operator", "random_graph", "random_samples"]
 
-OPERATORS = [op for op in registered().values() if op.__module__.startswith(ops.__name__)]
-"""All operators of the compiler."""
+OPERATORS = [
+    op
+    for op in registered().values()
+    if op.__module__.startswith(ops.__name__) and op.real is not Operator.real
+]
+"""All operators of the compiler that are defined in real numbers."""
 _LARGEST = 400
 """Elements of a value."""
 _TRIES = 20
