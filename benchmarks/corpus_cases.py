@@ -18,8 +18,7 @@ from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import host_shape
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.maps.integer import IntegerGraph
-from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.interpreter import TrainInterpreter
@@ -197,7 +196,7 @@ def _graph(number: int, config: Config) -> Made:
     """An integer network: every fourth one is a single convolution."""
     random = _random(1, number)
     draw = draw_network if number % 4 else draw_convolution
-    graph: IntegerGraph = draw(random, config)
+    graph = draw(random, config)
     return Made(_fed(compile_integer(graph, config, batch=int(random.integers(1, 4)))))
 
 

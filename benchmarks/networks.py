@@ -35,10 +35,13 @@ from rich.table import Table
 from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape, run_float
-from pulsarray.compiler.maps.integer import Convolution, IntegerGraph
-from pulsarray.compiler.maps.integer_api import compile_integer
-from pulsarray.compiler.maps.integer_interpreter import run_integer, run_output
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.maps.compiling import compile_integer
+from pulsarray.compiler.ops.integer import Convolution
+from pulsarray.compiler.passes.host import machine_part
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.reference.run import run as run_integers
+from pulsarray.compiler.reference.run import run_outputs
 from pulsarray.config import PRESETS
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.images import to_matrix
@@ -144,9 +147,9 @@ def cost(name: str, folder: Path | None) -> Cost:
     return Cost(name, "", *figures, bus, seconds, peak, gaps(report, program, network))
 
 
-def gaps(report: dict[str, Any], program: Program, network: IntegerGraph) -> list[Gap]:
+def gaps(report: dict[str, Any], program: Program, network: Graph) -> list[Gap]:
     """The layers below 80 % of their own bound, by reason, most cycles first."""
-    groups = {n.name: n.groups for n in network.nodes if isinstance(n, Convolution)}
+    groups = {n.name: n.op.groups for n in network.nodes if isinstance(n.op, Convolution)}
     found: dict[str, Gap] = {}
     for row, layer in zip(report["layers"], program.layers, strict=True):
         if row["cycles"] and row["bound_cycles"] < LOW * row["cycles"]:
@@ -162,7 +165,7 @@ def gaps(report: dict[str, Any], program: Program, network: IntegerGraph) -> lis
     return sorted(found.values(), key=lambda gap: -gap.cycles)
 
 
-def _reason(row: dict[str, Any], groups: int, network: IntegerGraph, bus: int) -> str:
+def _reason(row: dict[str, Any], groups: int, network: Graph, bus: int) -> str:
     """Why a layer takes longer than its own bound."""
     cycles, stream = row["cycles"], row["units"]["stream"]
     if not row["macs"]:
@@ -172,7 +175,7 @@ def _reason(row: dict[str, Any], groups: int, network: IntegerGraph, bus: int) -
         return "memory bus: weights that are used once"
     extra = "channels of each tap no multiple of D"
     if groups > 1:
-        channels = network.maps[_node(network, row["name"]).inputs[0]].channels
+        channels = network.inputs_of(_node(network, row["name"]))[0].shape[2]
         kind = "depthwise" if groups == channels else "grouped"
         extra = f"{kind} convolution: few groups at a time fit the array"
     causes = {
@@ -189,8 +192,8 @@ def _plain_kind(kind: str) -> str:
     return "normalization" if kind in ("square", "multiply") else kind.partition("+")[0]
 
 
-def _node(network: IntegerGraph, name: str) -> Convolution:
-    return next(n for n in network.nodes if n.name == name and isinstance(n, Convolution))
+def _node(network: Graph, name: str) -> Node:
+    return next(n for n in network.nodes if n.name == name and isinstance(n.op, Convolution))
 
 
 def costs(names: Sequence[str], folder: Path | None) -> Iterator[Cost]:
@@ -300,16 +303,17 @@ def tiny_part(console: Console) -> list[Bar]:
 
 def _tiny(name: str, file: Path) -> list[Bar]:
     network = import_tflite(file)
+    machine = machine_part(network)
     program = compile_integer(network, CONFIG, name=name)
     given = inputs(network.input.shape)
     memory = with_inputs(program, given[:1])
     expected, got = run_model(program, memory), simulate(program, "verilator", memory=memory)
     different = compare(expected, got, program)
-    maps = run_integer(network, given)
+    maps = run_integers(machine, given)
     computed = {place: codes for place, codes in maps.items() if place != network.input.name}
     assert got.memory is not None
     output = program.with_role("output")[0]
-    wrong = unpack(got.memory, output, CONFIG).ravel() != maps[network.output][0].ravel()
+    wrong = unpack(got.memory, output, CONFIG).ravel() != maps[machine.output.name][0].ravel()
     if wrong.any():
         different.append(f"{np.count_nonzero(wrong)} outputs differ from the integer definitions")
     report = build_report(program, expected)
@@ -418,11 +422,12 @@ def lenet_part(console: Console, batch: int = BATCH) -> list[Bar]:
     images = digits.test_images.reshape(-1, 28, 28, 1)
     network = quantize_graph(graph, calibration, CONFIG)
     program = compile_integer(network, CONFIG, batch=batch)
-    codes = network.input.encode(images)
+    codes = network.input.codes.encode(images)
     begin = time.perf_counter()
     answers, problem = _on_verilator(program, codes, batch)
     seconds = time.perf_counter() - begin
-    if not problem and not np.array_equal(answers, run_output(network, codes).reshape(-1, 10)):
+    wanted = run_outputs(network, codes)[network.output.name].reshape(-1, 10)
+    if not problem and not np.array_equal(answers, wanted):
         problem = "outputs differ from the integer definitions"
     real = float(np.mean(run_float(graph, images).argmax(axis=1) == digits.test_labels))
     right = float(np.mean(answers.argmax(axis=1) == digits.test_labels[: len(answers)]))

@@ -30,7 +30,7 @@ from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 from pulsarray.compiler.importers.onnx.operators import OPERATORS
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.program import Program, unpack

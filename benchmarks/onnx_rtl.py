@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pulsarray.compiler.importers.onnx.importer import import_onnx
-from pulsarray.compiler.maps.integer_api import compile_integer
-from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.reference.run import run
 from pulsarray.config import PRESETS
 from pulsarray.program import unpack
 from pulsarray.sim.compare import compare
@@ -40,7 +40,7 @@ def check(path: Path, table: Table) -> list[str]:
     made = quantize_graph(graph, random.normal(0, 1, (1, channels, height, width)), CONFIG)
     program = compile_integer(made, CONFIG)
     codes = random.integers(-128, 128, (1, *made.input.shape))
-    expected = run_integer(made, codes)
+    expected = run(made, codes)
     memory = with_inputs(program, codes)
     model = run_model(program, memory=memory)
     begin = time.perf_counter()

@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pulsarray.compiler.maps.integer import IntegerGraph
-from pulsarray.compiler.maps.integer_api import compile_integer, compile_layers
-from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.maps.compiling import compile_integer, compile_layers
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.reference.run import run
 from pulsarray.config import PRESETS
 from pulsarray.errors import CheckFailed
 from pulsarray.files import cache_folder
@@ -196,12 +196,12 @@ def show(program: Program, console: Console) -> int:
     return result.cycles
 
 
-def network() -> tuple[IntegerGraph, npt.NDArray[np.int64]]:
+def network() -> tuple[Graph, npt.NDArray[np.int64]]:
     """ResNet-50 in int8, and an image."""
     graph, calibration = built_in("resnet50")
     image = np.random.default_rng(SEED).normal(0, 1, (1, *graph.input.shape))
     made = quantize_graph(graph, calibration, CONFIG)
-    return made, made.input.encode(image)
+    return made, made.input.codes.encode(image)
 
 
 def main() -> int:
@@ -218,7 +218,7 @@ def main() -> int:
     console.print(f"compiled in {seconds:.1f} s: {len(whole.instructions):,} instructions")
     programs = compile_layers(graph, CONFIG)
     kept = Kept(programs, whole, again=options.again)
-    expected = run_integer(graph, codes)
+    expected = run(graph, codes)
     columns = (TextColumn("{task.description:30}"), BarColumn(), MofNCompleteColumn())
     try:
         with Progress(*columns, TimeElapsedColumn(), console=console) as bar:

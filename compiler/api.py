@@ -11,15 +11,13 @@ import numpy.typing as npt
 
 from pulsarray.compiler.arguments import instance, integer, integers
 from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.ir.formats import Affine8, Integers
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.integer import (
-    Convolution,
-    FeatureMap,
-    IntegerGraph,
-    Scale,
-    fixed_point,
-)
-from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.maps.compiling import compile_integer
+from pulsarray.compiler.numerics.fixed_point import fixed_point
+from pulsarray.compiler.ops.integer import Convolution
+from pulsarray.compiler.ops.integer.parts import Parts
+from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.compiler.products.search import EFFORT
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import Config
@@ -115,21 +113,17 @@ def compile_gemm(
     deviation = sqrt(k) * float(np.std(np.arange(-128, 128))) * _deviation(limit)
     scale = _HEADROOM * deviation / 127
     multiplier, shift = fixed_point(1 / scale, config.scale_bits)
-    maps = FeatureMap("x", 1, 1, k, 1.0, 0), FeatureMap("y", 1, 1, n, 1.0 if sums else scale, 0)
-    product = Convolution(
-        name="gemm",
-        kind="gemm",
-        input="x",
-        output="y",
-        weight=right.reshape(1, 1, k, n).astype(np.int64),
-        bias=np.zeros(n, np.int64),
-        window=Window((1, 1)),
-        groups=1,
-        zero_in=0,
-        scale=Scale(np.array([multiplier]), np.array([shift]), sums=sums),
+    codes = None if sums else Scale(np.array([multiplier]), np.array([shift]))
+    parts = Parts()
+    parts.input("x", (1, 1, k), Affine8(1.0))
+    parts.map("y", (1, 1, n), Integers(32) if sums else Affine8(scale))
+    op, laid, bias = (
+        Convolution(Window((1, 1)), 1, codes),
+        right.reshape(1, 1, k, n),
+        np.zeros(n, np.int64),
     )
-    text = f"gemm:{m}x{k}x{n}"
-    graph = IntegerGraph(text, maps[0], [product], {value.name: value for value in maps}, "y")
+    parts.product("gemm", op, "x", laid, bias, "y", "gemm")
+    graph = parts.graph(f"gemm:{m}x{k}x{n}", ("y",))
     program = compile_integer(graph, config, batch=m, effort=effort)
     source = program.tensor("x")
     data = pack(left, source, config)

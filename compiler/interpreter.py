@@ -15,8 +15,6 @@ __all__ = [
     "float_inputs",
     "from_host",
     "host_shape",
-    "requantize",
-    "round_half_even",
     "run_float",
     "to_host",
 ]
@@ -80,23 +78,3 @@ def run_float(graph: Graph, inputs: npt.ArrayLike) -> Floats:
     """
     values = run_graph(graph, from_host(graph, inputs))
     return to_host(graph, values[graph.output.name])
-
-
-def requantize(sums: Ints, multiplier: npt.ArrayLike, shift: npt.ArrayLike) -> Ints:
-    """``sums * multiplier / 2^shift``, rounded half to even, exact for products below 2^63."""
-    return round_half_even(sums * np.asarray(multiplier, np.int64), np.asarray(shift, np.int64))
-
-
-def round_half_even(values: Ints, shift: npt.NDArray[np.int64]) -> Ints:
-    """``values / 2^shift`` rounded half to even; for a negative shift saturated to 2^62."""
-    right = np.maximum(shift, 0)
-    quotient = values >> right
-    rest = values - (quotient << right)
-    half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), np.int64(1) << 62)
-    up = (rest > half) | ((rest == half) & (quotient & 1 == 1))
-    rounded = quotient + up
-    left = np.maximum(-shift, 0)
-    room = (np.int64(1) << 62) >> left
-    saturated = np.sign(values) << 62
-    shifted = np.where(np.abs(values) < room, values << left, saturated)
-    return np.asarray(np.where(shift >= 0, rounded, shifted), np.int64)

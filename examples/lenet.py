@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.maps.integer_api import compile_integer
-from pulsarray.compiler.maps.integer_interpreter import run_output
+from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.reference.run import run_outputs
 from pulsarray.config import load_config
 from pulsarray.images import to_matrix
 from pulsarray.model.functional import execute
@@ -46,8 +46,8 @@ def main() -> None:
     digits = load_digits()
     images = digits.test_images.reshape(-1, 28, 28, 1)
     network = quantize_graph(graph, calibration, config)
-    codes = network.input.encode(images)
-    scores = run_output(network, codes).reshape(len(images), -1)
+    codes = network.input.codes.encode(images)
+    scores = run_outputs(network, codes)[network.output.name].reshape(len(images), -1)
     for name, answers in (("float", run_float(graph, images)), ("int8", scores)):
         right = np.mean(answers.argmax(axis=1) == digits.test_labels)
         print(f"{name:5s} {right:.1%} of {len(images):,} test images")

@@ -19,15 +19,15 @@ from pulsarray.compiler.importers.inspection import inspect_integer
 from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape
-from pulsarray.compiler.maps.integer import IntegerGraph
-from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.ir import graph as ir
+from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import Config, load_config
 from pulsarray.model.timing import simulate_timing
 from pulsarray.report import build_report
 
 
-def quantized(path: Path, calibrate: Path | None, shape: str, config: Config) -> IntegerGraph:
+def quantized(path: Path, calibrate: Path | None, shape: str, config: Config) -> ir.Graph:
     """The network of a file in int8."""
     if path.suffix == ".tflite":
         return import_tflite(path)

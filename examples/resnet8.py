@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import load_config
 from pulsarray.model.timing import simulate_timing

@@ -28,8 +28,8 @@ from rich.text import Text
 
 from pulsarray.cli.arrays import codes_of
 from pulsarray.cli.report.view import view
-from pulsarray.compiler.maps.integer import IntegerGraph
-from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.training.data import TrainingData
 from pulsarray.compiler.training.train import Training, compile_training
@@ -92,7 +92,7 @@ def step(what: str) -> Iterator[None]:
 
 
 def with_images(
-    network: IntegerGraph, images: npt.NDArray[np.float64]
+    network: Graph, images: npt.NDArray[np.float64]
 ) -> tuple[Program, npt.NDArray[np.uint8]]:
     """The program for a batch of images, and memory with the images in it."""
     program = compile_integer(network, CONFIG, batch=len(images), name="mnist-mlp")
@@ -110,7 +110,7 @@ def answers(program: Program, result: RunResult) -> npt.NDArray[np.int64]:
     return np.asarray(codes.argmax(axis=1))
 
 
-def run_on(simulator: str, network: IntegerGraph, digits: Digits) -> Run:
+def run_on(simulator: str, network: Graph, digits: Digits) -> Run:
     """The first test images on a simulator and on the model."""
     program, memory = with_images(network, digits.test_images[: IMAGES[simulator]])
     return Run(

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ir.operator import Operator, registered
 from pulsarray.config import PRESETS, Config
 from pulsarray.isa import (
     FORMATS,
@@ -277,6 +277,16 @@ def operators() -> Iterator[str]:
     )
     head = ("operator", "reads", "attributes", "what it does", "kind")
     yield from _table(head, (_operator(op) for op in OPERATORS))
+    yield from (
+        "",
+        "## On int8 codes",
+        "",
+        "What quantization makes of them (`compiler/ops/integer/`): the machine's kernels, each",
+        "defined by integers alone, whose zero points are those of the values' formats.",
+        "",
+    )
+    codes = [op for op in registered().values() if op.has_integers()]
+    yield from _table(head, (_operator(op) for op in codes))
 
 
 def _operator(op: type[Operator]) -> tuple[str, ...]:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax
-from pulsarray.compiler.maps import integer
+from pulsarray.compiler.ir import graph as ir
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ops import integer
+from pulsarray.compiler.ops.integer.kernel import Kernel, Needs
 from pulsarray.compiler.quantization.fold import fold
 from pulsarray.compiler.quantization.fuse import CURVES, fuse_graph
 from pulsarray.compiler.spatial import (
@@ -212,40 +215,29 @@ _INTEGER_PLACES: Mapping[type, str] = {
 }
 
 
-def inspect_integer(graph: integer.IntegerGraph, config: Config | None = None) -> Inspection:
+def inspect_integer(graph: ir.Graph, config: Config | None = None) -> Inspection:
     """The operators of a network that is int8 already, for a machine."""
-    shapes = {name: found.shape for name, found in graph.maps.items()}
     rows = []
     for node in graph.nodes:
-        learned, table = 0, False
-        if isinstance(node, integer.Convolution | integer.TransposedConvolution):
-            learned = node.weight.size + node.bias.size
-            table = node.scale.table is not None
-        elif isinstance(node, integer.Elementwise):
-            table = node.scale.table is not None
+        maps = [value for value in graph.inputs_of(node) if not value.role.is_constant]
+        constants = [value for value in graph.inputs_of(node) if value.role.is_constant]
+        needs = node.op.needs if isinstance(node.op, Kernel) else Needs()
         row = Row(
             name=node.name,
-            operator=node.kind,
-            inputs=tuple(shapes[name] for name in node.inputs),
-            output=shapes[node.output],
+            operator=node.label or node.op.title.capitalize(),
+            inputs=tuple(value.shape for value in maps),
+            output=graph.values[node.output].shape,
             macs=graph.macs_of(node),
-            parameters=learned,
-            place=_INTEGER_PLACES.get(type(node), VECTOR),
+            parameters=sum(value.size for value in constants),
+            place=_integer_place(node.op),
         )
-        product = isinstance(node, integer.Multiply)
-        rows.append(_for_machine(row, config, table=table, product=product))
-    if graph.after:
-        shape = shapes[graph.output]
-        rows.append(
-            Row(
-                name=graph.after,
-                operator=graph.after.capitalize(),
-                inputs=(shape,),
-                output=shape,
-                place=HOST,
-            )
-        )
+        rows.append(_for_machine(row, config, table=needs.table, product=needs.product))
     return Inspection(graph.name, "int8", rows)
+
+
+def _integer_place(op: Operator) -> str:
+    """Where an operator of a network in integers runs."""
+    return _INTEGER_PLACES.get(type(op), VECTOR) if op.has_integers() else HOST
 
 
 def inspect_program(program: Program) -> Inspection:

@@ -28,12 +28,21 @@ class Node:
         Names of the values that it reads, in the operator's order.
     output
         Name of the value that it writes.
+    label
+        What it is called in tables of layers where that is not the operator's title, such as
+        ``conv+relu``.
     """
 
     name: str
     op: Operator
     inputs: tuple[str, ...]
     output: str
+    label: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What it is called in tables of layers."""
+        return self.label or self.op.title
 
     def renamed(self, names: Mapping[str, str]) -> Node:
         """The same operator that reads and writes values by other names."""
@@ -59,6 +68,8 @@ class Graph:
     views
         Shape and order in which a host gives an input or takes an output, by the value's name,
         where they are not those of the value.
+    notes
+        What is known of how it came about; a program keeps it.
 
     Members
     -------
@@ -76,6 +87,7 @@ class Graph:
     nodes: Sequence[Node]
     outputs: tuple[str, ...]
     views: Mapping[str, HostView] = field(default_factory=dict)
+    notes: Mapping[str, object] = field(default_factory=dict)
     values: Mapping[str, Value] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -179,7 +191,8 @@ class Graph:
         declared = {value.name: value for value in (*self.declared, *more)}
         needed = {name for node in nodes for name in (*node.inputs, node.output)} | {*outputs}
         kept = [v for v in declared.values() if v.name in needed or v.role is Role.INPUT]
-        return Graph(self.name, kept, nodes, outputs, self.views if views is None else views)
+        views = self.views if views is None else views
+        return Graph(self.name, kept, nodes, outputs, views, self.notes)
 
 
 def _checked(node: Node, values: Mapping[str, Value], declared: Mapping[str, Value]) -> Value:
@@ -208,7 +221,8 @@ def _checked(node: Node, values: Mapping[str, Value], declared: Mapping[str, Val
 def _check_count(node: Node) -> None:
     """Refuse another number of inputs than the operator has."""
     reads, count = node.op.reads, len(node.inputs)
-    many = bool(reads) and reads[-1].endswith("...")
-    if reads and count != len(reads) and not (many and count > len(reads)):
+    many = bool(reads) and reads[-1].endswith("...") and count > len(reads)
+    fewer = bool(reads) and reads[-1].endswith("?") and count == len(reads) - 1
+    if reads and count != len(reads) and not (many or fewer):
         names = ", ".join(reads)
         raise InputError(f"{node.name}: {node.op.title} reads {names}, not {count} values")

@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from pulsarray.compiler.ir.formats import Format
 from pulsarray.compiler.ir.value import Array, Shape, Value
 from pulsarray.errors import InputError
 
@@ -53,8 +54,8 @@ class Operator:
     kind
         How it reaches the machine.
     reads
-        Names of its inputs in order; the last one with ``...`` where there may be more of it; none
-        where any number is taken.
+        Names of its inputs in order; the last one with ``...`` where there may be more of it, with
+        ``?`` where it may be left out; none where any number is taken.
     constants
         Places of inputs that must be constants or parameters, such as weights.
     positive
@@ -150,6 +151,28 @@ class Operator:
         the type of the first one, float32 or float64.
         """
         raise NotImplementedError
+
+    def integer(self, arrays: Sequence[Array], formats: Sequence[Format], result: Format) -> Array:
+        """The definition in integers: int64 elements of the result, bit for bit.
+
+        Parameters
+        ----------
+        arrays
+            Elements of the inputs as integers, the batch first but those of ``constants``.
+        formats, result
+            Formats of the inputs and of the result: scales and zero points are theirs.
+
+        Raises
+        ------
+        InputError
+            If the operator is not defined on these formats.
+        """
+        raise InputError(f"{self.title} has no definition in integers")
+
+    @classmethod
+    def has_integers(cls) -> bool:
+        """Whether it has a definition in integers."""
+        return cls.integer is not Operator.integer
 
     def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
         """Gradients of a scalar by each input, from its gradient by the result (``error``).

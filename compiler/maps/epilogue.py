@@ -4,19 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.machine.banks import Slot
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.maps import integer
 from pulsarray.compiler.maps.chip import PARAMETER_COLUMNS, Cached, MapChip, Words
 from pulsarray.compiler.maps.views import Area, Stored, View
+from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
+from pulsarray.compiler.ops.integer.scale import Residual
+from pulsarray.errors import InputError
 from pulsarray.isa import Activation, Alu, Bank, VectorFlag
 from pulsarray.program import Tensor
 
-__all__ = ["Epilogue", "Places", "Sums", "add_fields", "tflite_add"]
+__all__ = ["Addition", "Epilogue", "Operands", "Places", "Sums", "Vectors", "combination"]
 
-_HALF = (1 << 30, 31)
-"""A scale of one half."""
+Vectors = Iterator[tuple[dict[str, Words], dict[str, int]]]
+"""VECTORs: operands and fields of each."""
+
+
+@dataclass(frozen=True)
+class Operands:
+    """Two maps, or tiles of them, to be combined element by element.
+
+    Parameters
+    ----------
+    zeros, first, second
+        Their zero points and words.
+    sums
+        Words of an accumulator bank for what is between, where the operator needs them.
+    target
+        Where the result goes.
+    """
+
+    zeros: tuple[int, int]
+    first: Words
+    second: Words
+    sums: Words | None
+    target: Words
+
+
+@singledispatch
+def combination(op: Operator, operands: Operands) -> Vectors:  # noqa: ARG001
+    """The VECTORs that combine two maps; each family registers its own."""
+    raise InputError(f"{op.title} combines no two maps")
+
+
+@dataclass(frozen=True)
+class Addition:
+    """An operator that combines a tile's codes with those of another map.
+
+    Parameters
+    ----------
+    op
+        The operator.
+    zeros
+        Zero points of its inputs.
+    second_first
+        Whether the other map is its first input.
+    """
+
+    op: Operator
+    zeros: tuple[int, int]
+    second_first: bool
 
 
 class Places:
@@ -134,8 +184,6 @@ class Epilogue:
         Second term of the same rounding; None without.
     after
         An addition to the codes; None without.
-    second_first
-        Whether the second operand is the addition's first input.
     """
 
     def __init__(
@@ -147,12 +195,11 @@ class Epilogue:
         tiles: Sequence[Area],
         *,
         table: Tensor | None = None,
-        residual: integer.Residual | None = None,
-        after: integer.Add | integer.TfliteAdd | None = None,
-        second_first: bool = False,
+        residual: Residual | None = None,
+        after: Addition | None = None,
     ) -> None:
         self.chip, self.layer, self.places, self.sums = chip, layer, places, sums
-        self.residual, self.after, self.second_first = residual, after, second_first
+        self.residual, self.after = residual, after
         self.blocks = places.stored.blocks
         self.table, self._table = table, -1
         self._rows: Cached | None = None
@@ -218,7 +265,7 @@ class Epilogue:
         Where that is the residual's, offsets are added by one between.
         """
         own = {name: fields.pop(name) for name in ("flags", "parameter", "parameter_step")}
-        unlimited = {"low": integer.LOW, "high": integer.HIGH}
+        unlimited = {"low": LOW, "high": HIGH}
         operands = {"a": sums, "acc": sums}
         self.chip.vector(self.layer, area.counts, operands, own | unlimited, touched)
         offset = own | {"flags": int(VectorFlag.B_LANE), "alu": int(Alu.ADD)}
@@ -228,10 +275,11 @@ class Epilogue:
         shift = self.residual.shift
         return {**fields, "multiplier": 1 << (shift - self.sums.fine), "shift": shift}
 
-    def _with_residual(self, fields: dict[str, int], residual: integer.Residual) -> dict[str, int]:
+    def _with_residual(self, fields: dict[str, int], residual: Residual) -> dict[str, int]:
         """Fields of the VECTOR that adds the residual."""
+        assert self.places.second is not None
         flags = fields.get("flags", 0) | VectorFlag.RESIDUAL
-        second = {"zero_b": residual.zero, "multiplier2": residual.factor}
+        second = {"zero_b": self.places.second.zero_point, "multiplier2": residual.factor}
         return {**fields, **second, "flags": flags}
 
     def _constants(self, area: Area) -> tuple[dict[str, int], list[Access]]:
@@ -267,78 +315,10 @@ class Epilogue:
         """The addition that follows: sums are no longer needed, their words are free."""
         after = self.after
         assert after is not None
-        operands = (second, codes) if self.second_first else (codes, second)
+        pair = (second, codes) if after.second_first else (codes, second)
         target = Words.of(self.places.result(area), area)
         last = area.blocks[1] == self.blocks
-        lanes = self.places.stored.channels % self.chip.config.dim if last else 0
-        if isinstance(after, integer.TfliteAdd):
-            for fields in tflite_add(after, operands, sums, target):
-                self._vector(area, fields, lanes)
-        else:
-            add = {"a": operands[0], "b": operands[1], "target": target}
-            self._vector(area, (add, add_fields(after)), lanes)
-
-    def _vector(
-        self, area: Area, given: tuple[Mapping[str, Words], Mapping[str, int]], lanes: int
-    ) -> None:
-        operands, fields = given
-        self.chip.vector(self.layer, area.counts, operands, {**fields, "last_lanes": lanes})
-
-
-def add_fields(node: integer.Add) -> dict[str, int]:
-    """Fields of the VECTOR that adds codes of two scales."""
-    return {
-        "flags": int(VectorFlag.RESIDUAL),
-        "zero_a": node.zeros[0],
-        "zero_b": node.zeros[1],
-        "multiplier": node.factors[0],
-        "multiplier2": node.factors[1],
-        "shift": node.shift,
-        "zero_target": node.zero,
-        "low": node.low,
-        "high": node.high,
-    }
-
-
-def tflite_add(
-    node: integer.TfliteAdd, operands: tuple[Words, Words], sums: Words, target: Words
-) -> Iterator[tuple[dict[str, Words], dict[str, int]]]:
-    """The VECTORs that add as TensorFlow Lite does, with words of an accumulator bank between.
-
-    The input of the larger scale counts exactly one half, so what it adds is its code times 2^19;
-    the other one takes two roundings of its own.
-    """
-    exact = 0 if node.scales[0] == _HALF else 1
-    rounded = 1 - exact
-    multiplier, shift = node.scales[rounded]
-    unlimited = {"low": -128, "high": 127}
-    yield (
-        {"a": operands[rounded], "acc": sums},
-        {"zero_a": node.zeros[rounded], "shift": -20} | unlimited,
-    )
-    yield (
-        {"a": sums, "acc": sums},
-        {"flags": int(VectorFlag.TFLITE), "multiplier": multiplier, "shift": shift} | unlimited,
-    )
-    yield (
-        {"a": sums, "b": operands[exact], "acc": sums},
-        {
-            "flags": int(VectorFlag.RESIDUAL),
-            "alu": int(Alu.PASS),
-            "zero_b": node.zeros[exact],
-            "multiplier2": 1 << 19,
-        }
-        | unlimited,
-    )
-    multiplier, shift = node.result
-    yield (
-        {"a": sums, "target": target},
-        {
-            "flags": int(VectorFlag.TFLITE),
-            "multiplier": multiplier,
-            "shift": shift,
-            "zero_target": node.zero,
-            "low": node.low,
-            "high": node.high,
-        },
-    )
+        lanes = {"last_lanes": self.places.stored.channels % self.chip.config.dim if last else 0}
+        operands = Operands(after.zeros, *pair, sums, target)
+        for words, fields in combination(after.op, operands):
+            self.chip.vector(self.layer, area.counts, words, fields | lanes)

@@ -10,16 +10,19 @@ import numpy as np
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.maps import integer
 from pulsarray.compiler.maps.chip import MapChip, Words
 from pulsarray.compiler.maps.convolve import Loop, emit_stream
 from pulsarray.compiler.maps.epilogue import Epilogue, Places, Sums
+from pulsarray.compiler.maps.lowering import Lowering, lower
+from pulsarray.compiler.maps.residency import Work
 from pulsarray.compiler.maps.tiles import source_area, tiles_of_map
+from pulsarray.compiler.maps.traits import Traits, traits_of
 from pulsarray.compiler.maps.views import Area, Stored, View
+from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
 from pulsarray.isa import Alu, Opcode, StreamFlag
 from pulsarray.program import Tensor
 
-__all__ = ["Sources", "average_constants", "average_pool", "max_pool"]
+__all__ = ["Sources"]
 
 _NOTHING = (1, 0)
 """Scale of the sum of no elements."""
@@ -43,15 +46,28 @@ class Sources:
         return self.chip.load_area(self.layer, self.stored, area, slot.bank, slot.base)
 
 
-def max_pool(
-    chip: MapChip, layer: int, node: integer.MaxPool, source: Stored, result: Stored
+@traits_of.register
+def _(_: MaxPool) -> Traits:
+    return Traits(rereads=True)
+
+
+@lower.register
+def _(op: MaxPool, lowering: Lowering, work: Work) -> tuple[int, int, int]:
+    result, number, name = lowering.stored(work.output), lowering.number, work.node.name
+    source = lowering.stored(work.maps[0])
+    lowering.later(lambda chip, _: _max_pool(chip, number, name, op, source, result))
+    return 0, 0, 0
+
+
+def _max_pool(
+    chip: MapChip, layer: int, name: str, op: MaxPool, source: Stored, result: Stored
 ) -> None:
     """The largest code under each window: one VECTOR a tap."""
-    config, window = chip.config, node.window
+    config, window = chip.config, op.window
     bank = config.scratchpad_depth
     # Small tiles where the input stays on chip: what follows starts with the first of them.
     most = min(bank // 2, config.accumulator_depth)
-    tiles = tiles_of_map(result, source, window, most, bank, node.name)
+    tiles = tiles_of_map(result, source, window, most, bank, name)
     places = Places(chip, layer, result, None, tiles)
     sources = Sources(chip, layer, source, [source_area(window, t, source) for t in tiles])
     for tile in tiles:
@@ -60,7 +76,7 @@ def max_pool(
         target = places.result(tile)
         last = tile.blocks[1] == result.blocks
         lanes = {"last_lanes": result.channels % config.dim if last else 0}
-        limits = {"low": node.low, "high": node.high}
+        limits = {"low": op.low, "high": op.high}
         written = False
         parts = list(_taps(window, tile, source))
         parts.sort(key=lambda part: part[1] != tile)
@@ -110,38 +126,51 @@ def _seen(
     return low, min(outputs[1], (size - 1 - offset) // stride + 1)
 
 
-def average_constants(layout: Layout, node: integer.AveragePool) -> tuple[Tensor, Tensor]:
-    """Weights and parameters of a mean, for :func:`average_pool`."""
-    dim, taps = layout.config.dim, node.window.kernel[0] * node.window.kernel[1]
+@lower.register
+def _(op: AveragePool, lowering: Lowering, work: Work) -> tuple[int, int, int]:
+    result, number, name = lowering.stored(work.output), lowering.number, work.node.name
+    zero = op.zero(lowering.value(work.maps[0]).format)
+    source = replace(lowering.stored(work.maps[0]), zero_point=zero)
+    constants = _average_constants(lowering.layout, name, op, zero)
+    lowering.later(lambda chip, _: _average_pool(chip, number, name, op, source, result, constants))
+    return 0, 0, 0
+
+
+def _average_constants(
+    layout: Layout, name: str, op: AveragePool, zero: int
+) -> tuple[Tensor, Tensor]:
+    """Weights and parameters of a mean."""
+    dim, taps = layout.config.dim, op.window.kernel[0] * op.window.kernel[1]
     identity = np.eye(dim, dtype=np.int8)
-    weights = layout.add(f"{node.name}.identity", "weight", dim, dim, values=identity)
+    weights = layout.add(f"{name}.identity", "weight", dim, dim, values=identity)
     # The sum less all zero points is exact; a constant in the parameter bank holds any size.
-    bias, one = np.full(dim, -taps * node.zero_in, np.int64), np.ones(dim, np.int64)
+    bias, one = np.full(dim, -taps * zero, np.int64), np.ones(dim, np.int64)
     rows = np.stack([bias, one, 0 * one, 0 * one])
-    return weights, layout.add(f"{node.name}.bias", "constant", 4, dim, element="sum", values=rows)
+    return weights, layout.add(f"{name}.bias", "constant", 4, dim, element="sum", values=rows)
 
 
-def average_pool(
+def _average_pool(
     chip: MapChip,
     layer: int,
-    node: integer.AveragePool,
+    name: str,
+    op: AveragePool,
     source: Stored,
     result: Stored,
     constants: tuple[Tensor, Tensor],
 ) -> None:
     """Sums of windows on the array, with the identity for weights, then a division."""
-    config, window = chip.config, node.window
+    config, window = chip.config, op.window
     bank, dim = config.scratchpad_depth, config.dim
     slot = bank if result.tensor is not None else config.accumulator_depth
     most = min(config.accumulator_depth, slot)
-    tiles = tiles_of_map(result, source, window, most, bank, node.name)
+    tiles = tiles_of_map(result, source, window, most, bank, name)
     weights, parameters = constants
     where = chip.weights.carve(dim, 1)[0]
     chip.load(
         layer, weights, 0, where.bank, where.base,
         rows=dim, blocks=1, local_stride=dim, memory_stride=dim,
     )  # fmt: skip
-    fields = {"zero_target": node.zero, "low": node.low, "high": node.high}
+    fields = {"zero_target": op.offset, "low": op.low, "high": op.high}
     sources = Sources(chip, layer, source, [source_area(window, t, source) for t in tiles])
     places = Places(chip, layer, result, None, tiles)
     finish = Epilogue(
@@ -159,7 +188,7 @@ def average_pool(
             local=where.base,
         )
         _sum_windows(chip, layer, window, tile, area, view, source, sums)
-        finish.run(tile, sums, _parts(node, tile, source))
+        finish.run(tile, sums, _parts(op, tile, source))
 
 
 def _sum_windows(
@@ -219,18 +248,16 @@ def _sum_windows(
     )
 
 
-def _parts(
-    node: integer.AveragePool, tile: Area, source: Stored
-) -> list[tuple[Area, dict[str, int]]]:
+def _parts(op: AveragePool, tile: Area, source: Stored) -> list[tuple[Area, dict[str, int]]]:
     """Parts of a tile whose windows see equally many elements, with their scale."""
-    window = node.window
-    if node.include_padding:
-        multiplier, shift = node.scales[window.kernel[0] * window.kernel[1]]
+    window = op.window
+    if op.include_padding:
+        multiplier, shift = op.scales[window.kernel[0] * window.kernel[1]]
         return [(tile, {"multiplier": multiplier, "shift": shift})]
     parts = []
     for rows, high in _runs(window, 0, tile.rows, source.height):
         for columns, wide in _runs(window, 1, tile.columns, source.width):
-            multiplier, shift = node.scales[high * wide] if high * wide else _NOTHING
+            multiplier, shift = op.scales[high * wide] if high * wide else _NOTHING
             part = replace(tile, rows=rows, columns=columns)
             parts.append((part, {"multiplier": multiplier, "shift": shift}))
     return parts

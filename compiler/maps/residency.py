@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
-import numpy as np
-
-from pulsarray.compiler.maps import integer
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.maps.chip import BankShares
-from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph
+from pulsarray.compiler.maps.traits import traits_of
+from pulsarray.compiler.ops.integer.elementwise import Copy
 from pulsarray.config import Config
 
 __all__ = [
     "Alias",
+    "Network",
     "Work",
-    "aliases_of",
+    "network_of",
     "resident_units",
     "root_of",
     "shares_of",
     "units_of",
     "works_of",
 ]
-
-Addition = integer.Add | integer.TfliteAdd
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +34,17 @@ class Work:
     ----------
     node
         The operator.
+    maps
+        Names of the maps that it reads, without constants.
     after
         The addition; None without.
     second_first
         Whether the addition's other operand is its first input.
     """
 
-    node: integer.Node
-    after: Addition | None = None
+    node: Node
+    maps: tuple[str, ...]
+    after: Node | None = None
     second_first: bool = False
 
     @property
@@ -51,18 +54,16 @@ class Work:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the maps that it reads."""
-        return self.node.inputs + ((self.second,) if self.after else ())
+        """Names of the maps that it reads, with the addition's."""
+        return self.maps + ((self.second,) if self.after else ())
 
     @property
     def second(self) -> str:
         """Name of the second operand of the vector unit, or empty."""
         if self.after:
             return self.after.inputs[0 if self.second_first else 1]
-        if isinstance(self.node, integer.Convolution) and self.node.residual:
-            return self.node.residual.input
-        two = integer.Add | integer.TfliteAdd | integer.Multiply
-        return self.node.inputs[1] if isinstance(self.node, two) else ""
+        place = traits_of(self.node.op).second
+        return "" if place is None else self.node.inputs[place]
 
 
 @dataclass(frozen=True)
@@ -73,37 +74,85 @@ class Alias:
     block: int
 
 
-def aliases_of(graph: IntegerGraph, dim: int) -> tuple[dict[str, Alias], IntegerGraph]:
-    """Maps side by side that need no copy, and the graph with copies where they do.
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What is lowered: a network without the concatenations that cost nothing.
+
+    Parameters
+    ----------
+    graph
+        The network as it was.
+    nodes
+        The operators, with copies where concatenations need them.
+    values
+        All values by name, copies included.
+    aliases
+        Maps that lie inside others.
+    readers
+        How often each map is read in the network as it was.
+    """
+
+    graph: Graph
+    nodes: Sequence[Node]
+    values: Mapping[str, Value]
+    aliases: Mapping[str, Alias]
+    readers: Mapping[str, int]
+
+    @property
+    def input(self) -> Value:
+        """The network's input."""
+        return self.graph.input
+
+    @property
+    def output(self) -> str:
+        """Name of its result."""
+        return self.graph.output.name
+
+    def maps_of(self, node: Node) -> tuple[str, ...]:
+        """Names of what an operator reads, without constants."""
+        return tuple(name for name in node.inputs if not self.values[name].role.is_constant)
+
+    def macs_of(self, node: Node) -> int:
+        """Multiply-accumulates of one operator for one sample."""
+        return node.op.macs(*(self.values[name].shape for name in node.inputs))
+
+
+def network_of(graph: Graph, dim: int) -> Network:
+    """A network with maps side by side where they need no copy, and copies where they do.
 
     An input of a concatenation lies where the result needs it if its channels begin with a block
     and it is part of no other one. All others are copied: block by block, or, where lanes move,
     through the array.
     """
-    found: dict[str, Alias] = {}
-    nodes: list[integer.Node] = []
-    maps = dict(graph.maps)
+    aliases: dict[str, Alias] = {}
+    nodes: list[Node] = []
+    values, readers, last = dict(graph.values), graph.readers, graph.output.name
     for node in reversed(graph.nodes):
-        if not isinstance(node, integer.Concat):
-            nodes.append(node)
-            continue
-        offsets = np.cumsum([0, *(maps[name].channels for name in node.inputs[:-1])])
-        if any(offset % dim for offset in offsets) or _inside(node.output, graph):
+        offsets = _offsets(node, values)
+        read_again = node.output == last and readers[last]
+        if offsets is None or any(offset % dim for offset in offsets) or read_again:
             nodes.append(node)
             continue
         # What the network gives is written only.
-        final = root_of(node.output, found) == graph.output
+        final = root_of(node.output, aliases) == last
         for number, (name, offset) in enumerate(zip(node.inputs, offsets, strict=True)):
-            taken = name in found or name in (graph.input.name, graph.output)
-            taken = taken or (final and graph.uses[name] > 1)
+            taken = name in aliases or name in (graph.input.name, last)
+            taken = taken or (final and readers[name] > 1)
             if taken or node.inputs.count(name) > 1:
-                copy = f"{node.name}.{number}"
-                maps[copy] = replace(maps[name], name=copy)
-                nodes.append(_copy(copy, name))
+                copy = _free(f"{node.name}.{number}", values)
+                values[copy] = replace(values[name], name=copy)
+                nodes.append(Node(copy, Copy(), (name,), copy, "copy"))
                 name = copy
-            found[name] = Alias(node.output, int(offset) // dim)
-    order = tuple(reversed(nodes))
-    return found, _Copied(graph, order, maps)
+            aliases[name] = Alias(node.output, offset // dim)
+    return Network(graph, tuple(reversed(nodes)), values, aliases, readers)
+
+
+def _offsets(node: Node, values: Mapping[str, Value]) -> list[int] | None:
+    """First channel of each input of a concatenation; None of other operators."""
+    if not traits_of(node.op).beside:
+        return None
+    channels = [values[name].shape[2] for name in node.inputs[:-1]]
+    return list(accumulate(channels, initial=0))
 
 
 def root_of(name: str, aliases: Mapping[str, Alias]) -> str:
@@ -113,84 +162,40 @@ def root_of(name: str, aliases: Mapping[str, Alias]) -> str:
     return name
 
 
-def _inside(output: str, graph: IntegerGraph) -> bool:
-    """Whether the result of the network is read again, so that it must be a copy."""
-    return output == graph.output and graph.uses[output] > 0
+def _free(name: str, values: Mapping[str, Value]) -> str:
+    """A name that no value has."""
+    while name in values:
+        name += "#"
+    return name
 
 
-def _copy(name: str, source: str) -> integer.Elementwise:
-    one, zero = np.ones(1, np.int64), np.zeros(1, np.int64)
-    return integer.Elementwise(
-        name=name,
-        kind="copy",
-        input=source,
-        output=name,
-        zero_in=0,
-        scale=integer.Scale(one, zero),
-    )
-
-
-class _Copied(IntegerGraph):
-    """A graph without the concatenations that cost nothing; shapes were checked before."""
-
-    def __init__(
-        self,
-        graph: IntegerGraph,
-        nodes: Sequence[integer.Node],
-        maps: Mapping[str, FeatureMap],
-    ) -> None:
-        fields = {
-            "name": graph.name,
-            "input": graph.input,
-            "nodes": nodes,
-            "maps": maps,
-            "output": graph.output,
-            "after": graph.after,
-            "input_view": graph.input_view,
-            "output_view": graph.output_view,
-            "answer_scale": graph.answer_scale,
-            "answer_zero": graph.answer_zero,
-            "samples": graph.samples,
-            "uses": graph.uses,
-        }
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
-
-
-def works_of(graph: IntegerGraph) -> list[Work]:
+def works_of(network: Network) -> list[Work]:
     """The operators in order; an addition joins the convolution that makes its later operand."""
-    made = {graph.input.name: -1}
-    for number, node in enumerate(graph.nodes):
+    made = {network.input.name: -1}
+    for number, node in enumerate(network.nodes):
         made[node.output] = number
     joined: dict[int, Work] = {}
     gone = set()
-    for number, node in enumerate(graph.nodes):
-        if not isinstance(node, Addition):
+    for number, node in enumerate(network.nodes):
+        if not traits_of(node.op).joins:
             continue
         places = [made.get(name, -1) for name in node.inputs]
         last = max(range(2), key=lambda k: places[k])
-        producer = graph.nodes[places[last]] if places[last] >= 0 else None
-        name = node.inputs[last]
-        single = graph.uses.get(name) == 1 and name != graph.output
-        if (
-            isinstance(producer, integer.Convolution)
-            and producer.residual is None
-            and single
-            and places[last] not in joined
-            and places[0] != places[1]
-        ):
-            joined[places[last]] = Work(producer, node, second_first=last == 1)
+        place, name = places[last], node.inputs[last]
+        alone = network.readers.get(name) == 1 and name != network.output
+        free = place >= 0 and place not in joined and places[0] != places[1]
+        if alone and free and traits_of(network.nodes[place].op).takes:
+            first = network.nodes[place]
+            joined[place] = Work(first, network.maps_of(first), node, second_first=last == 1)
             gone.add(number)
     return [
-        joined.get(number, Work(node))
-        for number, node in enumerate(graph.nodes)
+        joined.get(number, Work(node, network.maps_of(node)))
+        for number, node in enumerate(network.nodes)
         if number not in gone
     ]
 
 
-def units_of(
-    graph: IntegerGraph, works: Sequence[Work], aliases: Mapping[str, Alias]
-) -> dict[str, tuple[int, int]]:
+def units_of(network: Network, works: Sequence[Work]) -> dict[str, tuple[int, int]]:
     """Maps that lie in no other one, with the first work that writes and the last that uses each.
 
     The network's input is not among them.
@@ -198,8 +203,8 @@ def units_of(
     lives: dict[str, tuple[int, int]] = {}
     for number, work in enumerate(works):
         for name in (work.output, *work.inputs):
-            root = root_of(name, aliases)
-            if root == graph.input.name:
+            root = root_of(name, network.aliases)
+            if root == network.input.name:
                 continue
             first, _ = lives.get(root, (number, number))
             lives[root] = (first, number)
@@ -207,29 +212,24 @@ def units_of(
 
 
 def resident_units(
-    graph: IntegerGraph,
-    works: Sequence[Work],
-    aliases: Mapping[str, Alias],
-    batch: int,
-    banks: Sequence[int],
-    config: Config,
+    network: Network, works: Sequence[Work], batch: int, banks: Sequence[int], config: Config
 ) -> dict[str, tuple[int, int]]:
     """Bank and first word of the maps that stay on chip.
 
     A map keeps its words until the last operator that reads it. It avoids the banks of the maps
     that its own operator reads, where that is possible; a maximum must, for it reads its result.
     """
-    lives = units_of(graph, works, aliases)
-    apart = _apart(works, aliases)
+    lives = units_of(network, works)
+    apart = _apart(works, network.aliases)
     placed: dict[str, tuple[int, int]] = {}
     taken: list[tuple[int, int, int, int]] = []
     for name, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
-        unit = graph.maps[name]
-        size = batch * unit.pixels * -(-unit.channels // config.dim)
-        if name == graph.output or size > config.scratchpad_depth or name in apart.get(name, ()):
+        height, width, channels = network.values[name].shape
+        size = batch * height * width * -(-channels // config.dim)
+        if name == network.output or size > config.scratchpad_depth or name in apart.get(name, ()):
             continue
         taken = [words for words in taken if words[3] >= first]
-        roots = [root_of(name, aliases) for name in works[first].inputs]
+        roots = [root_of(name, network.aliases) for name in works[first].inputs]
         avoid = [placed[root][0] for root in roots if root in placed]
         barred = {placed[other][0] for other in apart.get(name, ()) if other in placed}
         for bank in sorted(set(banks) - barred, key=lambda bank: (bank in avoid, bank)):
@@ -245,8 +245,8 @@ def _apart(works: Sequence[Work], aliases: Mapping[str, Alias]) -> dict[str, set
     """Maps that must not share a bank: one of them is a maximum over the other."""
     apart: dict[str, set[str]] = {}
     for work in works:
-        if isinstance(work.node, integer.MaxPool):
-            source, result = (root_of(name, aliases) for name in (work.node.input, work.output))
+        if traits_of(work.node.op).rereads:
+            source, result = (root_of(name, aliases) for name in (work.maps[0], work.output))
             apart.setdefault(source, set()).add(result)
             apart.setdefault(result, set()).add(source)
     return apart

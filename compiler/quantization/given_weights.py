@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.maps.integer import HIGH, LOW, FeatureMap
+from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
 from pulsarray.compiler.quantization.integer_weights import Columns
 from pulsarray.errors import InputError
 
@@ -26,9 +27,7 @@ _FLOAT32 = 2.0**-23
 """Of a bias in float32, as the file has it, less is its own rounding."""
 
 
-def given_columns(
-    name: str, weight: Floats, bias: Floats, source: FeatureMap, peaks: Ints
-) -> Columns:
+def given_columns(name: str, weight: Floats, bias: Floats, source: Affine8, peaks: Ints) -> Columns:
     """Codes (K, N) of real weights of which the largest code of each result is known.
 
     Raises
@@ -49,7 +48,7 @@ def given_columns(
         )
     whole = codes.astype(np.int64)
     unit = np.where(live, scale * source.scale, _unit_of(bias))
-    reach, shares = _reach(whole), source.zero_point * whole.sum(axis=0)
+    reach, shares = _reach(whole), source.zero * whole.sum(axis=0)
     if int(reach.max()) > _LARGEST_SUM:
         raise InputError(f"{name}: sums of products may exceed 32 bits: up to {int(reach.max())}")
     wanted = bias / unit

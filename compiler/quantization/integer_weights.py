@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.maps.integer import fixed_point
+from pulsarray.compiler.numerics.fixed_point import fixed_point
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 

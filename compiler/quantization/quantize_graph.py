@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import from_host
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph as IntegerGraph
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph
 from pulsarray.compiler.quantization.fold import fold
 from pulsarray.compiler.quantization.fuse import fuse_graph
 from pulsarray.compiler.quantization.integer_nodes import IntegerNodes
@@ -49,21 +50,14 @@ def quantize_graph(graph: Graph, calibration: npt.ArrayLike | None, config: Conf
     ranges = observe(folded, samples)
     given = folded.input
 
-    def product(name: str, weight: Floats, bias: Floats, source: FeatureMap) -> Columns:
+    def product(name: str, weight: Floats, bias: Floats, source: Affine8) -> Columns:
         return integer_columns(name, weight, bias, source.scale, config)
 
     made = IntegerNodes(config.scale_bits, targets(steps, given.name, ranges), product, ranges)
-    made.add_map(given.name, given.shape, made.targets[given.name])
+    made.begin(given.name, given.shape)
     for step in steps:
         made.add(step)
-    return IntegerGraph(
-        name=graph.name,
-        input=made.maps[given.name],
-        nodes=made.nodes,
-        maps=made.maps,
-        output=graph.output.name,
-        after=after,
-        input_view=folded.input_view,
-        output_view=folded.output_view,
-        samples=len(samples),
+    views = folded.input_view, folded.output_view
+    return made.graph(
+        graph.name, graph.output.name, after, views, notes={"calibration_samples": len(samples)}
     )

@@ -12,10 +12,12 @@ from math import ceil, ldexp, log2
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.maps.integer import HIGH, LOW, FeatureMap, Residual, Scale, fixed_point
+from pulsarray.compiler.numerics.fixed_point import fixed_point
+from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
+from pulsarray.compiler.ops.integer.scale import Residual, Scale
 from pulsarray.compiler.quantization.integer_weights import Columns, multipliers, shared_multipliers
-from pulsarray.compiler.quantization.quantize import Quantization
 
 __all__ = ["scale_of"]
 
@@ -28,18 +30,18 @@ _LEAST_MULTIPLIER = 1 << 24
 
 
 def scale_of(
-    columns: Columns, target: Quantization, other: FeatureMap | None, bits: int, *, exact: bool
+    columns: Columns, target: Affine8, other: Affine8 | None, bits: int, *, exact: bool
 ) -> tuple[Scale, Residual | None]:
-    """How a product's sums become codes of ``target``, and the map ``other`` that is added to them.
+    """How a product's sums become codes of ``target``, and what a map adds to them.
 
     Parameters
     ----------
     columns
         The product.
     target
-        Quantization of the result.
+        Codes of the result.
     other
-        A map that is added before rounding.
+        Codes of a map that is added before rounding.
     bits
         Bits of multipliers.
     exact
@@ -52,14 +54,14 @@ def scale_of(
     if exact and (coarse or (columns.rest is not None and columns.rest.any())):
         return _fine(columns, target, other, bits)
     if other is None:
-        return Scale(*multipliers(ratios, bits), target.zero_point), None
-    residual = Residual(other.name, other.zero_point, int(together[-1]))
+        return Scale(*multipliers(ratios, bits), target.zero), None
+    residual = Residual(int(together[-1]))
     shifts = np.full(len(ratios), common, np.int64)
-    return Scale(together[:-1], shifts, target.zero_point), residual
+    return Scale(together[:-1], shifts, target.zero), residual
 
 
 def _fine(
-    columns: Columns, target: Quantization, other: FeatureMap | None, bits: int
+    columns: Columns, target: Affine8, other: Affine8 | None, bits: int
 ) -> tuple[Scale, Residual | None]:
     """Sums by themselves first, then what is added to them."""
     ratios = columns.unit / target.scale
@@ -70,11 +72,11 @@ def _fine(
     fine = max(1, 30 - ceil(log2(beyond + float(np.abs(offset).max()))))
     multiplier, shift = multipliers(np.ldexp(ratios, fine), bits)
     offsets = np.rint(np.ldexp(offset, fine)).astype(np.int64)
-    scale = Scale(multiplier, shift, target.zero_point, fine=fine, offset=offsets)
+    scale = Scale(multiplier, shift, target.zero, fine=fine, offset=offsets)
     if other is None:
         return scale, None
     place = min(fixed_point(ratio, bits)[1], fine + 30)
-    return scale, Residual(other.name, other.zero_point, round(ldexp(ratio, place)), place)
+    return scale, Residual(round(ldexp(ratio, place)), place)
 
 
 def _offsets(columns: Columns, ratios: Floats, scale: float, beyond: float) -> Floats:

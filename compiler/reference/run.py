@@ -1,4 +1,9 @@
-"""Networks in real numbers: every operator's definition, one after the other."""
+"""What a network computes: every operator's definition, one after the other.
+
+Values whose format is int8 codes, or integers, are computed by definitions in integers, all others
+by those in real numbers; where an operator has only the latter (what a host does at the end), codes
+are decoded before it and encoded after it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph, Node
-from pulsarray.compiler.ir.value import Array
+from pulsarray.compiler.ir.value import Array, Value
 from pulsarray.errors import InputError
 
-__all__ = ["operands", "run", "run_outputs"]
+__all__ = ["computed", "operands", "run", "run_outputs"]
+
+_LOW, _HIGH = -128, 127
 
 
 def run(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
@@ -22,12 +30,13 @@ def run(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
         The network.
     inputs
         Samples of each input by name, or of the only one: (samples, *its shape), float32 or
-        float64, which all arithmetic has. What overflows becomes infinite.
+        float64, which all arithmetic has; of inputs in int8 integers. What overflows becomes
+        infinite.
 
     Raises
     ------
     InputError
-        If an input is missing or has another shape.
+        If an input is missing, has another shape, or is no int8 codes where they are needed.
     """
     return _run(graph, inputs, every=True)
 
@@ -46,7 +55,7 @@ def _run(graph: Graph, inputs: Mapping[str, Array] | Array, *, every: bool) -> d
     left.update(list(graph.values) if every else graph.outputs)
     with np.errstate(over="ignore", invalid="ignore"):
         for node in graph.nodes:
-            values[node.output] = node.op.real(*operands(graph, node, values))
+            values[node.output] = computed(graph, node, operands(graph, node, values))
             left.subtract(node.inputs)
             for name in {*node.inputs, node.output}:
                 if not left[name]:
@@ -75,15 +84,54 @@ def operands(graph: Graph, node: Node, values: Mapping[str, Array]) -> Sequence[
     return arrays
 
 
+def computed(graph: Graph, node: Node, arrays: Sequence[Array]) -> Array:
+    """The result of an operator from what it reads, by the formats.
+
+    Raises
+    ------
+    InputError
+        If the operator is not defined on them; the text names it.
+    """
+    formats, result = [v.format for v in graph.inputs_of(node)], graph.values[node.output].format
+    if node.op.has_integers():
+        try:
+            return node.op.integer(arrays, formats, result)
+        except InputError as error:
+            raise InputError(f"{node.name}: {error}") from None
+    pairs = zip(arrays, formats, strict=True)
+    reals = [form.decode(a) if isinstance(form, Affine8) else a for a, form in pairs]
+    made = node.op.real(*reals)
+    return result.encode(made) if isinstance(result, Affine8) else made
+
+
 def _samples(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
     """Samples of all inputs by name."""
     known = inputs if isinstance(inputs, Mapping) else {graph.input.name: inputs}
     for value in graph.inputs:
         if value.name not in known:
             raise InputError(f"{graph.name}: samples of the input {value.name!r} are missing")
-        if known[value.name].shape[1:] != value.shape:
-            raise InputError(
-                f"{value.name}: samples must have shape {value.shape}, "
-                f"not {known[value.name].shape[1:]}"
-            )
-    return {value.name: known[value.name] for value in graph.inputs}
+    return {value.name: _checked(graph, value, known[value.name]) for value in graph.inputs}
+
+
+def _checked(graph: Graph, value: Value, samples: Array) -> Array:
+    """Samples of an input as its format has them."""
+    if isinstance(value.format, Affine8):
+        return _codes(graph, value, np.asarray(samples))
+    if samples.shape[1:] != value.shape:
+        raise InputError(
+            f"{value.name}: samples must have shape {value.shape}, not {samples.shape[1:]}"
+        )
+    return samples
+
+
+def _codes(graph: Graph, value: Value, codes: Array) -> Array:
+    axes = {1: "(C)", 2: "(H, C)", 3: "(H, W, C)"}.get(len(value.shape), "its shape")
+    whole = axes.replace("(", "(N, ", 1)
+    if codes.dtype.kind not in "iu" or codes.shape[1:] != value.shape or codes.ndim < 1:
+        raise InputError(
+            f"{graph.name}: input must be integers of shape {whole} with {axes} = "
+            f"{value.shape}, not {codes.dtype} of {codes.shape}"
+        )
+    if codes.size and (int(codes.min()) < _LOW or int(codes.max()) > _HIGH):
+        raise InputError(f"{graph.name}: input codes must be -128 .. 127")
+    return codes.astype(np.int64)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pulsarray.compiler.graph import Graph
-    from pulsarray.compiler.maps.integer import IntegerGraph
+    from pulsarray.compiler.ir.graph import Graph as IntegerGraph
 
 __all__ = ["FILES", "Source", "compile_source", "load_source", "unknown_source"]
 
@@ -130,7 +130,7 @@ def _compile_network(
     """Quantize a network, if it is not yet, and compile it."""
     from pulsarray.compiler.api import compile_network
     from pulsarray.compiler.graph import Graph
-    from pulsarray.compiler.maps.integer_api import compile_integer
+    from pulsarray.compiler.maps.compiling import compile_integer
 
     network, name = source.network, source.name
     if not isinstance(network, Graph):

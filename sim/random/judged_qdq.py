@@ -12,7 +12,6 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from pulsarray.affine import encode
 from pulsarray.compiler.graph import Softmax
 from pulsarray.compiler.importers.onnx.constants import FOLDED
 from pulsarray.compiler.importers.onnx.file import read_onnx
@@ -20,9 +19,11 @@ from pulsarray.compiler.importers.onnx.integers import integers
 from pulsarray.compiler.importers.onnx.operators import OPERATORS
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED, quantized_network
 from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork
-from pulsarray.compiler.maps.integer import IntegerGraph
-from pulsarray.compiler.maps.integer_api import compile_integer
-from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.maps.compiling import compile_integer
+from pulsarray.compiler.passes.host import machine_part
+from pulsarray.compiler.reference.run import run
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import unpack
@@ -63,7 +64,7 @@ class Verdict:
         return ours + [f"onnxruntime {text}" for text in self.runtime.wrong]
 
 
-def import_case(case: QdqCase) -> tuple[QuantizedNetwork, IntegerGraph]:
+def import_case(case: QdqCase) -> tuple[QuantizedNetwork, Graph]:
     """A case as its file says it, and its integer network.
 
     Raises
@@ -123,17 +124,18 @@ def _runtime(case: QdqCase) -> dict[str, Array]:
     return dict(zip(names, (np.asarray(r, np.int64) for r in results), strict=True))
 
 
-def _input_codes(case: QdqCase, graph: IntegerGraph) -> Array:
+def _input_codes(case: QdqCase, graph: Graph) -> Array:
     """A case's inputs as codes of the network's input."""
-    source = graph.input.encode(case.inputs)
-    if graph.input_view is not None:
-        source = graph.input_view.from_host(source)
+    source = graph.input.codes.encode(case.inputs)
+    view = graph.views.get(graph.input.name)
+    if view is not None:
+        source = view.from_host(source)
     return source.reshape(-1, *graph.input.shape)
 
 
-def _integers(case: QdqCase, network: QuantizedNetwork, graph: IntegerGraph) -> dict[str, Array]:
+def _integers(case: QdqCase, network: QuantizedNetwork, graph: Graph) -> dict[str, Array]:
     """The codes of quantizers whose result is a map of the network, by name of their result."""
-    maps = run_integer(graph, _input_codes(case, graph))
+    maps = run(graph, _input_codes(case, graph))
     # A host's softmax takes the network's result.
     result = network.tensor(network.file.output, "output").value
     last = next((node for node in reversed(network.nodes) if node.output == result), None)
@@ -143,26 +145,22 @@ def _integers(case: QdqCase, network: QuantizedNetwork, graph: IntegerGraph) -> 
         tensor = network.tensor(node.output[0], node.name)
         names = {tensor.value, network.origin(tensor.value)}
         names |= {graph.input.name} if node.input[0] == graph.input.name else set()
-        names |= {graph.output} if tensor.value == result else set()
+        names |= {machine_part(graph).output.name} if tensor.value == result else set()
         for found in (maps[name] for name in names if name in maps):
             flat = found.reshape(len(found), -1)[:, network.places(tensor, node.name)]
             unsigned = case.exact.constants[node.input[2]].dtype == np.uint8
             codes[node.output[0]] = flat + (128 if unsigned else 0)
-    if graph.after:
-        codes |= _answer(case, graph, maps[graph.output])
+    if machine_part(graph) is not graph:
+        codes |= _answer(case, graph, maps[graph.output.name])
     return codes
 
 
-def _answer(case: QdqCase, graph: IntegerGraph, logits: Array) -> dict[str, Array]:
+def _answer(case: QdqCase, graph: Graph, answer: Array) -> dict[str, Array]:
     """The codes to which a host rounds the probabilities that it makes."""
-    if not graph.answer_scale:
+    if not isinstance(graph.output.format, Affine8):
         return {}
-    values = graph.maps[graph.output].decode(logits)
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    shares = powers / powers.sum(axis=-1, keepdims=True)
-    codes = encode(shares, graph.answer_scale, graph.answer_zero)
-    view = graph.output_view
-    return {case.answer: view.to_host(codes) if view else codes.reshape(len(codes), -1)}
+    view = graph.views.get(graph.output.name)
+    return {case.answer: view.to_host(answer) if view else answer.reshape(len(answer), -1)}
 
 
 def model_differences(case: QdqCase, config: Config) -> list[str]:
@@ -178,7 +176,7 @@ def model_differences(case: QdqCase, config: Config) -> list[str]:
     program = compile_integer(graph, config, batch=len(codes))
     memory = run_model(replace(program, memory=with_inputs(program, codes))).memory
     assert memory is not None
-    wanted = run_integer(graph, codes)
+    wanted = run(graph, codes)
     texts = []
     for tensor in program.tensors:
         if tensor.role in ("intermediate", "output") and tensor.name in wanted:

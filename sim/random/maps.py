@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.value import Shape, Value
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps import integer
-from pulsarray.compiler.maps.integer import (
-    FeatureMap,
-    IntegerGraph,
-    Scale,
-    count_scale,
-    fixed_point,
-)
-from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.maps.compiling import compile_integer
+from pulsarray.compiler.numerics.fixed_point import fixed_point
+from pulsarray.compiler.ops import integer
+from pulsarray.compiler.ops.integer.parts import Parts
+from pulsarray.compiler.ops.integer.pool import count_scale
+from pulsarray.compiler.ops.integer.scale import Residual, Scale
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.images import host_shape, to_matrix
@@ -74,7 +74,7 @@ def with_inputs(program: Program, codes: npt.ArrayLike) -> npt.NDArray[np.uint8]
     return memory
 
 
-def draw_convolution(random: Random, config: Config) -> IntegerGraph:
+def draw_convolution(random: Random, config: Config) -> Graph:
     """A convolution: kernel 1 to 7, stride 1 to 3, dilation 1 or 2, padding 0 to 3, groups.
 
     Channels 1 to 40, images to 17 x 17.
@@ -100,18 +100,18 @@ def draw_convolution(random: Random, config: Config) -> IntegerGraph:
         if work <= _MOST_WORDS * 64:
             break
     draw = _Draw(random, config)
-    draw.map("x", height, width, channels)
+    draw.map("x", (height, width, channels))
     draw.convolution("x", "y", window, count, groups, tflite=bool(random.integers(2)))
     return draw.graph()
 
 
-def draw_network(random: Random, config: Config) -> IntegerGraph:
+def draw_network(random: Random, config: Config) -> Graph:
     """Two to eight operators of any kind on small maps, each on recent results."""
     draw = _Draw(random, config)
     height, width = (int(n) for n in random.integers(3, 13, 2))
-    draw.map("x", height, width, int(random.integers(1, 30)))
+    draw.map("x", (height, width, int(random.integers(1, 30))))
     for number in range(int(random.integers(2, 9))):
-        source = str(random.choice(list(draw.maps)[-3:]))
+        source = str(random.choice(draw.maps[-3:]))
         kinds = list(_KINDS)
         _KINDS[str(random.choice(kinds))](draw, source, f"m{number}")
     return draw.graph() if draw.nodes else draw_network(random, config)
@@ -131,26 +131,33 @@ class _Draw:
     config: Config
 
     def __post_init__(self) -> None:
-        self.maps: dict[str, FeatureMap] = {}
-        self.nodes: list[integer.Node] = []
+        self.parts = Parts()
+        self.nodes: list[Node] = self.parts.nodes
 
-    def map(
-        self, name: str, height: int, width: int, channels: int, zero: int | None = None
-    ) -> None:
-        """A map with a zero point."""
+    @property
+    def maps(self) -> list[str]:
+        """Names of all maps so far."""
+        values = self.parts.values.values()
+        return [value.name for value in values if not value.role.is_constant]
+
+    def value(self, name: str) -> Value:
+        """A map."""
+        return self.parts.values[name]
+
+    def map(self, name: str, shape: Shape, zero: int | None = None) -> None:
+        """A map with a zero point; the first one is the network's input."""
         point = int(self.random.integers(-128, 128)) if zero is None else zero
-        self.maps[name] = FeatureMap(name, height, width, channels, 1.0, point)
+        declare = self.parts.map if self.parts.values else self.parts.input
+        declare(name, shape, Affine8(1.0, point))
 
-    def graph(self) -> IntegerGraph:
+    def graph(self) -> Graph:
         """The operators that the last one needs."""
         needed, kept = {self.nodes[-1].output}, []
         for node in reversed(self.nodes):
             if node.output in needed:
                 kept.append(node)
                 needed.update(node.inputs)
-        kept.reverse()
-        first = self.maps["x"] if "x" in needed else self.maps[kept[0].inputs[0]]
-        return IntegerGraph("random", first, kept, self.maps, kept[-1].output)
+        return self.parts.graph("random", (self.nodes[-1].output,)).rebuilt(kept[::-1])
 
     def scale(self, count: int, ratio: float, *, tflite: bool = False) -> Scale:
         """Multipliers around a ratio."""
@@ -172,29 +179,26 @@ class _Draw:
         self, source: str, name: str, window: Window, count: int, groups: int, *, tflite: bool
     ) -> None:
         """A convolution with random weights."""
-        given = self.maps[source]
-        depth = given.channels // groups
+        height, width, channels = self.value(source).shape
+        depth = channels // groups
         weight = self.random.integers(-127, 128, (*window.kernel, depth, count))
         taps = window.kernel[0] * window.kernel[1] * depth
         scale = self.scale(count, 40 / (74 * 74 * taps**0.5), tflite=tflite)
         bias = self.random.integers(-2000, 2000, count)
-        size = window.output(given.height, given.width)
-        self.map(name, *size, count)
-        node = integer.Convolution(
-            name, "conv", source, name, weight, bias, window, groups, given.zero_point, scale
-        )
-        self.nodes.append(node)
+        self.map(name, (*window.output(height, width), count))
+        op = integer.Convolution(window, groups, scale)
+        self.parts.product(name, op, source, weight, bias, name, "conv")
 
-    def window(self, given: FeatureMap) -> Window:
+    def window(self, shape: Shape) -> Window:
         """A small window that fits a map, no part of it in padding alone."""
-        high, wide = (int(self.random.integers(1, min(4, n) + 1)) for n in given.shape[:2])
+        high, wide = (int(self.random.integers(1, min(4, n) + 1)) for n in shape[:2])
         stride = int(self.random.integers(1, 3)), int(self.random.integers(1, 3))
         return Window((high, wide), stride, _four(self.random, high, wide))
 
     def like(self, source: str) -> str:
         """Some map of the same shape."""
-        shape = self.maps[source].shape
-        return str(self.random.choice([n for n, m in self.maps.items() if m.shape == shape]))
+        shape = self.value(source).shape
+        return str(self.random.choice([n for n in self.maps if self.value(n).shape == shape]))
 
     def multiplier(self) -> int:
         """A multiplier with all bits."""
@@ -203,73 +207,73 @@ class _Draw:
 
 
 def _dense_windows(draw: _Draw, source: str, name: str) -> None:
-    window, count = draw.window(draw.maps[source]), int(draw.random.integers(1, 40))
+    window, count = draw.window(draw.value(source).shape), int(draw.random.integers(1, 40))
     draw.convolution(source, name, window, count, 1, tflite=bool(draw.random.integers(2)))
 
 
 def _depthwise(draw: _Draw, source: str, name: str) -> None:
-    given = draw.maps[source]
-    count = given.channels * (1 if given.channels > 20 else int(draw.random.integers(1, 3)))
-    draw.convolution(source, name, draw.window(given), count, given.channels, tflite=False)
+    shape = draw.value(source).shape
+    channels = shape[2]
+    count = channels * (1 if channels > 20 else int(draw.random.integers(1, 3)))
+    draw.convolution(source, name, draw.window(shape), count, channels, tflite=False)
 
 
 def _residual(draw: _Draw, source: str, name: str) -> None:
     second = draw.like(source)
-    count = draw.maps[source].channels
+    count = draw.value(source).shape[2]
     draw.convolution(source, name, Window((1, 1)), count, 1, tflite=False)
     node = draw.nodes.pop()
-    assert isinstance(node, integer.Convolution)
+    assert isinstance(node.op, integer.Convolution)
+    assert node.op.scale is not None
     bits = draw.config.scale_bits
     scale = replace(
-        node.scale,
+        node.op.scale,
         multiplier=draw.random.integers(1, 1 << (bits - 2), count),
         shift=np.full(count, bits + 7),
     )
-    residual = integer.Residual(second, draw.maps[second].zero_point, draw.multiplier())
-    draw.nodes.append(replace(node, scale=scale, residual=residual))
+    op = replace(node.op, scale=scale, residual=Residual(draw.multiplier()))
+    draw.nodes.append(replace(node, op=op, inputs=(*node.inputs, second)))
 
 
 def _max_pool(draw: _Draw, source: str, name: str) -> None:
-    given, window = draw.maps[source], draw.window(draw.maps[source])
-    size = window.output(given.height, given.width)
-    draw.map(name, *size, given.channels, given.zero_point)
-    draw.nodes.append(integer.MaxPool(name, "max", source, name, window, -110, 120))
+    value = draw.value(source)
+    height, width, channels = value.shape
+    window = draw.window(value.shape)
+    draw.map(name, (*window.output(height, width), channels), value.codes.zero)
+    draw.parts.add(name, integer.MaxPool(window, -110, 120), (source,), name, "max")
 
 
 def _average_pool(draw: _Draw, source: str, name: str) -> None:
-    random, given = draw.random, draw.maps[source]
-    window = Window(given.shape[:2]) if random.random() < 0.3 else draw.window(given)
-    size, includes = window.output(given.height, given.width), bool(random.integers(2))
+    random, (height, width, channels) = draw.random, draw.value(source).shape
+    whole = Window((height, width))
+    window = whole if random.random() < 0.3 else draw.window((height, width))
+    size, includes = window.output(height, width), bool(random.integers(2))
     away = draw.config.scale_bits == 31 and bool(random.integers(2))
     ratio = 1.0 if away else float(random.uniform(0.5, 1.5))
     taps = window.kernel[0] * window.kernel[1]
     scales = {n: count_scale(n, ratio, away=away) for n in range(1, taps + 1)}
     if draw.config.scale_bits < 31:
         scales = {n: fixed_point(ratio / n, draw.config.scale_bits) for n in scales}
-    zero = given.zero_point if includes or random.random() < 0.5 else 0
-    draw.map(name, *size, given.channels)
+    raw = not (includes or random.random() < 0.5)
+    draw.map(name, (*size, channels))
     offset = int(random.integers(-5, 6))
-    draw.nodes.append(
-        integer.AveragePool(name, "mean", source, name, window, includes, zero, scales, offset)
-    )
+    op = integer.AveragePool(window, includes, scales, offset, raw=raw)
+    draw.parts.add(name, op, (source,), name, "mean")
 
 
 def _elementwise(draw: _Draw, source: str, name: str) -> None:
-    given = draw.maps[source]
-    draw.map(name, *given.shape)
-    count = given.channels if draw.random.random() < 0.5 else 1
+    shape = draw.value(source).shape
+    draw.map(name, shape)
+    count = shape[2] if draw.random.random() < 0.5 else 1
     scale = draw.scale(count, 1.0, tflite=bool(draw.random.integers(2)))
-    node = integer.Elementwise(name, "codes", source, name, given.zero_point, scale)
-    draw.nodes.append(node)
+    draw.parts.add(name, integer.Elementwise(scale), (source,), name, "codes")
 
 
 def _add(draw: _Draw, source: str, name: str) -> None:
     second = draw.like(source)
-    zeros = draw.maps[source].zero_point, draw.maps[second].zero_point
-    draw.map(name, *draw.maps[source].shape)
+    draw.map(name, draw.value(source).shape)
     factors, shift = (draw.multiplier(), draw.multiplier()), draw.config.scale_bits
-    node = integer.Add(name, "add", (source, second), name, zeros, factors, shift, 3)
-    draw.nodes.append(node)
+    draw.parts.add(name, integer.Add(factors, shift, 3), (source, second), name, "add")
 
 
 def _tflite_add(draw: _Draw, source: str, name: str) -> None:
@@ -277,34 +281,28 @@ def _tflite_add(draw: _Draw, source: str, name: str) -> None:
         _add(draw, source, name)
         return
     second = draw.like(source)
-    zeros = draw.maps[source].zero_point, draw.maps[second].zero_point
-    draw.map(name, *draw.maps[source].shape)
+    draw.map(name, draw.value(source).shape)
     half, other = (1 << 30, 31), fixed_point(float(draw.random.uniform(0.05, 0.5)), 31)
     scales = (half, other) if draw.random.random() < 0.5 else (other, half)
-    result = fixed_point(float(draw.random.uniform(0.5, 1.5)) / 2**19, 31)
-    draw.nodes.append(
-        integer.TfliteAdd(name, "add", (source, second), name, zeros, scales, result, 5)
-    )
+    total = fixed_point(float(draw.random.uniform(0.5, 1.5)) / 2**19, 31)
+    draw.parts.add(name, integer.TfliteAdd(scales, total, 5), (source, second), name, "add")
 
 
 def _multiply(draw: _Draw, source: str, name: str) -> None:
     second = draw.like(source)
-    draw.map(name, *draw.maps[source].shape)
-    zeros, shift = (draw.maps[source].zero_point, 0), draw.config.scale_bits + 6
-    node = integer.Multiply(
-        name, "multiply", (source, second), name, zeros, draw.multiplier(), shift, -4
-    )
-    draw.nodes.append(node)
+    draw.map(name, draw.value(source).shape)
+    op = integer.Multiply(draw.multiplier(), draw.config.scale_bits + 6, -4)
+    draw.parts.add(name, op, (source, second), name, "multiply")
 
 
 def _concat(draw: _Draw, source: str, name: str) -> None:
-    shape = draw.maps[source].shape[:2]
-    names = [n for n, m in draw.maps.items() if m.shape[:2] == shape]
+    height, width, _ = draw.value(source).shape
+    names = [n for n in draw.maps if draw.value(n).shape[:2] == (height, width)]
     inputs = tuple(str(n) for n in draw.random.choice(names, int(draw.random.integers(2, 4))))
-    channels = sum(draw.maps[n].channels for n in inputs)
+    channels = sum(draw.value(n).shape[2] for n in inputs)
     if channels <= 120:
-        draw.map(name, *shape, channels)
-        draw.nodes.append(integer.Concat(name, "concat", inputs, name))
+        draw.map(name, (height, width, channels))
+        draw.parts.add(name, integer.Concat(), inputs, name, "concat")
 
 
 _KINDS: dict[str, Callable[[_Draw, str, str], None]] = {
@@ -323,7 +321,7 @@ _KINDS: dict[str, Callable[[_Draw, str, str], None]] = {
 
 def random_map_program(
     random: Random, config: Config, *, network: bool
-) -> tuple[IntegerGraph, Program, npt.NDArray[np.int64]]:
+) -> tuple[Graph, Program, npt.NDArray[np.int64]]:
     """A graph, its program with random inputs in its memory, and those inputs."""
     graph = (draw_network if network else draw_convolution)(random, config)
     batch = int(random.integers(1, 4))

@@ -15,7 +15,7 @@ from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx import importer as onnx_import
 from pulsarray.compiler.importers.tflite import importer as tflite_import
-from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.ir import graph as ir
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS
 from pulsarray.program import Program
@@ -48,7 +48,7 @@ def convolution_file(path: Path, size: int | str = 6) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
 
 
-def quantized() -> IntegerGraph:
+def quantized() -> ir.Graph:
     weight = RNG.normal(size=(3, 3, 2, 4))
     graph = Builder("net", (6, 6, 2)).convolution(weight).relu().max_pool(2).build()
     return quantize_graph(graph, RNG.normal(size=(4, 6, 6, 2)), PRESETS["tiny"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from pulsarray.compiler.interpreter import requantize
+from pulsarray.compiler.numerics.rounding import requantize
 from pulsarray.config import Config
 from pulsarray.program import Program, unpack
 

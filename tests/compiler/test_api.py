@@ -12,7 +12,8 @@ import pytest
 from pulsarray.compiler.api import compile_gemm, compile_network, disassemble
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.lower import fuse
-from pulsarray.compiler.maps.integer_api import compile_integer
+from pulsarray.compiler.maps.compiling import compile_integer
+from pulsarray.compiler.passes.host import machine_part
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
@@ -158,7 +159,9 @@ def test_a_network_of_maps_is_compiled_whole() -> None:
     wanted = compile_integer(quantized, SMALL, batch=2)
     assert (program.code, program.memory.tobytes()) == (wanted.code, wanted.memory.tobytes())
     assert program.with_role("output")[0].after == "softmax"
-    assert {layer.name for layer in program.layers} == {node.name for node in quantized.nodes}
+    assert {layer.name for layer in program.layers} == {
+        node.name for node in machine_part(quantized).nodes
+    }
 
 
 def test_relu_of_a_map_keeps_its_shape() -> None:

@@ -8,30 +8,28 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pulsarray.compiler.importers.tflite.rounding import (
-    high_multiply,
-    quantize_multiplier,
-    rounding_shift,
-)
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.integer import (
+from pulsarray.compiler.numerics.fixed_point import fixed_point, quantize_multiplier
+from pulsarray.compiler.numerics.rounding import high_multiply, rounding_shift
+from pulsarray.compiler.ops.integer import (
     Add,
     AveragePool,
     Concat,
     Convolution,
+    Copy,
     Elementwise,
-    FeatureMap,
-    IntegerGraph,
     MaxPool,
     Multiply,
-    Residual,
-    Scale,
     TfliteAdd,
     TransposedConvolution,
-    count_scale,
-    fixed_point,
 )
-from pulsarray.compiler.maps.integer_interpreter import run_integer, run_node, run_output
+from pulsarray.compiler.ops.integer.parts import Parts
+from pulsarray.compiler.ops.integer.pool import count_scale
+from pulsarray.compiler.ops.integer.scale import Residual, Scale
+from pulsarray.compiler.reference.run import run, run_outputs
 from pulsarray.errors import InputError
 
 SEEDS = range(12)
@@ -71,6 +69,12 @@ def finished(value: int, scale: Scale) -> int:
 
 def codes(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.integers(-128, 128, shape)
+
+
+def defined(op: Operator, arrays: list[np.ndarray], *zeros: int) -> np.ndarray:
+    """What an operator makes of arrays, which have these zero points."""
+    formats = [Affine8(1.0, zero) for zero in (*zeros, *[0] * (len(arrays) - len(zeros)))]
+    return op.integer(arrays, formats, Affine8(1.0))
 
 
 def random_scale(rng: np.random.Generator, count: int, reach: float, *, tflite: bool) -> Scale:
@@ -126,10 +130,11 @@ def test_convolution(seed: int, tflite: bool) -> None:
     if not tflite and seed % 2:
         shift = np.full(1, scale.shift[0])
         scale = Scale(scale.multiplier, shift, scale.zero, scale.low, scale.high)
-        residual = Residual("r", 5, int(rng.integers(0, 1 << 31)))
-    node = Convolution("c", "Conv", "x", "y", weight, bias, window, groups, zero, scale, residual)
-    assert node.inputs == (("x", "r") if residual else ("x",))
-    found = run_node(node, [given, other][: len(node.inputs)])
+        residual = Residual(int(rng.integers(0, 1 << 31)))
+    op = Convolution(window, groups, scale, residual)
+    arrays = [given, weight, bias, other][: 3 + bool(residual)]
+    assert op.shape(*(a.shape[1:] if k in (0, 3) else a.shape for k, a in enumerate(arrays)))
+    found = defined(op, arrays, zero, 0, 0, 5)
     assert found.shape == shape
     assert found.dtype == np.int64
     for n, y, x, c in each(shape):
@@ -141,7 +146,7 @@ def test_convolution(seed: int, tflite: bool) -> None:
         if residual:
             at = c if len(scale.multiplier) > 1 else 0
             sums = total * int(scale.multiplier[at])
-            sums += (int(other[n, y, x, c]) - residual.zero) * residual.factor
+            sums += (int(other[n, y, x, c]) - 5) * residual.factor
             rounded = half_even(Fraction(sums, 1 << int(scale.shift[0])))
             assert found[n, y, x, c] == finished(rounded, scale)
         else:
@@ -165,9 +170,8 @@ def test_transposed_convolution(seed: int) -> None:
     count = groups * per_group
     bias, zero = rng.integers(-999, 999, count), int(rng.integers(-128, 128))
     scale = random_scale(rng, count, 1e5, tflite=bool(seed % 2))
-    node = TransposedConvolution(
-        "t", "ConvTranspose", "x", "y", weight, bias, window, groups, zero, scale
-    )
+    op = TransposedConvolution(window, groups, scale)
+    assert op.shape((4, 3, groups * depth), weight.shape, (count,)) == (height, width, count)
     sums = np.broadcast_to(bias, (2, height, width, count)).copy()
     for n, y, x, c, ky, kx, k in each((*given.shape, *window.kernel, per_group)):
         row = y * window.stride[0] - top + ky * window.dilation[0]
@@ -175,7 +179,7 @@ def test_transposed_convolution(seed: int) -> None:
         if 0 <= row < height and 0 <= column < width:
             value = (given[n, y, x, c] - zero) * weight[ky, kx, c, k]
             sums[n, row, column, c // depth * per_group + k] += value
-    found = run_node(node, [given])
+    found = defined(op, [given, weight, bias], zero)
     assert found.shape == sums.shape
     for place in each(sums.shape):
         assert found[place] == scaled(int(sums[place]), place[3], scale)
@@ -189,9 +193,10 @@ def test_pools(seed: int) -> None:
     kernel = window.kernel[0] * window.kernel[1]
     scales = {count: count_scale(count, 0.7) for count in range(1, kernel + 1)}
     low, high = (-100, 90) if seed % 3 == 0 else (-128, 127)
-    mean = AveragePool("a", "AveragePool", "x", "y", window, border, zero, scales, 7, low, high)
-    most = run_node(MaxPool("m", "MaxPool", "x", "y", window, low, high), [given])
-    found = run_node(mean, [given])
+    most = defined(MaxPool(window, low, high), [given], 3)
+    raw = seed % 4 == 3
+    found = defined(AveragePool(window, border, scales, 7, low, high, raw), [given], zero)
+    zero = 0 if raw else zero
     for n, y, x, c in each(found.shape):
         places = seen(window, y, x, given.shape)
         values = [int(given[n, row, column, c]) for *_, row, column in places]
@@ -222,10 +227,9 @@ def test_elementwise_operators(seed: int) -> None:
     scale = random_scale(rng, 5, 200, tflite=bool(seed % 2))
     multiplier, shift = fixed_point(float(rng.uniform(0.001, 0.02)), 31)
     low, high = (-100, 90) if seed % 3 == 0 else (-128, 127)
-    one = run_node(Elementwise("e", "Relu", "a", "y", zeros[0], scale), [a])
-    total = run_node(Add("s", "Add", ("a", "b"), "y", zeros, factors, 31, 3, low, high), [a, b])
-    node = Multiply("p", "Mul", ("a", "b"), "y", (zeros[0], 0), multiplier, shift, 3, low, high)
-    times = run_node(node, [a, b])
+    one = defined(Elementwise(scale), [a], *zeros)
+    total = defined(Add(factors, 31, 3, low, high), [a, b], *zeros)
+    times = defined(Multiply(multiplier, shift, 3, low, high), [a, b], *zeros)
     for place in each(a.shape):
         left, right = int(a[place]), int(b[place])
         assert one[place] == scaled(left - zeros[0], place[3], scale)
@@ -234,8 +238,8 @@ def test_elementwise_operators(seed: int) -> None:
         assert total[place] == min(max(wanted, low), high)
         area = (left - zeros[0]) * right * multiplier
         assert times[place] == min(max(half_even(Fraction(area, 1 << shift)) + 3, low), high)
-    joined = run_node(Concat("j", "Concat", ("a", "b", "a"), "y"), [a, b, a])
-    assert np.array_equal(joined, np.concatenate([a, b, a], 3))
+    assert np.array_equal(defined(Concat(), [a, b, a], 1, 2), np.concatenate([a, b, a], 3))
+    assert np.array_equal(defined(Copy(), [a], zeros[0]), a)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -245,8 +249,7 @@ def test_tflite_add(seed: int) -> None:
     zeros = tuple(rng.integers(-128, 128, 2).tolist())
     scales = tuple(quantize_multiplier(float(rng.uniform(0.05, 0.5))) for _ in range(2))
     result = quantize_multiplier(float(rng.uniform(0.2, 2.0)) / (1 << 20))
-    node = TfliteAdd("s", "ADD", ("a", "b"), "y", zeros, scales, result, -9, -100, 90)
-    found = run_node(node, [a, b])
+    found = defined(TfliteAdd(scales, result, -9, -100, 90), [a, b], *zeros)
     for place in each(a.shape):
         total = sum(
             gemmlowp((int(part[place]) - zero) << 20, *scale)
@@ -282,27 +285,29 @@ def test_quantize_multiplier(ratio: float, pair: tuple[int, int]) -> None:
     assert quantize_multiplier(ratio) == pair
 
 
-def tiny_graph() -> IntegerGraph:
-    x = FeatureMap("x", 2, 2, 1, 0.1, 0)
-    maps = {name: FeatureMap(name, 2, 2, n, 0.1, 0) for name, n in (("a", 1), ("b", 1), ("y", 3))}
-    same = Scale(np.array([1 << 30]), np.array([30]))
-    nodes = [
-        Elementwise("a", "Relu", "x", "a", 0, Scale(same.multiplier, same.shift, low=0)),
-        Add("b", "Add", ("a", "a"), "b", (0, 0), (1, 1), 0, 0),
-        Concat("y", "Concat", ("x", "b", "x"), "y"),
-    ]
-    return IntegerGraph("tiny", x, nodes, {"x": x, **maps}, "y")
+def tiny_graph() -> Graph:
+    parts, form = Parts(), Affine8(0.1)
+    parts.input("x", (2, 2, 1), form)
+    for name in ("a", "b"):
+        parts.map(name, (2, 2, 1), form)
+    parts.map("y", (2, 2, 3), form)
+    parts.add("a", Elementwise(Scale(np.array([1 << 30]), np.array([30]), low=0)), ("x",), "a")
+    parts.add("b", Add((1, 1), 0, 0), ("a", "a"), "b")
+    parts.add("y", Concat(), ("x", "b", "x"), "y")
+    return parts.graph("tiny", ("y",))
 
 
 def test_all_maps_and_output() -> None:
     given = np.array([-5, 3, 100, -128]).reshape(1, 2, 2, 1)
-    maps = run_integer(tiny_graph(), given)
+    maps = run(tiny_graph(), given)
     assert {name: codes.ravel().tolist() for name, codes in maps.items() if name != "y"} == {
         "x": [-5, 3, 100, -128],
         "a": [0, 3, 100, 0],
         "b": [0, 6, 127, 0],
     }
-    assert np.array_equal(run_output(tiny_graph(), given), maps["y"])
+    found = run_outputs(tiny_graph(), given)
+    assert list(found) == ["y"]
+    assert np.array_equal(found["y"], maps["y"])
 
 
 @pytest.mark.parametrize(
@@ -316,4 +321,4 @@ def test_all_maps_and_output() -> None:
 )
 def test_wrong_input(codes: np.ndarray, text: str) -> None:
     with pytest.raises(InputError, match=text):
-        run_integer(tiny_graph(), codes)
+        run(tiny_graph(), codes)

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 import pytest
 
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps import integer
-from pulsarray.compiler.maps.integer import FeatureMap, IntegerGraph, Scale, fixed_point
-from pulsarray.compiler.maps.integer_api import compile_integer, compile_layers
-from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.compiler.maps.compiling import compile_integer, compile_layers
+from pulsarray.compiler.numerics.fixed_point import fixed_point
+from pulsarray.compiler.ops import integer
+from pulsarray.compiler.ops.integer.parts import Parts
+from pulsarray.compiler.ops.integer.scale import Residual, Scale
+from pulsarray.compiler.passes.dead import without_dead
+from pulsarray.compiler.reference.run import run
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from pulsarray.images import host_shape, to_matrix
@@ -38,18 +46,33 @@ class Net:
 
     def __init__(self, *shape: int, seed: int = 0, zero: int | None = None, bits: int = 31) -> None:
         self.rng, self.bits = np.random.default_rng(seed), bits
-        self.maps: dict[str, FeatureMap] = {}
-        self.nodes: list[integer.Node] = []
-        self._map("x", *shape, zero=zero)
-
-    def _map(self, name: str, *shape: int, zero: int | None = None) -> str:
+        self.parts = Parts()
+        self.nodes = self.parts.nodes
         point = int(self.rng.integers(-128, 128)) if zero is None else zero
-        self.maps[name] = FeatureMap(name, *shape, 1.0, point)
+        self.parts.input("x", shape, Affine8(1.0, point))
+
+    @property
+    def maps(self) -> list[str]:
+        """Names of all maps so far."""
+        return [name for name, v in self.parts.values.items() if not v.role.is_constant]
+
+    def value(self, name: str) -> Value:
+        return self.parts.values[name]
+
+    def _map(self, *shape: int) -> str:
+        name = self.name
+        self.parts.map(name, shape, Affine8(1.0, int(self.rng.integers(-128, 128))))
         return name
 
-    def _put(self, node: integer.Node, *shape: int) -> str:
-        self.nodes.append(node)
-        return self._map(node.output, *shape)
+    def _put(self, op: Operator, label: str, inputs: Sequence[str], *shape: int) -> str:
+        name = self._map(*shape)
+        self.parts.add(name, op, inputs, name, label)
+        return name
+
+    def constant(self, place: int, which: int, data: np.ndarray) -> None:
+        """Other weights (1) or biases (2) of a product."""
+        value = self.value(self.nodes[place].inputs[which])
+        self.parts.values[value.name] = replace(value, data=data.astype(value.array.dtype))
 
     @property
     def name(self) -> str:
@@ -64,97 +87,74 @@ class Net:
         self, source: str, count: int, window: Window = Window((1, 1)), groups: int = 1,
         residual: str = "", **scale: object,
     ) -> str:  # fmt: skip
-        given, name = self.maps[source], self.name
-        depth = given.channels // groups
+        height, width, channels = self.value(source).shape
+        name, depth = self.name, channels // groups
         weight = self.rng.integers(-127, 128, (*window.kernel, depth, count))
         ratio = 40 / (74 * 74 * (window.kernel[0] * window.kernel[1] * depth) ** 0.5)
         found, second = self.scale(count, ratio, **scale), None
         if residual:
             multiplier = self.rng.integers(1, 1 << 20, count)
             found = replace(found, multiplier=multiplier, shift=np.full(1, 30))
-            second = integer.Residual(residual, self.maps[residual].zero_point, 3 << 28)
-        node = integer.Convolution(
-            name, "conv", source, name, weight, self.rng.integers(-2000, 2000, count),
-            window, groups, given.zero_point, found, second,
-        )  # fmt: skip
-        return self._put(node, *window.output(given.height, given.width), count)
+            second = Residual(3 << 28)
+        bias = self.rng.integers(-2000, 2000, count)
+        self._map(*window.output(height, width), count)
+        op = integer.Convolution(window, groups, found, second)
+        self.parts.product(name, op, source, weight, bias, name, "conv", residual or None)
+        return name
 
     def transposed(self, source: str, count: int, window: Window, groups: int = 1) -> str:
-        given, name = self.maps[source], self.name
-        weight = self.rng.integers(-127, 128, (*window.kernel, given.channels, count // groups))
-        taps = given.channels // groups * window.kernel[0] * window.kernel[1]
+        name, (*size, channels) = self.name, self.value(source).shape
+        weight = self.rng.integers(-127, 128, (*window.kernel, channels, count // groups))
+        taps = channels // groups * window.kernel[0] * window.kernel[1]
         scale = self.scale(count, 40 / (74 * 74 * taps**0.5))
         bias = self.rng.integers(-2000, 2000, count)
-        node = integer.TransposedConvolution(
-            name, "up", source, name, weight, bias, window, groups, given.zero_point, scale
-        )
-        size = [
-            (n - 1) * window.stride[i]
-            + (window.kernel[i] - 1) * window.dilation[i]
-            + 1
-            - window.padding[i]
-            - window.padding[i + 2]
-            for i, n in enumerate(given.shape[:2])
-        ]
-        return self._put(node, *size, count)
+        op = integer.TransposedConvolution(window, groups, scale)
+        self._map(*op.shape((*size, channels), weight.shape, bias.shape))
+        self.parts.product(name, op, source, weight, bias, name, "up")
+        return name
 
     def largest(self, source: str, window: Window) -> str:
-        given, name = self.maps[source], self.name
-        size = window.output(given.height, given.width)
-        return self._put(integer.MaxPool(name, "max", source, name, window), *size, given.channels)
+        height, width, channels = self.value(source).shape
+        size = window.output(height, width)
+        return self._put(integer.MaxPool(window), "max", (source,), *size, channels)
 
     def mean(self, source: str, window: Window, *, include_padding: bool = False) -> str:
-        given, name = self.maps[source], self.name
+        height, width, channels = self.value(source).shape
         taps = window.kernel[0] * window.kernel[1]
         scales = {n: fixed_point(1.3 / n, self.bits) for n in range(1, taps + 1)}
-        node = integer.AveragePool(
-            name, "mean", source, name, window, include_padding, given.zero_point, scales, 7
-        )
-        return self._put(node, *window.output(given.height, given.width), given.channels)
+        op = integer.AveragePool(window, include_padding, scales, 7)
+        return self._put(op, "mean", (source,), *window.output(height, width), channels)
 
     def codes(self, source: str, **scale: object) -> str:
-        given, name = self.maps[source], self.name
-        found = self.scale(given.channels, 1.0, **scale)
-        node = integer.Elementwise(name, "codes", source, name, given.zero_point, found)
-        return self._put(node, *given.shape)
-
-    def _zeros(self, first: str, second: str) -> tuple[int, int]:
-        return self.maps[first].zero_point, self.maps[second].zero_point
+        shape = self.value(source).shape
+        op = integer.Elementwise(self.scale(shape[2], 1.0, **scale))
+        return self._put(op, "codes", (source,), *shape)
 
     def add(self, first: str, second: str) -> str:
-        name, factors = self.name, (1 << self.bits - 1, (1 << self.bits) - 5)
-        zeros = self._zeros(first, second)
-        node = integer.Add(name, "add", (first, second), name, zeros, factors, self.bits, 3)
-        return self._put(node, *self.maps[first].shape)
+        factors = (1 << self.bits - 1, (1 << self.bits) - 5)
+        op = integer.Add(factors, self.bits, 3)
+        return self._put(op, "add", (first, second), *self.value(first).shape)
 
     def tflite_add(self, first: str, second: str, *, half: int = 0) -> str:
-        name, scales = self.name, [(1 << 30, 31), fixed_point(0.3, 31)]
+        scales = [(1 << 30, 31), fixed_point(0.3, 31)]
         if half:
             scales.reverse()
-        node = integer.TfliteAdd(
-            name, "add", (first, second), name, self._zeros(first, second),
-            (scales[0], scales[1]), fixed_point(1.1 / 2**19, 31), -6,
-        )  # fmt: skip
-        return self._put(node, *self.maps[first].shape)
+        op = integer.TfliteAdd((scales[0], scales[1]), fixed_point(1.1 / 2**19, 31), -6)
+        return self._put(op, "add", (first, second), *self.value(first).shape)
 
     def multiply(self, first: str, second: str) -> str:
-        name, zeros = self.name, (self.maps[first].zero_point, 0)
-        factor = (1 << self.bits) - 77
-        node = integer.Multiply(
-            name, "multiply", (first, second), name, zeros, factor, self.bits + 6, -4
-        )
-        return self._put(node, *self.maps[first].shape)
+        op = integer.Multiply((1 << self.bits) - 77, self.bits + 6, -4)
+        return self._put(op, "multiply", (first, second), *self.value(first).shape)
 
     def concat(self, *inputs: str) -> str:
-        name, (height, width, _) = self.name, self.maps[inputs[0]].shape
-        channels = sum(self.maps[source].channels for source in inputs)
-        return self._put(integer.Concat(name, "concat", inputs, name), height, width, channels)
+        height, width, _ = self.value(inputs[0]).shape
+        channels = sum(self.value(source).shape[2] for source in inputs)
+        return self._put(integer.Concat(), "concat", inputs, height, width, channels)
 
-    def graph(self, output: str = "", *, channels_first: bool = False) -> IntegerGraph:
+    def graph(self, output: str = "", *, channels_first: bool = False) -> Graph:
         last = output or self.nodes[-1].output
-        first = self.maps["x"]
-        view = HostView.channels_first(first.shape) if channels_first else None
-        return IntegerGraph("net", first, self.nodes, self.maps, last, input_view=view)
+        view = {"x": HostView.channels_first(self.value("x").shape)} if channels_first else {}
+        return self.parts.graph("net", (last,), views=view)
 
 
 def random_order(seed: int, instructions: Sequence[Instruction]) -> Iterator[Instruction]:
@@ -181,9 +181,9 @@ def random_order(seed: int, instructions: Sequence[Instruction]) -> Iterator[Ins
             raise AssertionError("deadlock")
 
 
-def assert_same(graph: IntegerGraph, program: Program, codes: np.ndarray, done: np.ndarray) -> None:
+def assert_same(graph: Graph, program: Program, codes: np.ndarray, done: np.ndarray) -> None:
     """Every map in memory has the values of its definition."""
-    wanted = run_integer(graph, codes)
+    wanted = run(graph, codes)
     seen = set()
     for tensor in program.tensors:
         if tensor.role in ("intermediate", "output") and tensor.name in wanted:
@@ -191,7 +191,7 @@ def assert_same(graph: IntegerGraph, program: Program, codes: np.ndarray, done: 
             expected = wanted[tensor.name].reshape(tensor.rows, tensor.columns)
             np.testing.assert_array_equal(found, expected, tensor.name)
             seen.add(tensor.name)
-    assert graph.output in seen
+    assert graph.output.name in seen
 
 
 def loaded(program: Program, codes: np.ndarray) -> Program:
@@ -204,7 +204,7 @@ def loaded(program: Program, codes: np.ndarray) -> Program:
     return replace(program, memory=memory)
 
 
-def compiled(graph: IntegerGraph, config: Config, batch: int = 1, seed: int = 1) -> Program:
+def compiled(graph: Graph, config: Config, batch: int = 1, seed: int = 1) -> Program:
     """A program with random inputs whose results are right."""
     codes = np.random.default_rng(seed).integers(-128, 128, (batch, *graph.input.shape))
     program = loaded(compile_integer(graph, config, batch=batch), codes)
@@ -263,7 +263,7 @@ def test_more_constants_than_the_parameter_bank_holds(channels: int) -> None:
     compiled(net.graph(), replace(SMALLEST, scratchpad_depth=64, accumulator_depth=64), 2)
 
 
-def chain(config: Config, rng: np.random.Generator) -> IntegerGraph:
+def chain(config: Config, rng: np.random.Generator) -> Graph:
     """Operators that keep rows and columns, so that any two maps may stand side by side."""
     dim = config.dim
     height, width = (int(n) for n in rng.integers(3, 8, 2))
@@ -271,8 +271,8 @@ def chain(config: Config, rng: np.random.Generator) -> IntegerGraph:
     operators: list[Callable[[str, str], str]] = [
         lambda a, _: net.conv(a, int(rng.choice((dim, 2 * dim, dim + 1)))),
         lambda a, _: net.conv(a, dim, SAME),
-        lambda a, _: net.conv(a, net.maps[a].channels, SAME, net.maps[a].channels),
-        lambda a, b: net.conv(a, net.maps[a].channels, residual=b),
+        lambda a, _: net.conv(a, net.value(a).shape[2], SAME, net.value(a).shape[2]),
+        lambda a, b: net.conv(a, net.value(a).shape[2], residual=b),
         lambda a, _: net.mean(a, SAME, include_padding=bool(rng.integers(2))),
         lambda a, _: net.codes(a),
         lambda a, b: net.add(a, b),
@@ -280,21 +280,15 @@ def chain(config: Config, rng: np.random.Generator) -> IntegerGraph:
         lambda a, b: net.multiply(a, b),
     ]
     for _ in range(int(rng.integers(3, 9))):
-        names = list(net.maps)
+        names = net.maps
         source = str(rng.choice(names[-4:]))
-        alike = [name for name in names if net.maps[name].shape == net.maps[source].shape]
+        alike = [name for name in names if net.value(name).shape == net.value(source).shape]
         side = [str(name) for name in rng.choice(names, int(rng.integers(2, 4)))]
-        if rng.random() < 0.3 and sum(net.maps[name].channels for name in side) <= 8 * dim:
+        if rng.random() < 0.3 and sum(net.value(name).shape[2] for name in side) <= 8 * dim:
             net.concat(*side)
         else:
             operators[int(rng.integers(len(operators)))](source, str(rng.choice(alike)))
-    needed, kept = {net.nodes[-1].output}, []
-    for node in reversed(net.nodes):
-        if node.output in needed:
-            kept.append(node)
-            needed.update(node.inputs)
-    net.nodes = kept[::-1]
-    return net.graph()
+    return without_dead(net.graph())
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -336,8 +330,8 @@ def test_padding_alone_gives_the_bias() -> None:
     net.conv("x", 4, Window((1, 1), (1, 1), (2, 2, 2, 2)))
     graph = net.graph()
     compiled(graph, PRESETS["tiny"])
-    zeros = run_integer(graph, np.full((1, 1, 1, 4), 55))
-    other = run_integer(graph, np.full((1, 1, 1, 4), -55))
+    zeros = run(graph, np.full((1, 1, 1, 4), 55))
+    other = run(graph, np.full((1, 1, 1, 4), -55))
     outer = np.ones((5, 5), bool)
     outer[2, 2] = False
     assert np.array_equal(zeros["n0"][0, outer], other["n0"][0, outer])
@@ -371,7 +365,7 @@ def test_kernel_rows_in_slices() -> None:
     assert max(i["count0"] for i in instructions(program, Opcode.WEIGHT)) < 49
 
 
-def residual_block(channels: int) -> IntegerGraph:
+def residual_block(channels: int) -> Graph:
     net = Net(6, 6, channels)
     first = net.conv("x", channels, SAME)
     second = net.conv(first, channels, SAME)
@@ -601,7 +595,7 @@ def test_input_of_few_channels_is_packed(
     assert tiles(program) == passes * output_tiles(program)
     (given,) = program.with_role("input")
     assert given.columns == window.kernel[0] * window.kernel[1] * shape[2]
-    assert given.rows == 2 * graph.maps["n0"].pixels
+    assert given.rows == 2 * prod(graph.values["n0"].shape[:2])
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -626,7 +620,7 @@ def test_tables_of_convolutions_and_codes() -> None:
     net = Net(5, 5, 9)
     rng = np.random.default_rng(5)
     for _ in range(3):
-        last = net.conv(list(net.maps)[-1], 9, table=rng.integers(-128, 128, 256))
+        last = net.conv(net.maps[-1], 9, table=rng.integers(-128, 128, 256))
         net.codes(last, table=rng.integers(-128, 128, 256), low=-50, high=60)
     compiled(net.graph(), PRESETS["small"])
 
@@ -680,7 +674,7 @@ def test_sums_that_may_overflow() -> None:
     config = replace(PRESETS["small"], acc_bits=24)
     net = Net(3, 3, 64)
     net.conv("x", 2, Window((3, 3)))
-    net.nodes[0] = replace(net.nodes[0], weight=np.full((3, 3, 64, 2), 127))
+    net.constant(0, 1, np.full((3, 3, 64, 2), 127))
     worst = 127 * 128 * 9 * 64
     assert worst > 1 << 23
     with pytest.raises(InputError, match=r"^n0: sums may reach \d+, which acc_bits = 24"):
@@ -691,7 +685,7 @@ def test_sums_that_may_overflow() -> None:
 def test_bias_alone_that_overflows() -> None:
     net = Net(3, 3, 2)
     net.conv("x", 2)
-    net.nodes[0] = replace(net.nodes[0], bias=np.array([0, -(1 << 24)]))
+    net.constant(0, 2, np.array([0, -(1 << 24)]))
     with pytest.raises(InputError, match="acc_bits = 24"):
         compile_integer(net.graph(), replace(PRESETS["small"], acc_bits=24))
 
@@ -783,20 +777,17 @@ def test_sums_with_bits_below_a_code(kind: str, batch: int) -> None:
         table = net.rng.integers(-128, 128, 256) if kind == "table" else None
         net.conv("x", 7, SAME, table=table)
     node = net.nodes[-1]
-    assert isinstance(node, integer.Convolution | integer.TransposedConvolution)
+    assert isinstance(node.op, integer.Convolution | integer.TransposedConvolution)
+    assert node.op.scale is not None
     count = 6 if kind == "residual" else 7
-    made = replace(node, scale=fine(node.scale, count, net.rng))
+    made = replace(node.op, scale=fine(node.op.scale, count, net.rng))
     if isinstance(made, integer.Convolution) and made.residual:
         made = replace(made, residual=replace(made.residual, factor=3 << 26, shift=28))
-    net.nodes[-1] = made
+    net.nodes[-1] = replace(node, op=made)
     for preset in ("tiny", "small", "base"):
         compiled(net.graph(), PRESETS[preset], batch)
-    plain = run_integer(
-        replace(net.graph(), nodes=[*net.nodes[:-1], node]), np.zeros((1, 5, 4, 6), int)
-    )
-    assert (
-        plain[node.output] != run_integer(net.graph(), np.zeros((1, 5, 4, 6), int))[node.output]
-    ).any()
+    plain = run(replace(net.graph(), nodes=[*net.nodes[:-1], node]), np.zeros((1, 5, 4, 6), int))
+    assert (plain[node.output] != run(net.graph(), np.zeros((1, 5, 4, 6), int))[node.output]).any()
     with pytest.raises(InputError, match="bits below a code need acc_bits = 32, not 28"):
         compile_integer(net.graph(), replace(PRESETS["small"], acc_bits=28))
 
@@ -805,8 +796,12 @@ def test_bias_and_sums_share_33_bits() -> None:
     net = Net(3, 3, 2, zero=0)
     net.conv("x", 2)
     node = net.nodes[0]
-    assert isinstance(node, integer.Convolution)
+    assert isinstance(node.op, integer.Convolution)
+    assert node.op.scale is not None
     bias = np.array([(1 << 31) - 1, -(1 << 31) + 1])
-    scale = replace(node.scale, multiplier=np.array([(1 << 31) - 1] * 2), shift=np.array([56, 56]))
-    net.nodes[0] = replace(node, bias=bias, scale=scale)
+    scale = replace(
+        node.op.scale, multiplier=np.array([(1 << 31) - 1] * 2), shift=np.array([56, 56])
+    )
+    net.constant(0, 2, bias)
+    net.nodes[0] = replace(node, op=replace(node.op, scale=scale))
     compiled(net.graph(), PRESETS["small"], 2)

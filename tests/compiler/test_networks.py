@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.maps.integer_api import compile_integer
-from pulsarray.compiler.maps.integer_interpreter import run_output
+from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.spatial import BatchNorm, Convolution
 from pulsarray.config import PRESETS
@@ -20,6 +19,7 @@ from pulsarray.model.functional import execute
 from pulsarray.program import pack, unpack
 from pulsarray.zoo import lenet, networks
 from pulsarray.zoo.networks import accuracy, built_in, load_digits, parse_gemm
+from tests.compiler.codes import codes_of
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,8 @@ def test_int8_is_within_a_point_of_float(scale_bits: int) -> None:
     graph, calibration = built_in("mnist-mlp")
     digits = load_digits()
     network = quantize_graph(graph, calibration, replace(PRESETS["small"], scale_bits=scale_bits))
-    codes = network.input.encode(digits.test_images).reshape(-1, 1, 1, 784)
-    answers = run_output(network, codes).reshape(len(codes), -1).argmax(axis=1)
+    codes = network.input.codes.encode(digits.test_images).reshape(-1, 1, 1, 784)
+    answers = codes_of(network, codes).reshape(len(codes), -1).argmax(axis=1)
     in_float = accuracy(graph, digits.test_images, digits.test_labels)
     assert float(np.mean(answers == digits.test_labels)) >= in_float - 0.01
 
@@ -77,12 +77,12 @@ def test_mnist_program_answers_like_the_interpreter() -> None:
     config = PRESETS["small"]
     network = quantize_graph(graph, calibration, config)
     program = compile_integer(network, config, batch=40, effort=1000)
-    codes = network.input.encode(load_digits().test_images[:40])
+    codes = network.input.codes.encode(load_digits().test_images[:40])
     source, result = program.tensor("image"), program.tensor("logits")
     memory = program.memory.copy()
     memory[source.address :][: source.bytes(config)] = pack(codes, source, config)
     got = unpack(execute(program, memory), result, config)
-    wanted = run_output(network, codes.reshape(40, 1, 1, -1)).reshape(40, -1)
+    wanted = codes_of(network, codes.reshape(40, 1, 1, -1)).reshape(40, -1)
     np.testing.assert_array_equal(got, wanted)
 
 
@@ -106,7 +106,7 @@ def test_lenet_is_accurate_in_float_and_in_int8(cache: Path) -> None:
     in_float = accuracy(graph, images, labels)
     assert in_float >= 0.96
     network = quantize_graph(graph, calibration, PRESETS["small"])
-    answers = run_output(network, network.input.encode(images)).reshape(len(images), -1)
+    answers = codes_of(network, network.input.codes.encode(images)).reshape(len(images), -1)
     assert float(np.mean(answers.argmax(axis=1) == labels)) >= in_float - 0.01
     (file,) = cache.glob("lenet*.npz")
     written = file.stat().st_mtime_ns

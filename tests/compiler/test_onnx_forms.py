@@ -11,9 +11,9 @@ from onnx import TensorProto
 
 from pulsarray.compiler.importers.onnx.importer import import_onnx, import_onnx_any
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.maps.integer import IntegerGraph
-from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.errors import InputError
+from tests.compiler.codes import codes_of, result_of
 from tests.compiler.onnx_files import Arrays, model, node, write
 from tests.compiler.test_onnx_float_graphs import runtime
 
@@ -174,13 +174,13 @@ def test_quantized(tmp_path: Path, case: str) -> None:
     nodes, shape = QUANTIZED[case]
     made = quantized(tmp_path, nodes, shape)
     graph = import_onnx_any(tmp_path / "net.onnx")
-    assert isinstance(graph, IntegerGraph)
+    assert isinstance(graph.input.format, Affine8)
     inputs = 2 * np.random.default_rng(3).normal(size=(40, *shape)).astype(np.float32)
-    steps = np.rint(inputs / np.float32(graph.input.scale)) + graph.input.zero_point
+    steps = np.rint(inputs / np.float32(graph.input.format.scale)) + graph.input.format.zero
     images = np.clip(steps, -128, 127).reshape(40, *shape)
     codes = np.moveaxis(images, 1, -1).reshape(40, *graph.input.shape).astype(np.int64)
-    result = graph.maps[graph.output]
-    got = (run_integer(graph, codes)[graph.output] - result.zero_point) * result.scale
+    result = result_of(graph)
+    got = (codes_of(graph, codes) - result.zero) * result.scale
     wanted = runtime(made, inputs)
     got = np.moveaxis(got, -1, 1).reshape(wanted.shape)
     np.testing.assert_allclose(got, wanted, rtol=0, atol=0.01 * result.scale)

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx.importer import import_onnx_any
-from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.ir import graph as ir
 from pulsarray.errors import InputError
 from tests.compiler.onnx_files import Chain
 
@@ -212,8 +212,8 @@ def attempt(file: Path, data: bytes) -> str:
         assert text.startswith(f"{file}: ")
         assert len(text) > len(f"{file}: ")
         return "error"
-    assert isinstance(made, Graph | IntegerGraph)
-    return type(made).__name__
+    assert isinstance(made, Graph | ir.Graph)
+    return "integer" if isinstance(made, ir.Graph) else "real"
 
 
 def fuzz(path: Path, seeds: range) -> Counter[str]:
@@ -236,14 +236,14 @@ def fuzz(path: Path, seeds: range) -> Counter[str]:
 
 def test_originals(tmp_path: Path) -> None:
     got = [attempt(tmp_path / "net.onnx", data) for data in originals()]
-    assert got == ["Graph", "Graph", "IntegerGraph"]
+    assert got == ["real", "real", "integer"]
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_mutations(tmp_path: Path) -> None:
     results = fuzz(tmp_path, range(1500))
     assert results["error"] > 500
-    assert results["Graph"] + results["IntegerGraph"] > 50
+    assert results["real"] + results["integer"] > 50
 
 
 @pytest.mark.slow

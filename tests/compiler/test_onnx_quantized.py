@@ -11,9 +11,10 @@ import pytest
 
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx.importer import import_onnx, import_onnx_any
-from pulsarray.compiler.maps.integer import Convolution, IntegerGraph
-from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.compiler.ir import graph as ir
+from pulsarray.compiler.ops.integer import Convolution
 from pulsarray.errors import InputError
+from tests.compiler import codes as machine
 from tests.compiler.onnx_files import Chain, model, node, write
 
 RNG = np.random.default_rng(0)
@@ -87,9 +88,8 @@ CASES = [
 ]
 
 
-def codes_of(made: IntegerGraph, inputs: np.ndarray) -> np.ndarray:
-    source = made.input.encode(inputs.transpose(0, 2, 3, 1))
-    return run_integer(made, source)[made.output]
+def codes_of(made: ir.Graph, inputs: np.ndarray) -> np.ndarray:
+    return machine.codes_of(made, machine.host_codes(made, inputs.transpose(0, 2, 3, 1)))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -100,13 +100,13 @@ def test_as_onnxruntime(
 ) -> None:
     proto = quantized(tmp_path, build, **options)
     made = import_onnx_any(tmp_path / "quantized.onnx")
-    assert isinstance(made, IntegerGraph)
+    assert isinstance(made, ir.Graph)
     import onnxruntime
 
     inputs = np.random.default_rng(99).normal(size=(200, 3, 10, 8)).astype(np.float32)
     session = onnxruntime.InferenceSession(proto.SerializeToString())
     wanted = session.run(None, {"x": inputs})[0]
-    result = made.maps[made.output]
+    result = machine.result_of(made)
     got = codes_of(made, inputs).reshape(wanted.shape)
     difference = np.abs(result.encode(wanted) - got)
     # onnxruntime scales in float32; codes half way between two may go the other way.
@@ -160,17 +160,17 @@ def qlinear(kind: str) -> Chain:
 def test_qlinear_by_its_definition(tmp_path: Path, kind: str) -> None:
     chain = qlinear(kind)
     made = import_onnx_any(write(tmp_path, chain.model()))
-    assert isinstance(made, IntegerGraph)
-    product = made.nodes[-1]
-    assert isinstance(product, Convolution)
+    assert isinstance(made, ir.Graph)
+    assert isinstance(made.nodes[-1].op, Convolution)
+    weight, offsets = machine.weight_of(made, -1)
     weights = next(v for v in chain.constants.values() if v.dtype == np.int8 and v.ndim)
     if kind == "QLinearConv":
-        np.testing.assert_array_equal(product.weight, weights.transpose(2, 3, 1, 0))
+        np.testing.assert_array_equal(weight, weights.transpose(2, 3, 1, 0))
         bias = next(v for v in chain.constants.values() if v.dtype == np.int32)
-        np.testing.assert_array_equal(product.bias, bias)
+        np.testing.assert_array_equal(offsets, bias)
     else:
         inputs = chain.rng.normal(size=(2, 4, 6, 5)).astype(np.float32)
-        source = made.input.encode(inputs).max(axis=(2, 3)) - 3
+        source = made.input.codes.encode(inputs).max(axis=(2, 3)) - 3
         unit = np.float64(np.float32(0.02)) * np.float32(0.01) / np.float32(0.05)
         wanted = np.clip(np.rint(source @ weights.astype(np.int64) * unit) - 7, -128, 127)
         np.testing.assert_array_equal(codes_of(made, inputs).reshape(2, 6), wanted)
@@ -198,10 +198,12 @@ def test_relu_is_a_limit_and_own_rounding_stays(tmp_path: Path) -> None:
     chain.add("Add", skip)
     chain.add("QuantizeLinear", *scales(chain, (0.06, 2)))
     made = import_onnx_any(write(tmp_path, chain.model()))
-    assert isinstance(made, IntegerGraph)
+    assert isinstance(made, ir.Graph)
     assert [n.kind for n in made.nodes] == ["conv+relu", "conv", "add"]
-    assert isinstance(made.nodes[0], Convolution)
-    assert (made.nodes[0].scale.zero, made.nodes[0].scale.low) == (-128, -128)
+    op = made.nodes[0].op
+    assert isinstance(op, Convolution)
+    assert op.scale is not None
+    assert (op.scale.zero, op.scale.low) == (-128, -128)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ import pytest
 
 from pulsarray.affine import encode
 from pulsarray.compiler.importers.onnx.importer import import_onnx_any
-from pulsarray.compiler.maps.integer import Convolution, IntegerGraph
+from pulsarray.compiler.ir import graph as ir
+from pulsarray.compiler.ops.integer import Convolution
 from pulsarray.errors import InputError
 from pulsarray.sim.random.exact_onnx import ExactGraph
 from pulsarray.sim.random.judged_qdq import judge
 from pulsarray.sim.random.qdq import QdqCase
+from tests.compiler.codes import weight_of
 from tests.compiler.onnx_files import Chain, write
 
 INT8, UINT8 = np.int8, np.uint8
@@ -240,12 +242,12 @@ def test_factors_leave_weights_alone(tmp_path: Path) -> None:
     q.norm([0.01, -0.5, 20, 1])
     q.pair(0.1, 0)
     made = import_onnx_any(write(tmp_path, q.model()))
-    assert isinstance(made, IntegerGraph)
+    assert isinstance(made, ir.Graph)
     (product,) = made.nodes
-    assert isinstance(product, Convolution)
+    assert isinstance(product.op, Convolution)
     given = next(v for v in q.constants.values() if v.dtype == INT8 and v.ndim == 4)
     np.testing.assert_array_equal(
-        product.weight, given.transpose(2, 3, 1, 0) * np.array([1, -1, 1, 1])
+        weight_of(made)[0], given.transpose(2, 3, 1, 0) * np.array([1, -1, 1, 1])
     )
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pulsarray.compiler.api import compile_gemm, compile_network
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.maps.integer_interpreter import run_output
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS, Config
 from pulsarray.model.run import run
 from pulsarray.program import Program, pack, unpack
 from tests.compiler.anyorder import AnyOrder
+from tests.compiler.codes import codes_of
 from tests.compiler.machines import SIZES, configs, expected_gemm
 
 FUNCTIONS = st.lists(st.sampled_from(["relu", "sigmoid", "tanh"]), max_size=2)
@@ -77,7 +77,7 @@ def expected(
     graph: Graph, calibration: np.ndarray, config: Config, codes: np.ndarray
 ) -> np.ndarray:
     quantized = quantize_graph(graph, calibration, config)
-    return run_output(quantized, codes.reshape(len(codes), 1, 1, -1)).reshape(len(codes), -1)
+    return codes_of(quantized, codes.reshape(len(codes), 1, 1, -1)).reshape(len(codes), -1)
 
 
 @settings(max_examples=12, deadline=None)

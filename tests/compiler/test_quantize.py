@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.interpreter import requantize, run_float
-from pulsarray.compiler.maps.integer import Convolution, IntegerGraph, fixed_point
-from pulsarray.compiler.maps.integer_interpreter import run_output
+from pulsarray.compiler.interpreter import run_float
+from pulsarray.compiler.ir import graph as ir
+from pulsarray.compiler.numerics.fixed_point import fixed_point
+from pulsarray.compiler.numerics.rounding import requantize
 from pulsarray.compiler.quantization.quantize import Quantization
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
+from tests.compiler.codes import Codes, codes_of, host_codes, result_of, weight_of
 
 SMALL = PRESETS["small"]
 RNG = np.random.default_rng(0)
@@ -28,16 +30,17 @@ def network(k: int = 12, n: int = 7) -> Graph:
     return Builder("net", k).dense(weight, bias).build()
 
 
-def quantize(graph: Graph, samples: np.ndarray | None, config: Config = SMALL) -> Convolution:
-    """The first layer in integers."""
-    node = quantize_graph(graph, samples, config).nodes[0]
-    assert isinstance(node, Convolution)
-    return node
+def quantize(
+    graph: Graph, samples: np.ndarray | None, config: Config = SMALL
+) -> tuple[Codes, Codes, int]:
+    """The first layer in integers: weights, biases, zero point of the input."""
+    made = quantize_graph(graph, samples, config)
+    return *weight_of(made), made.input.codes.zero
 
 
-def run_quantized(graph: IntegerGraph, values: np.ndarray) -> np.ndarray:
-    codes = graph.input.encode(values).reshape(-1, *graph.input.shape)
-    return graph.maps[graph.output].decode(run_output(graph, codes)).reshape(len(codes), -1)
+def run_quantized(graph: ir.Graph, values: np.ndarray) -> np.ndarray:
+    codes = codes_of(graph, host_codes(graph, values))
+    return result_of(graph).decode(codes).reshape(len(codes), -1)
 
 
 @given(st.floats(1e-12, 1e6), st.sampled_from([16, 24, 31]))
@@ -67,8 +70,8 @@ def test_requantize_rounds_half_to_even(value: int, multiplier: int, shift: int)
 
 
 def test_codes_cover_the_range_and_zero() -> None:
-    source = quantize_graph(network(), RNG.uniform(1.0, 3.0, (9, 12)), SMALL).input
-    assert source.zero_point == -128
+    source = quantize_graph(network(), RNG.uniform(1.0, 3.0, (9, 12)), SMALL).input.codes
+    assert source.zero == -128
     assert source.decode(127) == pytest.approx(3.0, rel=0.05)
     assert int(source.encode(0.0)) == -128
 
@@ -79,8 +82,8 @@ def test_encode_saturates_and_rounds_to_even() -> None:
 
 
 def test_weights_are_symmetric_per_column() -> None:
-    layer = quantize(network(), RNG.normal(size=(9, 12)))
-    np.testing.assert_array_equal(np.abs(layer.weight).max(axis=(0, 1, 2)), 127)
+    weight, *_ = quantize(network(), RNG.normal(size=(9, 12)))
+    np.testing.assert_array_equal(np.abs(weight).max(axis=(0, 1, 2)), 127)
 
 
 @pytest.mark.parametrize("functions", [(), ("relu",), ("sigmoid",), ("tanh",), ("relu", "tanh")])
@@ -98,8 +101,8 @@ def test_quantized_is_near_float(functions: tuple[str, ...]) -> None:
 def test_clip_gives_exact_limits() -> None:
     graph = Builder("net", 4).dense(np.eye(4)).clip(-0.5, 0.25).build()
     quantized = quantize_graph(graph, RNG.normal(size=(50, 4)), SMALL)
-    codes = run_output(quantized, np.array([127, 127, -128, -128]).reshape(1, 1, 1, 4))
-    values = quantized.maps[quantized.output].decode(codes).ravel()
+    codes = codes_of(quantized, np.array([127, 127, -128, -128]).reshape(1, 1, 1, 4))
+    values = result_of(quantized).decode(codes).ravel()
     np.testing.assert_allclose(values, [0.25, 0.25, -0.5, -0.5], atol=0.002)
 
 
@@ -107,9 +110,10 @@ def test_clip_gives_exact_limits() -> None:
 def test_sums_fit_the_narrowest_accumulator(k: int) -> None:
     graph = Builder("net", k).dense(np.ones((k, 2)), np.array([1e6, 0.0])).build()
     config = replace(SMALL, acc_bits=24, scale_bits=16)
-    layer = quantize(graph, RNG.uniform(0, 1, (5, k)), config)
-    bias = layer.bias - layer.zero_in * layer.weight.sum(axis=(0, 1, 2))
-    assert 128 * np.abs(layer.weight).sum(axis=(0, 1, 2)).max() + np.abs(bias).max() < 1 << 23
+    weight, offsets, zero = quantize(graph, RNG.uniform(0, 1, (5, k)), config)
+    wide = weight.astype(np.int64)
+    bias = offsets - zero * wide.sum(axis=(0, 1, 2))
+    assert 128 * np.abs(wide).sum(axis=(0, 1, 2)).max() + np.abs(bias).max() < 1 << 23
 
 
 def test_dead_layer_is_possible() -> None:

@@ -10,14 +10,15 @@ import pytest
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.maps import integer
-from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.compiler.ops import integer
+from pulsarray.compiler.passes.host import machine_part
 from pulsarray.compiler.quantization.fold import fold
 from pulsarray.compiler.quantization.integer_weights import integer_columns, shared_multipliers
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
+from tests.compiler.codes import after, codes_of, every_map, host_codes, result_of
 
 SMALL = Config()
 Norm = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -114,20 +115,19 @@ def test_fold_computes_the_same(make: Callable[[np.random.Generator], Graph]) ->
 def test_quantized_is_close(make: Callable[[np.random.Generator], Graph], bits: int) -> None:
     graph, inputs = case(make)
     made = quantize_graph(graph, inputs, Config(scale_bits=bits))
-    source = made.input.encode(inputs).reshape(12, *made.input.shape)
-    codes = run_integer(made, source)[made.output]
-    values = made.maps[made.output].decode(codes).reshape(12, -1)
-    if made.after:
+    codes = codes_of(made, host_codes(made, inputs))
+    values = result_of(made).decode(codes).reshape(12, -1)
+    if after(made):
         values = graph.nodes[-1](values)  # type: ignore[operator]
     wanted = run_float(graph, inputs).reshape(12, -1)
     error = np.sqrt(np.mean((values - wanted) ** 2)) / np.sqrt(np.mean(wanted**2))
     assert error < 0.05
-    assert made.samples == 12
-    assert made.output == graph.output.name
+    assert made.notes["calibration_samples"] == 12
+    assert machine_part(made).output.name == graph.output.name
 
 
 def kinds(make: Callable[[np.random.Generator], Graph]) -> list[str]:
-    return [node.kind for node in quantize_graph(*case(make), SMALL).nodes]
+    return [node.kind for node in machine_part(quantize_graph(*case(make), SMALL)).nodes]
 
 
 def test_everything_possible_is_fused() -> None:
@@ -148,24 +148,26 @@ def test_a_common_scale_needs_no_rescaling() -> None:
 
 def test_residual_shares_one_shift() -> None:
     made = quantize_graph(*case(residual), SMALL)
-    fused = [n for n in made.nodes if isinstance(n, integer.Convolution) and n.residual]
+    products = [n.op for n in made.nodes if isinstance(n.op, integer.Convolution)]
+    fused = [op for op in products if op.residual]
     assert len(fused) == 2
-    for node in fused:
-        assert node.residual is not None
-        assert len(set(node.scale.shift.tolist())) == 1
-        largest = max(int(node.scale.multiplier.max()), node.residual.factor)
+    for op in fused:
+        assert op.residual is not None
+        assert op.scale is not None
+        assert len(set(op.scale.shift.tolist())) == 1
+        largest = max(int(op.scale.multiplier.max()), op.residual.factor)
         assert largest.bit_length() == SMALL.scale_bits
 
 
 def test_shuffle_and_pooling_change_no_code() -> None:
     made = quantize_graph(*case(branches), SMALL)
     shuffle = next(n for n in made.nodes if n.kind == "shuffle")
-    assert isinstance(shuffle, integer.Convolution)
+    assert isinstance(shuffle.op, integer.Convolution)
     rng = np.random.default_rng(0)
     source = rng.integers(-128, 128, (2, *made.input.shape))
-    maps = run_integer(made, source)
-    order = shuffle.weight[0, 0].argmax(axis=0)
-    np.testing.assert_array_equal(maps[shuffle.output], maps[shuffle.input][..., order])
+    maps = every_map(made, source)
+    order = made.values[shuffle.inputs[1]].array[0, 0].argmax(axis=0)
+    np.testing.assert_array_equal(maps[shuffle.output], maps[shuffle.inputs[0]][..., order])
 
 
 def test_channels_first_calibration() -> None:
@@ -180,8 +182,9 @@ def test_channels_first_calibration() -> None:
     flat = swapped.reshape(3, -1)
     np.testing.assert_array_equal(run_float(first, flat), run_float(graph, inputs))
     made, other = quantize_graph(first, swapped, SMALL), quantize_graph(graph, inputs, SMALL)
-    assert made.maps == other.maps
-    assert made.input_view == first.input_view
+    formats = [{name: v.format for name, v in g.values.items()} for g in (made, other)]
+    assert formats[0] == formats[1]
+    assert made.views[made.input.name] == first.input_view
 
 
 def test_narrow_sums() -> None:
@@ -217,13 +220,13 @@ def test_calibration_overflows() -> None:
 def test_softmax_alone_and_dense_input() -> None:
     rng = np.random.default_rng(0)
     made = quantize_graph(Builder("s", 5).softmax().build(), rng.normal(size=(4, 5)), SMALL)
-    assert made.after == "softmax"
-    assert made.maps[made.output].shape == (1, 1, 5)
+    assert after(made) == "softmax"
+    assert made.output.shape == (1, 1, 5)
     graph = Builder("d", 5).dense(weights(rng, 5, 3)).tanh().build()
     inputs = rng.normal(size=(4, 5))
     made = quantize_graph(graph, inputs, SMALL)
-    codes = run_integer(made, made.input.encode(inputs).reshape(4, 1, 1, 5))[made.output]
-    values = made.maps[made.output].decode(codes).reshape(4, 3)
+    codes = codes_of(made, host_codes(made, inputs))
+    values = result_of(made).decode(codes).reshape(4, 3)
     np.testing.assert_allclose(values, run_float(graph, inputs), atol=0.03)
 
 
@@ -232,7 +235,6 @@ def test_flattened_map_as_output() -> None:
     graph = Builder("f", (3, 2, 2)).convolution(weights(rng, 2, 2, 2, 3)).flatten().build()
     inputs = rng.normal(size=(4, *graph.input.shape))
     made = quantize_graph(graph, inputs, SMALL)
-    assert made.maps[made.output].shape == (1, 1, 6)
-    codes = run_integer(made, made.input.encode(inputs))[made.output]
-    values = made.maps[made.output].decode(codes).reshape(4, -1)
+    assert made.output.shape == (1, 1, 6)
+    values = result_of(made).decode(codes_of(made, host_codes(made, inputs))).reshape(4, -1)
     np.testing.assert_allclose(values, run_float(graph, inputs), atol=0.05)

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from pulsarray.compiler.importers.tflite.importer import import_tflite
-from pulsarray.compiler.maps.integer import IntegerGraph
-from pulsarray.compiler.maps.integer_interpreter import run_output
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.errors import InputError
+from tests.compiler.codes import after, codes_of
 from tests.compiler.tflite_files import SAME, VALID, FileBuilder
 from tests.models import NETWORKS, model_file
 
@@ -116,15 +117,15 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(file)
 
 
-def consistent(graph: IntegerGraph) -> None:
-    assert graph.output in graph.maps
-    assert graph.maps[graph.input.name] is graph.input
-    assert graph.after in ("", "softmax")
-    assert all(-128 <= m.zero_point <= 127 and m.scale > 0 for m in graph.maps.values())
-    if graph.macs + sum(m.pixels * m.channels for m in graph.maps.values()) < 3e5:
-        codes = np.random.default_rng(0).integers(-128, 128, (1, *graph.input.shape))
-        found = run_output(graph, codes)
-        assert found.shape[1:] == graph.maps[graph.output].shape
+def consistent(graph: Graph) -> None:
+    assert after(graph) in ("", "softmax")
+    formats = [value.format for value in graph.values.values()]
+    codes = [form for form in formats if isinstance(form, Affine8)]
+    assert all(-128 <= form.zero <= 127 and form.scale > 0 for form in codes)
+    if graph.macs + sum(value.size for value in graph.values.values()) < 3e5:
+        given = np.random.default_rng(0).integers(-128, 128, (1, *graph.input.shape))
+        found = codes_of(graph, given)
+        assert found.shape[1:] == graph.output.shape
         assert found.min() >= -128
         assert found.max() <= 127
 

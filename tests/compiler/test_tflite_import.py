@@ -16,15 +16,18 @@ import tflite
 from pulsarray.cli.arrays import real_values
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.importers.tflite.scales import away_scale
-from pulsarray.compiler.interpreter import requantize
-from pulsarray.compiler.maps.integer import Convolution, FeatureMap, IntegerGraph
-from pulsarray.compiler.maps.integer_api import compile_integer
-from pulsarray.compiler.maps.integer_interpreter import run_integer, run_output
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.maps.compiling import compile_integer
+from pulsarray.compiler.numerics.rounding import requantize
+from pulsarray.compiler.ops.integer import Convolution
+from pulsarray.compiler.passes.host import machine_part
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.program import unpack
 from pulsarray.sim.device import run_model
 from pulsarray.sim.random.maps import with_inputs
+from tests.compiler.codes import after, codes_of, every_map, result_of
 from tests.compiler.tflite_files import SAME, VALID, FileBuilder
 from tests.models import NETWORKS, model_file
 
@@ -54,14 +57,14 @@ def run(runner: Any, codes: np.ndarray) -> np.ndarray:
     return np.asarray(runner.get_tensor(runner.get_output_details()[0]["index"]))
 
 
-def check(tmp_path: Path, builder: FileBuilder, seed: int = 0) -> IntegerGraph:
+def check(tmp_path: Path, builder: FileBuilder, seed: int = 0) -> Graph:
     file = builder.save(tmp_path)
     graph, runner = import_tflite(file), interpreter(file.read_bytes(), REFERENCE)
     rng = np.random.default_rng(seed)
     for _ in range(6):
         codes = rng.integers(-128, 128, (1, *graph.input.shape))
         wanted = run(runner, codes)
-        assert np.array_equal(run_output(graph, codes).ravel(), wanted.ravel())
+        assert np.array_equal(codes_of(graph, codes).ravel(), wanted.ravel())
     return graph
 
 
@@ -77,7 +80,8 @@ def inputs(shape: tuple[int, ...]) -> list[np.ndarray]:
 def test_networks_equal_the_reference_kernels_in_every_tensor(name: str) -> None:
     file = model_file(name)
     graph = import_tflite(file)
-    assert (len(graph.nodes), graph.macs, graph.after) == (*SIZES[name], "softmax")
+    machine = machine_part(graph)
+    assert (len(machine.nodes), machine.macs, after(graph)) == (*SIZES[name], "softmax")
     reference = interpreter(file.read_bytes(), REFERENCE)
     optimized = interpreter(file.read_bytes(), OPTIMIZED)
     places = {d["name"]: d["index"] for d in reference.get_tensor_details()}
@@ -85,7 +89,7 @@ def test_networks_equal_the_reference_kernels_in_every_tensor(name: str) -> None
     for codes in inputs((1, *graph.input.shape)):
         run(reference, codes)
         run(optimized, codes)
-        for tensor, found in run_integer(graph, codes.astype(np.int64)).items():
+        for tensor, found in every_map(graph, codes.astype(np.int64)).items():
             wanted = reference.get_tensor(places[tensor])
             assert np.array_equal(found.ravel(), wanted.ravel()), tensor
             other = optimized.get_tensor(places[tensor]).astype(np.int64)
@@ -187,8 +191,8 @@ def test_dense_layers(tmp_path: Path, seed: int, flat: bool) -> None:
     y = b.tensor((1, count), target, zero(rng))
     b.operator("FULLY_CONNECTED", [last, w, c], y, FusedActivationFunction=int(rng.integers(4)))
     graph = check(tmp_path, b, seed)
-    assert isinstance(graph.nodes[0], Convolution)
-    assert graph.nodes[0].window.kernel == ((height, width) if flat else (1, 1))
+    assert isinstance(graph.nodes[0].op, Convolution)
+    assert graph.nodes[0].op.window.kernel == ((height, width) if flat else (1, 1))
 
 
 def test_dense_layer_of_each_pixel_and_of_half_way_sums(tmp_path: Path) -> None:
@@ -205,7 +209,7 @@ def test_dense_multipliers_make_the_steps_of_the_kernel(seed: int) -> None:
     """It rounds float64 products half way away from zero, as C's round does."""
     rng = np.random.default_rng(seed)
     ratios = rng.uniform(0.001, 0.1, 20).tolist() + (2.0 ** -rng.integers(0, 12, 5)).tolist()
-    made = away_scale(ratios, FeatureMap("y", 1, 1, 25, 0.1, 0), (-128, 127))
+    made = away_scale(ratios, Affine8(0.1), (-128, 127))
     sums = np.arange(-(1 << 17), 1 << 17)
     for ratio, *pair in zip(ratios, made.multiplier, made.shift, strict=True):
         exact = sums.astype(np.float64) * ratio
@@ -286,7 +290,8 @@ def test_borders_become_part_of_windows(tmp_path: Path, kind: type) -> None:
     b.operator("CONV_2D", given, y, Padding=SAME, **ONES | {"StrideH": 2, "StrideW": 2})
     graph = check(tmp_path, b)
     assert len(graph.nodes) == 1
-    assert sum(graph.nodes[0].window.padding) > 6
+    assert isinstance(graph.nodes[0].op, Convolution)
+    assert sum(graph.nodes[0].op.window.padding) > 6
 
 
 def test_borders_that_others_read(tmp_path: Path) -> None:
@@ -312,14 +317,14 @@ def test_conversions_at_the_ends(tmp_path: Path) -> None:
     b.operator("QUANTIZE", [x], codes).operator("RELU", [codes], small)
     b.operator("DEQUANTIZE", [small], y)
     graph = import_tflite(b.save(tmp_path))
-    assert (graph.input.name, len(graph.nodes), graph.after) == ("codes", 1, "")
+    assert (graph.input.name, len(graph.nodes), after(graph)) == ("codes", 1, "")
     values = np.random.default_rng(0).normal(size=(1, 3, 3, 2)).astype(np.float32)
     runner = interpreter(b.bytes(), REFERENCE)
     runner.set_tensor(0, values)
     runner.invoke()
-    found = run_integer(graph, graph.input.encode(values))[graph.output]
+    found = codes_of(graph, graph.input.codes.encode(values))
     wanted = runner.get_tensor(y)
-    np.testing.assert_allclose(graph.maps[graph.output].decode(found), wanted, rtol=1e-6)
+    np.testing.assert_allclose(result_of(graph).decode(found), wanted, rtol=1e-6)
 
 
 def test_input_codes_as_quantize(tmp_path: Path) -> None:
@@ -335,8 +340,8 @@ def test_input_codes_as_quantize(tmp_path: Path) -> None:
     runner = interpreter(b.bytes(), REFERENCE)
     runner.set_tensor(0, values)
     runner.invoke()
-    np.testing.assert_array_equal(graph.input.encode(values), runner.get_tensor(codes))
-    even = replace(graph.input, half_away=False)
+    np.testing.assert_array_equal(graph.input.codes.encode(values), runner.get_tensor(codes))
+    even = replace(graph.input.codes, half_away=False)
     assert (even.encode(values) != runner.get_tensor(codes)).any()
 
 
@@ -383,7 +388,7 @@ def test_uint8_at_the_ends_and_softmax(tmp_path: Path) -> None:
     b.operator("QUANTIZE", [x], codes).operator("RELU", [codes], relu)
     b.operator("SOFTMAX", [relu], soft, Beta=1.0).operator("QUANTIZE", [soft], y)
     graph = import_tflite(b.save(tmp_path))
-    assert (len(graph.nodes), graph.after) == (1, "softmax")
+    assert (len(machine_part(graph).nodes), after(graph)) == (1, "softmax")
 
 
 def test_flat_input_that_becomes_an_image(tmp_path: Path) -> None:
@@ -402,7 +407,7 @@ def test_names_may_repeat(tmp_path: Path) -> None:
     for given, result in pairwise(same):
         b.operator("RELU", [given], result)
     graph = check(tmp_path, b)
-    assert list(graph.maps) == ["a?b;c", "a?b;c#1", "a?b;c#2", "a?b;c#3"]
+    assert list(graph.values) == ["a?b;c", "a?b;c#1", "a?b;c#2", "a?b;c#3"]
     assert [node.name for node in graph.nodes] == ["a?b", "a?b#2", "a?b#3"]
 
 
@@ -414,7 +419,7 @@ def test_batches(tmp_path: Path) -> None:
     graph = import_tflite(b.save(tmp_path))
     codes = np.random.default_rng(0).integers(-128, 128, (3, 2, 2, 3))
     wanted = run(interpreter(b.bytes(), REFERENCE), codes)
-    assert np.array_equal(run_output(graph, codes).reshape(3, 12), wanted)
+    assert np.array_equal(codes_of(graph, codes).reshape(3, 12), wanted)
 
 
 def test_unsupported_operators_are_all_named(tmp_path: Path) -> None:

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 from pulsarray.compiler.importers.tflite.importer import import_tflite
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.integer import Convolution, FeatureMap, IntegerGraph
-from pulsarray.compiler.maps.integer_api import compile_integer
-from pulsarray.compiler.maps.integer_interpreter import run_integer
+from pulsarray.compiler.maps.compiling import compile_integer
+from pulsarray.compiler.ops.integer import Convolution
+from pulsarray.compiler.ops.integer.parts import Parts
 from pulsarray.compiler.quantization.integer_weights import Columns
-from pulsarray.compiler.quantization.quantize import Quantization
 from pulsarray.compiler.quantization.scales import scale_of
+from pulsarray.compiler.reference.run import run
 from pulsarray.config import PRESETS
 from pulsarray.program import Program, unpack
 from pulsarray.sim.compare import compare
@@ -61,7 +63,7 @@ def test_there_are_750_cases() -> None:
     assert {group.kind for group in LONG} == {"convolution", "network"}
 
 
-def network(name: str) -> tuple[Path, IntegerGraph]:
+def network(name: str) -> tuple[Path, Graph]:
     file = model_file(name)
     return file, import_tflite(file)
 
@@ -85,7 +87,7 @@ def reference(litert: Any, file: Path, codes: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
-def with_codes(graph: IntegerGraph, preset: str, batch: int) -> tuple[Program, np.ndarray]:
+def with_codes(graph: Graph, preset: str, batch: int) -> tuple[Program, np.ndarray]:
     codes = np.random.default_rng(SEED).integers(-128, 128, (batch, *graph.input.shape))
     program = compile_integer(graph, PRESETS[preset], batch=batch)
     return replace(program, memory=with_inputs(program, codes)), codes
@@ -126,24 +128,28 @@ def test_whole_networks_on_rtl(name: str, preset: str) -> None:
 def test_sums_with_bits_below_a_code(simulator: str) -> None:
     """Biases that are no whole number of a unit, a dead channel, and a sum with a map."""
     rng = np.random.default_rng(SEED)
-    x, y = FeatureMap("x", 4, 3, 5, 0.05, 3), FeatureMap("y", 4, 3, 5, 0.1, -7)
+    x, y, parts = Affine8(0.05, 3), Affine8(0.1, -7), Parts()
     columns = Columns(
         rng.integers(-127, 128, (5, 5)),
         np.array([700, -300, 0, 20, 5]),
         np.array([1e-4, 2e-4, 1e-13, 3e-4, 1e-4]),
         rng.normal(size=5),
     )
-    scale, residual = scale_of(columns, Quantization(0.1, -7), x, 31, exact=True)
-    plain, _ = scale_of(columns, Quantization(0.05, 3), None, 31, exact=True)
+    scale, residual = scale_of(columns, y, x, 31, exact=True)
+    plain, _ = scale_of(columns, x, None, 31, exact=True)
     weight = columns.weight.reshape(1, 1, 5, 5)
-    window, z = Window((1, 1)), replace(x, name="z")
-    first = Convolution("a", "conv", "x", "z", weight, columns.bias, window, 1, 3, plain)
-    second = Convolution("b", "conv", "z", "y", weight, columns.bias, window, 1, 3, scale, residual)
-    graph = IntegerGraph("fine", x, [first, second], {"x": x, "y": y, "z": z}, "y")
+    window = Window((1, 1))
+    parts.input("x", (4, 3, 5), x)
+    for name, form in (("z", x), ("y", y)):
+        parts.map(name, (4, 3, 5), form)
+    parts.product("a", Convolution(window, 1, plain), "x", weight, columns.bias, "z")
+    both = Convolution(window, 1, scale, residual)
+    parts.product("b", both, "z", weight, columns.bias, "y", second="x")
+    graph = parts.graph("fine", ("y",))
     codes = rng.integers(-128, 128, (2, 4, 3, 5))
     program = compile_integer(graph, PRESETS["tiny"], batch=2)
     program = replace(program, memory=with_inputs(program, codes))
     found = simulate(program, simulator)
     assert compare(run_model(program), found, program) == []
     assert found.memory is not None
-    assert_reference(program, found.memory, run_integer(graph, codes)["y"].reshape(-1, 5))
+    assert_reference(program, found.memory, run(graph, codes)["y"].reshape(-1, 5))

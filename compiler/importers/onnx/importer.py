@@ -12,7 +12,7 @@ from pulsarray.compiler.importers.onnx.file import read_onnx
 from pulsarray.compiler.importers.onnx.graph import graph_of
 from pulsarray.compiler.importers.onnx.operators import OPERATORS
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED, integer_graph_of
-from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.ir.graph import Graph as IntegerGraph
 from pulsarray.errors import InputError
 
 __all__ = ["import_onnx", "import_onnx_any"]

@@ -10,8 +10,10 @@ import numpy as np
 from pulsarray.compiler.graph import Activate, Graph, Node, Softmax
 from pulsarray.compiler.importers.onnx.graph import finish
 from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork, without_input_rounding
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph as IntegerGraph
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.maps.integer import HIGH, LOW, FeatureMap, IntegerGraph
+from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
 from pulsarray.compiler.quantization.fold import fold
 from pulsarray.compiler.quantization.fuse import Step, fuse_graph
 from pulsarray.compiler.quantization.given_weights import given_columns
@@ -41,21 +43,11 @@ def integers(network: QuantizedNetwork) -> IntegerGraph:
     folded = fold(replace(graph, nodes=nodes))
     steps, host = fuse_graph(folded, rounded)
     made = _integer_nodes(network, copied, _targets(steps, folded.input.name, rounded))
-    made.add_map(folded.input.name, folded.input.shape, made.targets[folded.input.name])
+    made.begin(folded.input.name, folded.input.shape)
     for step in steps:
         made.add(step)
-    return IntegerGraph(
-        name=graph.name,
-        input=made.maps[folded.input.name],
-        nodes=made.nodes,
-        maps=made.maps,
-        output=graph.output.name,
-        after=host,
-        input_view=folded.input_view,
-        output_view=folded.output_view,
-        answer_scale=answer.scale if answer else 0.0,
-        answer_zero=answer.zero_point if answer else 0,
-    )
+    views = folded.input_view, folded.output_view
+    return made.graph(graph.name, graph.output.name, host, views, answer=answer)
 
 
 def _answer(
@@ -90,7 +82,7 @@ def _integer_nodes(
 ) -> IntegerNodes:
     """A network of no operators, whose products keep the codes of their weights."""
 
-    def product(name: str, weight: Floats, bias: Floats, source: FeatureMap) -> Columns:
+    def product(name: str, weight: Floats, bias: Floats, source: Affine8) -> Columns:
         peaks = network.peaks.get(copied.get(name, name), np.ones(len(bias), np.int64))
         return given_columns(name, weight, bias, source, peaks)
 

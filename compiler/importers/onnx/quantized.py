@@ -24,7 +24,8 @@ from pulsarray.compiler.importers.onnx.graph import fold_call, imported, run_cal
 from pulsarray.compiler.importers.onnx.integers import integers
 from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork
-from pulsarray.compiler.maps.integer import LOW, IntegerGraph
+from pulsarray.compiler.ir.graph import Graph as IntegerGraph
+from pulsarray.compiler.ops.integer.kernel import LOW
 from pulsarray.compiler.spatial import Convolution, TransposedConvolution
 from pulsarray.errors import InputError
 

@@ -10,13 +10,15 @@ from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile, read_tflite
 from pulsarray.compiler.importers.tflite.network import Network
 from pulsarray.compiler.importers.tflite.operators import OPERATORS, keeps_codes
-from pulsarray.compiler.maps.integer import IntegerGraph
+from pulsarray.compiler.ir.formats import REAL
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.errors import InputError
 
 __all__ = ["import_tflite"]
 
 
-def import_tflite(path: Path | str) -> IntegerGraph:
+def import_tflite(path: Path | str) -> Graph:
     """Read a network.
 
     Its codes equal those of TensorFlow Lite's reference kernels. Conversions from and to real
@@ -75,7 +77,7 @@ def _refuse_missing(file: TfliteFile) -> None:
         written.add(target)
 
 
-def _import(file: TfliteFile, name: str) -> IntegerGraph:
+def _import(file: TfliteFile, name: str) -> Graph:
     """The network in a file that has passed the checks."""
     given, source, first = _input(file)
     batch = 1 if given.shape[:1] == (-1,) else next(iter(given.shape), 1)
@@ -93,22 +95,14 @@ def _import(file: TfliteFile, name: str) -> IntegerGraph:
     value = network.values[last.index]
     if not value.host:
         value = network.with_border(last, value)
-    if not network.nodes:
+    if not network.parts.nodes:
         raise InputError("no operator to compile")
-    after = "softmax" if value.host == "softmax" else ""
-    output = value.source.name
-    if value.answer[0]:
-        network.maps[output] = replace(network.maps[output], half_away=True)
-    return IntegerGraph(
-        name,
-        network.input,
-        network.nodes,
-        network.maps,
-        output,
-        after,
-        answer_scale=value.answer[0],
-        answer_zero=value.answer[1],
-    )
+    output = value.source
+    if value.host == "softmax":
+        shape, form = output.shape, REAL if value.answer is None else value.answer
+        output = network.parts.map(network.parts.free(f"{output.name}.softmax"), shape, form)
+        network.parts.add("softmax", Softmax(), (value.source.name,), output.name)
+    return network.parts.graph(name, (output.name,))
 
 
 def _input(file: TfliteFile) -> tuple[Tensor, Tensor, Operator | None]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.operator import Operator as Kernel
+from pulsarray.compiler.ir.value import Shape, Value
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.integer import Convolution, FeatureMap, Node, Scale
+from pulsarray.compiler.ops.integer import Convolution
+from pulsarray.compiler.ops.integer.parts import Parts
+from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
-__all__ = ["ELEMENTS", "NO_PADDING", "Network", "Shape", "Value", "copying", "map_shape"]
+__all__ = ["ELEMENTS", "NO_PADDING", "Meaning", "Network", "Shape", "copying", "map_shape"]
 
 Ints = npt.NDArray[np.int64]
-Shape = tuple[int, int, int]
 ELEMENTS = 1 << 27  # of a map, its padding included
 _LENGTH = 1 << 22  # of an axis of a map
 _CONSTANTS = 1 << 28  # elements of all weights
@@ -26,7 +31,7 @@ NO_PADDING = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
-class Value:
+class Meaning:
     """What a tensor means.
 
     Parameters
@@ -40,14 +45,14 @@ class Value:
     host
         What the host computes from the source: "", "real" numbers, or their "softmax".
     answer
-        Scale and zero point of the codes to which the host rounds a softmax; scale 0 for none.
+        Codes to which the host rounds a softmax; None for none.
     """
 
-    source: FeatureMap
+    source: Value
     shape: Shape
     padding: tuple[int, int, int, int] = NO_PADDING
     host: str = ""
-    answer: tuple[float, int] = (0.0, 0)
+    answer: Affine8 | None = None
 
 
 def copying(zero: int) -> Scale:
@@ -91,23 +96,21 @@ class Network:
     def __init__(self, file: TfliteFile, source: Tensor, batch: int) -> None:
         self.file = file
         self.batch = batch
-        self.nodes: list[Node] = []
+        self.parts = Parts()
         self.taken: set[str] = set()
-        self.maps: dict[str, FeatureMap] = {}
-        self.values: dict[int, Value] = {}
+        self.values: dict[int, Meaning] = {}
         self.room = min(_CONSTANTS, _FREE + _SHARED * file.size)
         shape = map_shape(source, batch)
-        self.input = replace(self.new_map(source, shape), half_away=True)
-        self.maps[self.input.name] = self.input
+        self.input = self.parts.input(source.name, shape, _host_codes(source))
         self.input_index = source.index
-        self.values[source.index] = Value(self.input, shape)
+        self.values[source.index] = Meaning(self.input, shape)
 
     def tensor(self, operator: Operator, place: int) -> Tensor | None:
         """An input of an operator; None if it is left out."""
         index = operator.inputs[place] if place < len(operator.inputs) else None
         return None if index is None else self.file.tensors[index]
 
-    def value(self, operator: Operator, place: int = 0) -> Value:
+    def value(self, operator: Operator, place: int = 0) -> Meaning:
         """An input that is no constant, as it is.
 
         Raises
@@ -122,7 +125,7 @@ class Network:
             raise InputError(f"input {tensor.short!r} must not be a constant")
         return self.values[tensor.index]
 
-    def plain(self, operator: Operator, place: int = 0) -> Value:
+    def plain(self, operator: Operator, place: int = 0) -> Meaning:
         """An input in int8 whose border, if it has one, is part of its map.
 
         Raises
@@ -134,7 +137,7 @@ class Network:
         tensor = self.tensor(operator, place)
         return value if tensor is None else self.with_border(tensor, value)
 
-    def integers(self, operator: Operator, place: int = 0) -> Value:
+    def integers(self, operator: Operator, place: int = 0) -> Meaning:
         """An input in int8; its border may still be missing.
 
         Raises
@@ -149,31 +152,27 @@ class Network:
             raise InputError("works on real numbers; int8 is supported (full-integer files)")
         return value
 
-    def with_border(self, tensor: Tensor, value: Value) -> Value:
+    def with_border(self, tensor: Tensor, value: Meaning) -> Meaning:
         """A value whose border is part of its map: an operator makes it if need be."""
         if value.padding == NO_PADDING:
             return value
-        given, channels = value.source, value.source.channels
+        given, channels = value.source, value.source.shape[2]
         self.spend(channels)
         target = self.new_map(tensor, value.shape)
-        self.nodes.append(
-            Convolution(
-                self.node_name(tensor),
-                "PAD",
-                given.name,
-                target.name,
-                np.ones((1, 1, 1, channels), np.int64),
-                np.zeros(channels, np.int64),
-                Window((1, 1), padding=value.padding),
-                channels,
-                given.zero_point,
-                copying(given.zero_point),
-            )
+        window = Window((1, 1), padding=value.padding)
+        self.parts.product(
+            self.node_name(tensor),
+            Convolution(window, channels, copying(given.codes.zero)),
+            given.name,
+            np.ones((1, 1, 1, channels), np.int8),
+            np.zeros(channels, np.int64),
+            target.name,
+            "PAD",
         )
-        self.values[tensor.index] = Value(target, value.shape)
+        self.values[tensor.index] = Meaning(target, value.shape)
         return self.values[tensor.index]
 
-    def image(self, operator: Operator, place: int = 0) -> FeatureMap:
+    def image(self, operator: Operator, place: int = 0) -> Value:
         """An input's map, which must not be flattened.
 
         Raises
@@ -183,7 +182,7 @@ class Network:
         """
         return _unflattened(self.plain(operator, place)).source
 
-    def bordered(self, operator: Operator, place: int = 0) -> Value:
+    def bordered(self, operator: Operator, place: int = 0) -> Meaning:
         """An input, not flattened, whose border the operator makes part of its window."""
         value = self.integers(operator, place)
         return value if value.padding != NO_PADDING else _unflattened(value)
@@ -223,7 +222,7 @@ class Network:
         """The tensor that an operator makes."""
         return self.file.tensors[operator.outputs[0]]
 
-    def result(self, operator: Operator, shape: Shape) -> FeatureMap:
+    def result(self, operator: Operator, shape: Shape) -> Value:
         """The map of an operator's result, which has a known shape.
 
         Raises
@@ -236,7 +235,7 @@ class Network:
             raise InputError(f"result must have shape (H, W, C) = {shape}, not {found}")
         return self.new_map(tensor, shape)
 
-    def new_map(self, tensor: Tensor, shape: Shape) -> FeatureMap:
+    def new_map(self, tensor: Tensor, shape: Shape) -> Value:
         """A map for a tensor, with a name of its own.
 
         Raises
@@ -244,11 +243,10 @@ class Network:
         InputError
             If the tensor is not int8 with one scale and zero point.
         """
-        name = tensor.name if tensor.name not in self.maps else f"{tensor.name}#{tensor.index}"
-        while name in self.maps:
-            name += "#"
-        self.maps[name] = FeatureMap(name, *shape, *quantization(tensor))
-        return self.maps[name]
+        taken, name = self.parts.values, tensor.name
+        name = name if name not in taken else f"{name}#{tensor.index}"
+        scale, zero = quantization(tensor)
+        return self.parts.map(self.parts.free(name), shape, Affine8(scale, zero))
 
     def node_name(self, tensor: Tensor) -> str:
         """A short name for the operator that makes a tensor, with its index if it is taken."""
@@ -258,21 +256,43 @@ class Network:
         self.taken.add(name)
         return name
 
-    def add(self, operator: Operator, node: Node, value: Value) -> None:
-        """Append an operator whose result a tensor means."""
-        self.nodes.append(node)
-        self.values[self.target(operator).index] = value
+    def add(
+        self, operator: Operator, op: Kernel, sources: Sequence[Value], target: Value, shape: Shape
+    ) -> None:
+        """Append an operator whose result a tensor means, with a shape of its own."""
+        name = self.node_name(self.target(operator))
+        names = tuple(source.name for source in sources)
+        self.parts.add(name, op, names, target.name, operator.kind)
+        self.values[self.target(operator).index] = Meaning(target, shape)
 
-    def reshape_input(self, shape: Shape) -> FeatureMap:
+    def add_product(
+        self,
+        operator: Operator,
+        op: Kernel,
+        source: Value,
+        weight: Ints,
+        bias: Ints,
+        target: Value,
+    ) -> None:
+        """Append a product whose result a tensor means."""
+        name = self.node_name(self.target(operator))
+        self.parts.product(name, op, source.name, weight, bias, target.name, operator.kind)
+        self.values[self.target(operator).index] = Meaning(target, target.shape)
+
+    def reshape_input(self, shape: Shape) -> Value:
         """Give the network's input another shape of as many elements."""
-        height, width, channels = shape
-        self.input = replace(self.input, height=height, width=width, channels=channels)
-        self.maps[self.input.name] = self.input
-        self.values[self.input_index] = Value(self.input, shape)
+        self.input = self.parts.input(self.input.name, shape, self.input.codes)
+        self.values[self.input_index] = Meaning(self.input, shape)
         return self.input
 
 
-def _unflattened(value: Value) -> Value:
+def _host_codes(tensor: Tensor) -> Affine8:
+    """Codes that a host makes as LiteRT does."""
+    scale, zero = quantization(tensor)
+    return Affine8(scale, zero, half_away=True)
+
+
+def _unflattened(value: Meaning) -> Meaning:
     if value.shape != value.source.shape:
         raise InputError(
             f"needs its input as a map of shape {value.source.shape}, not flattened to "

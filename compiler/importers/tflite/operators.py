@@ -9,8 +9,8 @@ import numpy as np
 
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor
 from pulsarray.compiler.importers.tflite.network import (
+    Meaning,
     Network,
-    Value,
     copying,
     map_shape,
     quantization,
@@ -30,15 +30,11 @@ from pulsarray.compiler.importers.tflite.windows import (
     mean,
     same_quantization,
 )
-from pulsarray.compiler.maps.integer import (
-    HIGH,
-    LOW,
-    Concat,
-    Elementwise,
-    FeatureMap,
-    Scale,
-    TfliteAdd,
-)
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.value import Value
+from pulsarray.compiler.ops.integer import Concat, Elementwise, TfliteAdd
+from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
+from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
 __all__ = ["OPERATORS", "keeps_codes"]
@@ -52,30 +48,18 @@ def _add(network: Network, operator: Operator) -> None:
     if first.shape != second.shape or values[0].shape != values[1].shape:
         raise InputError(f"needs inputs of one shape, not {values[0].shape} and {values[1].shape}")
     target = _alike(network, operator, values[0])
-    largest = 2.0 * max(first.scale, second.scale)
-    pairs = [ratio_pair(source.scale / largest) for source in (first, second)]
-    result = ratio_pair(largest / (2.0**_ADD_SHIFT * target.scale))
-    if min(result[0], pairs[0][0], pairs[1][0]) == 0 or result[1] < 31:
-        raise InputError(
-            f"scales {first.scale} and {second.scale} to {target.scale} are too far apart"
-        )
-    low, high = activation_limits(operator, target)
-    node = TfliteAdd(
-        network.node_name(network.target(operator)),
-        operator.kind,
-        (first.name, second.name),
-        target.name,
-        (first.zero_point, second.zero_point),
-        (pairs[0], pairs[1]),
-        result,
-        target.zero_point,
-        low,
-        high,
-    )
-    network.add(operator, node, Value(target, values[0].shape))
+    sources = first.codes.scale, second.codes.scale
+    largest, made = 2.0 * max(sources), target.codes.scale
+    pairs = ratio_pair(sources[0] / largest), ratio_pair(sources[1] / largest)
+    total = ratio_pair(largest / (2.0**_ADD_SHIFT * made))
+    if min(total[0], pairs[0][0], pairs[1][0]) == 0 or total[1] < 31:
+        raise InputError(f"scales {sources[0]} and {sources[1]} to {made} are too far apart")
+    low, high = activation_limits(operator, target.codes)
+    op = TfliteAdd(pairs, total, target.codes.zero, low, high)
+    network.add(operator, op, [first, second], target, values[0].shape)
 
 
-def _alike(network: Network, operator: Operator, value: Value) -> FeatureMap:
+def _alike(network: Network, operator: Operator, value: Meaning) -> Value:
     """The map of a result with one element for each of an input, flattened or not."""
     tensor = network.target(operator)
     if (found := map_shape(tensor, network.batch)) != value.shape:
@@ -92,13 +76,12 @@ def _concat(network: Network, operator: Operator) -> None:
     given = [network.image(operator, place) for place in range(len(operator.inputs))]
     if not given or any(source.shape[:2] != given[0].shape[:2] for source in given):
         raise InputError(f"inputs must differ in channels only, not {[s.shape for s in given]}")
-    shape = (*given[0].shape[:2], sum(source.channels for source in given))
+    height, width = given[0].shape[:2]
+    shape = (height, width, sum(source.shape[2] for source in given))
     target = network.result(operator, shape)
     for source in given:
-        same_quantization(source, target)
-    name = network.node_name(tensor)
-    node = Concat(name, operator.kind, tuple(source.name for source in given), target.name)
-    network.add(operator, node, Value(target, target.shape))
+        same_quantization(source.codes, target.codes)
+    network.add(operator, Concat(), given, target, shape)
 
 
 def _pad(network: Network, operator: Operator) -> None:
@@ -114,16 +97,16 @@ def _pad(network: Network, operator: Operator) -> None:
         raise InputError(f"result must have shape (H, W, C) = {shape}, not {found}")
     old = value.padding
     whole = (old[0] + top, old[1] + left, old[2] + bottom, old[3] + right)
-    _same_codes(value.source, network.target(operator))
-    network.values[operator.outputs[0]] = Value(value.source, shape, whole)
+    _same_codes(value.source.codes, network.target(operator))
+    network.values[operator.outputs[0]] = Meaning(value.source, shape, whole)
 
 
-def _same_codes(source: FeatureMap, tensor: Tensor) -> None:
+def _same_codes(source: Affine8, tensor: Tensor) -> None:
     """Refuse an operator that copies codes to a tensor of another quantization."""
     scales, zeros = tensor.scales.tolist(), tensor.zeros.tolist()
     if tensor.kind != "int8" or len(scales) != 1 or len(zeros) > 1:
         raise InputError(f"result {tensor.short!r} must be int8 with one scale and zero point")
-    same_quantization(source, replace(source, scale=scales[0], zero_point=sum(zeros)))
+    same_quantization(source, Affine8(scales[0], sum(zeros)))
 
 
 def _reshape(network: Network, operator: Operator) -> None:
@@ -136,7 +119,7 @@ def _reshape(network: Network, operator: Operator) -> None:
     if given is not None and not value.host:
         value = network.with_border(given, value)
     if not value.host:
-        _same_codes(value.source, tensor)
+        _same_codes(value.source.codes, tensor)
     if shape not in (value.source.shape, (1, 1, size)):
         reads = sum(o.inputs.count(network.input_index) for o in network.file.operators)
         if operator.inputs[0] != network.input_index or reads > 1:
@@ -149,14 +132,20 @@ def _softmax(network: Network, operator: Operator) -> None:
     value = network.value(operator)
     if value.host == "softmax":
         raise InputError("SOFTMAX is only possible as the last operator")
-    if value.source.pixels != 1 or operator.options.get("Beta") != 1.0:
+    if value.source.shape[:2] != (1, 1) or operator.options.get("Beta") != 1.0:
         raise InputError(
             f"needs a vector and a beta of 1, not shape {value.source.shape} and "
             f"{operator.options.get('Beta')}"
         )
     result = network.target(operator)
-    answer = quantization(result) if result.kind == "int8" else (0.0, 0)
+    answer = _answer(result) if result.kind == "int8" else None
     network.values[result.index] = replace(value, host="softmax", answer=answer)
+
+
+def _answer(tensor: Tensor) -> Affine8:
+    """Codes to which a host rounds a softmax."""
+    scale, zero = quantization(tensor)
+    return Affine8(scale, zero, half_away=True)
 
 
 def keeps_codes(given: Tensor, result: Tensor) -> bool:
@@ -172,9 +161,9 @@ def _quantize(network: Network, operator: Operator) -> None:
     value, tensor, given = network.value(operator), network.target(operator), operator.inputs[0]
     assert given is not None
     if value.host == "softmax" and not keeps_codes(network.file.tensors[given], tensor):
-        if value.answer[0]:
+        if value.answer is not None:
             raise InputError("codes of a SOFTMAX cannot be rounded again")
-        value = replace(value, answer=quantization(tensor))
+        value = replace(value, answer=_answer(tensor))
         network.values[tensor.index] = value
         return
     if value.host == "softmax" or keeps_codes(network.file.tensors[given], tensor):
@@ -182,7 +171,8 @@ def _quantize(network: Network, operator: Operator) -> None:
         return
     value = network.plain(operator)
     target = _alike(network, operator, value)
-    _rescale(network, operator, value, target, value.source.scale / target.scale, LOW)
+    ratio = value.source.codes.scale / target.codes.scale
+    _rescale(network, operator, value, target, ratio, LOW)
 
 
 def _dequantize(network: Network, operator: Operator) -> None:
@@ -201,9 +191,10 @@ def _clip(smallest: float | None, largest: float | None) -> Callable[[Network, O
         target = _alike(network, operator, value)
         # The kernel divides scales in float32, and limits are those of the result.
         with np.errstate(all="ignore"):
-            ratio = float(np.float32(value.source.scale) / np.float32(target.scale))
-        low = LOW if smallest is None else code_of(smallest, target)
-        high = HIGH if largest is None else code_of(largest, target)
+            scales = np.array([value.source.codes.scale, target.codes.scale], np.float32)
+            ratio = float(scales[0] / scales[1])
+        low = LOW if smallest is None else code_of(smallest, target.codes)
+        high = HIGH if largest is None else code_of(largest, target.codes)
         _rescale(network, operator, value, target, ratio, low, high)
 
     return handle
@@ -212,34 +203,32 @@ def _clip(smallest: float | None, largest: float | None) -> Callable[[Network, O
 def _rescale(
     network: Network,
     operator: Operator,
-    value: Value,
-    target: FeatureMap,
+    value: Meaning,
+    target: Value,
     ratio: float,
     low: int,
     high: int = HIGH,
 ) -> None:
-    scale = tflite_scale([ratio], target, (low, high))
+    scale = tflite_scale([ratio], target.codes, (low, high))
     check_sums(np.array([255]), scale)
     _elementwise(network, operator, value, target, scale)
 
 
 def _elementwise(
-    network: Network, operator: Operator, value: Value, target: FeatureMap, scale: Scale
+    network: Network, operator: Operator, value: Meaning, target: Value, scale: Scale
 ) -> None:
-    name, source = network.node_name(network.target(operator)), value.source
-    zero = source.zero_point
-    node = Elementwise(name, operator.kind, source.name, target.name, zero, scale)
-    network.add(operator, node, Value(target, value.shape))
+    network.add(operator, Elementwise(scale), [value.source], target, value.shape)
 
 
 def _function(network: Network, operator: Operator) -> None:
     value = network.plain(operator)
     target = _alike(network, operator, value)
     wanted = (1 / 128, 0) if operator.kind == "TANH" else (1 / 256, -128)
-    if (target.scale, target.zero_point) != wanted:
-        raise InputError(f"result must have scale and zero point {wanted}, not {target}")
-    table = function_table(operator.kind, value.source, target)
-    scale = replace(copying(value.source.zero_point), table=table)
+    made = (target.codes.scale, target.codes.zero)
+    if made != wanted:
+        raise InputError(f"result must have scale and zero point {wanted}, not {made}")
+    table = function_table(operator.kind, value.source.codes, target.codes)
+    scale = replace(copying(value.source.codes.zero), table=table)
     _elementwise(network, operator, value, target, scale)
 
 

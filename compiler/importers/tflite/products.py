@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor
-from pulsarray.compiler.importers.tflite.network import Network, Value
+from pulsarray.compiler.importers.tflite.network import Meaning, Network
 from pulsarray.compiler.importers.tflite.scales import (
     activation_limits,
     away_scale,
@@ -16,8 +16,10 @@ from pulsarray.compiler.importers.tflite.scales import (
     weight_scales,
 )
 from pulsarray.compiler.importers.tflite.windows import window_of
+from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.integer import Convolution, FeatureMap, Scale, TransposedConvolution
+from pulsarray.compiler.ops.integer import Convolution, TransposedConvolution
+from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
 __all__ = ["convolution", "dense", "depthwise", "transposed"]
@@ -62,21 +64,9 @@ def _convolve(
     target = network.result(operator, (*window.output(*source.shape[:2]), count))
     bias = _bias(network, operator, 2, count)
     scale = _scale(network, operator, source, target, count, axis)
-    check_sums(_reach(weight, bias, source.zero_point), scale)
-    name = network.node_name(network.target(operator))
-    node = Convolution(
-        name,
-        operator.kind,
-        source.name,
-        target.name,
-        weight,
-        bias,
-        window,
-        groups,
-        source.zero_point,
-        scale,
-    )
-    network.add(operator, node, Value(target, target.shape))
+    check_sums(_reach(weight, bias, source.codes.zero), scale)
+    op = Convolution(window, groups, scale)
+    network.add_product(operator, op, source, weight, bias, target)
 
 
 def _bias(network: Network, operator: Operator, place: int, count: int) -> Ints:
@@ -97,14 +87,14 @@ def _tensor(network: Network, operator: Operator) -> Tensor:
 def _scale(
     network: Network,
     operator: Operator,
-    source: FeatureMap,
-    target: FeatureMap,
+    source: Value,
+    target: Value,
     count: int,
     axis: int,
 ) -> Scale:
     weights = weight_scales(_tensor(network, operator), count, axis)
-    ratios = channel_ratios(source, weights, target)
-    return tflite_scale(ratios, target, activation_limits(operator, target))
+    ratios = channel_ratios(source.codes, weights, target.codes)
+    return tflite_scale(ratios, target.codes, activation_limits(operator, target.codes))
 
 
 def _reach(weight: Ints, bias: Ints, zero: int) -> Ints:
@@ -137,38 +127,26 @@ def dense(network: Network, operator: Operator) -> None:
     target = network.result(operator, shape)
     bias = _bias(network, operator, 2, count)
     weights = weight_scales(_tensor(network, operator), count, 0)
-    ratios = channel_ratios(source, weights, target)
-    scale = away_scale(ratios, target, activation_limits(operator, target))
+    ratios = channel_ratios(source.codes, weights, target.codes)
+    scale = away_scale(ratios, target.codes, activation_limits(operator, target.codes))
     laid = np.moveaxis(weight.reshape(count, *kernel, channels), 0, 3)
-    check_sums(_reach(laid, bias, source.zero_point), scale)
-    name = network.node_name(network.target(operator))
-    node = Convolution(
-        name,
-        operator.kind,
-        source.name,
-        target.name,
-        laid,
-        bias,
-        Window(kernel),
-        1,
-        source.zero_point,
-        scale,
-    )
-    network.add(operator, node, Value(target, target.shape))
+    check_sums(_reach(laid, bias, source.codes.zero), scale)
+    op = Convolution(Window(kernel), 1, scale)
+    network.add_product(operator, op, source, laid, bias, target)
 
 
 def transposed(network: Network, operator: Operator) -> None:
     """TRANSPOSE_CONV: the result's shape, weight (N, kh, kw, C), input, bias."""
     weight = _weight(network, operator)
     source = network.image(operator, 2)
-    if weight.shape[3] != source.channels:
-        raise InputError(f"weight of shape {weight.shape} does not fit {source.channels} channels")
+    if weight.shape[3] != source.shape[2]:
+        raise InputError(f"weight of shape {weight.shape} does not fit {source.shape[2]} channels")
     wanted = network.constant(operator, 0, "int32").reshape(-1).tolist()
     if len(wanted) != 4 or wanted[3] != weight.shape[0]:
         raise InputError(f"result's shape {wanted} does not fit a weight of {weight.shape}")
     target = network.result(operator, (wanted[1], wanted[2], wanted[3]))
     # Padding is that of the convolution from the result back to the input.
-    back = window_of(operator, Value(target, target.shape), weight.shape[1:3])
+    back = window_of(operator, Meaning(target, target.shape), weight.shape[1:3])
     if back.output(*target.shape[:2]) != source.shape[:2]:
         raise InputError(f"result of {target.shape} does not fit an input of {source.shape}")
     laid, padding = np.moveaxis(weight, 0, 3), list(back.padding)
@@ -182,19 +160,8 @@ def transposed(network: Network, operator: Operator) -> None:
     count = weight.shape[0]
     bias = _bias(network, operator, 3, count)
     scale = _scale(network, operator, source, target, count, 0)
-    check_sums(_reach(laid, bias, source.zero_point), scale)
+    check_sums(_reach(laid, bias, source.codes.zero), scale)
     top, left, bottom, right = padding
-    name = network.node_name(network.target(operator))
-    node = TransposedConvolution(
-        name,
-        operator.kind,
-        source.name,
-        target.name,
-        laid,
-        bias,
-        Window((laid.shape[0], laid.shape[1]), back.stride, (top, left, bottom, right)),
-        1,
-        source.zero_point,
-        scale,
-    )
-    network.add(operator, node, Value(target, target.shape))
+    window = Window((laid.shape[0], laid.shape[1]), back.stride, (top, left, bottom, right))
+    op = TransposedConvolution(window, 1, scale)
+    network.add_product(operator, op, source, laid, bias, target)

@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor
-from pulsarray.compiler.importers.tflite.rounding import quantize_multiplier
-from pulsarray.compiler.interpreter import requantize
-from pulsarray.compiler.maps.integer import HIGH, LOW, FeatureMap, Scale
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.numerics.fixed_point import quantize_multiplier
+from pulsarray.compiler.numerics.rounding import requantize
+from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
+from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -31,7 +33,7 @@ _REACH = 1 << 31
 _STEPS = 256  # between the codes -128 .. 127 and any zero point
 
 
-def activation_limits(operator: Operator, target: FeatureMap) -> tuple[int, int]:
+def activation_limits(operator: Operator, target: Affine8) -> tuple[int, int]:
     """Limits of codes from the fused activation.
 
     Raises
@@ -47,17 +49,17 @@ def activation_limits(operator: Operator, target: FeatureMap) -> tuple[int, int]
     low = code_of(-1.0 if kind == _RELU_N1_TO_1 else 0.0, target)
     high = HIGH if kind == _RELU else code_of(1.0 if kind == _RELU_N1_TO_1 else 6.0, target)
     if low > high:
-        raise InputError(f"no code of {target.scale} from {target.zero_point} is in its range")
+        raise InputError(f"no code of {target.scale} from {target.zero} is in its range")
     return low, high
 
 
-def code_of(value: float, target: FeatureMap) -> int:
+def code_of(value: float, target: Affine8) -> int:
     """A real number as a code, computed in float32, half way rounded away from zero, saturated."""
     with np.errstate(all="ignore"):
         quotient = float(np.float32(value) / np.float32(target.scale))
     bounded = min(max(quotient, -1e6), 1e6)
     rounded = floor(abs(bounded) + 0.5) * (1 if bounded >= 0.0 else -1)
-    return min(max(rounded + target.zero_point, LOW), HIGH)
+    return min(max(rounded + target.zero, LOW), HIGH)
 
 
 def weight_scales(weight: Tensor, count: int, axis: int) -> npt.NDArray[np.float64]:
@@ -82,13 +84,13 @@ def weight_scales(weight: Tensor, count: int, axis: int) -> npt.NDArray[np.float
 
 
 def channel_ratios(
-    source: FeatureMap, weights: npt.NDArray[np.float64], target: FeatureMap
+    source: Affine8, weights: npt.NDArray[np.float64], target: Affine8
 ) -> list[float]:
     """Ratios from sums of products to codes, as convolutions compute them."""
     return [source.scale * weight / target.scale for weight in weights.tolist()]
 
 
-def tflite_scale(ratios: list[float], target: FeatureMap, limits: tuple[int, int]) -> Scale:
+def tflite_scale(ratios: list[float], target: Affine8, limits: tuple[int, int]) -> Scale:
     """The scale of an operator from the ratios of its channels, with TensorFlow Lite's rounding.
 
     Raises
@@ -98,10 +100,10 @@ def tflite_scale(ratios: list[float], target: FeatureMap, limits: tuple[int, int
     """
     pairs = [ratio_pair(ratio) for ratio in ratios]
     multipliers, shifts = (np.array(part, np.int64) for part in zip(*pairs, strict=True))
-    return Scale(multipliers, shifts, target.zero_point, *limits, tflite=True)
+    return Scale(multipliers, shifts, target.zero, *limits, tflite=True)
 
 
-def away_scale(ratios: list[float], target: FeatureMap, limits: tuple[int, int]) -> Scale:
+def away_scale(ratios: list[float], target: Affine8, limits: tuple[int, int]) -> Scale:
     """The scale that rounds half to even to what FULLY_CONNECTED rounds in float64.
 
     Its kernel computes ``round(sum * ratio)``, half way away from zero. Both that and an integer
@@ -114,7 +116,7 @@ def away_scale(ratios: list[float], target: FeatureMap, limits: tuple[int, int])
     """
     pairs = [_away_pair(ratio) for ratio in ratios]
     multipliers, shifts = (np.array(part, np.int64) for part in zip(*pairs, strict=True))
-    return Scale(multipliers, shifts, target.zero_point, *limits)
+    return Scale(multipliers, shifts, target.zero, *limits)
 
 
 def _away_pair(ratio: float) -> tuple[int, int]:
@@ -160,12 +162,12 @@ def check_sums(reach: Ints, scale: Scale) -> None:
         raise InputError("scaled sums may exceed 32 bits, for which TensorFlow Lite has no result")
 
 
-def function_table(kind: str, source: FeatureMap, target: FeatureMap) -> Ints:
+def function_table(kind: str, source: Affine8, target: Affine8) -> Ints:
     """Codes of LOGISTIC or TANH of all codes, in float32 as the kernels fill their tables."""
     with np.errstate(all="ignore"):
         inverse = np.float32(1.0) / np.float32(target.scale)
         values = np.float32(source.scale) * np.arange(
-            LOW - source.zero_point, HIGH + 1 - source.zero_point
+            LOW - source.zero, HIGH + 1 - source.zero
         ).astype(np.float32)
         if kind == "TANH":
             results = np.tanh(values.astype(np.float64)).astype(np.float32)
@@ -174,4 +176,4 @@ def function_table(kind: str, source: FeatureMap, target: FeatureMap) -> Ints:
             results = np.float32(1.0) / (np.float32(1.0) + powers)
         scaled = np.clip((results * inverse).astype(np.float64), -1e6, 1e6)
     rounded = np.floor(np.abs(scaled) + 0.5) * np.sign(scaled)  # half way away from zero
-    return np.asarray(np.clip(rounded + target.zero_point, LOW, HIGH), np.int64)
+    return np.asarray(np.clip(rounded + target.zero, LOW, HIGH), np.int64)

@@ -8,17 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.importers.tflite.file import Operator
-from pulsarray.compiler.importers.tflite.network import ELEMENTS, Network, Value
+from pulsarray.compiler.importers.tflite.network import ELEMENTS, Meaning, Network
 from pulsarray.compiler.importers.tflite.scales import activation_limits, check_sums, ratio_pair
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.integer import (
-    AveragePool,
-    Convolution,
-    FeatureMap,
-    MaxPool,
-    Scale,
-    count_scale,
-)
+from pulsarray.compiler.ops.integer import AveragePool, Convolution, MaxPool
+from pulsarray.compiler.ops.integer.pool import count_scale
+from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
 __all__ = ["average_pool", "max_pool", "mean", "same_quantization", "window_of"]
@@ -30,7 +27,7 @@ _LARGEST = 1 << 15  # of a kernel, stride or dilation, and elements of an averag
 
 def window_of(
     operator: Operator,
-    value: Value,
+    value: Meaning,
     kernel: tuple[int, int],
     dilation: tuple[int, int] = (1, 1),
 ) -> Window:
@@ -66,10 +63,8 @@ def window_of(
 def max_pool(network: Network, operator: Operator) -> None:
     """MAX_POOL_2D."""
     window, source, target = _pool(network, operator)
-    low, high = activation_limits(operator, target)
-    name = network.node_name(network.target(operator))
-    node = MaxPool(name, operator.kind, source.name, target.name, window, low, high)
-    network.add(operator, node, Value(target, target.shape))
+    pool = MaxPool(window, *activation_limits(operator, target.codes))
+    network.add(operator, pool, [source], target, target.shape)
 
 
 def average_pool(network: Network, operator: Operator) -> None:
@@ -80,35 +75,24 @@ def average_pool(network: Network, operator: Operator) -> None:
         raise InputError(f"a window of {most} elements is too large for a mean")
     sizes = sorted({rows * columns for rows in counts[0] for columns in counts[1]})
     scales = {count: count_scale(count, away=True) for count in sizes}
-    low, high = activation_limits(operator, target)
-    name = network.node_name(network.target(operator))
-    node = AveragePool(
-        name,
-        operator.kind,
-        source.name,
-        target.name,
-        window,
-        include_padding=False,
-        zero_in=0,
-        scales=scales,
-        zero=0,
-        low=low,
-        high=high,
+    low, high = activation_limits(operator, target.codes)
+    pool = AveragePool(
+        window, include_padding=False, scales=scales, offset=0, low=low, high=high, raw=True
     )
-    network.add(operator, node, Value(target, target.shape))
+    network.add(operator, pool, [source], target, target.shape)
 
 
-def _pool(network: Network, operator: Operator) -> tuple[Window, FeatureMap, FeatureMap]:
+def _pool(network: Network, operator: Operator) -> tuple[Window, Value, Value]:
     source = network.image(operator)
     kernel = (operator.option("FilterHeight"), operator.option("FilterWidth"))
-    window = window_of(operator, Value(source, source.shape), kernel)
-    shape = (*window.output(*source.shape[:2]), source.channels)
+    window = window_of(operator, Meaning(source, source.shape), kernel)
+    shape = (*window.output(*source.shape[:2]), source.shape[2])
     target = network.result(operator, shape)
-    same_quantization(source, target)
+    same_quantization(source.codes, target.codes)
     return window, source, target
 
 
-def same_quantization(source: FeatureMap, target: FeatureMap) -> None:
+def same_quantization(source: Affine8, target: Affine8) -> None:
     """Refuse an operator on codes between maps of two quantizations.
 
     Raises
@@ -116,7 +100,7 @@ def same_quantization(source: FeatureMap, target: FeatureMap) -> None:
     InputError
         If scale or zero point differ.
     """
-    given, wanted = (source.scale, source.zero_point), (target.scale, target.zero_point)
+    given, wanted = ((codes.scale, codes.zero) for codes in (source, target))
     if not isclose(given[0], wanted[0], rel_tol=1e-5) or given[1] != wanted[1]:
         raise InputError(f"input and result must have one quantization, not {given} and {wanted}")
 
@@ -145,21 +129,13 @@ def mean(network: Network, operator: Operator) -> None:
     if (count := height * width) >= _LARGEST:
         raise InputError(f"a window of {count} elements is too large for a mean")
     target = network.result(operator, (1, 1, channels))
-    multiplier, shift = ratio_pair(source.scale / target.scale)
+    multiplier, shift = ratio_pair(source.codes.scale / target.codes.scale)
     # The kernel divides the multiplier by the count, keeping its bits as far as shifts allow.
     further = min(count.bit_length() - 1, 62 - shift)
     pair = (multiplier << further) // count, shift + further
-    scale = Scale(np.array(pair[:1]), np.array(pair[1:]), target.zero_point, tflite=True)
+    scale = Scale(np.array(pair[:1]), np.array(pair[1:]), target.codes.zero, tflite=True)
     check_sums(np.array([255 * count]), scale)
-    name, window = network.node_name(network.target(operator)), Window((height, width))
-    kind, zero, value = operator.kind, source.zero_point, Value(target, target.shape)
     network.spend(count * channels)
-    ones = np.ones((height, width, 1, channels), np.int64)
-    bias = np.zeros(channels, np.int64)
-    network.add(
-        operator,
-        Convolution(
-            name, kind, source.name, target.name, ones, bias, window, channels, zero, scale
-        ),
-        value,
-    )
+    ones, bias = np.ones((height, width, 1, channels), np.int64), np.zeros(channels, np.int64)
+    op = Convolution(Window((height, width)), channels, scale)
+    network.add_product(operator, op, source, ones, bias, target)

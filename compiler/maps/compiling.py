@@ -9,20 +9,25 @@ from itertools import pairwise
 import numpy as np
 
 from pulsarray.compiler.arguments import instance, integer
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.machine.assemble import Assembly, assemble
 from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.maps.integer import IntegerGraph, Node, needed
-from pulsarray.compiler.maps.integer_checks import require_machine
+from pulsarray.compiler.maps import families as families
 from pulsarray.compiler.maps.lowering import Lowering
+from pulsarray.compiler.maps.machine_checks import require_machine
 from pulsarray.compiler.maps.residency import (
-    aliases_of,
+    network_of,
     resident_units,
     root_of,
     shares_of,
     units_of,
     works_of,
 )
+from pulsarray.compiler.passes.dead import without_dead
+from pulsarray.compiler.passes.host import Host, split_host
 from pulsarray.compiler.products.search import EFFORT, Search
 from pulsarray.compiler.products.tile import Tiling
 from pulsarray.config import Config
@@ -46,7 +51,7 @@ class _Candidate:
 
 
 def compile_integer(
-    graph: IntegerGraph,
+    graph: Graph,
     config: Config,
     *,
     batch: int = 1,
@@ -74,9 +79,9 @@ def compile_integer(
     InputError
         If something does not fit; the text names the place, the rule and the value.
     """
-    batch = _checked_batch(graph, config, batch)
-    effort = integer(effort, "effort")
-    best, assembly = _best(_candidates(graph, config, batch), effort)
+    graph, host = _checked(graph, config)
+    batch, effort = integer(batch, "batch", least=1), integer(effort, "effort")
+    best, assembly = _best(_candidates(graph, host, config, batch), effort)
     layout = best.layout
     ranges = _boundaries(assembly, len(best.lowering.layers))
     layers = [
@@ -98,7 +103,7 @@ def compile_integer(
     return program
 
 
-def compile_layers(graph: IntegerGraph, config: Config, *, batch: int = 1) -> list[Program]:
+def compile_layers(graph: Graph, config: Config, *, batch: int = 1) -> list[Program]:
     """Compile a network in integers as one program a layer, all in one memory image.
 
     Run one after the other on one memory they do what :func:`compile_integer`'s program does: to
@@ -109,11 +114,12 @@ def compile_layers(graph: IntegerGraph, config: Config, *, batch: int = 1) -> li
     InputError
         As :func:`compile_integer`.
     """
-    batch = _checked_batch(graph, config, batch)
-    aliases, copied = aliases_of(needed(graph), config.dim)
-    works, layout = works_of(copied), Layout(config)
+    graph, host = _checked(graph, config)
+    batch = integer(batch, "batch", least=1)
+    network = network_of(without_dead(graph), config.dim)
+    works, layout = works_of(network), Layout(config)
     shares = shares_of(config, 0, second=any(work.second for work in works))
-    lowering = Lowering(copied, works, aliases, {}, shares, config, batch, layout)
+    lowering = Lowering(network, host, works, {}, shares, config, batch, layout)
     assemblies: list[tuple[int, Assembly]] = []
     address = layout.code_address
     for operations in lowering.parts(_search(lowering, layout).chosen):
@@ -141,37 +147,39 @@ def compile_layers(graph: IntegerGraph, config: Config, *, batch: int = 1) -> li
     ]
 
 
-def _checked_batch(graph: IntegerGraph, config: Config, batch: int) -> int:
-    instance(graph, IntegerGraph, "graph")
+def _checked(graph: Graph, config: Config) -> tuple[Graph, Host]:
+    """What the machine computes of a network, and what a host does."""
+    instance(graph, Graph, "graph")
     instance(config, Config, "config")
+    graph, host = split_host(graph)
     require_machine(graph, config)
-    return integer(batch, "batch", least=1)
+    return graph, host
 
 
-def _candidates(graph: IntegerGraph, config: Config, batch: int) -> list[_Candidate]:
+def _candidates(graph: Graph, host: Host, config: Config, batch: int) -> list[_Candidate]:
     """The network with all maps in memory; and, where they fit, with maps that stay on chip.
 
     Larger networks keep all of their maps on chip, or none.
     """
-    aliases, copied = aliases_of(needed(graph), config.dim)
-    works = works_of(copied)
-    units = units_of(copied, works, aliases)
+    network = network_of(without_dead(graph), config.dim)
+    works = works_of(network)
+    units = units_of(network, works)
     found = []
     most = config.scratchpad_banks - 3
     for count in (0, *range(most, 0, -1)):
         banks = shares_of(config, count, second=False).resident
-        resident = resident_units(copied, works, aliases, batch, banks, config)
+        resident = resident_units(network, works, batch, banks, config)
         whole = len(units) - 1 <= len(resident) or len(works) <= _FEW_OPERATORS
         if count and not (resident and whole):
             continue
         layout = Layout(config)
         seconds = any(
-            work.second and root_of(work.second, aliases) not in resident for work in works
+            work.second and root_of(work.second, network.aliases) not in resident for work in works
         )
         if config.scratchpad_banks - count < 3 + seconds:
             continue
         shares = shares_of(config, count, second=seconds)
-        lowering = Lowering(copied, works, aliases, resident, shares, config, batch, layout)
+        lowering = Lowering(network, host, works, resident, shares, config, batch, layout)
         found.append(_Candidate(lowering, layout, _search(lowering, layout)))
     return found
 
@@ -226,21 +234,27 @@ def _boundaries(assembly: Assembly, count: int) -> list[tuple[int, int]]:
     return list(pairwise(limits))
 
 
-def _notes(graph: IntegerGraph, lowering: Lowering) -> dict[str, object]:
+def _notes(graph: Graph, lowering: Lowering) -> dict[str, object]:
     return {
         "quantization": "int8",
-        "calibration_samples": graph.samples,
+        "calibration_samples": 0,
+        **graph.notes,
         "resident": sorted(lowering.resident),
         "layers": [_facts(graph, node) for node in graph.nodes],
     }
 
 
-def _facts(graph: IntegerGraph, node: Node) -> dict[str, object]:
+def _facts(graph: Graph, node: Node) -> dict[str, object]:
     """Name, operator and quantization of a layer."""
-    given, made = graph.maps[node.inputs[0]], graph.maps[node.output]
+    source, result = graph.values[node.inputs[0]], graph.values[node.output]
     return {
         "name": node.name,
         "kind": node.kind,
-        "input": {"scale": given.scale, "zero_point": given.zero_point},
-        "output": {"scale": made.scale, "zero_point": made.zero_point},
+        "input": _quantization(source),
+        "output": _quantization(result),
     }
+
+
+def _quantization(value: Value) -> dict[str, object]:
+    codes = value.format if isinstance(value.format, Affine8) else Affine8(1.0)
+    return {"scale": codes.scale, "zero_point": codes.zero}

@@ -1,19 +1,39 @@
-"""The rounding of TensorFlow Lite's reference kernels, as gemmlowp defines it, on 32-bit integers.
+"""From wide integers to narrow ones: rounded once, half to even, or as TensorFlow Lite does.
 
-A pair (m, s) means ``m / 2^s``: TensorFlow Lite's multiplier m / 2^31 times 2^(31 - s).
+TensorFlow Lite's reference kernels round as gemmlowp defines it (Jacob et al. 2018), on 32-bit
+integers: a saturating rounding doubling high multiply, then a rounding right shift. A pair (m, s)
+means ``m / 2^s``: TensorFlow Lite's multiplier m / 2^31 times 2^(31 - s).
 """
 
 from __future__ import annotations
 
-from math import floor, frexp
-
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["high_multiply", "quantize_multiplier", "rounding_shift", "scale_sums"]
+__all__ = ["high_multiply", "requantize", "round_half_even", "rounding_shift", "scale_sums"]
 
 Ints = npt.NDArray[np.int64]
 _BITS = 31
+
+
+def requantize(sums: Ints, multiplier: npt.ArrayLike, shift: npt.ArrayLike) -> Ints:
+    """``sums * multiplier / 2^shift``, rounded half to even, exact for products below 2^63."""
+    return round_half_even(sums * np.asarray(multiplier, np.int64), np.asarray(shift, np.int64))
+
+
+def round_half_even(values: Ints, shift: npt.NDArray[np.int64]) -> Ints:
+    """``values / 2^shift`` rounded half to even; for a negative shift saturated to 2^62."""
+    right = np.maximum(shift, 0)
+    quotient = values >> right
+    rest = values - (quotient << right)
+    half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), np.int64(1) << 62)
+    up = (rest > half) | ((rest == half) & (quotient & 1 == 1))
+    rounded = quotient + up
+    left = np.maximum(-shift, 0)
+    room = (np.int64(1) << 62) >> left
+    saturated = np.sign(values) << 62
+    shifted = np.where(np.abs(values) < room, values << left, saturated)
+    return np.asarray(np.where(shift >= 0, rounded, shifted), np.int64)
 
 
 def high_multiply(left: npt.ArrayLike, right: npt.ArrayLike) -> Ints:
@@ -43,17 +63,3 @@ def scale_sums(sums: npt.ArrayLike, multiplier: npt.ArrayLike, shift: npt.ArrayL
     shift = np.asarray(shift, np.int64)
     shifted = np.asarray(sums, np.int64) << np.maximum(_BITS - shift, 0)
     return rounding_shift(high_multiply(shifted, multiplier), np.maximum(shift - _BITS, 0))
-
-
-def quantize_multiplier(ratio: float) -> tuple[int, int]:
-    """TensorFlow Lite's QuantizeMultiplier of a ratio of at least 0, as (m, s).
-
-    m has 31 bits with the highest one set; it is 0 for a ratio below 2^-32.
-    """
-    fraction, exponent = frexp(ratio)
-    multiplier = floor(fraction * (1 << _BITS) + 0.5)  # half way up, as C++ rounds
-    if multiplier == 1 << _BITS:
-        multiplier, exponent = multiplier >> 1, exponent + 1
-    if multiplier == 0 or exponent < -_BITS:
-        return 0, _BITS
-    return multiplier, _BITS - exponent

@@ -1,0 +1,89 @@
+"""A convolution is cut to what fits, and emitted tile after tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pulsarray.compiler.maps.chip import MapChip
+from pulsarray.compiler.maps.convolution_tiles import ConvolutionShape, Room, choose, pixel_tiles
+from pulsarray.compiler.maps.convolution_weights import place_weights, slices_of
+from pulsarray.compiler.maps.convolve import Convolver, Term
+from pulsarray.compiler.maps.lowering import Lowering
+from pulsarray.compiler.maps.residency import Work
+from pulsarray.compiler.maps.scaling import Finish
+from pulsarray.compiler.maps.views import Area, Stored
+from pulsarray.compiler.products.tile import Tiling
+
+__all__ = ["emit_convolution"]
+
+
+def emit_convolution(
+    lowering: Lowering,
+    work: Work,
+    terms: Sequence[Term],
+    result: Stored,
+    second: Stored | None,
+    vectors: int,
+    finish: Finish,
+) -> None:
+    """Cut a convolution, to be emitted.
+
+    Parameters
+    ----------
+    lowering, work
+        Where to, and for which operator.
+    terms
+        Its inputs, whose sums are added.
+    result, second
+        Where the result goes; a second operand of the vector unit, None without.
+    vectors
+        VECTORs for each tile.
+    finish
+        What takes finished tiles to their place.
+    """
+    shape = _shape(work, terms, result, second, vectors)
+    number, shares, name = lowering.number, lowering.shares, work.node.name
+    room = Room(len(shares.source), len(shares.weight), len(shares.second), len(shares.result))
+    cut = choose(shape, lowering.config, room, name)
+    parts = [term.tiles for term in terms]
+    slices = slices_of(parts, cut.depth, cut.taps)
+    weights = place_weights(lowering.layout, name, parts, slices, result.channels)
+    tiles = pixel_tiles(shape, cut)
+    finished = _finished(tiles, result.blocks, cut.blocks, pixels_outer=cut.pixels_outer)
+
+    def emit(chip: MapChip, _: Sequence[Tiling]) -> None:
+        end = finish(chip, finished).run
+        Convolver(chip, number, terms, slices, weights, cut, tiles, result.blocks, end).run()
+
+    lowering.later(emit)
+
+
+def _shape(
+    work: Work, terms: Sequence[Term], result: Stored, second: Stored | None, vectors: int
+) -> ConvolutionShape:
+    """What the choice of a cut depends on."""
+    first = terms[0]
+    return ConvolutionShape(
+        images=first.stored.images,
+        height=first.stored.height,
+        width=first.stored.width,
+        out_height=result.height,
+        out_width=result.width,
+        out_blocks=result.blocks,
+        depth=max(term.tiles.depth for term in terms),
+        window=first.window,
+        shares_depth=len(set(first.tiles.starts)) == 1,
+        loads_source=any(term.stored.tensor is not None for term in terms),
+        stores_result=result.tensor is not None or work.after is not None,
+        loads_second=second is not None and second.tensor is not None,
+        vector_words=vectors,
+    )
+
+
+def _finished(tiles: Sequence[Area], blocks: int, size: int, *, pixels_outer: bool) -> list[Area]:
+    """Every output tile with its channel blocks, in the order in which they are finished."""
+    groups = [(low, min(blocks, low + size)) for low in range(0, blocks, size)]
+    if pixels_outer:
+        return [replace(tile, blocks=group) for tile in tiles for group in groups]
+    return [replace(tile, blocks=group) for group in groups for tile in tiles]

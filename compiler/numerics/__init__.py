@@ -1,0 +1,1 @@
+"""Arithmetic on integers by which operators are defined."""

@@ -1,0 +1,20 @@
+"""Operators on int8 codes: the machine's kernels, each defined by integers alone."""
+
+from pulsarray.compiler.ops.integer.add import Add, TfliteAdd
+from pulsarray.compiler.ops.integer.concat import Concat
+from pulsarray.compiler.ops.integer.elementwise import Copy, Elementwise, Multiply
+from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
+from pulsarray.compiler.ops.integer.product import Convolution, TransposedConvolution
+
+__all__ = [
+    "Add",
+    "AveragePool",
+    "Concat",
+    "Convolution",
+    "Copy",
+    "Elementwise",
+    "MaxPool",
+    "Multiply",
+    "TfliteAdd",
+    "TransposedConvolution",
+]
