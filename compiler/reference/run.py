@@ -52,7 +52,7 @@ def run_outputs(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, 
 def _run(graph: Graph, inputs: Mapping[str, Array] | Array, *, every: bool) -> dict[str, Array]:
     values = _samples(graph, inputs)
     left = graph.readers
-    left.update(list(graph.values) if every else graph.outputs)
+    left.update(list(graph.values) if every else [*values, *graph.outputs])
     with np.errstate(over="ignore", invalid="ignore"):
         for node in graph.nodes:
             values[node.output] = computed(graph, node, operands(graph, node, values))

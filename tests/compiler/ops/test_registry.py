@@ -8,9 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.show import show
+from pulsarray.compiler.ir.value import constant, network_input
+from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.relu import Relu
 from pulsarray.compiler.reference.gradcheck import directional, gradients
 from pulsarray.compiler.reference.run import run, run_outputs
 from pulsarray.errors import InputError
@@ -137,6 +140,13 @@ def test_outputs_are_the_same_where_other_values_are_not_kept(seed: int) -> None
     assert set(outputs) == set(graph.outputs)
     for name, result in outputs.items():
         np.testing.assert_array_equal(result, values[name])
+
+
+def test_a_sum_of_constants_is_the_same_for_each_sample() -> None:
+    data = [network_input("x", (2,)), constant("a", np.ones(2)), constant("b", np.arange(2.0))]
+    nodes = [Node("relu", Relu(), ("x",), "y"), Node("sum", Add(), ("a", "b"), "z")]
+    result = run_outputs(Graph("g", data, nodes, ("z",)), np.zeros((3, 2), np.float32))["z"]
+    np.testing.assert_array_equal(result, np.array([[1.0, 2.0]] * 3, np.float32), strict=True)
 
 
 def test_samples_are_checked() -> None:
