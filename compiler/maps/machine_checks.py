@@ -74,6 +74,8 @@ def _missing(needs: Needs, config: Config) -> Iterator[str]:
         yield f"needs scratchpad_depth >= dim = {config.dim}, not {config.scratchpad_depth}"
     if needs.product and not config.vector_multiply:
         yield "a product of maps needs vector_multiply = true"
+    if needs.transposer and not config.transposer:
+        yield "a product with a transposed map needs transposer = true"
     if needs.fine and config.acc_bits < _FINE_BITS:
         bits = _FINE_BITS
         yield f"sums with bits below a code need acc_bits = {bits}, not {config.acc_bits}"

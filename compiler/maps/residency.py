@@ -221,12 +221,13 @@ def resident_units(
     """
     lives = units_of(network, works)
     apart = _apart(works, network.aliases)
+    loaded = _loaded(works, network.aliases) | {network.output}
     placed: dict[str, tuple[int, int]] = {}
     taken: list[tuple[int, int, int, int]] = []
     for name, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
         height, width, channels = network.values[name].shape
         size = batch * height * width * -(-channels // config.dim)
-        if name == network.output or size > config.scratchpad_depth or name in apart.get(name, ()):
+        if name in loaded or size > config.scratchpad_depth or name in apart.get(name, ()):
             continue
         taken = [words for words in taken if words[3] >= first]
         roots = [root_of(name, network.aliases) for name in works[first].inputs]
@@ -250,6 +251,12 @@ def _apart(works: Sequence[Work], aliases: Mapping[str, Alias]) -> dict[str, set
             apart.setdefault(source, set()).add(result)
             apart.setdefault(result, set()).add(source)
     return apart
+
+
+def _loaded(works: Sequence[Work], aliases: Mapping[str, Alias]) -> set[str]:
+    """Maps that an operator needs in memory."""
+    places = [(work, traits_of(work.node.op).weights) for work in works]
+    return {root_of(work.node.inputs[p], aliases) for work, p in places if p is not None}
 
 
 def _hole(taken: Sequence[tuple[int, ...]], size: int) -> int:

@@ -28,6 +28,8 @@ class Traits:
         Whether it needs words of an accumulator bank.
     rereads
         Whether it reads its own result: no bank can hold that and its input.
+    weights
+        Place of a map that goes to the array as weights do: it must come from memory.
     beside
         Whether it puts maps side by side, which costs nothing where each begins with a block.
     """
@@ -38,6 +40,7 @@ class Traits:
     vectors: int = 1
     sums: bool = False
     rereads: bool = False
+    weights: int | None = None
     beside: bool = False
 
 

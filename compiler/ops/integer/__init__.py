@@ -3,6 +3,7 @@
 from pulsarray.compiler.ops.integer.add import Add, TfliteAdd
 from pulsarray.compiler.ops.integer.concat import Concat
 from pulsarray.compiler.ops.integer.elementwise import Copy, Elementwise, Multiply
+from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
 from pulsarray.compiler.ops.integer.product import Convolution, TransposedConvolution
 
@@ -13,6 +14,7 @@ __all__ = [
     "Convolution",
     "Copy",
     "Elementwise",
+    "MatMul",
     "MaxPool",
     "Multiply",
     "TfliteAdd",

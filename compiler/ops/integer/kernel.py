@@ -38,6 +38,8 @@ class Needs:
         Whether it multiplies codes with codes in the vector unit.
     identity
         Whether it streams through a tile of the array that changes nothing.
+    transposer
+        Whether what the array has as weights is transposed on its way there.
     """
 
     multiplier: int = 1
@@ -47,6 +49,7 @@ class Needs:
     table: bool = False
     product: bool = False
     identity: bool = False
+    transposer: bool = False
 
 
 class Kernel(Operator):

@@ -1,0 +1,213 @@
+"""Products of two maps: a matrix of the second one goes to the array as weights do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from pulsarray.compiler.machine.emitter import Access
+from pulsarray.compiler.maps.chip import Cached, MapChip
+from pulsarray.compiler.maps.convolve import Loop, emit_stream
+from pulsarray.compiler.maps.lowering import Lowering, lower
+from pulsarray.compiler.maps.residency import Work
+from pulsarray.compiler.maps.scaling import Finish, finish_of, sums_of, table_of
+from pulsarray.compiler.maps.traits import Traits, traits_of
+from pulsarray.compiler.maps.views import Area, Stored, View
+from pulsarray.compiler.ops.integer.matmul import MatMul
+from pulsarray.config import Config
+from pulsarray.errors import InputError
+from pulsarray.isa import Opcode, WeightFlag
+
+__all__: list[str] = []
+
+
+@traits_of.register
+def _(_: MatMul) -> Traits:
+    return Traits(weights=1)
+
+
+@lower.register
+def _(op: MatMul, lowering: Lowering, work: Work) -> tuple[int, int, int]:
+    name, config = work.node.name, lowering.config
+    first, second = (lowering.stored(map_name) for map_name in work.maps)
+    result = lowering.stored(work.output)
+    _require_sums(name, first.channels, config)
+    sums = sums_of(lowering, name, op.scale, np.zeros(1, np.int64))
+    finish = finish_of(lowering, work, result, None, sums, table_of(lowering, name, op.scale))
+    made = _Matrices(lowering.number, first, second, result, op.transposed, _cut(first, config))
+    lowering.later(lambda chip, _: _Emission(chip, made, finish).run())
+    return result.images * result.height * result.width, first.channels, result.channels
+
+
+def _require_sums(name: str, depth: int, config: Config) -> None:
+    """Refuse sums that may not fit an accumulator."""
+    reach = depth << 14
+    bits = min(config.acc_bits, config.alu_bits)
+    if reach >= 1 << (bits - 1):
+        raise InputError(f"{name}: sums may reach {reach}, which {bits} bits do not hold")
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How products are cut: pixels of a tile, and channel blocks of the first map in a step."""
+
+    pixels: int
+    depth: int
+
+
+def _cut(first: Stored, config: Config) -> _Cut:
+    """As many pixels as sums fit a bank, then as much depth as half a bank holds."""
+    half = config.scratchpad_depth // 2
+    pixels = max(1, min(first.width, config.accumulator_depth, half))
+    depth = min(first.blocks, half // max(pixels, config.dim))
+    if not depth:
+        pixels, depth = max(1, min(pixels, half // 2)), 1
+    return _Cut(pixels, depth)
+
+
+@dataclass(frozen=True)
+class _Matrices:
+    """What is multiplied.
+
+    Parameters
+    ----------
+    layer
+        For which layer.
+    first, second, result
+        The maps.
+    transposed
+        Whether rows of the second one are columns of its matrices.
+    cut
+        How it is cut.
+    """
+
+    layer: int
+    first: Stored
+    second: Stored
+    result: Stored
+    transposed: bool
+    cut: _Cut
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step: what it makes, what it streams, and what it has as weights."""
+
+    target: Area
+    source: Area
+    weights: Area
+    opens: bool
+    closes: bool
+
+
+class _Emission:
+    """Emits a product of two maps."""
+
+    def __init__(self, chip: MapChip, made: _Matrices, finish: Finish) -> None:
+        self.chip, self.made, self.steps = chip, made, list(_steps(made, chip.config.dim))
+        self.finish = finish(chip, [step.target for step in self.steps if step.opens])
+
+    def run(self) -> None:
+        """Emit everything."""
+        made, chip, steps = self.made, self.chip, self.steps
+        sources = [step.source for step in steps]
+        weights = [step.weights for step in steps]
+        loaded = made.first.tensor is not None
+        streamed = Cached(chip.sources, max(a.words for a in sources), sources) if loaded else None
+        held = Cached(chip.weights, max(a.words for a in weights), weights)
+        bank = -1
+        for number, step in enumerate(steps):
+            bank = chip.next_accumulator() if step.opens else bank
+            self._weight(step, self._view(held, made.second, step.weights, number))
+            self._stream(step, self._view(streamed, made.first, step.source, number), bank)
+            if step.closes:
+                self.finish.run(step.target, bank)
+
+    def _view(self, cache: Cached | None, stored: Stored, area: Area, number: int) -> View:
+        """Part of a map on chip, LOADed if it is in memory and not there."""
+        if cache is None:
+            return stored.view
+        resident, missing = cache.find(area, number)
+        slot = resident.slot
+        if missing:
+            return self.chip.load_area(self.made.layer, stored, area, slot.bank, slot.base)
+        return View.of(slot.bank, slot.base, area)
+
+    def _weight(self, step: _Step, view: View) -> None:
+        """A tile for each channel block that is streamed; rows that there are not are zero."""
+        dim, made = self.chip.config.dim, self.made
+        blocks, _, _, columns = step.weights.counts
+        tiles = blocks if made.transposed else -(-columns // dim)
+        stride = columns if made.transposed else dim
+        rows = {"row_limit": columns} if columns % dim else {}
+        if rows and not made.transposed:
+            rows["row_step0"] = dim
+        self.chip.emitter.emit(
+            Opcode.WEIGHT,
+            made.layer,
+            view.accesses(step.weights, write=False),
+            bank=view.bank,
+            local=view.first(step.weights),
+            flags=int(WeightFlag.TRANSPOSE) if made.transposed else 0,
+            count0=tiles,
+            stride0=stride if tiles > 1 else 0,
+            **rows,
+        )
+
+    def _stream(self, step: _Step, view: View, bank: int) -> None:
+        """Every pixel of a tile, block after block, onto the same sums."""
+        pixels = step.target.pixels
+        emit_stream(
+            self.chip,
+            self.made.layer,
+            [
+                *view.accesses(step.source, write=False),
+                Access(bank, 0, pixels, True, exclusive=True),
+            ],
+            [Loop(step.source.counts[0], view.steps[0])],
+            [Loop(pixels, 1, 1)],
+            fresh=step.opens,
+            fields={
+                "source_bank": view.bank,
+                "source": view.first(step.source),
+                "target_bank": bank,
+                "target": 0,
+            },
+        )
+
+
+def _steps(made: _Matrices, dim: int) -> Iterator[_Step]:
+    """Every step in order: of each matrix the tiles of pixels, blocks of the result, and depth."""
+    first, result, cut = made.first, made.result, made.cut
+    tiles = _ranges(first.width, cut.pixels)
+    for image, row, pixels in product(range(first.images), range(first.height), tiles):
+        place = (image, image + 1), (row, row + 1)
+        for block in range(result.blocks):
+            target = Area((block, block + 1), *place, pixels)
+            for depth in _ranges(first.blocks, cut.depth):
+                weights = _weights(made, block, depth, dim)
+                yield _Step(
+                    target,
+                    Area(depth, *place, pixels),
+                    Area(weights[0], *place, weights[1]),
+                    opens=depth[0] == 0,
+                    closes=depth[1] == first.blocks,
+                )
+
+
+def _ranges(size: int, most: int) -> Sequence[tuple[int, int]]:
+    """A range in parts of at most so many."""
+    return [(low, min(size, low + most)) for low in range(0, size, most)]
+
+
+def _weights(
+    made: _Matrices, block: int, depth: tuple[int, int], dim: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Channel blocks and columns of the second map that make a block from some depth."""
+    if made.transposed:
+        return depth, (block * dim, min(made.second.width, (block + 1) * dim))
+    low, high = (place * dim for place in depth)
+    return (block, block + 1), (low, min(made.second.width, high))

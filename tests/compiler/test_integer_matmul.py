@@ -1,0 +1,96 @@
+"""Products of two maps of codes: programs leave in memory what the definition says, to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.maps.compiling import compile_integer
+from pulsarray.compiler.ops import integer
+from pulsarray.compiler.ops.integer.parts import Parts
+from pulsarray.compiler.ops.integer.scale import Scale
+from pulsarray.compiler.reference.run import run_outputs
+from pulsarray.config import PRESETS, Config
+from pulsarray.errors import InputError
+from pulsarray.model.run import run
+from pulsarray.program import unpack
+from pulsarray.sim.random.maps import map_config, with_inputs
+
+SMALLEST = Config(
+    dim=2, scratchpad_banks=4, scratchpad_depth=16, accumulator_banks=2, accumulator_depth=16,
+    parameter_depth=1, tables=0, bus_bits=16, outstanding=1, queue_depth=1,
+)  # fmt: skip
+
+
+def convolved(parts: Parts, name: str, shape: tuple[int, ...], zero: int = 0) -> str:
+    """A 1 x 1 convolution of the input."""
+    rng = np.random.default_rng(len(parts.nodes))
+    channels = parts.values["x"].shape[2]
+    weight = rng.integers(-127, 128, (1, 1, channels, shape[2]))
+    scale = Scale(np.array([1 << 20]), np.array([27]), zero)
+    parts.map(name, shape, Affine8(1.0, zero))
+    op = integer.Convolution(Window((1, 1)), 1, scale)
+    parts.product(name, op, "x", weight, np.zeros(shape[2], np.int64), name)
+    return name
+
+
+def products(
+    height: int, width: int, depth: int, *, transposed: bool, every: int = 1, zero: int = 0
+) -> Graph:
+    """In each of some rows products of matrices with ``width`` columns or, transposed, rows."""
+    parts = Parts()
+    parts.input("x", (height, width, 5), Affine8(1.0, 3))
+    first = convolved(parts, "a", (height, width, depth if transposed else width))
+    second = convolved(parts, "b", (height, width, depth), zero)
+    rows = -(-width // every)
+    parts.map("c", (height, rows, parts.values[first].shape[2]), Affine8(1.0, 0))
+    parts.add("c", integer.MaxPool(Window((1, 1), (1, every))), (first,), "c")
+    columns = width if transposed else depth
+    parts.map("y", (height, rows, columns), Affine8(1.0, 5))
+    op = integer.MatMul(Scale(np.array([1 << 20]), np.array([28]), 5), transposed)
+    parts.add("y", op, ("c", second), "y", "matmul")
+    return parts.graph("products", ("y",))
+
+
+def assert_equal(graph: Graph, config: Config, batch: int = 2) -> None:
+    codes = np.random.default_rng(1).integers(-128, 128, (batch, *graph.input.shape))
+    program = compile_integer(graph, config, batch=batch)
+    memory = run(replace(program, memory=with_inputs(program, codes))).memory
+    assert memory is not None
+    got = unpack(memory, program.with_role("output")[0], config)
+    wanted = run_outputs(graph, codes)["y"]
+    assert len(np.unique(wanted)) > 5
+    np.testing.assert_array_equal(got.reshape(wanted.shape), wanted)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("sizes", [(1, 4, 4), (3, 5, 7), (1, 17, 10), (2, 12, 33)])
+@pytest.mark.parametrize("config", [PRESETS["tiny"], PRESETS["small"], SMALLEST])
+def test_products(config: Config, sizes: tuple[int, int, int], transposed: bool) -> None:
+    assert_equal(products(*sizes, transposed=transposed, every=2), config)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_products_on_any_machine(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    config = map_config(rng, int(rng.choice([2, 3, 4, 5, 8])))
+    sizes = (int(rng.integers(1, 4)), int(rng.integers(1, 40)), int(rng.integers(1, 40)))
+    graph = products(*sizes, transposed=bool(rng.integers(2)), every=int(rng.integers(1, 4)))
+    assert_equal(graph, config, int(rng.integers(1, 4)))
+
+
+def test_what_is_refused() -> None:
+    graph = products(1, 4, 4, transposed=True)
+    with pytest.raises(InputError, match="y: a product with a transposed map needs transposer"):
+        compile_integer(graph, replace(PRESETS["tiny"], transposer=False))
+    wide = products(1, 4, 512, transposed=True)
+    with pytest.raises(InputError, match="y: sums may reach 8388608, which 24 bits do not hold"):
+        compile_integer(wide, replace(PRESETS["tiny"], acc_bits=24))
+    shifted = products(1, 4, 4, transposed=True, zero=2)
+    with pytest.raises(InputError, match="y: inputs must have zero point 0, not 0 and 2"):
+        run_outputs(shifted, np.zeros((1, *shifted.input.shape), np.int64))
