@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full fresh-check equivalence bench bench-resnet50 bench-synth onnx-backend corpus lint docs lock clean
+.PHONY: help setup demo test test-full fresh-check equivalence formal bench bench-resnet50 bench-synth onnx-backend corpus lint docs lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ fresh-check: ## Run demo and test on a new, minimal Debian (as root; half an hou
 
 equivalence: setup ## Prove the Verilog of tiny and small equal to what Yosys writes (minutes)
 	@"$(BIN)"/python -m proofs.equivalence --jobs 2 --config tiny --config small $(ARGS)
+
+formal: setup ## Prove the control blocks, and find planted faults (quarter of an hour)
+	@"$(BIN)"/python -m proofs.formal --faults --jobs 2 $(ARGS)
 
 bench: setup ## Measure; writes docs/benchmarks.md
 	@"$(BIN)"/python scripts/bench.py

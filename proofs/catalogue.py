@@ -1,0 +1,55 @@
+"""Everything that is proven, for all presets and for odd sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from proofs.blocks import bursts, fifo, read_arbiter, semaphores, store
+from proofs.prover import Proof
+from pulsarray.config import PRESETS, Config
+from pulsarray.isa import Unit
+
+__all__ = ["all_proofs", "first_of_each"]
+
+_ODD = {
+    "odd": Config(
+        dim=3,
+        scratchpad_banks=5,
+        scratchpad_depth=100,
+        bus_bits=16,
+        burst_beats=16,
+        outstanding=3,
+        queue_depth=3,
+    ),
+    "least": Config(
+        dim=2, scratchpad_banks=4, bus_bits=8, burst_beats=32, outstanding=1, queue_depth=1
+    ),
+}
+_UNITS = len(Unit)
+
+
+def all_proofs() -> Iterator[Proof]:
+    """Every proof; what two configurations have alike is there once."""
+    configs = PRESETS | _ODD
+    for bits, depth in fifo.SIZES:
+        yield fifo.proof(bits, depth)
+    for units in (_UNITS, 2):
+        yield semaphores.count_proof(units)
+        yield semaphores.joined_proof(units)
+    for burst_bytes, bus_bytes in dict.fromkeys(
+        (c.burst_bytes, c.bus_bytes) for c in configs.values()
+    ):
+        yield bursts.proof(burst_bytes, bus_bytes)
+    arbiters = {(c.bus_bits, c.outstanding): name for name, c in reversed(configs.items())}
+    for name in reversed(arbiters.values()):
+        yield read_arbiter.proof(name, configs[name])
+    for name, config in configs.items():
+        yield store.proof(name, config)
+
+
+def first_of_each() -> dict[str, Proof]:
+    """One proof of every block, by its name: that with which faults are planted."""
+    firsts: dict[str, Proof] = {}
+    for proof in all_proofs():
+        firsts.setdefault(proof.name, proof)
+    return firsts
