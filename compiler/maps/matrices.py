@@ -1,4 +1,8 @@
-"""Products of two maps: a matrix of the second one goes to the array as weights do."""
+"""Products of two maps: a matrix of the second one goes to the array as weights do.
+
+The zero point of the first one adds ``zero`` times the sum of the weights to each result. Words
+outside the window, which the array takes for ``-zero`` in every lane, take that away again.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,11 @@ from pulsarray.compiler.maps.residency import Work
 from pulsarray.compiler.maps.scaling import Finish, finish_of, sums_of, table_of
 from pulsarray.compiler.maps.traits import Traits, traits_of
 from pulsarray.compiler.maps.views import Area, Stored, View
+from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.isa import Opcode, WeightFlag
+from pulsarray.isa import Opcode, StreamFlag, WeightFlag
 
 __all__: list[str] = []
 
@@ -34,7 +39,7 @@ def _(op: MatMul, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     name, config = work.node.name, lowering.config
     first, second = (lowering.stored(map_name) for map_name in work.maps)
     result = lowering.stored(work.output)
-    _require_sums(name, first.channels, config)
+    _require_sums(name, first, config)
     sums = sums_of(lowering, name, op.scale, np.zeros(1, np.int64))
     finish = finish_of(lowering, work, result, None, sums, table_of(lowering, name, op.scale))
     made = _Matrices(lowering.number, first, second, result, op.transposed, _cut(first, config))
@@ -42,9 +47,9 @@ def _(op: MatMul, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     return result.images * result.height * result.width, first.channels, result.channels
 
 
-def _require_sums(name: str, depth: int, config: Config) -> None:
+def _require_sums(name: str, first: Stored, config: Config) -> None:
     """Refuse sums that may not fit an accumulator."""
-    reach = depth << 14
+    reach = first.channels * max(HIGH - first.zero_point, first.zero_point - LOW) * -LOW
     bits = min(config.acc_bits, config.alu_bits)
     if reach >= 1 << (bits - 1):
         raise InputError(f"{name}: sums may reach {reach}, which {bits} bits do not hold")
@@ -158,8 +163,10 @@ class _Emission:
         )
 
     def _stream(self, step: _Step, view: View, bank: int) -> None:
-        """Every pixel of a tile, block after block, onto the same sums."""
-        pixels = step.target.pixels
+        """Every pixel of a tile, block after block, onto the same sums; padding after each."""
+        pixels, zero = step.target.pixels, self.made.first.zero_point
+        padding = 0 if not zero else 1 + (zero == LOW)  # 128 is no code, but twice 64.
+        window = {"row_limit": 1, "column_limit": 1, "pad": -zero // padding} if padding else {}
         emit_stream(
             self.chip,
             self.made.layer,
@@ -170,7 +177,10 @@ class _Emission:
             [Loop(step.source.counts[0], view.steps[0])],
             [Loop(pixels, 1, 1)],
             fresh=step.opens,
-            fields={
+            summed=[Loop(1 + padding, row=1)],
+            flags=int(StreamFlag.WINDOW_READ) if padding else 0,
+            fields=window
+            | {
                 "source_bank": view.bank,
                 "source": view.first(step.source),
                 "target_bank": bank,

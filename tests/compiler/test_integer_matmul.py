@@ -19,7 +19,10 @@ from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from pulsarray.model.run import run
 from pulsarray.program import unpack
+from pulsarray.sim.compare import compare
+from pulsarray.sim.device import run_model, simulate
 from pulsarray.sim.random.maps import map_config, with_inputs
+from pulsarray.sim.toolchain import SIMULATORS
 
 SMALLEST = Config(
     dim=2, scratchpad_banks=4, scratchpad_depth=16, accumulator_banks=2, accumulator_depth=16,
@@ -40,15 +43,22 @@ def convolved(parts: Parts, name: str, shape: tuple[int, ...], zero: int = 0) ->
 
 
 def products(
-    height: int, width: int, depth: int, *, transposed: bool, every: int = 1, zero: int = 0
+    height: int,
+    width: int,
+    depth: int,
+    *,
+    transposed: bool,
+    every: int = 1,
+    zero: int = 0,
+    first_zero: int = 0,
 ) -> Graph:
     """In each of some rows products of matrices with ``width`` columns or, transposed, rows."""
     parts = Parts()
     parts.input("x", (height, width, 5), Affine8(1.0, 3))
-    first = convolved(parts, "a", (height, width, depth if transposed else width))
+    first = convolved(parts, "a", (height, width, depth if transposed else width), first_zero)
     second = convolved(parts, "b", (height, width, depth), zero)
     rows = -(-width // every)
-    parts.map("c", (height, rows, parts.values[first].shape[2]), Affine8(1.0, 0))
+    parts.map("c", (height, rows, parts.values[first].shape[2]), Affine8(1.0, first_zero))
     parts.add("c", integer.MaxPool(Window((1, 1), (1, every))), (first,), "c")
     columns = width if transposed else depth
     parts.map("y", (height, rows, columns), Affine8(1.0, 5))
@@ -80,8 +90,26 @@ def test_products_on_any_machine(seed: int) -> None:
     rng = np.random.default_rng(seed)
     config = map_config(rng, int(rng.choice([2, 3, 4, 5, 8])))
     sizes = (int(rng.integers(1, 4)), int(rng.integers(1, 40)), int(rng.integers(1, 40)))
-    graph = products(*sizes, transposed=bool(rng.integers(2)), every=int(rng.integers(1, 4)))
+    turned, every = bool(rng.integers(2)), int(rng.integers(1, 4))
+    zero = int(rng.choice([-128, -127, 0, 127, rng.integers(-128, 128)]))
+    graph = products(*sizes, transposed=turned, every=every, first_zero=zero)
     assert_equal(graph, config, int(rng.integers(1, 4)))
+
+
+@pytest.mark.parametrize("zero", [-128, -127, -1, 1, 127])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_zero_points_of_what_streams(transposed: bool, zero: int) -> None:
+    assert_equal(products(2, 5, 11, transposed=transposed, first_zero=zero), PRESETS["tiny"])
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_products_on_rtl(simulator: str) -> None:
+    for turned in (False, True):
+        graph = products(2, 5, 11, transposed=turned, first_zero=-128)
+        codes = np.random.default_rng(1).integers(-128, 128, (2, *graph.input.shape))
+        program = compile_integer(graph, PRESETS["tiny"], batch=2)
+        program = replace(program, memory=with_inputs(program, codes))
+        assert compare(run_model(program), simulate(program, simulator), program) == []
 
 
 def test_what_is_refused() -> None:
@@ -92,5 +120,9 @@ def test_what_is_refused() -> None:
     with pytest.raises(InputError, match="y: sums may reach 8388608, which 24 bits do not hold"):
         compile_integer(wide, replace(PRESETS["tiny"], acc_bits=24))
     shifted = products(1, 4, 4, transposed=True, zero=2)
-    with pytest.raises(InputError, match="y: inputs must have zero point 0, not 0 and 2"):
-        run_outputs(shifted, np.zeros((1, *shifted.input.shape), np.int64))
+    for compute in (
+        lambda: run_outputs(shifted, np.zeros((1, *shifted.input.shape), np.int64)),
+        lambda: compile_integer(shifted, PRESETS["tiny"]),
+    ):
+        with pytest.raises(InputError, match="y: its second input must have zero point 0, not 2"):
+            compute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,15 @@ class Kernel(Operator):
     def needs(self) -> Needs:
         """What it needs of a machine."""
         return Needs()
+
+    def check_formats(self, formats: Sequence[Format]) -> None:
+        """Look at the formats of the inputs.
+
+        Raises
+        ------
+        InputError
+            If it is not defined on them; the text does not name the node.
+        """
 
 
 def zero_of(form: Format) -> int:

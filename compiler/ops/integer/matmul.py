@@ -20,9 +20,9 @@ __all__ = ["MatMul"]
 class MatMul(
     Kernel, title="int8_matmul", summary="products of matrices of codes", reads=("a", "b")
 ):
-    """``scale(a @ b)`` of the matrices in each row of two maps: a (H, M, K), b (H, K, N).
+    """``scale((a - zero) @ b)`` of the matrices in each row of two maps: a (H, M, K), b (H, K, N).
 
-    The array multiplies codes as they are, so both must have zero point 0.
+    The codes of b are the array's weights, so its zero point must be 0.
 
     Parameters
     ----------
@@ -43,13 +43,17 @@ class MatMul(
             raise InputError(f"matrices of {shapes[0]} and {shapes[1]} have no product")
         return height, rows, columns
 
+    def check_formats(self, formats: Sequence[Format]) -> None:
+        """Refuse a matrix of weights with a zero point."""
+        if zero := zero_of(formats[1]):
+            raise InputError(f"its second input must have zero point 0, not {zero}")
+
     def integer(self, arrays: Sequence[Array], formats: Sequence[Format], result: Format) -> Array:
         """Codes of the sums, which float64 holds exactly."""
-        if any(zero_of(form) for form in formats):
-            zeros = " and ".join(str(zero_of(form)) for form in formats)
-            raise InputError(f"inputs must have zero point 0, not {zeros}")
+        self.check_formats(formats)
         first, second = (array.astype(np.float64) for array in arrays)
-        sums = first @ (second.swapaxes(2, 3) if self.transposed else second)
+        turned = second.swapaxes(2, 3) if self.transposed else second
+        sums = (first - zero_of(formats[0])) @ turned
         return self.scale.codes(sums.astype(np.int64))
 
     def macs(self, *shapes: Shape) -> int:
