@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks.networks import FILES, NETWORKS
 from pulsarray.compiler.api import compile_gemm, compile_network
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import host_shape
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph

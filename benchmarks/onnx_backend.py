@@ -25,12 +25,10 @@ from rich.table import Table
 from benchmarks.onnx_backend_cases import Array, Case, cases
 from pulsarray.cli.arrays import memory_with_inputs, real_values
 from pulsarray.compiler.api import compile_network
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 from pulsarray.compiler.importers.onnx.operators import OPERATORS
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.program import Program, unpack
@@ -49,8 +47,8 @@ def attempt(case: Case, folder: Path) -> tuple[str, str]:
     onnx.save(case.model, path)
     try:
         network = import_onnx_any(path)
-        if not isinstance(network, Graph):
-            return judge(run(compile_integer(network, CONFIG, batch=len(case.data)), case), case)
+        if network.is_quantized:
+            return judge(run(compile_network(network, CONFIG, batch=len(case.data)), case), case)
         error = difference(run_float(network, case.data.astype(np.float64)), case.wanted)
         if error > FLOAT:
             return "wrong", f"off by {error:.2g} in floating point"

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.arguments import instance, integer, integers
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.ir.formats import Affine8, Integers
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.numerics.fixed_point import fixed_point
@@ -39,7 +39,7 @@ def compile_network(
     name: str = "",
     effort: int = EFFORT,
 ) -> Program:
-    """Quantize and compile a network, whatever operators it has.
+    """Compile a network, whatever operators it has; quantize it first if it is not yet.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def compile_network(
     batch
         Samples that one run of the program works on.
     calibration
-        Typical inputs, shape (samples, *input shape).
+        Typical inputs, shape (samples, *input shape), of a network in real numbers.
     name
         Name of the program; the network's if empty.
     effort
@@ -64,7 +64,9 @@ def compile_network(
     """
     instance(network, Graph, "network")
     _check_operands(config)
-    graph = quantize_graph(network, calibration, config)
+    if network.is_quantized and calibration is not None:
+        raise InputError(f"{network.name}: is in int8 already; calibration data is not for it")
+    graph = network if network.is_quantized else quantize_graph(network, calibration, config)
     return compile_integer(graph, config, batch=batch, name=name, effort=effort)
 
 

@@ -10,28 +10,36 @@ Every operator reads the one before it, unless ``source`` names another; a resid
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.arguments import array, integer, integers, number
-from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax, Value
+from pulsarray.compiler.ir.draft import Draft
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ir.value import Array, Floats, network_input
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.spatial import (
-    Add,
-    AveragePool,
-    BatchNorm,
-    Concat,
-    Convolution,
-    Dropout,
-    LocalResponseNorm,
-    MaxPool,
-    Pad,
-    Shuffle,
-    TransposedConvolution,
-)
+from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.batch_norm import BatchNorm
+from pulsarray.compiler.ops.clip import Clip
+from pulsarray.compiler.ops.concat import Concat
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dense import Dense
+from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.flatten import Flatten
+from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
+from pulsarray.compiler.ops.pad import Pad
+from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.relu import Relu
+from pulsarray.compiler.ops.shuffle import Shuffle
+from pulsarray.compiler.ops.sigmoid import Sigmoid
+from pulsarray.compiler.ops.softmax import Softmax
+from pulsarray.compiler.ops.step import Step
+from pulsarray.compiler.ops.tanh import Tanh
+from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.errors import InputError
 
 __all__ = ["Builder"]
@@ -43,15 +51,17 @@ Padding = int | tuple[int, int] | tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class _Step:
-    """An operator to be made: what it reads by the names of operators."""
+class _Planned:
+    """An operator to be made: what it reads by the names of operators.
 
-    kind: type[Node]
+    ``op`` is None for the mean of a whole map, whose sizes are not known yet.
+    """
+
+    op: Operator | None
     name: str
     sources: tuple[str, ...]
-    fields: dict[str, object]
-    whole: bool = False
-    """Whether its window is its whole input."""
+    parameters: Mapping[str, Array]
+    constants: Mapping[str, Array]
 
 
 class Builder:
@@ -78,9 +88,9 @@ class Builder:
         output_name: str = "output",
     ) -> None:
         self.name = name
-        self._input = Value(input_name, integers(shape, f"{name}: shape"))
+        self._input = network_input(input_name, integers(shape, f"{name}: shape"))
         self._output_name = output_name
-        self._steps: list[_Step] = []
+        self._steps: list[_Planned] = []
 
     @property
     def last(self) -> str:
@@ -100,7 +110,8 @@ class Builder:
         if matrix.ndim != 2:
             raise InputError(f"{self.name}: weight must have shape (K, N), not {matrix.shape}")
         vector = np.zeros(matrix.shape[1]) if bias is None else array(bias, "bias")
-        return self._add(Dense, name or "dense", source, weight=matrix, bias=vector)
+        learned = {"weight": matrix, "bias": vector}
+        return self._add(Dense(), name or "dense", source, parameters=learned)
 
     def convolution(
         self,
@@ -117,15 +128,10 @@ class Builder:
         """2-D convolution: weight of shape (kh, kw, C / groups, N), bias (N,) or none."""
         filters = self._filters(weight, "(kh, kw, C / groups, N)")
         vector = np.zeros(filters.shape[3]) if bias is None else array(bias, "bias")
-        return self._add(
-            Convolution,
-            name or "conv",
-            source,
-            weight=filters,
-            bias=vector,
-            window=_window(filters.shape[:2], stride, padding, dilation),
-            groups=integer(groups, "groups"),
-        )
+        window = _window(filters.shape[:2], stride, padding, dilation)
+        op = Convolution(window, integer(groups, "groups"))
+        learned = {"weight": filters, "bias": vector}
+        return self._add(op, name or "conv", source, parameters=learned)
 
     def transposed_convolution(
         self,
@@ -144,16 +150,11 @@ class Builder:
         filters = self._filters(weight, "(kh, kw, C, N / groups)")
         groups = integer(groups, "groups", least=1)
         vector = np.zeros(filters.shape[3] * groups) if bias is None else array(bias, "bias")
-        return self._add(
-            TransposedConvolution,
-            name or "deconv",
-            source,
-            weight=filters,
-            bias=vector,
-            window=_window(filters.shape[:2], stride, padding, dilation),
-            output_padding=_pair(output_padding, "output_padding", least=0),
-            groups=groups,
-        )
+        window = _window(filters.shape[:2], stride, padding, dilation)
+        extra = _pair(output_padding, "output_padding", least=0)
+        op = TransposedConvolution(window, extra, groups)
+        learned = {"weight": filters, "bias": vector}
+        return self._add(op, name or "deconv", source, parameters=learned)
 
     def max_pool(
         self,
@@ -169,7 +170,7 @@ class Builder:
         window = _window(
             _pair(kernel, "kernel"), kernel if stride is None else stride, padding, dilation
         )
-        return self._add(MaxPool, name or "max_pool", source, window=window)
+        return self._add(MaxPool(window), name or "max_pool", source)
 
     def average_pool(
         self,
@@ -183,17 +184,11 @@ class Builder:
     ) -> Builder:
         """Mean of each window; the windows lie side by side if no stride is given."""
         window = _window(_pair(kernel, "kernel"), kernel if stride is None else stride, padding, 1)
-        return self._add(
-            AveragePool,
-            name or "average_pool",
-            source,
-            window=window,
-            include_padding=include_padding,
-        )
+        return self._add(AveragePool(window, include_padding), name or "average_pool", source)
 
     def global_average_pool(self, name: str = "", *, source: str = "") -> Builder:
         """Mean of each channel: (H, W, C) becomes (1, 1, C)."""
-        return self._add(AveragePool, name or "global_pool", source, whole=True)
+        return self._add(None, name or "global_pool", source)
 
     def batch_norm(
         self,
@@ -207,16 +202,10 @@ class Builder:
         source: str = "",
     ) -> Builder:
         """``(x - mean) / sqrt(variance + epsilon) * scale + shift``, arrays of shape (C,)."""
-        return self._add(
-            BatchNorm,
-            name or "norm",
-            source,
-            scale=array(scale, "scale"),
-            shift=array(shift, "shift"),
-            mean=array(mean, "mean"),
-            variance=array(variance, "variance"),
-            epsilon=number(epsilon, "epsilon"),
-        )
+        learned = {"scale": array(scale, "scale"), "shift": array(shift, "shift")}
+        known = {"mean": array(mean, "mean"), "variance": array(variance, "variance")}
+        op = BatchNorm(number(epsilon, "epsilon"))
+        return self._add(op, name or "norm", source, parameters=learned, constants=known)
 
     def local_response_norm(
         self,
@@ -229,64 +218,62 @@ class Builder:
         source: str = "",
     ) -> Builder:
         """Normalization across ``size`` neighbouring channels."""
-        return self._add(
-            LocalResponseNorm,
-            name or "lrn",
-            source,
-            size=integer(size, "size"),
-            alpha=number(alpha, "alpha"),
-            beta=number(beta, "beta"),
-            bias=number(bias, "bias"),
+        op = LocalResponseNorm(
+            integer(size, "size"),
+            number(alpha, "alpha"),
+            number(beta, "beta"),
+            number(bias, "bias"),
         )
+        return self._add(op, name or "lrn", source)
 
     def add(self, other: str, name: str = "", *, source: str = "") -> Builder:
         """Sum with the result of another operator, which has the same shape."""
-        return self._add(Add, name or "add", source, other)
+        return self._add(Add(), name or "add", source, other)
 
     def concat(self, *others: str, name: str = "", source: str = "") -> Builder:
         """The result, then those of other operators, side by side along the channels."""
-        return self._add(Concat, name or "concat", source, *others)
+        return self._add(Concat(), name or "concat", source, *others)
 
     def pad(self, padding: Padding, name: str = "", *, source: str = "") -> Builder:
         """Zeros around rows and columns."""
-        return self._add(Pad, name or "pad", source, padding=_sides(padding))
+        return self._add(Pad(_sides(padding)), name or "pad", source)
 
     def dropout(self, rate: float = 0.5, name: str = "", *, source: str = "") -> Builder:
         """In training, elements become 0 with this probability."""
-        return self._add(Dropout, name or "dropout", source, rate=number(rate, "rate"))
+        return self._add(Dropout(number(rate, "rate")), name or "dropout", source)
 
     def shuffle(self, order: Sequence[int], name: str = "", *, source: str = "") -> Builder:
         """Channels in another order."""
-        return self._add(Shuffle, name or "shuffle", source, order=integers(order, "order"))
+        return self._add(Shuffle(integers(order, "order")), name or "shuffle", source)
 
     def relu(self, name: str = "", *, source: str = "") -> Builder:
         """Negative values become 0."""
-        return self._add(Activate, name or "relu", source, function="relu")
+        return self._add(Relu(), name or "relu", source)
 
     def clip(self, low: float, high: float, name: str = "", *, source: str = "") -> Builder:
         """Values limited to low..high."""
         low, high = number(low, "low"), number(high, "high")
-        return self._add(Activate, name or "clip", source, function="clip", low=low, high=high)
+        return self._add(Clip(low, high), name or "clip", source)
 
     def sigmoid(self, name: str = "", *, source: str = "") -> Builder:
         """Logistic function, 1 / (1 + exp(-x))."""
-        return self._add(Activate, name or "sigmoid", source, function="sigmoid")
+        return self._add(Sigmoid(), name or "sigmoid", source)
 
     def tanh(self, name: str = "", *, source: str = "") -> Builder:
         """Hyperbolic tangent."""
-        return self._add(Activate, name or "tanh", source, function="tanh")
+        return self._add(Tanh(), name or "tanh", source)
 
     def step(self, name: str = "", *, source: str = "") -> Builder:
         """1 for positive values, else 0 (Heaviside)."""
-        return self._add(Activate, name or "step", source, function="step")
+        return self._add(Step(), name or "step", source)
 
     def flatten(self, name: str = "", *, source: str = "") -> Builder:
         """One dimension."""
-        return self._add(Flatten, name or "flatten", source)
+        return self._add(Flatten(), name or "flatten", source)
 
     def softmax(self, name: str = "", *, source: str = "") -> Builder:
         """Softmax; must be the last."""
-        return self._add(Softmax, name or "softmax", source)
+        return self._add(Softmax(), name or "softmax", source)
 
     def build(self) -> Graph:
         """The checked network.
@@ -296,33 +283,34 @@ class Builder:
         InputError
             If shapes do not fit.
         """
-        nodes: list[Node] = []
-        written, shapes = (
-            {self._input.name: self._input.name},
-            {self._input.name: self._input.shape},
-        )
-        for place, step in enumerate(self._steps):
-            last = place == len(self._steps) - 1
-            output = self._output_name if last else f"{step.name}_out"
-            reads = tuple(written[source] for source in step.sources)
-            given = [shapes[source] for source in step.sources]
-            fields = dict(step.fields)
-            fields |= {"inputs": reads} if step.kind in (Add, Concat) else {"input": reads[0]}
-            if step.whole:
-                fields["window"] = Window((given[0] if len(given[0]) == 3 else (1, 1))[:2])
-            node = step.kind(name=step.name, output=output, **fields)  # type: ignore[arg-type]
-            nodes.append(node)
-            written[step.name], shapes[step.name] = output, node.shape(*given)
-        return Graph(self.name, self._input, nodes)
+        written = {step.name: f"{step.name}_out" for step in self._steps}
+        written |= {self.last: self._output_name, self._input.name: self._input.name}
+        draft = Draft(self.name, [self._input], written.values())
+        for step in self._steps:
+            sources = [written[source] for source in step.sources]
+            op = step.op or AveragePool(_whole(draft.shape(sources[0])))
+            output = written[step.name]
+            draft.add(step.name, op, sources, output, step.parameters, step.constants)
+        self._check_read(draft.nodes)
+        return draft.graph((written[self.last],))
+
+    def _check_read(self, nodes: Sequence[Node]) -> None:
+        """Refuse operators that make no difference."""
+        if not nodes:
+            raise InputError(f"{self.name}: a network needs at least one operator")
+        read = {name for node in nodes for name in node.inputs}
+        for node in nodes[:-1]:
+            if node.output not in read:
+                raise InputError(f"{node.name}: nothing reads its result {node.output!r}")
 
     def _add(
         self,
-        kind: type[Node],
+        op: Operator | None,
         name: str,
         source: str,
         *others: str,
-        whole: bool = False,
-        **fields: object,
+        parameters: Mapping[str, Array] | None = None,
+        constants: Mapping[str, Array] | None = None,
     ) -> Builder:
         taken = {step.name for step in self._steps} | {self._input.name}
         numbered = (f"{name}{number}" for number in range(1, len(taken) + 2))
@@ -331,14 +319,19 @@ class Builder:
             if not isinstance(read, str) or read not in taken:
                 raise InputError(f"{self.name}: {unique} reads {read!r}, no operator before it")
         sources = (source or self.last, *others)
-        self._steps.append(_Step(kind, unique, sources, fields, whole))
+        self._steps.append(_Planned(op, unique, sources, parameters or {}, constants or {}))
         return self
 
-    def _filters(self, weight: npt.ArrayLike, wanted: str) -> npt.NDArray[np.float64]:
+    def _filters(self, weight: npt.ArrayLike, wanted: str) -> Floats:
         filters = array(weight, "weight")
         if filters.ndim != 4:
             raise InputError(f"{self.name}: weight must have shape {wanted}, not {filters.shape}")
         return filters
+
+
+def _whole(shape: tuple[int, ...]) -> Window:
+    """The window that is a whole map; for what is none, any."""
+    return Window((shape[0], shape[1]) if len(shape) == 3 else (1, 1))
 
 
 def _window(kernel: Sequence[int], stride: Pair, padding: Padding, dilation: Pair) -> Window:

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.arguments import array
-from pulsarray.compiler.float_graph import run_graph
-from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.reference.run import run_outputs
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -76,5 +76,5 @@ def run_float(graph: Graph, inputs: npt.ArrayLike) -> Floats:
     InputError
         If the inputs do not fit.
     """
-    values = run_graph(graph, from_host(graph, inputs))
+    values = run_outputs(graph, from_host(graph, inputs))
     return to_host(graph, values[graph.output.name])

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from pulsarray.arrays import load_arrays
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.inspection import inspect_integer
 from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape
-from pulsarray.compiler.ir import graph as ir
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import Config, load_config
@@ -27,13 +26,13 @@ from pulsarray.model.timing import simulate_timing
 from pulsarray.report import build_report
 
 
-def quantized(path: Path, calibrate: Path | None, shape: str, config: Config) -> ir.Graph:
+def quantized(path: Path, calibrate: Path | None, shape: str, config: Config) -> Graph:
     """The network of a file in int8."""
     if path.suffix == ".tflite":
         return import_tflite(path)
     sizes = tuple(int(size) for size in shape.split("x")) if shape else None
     network = import_onnx_any(path, shape=sizes)
-    if not isinstance(network, Graph):
+    if network.is_quantized:
         return network
     if calibrate is not None:
         (samples,) = load_arrays(calibrate).values()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Softmax
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.training.arithmetic import softmax
 from pulsarray.compiler.training.interpreter import TrainInterpreter
 from pulsarray.compiler.training.rules import make_room
@@ -144,7 +144,7 @@ class Learner:
     def _real(self, codes: Ints) -> Floats:
         network = self.training.network
         exponent = self.state.exponents[f"{network.layers[-1].name}.output"]
-        if isinstance(network.graph.nodes[-1], Softmax):
+        if host_function(network.graph) == "softmax":
             codes, exponent = softmax(codes, exponent, self.interpreter.segments), PROBABILITY
         return np.ldexp(codes.astype(np.float64), exponent)
 

@@ -64,10 +64,12 @@ def identity(training: Training, data: TrainingData, seed: int) -> dict[str, str
     shapes: list[object] = [(x.name, *x.weight.shape, x.activation) for x in network.layers]
     # Of a chain of dense layers this adds nothing, so that its checkpoints stay what they were.
     shapes += [_described(step) for step in network.steps]
+    last = network.graph.nodes[-1].op
+    end = "Activate" if last.is_elementwise else type(last).__name__
     arrays = (data.inputs, data.targets, data.test_inputs, data.test_targets)
     return {
         "configuration": training.tensors.config.fingerprint,
-        "network": digest(repr((shapes, type(network.graph.nodes[-1]).__name__)).encode()),
+        "network": digest(repr((shapes, end)).encode()),
         "loss": f"{network.loss.name} {network.loss.parameter}",
         "optimizer": repr(network.optimizer),
         "batch": str(training.batch),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.differentiate import (
     Loss,

@@ -11,11 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.float_layers import Batch
-from pulsarray.compiler.float_training import Recipe, fit
-from pulsarray.compiler.graph import Dense, Graph
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.spatial import Convolution
+from pulsarray.zoo.fit import Batch, Recipe, fit
 
 __all__ = ["RECIPE", "lenet", "moved", "train_lenet"]
 
@@ -58,9 +56,7 @@ def train_lenet(
         first[f"{layer}.weight"] = rng.normal(0.0, np.sqrt(2.0 / inputs), shape)
         first[f"{layer}.bias"] = np.zeros(shape[-1])
     graph = fit(lenet(first), images, labels, recipe, change=moved)
-    layers = [node for node in graph.nodes if isinstance(node, Dense | Convolution)]
-    weights = {f"{layer.name}.weight": layer.weight for layer in layers}
-    return weights | {f"{layer.name}.bias": layer.bias for layer in layers}
+    return {name: graph.values[name].array for name in first}
 
 
 def moved(images: Batch, rng: np.random.Generator) -> Batch:

@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from pulsarray.arrays import save_arrays
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import run_float
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.errors import InputError, ToolMissing, did_you_mean
 from pulsarray.files import cache_folder

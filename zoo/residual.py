@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import host_shape
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.errors import ToolMissing
 

@@ -9,7 +9,7 @@ from functools import cache, partial
 import numpy as np
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.data import TrainingData
 from pulsarray.compiler.training.differentiate import (

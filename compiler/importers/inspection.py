@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 
-from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax
-from pulsarray.compiler.ir import graph as ir
-from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.operator import Kind, Operator
+from pulsarray.compiler.ir.value import Role
 from pulsarray.compiler.ops import integer
 from pulsarray.compiler.ops.integer.kernel import Kernel, Needs
 from pulsarray.compiler.quantization.fold import fold
-from pulsarray.compiler.quantization.fuse import CURVES, fuse_graph
-from pulsarray.compiler.spatial import (
-    Add,
-    BatchNorm,
-    Concat,
-    Convolution,
-    Dropout,
-    LocalResponseNorm,
-    MaxPool,
-    TransposedConvolution,
-)
+from pulsarray.compiler.quantization.fuse import fuse_graph
+from pulsarray.compiler.quantization.rules import Place, is_nothing, multiplies_maps, rule_of
 from pulsarray.config import Config
 from pulsarray.program import Program
 
@@ -43,8 +33,8 @@ __all__ = [
 
 Shape = tuple[int, ...]
 
-ARRAY, VECTOR, HOST = "array", "vector unit", "host"
-MEMORY, NOTHING = "memory layout", "nothing to do"
+ARRAY, VECTOR, MEMORY = Place.ARRAY.value, Place.VECTOR.value, Place.MEMORY.value
+HOST, NOTHING = "host", Place.NOTHING.value
 LAST = "only possible as the last operator"
 
 
@@ -121,26 +111,12 @@ def inspect_graph(graph: Graph, config: Config | None = None) -> Inspection:
     InputError
         If the operators cannot be combined in this way.
     """
-    shapes = {value.name: value.shape for value in graph.values}
     places = _Places(graph)
-    rows = []
-    for node in graph.nodes:
-        row = Row(
-            name=node.name,
-            operator=_operator(node),
-            inputs=tuple(shapes[name] for name in node.inputs),
-            output=shapes[node.output],
-            macs=_macs(node, shapes),
-            parameters=_parameters(node),
-            place=places.of(node),
-        )
-        curve = isinstance(node, Activate) and node.function in CURVES
-        norm = isinstance(node, LocalResponseNorm)
-        rows.append(_for_machine(row, config, table=curve or norm, product=norm))
+    rows = [_for_machine(*places.row(node), config) for node in graph.nodes]
     return Inspection(graph.name, "float, to be quantized to int8", rows)
 
 
-def _for_machine(row: Row, config: Config | None, *, table: bool, product: bool) -> Row:
+def _for_machine(row: Row, table: bool, product: bool, config: Config | None) -> Row:
     """The row of an operator on a machine which may not have what it needs."""
     if config is not None and table and not config.tables:
         return replace(row, supported=False, place="needs tables > 0")
@@ -150,29 +126,17 @@ def _for_machine(row: Row, config: Config | None, *, table: bool, product: bool)
 
 
 def _operator(node: Node) -> str:
-    if isinstance(node, Activate):
-        return node.function.capitalize()
-    kind = type(node).__name__
-    if isinstance(node, Convolution) and node.groups > 1:
-        return f"{kind}, {node.groups} groups"
-    return kind
+    """What an operator is: functions by their titles, others by their class, and their groups."""
+    kind = type(node.op).__name__
+    groups = getattr(node.op, "groups", 1)
+    return f"{kind}, {groups} groups" if groups > 1 else kind
 
 
-def _macs(node: Node, shapes: Mapping[str, Shape]) -> int:
-    if isinstance(node, Dense):
-        return node.weight.size
-    if isinstance(node, Convolution):
-        return prod(shapes[node.output][:2]) * node.weight.size
-    if isinstance(node, TransposedConvolution):
-        return prod(shapes[node.input][:2]) * node.weight.size
-    return 0
-
-
-def _parameters(node: Node) -> int:
+def _parameters(graph: Graph, node: Node) -> int:
     """Numbers that an operator learned; a bias of zeros is none."""
-    if isinstance(node, Dense | Convolution | TransposedConvolution):
-        return node.weight.size + (node.bias.size if node.bias.any() else 0)
-    return 2 * node.scale.size if isinstance(node, BatchNorm) else 0
+    named = zip(node.op.reads, graph.inputs_of(node), strict=False)
+    learned = [(name, value) for name, value in named if value.role is Role.PARAMETER]
+    return sum(v.size for name, v in learned if name != "bias" or v.array.any())
 
 
 class _Places:
@@ -180,31 +144,39 @@ class _Places:
 
     def __init__(self, graph: Graph) -> None:
         steps, _ = fuse_graph(fold(graph))
-        self._units = {step.node.name: _unit(step.node) for step in steps}
-        self._steps = {step.output: step.node.name for step in steps}
+        self._graph = graph
+        self._units = {step.name: rule_of(step.node).place.value for step in steps}
+        self._steps = {step.output: step.name for step in steps}
         self._readers = {name: node for node in graph.nodes for name in node.inputs}
 
-    def of(self, node: Node) -> str:
+    def row(self, node: Node) -> tuple[Row, bool, bool]:
+        """What is told of an operator, and whether it needs a table and products of two maps."""
+        values = self._graph.values
+        row = Row(
+            name=node.name,
+            operator=_operator(node),
+            inputs=tuple(values[name].shape for name in self._graph.sources_of(node)),
+            output=values[node.output].shape,
+            macs=self._graph.macs_of(node),
+            parameters=_parameters(self._graph, node),
+            place=self._of(node),
+        )
+        multiplies = multiplies_maps(node.op)
+        curve = node.op.is_elementwise and node.op.limits is None
+        return row, curve or multiplies, multiplies
+
+    def _of(self, node: Node) -> str:
         """Where an operator runs, or what it becomes part of."""
-        if isinstance(node, Softmax):
+        if node.op.kind is Kind.HOST:
             return HOST
-        if isinstance(node, Flatten | Dropout):
+        if is_nothing(node.op):
             return NOTHING
         if node.name in self._units:
             return self._units[node.name]
         output = node.output
         while output not in self._steps and output in self._readers:
             output = self._readers[output].output
-        return f"in {self._steps.get(output, '')}" if output in self._steps else NOTHING
-
-
-def _unit(node: Node) -> str:
-    """The unit that works on a step of the compiler."""
-    if isinstance(node, Concat):
-        return MEMORY
-    if isinstance(node, LocalResponseNorm):
-        return f"{ARRAY}, {VECTOR}"
-    return VECTOR if isinstance(node, Activate | MaxPool | Add) else ARRAY
+        return f"in {self._steps[output]}" if output in self._steps else NOTHING
 
 
 _INTEGER_PLACES: Mapping[type, str] = {
@@ -215,7 +187,7 @@ _INTEGER_PLACES: Mapping[type, str] = {
 }
 
 
-def inspect_integer(graph: ir.Graph, config: Config | None = None) -> Inspection:
+def inspect_integer(graph: Graph, config: Config | None = None) -> Inspection:
     """The operators of a network that is int8 already, for a machine."""
     rows = []
     for node in graph.nodes:
@@ -231,7 +203,7 @@ def inspect_integer(graph: ir.Graph, config: Config | None = None) -> Inspection
             parameters=sum(value.size for value in constants),
             place=_integer_place(node.op),
         )
-        rows.append(_for_machine(row, config, table=needs.table, product=needs.product))
+        rows.append(_for_machine(row, needs.table, needs.product, config))
     return Inspection(graph.name, "int8", rows)
 
 

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pulsarray.compiler.ir.formats import REAL
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.ir.value import Role, Value, activation
+from pulsarray.compiler.ir.value import Array, Role, Value, activation
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
-__all__ = ["Graph", "Node"]
+__all__ = ["Graph", "Node", "needed", "result_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ class Graph:
         if not any(value.role is Role.INPUT for value in values.values()):
             raise InputError(f"{self.name}: a network needs at least one input")
         for node in self.nodes:
-            values[node.output] = _checked(node, values, known)
+            values[node.output] = result_of(node, values, known)
         for name in self.outputs:
             if name not in values:
                 raise InputError(f"{self.name}: nothing writes the output {name!r}")
@@ -141,6 +142,27 @@ class Graph:
         return self.values[self.outputs[0]]
 
     @property
+    def is_quantized(self) -> bool:
+        """Whether it computes on codes: its inputs are no real numbers."""
+        return all(value.format != REAL for value in self.inputs)
+
+    @property
+    def input_view(self) -> HostView | None:
+        """How a host gives the only input; None where as its value is."""
+        return self.views.get(self.input.name)
+
+    @property
+    def output_view(self) -> HostView | None:
+        """How a host takes the only output; None where as its value is."""
+        return self.views.get(self.output.name)
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether every operator reads what the one before it wrote, and constants alone."""
+        names = [self.inputs[0].name, *(node.output for node in self.nodes)]
+        return all(self.sources_of(n) == (k,) for n, k in zip(self.nodes, names, strict=False))
+
+    @property
     def constants(self) -> Iterator[Value]:
         """Constants and parameters."""
         return (value for value in self.declared if value.role.is_constant)
@@ -152,12 +174,20 @@ class Graph:
 
     @property
     def parameters(self) -> int:
-        """Elements of all constants and parameters: weights, biases, scales."""
-        return sum(value.size for value in self.constants)
+        """Elements of all that training changes: weights, biases, scales."""
+        return sum(value.size for value in self.declared if value.role is Role.PARAMETER)
 
     def inputs_of(self, node: Node) -> list[Value]:
         """What an operator reads."""
         return [self.values[name] for name in node.inputs]
+
+    def sources_of(self, node: Node) -> tuple[str, ...]:
+        """Names of what an operator reads, without constants."""
+        return tuple(value.name for value in self.inputs_of(node) if not value.role.is_constant)
+
+    def arrays_of(self, node: Node) -> list[Array]:
+        """Constants that an operator reads."""
+        return [value.array for value in self.inputs_of(node) if value.role.is_constant]
 
     def macs_of(self, node: Node) -> int:
         """Multiply-accumulates of one operator for one sample."""
@@ -195,8 +225,25 @@ class Graph:
         return Graph(self.name, kept, nodes, outputs, views, self.notes)
 
 
-def _checked(node: Node, values: Mapping[str, Value], declared: Mapping[str, Value]) -> Value:
-    """The value that an operator writes."""
+def result_of(
+    node: Node, values: Mapping[str, Value], declared: Mapping[str, Value] | None = None
+) -> Value:
+    """The value that an operator writes.
+
+    Parameters
+    ----------
+    node
+        The operator.
+    values
+        All values before it, by name.
+    declared
+        Results that are known beforehand, by name.
+
+    Raises
+    ------
+    InputError
+        If names or shapes do not fit; the text names the operator.
+    """
     _check_count(node)
     for place, name in enumerate(node.inputs):
         if name not in values:
@@ -212,7 +259,7 @@ def _checked(node: Node, values: Mapping[str, Value], declared: Mapping[str, Val
         node.op.check(*(values[name].data for name in node.inputs))
     except InputError as error:
         raise InputError(f"{node.name}: {error}") from None
-    result = declared.get(node.output) or activation(node.output, shape)
+    result = (declared or {}).get(node.output) or activation(node.output, shape)
     if result.shape != shape:
         raise InputError(f"{node.name}: result must have shape {shape}, not {result.shape}")
     return result
@@ -226,3 +273,13 @@ def _check_count(node: Node) -> None:
     if reads and count != len(reads) and not (many or fewer):
         names = ", ".join(reads)
         raise InputError(f"{node.name}: {node.op.title} reads {names}, not {count} values")
+
+
+def needed(nodes: Sequence[Node], outputs: Iterable[str]) -> list[Node]:
+    """The operators that outputs depend on."""
+    wanted, kept = {*outputs}, []
+    for node in reversed(nodes):
+        if node.output in wanted:
+            wanted.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.graph import Graph, needed
 
 __all__ = ["without_dead"]
 
 
 def without_dead(graph: Graph) -> Graph:
     """The network without operators that its outputs do not depend on."""
-    needed, kept = {*graph.outputs}, list[Node]()
-    for node in reversed(graph.nodes):
-        if node.output in needed:
-            kept.append(node)
-            needed.update(node.inputs)
-    return graph.rebuilt(tuple(reversed(kept)))
+    return graph.rebuilt(needed(graph.nodes, graph.outputs))

@@ -1,18 +1,19 @@
 """Roundings go before what only chooses among its inputs' elements: no value changes.
 
-Functions of single elements commute with ``Flatten``, ``Shuffle`` and ``Concat``; those that never
-fall, as all here, also with ``MaxPool``. Limits commute with rounding if they are rounded, too.
+Functions of single elements commute with what only moves them; those that never fall also with
+what chooses, as a maximum does. Limits commute with rounding if they are rounded, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
+from functools import singledispatch
 
-from pulsarray.compiler.graph import Activate, Flatten, Node
-from pulsarray.compiler.quantization.fuse import CURVES
+from pulsarray.compiler.ir.graph import Node
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ops.flatten import Unflatten
 from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.spatial import Concat, MaxPool, Shuffle
 
 __all__ = ["hoist"]
 
@@ -41,17 +42,17 @@ def hoist(
     while place >= 0:
         node = made[place]
         reader = _reader(made, place)
-        limit = isinstance(node, Activate) and node.function not in CURVES and not node.is_identity
-        early = limit and node.inputs == (source,) and reader is not None and _rounds(made[reader])
-        late = isinstance(node, MaxPool | Flatten | Shuffle | Concat) and not all(
-            is_rounded(name) for name in node.inputs
-        )
-        if reader is None or not (early or late) or is_rounded(node.output):
+        if reader is None or is_rounded(node.output):
             place -= 1
             continue
-        function = made.pop(reader)
-        assert isinstance(function, Activate)
-        swapped = _swapped(node, function, rounded)
+        function = made[reader].op
+        limit = node.op.limits is not None and not node.op.is_identity
+        early = limit and node.inputs == (source,) and function.is_identity
+        late = _commutes(node.op, function) and not all(map(is_rounded, node.inputs))
+        if not (early or late):
+            place -= 1
+            continue
+        swapped = _swapped(node, made.pop(reader), rounded)
         made[place : place + 1] = swapped
         place += len(swapped) - 1
     return made
@@ -60,27 +61,31 @@ def hoist(
 def _reader(nodes: Sequence[Node], place: int) -> int | None:
     """Place of the function that alone reads an operator's result."""
     readers = [k for k, other in enumerate(nodes) if nodes[place].output in other.inputs]
-    alone = len(readers) == 1 and isinstance(nodes[readers[0]], Activate)
+    alone = len(readers) == 1 and nodes[readers[0]].op.is_elementwise
     return readers[0] if alone else None
 
 
-def _rounds(node: Node) -> bool:
-    return isinstance(node, Activate) and node.is_identity
+@singledispatch
+def _commutes(op: Operator, function: Operator) -> bool:
+    """Whether a function of an operator's result can as well come before it."""
+    return op.only_moves or (op.only_chooses and function.is_monotonic)
 
 
-def _swapped(
-    node: Node, function: Activate, rounded: MutableMapping[str, Quantization]
-) -> list[Node]:
+@_commutes.register
+def _(_op: Unflatten, _function: Operator) -> bool:
+    """It becomes a product, which rounds anyway."""
+    return False
+
+
+def _swapped(node: Node, function: Node, rounded: MutableMapping[str, Quantization]) -> list[Node]:
     """The function of each of an operator's inputs, then the operator."""
     made: list[Node] = []
     names: list[str] = []
     for number, name in enumerate(node.inputs):
         output = f"{function.output} before {node.name} {number}"
         label = f"{function.name} before {node.name} {number}"
-        made.append(replace(function, name=label, input=name, output=output))
+        made.append(replace(function, name=label, inputs=(name,), output=output))
         names.append(output)
         if function.output in rounded:
             rounded[output] = rounded[function.output]
-    if isinstance(node, Concat):
-        return [*made, replace(node, inputs=tuple(names), output=function.output)]
-    return [*made, replace(node, input=names[0], output=function.output)]  # type: ignore[arg-type]
+    return [*made, replace(node, inputs=tuple(names), output=function.output)]

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import singledispatchmethod
 
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Activate
 from pulsarray.compiler.ir.formats import REAL, Affine8
-from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Floats, Value
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.numerics.fixed_point import fixed_point
 from pulsarray.compiler.ops import integer
+from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.concat import Concat
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.integer.parts import Parts
 from pulsarray.compiler.ops.integer.scale import Scale
+from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
+from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.compiler.ops.softmax import Softmax
-from pulsarray.compiler.quantization.fuse import Step
+from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.compiler.quantization.integer_weights import Columns, multipliers, shared_multipliers
 from pulsarray.compiler.quantization.quantize import Quantization
 from pulsarray.compiler.quantization.ranges import HIGH, LOW, Range, arguments, covering, sums_of
 from pulsarray.compiler.quantization.scales import scale_of
-from pulsarray.compiler.spatial import (
-    Add,
-    AveragePool,
-    Concat,
-    Convolution,
-    LocalResponseNorm,
-    MaxPool,
-    Shuffle,
-    TransposedConvolution,
-)
+from pulsarray.compiler.quantization.steps import Step
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
@@ -127,28 +126,15 @@ class IntegerNodes:
 
     def add(self, step: Step) -> None:
         """Put a step's operators at the end."""
-        node = step.node
-        shape = node.shape(*(self._map(name).shape for name in node.inputs))
+        shapes = [self._map(name).shape for name in step.sources]
+        shape = step.op.shape(*shapes, *(array.shape for array in step.constants))
         self.parts.map(step.output, shape, _codes(self.targets[step.output]))
-        if isinstance(node, Convolution):
-            self._convolution(step, node)
-        elif isinstance(node, TransposedConvolution):
-            self._transposed(step, node)
-        elif isinstance(node, MaxPool):
-            self._max_pool(step, node)
-        elif isinstance(node, AveragePool):
-            self._average(step, node)
-        elif isinstance(node, Add):
-            self._add(step, node)
-        elif isinstance(node, Concat):
-            self._concat(step, node)
-        elif isinstance(node, Shuffle):
-            self._shuffle(step, node)
-        elif isinstance(node, LocalResponseNorm):
-            self._normalize(step, node)
-        else:
-            assert isinstance(node, Activate)
-            self._elementwise(step, node)
+        self._emit(step.op, step)
+
+    @singledispatchmethod
+    def _emit(self, op: Operator, step: Step) -> None:
+        """Put an operator at the end: one function a class."""
+        raise NotImplementedError(f"{step.name}: {op.title}")
 
     def _limits(self, step: Step) -> tuple[int, int]:
         """Codes of the interval that activations cut to."""
@@ -163,63 +149,67 @@ class IntegerNodes:
             return target, *self._limits(step), None
         if step.raw not in self.ranges:
             raise InputError(
-                f"{step.node.name}: its result before {step.functions[0].name} is not quantized"
+                f"{step.name}: its result before {step.functions[0].name} is not quantized"
             )
         scaled = arguments(step, self.ranges)
         return scaled, LOW, HIGH, target.encode(step.activate(scaled.decode(_CODES)))
 
-    def _convolution(self, step: Step, node: Convolution) -> None:
-        given = self._map(node.input)
-        matrix = node.weight.reshape(-1, node.weight.shape[3])
-        columns = self.product(node.name, matrix, node.bias, given.codes)
+    @_emit.register
+    def _convolution(self, op: Convolution, step: Step) -> None:
+        given, (weight, bias) = self._map(step.source), step.constants
+        matrix = weight.reshape(-1, weight.shape[3])
+        columns = self.product(step.name, matrix, bias, given.codes)
         scaled, low, high, table = self._scaled(step)
         other = None if step.residual is None else self._map(step.residual).codes
         scale, residual = scale_of(columns, _codes(scaled), other, self.bits, exact=self.given)
-        whole = node.window.kernel == given.shape[:2] and not any(node.window.padding)
+        whole = op.window.kernel == given.shape[:2] and not any(op.window.padding)
         scale = replace(scale, low=low, high=high, table=table)
         self.parts.product(
-            node.name,
-            integer.Convolution(node.window, node.groups, scale, residual),
-            node.input,
-            columns.weight.reshape(node.weight.shape),
+            step.name,
+            integer.Convolution(op.window, op.groups, scale, residual),
+            step.source,
+            columns.weight.reshape(weight.shape),
             columns.bias,
             step.output,
             _kind(step, "dense" if whole else "conv"),
             step.residual,
         )
 
-    def _transposed(self, step: Step, node: TransposedConvolution) -> None:
-        matrix = _by_result(node.weight, node.groups)
-        columns = self.product(node.name, matrix, node.bias, self._map(node.input).codes)
+    @_emit.register
+    def _transposed(self, op: TransposedConvolution, step: Step) -> None:
+        weight, bias = step.constants
+        matrix = _by_result(weight, op.groups)
+        columns = self.product(step.name, matrix, bias, self._map(step.source).codes)
         scaled, low, high, table = self._scaled(step)
         scale, _ = scale_of(columns, _codes(scaled), None, self.bits, exact=self.given)
-        top, left, bottom, right = node.window.padding
-        extra = node.output_padding
+        top, left, bottom, right = op.window.padding
+        extra = op.output_padding
         padding = (top, left, bottom - extra[0], right - extra[1])
-        window = replace(node.window, padding=padding)
+        window = replace(op.window, padding=padding)
         scale = replace(scale, low=low, high=high, table=table)
         self.parts.product(
-            node.name,
-            integer.TransposedConvolution(window, node.groups, scale),
-            node.input,
-            _by_input(columns.weight, node.weight.shape, node.groups),
+            step.name,
+            integer.TransposedConvolution(window, op.groups, scale),
+            step.source,
+            _by_input(columns.weight, weight.shape, op.groups),
             columns.bias,
             step.output,
             _kind(step, "transposed"),
         )
 
-    def _max_pool(self, step: Step, node: MaxPool) -> None:
+    @_emit.register
+    def _max_pool(self, op: MaxPool, step: Step) -> None:
         low, high = self._limits(step)
-        given, target = self._map(node.input), self._map(step.output)
-        window, kind = node.window, _kind(step, "maxpool")
+        given, target = self._map(step.source), self._map(step.output)
+        window, kind = op.window, _kind(step, "maxpool")
         if given.codes == target.codes:
             pool = integer.MaxPool(window, low, high)
-            self.parts.add(node.name, pool, (node.input,), step.output, kind)
+            self.parts.add(step.name, pool, (step.source,), step.output, kind)
             return
         pooled = f"{step.output} pooled"
         self.parts.map(pooled, target.shape, given.codes)
-        self.parts.add(node.name, integer.MaxPool(window), (node.input,), pooled, "maxpool")
-        self._rescale(f"{node.name} rescale", pooled, step.output, low, high)
+        self.parts.add(step.name, integer.MaxPool(window), (step.source,), pooled, "maxpool")
+        self._rescale(f"{step.name} rescale", pooled, step.output, low, high)
 
     def _rescale(
         self, name: str, source: str, output: str, low: int = LOW, high: int = HIGH
@@ -229,46 +219,50 @@ class IntegerNodes:
         scale = replace(self._ratio(given.scale / made.scale, made.zero), low=low, high=high)
         self.parts.add(name, integer.Elementwise(scale), (source,), output, "rescale")
 
-    def _average(self, step: Step, node: AveragePool) -> None:
-        given, made = self._map(node.input), self._map(step.output).codes
+    @_emit.register
+    def _average(self, op: AveragePool, step: Step) -> None:
+        given, made = self._map(step.source), self._map(step.output).codes
         low, high = self._limits(step)
-        ratio, window = given.codes.scale / made.scale, node.window
-        counts = _counts(window, given.shape, include_padding=node.include_padding)
+        ratio, window = given.codes.scale / made.scale, op.window
+        counts = _counts(window, given.shape, include_padding=op.include_padding)
         scales = {n: fixed_point(ratio / n, self.bits) for n in counts}
-        pool = integer.AveragePool(window, node.include_padding, scales, made.zero, low, high)
-        self.parts.add(node.name, pool, (node.input,), step.output, _kind(step, "avgpool"))
+        pool = integer.AveragePool(window, op.include_padding, scales, made.zero, low, high)
+        self.parts.add(step.name, pool, (step.source,), step.output, _kind(step, "avgpool"))
 
-    def _add(self, step: Step, node: Add) -> None:
-        first, second = (self._map(name).codes for name in node.inputs)
+    @_emit.register
+    def _add(self, _op: Add, step: Step) -> None:
+        first, second = (self._map(name).codes for name in step.sources)
         made, (low, high) = self._map(step.output).codes, self._limits(step)
         ratios = [first.scale / made.scale, second.scale / made.scale]
         factors, shift = shared_multipliers(ratios, self.bits)
         add = integer.Add((int(factors[0]), int(factors[1])), shift, made.zero, low, high)
-        self.parts.add(node.name, add, node.inputs, step.output, _kind(step, "add"))
+        self.parts.add(step.name, add, step.sources, step.output, _kind(step, "add"))
 
-    def _concat(self, step: Step, node: Concat) -> None:
+    @_emit.register
+    def _concat(self, _op: Concat, step: Step) -> None:
         target = self._map(step.output).codes
         names = []
-        for place, name in enumerate(node.inputs):
+        for place, name in enumerate(step.sources):
             given = self._map(name)
             if given.codes != target:
                 name = f"{step.output} part {place}"
                 self.parts.map(name, given.shape, target)
-                self._rescale(f"{node.name} part {place}", given.name, name)
+                self._rescale(f"{step.name} part {place}", given.name, name)
             names.append(name)
-        self.parts.add(node.name, integer.Concat(), names, step.output, "concat")
+        self.parts.add(step.name, integer.Concat(), names, step.output, "concat")
 
     def _ratio(self, ratio: float, zero: int, table: Ints | None = None) -> Scale:
         multiplier, shift = multipliers(np.array([ratio]), self.bits)
         return Scale(multiplier, shift, zero, table=table)
 
-    def _shuffle(self, step: Step, node: Shuffle) -> None:
-        given, made = self._map(node.input), self._map(step.output).codes
+    @_emit.register
+    def _shuffle(self, op: Shuffle, step: Step) -> None:
+        given, made = self._map(step.source), self._map(step.output).codes
         channels = given.shape[2]
         weight = np.zeros((1, 1, channels, channels), np.int64)
-        weight[0, 0, list(node.order), np.arange(channels)] = 1
+        weight[0, 0, list(op.order), np.arange(channels)] = 1
         scale = self._ratio(given.codes.scale / made.scale, made.zero)
-        self._whole_numbers(node.name, "shuffle", given.name, step.output, weight, scale)
+        self._whole_numbers(step.name, "shuffle", given.name, step.output, weight, scale)
 
     def _whole_numbers(
         self, name: str, kind: str, source: str, output: str, weight: Ints, scale: Scale
@@ -283,38 +277,40 @@ class IntegerNodes:
         op = integer.Elementwise(self._ratio(1.0, self._map(source).codes.zero, table))
         self.parts.add(name, op, (source,), output, kind)
 
-    def _normalize(self, step: Step, node: LocalResponseNorm) -> None:
+    @_emit.register
+    def _normalize(self, op: LocalResponseNorm, step: Step) -> None:
         """Each element times a factor, a table of the sum of neighbours' squares, also a table."""
-        given, made = self._map(node.input), self._map(step.output).codes
-        if node.input not in self.ranges:
-            raise InputError(f"{node.name}: LRN is not possible in a quantized network")
-        extreme = max(map(abs, self.ranges[node.input]))
+        given, made = self._map(step.source), self._map(step.output).codes
+        if step.source not in self.ranges:
+            raise InputError(f"{step.name}: LRN is not possible in a quantized network")
+        extreme = max(map(abs, self.ranges[step.source]))
         square, table = covering(0.0, extreme**2), given.codes.decode(_CODES) ** 2
         squares, factors = f"{step.output} squares", f"{step.output} factors"
         self.parts.map(squares, given.shape, _codes(square))
-        self._table(f"{node.name} squares", "square", given.name, squares, square.encode(table))
-        sums = covering(*self.ranges[sums_of(node)])
-        values = 1.0 / node.denominator(np.maximum(sums.decode(_CODES), 0.0))
+        self._table(f"{step.name} squares", "square", given.name, squares, square.encode(table))
+        sums = covering(*self.ranges[sums_of(step.node)])
+        values = 1.0 / op.denominator(np.maximum(sums.decode(_CODES), 0.0))
         factor = Affine8(float(values.max()) / HIGH)
         self.parts.map(factors, given.shape, factor)
         scale = self._ratio(square.scale / sums.scale, sums.zero_point, factor.encode(values))
-        weight = node.neighbours(given.shape[2])[None, None].astype(np.int64)
-        self._whole_numbers(f"{node.name} factors", "conv+power", squares, factors, weight, scale)
+        weight = op.neighbours(given.shape[2])[None, None].astype(np.int64)
+        self._whole_numbers(f"{step.name} factors", "conv+power", squares, factors, weight, scale)
         ratio = given.codes.scale * factor.scale / made.scale
         product = integer.Multiply(*fixed_point(ratio, self.bits), made.zero)
-        self.parts.add(node.name, product, (given.name, factors), step.output, "multiply")
+        self.parts.add(step.name, product, (given.name, factors), step.output, "multiply")
 
-    def _elementwise(self, step: Step, node: Activate) -> None:
-        given, target = self._map(node.input).codes, self.targets[step.output]
+    @_emit.register
+    def _elementwise(self, _op: Function, step: Step) -> None:
+        given, target = self._map(step.source).codes, self.targets[step.output]
         kind = "+".join(_names(step.functions)) or "rescale"
         if step.limits is None:
             table = target.encode(step.activate(given.decode(_CODES)))
-            self._table(node.name, kind, node.input, step.output, table)
+            self._table(step.name, kind, step.source, step.output, table)
             return
         low, high = self._limits(step)
         scale = self._ratio(given.scale / target.scale, target.zero_point)
-        op = integer.Elementwise(replace(scale, low=low, high=high))
-        self.parts.add(node.name, op, (node.input,), step.output, kind)
+        rescale = integer.Elementwise(replace(scale, low=low, high=high))
+        self.parts.add(step.name, rescale, (step.source,), step.output, kind)
 
 
 def _codes(quantization: Quantization) -> Affine8:
@@ -324,12 +320,12 @@ def _codes(quantization: Quantization) -> Affine8:
 def _kind(step: Step, operator: str) -> str:
     """Operator and functions, as the layer table names them."""
     added = ["add"] if step.residual else []
-    return "+".join([operator, *added, *_names(step.activations)])
+    return "+".join([operator, *added, *_names(step.applied)])
 
 
-def _names(functions: Sequence[Activate]) -> list[str]:
+def _names(functions: Sequence[Node]) -> list[str]:
     """Functions as the layer table names them: rounding alone is none."""
-    return [activation.function for activation in functions if not activation.is_identity]
+    return [node.op.title for node in functions if not node.op.is_identity]
 
 
 def _by_result(weight: Floats, groups: int) -> Floats:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.affine import decode, encode
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import float_inputs
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.errors import InputError
 

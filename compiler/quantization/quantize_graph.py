@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import from_host
 from pulsarray.compiler.ir.formats import Affine8
-from pulsarray.compiler.ir.graph import Graph as IntegerGraph
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.quantization.fold import fold
 from pulsarray.compiler.quantization.fuse import fuse_graph
@@ -25,7 +24,7 @@ from pulsarray.config import Config
 __all__ = ["quantize_graph"]
 
 
-def quantize_graph(graph: Graph, calibration: npt.ArrayLike | None, config: Config) -> IntegerGraph:
+def quantize_graph(graph: Graph, calibration: npt.ArrayLike | None, config: Config) -> Graph:
     """Quantize a network for a machine.
 
     Parameters

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import singledispatch
 
 import numpy as np
 
-from pulsarray.compiler.float_graph import run_graph
-from pulsarray.compiler.graph import Graph
-from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.quantization.fuse import Step
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ir.value import Array, Floats
+from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
 from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.spatial import Concat, LocalResponseNorm, MaxPool, Shuffle
+from pulsarray.compiler.quantization.rules import rule_of
+from pulsarray.compiler.quantization.steps import Step
+from pulsarray.compiler.reference.run import run
 from pulsarray.errors import InputError
 
 __all__ = ["Range", "covering", "observe", "sums_of", "targets"]
@@ -26,8 +29,6 @@ _LARGEST = float(np.finfo(np.float32).max)
 """Magnitude of a value whose code float32 can tell."""
 _COARSER = 2.0
 """How much coarser codes a map with other readers may get from a result that it is part of."""
-_CURVES = {"sigmoid": 8.0, "tanh": 4.0}
-"""Beyond these arguments a curve is flat to within half a code."""
 
 
 def covering(low: float, high: float) -> Quantization:
@@ -39,9 +40,20 @@ def covering(low: float, high: float) -> Quantization:
     return Quantization(scale, int(np.clip(round(LOW - low / scale), LOW, HIGH)))
 
 
-def sums_of(node: LocalResponseNorm) -> str:
+def sums_of(node: Node) -> str:
     """Name under which :func:`observe` gives the range of a normalization's sums of squares."""
     return f"{node.output} sums"
+
+
+@singledispatch
+def _sums(_op: Operator, _x: Array) -> Array | None:
+    """Sums on the way to a result, of which the machine makes codes, too."""
+    return None
+
+
+@_sums.register
+def _(op: LocalResponseNorm, x: Array) -> Array | None:
+    return np.asarray(x**2 @ op.neighbours(x.shape[-1]))
 
 
 def observe(graph: Graph, samples: Floats) -> dict[str, Range]:
@@ -53,13 +65,13 @@ def observe(graph: Graph, samples: Floats) -> dict[str, Range]:
         If a value is not finite.
     """
     ranges: dict[str, Range] = {}
-    chunk = max(1, _CHUNK // sum(value.size for value in graph.values))
+    sizes = (value.size for value in graph.values.values() if not value.role.is_constant)
+    chunk = max(1, _CHUNK // sum(sizes))
     for start in range(0, len(samples), chunk):
-        values = run_graph(graph, samples[start : start + chunk])
+        values = run(graph, samples[start : start + chunk])
         for node in graph.nodes:
-            if isinstance(node, LocalResponseNorm):
-                given = values[node.input]
-                values[sums_of(node)] = given**2 @ node.neighbours(given.shape[-1])
+            if (sums := _sums(node.op, values[graph.sources_of(node)[0]])) is not None:
+                values[sums_of(node)] = sums
         for name, value in values.items():
             low, high = float(value.min()), float(value.max())
             if not max(-low, high) <= _LARGEST:
@@ -75,7 +87,7 @@ def observe(graph: Graph, samples: Floats) -> dict[str, Range]:
 def arguments(step: Step, ranges: Mapping[str, Range]) -> Quantization:
     """Codes for what goes into a step's curve."""
     low, high = ranges[step.raw]
-    bound = _CURVES.get(step.functions[0].function, np.inf)
+    bound = step.functions[0].op.saturation
     return covering(max(low, -bound), min(high, bound))
 
 
@@ -90,10 +102,10 @@ def targets(
     uses = Counter(name for step in steps for name in step.inputs)
     wanted: dict[str, Quantization] = {}
     for step in reversed(steps):
-        result = wanted.get(step.output)
-        if isinstance(step.node, Concat):
+        result, rule = wanted.get(step.output), rule_of(step.node)
+        if rule.joins:
             result = result or covering(*ranges[step.raw])
-        elif not isinstance(step.node, MaxPool | Shuffle) or result is None:
+        elif not rule.keeps_codes or result is None:
             continue
         for name in step.inputs:
             if name not in wanted and (uses[name] == 1 or _suits(result, ranges[name])):
@@ -101,8 +113,9 @@ def targets(
     known = {source: wanted.get(source) or covering(*ranges[source])}
     for step in steps:
         known[step.output] = wanted.get(step.output) or _own(step, ranges)
-        if isinstance(step.node, MaxPool | Shuffle):
-            known[step.output] = known[step.node.input]
+        rule = rule_of(step.node)
+        if rule.keeps_codes and not rule.joins:
+            known[step.output] = known[step.sources[0]]
     return known
 
 

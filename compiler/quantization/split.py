@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pulsarray.compiler.graph import Node
-from pulsarray.compiler.quantization.fold import renamed
+from pulsarray.compiler.ir.graph import Node
 from pulsarray.errors import InputError
 
 __all__ = ["split"]
@@ -34,7 +33,7 @@ def split(
         copies = [node]
         for number, place in enumerate(() if is_rounded(node.output) else places[1:], 2):
             copy = replace(node, name=f"{node.name}#{number}", output=f"{node.output}#{number}")
-            done[place] = renamed(done[place], {node.output: copy.output})
+            done[place] = done[place].renamed({node.output: copy.output})
             copied[copy.name] = node.name
             copies.append(copy)
         done[:0] = copies

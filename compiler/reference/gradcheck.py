@@ -11,7 +11,7 @@ from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.value import Array, Value
 from pulsarray.compiler.reference.run import operands, run
 
-__all__ = ["directional", "gradients"]
+__all__ = ["backward", "directional", "gradients"]
 
 
 def gradients(
@@ -33,7 +33,14 @@ def gradients(
     InputError
         If an operator has no gradient; the text names it.
     """
-    values, slopes = run(graph, inputs), dict(errors)
+    return backward(graph, run(graph, inputs), errors)
+
+
+def backward(
+    graph: Graph, values: Mapping[str, Array], errors: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Gradients as of :func:`gradients`, where all values are known, by name."""
+    slopes = dict(errors)
     for node in reversed(graph.nodes):
         if node.output not in slopes:
             continue

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import inf, isfinite
 
-from pulsarray.compiler.graph import Graph, Softmax
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.passes.ends import host_function, with_plain_ends
 from pulsarray.compiler.training.layers import (
     CODE_ONE,
     DERIVATIVES,
@@ -246,6 +247,7 @@ def differentiate(
     InputError
         If an operator cannot be trained, the loss does not fit the output, or no layer learns.
     """
+    graph = with_plain_ends(graph)
     steps = steps_of(graph)
     layers = [step for step in steps if isinstance(step, MapLayer | NormLayer)]
     if not layers:
@@ -253,7 +255,7 @@ def differentiate(
     last = steps[-1]
     if not isinstance(last, MapLayer) or last.result[:2] != (1, 1):
         raise InputError(f"{last.name}: training needs a dense layer at the end{_hint(last)}")
-    end = "softmax" if isinstance(graph.nodes[-1], Softmax) else last.activation
+    end = host_function(graph) or last.activation
     _check_loss(graph, loss, end, last.weight.shape[1])
     if needs_steps(graph):
         if frozen:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Softmax
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
 from pulsarray.compiler.training.layers import DropStep
 from pulsarray.compiler.training.losses import loss_value
@@ -70,7 +70,7 @@ class FloatNetwork:
     @property
     def softmax(self) -> bool:
         """Whether the network ends with softmax."""
-        return isinstance(self.network.graph.nodes[-1], Softmax)
+        return host_function(self.network.graph) == "softmax"
 
     def forward(self, x: Floats) -> dict[str, Floats]:
         """Everything between input and result.

@@ -13,8 +13,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Softmax
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.training.arithmetic import (
     LARGEST,
     blen,
@@ -89,7 +89,7 @@ class TrainInterpreter:
     def __init__(self, network: TrainingNetwork, segments: int = 256) -> None:
         self.network = network
         self.segments = segments
-        self._softmax = isinstance(network.graph.nodes[-1], Softmax)
+        self._softmax = host_function(network.graph) == "softmax"
         self._maps = MapPass(network, segments) if network.steps else None
         self._adaptive = [name for name, fixed in network.exponents.items() if fixed is None]
 

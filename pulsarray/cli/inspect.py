@@ -83,7 +83,6 @@ def inspected(
         If it cannot be read at all.
     """
     from pulsarray.cli.source import FILES, load_source, unknown_source
-    from pulsarray.compiler.graph import Graph
     from pulsarray.compiler.importers.inspection import (
         inspect_gemm,
         inspect_graph,
@@ -105,9 +104,9 @@ def inspected(
     machine = chosen_config(config, overrides)
     try:
         network = load_source(source, shape).network
-        if isinstance(network, Graph):
-            return inspect_graph(network, machine)
-        return inspect_integer(network, machine)
+        if network.is_quantized:
+            return inspect_integer(network, machine)
+        return inspect_graph(network, machine)
     except InputError as error:
         if source in BUILT_IN:
             raise

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from pulsarray.compiler.graph import Graph
-    from pulsarray.compiler.ir.graph import Graph as IntegerGraph
+    from pulsarray.compiler.ir.graph import Graph
 
 __all__ = ["FILES", "Source", "compile_source", "load_source", "unknown_source"]
 
@@ -41,7 +40,7 @@ class Source:
     """
 
     name: str
-    network: Graph | IntegerGraph
+    network: Graph
     samples: npt.NDArray[np.float64] | None = None
 
 
@@ -129,14 +128,12 @@ def _compile_network(
 ) -> Program:
     """Quantize a network, if it is not yet, and compile it."""
     from pulsarray.compiler.api import compile_network
-    from pulsarray.compiler.graph import Graph
-    from pulsarray.compiler.maps.compiling import compile_integer
 
     network, name = source.network, source.name
-    if not isinstance(network, Graph):
+    if network.is_quantized:
         if calibrate is not None:
             raise InputError(f"--calibrate: not for {text}, which is in int8 already")
-        return compile_integer(network, config, batch=batch, name=name)
+        return compile_network(network, config, batch=batch, name=name)
     samples = source.samples if calibrate is None else _samples(network, calibrate)
     if samples is None:
         raise _no_samples(text, network)

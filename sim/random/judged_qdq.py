@@ -12,7 +12,6 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from pulsarray.compiler.graph import Softmax
 from pulsarray.compiler.importers.onnx.constants import FOLDED
 from pulsarray.compiler.importers.onnx.file import read_onnx
 from pulsarray.compiler.importers.onnx.integers import integers
@@ -21,6 +20,7 @@ from pulsarray.compiler.importers.onnx.quantized import QUANTIZED, quantized_net
 from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.operator import Kind
 from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.passes.host import machine_part
 from pulsarray.compiler.reference.run import run
@@ -139,7 +139,7 @@ def _integers(case: QdqCase, network: QuantizedNetwork, graph: Graph) -> dict[st
     # A host's softmax takes the network's result.
     result = network.tensor(network.file.output, "output").value
     last = next((node for node in reversed(network.nodes) if node.output == result), None)
-    result = last.input if isinstance(last, Softmax) else result
+    result = last.inputs[0] if last and last.op.kind is Kind.HOST else result
     codes: dict[str, Array] = {}
     for node in case.quantizers:
         tensor = network.tensor(node.output[0], node.name)

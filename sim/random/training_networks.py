@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.differentiate import (
     LOSSES,
@@ -203,7 +203,7 @@ class _Drawing:
             return self.first
         graph = self.builder.build()
         node = next(node for node in graph.nodes if node.name == name)
-        return next(value.shape for value in graph.values if value.name == node.output)
+        return graph.values[node.output].shape
 
     def other(self) -> None:
         """What training does not know."""

@@ -15,7 +15,6 @@ from pulsarray.cli.inspect import inspected
 from pulsarray.cli.source import load_source
 from pulsarray.compiler.api import compile_network
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.inspection import (
     HOST,
     LAST,
@@ -24,7 +23,7 @@ from pulsarray.compiler.importers.inspection import (
     VECTOR,
     inspect_graph,
 )
-from pulsarray.compiler.spatial import LocalResponseNorm
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from tests.cli.conftest import Command
@@ -199,7 +198,6 @@ def is_told_right(path: Path, seed: int) -> bool:
 
 def test_what_a_machine_lacks() -> None:
     graph = Builder("net", (4, 4, 2)).sigmoid("curve").local_response_norm(3).build()
-    assert isinstance(graph.nodes[1], LocalResponseNorm)
     for name, value, bad in (("tables", 0, 2), ("vector_multiply", False, 1)):
         config = replace(PRESETS["small"], **{name: value})
         assert len(inspect_graph(graph, config).unsupported) == bad

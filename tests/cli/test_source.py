@@ -12,10 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pulsarray.cli.source import compile_source, load_source
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx import importer as onnx_import
 from pulsarray.compiler.importers.tflite import importer as tflite_import
-from pulsarray.compiler.ir import graph as ir
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS
 from pulsarray.program import Program
@@ -48,7 +47,7 @@ def convolution_file(path: Path, size: int | str = 6) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
 
 
-def quantized() -> ir.Graph:
+def quantized() -> Graph:
     weight = RNG.normal(size=(3, 3, 2, 4))
     graph = Builder("net", (6, 6, 2)).convolution(weight).relu().max_pool(2).build()
     return quantize_graph(graph, RNG.normal(size=(4, 6, 6, 2)), PRESETS["tiny"])
@@ -106,7 +105,7 @@ def test_open_sizes(command: Command, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert json.loads(done.out)["layers"][0]["output"] == [7, 5, 4]
     network = load_source(str(path), (2, 9, 7)).network
-    assert isinstance(network, Graph)
+    assert not network.is_quantized
     assert network.input.shape == (9, 7, 2)
 
 

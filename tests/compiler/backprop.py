@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Softmax
+from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.interpreter import TrainState
 
@@ -44,8 +44,7 @@ def backprop(network: TrainingNetwork, state: TrainState, x: Ints, t: Ints) -> d
         sums = values @ weight + state.masters[f"{layer.name}.bias"] * 2.0**-24
         values = _activation(layer.activation, sums)
         outputs.append(values)
-    softmax = network.graph.nodes[-1]
-    result = softmax(values) if isinstance(softmax, Softmax) else values
+    result = network.graph.nodes[-1].op.real(values) if host_function(network.graph) else values
     found = {"outputs": result}
     error = _loss(network, result, target)
     for place, layer in reversed(list(enumerate(network.layers))):

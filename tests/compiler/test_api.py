@@ -11,7 +11,6 @@ import pytest
 
 from pulsarray.compiler.api import compile_gemm, compile_network, disassemble
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.lower import fuse
 from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.passes.host import machine_part
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
@@ -169,11 +168,6 @@ def test_relu_of_a_map_keeps_its_shape() -> None:
         Builder("relu", (2, 3, 4)).relu().build(), SMALL, calibration=np.ones((1, 2, 3, 4))
     )
     assert program.with_role("output")[0].image == (2, 3, 4)
-
-
-def test_layers_of_a_network_of_maps_wrong() -> None:
-    with pytest.raises(InputError, match="maps: is not dense layers and activations of vectors"):
-        fuse(maps_network().build())
 
 
 @pytest.mark.parametrize("end", ["dropout", "dropout twice", "flatten"])

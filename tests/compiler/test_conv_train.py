@@ -11,8 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Dense, Graph, Value
-from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.ir.draft import Draft
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.value import Floats, network_input
+from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.training import train
 from pulsarray.compiler.training.differentiate import (
     Loss,
@@ -329,13 +331,11 @@ def test_what_cannot_be_trained_is_refused() -> None:
 
 def refused_graph(first: str, second: str) -> str:
     """Of a graph of two dense layers with these names."""
-    middle, out = normal(3, 4), normal(4, 10)
-    nodes = [
-        Dense(first, "in", "middle", middle, np.zeros(4)),
-        Dense(second, "middle", "out", out, np.zeros(10)),
-    ]
+    draft = Draft("net", [network_input("in", (3,))])
+    draft.add(first, Dense(), ("in",), "middle", {"weight": normal(3, 4), "bias": np.zeros(4)})
+    draft.add(second, Dense(), ("middle",), "out", {"weight": normal(4, 10), "bias": np.zeros(10)})
     with pytest.raises(InputError) as error:
-        differentiate(Graph("net", Value("in", (3,)), nodes), Loss("mse"), Optimizer())
+        differentiate(draft.graph(("out",)), Loss("mse"), Optimizer())
     return str(error.value)
 
 

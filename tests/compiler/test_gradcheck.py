@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.gradcheck import ROUNDINGS, GradientCheck, check_gradients
 from pulsarray.compiler.training.maps import interpreter as conv_train_interpreter

@@ -10,9 +10,9 @@ import pytest
 
 from pulsarray.cli.arrays import memory_with_inputs, real_values
 from pulsarray.compiler.api import compile_network
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import run_float
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.model.functional import execute
@@ -154,7 +154,7 @@ def test_a_grey_image(tmp_path: Path, shape: tuple[int, ...], op: str, values: l
     chain.add("Conv", chain.floats(2, 1, 3, 3))
     made = chain.model()
     graph = import_onnx(write(tmp_path, made))
-    assert [type(node).__name__ for node in graph.nodes] == ["Convolution"]
+    assert [node.op.title for node in graph.nodes] == ["convolution"]
     inputs = chain.rng.normal(size=(BATCH, *shape)).astype(np.float32)
     np.testing.assert_allclose(run_float(graph, inputs), runtime(made, inputs), rtol=0, atol=1e-5)
     program = compile_network(graph, CONFIG, batch=BATCH, calibration=inputs)

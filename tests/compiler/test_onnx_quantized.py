@@ -9,9 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx.importer import import_onnx, import_onnx_any
-from pulsarray.compiler.ir import graph as ir
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ops.integer import Convolution
 from pulsarray.errors import InputError
 from tests.compiler import codes as machine
@@ -88,7 +87,7 @@ CASES = [
 ]
 
 
-def codes_of(made: ir.Graph, inputs: np.ndarray) -> np.ndarray:
+def codes_of(made: Graph, inputs: np.ndarray) -> np.ndarray:
     return machine.codes_of(made, machine.host_codes(made, inputs.transpose(0, 2, 3, 1)))
 
 
@@ -100,7 +99,7 @@ def test_as_onnxruntime(
 ) -> None:
     proto = quantized(tmp_path, build, **options)
     made = import_onnx_any(tmp_path / "quantized.onnx")
-    assert isinstance(made, ir.Graph)
+    assert made.is_quantized
     import onnxruntime
 
     inputs = np.random.default_rng(99).normal(size=(200, 3, 10, 8)).astype(np.float32)
@@ -160,7 +159,7 @@ def qlinear(kind: str) -> Chain:
 def test_qlinear_by_its_definition(tmp_path: Path, kind: str) -> None:
     chain = qlinear(kind)
     made = import_onnx_any(write(tmp_path, chain.model()))
-    assert isinstance(made, ir.Graph)
+    assert made.is_quantized
     assert isinstance(made.nodes[-1].op, Convolution)
     weight, offsets = machine.weight_of(made, -1)
     weights = next(v for v in chain.constants.values() if v.dtype == np.int8 and v.ndim)
@@ -198,7 +197,7 @@ def test_relu_is_a_limit_and_own_rounding_stays(tmp_path: Path) -> None:
     chain.add("Add", skip)
     chain.add("QuantizeLinear", *scales(chain, (0.06, 2)))
     made = import_onnx_any(write(tmp_path, chain.model()))
-    assert isinstance(made, ir.Graph)
+    assert made.is_quantized
     assert [n.kind for n in made.nodes] == ["conv+relu", "conv", "add"]
     op = made.nodes[0].op
     assert isinstance(op, Convolution)

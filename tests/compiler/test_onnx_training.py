@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 import pytest
 
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx.importer import import_onnx
-from pulsarray.compiler.spatial import BatchNorm, Dropout
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ops.batch_norm import BatchNorm
+from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.train import compile_training
 from pulsarray.config import load_config
@@ -39,8 +40,8 @@ def learned(path: Path, *middle: onnx.NodeProto, **constants: np.ndarray) -> Gra
 
 def test_dropout_stays(tmp_path: Path) -> None:
     graph = learned(tmp_path, node("Dropout", ["a", "ratio"], "b"), ratio=np.array(0.25))
-    (dropout,) = (n for n in graph.nodes if isinstance(n, Dropout))
-    assert dropout.rate == 0.25
+    (dropout,) = (n for n in graph.nodes if n.op.title == "dropout")
+    assert dropout.op == Dropout(0.25)
     network = differentiate(graph, Loss("mse"), Optimizer())
     training = compile_training(network, load_config("train-small"), batch=4)
     assert list(training.tensors.drops) == [dropout.name]
@@ -52,12 +53,12 @@ def test_normalization_stays(tmp_path: Path) -> None:
     norm = node("BatchNormalization", ["a", "scale", "shift", "mean", "variance"], "b")
     arrays = {name: random.uniform(0.5, 1.5, 6) for name in ("scale", "shift", "mean", "variance")}
     graph = learned(tmp_path, norm, **arrays)
-    (made,) = (n for n in graph.nodes if isinstance(n, BatchNorm))
+    (made,) = (n for n in graph.nodes if isinstance(n.op, BatchNorm))
     network = differentiate(graph, Loss("mse"), Optimizer())
     names = [layer.name for layer in network.layers]
     assert names[1] == made.name
     assert len(names) == 3
-    assert np.array_equal(network.layers[1].weight.reshape(-1), made.scale)
+    assert np.array_equal(network.layers[1].weight.reshape(-1), graph.arrays_of(made)[0])
 
 
 def test_constant_factors_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pulsarray.compiler.api import compile_gemm, compile_network
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Graph
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS, Config
 from pulsarray.model.run import run

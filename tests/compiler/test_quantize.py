@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.ir import graph as ir
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.numerics.fixed_point import fixed_point
 from pulsarray.compiler.numerics.rounding import requantize
 from pulsarray.compiler.quantization.quantize import Quantization
@@ -38,7 +37,7 @@ def quantize(
     return *weight_of(made), made.input.codes.zero
 
 
-def run_quantized(graph: ir.Graph, values: np.ndarray) -> np.ndarray:
+def run_quantized(graph: Graph, values: np.ndarray) -> np.ndarray:
     codes = codes_of(graph, host_codes(graph, values))
     return result_of(graph).decode(codes).reshape(len(codes), -1)
 

@@ -6,15 +6,22 @@ from math import inf
 
 import numpy as np
 
-from pulsarray.compiler.graph import Activate
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.layers import affine
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.spatial import Add, Dropout
+from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.clip import Clip
+from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.relu import Relu
+from pulsarray.compiler.ops.sigmoid import Sigmoid
+from pulsarray.compiler.ops.tanh import Tanh
 from pulsarray.errors import InputError
 
-__all__ = ["activation", "add", "clip", "div", "dropout", "mul", "sub", "total"]
+__all__ = ["add", "clip", "div", "dropout", "function", "mul", "sub", "total"]
+
+_FUNCTIONS = {"Relu": Relu(), "Sigmoid": Sigmoid(), "Tanh": Tanh()}
 
 
 def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
@@ -25,7 +32,7 @@ def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
     tensor = network.tensor(data, call.where)
     constant = network.constant(other, call.where, f"one operand of {call.kind}")
     if constant.size == 1 and constant.ndim <= len(tensor.shape) + 1:
-        channels = network.shapes[tensor.value][-1]
+        channels = network.shape(tensor.value)[-1]
         return tensor, np.full(channels, constant.reshape(-1)[0]), swapped
     row = _channel_row(network, constant, tensor, call.where)
     if row is None:
@@ -51,7 +58,7 @@ def _channel_row(network: Network, constant: Floats, tensor: Tensor, where: str)
         ) from None
     stored = np.empty(spread.size)
     stored[network.places(tensor, where).reshape(-1)] = spread.reshape(-1)
-    rows = stored.reshape(-1, network.shapes[tensor.value][-1])
+    rows = stored.reshape(-1, network.shape(tensor.value)[-1])
     return rows[0] if bool((rows == rows[0]).all()) else None
 
 
@@ -78,14 +85,14 @@ def total(network: Network, call: Call) -> None:
         last = place == len(tensors)
         output = call.outputs[0] if last else network.fresh(f"{call.outputs[0]} part {place}")
         label = name if last else f"{name} part {place}"
-        value = network.emit(Add(label, (made.value, tensor.value), output)).value
+        value = network.emit(label, Add(), (made.value, tensor.value), output).value
         made = Tensor(value, tensors[0].shape, tensors[0].order)
     network.define(call.outputs[0], made)
 
 
 def _alike(network: Network, one: Tensor, other: Tensor) -> bool:
     """Whether two tensors have their elements at the same places."""
-    if one.shape != other.shape or network.shapes[one.value] != network.shapes[other.value]:
+    if one.shape != other.shape or network.shape(one.value) != network.shape(other.value):
         return False
     if one.order is None or other.order is None:
         return one.order is other.order
@@ -118,12 +125,16 @@ def div(network: Network, call: Call) -> None:
     affine(network, call, tensor, 1.0 / divisor, np.zeros(len(divisor)))
 
 
-def activation(network: Network, call: Call) -> None:
-    """Relu, Sigmoid or Tanh."""
+def function(network: Network, call: Call) -> None:
+    """A function of single elements."""
     tensor = network.tensor(call.inputs[0], call.where)
-    name = network.label(call)
-    node = Activate(name, tensor.value, call.outputs[0], call.kind.lower())
-    network.elementwise(call, tensor, node)
+    _emit(network, call, tensor, _FUNCTIONS[call.kind])
+
+
+def _emit(network: Network, call: Call, tensor: Tensor, op: Operator) -> None:
+    """Put an operator at the end whose result has its elements where its input has them."""
+    made = network.emit(network.label(call), op, (tensor.value,), call.outputs[0])
+    network.elementwise(call, tensor, made)
 
 
 def clip(network: Network, call: Call) -> None:
@@ -138,9 +149,7 @@ def clip(network: Network, call: Call) -> None:
                     f"{call.where}: limit {name!r} must be one number, not {limit.shape}"
                 )
             limits[place] = limit.item()
-    name = network.label(call)
-    node = Activate(name, tensor.value, call.outputs[0], "clip", *limits)
-    network.elementwise(call, tensor, node)
+    _emit(network, call, tensor, Clip(*limits))
 
 
 def dropout(network: Network, call: Call) -> None:
@@ -160,5 +169,4 @@ def dropout(network: Network, call: Call) -> None:
         if given.size != 1:
             raise InputError(f"{call.where}: ratio must be one number, not {given.shape}")
         rate = given.item()
-    node = Dropout(network.label(call), tensor.value, call.outputs[0], rate)
-    network.elementwise(call, tensor, node)
+    _emit(network, call, tensor, Dropout(rate))

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 import onnx
 
 from pulsarray.compiler.arguments import integer
-from pulsarray.compiler.graph import Graph, Node, Value
 from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constant
 from pulsarray.compiler.importers.onnx.file import Call, OnnxFile, element_name
 from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement
 from pulsarray.compiler.importers.onnx.random import random_weight, roles
 from pulsarray.compiler.importers.onnx.tensors import Network, Rearranged
-from pulsarray.compiler.quantization.fold import renamed
+from pulsarray.compiler.ir.graph import Graph, needed
 from pulsarray.errors import InputError
 
 __all__ = ["finish", "fold_call", "graph_of", "imported", "run_call"]
@@ -117,22 +115,12 @@ def finish(network: Network) -> Graph:
     if not network.nodes:
         raise InputError("no operator to compile")
     value, view = network.result()
-    nodes = _needed(network.nodes, value)
+    nodes = needed(network.nodes, (value,))
     if not nodes:
         raise InputError("no operator to compile")
-    if nodes[-1].output != file.output:
-        spare = network.fresh(file.output)
-        nodes = [renamed(node, {file.output: spare}) for node in nodes]
-        nodes[-1] = replace(nodes[-1], output=file.output)
-    source = Value(file.input, network.shapes[file.input])
-    return Graph(file.name, source, nodes, network.input_view(), view)
-
-
-def _needed(nodes: Sequence[Node], result: str) -> list[Node]:
-    """The operators that a result depends on."""
-    wanted, kept = {result}, []
-    for node in reversed(nodes):
-        if node.output in wanted:
-            wanted.update(node.inputs)
-            kept.append(node)
-    return kept[::-1]
+    if value != file.output:
+        names = {file.output: network.fresh(file.output), value: file.output}
+        nodes = [node.renamed(names) for node in nodes]
+    views = {file.input: network.input_view(), file.output: view}
+    known = {name: view for name, view in views.items() if view is not None}
+    return network.draft.graph((file.output,), known, nodes)

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pulsarray.compiler.arguments import file_path
-from pulsarray.compiler.graph import Graph
 from pulsarray.compiler.importers.onnx.constants import FOLDED
 from pulsarray.compiler.importers.onnx.file import read_onnx
 from pulsarray.compiler.importers.onnx.graph import graph_of
 from pulsarray.compiler.importers.onnx.operators import OPERATORS
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED, integer_graph_of
-from pulsarray.compiler.ir.graph import Graph as IntegerGraph
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.errors import InputError
 
 __all__ = ["import_onnx", "import_onnx_any"]
@@ -55,7 +54,7 @@ def import_onnx(
 
 def import_onnx_any(
     path: Path | str, *, shape: Sequence[int] | None = None, random_weights: int | None = None
-) -> Graph | IntegerGraph:
+) -> Graph:
     """Read a network as it is: in integers if the file has quantized operators, else in float.
 
     Parameters

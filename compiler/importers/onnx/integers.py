@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import singledispatch
 
 import numpy as np
 
-from pulsarray.compiler.graph import Activate, Graph, Node, Softmax
 from pulsarray.compiler.importers.onnx.graph import finish
 from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork, without_input_rounding
 from pulsarray.compiler.ir.formats import Affine8
-from pulsarray.compiler.ir.graph import Graph as IntegerGraph
-from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.operator import Kind, Operator
+from pulsarray.compiler.ir.value import Array, Floats
+from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
 from pulsarray.compiler.quantization.fold import fold
-from pulsarray.compiler.quantization.fuse import Step, fuse_graph
+from pulsarray.compiler.quantization.fuse import fuse_graph
 from pulsarray.compiler.quantization.given_weights import given_columns
 from pulsarray.compiler.quantization.hoist import hoist
 from pulsarray.compiler.quantization.integer_nodes import IntegerNodes
 from pulsarray.compiler.quantization.integer_weights import Columns
 from pulsarray.compiler.quantization.quantize import Quantization
+from pulsarray.compiler.quantization.rules import keeps_codes
 from pulsarray.compiler.quantization.split import split
-from pulsarray.compiler.spatial import Concat, Convolution, MaxPool, Shuffle
+from pulsarray.compiler.quantization.steps import Step
 from pulsarray.errors import InputError
 
 __all__ = ["integers"]
@@ -31,7 +33,7 @@ _BITS = 31
 """Bits of multipliers."""
 
 
-def integers(network: QuantizedNetwork) -> IntegerGraph:
+def integers(network: QuantizedNetwork) -> Graph:
     """The integer network of a file that has been read to its end."""
     value = network.tensor(network.file.output, "output").value
     graph = finish(network)
@@ -39,8 +41,8 @@ def integers(network: QuantizedNetwork) -> IntegerGraph:
     if (known := network.quantization_of(value)) is not None:
         rounded[graph.output.name] = known
     answer = _answer(network, graph, rounded)
-    nodes, copied = _placed(network, graph, rounded)
-    folded = fold(replace(graph, nodes=nodes))
+    placed, copied = _placed(network, graph, rounded)
+    folded = fold(placed)
     steps, host = fuse_graph(folded, rounded)
     made = _integer_nodes(network, copied, _targets(steps, folded.input.name, rounded))
     made.begin(folded.input.name, folded.input.shape)
@@ -54,18 +56,19 @@ def _answer(
     network: QuantizedNetwork, graph: Graph, rounded: dict[str, Quantization]
 ) -> Quantization | None:
     """How a softmax at the end is rounded; the machine's result is then what goes into it."""
-    if not isinstance(last := graph.nodes[-1], Softmax):
+    last = graph.nodes[-1]
+    if last.op.kind is not Kind.HOST:
         return None
     answer = rounded.pop(last.output, None)
-    if (known := network.quantization_of(last.input)) is not None:
+    if (known := network.quantization_of(last.inputs[0])) is not None:
         rounded[graph.output.name] = known
     return answer
 
 
 def _placed(
     network: QuantizedNetwork, graph: Graph, rounded: dict[str, Quantization]
-) -> tuple[list[Node], dict[str, str]]:
-    """The operators with each rounding where a product or the input can take it; copied ones."""
+) -> tuple[Graph, dict[str, str]]:
+    """The network with each rounding where a product or the input can take it; copied ones."""
 
     def is_rounded(name: str) -> bool:
         return name in rounded or network.quantization_of(name) is not None
@@ -74,7 +77,7 @@ def _placed(
     nodes, copied = split(graph.nodes, is_rounded)
     nodes = hoist(nodes, source, rounded, is_rounded)
     nodes, rounded[source] = without_input_rounding(nodes, source, rounded)
-    return nodes, copied
+    return graph.rebuilt(nodes), copied
 
 
 def _integer_nodes(
@@ -111,14 +114,22 @@ def _targets(
 
 def _only_chooses(step: Step, codes: Quantization) -> bool:
     """Whether a result's elements are elements of the inputs, or zero, or limits that are codes."""
-    node = step.node
     if step.residual or step.limits is None or not all(_is_code(v, codes) for v in step.limits):
         return False
-    if isinstance(node, Convolution):
-        ones = (node.weight == 1.0).reshape(-1, node.weight.shape[3])
-        others = np.count_nonzero(node.weight) - np.count_nonzero(ones)
-        return not (others or node.bias.any()) and int(ones.sum(axis=0).max()) == 1
-    return isinstance(node, Activate | Concat | MaxPool | Shuffle)
+    return _chooses(step.node.op, *step.constants)
+
+
+@singledispatch
+def _chooses(op: Operator, *_constants: Array) -> bool:
+    """Whether each element of a result is one of the inputs, or zero."""
+    return op.is_elementwise or keeps_codes(op)
+
+
+@_chooses.register
+def _(_op: Convolution, weight: Array, bias: Array) -> bool:
+    ones = (weight == 1.0).reshape(-1, weight.shape[3])
+    others = np.count_nonzero(weight) - np.count_nonzero(ones)
+    return not (others or bias.any()) and int(ones.sum(axis=0).max()) == 1
 
 
 def _is_code(limit: float, codes: Quantization) -> bool:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 
-from pulsarray.compiler.graph import Dense
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.orders import Ints, arranged
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.importers.onnx.windows import lifted, transposed_window, window
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.spatial import (
-    BatchNorm,
-    Convolution,
-    LocalResponseNorm,
-    TransposedConvolution,
-)
+from pulsarray.compiler.ops.batch_norm import BatchNorm
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dense import Dense
+from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
+from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -77,11 +76,11 @@ def _dense(network: Network, call: Call, tensor: Tensor, weight: Floats, bias: F
         _dense_of_pixels(network, call, tensor, weight, bias)
         return
     row = network.vector(
-        arranged(tensor.value, network.shapes[tensor.value], tensor.places.reshape(-1))
+        arranged(tensor.value, network.shape(tensor.value), tensor.places.reshape(-1))
     )
     weight = _reordered(weight, row.order)
-    node = Dense(network.label(call), row.value, call.outputs[0], weight, bias)
-    made = network.emit(node)
+    learned = {"weight": weight, "bias": bias}
+    made = network.emit(network.label(call), Dense(), (row.value,), call.outputs[0], learned)
     if len(tensor.shape) > 1:
         network.rearrange(call, made, made.places.reshape(*tensor.shape[:-1], -1))
     else:
@@ -103,9 +102,10 @@ def _dense_of_pixels(
     """A product of each row of a tensor's last axis: a convolution that sees single pixels."""
     tensor, order = network.by_channel(tensor, len(tensor.shape) - 1, call.where)
     filters = _reordered(weight, order)[None, None]
-    name = network.label(call)
-    node = Convolution(name, tensor.value, call.outputs[0], filters, bias, Window((1, 1)))
-    made, channels = network.emit(node), weight.shape[1]
+    name, op = network.label(call), Convolution(Window((1, 1)))
+    learned = {"weight": filters, "bias": bias}
+    made = network.emit(name, op, (tensor.value,), call.outputs[0], learned)
+    channels = weight.shape[1]
     pixels = tensor.places[..., :1] // weight.shape[0]
     network.rearrange(call, made, pixels * channels + np.arange(channels))
 
@@ -122,27 +122,42 @@ def affine(network: Network, call: Call, tensor: Tensor, factor: Floats, offset:
 
     They join the product before if that is all there is.
     """
-    output = call.outputs[0]
-    last = network.nodes[-1] if network.nodes else None
-    alone = isinstance(last, Dense) and last.output == tensor.value
-    alone = alone and not network.folds_later
-    alone = alone and (bool((factor == 1.0).all()) or not network.learns)
-    alone = alone and tensor.value in call.inputs
-    if isinstance(last, Dense) and alone and network.file.uses[last.output] == 1:
-        network.nodes.pop()
-        bias = last.bias * factor + offset
-        weight = last.weight if (factor == 1.0).all() else last.weight * factor
-        network.elementwise(call, tensor, Dense(last.name, last.input, output, weight, bias))
+    if _is_alone(network, call, tensor, factor):
+        _join(network, call, tensor, factor, offset)
         return
-    name = network.label(call)
+    name, sources, output = network.label(call), (tensor.value,), call.outputs[0]
     if network.keeps_norms(tensor):
         none, one = np.zeros(len(factor)), np.ones(len(factor))
-        node = BatchNorm(name, tensor.value, output, factor, offset, none, one, epsilon=0.0)
-        network.elementwise(call, tensor, node)
-        return
-    if len(factor) > _LARGEST_DIAGONAL:
+        learned, known = {"scale": factor, "shift": offset}, {"mean": none, "variance": one}
+        made = network.emit(name, BatchNorm(epsilon=0.0), sources, output, learned, known)
+    elif len(factor) > _LARGEST_DIAGONAL:
         raise InputError(f"{call.where}: {call.kind} of {len(factor)} elements is too large")
-    network.elementwise(call, tensor, Dense(name, tensor.value, output, np.diag(factor), offset))
+    else:
+        learned = {"weight": np.diag(factor), "bias": offset}
+        made = network.emit(name, Dense(), sources, output, learned)
+    network.elementwise(call, tensor, made)
+
+
+def _is_alone(network: Network, call: Call, tensor: Tensor, factor: Floats) -> bool:
+    """Whether factors and offsets can join the operator before: a product of a vector."""
+    last = network.nodes[-1] if network.nodes else None
+    if last is None or last.output != tensor.value or network.folds_later:
+        return False
+    is_product = "weight" in last.op.reads and len(network.shape(last.output)) == 1
+    keeps = bool((factor == 1.0).all()) or not network.learns
+    return (
+        is_product and keeps and tensor.value in call.inputs and network.file.uses[last.output] == 1
+    )
+
+
+def _join(network: Network, call: Call, tensor: Tensor, factor: Floats, offset: Floats) -> None:
+    """Factors and offsets in the product before them."""
+    source, weight, bias = network.draft.inputs_of(network.nodes[-1])
+    last = network.draft.remove()
+    matrix = weight.array if (factor == 1.0).all() else weight.array * factor
+    learned = {"weight": matrix, "bias": bias.array * factor + offset}
+    made = network.emit(last.name, last.op, (source.name,), call.outputs[0], learned)
+    network.elementwise(call, tensor, made)
 
 
 def _bias(network: Network, call: Call, count: int) -> Floats:
@@ -177,16 +192,10 @@ def conv(network: Network, call: Call) -> None:
     weight = _filters(network, call, tensor)
     call, rank = lifted(call, len(tensor.shape)), len(tensor.shape)
     kernel = (weight.shape[2], weight.shape[3])
-    node = Convolution(
-        network.label(call),
-        tensor.value,
-        call.outputs[0],
-        weight.transpose(2, 3, 1, 0),
-        _bias(network, call, weight.shape[0]),
-        window(call, kernel, size_of(tensor)),
-        call.integer("group", 1),
-    )
-    network.emit_as(call, node, rank)
+    name, bias = network.label(call), _bias(network, call, weight.shape[0])
+    op = Convolution(window(call, kernel, size_of(tensor)), call.integer("group", 1))
+    learned = {"weight": weight.transpose(2, 3, 1, 0), "bias": bias}
+    network.emit_as(call, rank, op, tensor.value, learned, name)
 
 
 def conv_transpose(network: Network, call: Call) -> None:
@@ -197,17 +206,10 @@ def conv_transpose(network: Network, call: Call) -> None:
     groups = call.integer("group", 1)
     kernel = (weight.shape[2], weight.shape[3])
     made, extra = transposed_window(call, kernel, size_of(tensor))
-    node = TransposedConvolution(
-        network.label(call),
-        tensor.value,
-        call.outputs[0],
-        weight.transpose(2, 3, 0, 1),
-        _bias(network, call, weight.shape[1] * max(groups, 1)),
-        made,
-        extra,
-        groups,
-    )
-    network.emit_as(call, node, rank)
+    bias = _bias(network, call, weight.shape[1] * max(groups, 1))
+    op = TransposedConvolution(made, extra, groups)
+    learned = {"weight": weight.transpose(2, 3, 0, 1), "bias": bias}
+    network.emit_as(call, rank, op, tensor.value, learned)
 
 
 def _of_channels(network: Network, call: Call, name: str, what: str, order: Ints) -> Floats:
@@ -226,26 +228,38 @@ def batch_norm(network: Network, call: Call) -> None:
         _of_channels(network, call, name, what, order)
         for name, what in zip(call.inputs[1:5], ("scale", "bias", "mean", "variance"), strict=True)
     ]
-    name, epsilon = network.label(call), call.number("epsilon", 1e-5)
-    scale, shift, mean, variance = learned
-    node = BatchNorm(name, tensor.value, call.outputs[0], scale, shift, mean, variance, epsilon)
-    node.shape((len(order),))
+    name, op = network.label(call), BatchNorm(call.number("epsilon", 1e-5))
+    _check_norm(name, op, learned, len(order))
     if network.keeps_norms(tensor):
-        network.elementwise(call, tensor, node)
+        made = network.emit(
+            name,
+            op,
+            (tensor.value,),
+            call.outputs[0],
+            dict(zip(("scale", "shift"), learned[:2], strict=True)),
+            dict(zip(("mean", "variance"), learned[2:], strict=True)),
+        )
+        network.elementwise(call, tensor, made)
         return
-    affine(network, call, tensor, *node.affine())
+    affine(network, call, tensor, *op.affine(*learned))
+
+
+def _check_norm(name: str, op: BatchNorm, arrays: Sequence[Floats], channels: int) -> None:
+    """Refuse what is no normalization before it becomes part of something else."""
+    try:
+        op.shape((channels,), *(array.shape for array in arrays))
+        op.check(None, *arrays)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def local_response_norm(network: Network, call: Call) -> None:
     """Local response normalization."""
     tensor = network.image(call.inputs[0], call.where)
-    node = LocalResponseNorm(
-        network.label(call),
-        tensor.value,
-        call.outputs[0],
+    op = LocalResponseNorm(
         call.integer("size", 1),
         call.number("alpha", 1e-4),
         call.number("beta", 0.75),
         call.number("bias", 1.0),
     )
-    network.emit_as(call, node, len(tensor.shape))
+    network.emit_as(call, len(tensor.shape), op, tensor.value)

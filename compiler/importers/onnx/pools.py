@@ -9,7 +9,8 @@ from pulsarray.compiler.importers.onnx.orders import arranged
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.importers.onnx.windows import lifted, pool_window
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.spatial import AveragePool, MaxPool, Pad
+from pulsarray.compiler.ops.pad import Pad
+from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -29,7 +30,7 @@ def max_pool(network: Network, call: Call) -> None:
     tensor = network.image(call.inputs[0], call.where)
     rank = len(tensor.shape)
     made, _ = pool_window(lifted(call, rank), size_of(tensor))
-    network.emit_as(call, MaxPool(network.label(call), tensor.value, call.outputs[0], made), rank)
+    network.emit_as(call, rank, MaxPool(made), tensor.value)
 
 
 def average_pool(network: Network, call: Call) -> None:
@@ -43,11 +44,11 @@ def average_pool(network: Network, call: Call) -> None:
         top, left, bottom, right = made.padding
         output = network.fresh(f"{call.outputs[0]} padded")
         padding = (top, left, bottom - extra[0], right - extra[1])
-        value = network.emit(Pad(f"{name} padding", value, output, padding)).value
+        value = network.emit(f"{name} padding", Pad(padding), (value,), output).value
         made = Window(made.kernel, made.stride, (0, 0, *extra), made.dilation)
         include = False
     include = include and any(made.padding)
-    network.emit_as(call, AveragePool(name, value, call.outputs[0], made, include), rank)
+    network.emit_as(call, rank, AveragePool(made, include), value, name=name)
 
 
 def _reduced(network: Network, call: Call, kind: type[AveragePool | MaxPool], axis: int) -> Tensor:
@@ -59,14 +60,14 @@ def _reduced(network: Network, call: Call, kind: type[AveragePool | MaxPool], ax
     if len(tensor.shape) < 2:
         tensor = network.image(call.inputs[0], call.where)
     tensor, order = network.by_channel(tensor, axis, call.where)
-    value = network.shapes[tensor.value]
+    value = network.shape(tensor.value)
     made = tensor
     if len(value) == 3:
         name, output = network.label(call), network.fresh(call.outputs[0])
-        made = network.emit(kind(name, tensor.value, output, Window((value[0], value[1]))))
+        made = network.emit(name, kind(Window((value[0], value[1]))), (tensor.value,), output)
     shape = [1] * len(tensor.shape)
     shape[axis] = len(order)
-    return arranged(made.value, network.shapes[made.value], order.reshape(shape))
+    return arranged(made.value, network.shape(made.value), order.reshape(shape))
 
 
 def global_average_pool(network: Network, call: Call) -> None:
@@ -121,5 +122,4 @@ def pad(network: Network, call: Call) -> None:
         raise InputError(f"{call.where}: Pad must be of rows and columns only, not {sides}")
     top, bottom = (first[2], last[2]) if rank == 4 else (0, 0)
     padding = (top, first[rank - 1], bottom, last[rank - 1])
-    node = Pad(network.label(call), tensor.value, call.outputs[0], padding)
-    network.emit_as(call, node, rank - 1)
+    network.emit_as(call, rank - 1, Pad(padding), tensor.value)

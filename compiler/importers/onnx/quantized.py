@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Dense
 from pulsarray.compiler.importers.onnx.codes import (
     code_type,
     constant_codes,
@@ -24,9 +23,8 @@ from pulsarray.compiler.importers.onnx.graph import fold_call, imported, run_cal
 from pulsarray.compiler.importers.onnx.integers import integers
 from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork
-from pulsarray.compiler.ir.graph import Graph as IntegerGraph
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ops.integer.kernel import LOW
-from pulsarray.compiler.spatial import Convolution, TransposedConvolution
 from pulsarray.errors import InputError
 
 __all__ = ["QUANTIZED", "integer_graph_of", "quantized_network"]
@@ -42,7 +40,7 @@ _ON_CODES = frozenset(
 """Operators that mean the same on codes as on what the codes stand for."""
 
 
-def integer_graph_of(file: OnnxFile, shape: Sequence[int] | None) -> IntegerGraph:
+def integer_graph_of(file: OnnxFile, shape: Sequence[int] | None) -> Graph:
     """The network of a quantized file."""
     return integers(quantized_network(file, shape))
 
@@ -87,8 +85,7 @@ def _run(network: QuantizedNetwork, call: Call) -> None:
         return
     run_call(network, call, OPERATORS)
     if call.kind in _PRODUCTS:
-        products = Convolution | Dense | TransposedConvolution
-        made = next(node for node in reversed(network.nodes) if isinstance(node, products))
+        made = next(node for node in reversed(network.nodes) if "weight" in node.op.reads)
         network.peaks[made.name] = _peaks(network, call)
 
 

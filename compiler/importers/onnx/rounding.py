@@ -1,6 +1,6 @@
 """Where a quantized ONNX file rounds: each QuantizeLinear is an operator of its own.
 
-A rounding is an ``Activate`` that changes no real value, whose result is noted to be rounded.
+A rounding is a ``Clip`` without limits, whose result is noted to be rounded.
 Passes that fold and fuse operators therefore cannot move anything across it; what removes one
 shows that it changes no value.
 """
@@ -8,18 +8,19 @@ shows that it changes no value.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import inf
 
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.graph import Activate, Flatten, Node, Softmax
 from pulsarray.compiler.importers.onnx.codes import Codes
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
-from pulsarray.compiler.quantization.fold import renamed
+from pulsarray.compiler.ir.graph import Node
+from pulsarray.compiler.ir.operator import Kind, Operator
+from pulsarray.compiler.ir.value import Array
+from pulsarray.compiler.ops.clip import Clip
 from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.spatial import Concat, MaxPool, Pad, Shuffle
+from pulsarray.compiler.quantization.rules import keeps_codes
 from pulsarray.errors import InputError
 
 __all__ = ["QuantizedNetwork", "without_input_rounding"]
@@ -58,15 +59,21 @@ class QuantizedNetwork(Network):
         """Factors and offsets wait for what is rounded between."""
         return True
 
-    def emit(self, node: Node, rank: int = 3) -> Tensor:
+    def emit(
+        self,
+        name: str,
+        op: Operator,
+        sources: Sequence[str],
+        output: str,
+        parameters: Mapping[str, Array] | None = None,
+        constants: Mapping[str, Array] | None = None,
+    ) -> Tensor:
         """Put an operator at the end; its result in the usual order."""
-        if isinstance(node, MaxPool | Pad | Shuffle):
-            self._chosen[node.output] = node.input
-        elif isinstance(node, Concat):
-            ways = {self.quantization_of(name) for name in node.inputs}
-            if len(ways) == 1 and None not in ways:
-                self._chosen[node.output] = node.inputs[0]
-        return super().emit(node, rank)
+        ways = {self.quantization_of(source) for source in sources}
+        alike = len(sources) == 1 or (len(ways) == 1 and None not in ways)
+        if keeps_codes(op) and alike:
+            self._chosen[output] = sources[0]
+        return super().emit(name, op, sources, output, parameters, constants)
 
     def quantization_of(self, value: str) -> Quantization | None:
         """Quantization of a value; that of its origin where its elements are all from there.
@@ -86,15 +93,16 @@ class QuantizedNetwork(Network):
         """
         tensor, output = self.tensor(name, call.where), call.outputs[0]
         known = self.quantization_of(tensor.value)
-        if isinstance(self._producer(tensor.value), Softmax) and known is None:
+        producer = self._producer(tensor.value)
+        if producer is not None and producer.op.kind is Kind.HOST and known is None:
             self.rounded[tensor.value] = known = to
         if known == to:
             self.define(output, tensor)
             return
         if (name, to) not in self._roundings:
             value = self.fresh(output)
-            node = Activate(self.label(call), tensor.value, value, "clip", -inf, inf)
-            self.elementwise(call, tensor, node)
+            made = self.emit(self.label(call), Clip(), (tensor.value,), value)
+            self.elementwise(call, tensor, made)
             self.rounded[value] = to
             self._roundings[name, to] = self.tensor(output, call.where)
         self.define(output, self._roundings[name, to])
@@ -116,13 +124,13 @@ def without_input_rounding(
     views, names, ways = {source}, dict[str, str](), dict[Quantization, str]()
     kept: list[Node] = []
     for node in nodes:
-        made = renamed(node, names)
+        made = node.renamed(names)
         if not views.intersection(node.inputs):
             kept.append(made)
-        elif isinstance(node, Flatten | Shuffle):
+        elif node.op.only_moves and len(node.inputs) == 1:
             views.add(node.output)
             kept.append(made)
-        elif isinstance(node, Activate) and node.output in rounded and node.is_identity:
+        elif node.output in rounded and node.op.is_identity:
             names[node.output] = made.inputs[0]
             ways[rounded[node.output]] = node.name
         else:

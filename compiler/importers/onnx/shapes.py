@@ -8,12 +8,12 @@ from math import prod
 
 import numpy as np
 
-from pulsarray.compiler.graph import Softmax
 from pulsarray.compiler.importers.onnx.constants import EMPTY_AXES
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.orders import Ints, arranged
 from pulsarray.compiler.importers.onnx.tensors import OTHER_BATCH, Network, Tensor
-from pulsarray.compiler.spatial import Concat
+from pulsarray.compiler.ops.concat import Concat
+from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -136,9 +136,8 @@ def concat(network: Network, call: Call) -> None:
         tensors = [_moved(network, tensor, 0, axis) for tensor in made]
         pairs = [network.by_channel(tensor, axis, call.where) for tensor in tensors]
     names = tuple(tensor.value for tensor, _ in pairs)
-    node = Concat(network.label(call), names, call.outputs[0])
-    joined = network.emit(node)
-    channels = network.shapes[joined.value][-1]
+    joined = network.emit(network.label(call), Concat(), names, call.outputs[0])
+    channels = network.shape(joined.value)[-1]
     starts = np.cumsum([0, *(len(order) for _, order in pairs)])
     orders = [order + start for (_, order), start in zip(pairs, starts, strict=False)]
     grid = _grid(network, pairs[0][0], axis)
@@ -167,17 +166,17 @@ def _check_joinable(call: Call, tensors: Sequence[Tensor], axis: int) -> None:
 
 def _moved(network: Network, tensor: Tensor, start: int, end: int) -> Tensor:
     places = np.moveaxis(tensor.places, start, end)
-    return arranged(tensor.value, network.shapes[tensor.value], places)
+    return arranged(tensor.value, network.shape(tensor.value), places)
 
 
 def _grid(network: Network, tensor: Tensor, axis: int) -> Ints:
     """The pixel of each element but along the axis of the channels."""
-    channels = network.shapes[tensor.value][-1]
+    channels = network.shape(tensor.value)[-1]
     return np.asarray(np.moveaxis(tensor.places, axis, -1)[..., 0] // channels)
 
 
 def _have_one_grid(network: Network, tensors: Sequence[Tensor], axis: int) -> bool:
-    shapes = {network.shapes[tensor.value][:-1] for tensor in tensors}
+    shapes = {network.shape(tensor.value)[:-1] for tensor in tensors}
     grids = [_grid(network, tensor, axis) for tensor in tensors]
     return len(shapes) == 1 and all(np.array_equal(grid, grids[0]) for grid in grids)
 
@@ -191,7 +190,7 @@ def softmax(network: Network, call: Call) -> None:
     wide = [a for a in axes if tensor.shape[a] > 1] or [axis]
     name, output = network.label(call), call.outputs[0]
     if prod(tensor.shape[a] for a in wide) == prod(tensor.shape):
-        flat = arranged(tensor.value, network.shapes[tensor.value], tensor.places.reshape(-1))
+        flat = arranged(tensor.value, network.shape(tensor.value), tensor.places.reshape(-1))
         value = network.vector(flat)
         tensor = replace(value, shape=tensor.shape, order=value.places.reshape(tensor.shape))
     elif len(wide) == 1:
@@ -202,7 +201,7 @@ def softmax(network: Network, call: Call) -> None:
             f"{axis + 1} on together, which must be the channels or all, of (N, "
             f"{', '.join(map(str, tensor.shape))})"
         )
-    network.elementwise(call, tensor, Softmax(name, tensor.value, output))
+    network.elementwise(call, tensor, network.emit(name, Softmax(), (tensor.value,), output))
 
 
 def shape(network: Network, call: Call) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
 import numpy as np
 
-from pulsarray.compiler.graph import Flatten, Node, Unflatten
 from pulsarray.compiler.importers.onnx.file import Call, Constant, OnnxFile, real
 from pulsarray.compiler.importers.onnx.orders import (
     Arrangement,
@@ -19,8 +19,12 @@ from pulsarray.compiler.importers.onnx.orders import (
     usual_places,
     usual_shape,
 )
-from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.spatial import Shuffle
+from pulsarray.compiler.ir.draft import Draft
+from pulsarray.compiler.ir.graph import Node
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ir.value import Array, Floats, network_input
+from pulsarray.compiler.ops.flatten import Flatten, Unflatten
+from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
@@ -64,14 +68,12 @@ class Network:
 
     Members
     -------
-    nodes
-        The operators.
+    draft
+        Its operators and their values.
     constants
         Constants by name.
     others
         What is known at compile time but for an open batch, as :data:`OTHER_BATCH` makes it.
-    shapes
-        Shape of each value of the graph.
     """
 
     def __init__(
@@ -80,10 +82,8 @@ class Network:
         self.file = file
         self.images = images
         self.arrangement = arrangement
-        self.nodes: list[Node] = []
         self.constants: dict[str, Constant] = dict(file.constants)
         self.others: dict[str, Constant] = {}
-        self.shapes: dict[str, Shape] = {}
         self._tensors: dict[str, Tensor] = {}
         self._flat: dict[str, str] = {}
         self._flattens: dict[str, tuple[str, str]] = {}
@@ -92,7 +92,8 @@ class Network:
         self._labels: set[str] = set()
         value_shape = arrangement.shape if arrangement else usual_shape(shape)
         _check_size(value_shape, "input")
-        self.shapes[file.input] = value_shape
+        written = {name for call in file.calls for name in call.outputs}
+        self.draft = Draft(file.name, [network_input(file.input, value_shape)], written)
         made = Tensor(file.input, shape)
         if arrangement:
             made = arranged(file.input, value_shape, arrangement.places)
@@ -110,7 +111,16 @@ class Network:
 
     def keeps_norms(self, tensor: Tensor) -> bool:
         """Whether a factor and offset for each channel of a tensor is a normalization."""
-        return self.images or self.learns or self.folds_later or len(self.shapes[tensor.value]) == 3
+        return self.images or self.learns or self.folds_later or len(self.shape(tensor.value)) == 3
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The operators."""
+        return self.draft.nodes
+
+    def shape(self, value: str) -> Shape:
+        """Shape of a value of the graph."""
+        return self.draft.shape(value)
 
     def is_constant(self, name: str) -> bool:
         """Whether a value is known at compile time."""
@@ -191,33 +201,43 @@ class Network:
 
     def fresh(self, name: str) -> str:
         """A name for a value that no other has."""
-        while name in self.shapes or name in self._tensors or name in self.constants:
+        while name in self.draft.values or name in self._tensors or name in self.constants:
             name += "'"
         return name
 
-    def emit(self, node: Node, rank: int = 3) -> Tensor:
-        """Put an operator at the end; its result in the usual order, with so many dimensions.
+    def emit(
+        self,
+        name: str,
+        op: Operator,
+        sources: Sequence[str],
+        output: str,
+        parameters: Mapping[str, Array] | None = None,
+        constants: Mapping[str, Array] | None = None,
+    ) -> Tensor:
+        """Put an operator at the end, as :meth:`Draft.add`; its result in the usual order."""
+        made = self.draft.add(name, op, sources, output, parameters, constants)
+        _check_size(made.shape, name)
+        if len(made.shape) == 1:
+            return Tensor(output, made.shape)
+        height, width, channels = made.shape
+        return Tensor(output, (channels, height, width))
 
-        Vectors always have one; of maps (H, W, C) two dimensions are (C, W).
-        """
-        shape = node.shape(*(self.shapes[name] for name in node.inputs))
-        _check_size(shape, node.name)
-        self.nodes.append(node)
-        self.shapes[node.output] = shape
-        if len(shape) == 1:
-            return Tensor(node.output, shape)
-        height, width, channels = shape
-        if rank <= 3:
-            return Tensor(node.output, (channels, height, width)[:: 2 if rank == 2 else 1])
-        return Tensor(node.output, (channels, *[1] * (rank - 3), height, width))
+    def emit_as(
+        self,
+        call: Call,
+        rank: int,
+        op: Operator,
+        source: str,
+        parameters: Mapping[str, Array] | None = None,
+        name: str = "",
+    ) -> None:
+        """Put an operator at the end as that of the file, its result with so many dimensions."""
+        name = name or self.label(call)
+        made = self.emit(name, op, (source,), call.outputs[0], parameters)
+        self.define(call.outputs[0], _ranked(made, rank))
 
-    def emit_as(self, call: Call, node: Node, rank: int = 3) -> None:
-        """Put an operator at the end as that of the file."""
-        self.define(call.outputs[0], self.emit(node, rank))
-
-    def elementwise(self, call: Call, tensor: Tensor, node: Node) -> None:
-        """Put an operator at the end that keeps the order of its input's elements."""
-        made = self.emit(node)
+    def elementwise(self, call: Call, tensor: Tensor, made: Tensor) -> None:
+        """Make an operator's result, whose elements are in the order of its input's, the file's."""
         self._alike[made.value] = tensor.value
         self.define(call.outputs[0], replace(tensor, value=made.value))
 
@@ -237,7 +257,7 @@ class Network:
 
     def vector(self, tensor: Tensor) -> Tensor:
         """A tensor of one dimension as a vector of the graph, whatever its order."""
-        if len(self.shapes[tensor.value]) == 1:
+        if len(self.shape(tensor.value)) == 1:
             return tensor
         if self.arrangement is None:
             self._ask(tensor, tensor.shape)
@@ -245,7 +265,7 @@ class Network:
         if value not in self._flat:
             spare = self.fresh(f"{value} flat")
             name, output = self._flattens.get(value, (self._unique(spare), spare))
-            self.emit(Flatten(name, value, output))
+            self.emit(name, Flatten(), (value,), output)
             self._flat[value], self._whole[output] = output, value
         return arranged(self._flat[value], tensor.shape, tensor.places)
 
@@ -264,7 +284,7 @@ class Network:
             tensor = self.vector(tensor)
         elif self.arrangement is None or len(self.arrangement.shape) == 1:
             self._ask(tensor, shape)
-        if len(shape) == 3 and len(self.shapes[tensor.value]) == 1:
+        if len(shape) == 3 and len(self.shape(tensor.value)) == 1:
             tensor = self._unflattened(tensor, shape)
         return self._shuffled(tensor, where)
 
@@ -286,12 +306,13 @@ class Network:
         output = self.fresh(f"{tensor.value} as a map")
         order = np.empty(prod(shape), np.int64)
         order[usual_places(tensor.shape).reshape(-1)] = tensor.places.reshape(-1)
-        node = Unflatten(self._unique(output), tensor.value, output, shape, tuple(order.tolist()))
-        return self.emit(node, len(tensor.shape))
+        op = Unflatten(shape, tuple(order.tolist()))
+        made = self.emit(self._unique(output), op, (tensor.value,), output)
+        return _ranked(made, len(tensor.shape))
 
     def _shuffled(self, tensor: Tensor, where: str) -> Tensor:
         """Channels, or the elements of a vector, in the usual order."""
-        shape = self.shapes[tensor.value]
+        shape = self.shape(tensor.value)
         order = channel_axis(tensor, shape[-1], 0)
         if (
             order is None
@@ -305,8 +326,9 @@ class Network:
         if tensor.order is None or np.array_equal(order, np.arange(len(order))):
             return replace(tensor, order=None)
         output = self.fresh(f"{tensor.value} in order")
-        node = Shuffle(self._unique(output), tensor.value, output, tuple(order.tolist()))
-        return self.emit(node, len(tensor.shape))
+        op = Shuffle(tuple(order.tolist()))
+        made = self.emit(self._unique(output), op, (tensor.value,), output)
+        return _ranked(made, len(tensor.shape))
 
     def by_channel(self, tensor: Tensor, axis: int, where: str) -> tuple[Tensor, Ints]:
         """A tensor of which an axis is the channels of its value, and the channel of each index.
@@ -316,12 +338,12 @@ class Network:
         InputError
             If values would have to move between channels, rows and columns.
         """
-        order = channel_axis(tensor, self.shapes[tensor.value][-1], axis)
+        order = channel_axis(tensor, self.shape(tensor.value)[-1], axis)
         if order is not None:
             return tensor, order
         first = np.moveaxis(tensor.places, axis, 0)
         try:
-            made = self.usual(arranged(tensor.value, self.shapes[tensor.value], first), where)
+            made = self.usual(arranged(tensor.value, self.shape(tensor.value), first), where)
         except InputError:
             raise InputError(
                 f"{where}: axis {axis + 1} of (N, {', '.join(map(str, tensor.shape))}) must be "
@@ -329,7 +351,7 @@ class Network:
                 "columns and channels"
             ) from None
         back = np.moveaxis(made.places, 0, axis)
-        made = arranged(made.value, self.shapes[made.value], back)
+        made = arranged(made.value, self.shape(made.value), back)
         return made, np.arange(tensor.shape[axis])
 
     def places(self, tensor: Tensor, where: str) -> Ints:
@@ -340,9 +362,9 @@ class Network:
     def rearrange(self, call: Call, tensor: Tensor, places: Ints) -> None:
         """Make an operator's result of the same elements in another shape or order."""
         value = tensor.value
-        if places.ndim == 1 and len(self.shapes[value]) == 3 and value not in self._flattens:
+        if places.ndim == 1 and len(self.shape(value)) == 3 and value not in self._flattens:
             self._flattens[value] = self.label(call), self.fresh(call.outputs[0])
-        self.define(call.outputs[0], arranged(value, self.shapes[value], places))
+        self.define(call.outputs[0], arranged(value, self.shape(value), places))
 
     def origin(self, value: str) -> str | None:
         """The value that one is in another shape; None if it is a value of its own."""
@@ -354,7 +376,7 @@ class Network:
 
     def _view(self, tensor: Tensor) -> HostView | None:
         view = HostView.of(tensor.places)
-        return None if view == HostView.plain(self.shapes[tensor.value]) else view
+        return None if view == HostView.plain(self.shape(tensor.value)) else view
 
     def result(self) -> tuple[str, HostView | None]:
         """Name of the value that is the network's result, and how the host has it.
@@ -369,6 +391,16 @@ class Network:
         if HostView.of(tensor.places) is None:
             tensor = self.usual(tensor, f"output {name}")
         return tensor.value, self._view(tensor)
+
+
+def _ranked(tensor: Tensor, rank: int) -> Tensor:
+    """A tensor with so many dimensions: vectors have one, of maps (H, W, C) two are (C, W)."""
+    if len(tensor.shape) == 1 or rank == 3:
+        return tensor
+    channels, height, width = tensor.shape
+    if rank < 3:
+        return replace(tensor, shape=(channels, width) if rank == 2 else tensor.shape)
+    return replace(tensor, shape=(channels, *[1] * (rank - 3), height, width))
 
 
 def _with_channels(shape: Shape, order: Ints) -> Ints:

@@ -7,9 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from pulsarray.compiler.graph import Activate, Dense, Flatten, Graph, Node, Softmax
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.operator import Kind
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.spatial import Add, AveragePool, BatchNorm, Convolution, Dropout, MaxPool
+from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.batch_norm import BatchNorm
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dense import Dense
+from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.flatten import Flatten
+from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.training.layers import (
     DERIVATIVES,
     AddStep,
@@ -33,7 +41,8 @@ _TAKEN = (INPUT, "loss")
 def needs_steps(graph: Graph) -> bool:
     """Whether a network is more than a chain of dense layers."""
     return not graph.is_chain or any(
-        not isinstance(node, Dense | Activate | Flatten | Softmax) for node in graph.nodes
+        not (isinstance(node.op, Dense | Flatten) or node.op.is_elementwise)
+        for node in graph.nodes[: -1 if host_function(graph) else None]
     )
 
 
@@ -70,9 +79,9 @@ class _Translation:
         return self.steps
 
     def _node(self, node: Node) -> None:
-        if isinstance(node, Flatten | Softmax):
-            self.names[node.output] = self.names[node.input]
-        elif isinstance(node, Activate):
+        if _passes(node):
+            self.names[node.output] = self.names[node.inputs[0]]
+        elif node.op.is_elementwise:
             self._activate(node)
         else:
             self._append(node, self._step(node))
@@ -88,40 +97,42 @@ class _Translation:
         self.shapes[step.name] = step.result
 
     def _step(self, node: Node) -> Step:
-        sources = [self.names[name] for name in node.inputs]
-        given = self.shapes[sources[0]]
-        if isinstance(node, Dense):
+        sources = [self.names[name] for name in self.graph.sources_of(node)]
+        given, op = self.shapes[sources[0]], node.op
+        if isinstance(op, Dense):
+            weight, bias = self.graph.arrays_of(node)
             window = Window(given[:2])
-            shape = (1, 1, node.weight.shape[1])
+            shape = (1, 1, weight.shape[1])
             return MapLayer(
-                node.name, node.weight, node.bias, "identity",
+                node.name, weight, bias, "identity",
                 source=sources[0], window=window, given=given, result=shape,
             )  # fmt: skip
-        if isinstance(node, Convolution):
-            weight = node.weight.reshape(-1, node.weight.shape[3])
-            result = (*node.window.output(*given[:2]), weight.shape[1])
+        if isinstance(op, Convolution):
+            weight, bias = self.graph.arrays_of(node)
+            weight = weight.reshape(-1, weight.shape[3])
+            result = (*op.window.output(*given[:2]), weight.shape[1])
             return MapLayer(
-                node.name, weight, node.bias, "identity", source=sources[0],
-                window=node.window, given=given, result=result, groups=node.groups,
+                node.name, weight, bias, "identity", source=sources[0],
+                window=op.window, given=given, result=result, groups=op.groups,
             )  # fmt: skip
-        if isinstance(node, MaxPool):
-            return self._pool(node, sources[0], given)
-        if isinstance(node, Dropout):
-            return DropStep(node.name, sources[0], node.rate, given)
-        if isinstance(node, AveragePool):
-            result = self._beside(node, given)
-            return AverageStep(node.name, sources[0], node.window, given, result)
-        if isinstance(node, BatchNorm):
-            return self._norm(node, sources[0], given)
-        if isinstance(node, Add):
+        if isinstance(op, MaxPool):
+            return self._pool(node, op, sources[0], given)
+        if isinstance(op, Dropout):
+            return DropStep(node.name, sources[0], op.rate, given)
+        if isinstance(op, AveragePool):
+            result = self._beside(node.name, op.window, given)
+            return AverageStep(node.name, sources[0], op.window, given, result)
+        if isinstance(op, BatchNorm):
+            return self._norm(node, op.epsilon, sources[0], given)
+        if isinstance(op, Add):
             return self._add(node, sources)
-        kind = type(node).__name__
+        kind = type(op).__name__
         raise InputError(
             f"{node.name}: {kind} cannot be trained; dense layers, convolutions, pooling, sums, "
             "batch normalization and dropout can"
         )
 
-    def _add(self, node: Add, sources: Sequence[str]) -> AddStep:
+    def _add(self, node: Node, sources: Sequence[str]) -> AddStep:
         first, second = (self.shapes[name] for name in sources)
         if first != second:
             raise InputError(
@@ -130,36 +141,37 @@ class _Translation:
             )
         return AddStep(node.name, tuple(sources), first)
 
-    def _norm(self, node: BatchNorm, source: str, given: MapShape) -> NormLayer:
+    def _norm(self, node: Node, epsilon: float, source: str, given: MapShape) -> NormLayer:
         step = self._named(source)
-        alone = self.reads[node.input] == 1
+        alone = self.reads[node.inputs[0]] == 1
         if not isinstance(step, MapLayer) or step.activation != "identity" or not alone:
             raise InputError(
                 f"{node.name}: training needs a convolution or dense layer right before it, "
                 "whose result nothing else reads"
             )
-        if not node.epsilon > 0.0:
+        if not epsilon > 0.0:
             raise InputError(
                 f"{node.name}: training needs an epsilon of more than 0; constant factors and "
                 "offsets, as of Mul and Add, are no normalization: put them into weights, biases "
                 "or the data"
             )
-        if node.scale.size != given[2]:
+        scale, shift, *_ = self.graph.arrays_of(node)
+        if scale.size != given[2]:
             raise InputError(
                 f"{node.name}: training needs one scale for each of {given[2]} channels, "
-                f"not {node.scale.size}; normalize before Flatten"
+                f"not {scale.size}; normalize before Flatten"
             )
         self.steps[self.places[source]] = replace(step, normalized=True)
         return NormLayer(
-            node.name, node.scale.reshape(1, -1), node.shift, "identity",
-            source=source, given=given, epsilon=node.epsilon,
+            node.name, scale.reshape(1, -1), shift, "identity",
+            source=source, given=given, epsilon=epsilon,
         )  # fmt: skip
 
-    def _pool(self, node: MaxPool, source: str, given: MapShape) -> PoolStep:
-        result = (*node.window.output(*given[:2]), given[2])
+    def _pool(self, node: Node, op: MaxPool, source: str, given: MapShape) -> PoolStep:
+        result = (*op.window.output(*given[:2]), given[2])
         if source == INPUT:
-            return PoolStep(node.name, source, node.window, given, result, "identity")
-        if self.reads[node.input] > 1:
+            return PoolStep(node.name, source, op.window, given, result, "identity")
+        if self.reads[node.inputs[0]] > 1:
             raise InputError(
                 f"{node.name}: training needs a value that only this pooling reads: its errors "
                 "take the place of its values; let the others read the pooling's result"
@@ -167,40 +179,40 @@ class _Translation:
         before = self.steps[self.places[source]]
         chained = isinstance(before, PoolStep)
         return PoolStep(
-            node.name, source, node.window, given, result, before.activation, chained=chained
+            node.name, source, op.window, given, result, before.activation, chained=chained
         )
 
-    def _beside(self, node: AveragePool, given: MapShape) -> MapShape:
+    def _beside(self, name: str, window: Window, given: MapShape) -> MapShape:
         """Shape of the result of windows that do not overlap."""
-        window, one = node.window, node.window.kernel == given[:2]
+        one = window.kernel == given[:2]
         if any(window.padding) or window.dilation != (1, 1):
-            raise InputError(f"{node.name}: training needs windows without padding and dilation")
+            raise InputError(f"{name}: training needs windows without padding and dilation")
         if window.stride != window.kernel and not one:
             raise InputError(
-                f"{node.name}: training needs windows side by side, "
+                f"{name}: training needs windows side by side, "
                 f"not {window.kernel} with stride {window.stride}"
             )
         return (*window.output(*given[:2]), given[2])
 
-    def _activate(self, node: Activate) -> None:
-        source = self.names[node.input]
-        if node.function not in DERIVATIVES:
+    def _activate(self, node: Node) -> None:
+        source, function = self.names[node.inputs[0]], node.op.title
+        if function not in DERIVATIVES:
             known = ", ".join(DERIVATIVES)
-            raise InputError(f"{node.name}: training needs one of {known}, not {node.function}")
-        if self.reads[node.input] > 1:
-            raise InputError(f"{node.name}: something else reads {node.input!r}, too")
-        names = self._upwards(source, node.function)
+            raise InputError(f"{node.name}: training needs one of {known}, not {function}")
+        if self.reads[node.inputs[0]] > 1:
+            raise InputError(f"{node.name}: something else reads {node.inputs[0]!r}, too")
+        names = self._upwards(source, function)
         step = self._named(names[-1])
         fits = isinstance(step, MapLayer) or (
-            isinstance(step, AddStep | NormLayer) and node.function == "relu"
+            isinstance(step, AddStep | NormLayer) and function == "relu"
         )
         if not fits or step is None or step.activation != "identity":
             raise InputError(
-                f"{node.name}: training needs {node.function} right after a dense layer or a "
+                f"{node.name}: training needs {function} right after a dense layer or a "
                 "convolution; ReLU may follow a sum, a normalization or a maximum pooling, too"
             )
         for place in (self.places[name] for name in names):
-            self.steps[place] = replace(self.steps[place], activation=node.function)
+            self.steps[place] = replace(self.steps[place], activation=function)
         self.names[node.output] = source
 
     def _named(self, name: str) -> Step | None:
@@ -214,23 +226,25 @@ class _Translation:
         return names
 
 
+def _passes(node: Node) -> bool:
+    """Whether an operator hands its input on as it is, as far as the machine knows."""
+    return isinstance(node.op, Flatten) or node.op.kind is Kind.HOST
+
+
 def _readers(graph: Graph) -> Counter[str]:
     """By value, how many operators read it, also through Flatten."""
-    roots = {value.name: value.name for value in graph.values}
+    roots = {name: name for name in graph.values}
     for node in graph.nodes:
-        if isinstance(node, Flatten | Softmax):
-            roots[node.output] = roots[node.input]
-    passing = Flatten | Softmax
-    reads = Counter(
-        roots[name] for n in graph.nodes if not isinstance(n, passing) for name in n.inputs
-    )
+        if _passes(node):
+            roots[node.output] = roots[node.inputs[0]]
+    reads = Counter(roots[name] for n in graph.nodes if not _passes(n) for name in n.inputs)
     return Counter({name: reads[root] for name, root in roots.items()})
 
 
 def _input_shape(graph: Graph) -> MapShape:
     """A map, or a vector if it is none or every operator reads it flat."""
     shape, name = graph.input.shape, graph.input.name
-    flat = all(isinstance(node, Flatten) for node in graph.nodes if name in node.inputs)
+    flat = all(isinstance(node.op, Flatten) for node in graph.nodes if name in node.inputs)
     if len(shape) == 3 and not flat:
         return shape[0], shape[1], shape[2]
     return 1, 1, prod(shape)

@@ -1,0 +1,135 @@
+"""Networks whose values are all feature maps (H, W, C): vectors of K numbers are maps (1, 1, K)."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from math import prod
+
+import numpy as np
+
+from pulsarray.compiler.ir.draft import Draft
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ir.value import Array, Shape, Value, network_input
+from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dense import Dense
+from pulsarray.compiler.ops.flatten import Flatten, Unflatten
+from pulsarray.compiler.ops.transposed import TransposedConvolution
+from pulsarray.compiler.quantization.dropout import ending_in
+from pulsarray.errors import InputError
+from pulsarray.views import HostView
+
+__all__ = ["with_maps"]
+
+_LARGEST_REORDER = 1 << 12
+"""Elements of a map that may become one pixel other than in a dense layer, which is free."""
+
+
+def with_maps(graph: Graph) -> Graph:
+    """The network without ``Flatten``, ``Unflatten`` and ``Dense``, whose values are all maps.
+
+    Raises
+    ------
+    InputError
+        If a flattened map is used in a way that would need it in another order in memory, or a
+        value is no feature map.
+    """
+    draft = _Maps(graph)
+    for node in graph.nodes:
+        _place(node.op, node, draft)
+    if (last := graph.output.name) in draft.names:
+        draft.names[last] = draft.pixel(last)
+    nodes = ending_in(draft.nodes, draft.names, last)
+    views = {value.name: _view(value, graph) for value in (graph.input, graph.output)}
+    known = {name: view for name, view in views.items() if view is not None}
+    return draft.graph(graph.outputs, known, nodes)
+
+
+def _view(value: Value, graph: Graph) -> HostView | None:
+    """A host's view of a value that becomes a map; of maps it is theirs."""
+    plain = HostView.plain(value.shape) if len(value.shape) == 2 else None
+    return graph.views.get(value.name, plain)
+
+
+class _Maps(Draft):
+    """The network while it is made: ``names`` has the map of each value that is one already."""
+
+    def __init__(self, graph: Graph) -> None:
+        constants = (v for v in graph.declared if v.role.is_constant)
+        source = network_input(graph.input.name, _as_map(graph.input.shape))
+        super().__init__(graph.name, [source, *constants], graph.values)
+        self.before = graph
+        self.names: dict[str, str] = {}
+
+    def map_of(self, value: str) -> str:
+        """The map that stands for a value."""
+        return self.names.get(value, value)
+
+    def pixel(self, value: str) -> str:
+        """The map of a vector as one pixel, which costs a product with the identity matrix."""
+        known = self.map_of(value)
+        shape = self.shape(known)
+        if len(self.before.values[value].shape) != 1 or shape[:2] == (1, 1):
+            return known
+        if prod(shape) > _LARGEST_REORDER:
+            raise InputError(
+                f"{value}: a flattened map of {prod(shape)} elements can only be read densely"
+            )
+        output = f"{value} as a pixel"
+        if output not in self.values:
+            self.whole(output, known, output, np.eye(prod(shape)), np.zeros(prod(shape)))
+        return output
+
+    def whole(self, name: str, source: str, output: str, weight: Array, bias: Array) -> None:
+        """A dense layer as a convolution whose kernel is its whole input."""
+        shape = self.shape(source)
+        op = Convolution(Window((shape[0], shape[1])))
+        learned = {"weight": weight.reshape(*shape, -1), "bias": bias}
+        self.add(name, op, (source,), output, learned)
+
+
+def _as_map(shape: Shape) -> Shape:
+    """Shape of the map that stands for a value."""
+    padded = (1, 1, 1, *shape)[-3:] if len(shape) < 3 else shape
+    if len(padded) != 3:
+        raise InputError(f"a value of shape {shape} is not a feature map (H, W, C)")
+    return padded
+
+
+@singledispatch
+def _place(op: Operator, node: Node, draft: _Maps) -> None:
+    """Put an operator behind those before it."""
+    is_vector = len(draft.before.values[node.output].shape) == 1
+    change = draft.pixel if is_vector and not op.is_elementwise else draft.map_of
+    sources = {name: change(name) for name in draft.before.sources_of(node)}
+    draft.emit(Node(node.name, op, tuple(sources.get(n, n) for n in node.inputs), node.output))
+
+
+@_place.register
+def _(_op: Flatten, node: Node, draft: _Maps) -> None:
+    draft.names[node.output] = draft.map_of(node.inputs[0])
+
+
+@_place.register
+def _(_op: Dense, node: Node, draft: _Maps) -> None:
+    weight, bias = draft.before.arrays_of(node)
+    draft.whole(node.name, draft.map_of(node.inputs[0]), node.output, weight, bias)
+
+
+@_place.register
+def _(op: Unflatten, node: Node, draft: _Maps) -> None:
+    """A product with 0 and 1 for each pixel."""
+    height, width, channels = op.sizes
+    size = len(op.order)
+    if size > _LARGEST_REORDER:
+        raise InputError(
+            f"{node.name}: a vector of {size} elements cannot become a map, only up to "
+            f"{_LARGEST_REORDER}"
+        )
+    weight = np.zeros((height, width, size, channels))
+    rows, columns, lanes = np.unravel_index(np.arange(size), op.sizes)
+    weight[rows, columns, list(op.order), lanes] = 1.0
+    made = TransposedConvolution(Window((height, width), (height, width)))
+    learned = {"weight": weight, "bias": np.zeros(channels)}
+    draft.add(node.name, made, (draft.pixel(node.inputs[0]),), node.output, learned)

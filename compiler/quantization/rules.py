@@ -1,0 +1,138 @@
+"""What the int8 pipeline can do with each operator.
+
+One row an operator; functions of single elements share one. What has no row is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from pulsarray.compiler.ir.graph import Node
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.concat import Concat
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.flatten import Flatten
+from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
+from pulsarray.compiler.ops.pad import Pad
+from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.shuffle import Shuffle
+from pulsarray.compiler.ops.transposed import TransposedConvolution
+from pulsarray.errors import InputError
+
+__all__ = ["Place", "Rule", "Takes", "is_nothing", "keeps_codes", "multiplies_maps", "rule_of"]
+
+
+class Place(Enum):
+    """Which unit works on an operator."""
+
+    ARRAY = "array"
+    VECTOR = "vector unit"
+    BOTH = "array, vector unit"
+    MEMORY = "memory layout"
+    NOTHING = "nothing to do"
+
+
+class Takes(Enum):
+    """Which functions of single elements an operator can apply to its result."""
+
+    NONE = 0
+    ROUNDING = 1
+    """Those that change no real number."""
+    LIMITS = 2
+    """Those that cut to an interval."""
+    ALL = 3
+
+    def allows(self, function: Operator) -> bool:
+        """Whether a function is one of them."""
+        if function.limits is None:
+            return self is Takes.ALL
+        least = Takes.ROUNDING if function.is_identity else Takes.LIMITS
+        return self.value >= least.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What is possible with an operator.
+
+    Parameters
+    ----------
+    place
+        Which unit works on it.
+    takes
+        Functions that it can apply to its result.
+    adds
+        Whether a sum with another map can join it.
+    sums
+        Whether it is such a sum.
+    keeps_codes
+        Whether its result's elements are those of its input, or zero, which is a code of every
+        quantization; so codes stay codes.
+    joins
+        Whether its inputs become parts of its result, where they lie.
+    multiplies
+        Whether it needs products of two maps, and tables.
+    """
+
+    place: Place
+    takes: Takes = Takes.NONE
+    adds: bool = False
+    sums: bool = False
+    keeps_codes: bool = False
+    joins: bool = False
+    multiplies: bool = False
+
+
+_RULES: Mapping[type[Operator], Rule] = {
+    Convolution: Rule(place=Place.ARRAY, takes=Takes.ALL, adds=True),
+    TransposedConvolution: Rule(place=Place.ARRAY, takes=Takes.ALL),
+    AveragePool: Rule(place=Place.ARRAY, takes=Takes.LIMITS),
+    MaxPool: Rule(place=Place.VECTOR, takes=Takes.LIMITS, keeps_codes=True),
+    Add: Rule(place=Place.VECTOR, takes=Takes.LIMITS, sums=True),
+    Concat: Rule(place=Place.MEMORY, takes=Takes.ROUNDING, keeps_codes=True, joins=True),
+    Shuffle: Rule(place=Place.ARRAY, keeps_codes=True),
+    Pad: Rule(place=Place.ARRAY, keeps_codes=True),
+    Flatten: Rule(place=Place.NOTHING),
+    Dropout: Rule(place=Place.NOTHING),
+    LocalResponseNorm: Rule(place=Place.BOTH, multiplies=True),
+}
+_FUNCTION = Rule(place=Place.VECTOR, takes=Takes.ALL)
+
+
+def rule_of(node: Node) -> Rule:
+    """The rule of an operator.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    rule = _rule(node.op)
+    if rule is None:
+        raise InputError(f"{node.name}: {node.op.title} is not possible in int8")
+    return rule
+
+
+def keeps_codes(op: Operator) -> bool:
+    """Whether an operator makes no other codes of the codes that it gets."""
+    rule = _rule(op)
+    return rule is not None and rule.keeps_codes
+
+
+def multiplies_maps(op: Operator) -> bool:
+    """Whether an operator needs products of two maps."""
+    rule = _rule(op)
+    return rule is not None and rule.multiplies
+
+
+def is_nothing(op: Operator) -> bool:
+    """Whether nothing is left of an operator on the machine."""
+    rule = _rule(op)
+    return rule is not None and rule.place is Place.NOTHING
+
+
+def _rule(op: Operator) -> Rule | None:
+    return _RULES.get(type(op), _FUNCTION if op.is_elementwise else None)
