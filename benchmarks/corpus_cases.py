@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.networks import FILES, NETWORKS
 from pulsarray.compiler.api import compile_gemm, compile_network
@@ -21,8 +22,8 @@ from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.training.differentiate import TrainingNetwork
-from pulsarray.compiler.training.interpreter import TrainInterpreter
-from pulsarray.compiler.training.train import compile_training
+from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState
+from pulsarray.compiler.training.train import Training, compile_training
 from pulsarray.config import PRESETS, Config
 from pulsarray.images import host_shape as tensor_shape
 from pulsarray.images import to_matrix
@@ -88,6 +89,30 @@ class Made:
         tensors = [t for role in self.roles for t in self.program.with_role(role)]
         tensors.sort(key=lambda tensor: tensor.name)
         return _digest(*(unpack(after, tensor, config).tobytes() for tensor in tensors))
+
+
+@dataclass(frozen=True)
+class Trained(Made):
+    """A training step: its exponents count by their names, wherever the machine keeps them."""
+
+    training: Training = field(kw_only=True)
+    state: TrainState = field(kw_only=True)
+
+    @property
+    def integers(self) -> str:
+        """Digest of the outputs, and of the state after it."""
+        program, config = self.program, self.program.config
+        after = execute(program)
+
+        def read(name: str) -> npt.NDArray[np.int64]:
+            return unpack(after, program.tensor(name), config)
+
+        state = self.training.decode_state(read, self.state)
+        scales = repr((sorted(state.exponents.items()), sorted(state.counts.items())))
+        exponents = self.training.tensors.exponents.name
+        tensors = [*program.with_role("output"), *program.with_role("state")]
+        names = sorted(tensor.name for tensor in tensors if tensor.name != exponents)
+        return _digest(scales.encode(), *(read(name).tobytes() for name in names))
 
 
 @dataclass(frozen=True)
@@ -238,7 +263,7 @@ def _trained(network: TrainingNetwork, batch: int, x: Floats, t: Floats, config:
     interpreter.calibrate(state, inputs, targets)
     part: dict[str, Any] = {"input": inputs[: training.chunk], "target": targets[: training.chunk]}
     filled = training.filled(training.first, training.encode_state(state) | part)
-    return Made(filled, ("output", "state"))
+    return Trained(filled, training=training, state=state)
 
 
 def _digest(*parts: bytes) -> str:

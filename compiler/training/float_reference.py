@@ -8,27 +8,23 @@ checked by :func:`central_differences`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.passes.ends import host_function
-from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
-from pulsarray.compiler.training.layers import DropStep
-from pulsarray.compiler.training.losses import loss_value
-from pulsarray.compiler.training.maps.float import (
-    activation,
-    derivative,
-    map_backward,
-    map_forward,
+from pulsarray.compiler.training.differentiate import TrainingNetwork
+from pulsarray.compiler.training.float_pass import (
+    Bools,
+    FloatPass,
 )
+from pulsarray.compiler.training.layers import DropStep
+from pulsarray.compiler.training.losses import Loss, loss_value
 from pulsarray.compiler.training.random_rounding import Stored, exactly
 from pulsarray.errors import InputError
 
 __all__ = ["FloatNetwork", "central_differences"]
-
-Bools = npt.NDArray[np.bool_]
 
 
 class FloatNetwork:
@@ -82,21 +78,18 @@ class FloatNetwork:
 
         Returns
         -------
-        ``LAYER.sum`` and ``LAYER.output``, (M, N) each, and ``probabilities`` after softmax. Of a
-        network of feature maps ``STEP.output`` of every step, (M, H, W, C).
+        ``STEP.output`` of every step and ``LAYER.sum``, (M, H, W, C), of vectors (M, N), and
+        ``probabilities`` after softmax.
         """
-        found: dict[str, Floats] = {}
-        if self.network.steps:
-            found = map_forward(self.network, self.parameters, x, self.kept, self.stored)
-            x = found[f"{self.network.layers[-1].name}.output"]
-        for layer in self.network.layers if not self.network.steps else ():
-            weight, bias = (self.parameters[f"{layer.name}.{part}"] for part in ("weight", "bias"))
-            found[f"{layer.name}.sum"] = sums = x @ weight + bias
-            found[f"{layer.name}.output"] = x = self.stored(activation(layer.activation, sums))
+        found = self._pass().forward(x)
         if self.softmax:
+            x = found[f"{self.network.layers[-1].name}.output"]
             powers = np.exp(x - x.max(axis=1, keepdims=True))
             found["probabilities"] = powers / powers.sum(axis=1, keepdims=True)
         return found
+
+    def _pass(self, compared: Mapping[str, Floats] = MappingProxyType({})) -> FloatPass:
+        return FloatPass(self.network, self.parameters, self.kept, self.stored, compared)
 
     def result(self, x: Floats) -> Floats:
         """What the network answers, (M, N): probabilities if it ends with softmax."""
@@ -143,7 +136,6 @@ class FloatNetwork:
         ``LAYER.weight.gradient`` (K, N) and ``LAYER.bias.gradient`` (N,).
         """
         outputs = self.forward(x) if outputs is None else outputs
-        masks = masks or {}
         network, last = self.network, self.network.layers[-1]
         through = network.loss.name not in ("cross-entropy", "binary-cross-entropy")
         if error is None:
@@ -151,24 +143,8 @@ class FloatNetwork:
         found: dict[str, Floats] = {}
         if through and last.activation in ("relu", "sigmoid", "tanh"):
             found["loss.error"] = error
-        if network.steps:
-            more = map_backward(
-                network, self.parameters, x, outputs, error, masks, compared or {}, self.kept,
-                self.stored,
-            )  # fmt: skip
-            return found | more
-        for place in range(len(network.layers) - 1, network.first - 1, -1):
-            layer = network.layers[place]
-            z = outputs[f"{layer.name}.output"]
-            if through or layer is not last:
-                error = error * derivative(layer.activation, z, masks.get(layer.name))
-            found[f"{layer.name}.error"] = error = self.stored(error)
-            if layer.name not in network.frozen:
-                source = outputs[f"{network.layers[place - 1].name}.output"] if place else x
-                found[f"{layer.name}.weight.gradient"] = source.T @ error
-                found[f"{layer.name}.bias.gradient"] = error.sum(axis=0)
-            error = error @ self.parameters[f"{layer.name}.weight"].T
-        return found
+        run = self._pass(compared or {})
+        return found | run.backward(x, outputs, error, masks or {})
 
     def step(self, x: Floats, t: Floats, learning_rate: float) -> float:
         """One step of gradient descent; the mean loss before it.

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.differentiate import TrainingNetwork
+from pulsarray.compiler.training.drop import mask_name
 from pulsarray.compiler.training.float_reference import FloatNetwork, central_differences
 from pulsarray.compiler.training.interpreter import (
     StepTrace,
@@ -26,8 +27,7 @@ from pulsarray.compiler.training.interpreter import (
     TrainState,
     real,
 )
-from pulsarray.compiler.training.layers import DropStep, PoolStep
-from pulsarray.compiler.training.maps.drop import mask_name
+from pulsarray.compiler.training.layers import DropStep, MapLayer, PoolStep, is_vector
 from pulsarray.compiler.training.random_rounding import RandomRounding
 from pulsarray.compiler.training.state import real_master
 
@@ -165,7 +165,7 @@ class _Sides:
         return cls(
             masks={
                 layer.name: trace.tensors[f"{layer.name}.output"] > 0
-                for layer in network.steps or network.layers
+                for layer in network.steps
                 if layer.activation == "relu"
             },
             compared={p.source: real(f"{p.source}.output", trace) for p in _pools(network)},
@@ -249,7 +249,7 @@ def _differences(reference: FloatNetwork, x: Floats, t: Floats) -> dict[str, flo
     if any(layer.activation == "step" for layer in reference.network.layers):
         return {}
     distance = _DISTANCE
-    if reference.network.steps:
+    if not all(isinstance(s, MapLayer) and is_vector(s.result) for s in reference.network.steps):
         reference, distance = _beside_kinks(reference), _SHORT
     gradients, found = reference.backward(x, t), {}
     # What differences cannot tell from 0.

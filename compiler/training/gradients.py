@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.training.arithmetic import LARGEST, rne, sym
-from pulsarray.compiler.training.differentiate import ALIGNED, DERIVATIVES, Loss
+from pulsarray.compiler.training.layers import DERIVATIVES
+from pulsarray.compiler.training.losses import ALIGNED, Loss
 from pulsarray.compiler.training.tables import table
 
 __all__ = ["class_gradient", "gate", "loss_gradient"]

@@ -7,7 +7,6 @@ gradients must equal these bit for bit after every step.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -15,23 +14,14 @@ import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.passes.ends import host_function
-from pulsarray.compiler.training.arithmetic import (
-    LARGEST,
-    blen,
-    factor,
-    limited,
-    product,
-    rne,
-    softmax,
-    sym,
-)
-from pulsarray.compiler.training.differentiate import ALIGNED, TrainingLayer, TrainingNetwork
-from pulsarray.compiler.training.gradients import class_gradient, gate, loss_gradient
-from pulsarray.compiler.training.maps.drop import draw_masks
-from pulsarray.compiler.training.maps.interpreter import MapPass
-from pulsarray.compiler.training.rules import ROOM, adapt, make_room, update
+from pulsarray.compiler.training.arithmetic import LARGEST, factor, softmax
+from pulsarray.compiler.training.differentiate import TrainingNetwork
+from pulsarray.compiler.training.drop import draw_masks
+from pulsarray.compiler.training.gradients import class_gradient, loss_gradient
+from pulsarray.compiler.training.integer_pass import IntegerPass, Scales
+from pulsarray.compiler.training.losses import ALIGNED
+from pulsarray.compiler.training.rules import adapt, make_room, update
 from pulsarray.compiler.training.state import (
-    BIAS,
     PROBABILITY,
     StepTrace,
     TrainState,
@@ -41,38 +31,11 @@ from pulsarray.compiler.training.state import (
     real,
     samples,
 )
-from pulsarray.compiler.training.tables import table
 from pulsarray.errors import InputError
 
 __all__ = ["StepTrace", "TrainInterpreter", "TrainState", "real"]
 
 Ints = npt.NDArray[np.int64]
-
-
-@dataclass
-class _Scales:
-    """Exponents of one pass over the network, and the statistics it gathers."""
-
-    exponents: dict[str, int]
-    exact: bool = False
-    statistics: dict[str, int] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> int:
-        return self.exponents[name]
-
-    def assign(self, name: str, exponent: int) -> None:
-        """Sets an exponent in the pass that finds exponents."""
-        self.exponents[name] = exponent
-
-    def narrow(self, name: str, values: Ints, exponent: int) -> Ints:
-        """Values requantized to 16 bits at the adaptive exponent of a tensor."""
-        level = blen(values) + exponent
-        if level > exponent:
-            # Zeros do not say how large the values of other batches are.
-            self.statistics[name] = max(level, self.statistics.get(name, level))
-        if self.exact:
-            self.exponents[name] = limited(self.statistics.get(name, 0) - ROOM)
-        return sym(rne(values, self.exponents[name] - exponent), 16)
 
 
 class TrainInterpreter:
@@ -90,7 +53,6 @@ class TrainInterpreter:
         self.network = network
         self.segments = segments
         self._softmax = host_function(network.graph) == "softmax"
-        self._maps = MapPass(network, segments) if network.steps else None
         self._adaptive = [name for name, fixed in network.exponents.items() if fixed is None]
 
     def initial(
@@ -160,10 +122,10 @@ class TrainInterpreter:
 
     def calibrate(self, state: TrainState, x_codes: Ints, t_codes: Ints) -> None:
         """Sets every adaptive exponent to what the first batch needs, and its count to 0."""
-        scales = _Scales(dict(state.exponents), exact=True)
-        rows = self._forward(state, scales, x_codes, self.masks(state, len(x_codes)))
-        rows |= self._backward(state, scales, x_codes, rows, t_codes)
-        self._gradients(scales, self._sums(scales, x_codes, rows))
+        scales = Scales(dict(state.exponents), exact=True)
+        masks = self.masks(state, len(x_codes))
+        run, _ = self._learn(state, scales, (x_codes, t_codes), masks)
+        run.gradients(run.sums())
         for name in self._adaptive:
             state.exponents[name], state.counts[name] = scales[name], 0
 
@@ -189,7 +151,7 @@ class TrainInterpreter:
 
     def forward(self, state: TrainState, x_codes: Ints) -> dict[str, Ints]:
         """Mantissas of every ``LAYER.output``, and ``probabilities`` at 2^-31 with softmax."""
-        return self._forward(state, _Scales(dict(state.exponents)), x_codes)
+        return self._pass(state, Scales(dict(state.exponents)), x_codes)[1]
 
     def outputs(self, state: TrainState, x_codes: Ints) -> Floats:
         """Real values of the network's output, (samples, N), softmax applied."""
@@ -209,28 +171,24 @@ class TrainInterpreter:
         chunks
             The batch: codes of inputs (rows, K) and targets (rows, N), in one piece or in several.
         """
-        scales = _Scales(dict(state.exponents))
-        sums: dict[str, Ints] = {}
-        parts = []
+        scales = Scales(dict(state.exponents))
         masks = self.masks(state, sum(len(x_codes) for x_codes, _ in chunks))
-        first = 0
-        for x_codes, t_codes in chunks:
-            last = first + len(x_codes)
+        sums: dict[str, Ints] = {}
+        parts, first = [], 0
+        for batch in chunks:
+            last = first + len(batch[0])
             part = {name: mask[first:last] for name, mask in masks.items()}
-            rows, first = self._forward(state, scales, x_codes, part), last
-            rows |= self._backward(state, scales, x_codes, rows, t_codes)
-            for name, values in self._sums(scales, x_codes, rows).items():
-                sums[name] = sums[name] + values if name in sums else values
+            run, rows = self._learn(state, scales, batch, part)
+            sums, first = _added(sums, run.sums()), last
             parts.append(rows)
         tensors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        gradients = self._gradients(scales, sums)
+        gradients = run.gradients(sums)
         for layer in self.network.learning:
             update(state, layer, gradients)
         saturated = adapt(state, scales.statistics)
         state.steps += 1
         self.make_room(state)
-        shared = {} if self._maps is None else self._maps.shared(scales)
-        return StepTrace(tensors | gradients, scales.exponents | shared, saturated)
+        return StepTrace(tensors | gradients, scales.exponents | run.shared(), saturated)
 
     def masks(self, state: TrainState, batch: int) -> dict[str, Ints]:
         """What a step that begins with a state drops, by ``STEP.mask``."""
@@ -255,64 +213,32 @@ class TrainInterpreter:
             )
         return values
 
-    def _forward(
+    def _pass(
         self,
         state: TrainState,
-        scales: _Scales,
+        scales: Scales,
         x: Ints,
         masks: Mapping[str, Ints] = MappingProxyType({}),
-    ) -> dict[str, Ints]:
-        rows: dict[str, Ints] = {}
-        e_x = scales["input"]
-        if self._maps is not None:
-            rows = self._maps.forward(state, scales, x, masks) | dict(masks)
-            name = f"{self.network.layers[-1].name}.output"
-            x, e_x = rows[name], scales[name]
-        for layer in self.network.layers if self._maps is None else ():
-            e_u = e_x + scales[f"{layer.name}.weight"]
-            bias = rne(state.masters[f"{layer.name}.bias"], e_u - BIAS)
-            name = f"{layer.name}.output"
-            x = self._activate(layer, scales, product(x, state.weights[layer.name]) + bias, e_u)
-            rows[name], e_x = x, scales[name]
+    ) -> tuple[IntegerPass, dict[str, Ints]]:
+        """A pass that has come to the outputs, and what it has computed."""
+        run = IntegerPass(self.network, self.segments, state, scales, masks)
+        rows = run.forward(x) | dict(masks)
         if self._softmax:
-            rows["probabilities"] = softmax(x, e_x, self.segments)
-        return rows
+            name = f"{self.network.layers[-1].name}.output"
+            rows["probabilities"] = softmax(rows[name], scales[name], self.segments)
+        return run, rows
 
-    def _activate(self, layer: TrainingLayer, scales: _Scales, sums: Ints, exponent: int) -> Ints:
-        argument = layer.derivative.argument
-        if argument is not None:
-            codes = sym(rne(sums, argument - exponent), 16)
-            return table(layer.activation, self.segments)(codes)
-        if layer.activation == "step":
-            return np.where(sums > 0, np.int64(1 << 14), np.int64(0))
-        codes = scales.narrow(f"{layer.name}.output", sums, exponent)
-        return np.maximum(codes, 0) if layer.activation == "relu" else codes
-
-    def _backward(
-        self, state: TrainState, scales: _Scales, x: Ints, rows: dict[str, Ints], target: Ints
-    ) -> dict[str, Ints]:
-        """The errors of the loss and of every layer."""
+    def _learn(
+        self, state: TrainState, scales: Scales, batch: tuple[Ints, Ints], masks: Mapping[str, Ints]
+    ) -> tuple[IntegerPass, dict[str, Ints]]:
+        """The same with errors of the loss and of every step."""
+        run, rows = self._pass(state, scales, batch[0], masks)
         name = self.network.loss_error
-        errors = {name: self._loss_error(scales, rows, target)}
-        gradient, exponent = errors[name], scales.exponents.get(name, scales["target"])
-        if self._maps is not None:
-            error = gradient, exponent
-            return errors | self._maps.backward(state, scales, x, rows, error)
-        first = self.network.layers[self.network.first]
-        for layer in reversed(self.network.layers[self.network.first :]):
-            own = f"{layer.name}.error"
-            if own != name:
-                output = rows[f"{layer.name}.output"]
-                errors[own] = scales.narrow(
-                    own, *gate(layer.activation, gradient, exponent, output)
-                )
-                exponent = scales[own]
-            if layer is not first:
-                gradient = product(errors[own], state.weights[layer.name].T)
-                exponent += scales[f"{layer.name}.weight"]
-        return errors
+        rows[name] = self._loss_error(scales, rows, batch[1])
+        error = rows[name], scales.exponents.get(name, scales["target"])
+        return run, rows | run.backward(error)
 
-    def _loss_error(self, scales: _Scales, rows: dict[str, Ints], target: Ints) -> Ints:
+    def _loss_error(self, scales: Scales, rows: dict[str, Ints], target: Ints) -> Ints:
         loss, name = self.network.loss, self.network.loss_error
         if self._softmax:
             gradient = class_gradient(rows["probabilities"], target)
@@ -323,30 +249,7 @@ class TrainInterpreter:
         )
         return gradient if loss.rule.error is not None else scales.narrow(name, gradient, ALIGNED)
 
-    def _sums(self, scales: _Scales, x: Ints, rows: dict[str, Ints]) -> dict[str, Ints]:
-        """Exact gradients of weights and biases."""
-        if self._maps is not None:
-            return self._maps.sums(scales, x, rows)
-        sums = {}
-        for layer in self.network.layers:
-            if layer.name not in self.network.frozen:
-                error = rows[f"{layer.name}.error"]
-                sums[f"{layer.name}.weight"] = product(x.T, error)
-                sums[f"{layer.name}.bias"] = error.sum(axis=0)
-            x = rows[f"{layer.name}.output"]
-        return sums
 
-    def _gradients(self, scales: _Scales, sums: dict[str, Ints]) -> dict[str, Ints]:
-        if self._maps is not None:
-            return self._maps.gradients(scales, sums)
-        gradients = {}
-        source = "input"
-        for layer in self.network.layers:
-            e_error = scales.exponents.get(f"{layer.name}.error", scales["target"])
-            weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
-            for key, exponent in ((weight, scales[source] + e_error), (bias, e_error)):
-                if key in sums:
-                    name = f"{key}.gradient"
-                    gradients[name] = scales.narrow(name, sums[key], exponent)
-            source = f"{layer.name}.output"
-        return gradients
+def _added(first: Mapping[str, Ints], second: Mapping[str, Ints]) -> dict[str, Ints]:
+    """Sums of two chunks."""
+    return {name: first.get(name, 0) + values for name, values in second.items()}

@@ -26,6 +26,7 @@ __all__ = [
     "PoolStep",
     "Step",
     "TrainingLayer",
+    "is_vector",
 ]
 
 MapShape = tuple[int, int, int]
@@ -35,6 +36,11 @@ CODE_ONE = -14
 """Exponent of mantissas that are multiples of one half, of one and of minus one."""
 FRACTION = -15
 """Exponent of mantissas below one."""
+
+
+def is_vector(shape: MapShape) -> bool:
+    """Whether a map has one pixel."""
+    return shape[:2] == (1, 1)
 
 
 @dataclass(frozen=True)
@@ -70,29 +76,51 @@ DERIVATIVES: Mapping[str, Derivative] = {
 """Every activation that can be trained: z (1 - z), 1 - z^2, [z > 0], or 1."""
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingLayer:
-    """A dense product and its activation.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Step:
+    """Any step.
 
     Parameters
     ----------
     name
-        Name of the dense operator.
-    weight, bias
-        Values before the first step, (K, N) and (N,), float64.
+        Its name.
+    sources
+        The values that it reads.
+    given, result
+        Shape of the sources, and of the result.
     activation
-        A name of :data:`DERIVATIVES`.
+        A name of :data:`DERIVATIVES`; that of what is added up, or of the source of a pooling.
     """
 
     name: str
-    weight: Floats
-    bias: Floats
-    activation: str
+    sources: tuple[str, ...]
+    given: MapShape
+    result: MapShape
+    activation: str = "identity"
+
+    @property
+    def source(self) -> str:
+        """The first value that it reads."""
+        return self.sources[0]
 
     @property
     def derivative(self) -> Derivative:
-        """Its rule."""
+        """The rule of its activation."""
         return DERIVATIVES[self.activation]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainingLayer(Step):
+    """A step with parameters.
+
+    Parameters
+    ----------
+    weight, bias
+        Values before the first step, (K, N) and (N,), float64.
+    """
+
+    weight: Floats
+    bias: Floats
 
     @property
     def learned(self) -> tuple[str, ...]:
@@ -107,28 +135,21 @@ class TrainingLayer:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MapLayer(TrainingLayer):
-    """A convolution and its activation; a dense product is one whose kernel is its whole input.
+    """A convolution; a dense product is one whose kernel is its whole source.
 
     ``weight`` has shape (kh kw C / groups, N): kernel row, kernel column, channel.
 
     Parameters
     ----------
-    source
-        The value that it reads.
     window
         What the kernel sees.
-    given, result
-        Shapes of source and result.
     groups
         Groups of channels.
     normalized
         Whether a batch normalization reads the result, which undoes a bias: it does not learn.
     """
 
-    source: str
     window: Window
-    given: MapShape
-    result: MapShape
     groups: int = 1
     normalized: bool = False
 
@@ -138,44 +159,41 @@ class MapLayer(TrainingLayer):
         names = super().learned
         return names[:1] if self.normalized else names
 
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The values that it reads."""
-        return (self.source,)
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NormLayer(TrainingLayer):
+    """Batch normalization of a layer's sums, weight (1, C) and bias (C,).
 
-@dataclass(frozen=True)
-class PoolStep:
-    """Maximum pooling.
+    Its source is a layer without activation whose result nothing else reads.
 
     Parameters
     ----------
-    name
-        Its name.
-    source
-        The value that it reads; nothing else reads it.
+    epsilon
+        Added to the variance.
+    """
+
+    epsilon: float
+
+    @property
+    def scales(self) -> dict[str, str]:
+        """By parameter, the name of its gradient's exponent: both have one."""
+        return dict.fromkeys(self.learned, f"{self.name}.gradient")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PoolStep(Step):
+    """Maximum pooling; nothing else reads its source, whose derivative is applied here.
+
+    Parameters
+    ----------
     window
         What an output sees.
-    given, result
-        Shapes of source and result.
-    activation
-        That of the source: its derivative is applied here, on fewer elements.
     chained
         Whether the source is a maximum pooling, which needs its values for its own source.
     """
 
-    name: str
-    source: str
     window: Window
-    given: MapShape
-    result: MapShape
-    activation: str
     chained: bool = False
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The values that it reads."""
-        return (self.source,)
 
     @property
     def in_place(self) -> bool:
@@ -191,33 +209,17 @@ class PoolStep:
         return plain and (whole or window.stride == window.kernel)
 
 
-@dataclass(frozen=True)
-class AverageStep:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AverageStep(Step):
     """Average pooling; windows do not overlap and there is no padding.
 
     Parameters
     ----------
-    name
-        Its name.
-    source
-        The value that it reads.
     window
         What an output sees.
-    given, result
-        Shapes of source and result.
     """
 
-    name: str
-    source: str
     window: Window
-    given: MapShape
-    result: MapShape
-    activation: str = "identity"
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The values that it reads."""
-        return (self.source,)
 
     @property
     def share(self) -> float:
@@ -225,32 +227,17 @@ class AverageStep:
         return 1.0 / (self.window.kernel[0] * self.window.kernel[1])
 
 
-@dataclass(frozen=True)
-class DropStep:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DropStep(Step):
     """Dropout: in training some values become 0, the others grow; else nothing changes.
 
     Parameters
     ----------
-    name
-        Its name.
-    source
-        The value that it reads.
     rate
         Probability of becoming 0.
-    result
-        Shape of source and result.
     """
 
-    name: str
-    source: str
     rate: float
-    result: MapShape
-    activation: str = "identity"
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The values that it reads."""
-        return (self.source,)
 
     @property
     def share(self) -> float:
@@ -258,61 +245,6 @@ class DropStep:
         return 1.0 / (1.0 - self.rate)
 
 
-@dataclass(frozen=True)
-class AddStep:
-    """The sum of two values, and its activation (identity or ReLU).
-
-    Parameters
-    ----------
-    name
-        Its name.
-    sources
-        The values that it reads.
-    result
-        Shape of all of them.
-    activation
-        A name of :data:`DERIVATIVES`.
-    """
-
-    name: str
-    sources: tuple[str, ...]
-    result: MapShape
-    activation: str = "identity"
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
-class NormLayer(TrainingLayer):
-    """Batch normalization of a layer's sums, and its activation: weight (1, C), bias (C,).
-
-    Parameters
-    ----------
-    source
-        The layer whose result it reads; nothing else reads it, and it has no activation.
-    given
-        Shape of source and result.
-    epsilon
-        Added to the variance.
-    """
-
-    source: str
-    given: MapShape
-    epsilon: float
-
-    @property
-    def result(self) -> MapShape:
-        """Shape of the result."""
-        return self.given
-
-    @property
-    def scales(self) -> dict[str, str]:
-        """By parameter, the name of its gradient's exponent: both have one."""
-        return dict.fromkeys(self.learned, f"{self.name}.gradient")
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The values that it reads."""
-        return (self.source,)
-
-
-Step = MapLayer | PoolStep | AverageStep | DropStep | AddStep | NormLayer
-"""Any step."""
+class AddStep(Step):
+    """The sum of two values, and its activation (identity or ReLU)."""

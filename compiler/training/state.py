@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.arithmetic import LARGEST, limited, rne, sym
-from pulsarray.compiler.training.differentiate import TrainingLayer
+from pulsarray.compiler.training.layers import TrainingLayer
 from pulsarray.errors import InputError
 
 __all__ = [

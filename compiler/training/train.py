@@ -12,15 +12,18 @@ from pulsarray.compiler.machine.assemble import Assembly, assemble
 from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.differentiate import TrainingNetwork
-from pulsarray.compiler.training.interpreter import TrainState
-from pulsarray.compiler.training.layers import MapLayer, NormLayer, TrainingLayer
-from pulsarray.compiler.training.loss import loss_rows
-from pulsarray.compiler.training.lower import Phase, TrainLowering, weight_banks
-from pulsarray.compiler.training.maps.drop import draw_masks
-from pulsarray.compiler.training.maps.lower import MapLowering
-from pulsarray.compiler.training.memory import NoRoom
-from pulsarray.compiler.training.tensors import PARAMETER_ROW, TrainTensors
-from pulsarray.compiler.training.update import Update
+from pulsarray.compiler.training.drop import draw_masks
+from pulsarray.compiler.training.layers import NormLayer, TrainingLayer
+from pulsarray.compiler.training.lower.backward import Backward
+from pulsarray.compiler.training.lower.forward import Forward
+from pulsarray.compiler.training.lower.learn import apply
+from pulsarray.compiler.training.lower.live import Live
+from pulsarray.compiler.training.lower.loss import loss_rows
+from pulsarray.compiler.training.lower.lowering import Lowering, Phase, weight_banks
+from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors
+from pulsarray.compiler.training.lower.update import Update
+from pulsarray.compiler.training.lower.words import NoRoom
+from pulsarray.compiler.training.state import TrainState
 from pulsarray.config import EXPONENTS, Config
 from pulsarray.errors import InputError
 from pulsarray.program import Layer, Program, pack
@@ -278,7 +281,7 @@ def compile_together(tasks: Sequence[Task], config: Config) -> list[Training]:
     ]
 
 
-def _lowered(task: Task, layout: Layout) -> tuple[TrainTensors, dict[str, TrainLowering]]:
+def _lowered(task: Task, layout: Layout) -> tuple[TrainTensors, dict[str, Lowering]]:
     """A training's tensors, and its programs as instructions."""
     network, batch, config = task.network, task.batch, layout.config
     if batch < 1:
@@ -301,7 +304,7 @@ def _lowered(task: Task, layout: Layout) -> tuple[TrainTensors, dict[str, TrainL
 def _training(
     task: Task,
     tensors: TrainTensors,
-    lowered: Mapping[str, TrainLowering],
+    lowered: Mapping[str, Lowering],
     programs: Mapping[str, Program],
 ) -> Training:
     return Training(
@@ -343,8 +346,8 @@ def _check_machine(config: Config) -> None:
 def _check_sums(network: TrainingNetwork, config: Config, batch: int) -> None:
     """No sum of products may overflow, whatever the operands."""
     sizes = [size for layer in network.layers for size in layer.weight.shape]
-    pixels = [x.result[0] * x.result[1] for x in network.layers if isinstance(x, MapLayer)]
-    longest = max(*sizes, batch * max(pixels, default=1))
+    pixels = max(layer.result[0] * layer.result[1] for layer in network.layers)
+    longest = max(*sizes, batch * pixels)
     if longest > 1 << (config.acc_bits - 31):
         raise InputError(
             f"{network.graph.name}: sums of {longest} products may overflow acc_bits = "
@@ -364,24 +367,25 @@ def _chunk(network: TrainingNetwork, config: Config, batch: int, given: int | No
                 f"chunk: must divide the batch, {batch}, and be at most {most}, not {given}"
             )
         return given
-    if network.steps:
-        return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
-    sizes = [layer.weight.shape[1] for layer in network.layers]
-    blocks = -(-network.graph.input.size // config.dim)
-    blocks += sum(2 * -(-size // config.dim) for size in sizes)
     banks = config.scratchpad_banks - weight_banks(config)
-    most = min(most, max(1, banks * config.scratchpad_depth // blocks))
+    most = min(most, max(1, banks * config.scratchpad_depth // _vector_blocks(network, config)))
     return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
 
 
-def _lower(
-    tensors: TrainTensors, emit: Callable[[TrainLowering], None], *, training: bool
-) -> TrainLowering:
+def _vector_blocks(network: TrainingNetwork, config: Config) -> int:
+    """Words of a sample's vectors and their errors; maps are worked on image by image."""
+    found = 0
+    if network.flow.input_shape[:2] == (1, 1):
+        found += -(-network.flow.input_shape[2] // config.dim)
+    sizes = [step.result[2] for step in network.steps if step.result[:2] == (1, 1)]
+    return found + sum(2 * -(-size // config.dim) for size in sizes)
+
+
+def _lower(tensors: TrainTensors, emit: Callable[[Lowering], None], *, training: bool) -> Lowering:
     """A program, in segments as large as possible: smaller ones leave smaller gaps."""
     for share in _SHARES:
         layout = tensors.layout.fork()
-        kind = MapLowering if tensors.network.steps else TrainLowering
-        lowering = kind(tensors, layout, training=training, share=share)
+        lowering = Lowering(tensors, layout, training=training, share=share)
         try:
             emit(lowering)
         except NoRoom:
@@ -393,40 +397,32 @@ def _lower(
     raise AssertionError
 
 
-def _forward(lowering: TrainLowering) -> None:
-    lowering.forward()
+def _forward(lowering: Lowering) -> None:
+    Forward(lowering, Live(lowering)).run()
 
 
-def _step(lowering: TrainLowering) -> None:
-    lowering.forward()
-    lowering.backward(_updater(lowering, gradients=True, applies=True))
+def _step(lowering: Lowering) -> None:
+    _there_and_back(lowering, applies=True)
+
+
+def _accumulate(lowering: Lowering) -> None:
+    _there_and_back(lowering, applies=False)
+
+
+def _there_and_back(lowering: Lowering, *, applies: bool) -> None:
+    forward = Forward(lowering, Live(lowering))
+    forward.run()
+    Backward(forward, Update(lowering, gradients=True, applies=applies)).run()
+    lowering.finish(adapt=applies)
+
+
+def _update(lowering: Lowering) -> None:
+    apply(lowering, Update(lowering, gradients=False, applies=True))
     lowering.finish(adapt=True)
-
-
-def _accumulate(lowering: TrainLowering) -> None:
-    lowering.forward()
-    lowering.backward(_updater(lowering, gradients=True, applies=False))
-    lowering.finish(adapt=False)
-
-
-def _update(lowering: TrainLowering) -> None:
-    lowering.apply(_updater(lowering, gradients=False, applies=True))
-    lowering.finish(adapt=True)
-
-
-def _updater(lowering: TrainLowering, *, gradients: bool, applies: bool) -> Update:
-    return Update(
-        lowering.tensors,
-        lowering.chip,
-        lowering.rows,
-        lowering.weights,
-        gradients=gradients,
-        applies=applies,
-    )
 
 
 def _programs(
-    lowered: Mapping[tuple[int, str], TrainLowering], layout: Layout
+    lowered: Mapping[tuple[int, str], Lowering], layout: Layout
 ) -> dict[tuple[int, str], Program]:
     """Every lowering assembled, one code behind the other, in one memory image."""
     address = layout.code_address

@@ -24,7 +24,7 @@ from pulsarray.compiler.training.differentiate import (
 )
 from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState
-from pulsarray.compiler.training.maps.lower import MapLowering
+from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.rules import make_room
 from pulsarray.compiler.training.train import Training, compile_training
 from pulsarray.config import Config, load_config
@@ -398,12 +398,12 @@ def test_a_network_that_cannot_be_is_not_emitted_again(monkeypatch: pytest.Monke
     """Smaller segments help where there is no room, not against an error of the network."""
     shares: list[int] = []
 
-    class Noted(MapLowering):
+    class Noted(Lowering):
         def __init__(self, *given: Any, share: int, **more: Any) -> None:
             shares.append(share)
             super().__init__(*given, share=share, **more)
 
-    monkeypatch.setattr(train, "MapLowering", Noted)
+    monkeypatch.setattr(train, "Lowering", Noted)
     builder = norm(Builder("net", (2, 2, 1)).convolution(normal(2, 2, 1, 3)), 3)
     network = trained(builder.flatten().dense(normal(3, 10)).softmax().build())
     with pytest.raises(InputError, match="norm: batch normalization needs"):

@@ -11,11 +11,11 @@ import pytest
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.training import integer_pass as conv_train_interpreter
+from pulsarray.compiler.training import norm as conv_train_norm
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.gradcheck import ROUNDINGS, GradientCheck, check_gradients
-from pulsarray.compiler.training.maps import interpreter as conv_train_interpreter
-from pulsarray.compiler.training.maps import norm as conv_train_norm
-from pulsarray.compiler.training.maps.norm import Mean, Normalized
+from pulsarray.compiler.training.norm import Mean, Normalized
 from tests.compiler.training_cases import beyond_roundings
 
 Ints = npt.NDArray[np.int64]

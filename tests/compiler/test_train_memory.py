@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.training.chip import TrainChip
-from pulsarray.compiler.training.memory import Cache, Pool, Words
+from pulsarray.compiler.training.lower.chip import TrainChip
+from pulsarray.compiler.training.lower.memory import Cache, Pool
+from pulsarray.compiler.training.lower.words import Words
 from pulsarray.errors import InputError
 from pulsarray.isa import Bank, Opcode
 from tests.compiler.training_cases import SMALL
@@ -34,14 +35,14 @@ def test_a_pool_gives_back_what_it_takes() -> None:
 
 def test_what_was_used_longest_ago_gives_way_and_comes_back() -> None:
     found = cache()
-    matrices = [found.matrix(f"m{n}", 32, 4) for n in range(5)]
-    for matrix in matrices[:4]:
-        found.new(matrix.segments[0])
-    found.get(matrices[0].segments[0])
-    found.new(matrices[4].segments[0])
-    assert matrices[1].segments[0].place is None
+    maps = [found.place(f"m{n}", 32, (1, 1, 4)) for n in range(5)]
+    for one in maps[:4]:
+        found.new(one.segments[0])
+    found.get(maps[0].segments[0])
+    found.new(maps[4].segments[0])
+    assert maps[1].segments[0].place is None
     assert found.spilled == ["m1"]
-    found.get(matrices[1].segments[0])
+    found.get(maps[1].segments[0])
     ops = [operation.op for operation in found.chip.emitter.operations]
     assert ops.count(Opcode.LOAD) == 1
     assert ops[0] is Opcode.STORE
@@ -49,25 +50,25 @@ def test_what_was_used_longest_ago_gives_way_and_comes_back() -> None:
 
 def test_what_is_half_computed_stays() -> None:
     found = cache(1)
-    half = found.matrix("half", 16, 8)
+    half = found.place("half", 16, (1, 1, 8))
     found.new(half.segments[0], 1)
-    whole = found.matrix("whole", 16, 4)
+    whole = found.place("whole", 16, (1, 1, 4))
     found.new(whole.segments[0])
-    found.new(found.matrix("next", 32, 4).segments[0])
+    found.new(found.place("next", 32, (1, 1, 4)).segments[0])
     assert half.segments[0].place is not None
     assert whole.segments[0].place is None
 
 
 def test_too_much_at_once_is_refused() -> None:
     found = cache(1)
-    first = found.new(found.matrix("first", 40, 4).segments[0])
+    first = found.new(found.place("first", 40, (1, 1, 4)).segments[0])
     with pytest.raises(InputError, match="use a smaller batch"):
-        found.new(found.matrix("second", 40, 4).segments[0], pinned=[first])
+        found.new(found.place("second", 40, (1, 1, 4)).segments[0], pinned=[first])
 
 
 def test_operands_that_are_read_at_once_are_moved_apart() -> None:
     found = cache()
-    one, two = (found.matrix(name, 16, 4).segments[0] for name in ("one", "two"))
+    one, two = (found.place(name, 16, (1, 1, 4)).segments[0] for name in ("one", "two"))
     found.new(one)
     found.new(two, avoid=[1 - one.bank])
     assert one.bank == two.bank

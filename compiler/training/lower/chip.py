@@ -8,14 +8,15 @@ from math import prod
 
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.machine.transfers import Transfers
-from pulsarray.compiler.training.memory import NoRoom, Words
+from pulsarray.compiler.training.lower.words import Grid, NoRoom, Words
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode, VectorFlag
 
-__all__ = ["CODE_MAX", "Grid", "TrainChip"]
+__all__ = ["CODE_MAX", "TrainChip"]
 
 CODE_MAX = (1 << 15) - 1
 _PARAMETER_FLAGS = int(VectorFlag.BIAS | VectorFlag.LANE_SCALE | VectorFlag.B_LANE)
+_DESTINATIONS = ("target", "acc")
 _LATENCY = 8
 """Cycles from the issue of a word to its write."""
 
@@ -30,23 +31,20 @@ class _Written:
     targets: Sequence[Grid]
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Where an operand lies: its first word, and the step of each loop, outermost first."""
-
-    bank: int
-    base: int
-    steps: tuple[int, ...]
-
-    def end(self, counts: Sequence[int]) -> int:
-        """Its last word."""
-        loops = zip(counts, self.steps, strict=True)
-        return self.base + sum((count - 1) * step for count, step in loops)
-
-
 def _overlap(source: Grid, shape: Sequence[int], target: Grid, written: Sequence[int]) -> bool:
     last, other = source.end(shape), target.end(written)
     return source.bank == target.bank and source.base <= other and target.base <= last
+
+
+def _loops(counts: Sequence[int], grids: Mapping[str, Grid]) -> dict[str, int]:
+    """Fields of VECTOR for loops over operands; both destinations step together."""
+    fields = {f"count{level}": count for level, count in enumerate(counts)}
+    for name, where in grids.items():
+        fields |= {f"{name}_bank": where.bank, name: where.base}
+        operand = "target" if name in _DESTINATIONS else name
+        for level, (count, step) in enumerate(zip(counts, where.steps, strict=True)):
+            fields[f"{operand}_stride{level}"] = step if count > 1 else 0
+    return fields
 
 
 class TrainChip(Transfers):
@@ -118,28 +116,17 @@ class TrainChip(Transfers):
         table
             Function to look up.
         """
-        words = {"a": a, "b": b, "target": target, "acc": acc}
-        given: dict[str, int] = {"low": -CODE_MAX, "high": CODE_MAX}
-        accesses: list[Access] = []
-        for name, where in words.items():
-            if where is None:
-                continue
-            write = name in ("target", "acc")
-            given |= {f"{name}_bank": where.bank, name: where.base}
-            steps = "target" if write else name
-            given |= {
-                f"{steps}_stride0": where.block if blocks > 1 else 0,
-                f"{steps}_stride1": where.row if rows > 1 else 0,
-            }
-            height, count = (rows - 1) * where.row + 1, (blocks if where.block else 1)
-            accesses += spans(where.bank, where.base, height, count, where.block, write=write)
         grids = {
-            name: None if where is None else Grid(where.bank, where.base, (where.block, where.row))
-            for name, where in words.items()
+            name: Grid(where.bank, where.base, (where.block, where.row))
+            for name, where in (("a", a), ("b", b), ("target", target), ("acc", acc))
+            if where is not None
         }
-        counts = (blocks, rows)
-        given |= {"count0": blocks, "count1": rows}
-        self._vector(phase, counts, grids, given | fields, accesses, x, table)
+        accesses: list[Access] = []
+        for name, where in grids.items():
+            (block, row), write = where.steps, name in _DESTINATIONS
+            height, count = (rows - 1) * row + 1, blocks if block else 1
+            accesses += spans(where.bank, where.base, height, count, block, write=write)
+        self._vector(phase, (blocks, rows), grids, fields, accesses, x, table)
 
     def grid(
         self,
@@ -154,48 +141,41 @@ class TrainChip(Transfers):
         **fields: int,
     ) -> None:
         """VECTOR on up to four loops of words; as :meth:`vector`."""
-        grids = {"a": a, "b": b, "target": target, "acc": acc}
-        given: dict[str, int] = {"low": -CODE_MAX, "high": CODE_MAX}
-        accesses: list[Access] = []
-        for name, where in grids.items():
-            if where is None:
-                continue
-            write = name in ("target", "acc")
-            given |= {f"{name}_bank": where.bank, name: where.base}
-            for level, (count, step) in enumerate(zip(counts, where.steps, strict=True)):
-                given[f"{'target' if write else name}_stride{level}"] = step if count > 1 else 0
-            accesses.append(Access(where.bank, where.base, where.end(counts) + 1, write))
-        given |= {f"count{level}": count for level, count in enumerate(counts)}
-        self._vector(phase, counts, grids, given | fields, accesses, x, "")
+        places = {"a": a, "b": b, "target": target, "acc": acc}
+        grids = {name: where for name, where in places.items() if where is not None}
+        accesses = [
+            Access(where.bank, where.base, where.end(counts) + 1, name in _DESTINATIONS)
+            for name, where in grids.items()
+        ]
+        self._vector(phase, counts, grids, fields, accesses, x, "")
 
     def _vector(
         self,
         phase: int,
         counts: Sequence[int],
-        grids: Mapping[str, Grid | None],
-        given: dict[str, int],
+        grids: Mapping[str, Grid],
+        more: Mapping[str, int],
         accesses: list[Access],
         x: Sequence[str],
         table: str,
     ) -> None:
-        a, b, target, acc = (grids[name] for name in ("a", "b", "target", "acc"))
-        assert a is not None
-        if b is not None and a.bank == b.bank:
+        sources = [where for name, where in grids.items() if name not in _DESTINATIONS]
+        if len({where.bank for where in sources}) < len(sources):
             raise NoRoom("batch: two operands share a bank; use a smaller batch")
+        fields = {"low": -CODE_MAX, "high": CODE_MAX} | _loops(counts, grids) | dict(more)
         for name, register in zip(("x_target", "x_a", "x_b"), x, strict=False):
-            given[name] = self.registers[register] if register else 0
+            fields[name] = self.registers[register] if register else 0
         if table:
             number, shift = self.tables[table]
-            given |= {"table": number, "shift2": shift}
+            fields |= {"table": number, "shift2": shift}
             size = self.config.table_planes * self.config.table_words
             accesses.append(Access(Bank.TABLE, number * size, (number + 1) * size, False))
-        if given.get("flags", 0) & _PARAMETER_FLAGS:
-            row = given.get("parameter", 0)
+        if fields.get("flags", 0) & _PARAMETER_FLAGS:
+            row = fields.get("parameter", 0)
             accesses.append(Access(Bank.PARAMETER, 4 * row, 4 * row + 4, False))
-        sources = [where for where in (a, b) if where is not None]
         after = self._unwritten(sources, counts)
-        number = self.emitter.emit(Opcode.VECTOR, phase, accesses, after=after, **given)
-        targets = [where for where in (target, acc) if where is not None]
+        number = self.emitter.emit(Opcode.VECTOR, phase, accesses, after=after, **fields)
+        targets = [grids[name] for name in _DESTINATIONS if name in grids]
         self._written.append(_Written(number, self._issued, tuple(counts), targets))
         self._issued += prod(counts)
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pulsarray.compiler.training.chip import CODE_MAX, TrainChip
-from pulsarray.compiler.training.differentiate import ALIGNED, TrainingNetwork
-from pulsarray.compiler.training.memory import Cache, Matrix, Segment, Words, rows_of
-from pulsarray.compiler.training.tensors import LIMIT_ROWS, MASK_ROW
+from pulsarray.compiler.training.differentiate import TrainingNetwork
+from pulsarray.compiler.training.losses import ALIGNED
+from pulsarray.compiler.training.lower.chip import CODE_MAX, TrainChip
+from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, rows_of
+from pulsarray.compiler.training.lower.memory import Cache
+from pulsarray.compiler.training.lower.tensors import LIMIT_ROWS, MASK_ROW
+from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Activation, Alu, Reduce, VectorFlag
 
 __all__ = ["LossGradient", "loss_rows"]
@@ -34,7 +37,7 @@ class LossGradient:
     network
         What is trained.
     chip, cache
-        The machine, and its matrices.
+        The machine, and its maps.
     output, target, error
         The last layer's output, the target, and what takes the gradient.
     avoid
@@ -46,9 +49,9 @@ class LossGradient:
         network: TrainingNetwork,
         chip: TrainChip,
         cache: Cache,
-        output: Matrix,
-        target: Matrix,
-        error: Matrix,
+        output: FeatureMap,
+        target: FeatureMap,
+        error: FeatureMap,
         avoid: list[int],
     ) -> None:
         self.avoid = avoid
@@ -75,10 +78,10 @@ class LossGradient:
 
     def _segments(self, block: int, written: int) -> tuple[Segment, Segment]:
         """Output and target of a column block, and room for the error, in different banks."""
-        z = self.cache.get(self.output.segment(block))
-        t = self.cache.get(self.target.segment(block), avoid=[z.bank], pinned=[z])
+        z = self.cache.get(self.output.at(0, block))
+        t = self.cache.get(self.target.at(0, block), avoid=[z.bank], pinned=[z])
         avoid = [z.bank, t.bank, *self.avoid]
-        self.cache.new(self.error.segment(block), written, avoid=avoid, pinned=[z, t])
+        self.cache.new(self.error.at(0, block), written, avoid=avoid, pinned=[z, t])
         return z, t
 
     def _align(self, block: int, z: Segment, t: Segment) -> None:
@@ -164,8 +167,8 @@ class LossGradient:
         self._total(powers)
         for block in range(self.blocks):
             gated = Words(self.there, self.rows, 0)
-            error = self.cache.new(self.error.segment(block))
-            t = self.cache.get(self.target.segment(block), pinned=[error])
+            error = self.cache.new(self.error.at(0, block))
+            t = self.cache.get(self.target.at(0, block), pinned=[error])
             self._vector(total, Words(t.bank, t.base(block), 0), acc=gated, alu=Alu.GATE)
             self._vector(
                 Words(self.here, block * self.rows, 0),
@@ -178,12 +181,12 @@ class LossGradient:
                 flags=_STATISTIC,
             )
 
-    def _largest(self) -> Matrix:
+    def _largest(self) -> FeatureMap:
         """The largest of each row, in all lanes."""
         phase = self.cache.phase
-        taken = {self.output.segment(block).bank for block in range(self.blocks)}
-        largest = self.cache.matrix("largest", self.rows, 1)
-        masked = self.cache.matrix("masked", self.rows, 1)
+        taken = {self.output.at(0, block).bank for block in range(self.blocks)}
+        largest = self.cache.place("largest", self.rows, (1, 1, 1))
+        masked = self.cache.place("masked", self.rows, (1, 1, 1))
         pinned = [s for m in (self.output, self.target, self.error) for s in m.segments]
         self.cache.new(largest.segments[0], avoid=taken, pinned=pinned)
         pinned += largest.segments
@@ -205,7 +208,7 @@ class LossGradient:
         self.cache.drop(masked.segments)
         return largest
 
-    def _powers(self, largest: Matrix, powers: Words) -> None:
+    def _powers(self, largest: FeatureMap, powers: Words) -> None:
         """exp(z - max z) at 2^-30, lanes that do not count 0."""
         for block in range(self.blocks):
             self._vector(

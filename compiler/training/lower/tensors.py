@@ -8,11 +8,11 @@ import numpy as np
 
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.arithmetic import factor
-from pulsarray.compiler.training.chip import CODE_MAX
 from pulsarray.compiler.training.differentiate import TrainingNetwork
+from pulsarray.compiler.training.drop import mask_name
 from pulsarray.compiler.training.layers import DropStep, MapShape, NormLayer, TrainingLayer
-from pulsarray.compiler.training.maps.drop import mask_name
-from pulsarray.compiler.training.maps.geometry import Geometry, geometries
+from pulsarray.compiler.training.lower.chip import CODE_MAX
+from pulsarray.compiler.training.lower.geometry import Geometry, geometries
 from pulsarray.compiler.training.tables import Table, table
 from pulsarray.config import EXPONENTS, Config
 from pulsarray.errors import InputError
@@ -47,10 +47,10 @@ def parameter_names(network: TrainingNetwork) -> list[str]:
 def _exponent_names(network: TrainingNetwork) -> list[str]:
     names = ["temporary", "minus one", "input", "target", "rate", "decay", *network.exponents]
     names += [f"{layer.name}.weight" for layer in network.layers]
-    if network.steps:
+    if any(isinstance(step, NormLayer) for step in network.steps):
         names.append("guard")
-        if not network.optimizer.weight_decay:
-            names.remove("decay")
+    if not network.optimizer.weight_decay:
+        names.remove("decay")
     if network.optimizer.momentum:
         names += ["velocity", *(f"{name}.velocity" for name in parameter_names(network))]
     return names
@@ -74,11 +74,6 @@ class NormTensors:
     epsilon: Tensor
     exponent: int
     divisor: Tensor
-
-
-def is_norm(layer: TrainingLayer) -> bool:
-    """Whether a layer is a batch normalization."""
-    return isinstance(layer, NormLayer)
 
 
 @dataclass(eq=False)
@@ -172,7 +167,7 @@ class TrainTensors:
     def _input(self, columns: int) -> Tensor:
         """The input: a matrix of samples, a map's pixels, or all that a kernel sees of each."""
         name, shape = f"{self.prefix}input", self.network.graph.input.shape
-        if not self.network.steps or shape != self.network.flow.input_shape:
+        if shape != self.network.flow.input_shape:
             return self._add(name, "input", self.rows, columns)
         window: tuple[int, ...] = ()
         if (packed := self.packed) is not None and packed.packed is not None:
@@ -227,9 +222,8 @@ class TrainTensors:
             f"{self.prefix}exponents", "state", words, self.config.dim, wide=True
         )
 
-    def _norm(self, layer: TrainingLayer) -> NormTensors:
+    def _norm(self, layer: NormLayer) -> NormTensors:
         """What a batch normalization keeps: epsilon, and the divisors of the forward pass."""
-        assert isinstance(layer, NormLayer)
         dim, channels = self.config.dim, layer.given[2]
         mantissa, exponent = factor(layer.epsilon, f"{layer.name}: epsilon")
         epsilon = self.layout.add(
@@ -276,11 +270,11 @@ class TrainTensors:
             f"{self.prefix}constants", "constant", 3 * PARAMETER_ROW, dim, element="sum",
             values=rows.reshape(-1, dim),
         )  # fmt: skip
-        count = 1 if self.network.steps else self.rows
         self.ones = self.layout.add(
-            f"{self.prefix}ones", "constant", count, 1, values=np.ones((count, 1), np.int64)
+            f"{self.prefix}ones", "constant", 1, 1, values=np.ones((1, 1), np.int64)
         )
-        self.norms = {x.name: self._norm(x) for x in self.network.layers if is_norm(x)}
+        norms = (step for step in self.network.steps if isinstance(step, NormLayer))
+        self.norms = {layer.name: self._norm(layer) for layer in norms}
         self.identity = self.ones
         if self.norms:
             self.identity = self.layout.add(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
@@ -17,7 +16,7 @@ from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.flatten import Flatten
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
-from pulsarray.compiler.passes.ends import host_function
+from pulsarray.compiler.training.flow import INPUT
 from pulsarray.compiler.training.layers import (
     DERIVATIVES,
     AddStep,
@@ -29,21 +28,12 @@ from pulsarray.compiler.training.layers import (
     PoolStep,
     Step,
 )
-from pulsarray.compiler.training.maps.flow import INPUT
 from pulsarray.errors import InputError
 
-__all__ = ["needs_steps", "steps_of"]
+__all__ = ["steps_of"]
 
 _TAKEN = (INPUT, "loss")
 """Names that a training gives to values of its own."""
-
-
-def needs_steps(graph: Graph) -> bool:
-    """Whether a network is more than a chain of dense layers."""
-    return not graph.is_chain or any(
-        not (isinstance(node.op, Dense | Flatten) or node.op.is_elementwise)
-        for node in graph.nodes[: -1 if host_function(graph) else None]
-    )
 
 
 def steps_of(graph: Graph) -> list[Step]:
@@ -97,49 +87,55 @@ class _Translation:
         self.shapes[step.name] = step.result
 
     def _step(self, node: Node) -> Step:
-        sources = [self.names[name] for name in self.graph.sources_of(node)]
-        given, op = self.shapes[sources[0]], node.op
+        source, op = self.names[self.graph.sources_of(node)[0]], node.op
+        given = self.shapes[source]
         if isinstance(op, Dense):
             weight, bias = self.graph.arrays_of(node)
-            window = Window(given[:2])
-            shape = (1, 1, weight.shape[1])
             return MapLayer(
-                node.name, weight, bias, "identity",
-                source=sources[0], window=window, given=given, result=shape,
+                name=node.name, weight=weight, bias=bias, sources=(source,),
+                window=Window(given[:2]), given=given, result=(1, 1, weight.shape[1]),
             )  # fmt: skip
         if isinstance(op, Convolution):
-            weight, bias = self.graph.arrays_of(node)
-            weight = weight.reshape(-1, weight.shape[3])
-            result = (*op.window.output(*given[:2]), weight.shape[1])
-            return MapLayer(
-                node.name, weight, bias, "identity", source=sources[0],
-                window=op.window, given=given, result=result, groups=op.groups,
-            )  # fmt: skip
+            return self._convolution(node, op, source, given)
         if isinstance(op, MaxPool):
-            return self._pool(node, op, sources[0], given)
+            return self._pool(node, op, source, given)
         if isinstance(op, Dropout):
-            return DropStep(node.name, sources[0], op.rate, given)
+            return DropStep(
+                name=node.name, sources=(source,), given=given, result=given, rate=op.rate
+            )
         if isinstance(op, AveragePool):
             result = self._beside(node.name, op.window, given)
-            return AverageStep(node.name, sources[0], op.window, given, result)
+            return AverageStep(
+                name=node.name, sources=(source,), given=given, result=result, window=op.window
+            )
         if isinstance(op, BatchNorm):
-            return self._norm(node, op.epsilon, sources[0], given)
+            return self._norm(node, op.epsilon, source, given)
         if isinstance(op, Add):
-            return self._add(node, sources)
+            return self._add(node)
         kind = type(op).__name__
         raise InputError(
             f"{node.name}: {kind} cannot be trained; dense layers, convolutions, pooling, sums, "
             "batch normalization and dropout can"
         )
 
-    def _add(self, node: Node, sources: Sequence[str]) -> AddStep:
+    def _convolution(self, node: Node, op: Convolution, source: str, given: MapShape) -> MapLayer:
+        weight, bias = self.graph.arrays_of(node)
+        weight = weight.reshape(-1, weight.shape[3])
+        result = (*op.window.output(*given[:2]), weight.shape[1])
+        return MapLayer(
+            name=node.name, weight=weight, bias=bias, sources=(source,),
+            window=op.window, given=given, result=result, groups=op.groups,
+        )  # fmt: skip
+
+    def _add(self, node: Node) -> AddStep:
+        sources = tuple(self.names[name] for name in self.graph.sources_of(node))
         first, second = (self.shapes[name] for name in sources)
         if first != second:
             raise InputError(
                 f"{node.name}: training needs maps of one shape, not {first} and {second}, "
                 "which Flatten made equally long; add before Flatten"
             )
-        return AddStep(node.name, tuple(sources), first)
+        return AddStep(name=node.name, sources=sources, given=first, result=first)
 
     def _norm(self, node: Node, epsilon: float, source: str, given: MapShape) -> NormLayer:
         step = self._named(source)
@@ -163,14 +159,17 @@ class _Translation:
             )
         self.steps[self.places[source]] = replace(step, normalized=True)
         return NormLayer(
-            node.name, scale.reshape(1, -1), shift, "identity",
-            source=source, given=given, epsilon=epsilon,
+            name=node.name, weight=scale.reshape(1, -1), bias=shift,
+            sources=(source,), given=given, result=given, epsilon=epsilon,
         )  # fmt: skip
 
     def _pool(self, node: Node, op: MaxPool, source: str, given: MapShape) -> PoolStep:
         result = (*op.window.output(*given[:2]), given[2])
+        pooling = PoolStep(
+            name=node.name, sources=(source,), given=given, result=result, window=op.window
+        )
         if source == INPUT:
-            return PoolStep(node.name, source, op.window, given, result, "identity")
+            return pooling
         if self.reads[node.inputs[0]] > 1:
             raise InputError(
                 f"{node.name}: training needs a value that only this pooling reads: its errors "
@@ -178,9 +177,7 @@ class _Translation:
             )
         before = self.steps[self.places[source]]
         chained = isinstance(before, PoolStep)
-        return PoolStep(
-            node.name, source, op.window, given, result, before.activation, chained=chained
-        )
+        return replace(pooling, activation=before.activation, chained=chained)
 
     def _beside(self, name: str, window: Window, given: MapShape) -> MapShape:
         """Shape of the result of windows that do not overlap."""

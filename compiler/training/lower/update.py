@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
 
-from pulsarray.compiler.training.chip import TrainChip
-from pulsarray.compiler.training.differentiate import TrainingLayer
-from pulsarray.compiler.training.memory import Cache, Segment, Words
-from pulsarray.compiler.training.products import Pieces
-from pulsarray.compiler.training.tensors import (
+from pulsarray.compiler.training.layers import TrainingLayer
+from pulsarray.compiler.training.lower.lowering import Lowering
+from pulsarray.compiler.training.lower.maps import Segment
+from pulsarray.compiler.training.lower.pieces import Pieces
+from pulsarray.compiler.training.lower.tensors import (
     DECAY_ROW,
     MOMENTUM_ROW,
     RATE_ROW,
-    TrainTensors,
 )
+from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Activation, Alu, VectorFlag
 from pulsarray.program import Tensor
 
@@ -35,34 +35,23 @@ class Update:
 
     Parameters
     ----------
-    tensors
-        Memory.
-    chip, rows, weights
-        The machine.
+    lowering
+        The program.
     gradients
         Whether this program computes gradients (or takes sums of them from memory).
     applies
         Whether this program applies them (or adds them to sums in memory).
     """
 
-    def __init__(
-        self,
-        tensors: TrainTensors,
-        chip: TrainChip,
-        rows: Cache,
-        weights: Cache,
-        *,
-        gradients: bool,
-        applies: bool,
-    ) -> None:
-        self.tensors, self.chip, self.rows = tensors, chip, rows
-        self.weights = weights
+    def __init__(self, lowering: Lowering, *, gradients: bool, applies: bool) -> None:
+        self.tensors, self.chip, self.rows = lowering.tensors, lowering.chip, lowering.rows
+        self.weights = lowering.weights
         self.gradients, self.applies = gradients, applies
-        self.config, self.optimizer = chip.config, tensors.network.optimizer
+        self.config, self.optimizer = lowering.config, lowering.network.optimizer
         self._stages: dict[str, cycle[tuple[int, int]]] = {}
         self._reserved: list[int] = []
         half = self.config.accumulator_depth // 2
-        here, there = chip.aux
+        here, there = self.chip.aux
         pairs = [((here, 0), (there, 0)), ((there, half), (here, half))]
         pairs += [((here, half), (there, half)), ((there, 0), (here, 0))]
         self._slots = cycle(pairs)
@@ -79,8 +68,7 @@ class Update:
         layer: TrainingLayer,
         names: tuple[str, str],
         pieces: Pieces,
-        column: int,
-        part: tuple[int, int],
+        place: tuple[int, tuple[int, int]],
         product: Callable[[int, bool], None] | None,
         *,
         avoid: int = -1,
@@ -93,14 +81,15 @@ class Update:
             The layer.
         names
             Of the exponents of its input and its error.
-        pieces, column, part
+        pieces, place
             The piece: a column block, and a range of rows.
         product
-            Emits the gradient into a bank, added to what is there or not.
+            Emits the gradient into a bank, added to what is there or not; None if this program
+            computes none.
         avoid
             A bank that it must not be in.
         """
-        name = f"{layer.name}.weight"
+        name, (column, part) = f"{layer.name}.weight", place
         tensor = self.tensors.weights[layer.name]
         height, width = tensor.rows, tensor.columns
         first, rows = pieces.rows(part)
@@ -109,8 +98,7 @@ class Update:
         add = not (self.gradients and self.applies)
         if add:
             self._sums(name, word, rows, bank, load=True)
-        if self.gradients:
-            assert product is not None
+        if product is not None:
             product(bank, add)
         if not self.applies:
             self._sums(name, word, rows, bank, load=False)
@@ -168,8 +156,7 @@ class Update:
             add = not (self.gradients and self.applies)
             if add:
                 self._bias_sums(name, low, high, bank, load=True)
-            if self.gradients:
-                assert product is not None
+            if product is not None:
                 product((low, high), bank, add)
             if not self.applies:
                 self._bias_sums(name, low, high, bank, load=False)

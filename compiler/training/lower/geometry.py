@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.training.layers import MapLayer, MapShape, Step
-from pulsarray.compiler.training.maps.flow import INPUT
-from pulsarray.compiler.training.maps.windows import gather
+from pulsarray.compiler.training.flow import INPUT
+from pulsarray.compiler.training.layers import MapLayer, MapShape, Step, is_vector
+from pulsarray.compiler.training.lower.pieces import cut
+from pulsarray.compiler.training.windows import gather
 
-__all__ = ["LEVELS", "Geometry", "Loop", "Taps", "geometries", "geometry", "loops", "merged"]
+__all__ = ["Geometry", "Loop", "Taps", "fits", "geometries", "loops"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -56,19 +57,21 @@ def merged(nest: Sequence[Loop]) -> list[Loop]:
     return found
 
 
-def loops(outer: Sequence[Loop], inner: Sequence[Loop]) -> dict[str, int] | None:
-    """Fields of STREAM for passes (outer) of words (inner); None if there are too many loops.
+def fits(outer: Sequence[Loop], inner: Sequence[Loop]) -> bool:
+    """Whether STREAM has enough loops for passes (outer) of words (inner)."""
+    return len(merged(outer)) + max(1, len(merged(inner))) <= LEVELS
+
+
+def loops(outer: Sequence[Loop], inner: Sequence[Loop]) -> dict[str, int]:
+    """Fields of STREAM for passes (outer) of words (inner), which fit.
 
     ``fresh`` names all outer loops: sums begin with the first pass.
     """
     passes, words = merged(outer), merged(inner) or [Loop(1)]
-    nest = [*passes, *words]
-    if len(nest) > LEVELS:
-        return None
     gap = LEVELS - len(words)
     fields = {"inner": len(words), "fresh": sum(1 << level for level in range(len(passes)))}
     places = [*range(len(passes)), *range(gap, LEVELS)]
-    for level, loop in zip(places, nest, strict=True):
+    for level, loop in zip(places, [*passes, *words], strict=True):
         fields |= {
             f"count{level}": loop.count,
             f"source_stride{level}": loop.source,
@@ -95,6 +98,10 @@ class Taps:
             self.columns[1] - self.columns[0],
             self.blocks[1] - self.blocks[0],
         )
+
+    def some(self, low: int, high: int) -> Taps:
+        """The same of other channel blocks."""
+        return replace(self, blocks=(low, high))
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,11 @@ class Geometry:
         return self.taps == 1 and window.stride == (1, 1) and not any(window.padding)
 
     @property
+    def dense(self) -> bool:
+        """Whether it is a product with vectors."""
+        return is_vector(self.given) and self.linear
+
+    @property
     def whole(self) -> bool:
         """Whether there is one output pixel and it sees every source pixel once."""
         same = self.window.kernel == self.given[:2] and self.window.dilation == (1, 1)
@@ -165,12 +177,7 @@ class Geometry:
         """Ranges of at most ``most`` tiles: whole kernel rows, taps of one, or blocks of a tap."""
         width = self.window.kernel[1]
         if self.taps == 1:
-            found, low = [], 0
-            while low < self.blocks:
-                high = min(self.blocks, low + most, *(c for c in cuts if c > low))
-                found.append((low, high))
-                low = high
-            return found
+            return list(cut(self.blocks, most, cuts))
         if width * self.blocks <= most:
             return _even(0, self.tiles, width * self.blocks, most)
         if self.blocks <= most:

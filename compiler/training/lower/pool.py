@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pulsarray.compiler.training.arithmetic import factor
-from pulsarray.compiler.training.chip import Grid, TrainChip
 from pulsarray.compiler.training.layers import AverageStep, PoolStep
-from pulsarray.compiler.training.maps.maps import FeatureMap, Tile, common, tiles, written
-from pulsarray.compiler.training.memory import Cache, NoRoom, Words
+from pulsarray.compiler.training.lower.chip import TrainChip
+from pulsarray.compiler.training.lower.maps import FeatureMap, Tile, common, tiles, written
+from pulsarray.compiler.training.lower.memory import Cache
+from pulsarray.compiler.training.lower.words import Grid, NoRoom, Words
 from pulsarray.isa import Alu, VectorFlag
 
 __all__ = ["Averaging", "Pooling"]
@@ -59,9 +61,12 @@ class Averaging:
         self.taps = [(y, x) for y in range(kernel[0]) for x in range(kernel[1])]
 
     def forward(
-        self, source: FeatureMap, result: FeatureMap, x: tuple[str, str], flags: int
+        self, source: FeatureMap, result: FeatureMap, x: tuple[str, str], fields: dict[str, Any]
     ) -> None:
-        """The means of all windows; ``x`` names the exponents of result and source."""
+        """The means of all windows; ``x`` names the exponents of result and source.
+
+        ``fields`` are those of what is requantized.
+        """
         chip, phase, kernel = self.chip, self.cache.phase, self.step.window.kernel
         for images in common(source.groups(), result.groups()):
             for tile in tiles(result, images, chip.config.accumulator_depth):
@@ -83,8 +88,8 @@ class Averaging:
                     chip.grid(
                         phase, counts, sums,
                         target=Grid(to.bank, base, (result.pixels, columns, 1)),
-                        alu=Alu.MUL, flags=_SCALAR | flags, scalar=self.mantissa,
-                        shift=self.shift, x=x,
+                        alu=Alu.MUL, scalar=self.mantissa, shift=self.shift, x=x,
+                        **(fields | {"flags": _SCALAR | fields.get("flags", 0)}),
                     )  # fmt: skip
             written(result, images)
 
@@ -238,7 +243,7 @@ class Pooling:
         copied = Grid(there, 0, (seen.rows * columns, columns, 1))
         counts = seen.images, seen.rows, columns
         self.chip.grid(phase, counts, self._pooled(error, seen, block), acc=copied)
-        found = self.cache.matrix(f"{self.step.name}.routed", words, 1).segments[0]
+        found = self.cache.segment(f"{self.step.name}.routed", words)
         self.cache.new(found, pinned=[z, p, e])
         for part in self._parts(seen):
             counts = part.counts(seen)

@@ -32,6 +32,8 @@ class Flow:
     ----------
     steps
         The steps, each after those whose values it reads.
+    frozen
+        Names of layers that do not learn.
 
     Members
     -------
@@ -44,6 +46,7 @@ class Flow:
     """
 
     steps: Sequence[Step]
+    frozen: frozenset[str]
     outputs: Mapping[str, str] = field(init=False)
     learning: frozenset[str] = field(init=False)
     errors: Mapping[str, str] = field(init=False)
@@ -59,7 +62,7 @@ class Flow:
             outputs[step.name] = f"{step.name}.output"
             if isinstance(step, PoolStep):
                 outputs[step.name] = outputs[step.source]
-            if isinstance(step, MapLayer | NormLayer) or learning.intersection(step.sources):
+            if self.learns(step) or learning.intersection(step.sources):
                 learning.add(step.name)
         for name, value in (
             ("_readers", readers),
@@ -84,6 +87,10 @@ class Flow:
             names[step.name] = name
         return names
 
+    def learns(self, step: Step) -> bool:
+        """Whether a step has parameters that learn."""
+        return isinstance(step, MapLayer | NormLayer) and step.name not in self.frozen
+
     def readers(self, name: str) -> list[Step]:
         """The steps that read a value, once for each time that they do."""
         return self._readers.get(name, [])
@@ -95,8 +102,7 @@ class Flow:
     @property
     def input_shape(self) -> MapShape:
         """Shape of the network's input as its first reader sees it."""
-        first = self.readers(INPUT)[0]
-        return getattr(first, "given", first.result)
+        return self.readers(INPUT)[0].given
 
     def exponents(self) -> dict[str, int | None]:
         """Every exponent of values and errors: fixed, or None where it adapts."""

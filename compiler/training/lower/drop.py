@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pulsarray.compiler.training.arithmetic import factor
-from pulsarray.compiler.training.chip import TrainChip
 from pulsarray.compiler.training.layers import DropStep
-from pulsarray.compiler.training.maps.maps import (
+from pulsarray.compiler.training.lower.chip import TrainChip
+from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
     Tile,
     common,
-    place_map,
     tiles,
     words_at,
     written,
 )
-from pulsarray.compiler.training.memory import Cache, Words
-from pulsarray.compiler.training.tensors import TrainTensors
+from pulsarray.compiler.training.lower.memory import Cache
+from pulsarray.compiler.training.lower.tensors import TrainTensors
+from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Alu, VectorFlag
 
 __all__ = ["Dropping"]
@@ -39,7 +39,7 @@ class Dropping:
     ) -> None:
         self.step, self.chip, self.cache = step, chip, cache
         home = tensors.drops[step.name]
-        self.mask = place_map(cache, f"{step.name}.mask", tensors.rows, step.result, home)
+        self.mask = cache.place(f"{step.name}.mask", tensors.rows, step.result, home)
         self.mantissa, exponent = factor(step.share, step.name)
         self.shift = -exponent
 

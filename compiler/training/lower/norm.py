@@ -9,22 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.training.chip import TrainChip
+from pulsarray.compiler.training.integer_pass import GUARD
 from pulsarray.compiler.training.layers import NormLayer
-from pulsarray.compiler.training.maps.geometry import Geometry
-from pulsarray.compiler.training.maps.interpreter import GUARD
-from pulsarray.compiler.training.maps.maps import (
+from pulsarray.compiler.training.lower.geometry import Geometry
+from pulsarray.compiler.training.lower.lowering import Lowering
+from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
+    Segment,
     Tile,
     common,
-    place_map,
     tiles,
     written,
 )
-from pulsarray.compiler.training.maps.norm import DEVIATION, GUARD_BITS, HALF_LOG, Mean
-from pulsarray.compiler.training.maps.products import MapProducts
-from pulsarray.compiler.training.memory import Cache, Segment, Words
-from pulsarray.compiler.training.tensors import TrainTensors
+from pulsarray.compiler.training.lower.products.weights import WeightGradient
+from pulsarray.compiler.training.lower.words import Words
+from pulsarray.compiler.training.norm import DEVIATION, GUARD_BITS, HALF_LOG, Mean
 from pulsarray.errors import InputError
 from pulsarray.isa import Activation, Alu, VectorFlag
 
@@ -41,35 +40,27 @@ class Normalization:
 
     Parameters
     ----------
-    layer, tensors
-        What is normalized, and memory.
-    chip, rows, weights, products
-        The machine.
+    layer
+        What is normalized.
+    lowering
+        The program.
     """
 
-    def __init__(
-        self,
-        layer: NormLayer,
-        tensors: TrainTensors,
-        chip: TrainChip,
-        rows: Cache,
-        weights: Cache,
-        products: MapProducts,
-    ) -> None:
-        self.layer, self.tensors, self.chip = layer, tensors, chip
-        self.rows, self.weights, self.products = rows, weights, products
+    def __init__(self, layer: NormLayer, lowering: Lowering) -> None:
+        self.layer, self.tensors, self.chip = layer, lowering.tensors, lowering.chip
+        self.rows, self.weights = lowering.rows, lowering.weights
+        self.products = WeightGradient(lowering)
         height, width, channels = layer.given
-        dim = chip.config.dim
-        self.dim, self.depth = dim, chip.config.accumulator_depth
-        self.blocks = -(-channels // dim)
-        self.mean = Mean.over(tensors.rows * height * width, layer.name)
-        self.geometry = Geometry(Window((1, 1)), layer.given, layer.given, dim)
-        self.here, self.there = chip.aux
-        if (dim + 4) * self.blocks > self.depth:
+        self.dim, self.depth = lowering.config.dim, lowering.config.accumulator_depth
+        self.blocks = -(-channels // self.dim)
+        self.mean = Mean.over(self.tensors.rows * height * width, layer.name)
+        self.geometry = Geometry(Window((1, 1)), layer.given, layer.given, self.dim)
+        self.here, self.there = self.chip.aux
+        if (self.dim + 4) * self.blocks > self.depth:
             raise InputError(
                 f"{layer.name}: {channels} channels are too many to normalize on this machine"
             )
-        self.normal = place_map(rows, f"{layer.name}.normal", tensors.rows, layer.given)
+        self.normal = self.rows.place(f"{layer.name}.normal", self.tensors.rows, layer.given)
 
     @property
     def phase(self) -> int:
@@ -80,7 +71,7 @@ class Normalization:
         """Normalized values; the divisors go to memory for the way back."""
         means, total = self._sums(u)
         rest = self._rest(means, total)
-        centred = place_map(self.rows, f"{self.layer.name}.centred", u.images, u.shape)
+        centred = self.rows.place(f"{self.layer.name}.centred", u.images, u.shape)
         self._each(u, centred, means, {"alu": Alu.SUB})
         divisors = self._words(self.there, 1)
         for block in range(self.blocks):
@@ -115,7 +106,7 @@ class Normalization:
     def _total(self, found: FeatureMap) -> Words:
         """Sums of a map's channels."""
         bank = self.chip.next_sums()
-        ones = self.rows.matrix("ones", 1, 1, self.tensors.ones).segments[0]
+        ones = self.rows.segment("ones", 1, self.tensors.ones)
         self.products.bias(ones, found, (0, self.blocks), bank, add=False)
         self.rows.drop([ones])
         return Words(bank, 0, 0, self.dim)
@@ -137,9 +128,8 @@ class Normalization:
     def diagonal(self, first: FeatureMap, second: FeatureMap, block: int, bank: int) -> None:
         """The same in the first word of a bank."""
         part = block, block + 1
-        self.products.gradient(self.geometry, first, second, part, block, bank, add=False)
-        identity = self.rows.matrix("identity", self.dim, self.dim, self.tensors.identity)
-        one = self.rows.get(identity.segments[0])
+        self.products.emit(self.geometry, first, second, (block, part), bank, add=False)
+        one = self.rows.get(self.rows.segment("identity", self.dim, self.tensors.identity))
         some = Words(self.here, 4 * self.blocks, 0)
         self.chip.vector(
             self.phase, 1, self.dim, Words(bank, 0, 0), Words(one.bank, one.base(0), 0),
@@ -200,10 +190,19 @@ class Normalization:
                     )  # fmt: skip
             written(target, images)
 
-    def weight(self) -> Segment:
-        """The working weights, a word of each block."""
+    def scaled(self, tile: Tile, block: int, count: int, sums: Words) -> None:
+        """A tile's normalized values times the working weights."""
+        normal = self.rows.get(self.normal.at(tile.low, block))
+        word = Words(normal.bank, self.normal.word(tile.low, block, tile.top), 0)
+        self._weighted(word, block, count, sums)
+
+    def _weighted(self, a: Words, block: int, count: int, sums: Words) -> None:
+        """Words times the working weights."""
         tensor = self.tensors.weights[self.layer.name]
-        return Segment(tensor, 0, self.blocks, 1, self.blocks)
+        weight = self.weights.get(Segment(tensor, 0, self.blocks, 1, self.blocks))
+        by = Words(weight.bank, weight.base(0) + block, 0, 0)
+        self.chip.vector(self.phase, 1, count, a, by, acc=sums, alu=Alu.MUL)
+        self.weights.drop([weight])
 
     # Backward
 
@@ -242,11 +241,7 @@ class Normalization:
         a = Words(part.bank, delta.word(tile.low, block, tile.top), 0)
         chip.vector(phase, 1, pixels, a, sums, acc=sums, flags=_SUBTRACT, shift=-_CODE_BITS)
         chip.vector(phase, 1, pixels, sums, less, acc=sums, alu=Alu.RSUB)
-        weight = self.weight()
-        self.weights.get(weight)
-        by = Words(weight.bank, weight.base(0) + block, 0, 0)
-        chip.vector(phase, 1, pixels, sums, by, acc=sums, alu=Alu.MUL)
-        self.weights.drop([weight])
+        self._weighted(sums, block, pixels, sums)
         chip.vector(
             phase, 1, pixels, sums, divisors, acc=sums, alu=Alu.SCALED,
             x=("temporary", error, f"{self.layer.name}.weight"),

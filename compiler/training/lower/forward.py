@@ -1,0 +1,247 @@
+"""The forward pass as instructions (docs/training.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pulsarray.compiler.training.flow import INPUT, NORMAL
+from pulsarray.compiler.training.integer_pass import GUARD
+from pulsarray.compiler.training.layers import (
+    AddStep,
+    AverageStep,
+    DropStep,
+    MapLayer,
+    NormLayer,
+    PoolStep,
+    Step,
+)
+from pulsarray.compiler.training.lower.drop import Dropping
+from pulsarray.compiler.training.lower.live import Live
+from pulsarray.compiler.training.lower.lowering import Lowering
+from pulsarray.compiler.training.lower.maps import (
+    FeatureMap,
+    Tile,
+    banks_of,
+    common,
+    tiles,
+    words_at,
+    written,
+)
+from pulsarray.compiler.training.lower.norm import Normalization
+from pulsarray.compiler.training.lower.pieces import Pieces, cut
+from pulsarray.compiler.training.lower.pool import Averaging, Pooling
+from pulsarray.compiler.training.lower.products.forward import ForwardProduct
+from pulsarray.compiler.training.lower.words import Words
+from pulsarray.isa import Alu, VectorFlag
+
+__all__ = ["Forward", "collect"]
+
+_ADD = int(VectorFlag.ADD_AFTER)
+
+
+def collect(
+    lowering: Lowering,
+    a: Words,
+    sums: Words,
+    count: int,
+    names: tuple[str, ...],
+    *,
+    add: bool,
+    shift: int = 0,
+) -> None:
+    """Words at the exponent of sums, ``temporary``, as their beginning or added to them."""
+    lowering.chip.vector(
+        lowering.phase, 1, count, a, sums if add else None, acc=sums,
+        x=("temporary", *names), flags=_ADD if add else 0, shift=shift,
+    )  # fmt: skip
+
+
+class Forward:
+    """Emits the forward pass.
+
+    Parameters
+    ----------
+    lowering, live
+        The program, and the values that it needs.
+
+    Members
+    -------
+    pieces, norms, drops
+        By layer, normalization and dropout, what the way back needs.
+    """
+
+    def __init__(self, lowering: Lowering, live: Live) -> None:
+        self.lowering, self.live, self.values = lowering, live, live.values
+        self.chip, self.rows, self.flow = lowering.chip, lowering.rows, lowering.flow
+        self.depth, self.images = lowering.config.accumulator_depth, lowering.tensors.rows
+        self.product = ForwardProduct(lowering)
+        self.pieces: dict[str, Pieces] = {}
+        self.norms: dict[str, Normalization] = {}
+        self.drops: dict[str, Dropping] = {}
+
+    def run(self) -> None:
+        """All steps, and the output to memory."""
+        self.values[INPUT] = self.lowering.input()
+        for step in self.lowering.network.steps:
+            self._step(step)
+            self.live.release_read(step)
+        self.lowering.store_output(self.values[self.lowering.network.steps[-1].name])
+
+    def _step(self, step: Step) -> None:
+        if isinstance(step, MapLayer):
+            self.lowering.begin_layer(step, "forward")
+            self._layer(step)
+            return
+        self.lowering.prepare()
+        if isinstance(step, PoolStep):
+            if step.name not in self.values:
+                # Of the input, or after another pooling: others go with their source.
+                self._pooling_of(step).forward((0, self.images))
+        elif isinstance(step, AddStep):
+            self._add(step)
+        elif isinstance(step, NormLayer):
+            self._norm(step)
+        elif isinstance(step, AverageStep | DropStep):
+            self._whole(step)
+
+    def _new(self, step: Step) -> FeatureMap:
+        found = self.rows.place(f"{step.name}.output", self.images, step.result)
+        self.values[step.name] = found
+        return found
+
+    def _pooling_of(self, step: PoolStep) -> Pooling:
+        x = self.values[step.source]
+        return Pooling(step, self.chip, self.rows, x, self._new(step))
+
+    def _pooling(self, step: Step) -> Pooling | None:
+        """The maximum pooling of a step's result."""
+        pools = (s for s in self.flow.readers(step.name) if isinstance(s, PoolStep))
+        return next((self._pooling_of(pool) for pool in pools), None)
+
+    def _done(self, z: FeatureMap, images: tuple[int, int], pooling: Pooling | None) -> None:
+        """Some images are computed."""
+        written(z, images)
+        if pooling is not None:
+            pooling.forward(images)
+
+    # Layers
+
+    def _layer(self, layer: MapLayer) -> None:
+        x, z = self.values[layer.source], self._new(layer)
+        self.pieces[layer.name] = self.lowering.pieces(layer, x)
+        blocks, pooling, biases = z.cuts()[-1], self._pooling(layer), None
+        for images in common(x.groups(), z.groups()):
+            for tile in tiles(z, images, self.depth):
+                most = max(1, self.depth // (tile.images * tile.rows * z.shape[1]))
+                for group in cut(blocks, most, z.cuts()):
+                    bank = self._sums(layer, z, tile, range(*group), pooling)
+                    if biases is None:
+                        self.lowering.prepare()
+                        biases = self.lowering.bias(layer, self.flow.outputs[layer.source], blocks)
+                    self._activate(layer, z, tile, group, bank, biases, pooling)
+            if layer.source == INPUT:
+                # Memory has it, and other maps need its place more until it is read again; what
+                # was read last stays, so that the next images go to another place meanwhile.
+                self.rows.drop(part for part in x.segments if part.high <= images[0])
+            self._done(z, images, pooling)
+
+    def _sums(
+        self, layer: MapLayer, z: FeatureMap, tile: Tile, columns: range, pooling: Pooling | None
+    ) -> int:
+        """The bank of a tile's sums."""
+        bank = self.chip.next_sums()
+        # Banks that the vector unit reads or writes while the array works for this.
+        busy = banks_of(z) if pooling is None else banks_of(z, pooling.result)
+        x, pieces = self.values[layer.source], self.pieces[layer.name]
+        geometry = self.lowering.geometry(layer)
+        self.product.emit(geometry, x, pieces, tile, columns, bank, busy)
+        return bank
+
+    def _activate(
+        self,
+        layer: MapLayer,
+        z: FeatureMap,
+        tile: Tile,
+        group: tuple[int, int],
+        bank: int,
+        biases: Words,
+        pooling: Pooling | None,
+    ) -> None:
+        read = self.values[layer.source].at(tile.low, 0).place
+        busy = [] if read is None else [read[0]]
+        if pooling is not None:
+            busy += banks_of(pooling.result)
+        self.rows.new(z.at(tile.low, group[0]), 0, avoid=busy)
+        pixels = tile.images * tile.rows * z.shape[1]
+        self.chip.vector(
+            self.lowering.phase, group[1] - group[0], pixels, Words(bank, 0, pixels),
+            Words(biases.bank, biases.base + group[0], 1, 0), target=words_at(z, tile, group[0]),
+            alu=Alu.ADD, last_lanes=self.lowering.lanes(z, group[1]),
+            **self.lowering.activation(layer, self.flow.outputs[layer.source]),
+        )  # fmt: skip
+
+    def _norm(self, layer: NormLayer) -> None:
+        """Normalized values times the weights, with the biases, through the activation."""
+        self.norms[layer.name] = norm = Normalization(layer, self.lowering)
+        norm.forward(self.values[layer.source])
+        z, x = self._new(layer), norm.normal
+        biases = self.lowering.bias(layer, NORMAL, norm.blocks)
+        pooling = self._pooling(layer)
+        for images in common(x.groups(), z.groups()):
+            for tile, block in self._blocks(z, images):
+                count, sums = tile.images * tile.rows * z.shape[1], Words(self.chip.aux[0], 0, 0)
+                norm.scaled(tile, block, count, sums)
+                self.rows.new(z.at(tile.low, block), 0)
+                self.chip.vector(
+                    self.lowering.phase, 1, count, sums,
+                    Words(biases.bank, biases.base + block, 0, 0),
+                    target=words_at(z, tile, block), alu=Alu.ADD,
+                    last_lanes=self.lowering.lanes(z, block + 1),
+                    **self.lowering.activation(layer, NORMAL),
+                )  # fmt: skip
+            self._done(z, images, pooling)
+        if not self.live.returns_to(layer.name):
+            self.rows.drop(x.segments)
+
+    # What has no parameters
+
+    def _whole(self, step: AverageStep | DropStep) -> None:
+        """Average pooling or dropout of all images."""
+        x, z = self.values[step.source], self._new(step)
+        names = f"{step.name}.output", self.flow.outputs[step.source]
+        if isinstance(step, AverageStep):
+            fields = self.lowering.narrowed(step.activation)
+            Averaging(step, self.chip, self.rows).forward(x, z, names, fields)
+        else:
+            dropping = Dropping(step, self.lowering.tensors, self.chip, self.rows)
+            self.drops[step.name] = dropping
+            dropping.forward(x, z, names, training=self.lowering.training)
+        pooling = self._pooling(step)
+        if pooling is not None:
+            pooling.forward((0, z.images))
+
+    def _add(self, step: AddStep) -> None:
+        """Both at an exponent with guard bits, added, and requantized."""
+        z, name = self._new(step), f"{step.name}.output"
+        parts = [self.values[source] for source in step.sources]
+        pooling = self._pooling(step)
+        self.chip.exponent(self.lowering.phase, "temporary", -GUARD, name)
+        sums, fields = Words(self.chip.aux[0], 0, 0), self.lowering.narrowed(step.activation)
+        for images in common(z.groups(), *(part.groups() for part in parts)):
+            for tile, block in self._blocks(z, images):
+                count = tile.images * tile.rows * z.shape[1]
+                for number, source in enumerate(step.sources):
+                    self.rows.get(parts[number].at(tile.low, block))
+                    a, scale = words_at(parts[number], tile, block), (self.flow.outputs[source],)
+                    collect(self.lowering, a, sums, count, scale, add=number > 0)
+                self.rows.new(z.at(tile.low, block), 0)
+                self.chip.vector(
+                    self.lowering.phase, 1, count, sums, target=words_at(z, tile, block),
+                    x=(name, "temporary"), **fields,
+                )  # fmt: skip
+            self._done(z, images, pooling)
+
+    def _blocks(self, found: FeatureMap, images: tuple[int, int]) -> Iterator[tuple[Tile, int]]:
+        for tile in tiles(found, images, self.depth):
+            for block in range(found.cuts()[-1]):
+                yield tile, block

@@ -1,0 +1,204 @@
+"""What weights learn, piece by piece: as the error goes by, or in the time that is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pulsarray.compiler.training.flow import INPUT, NORMAL
+from pulsarray.compiler.training.layers import MapLayer, NormLayer, Step, TrainingLayer
+from pulsarray.compiler.training.lower.forward import Forward
+from pulsarray.compiler.training.lower.lowering import Lowering
+from pulsarray.compiler.training.lower.pieces import Pieces
+from pulsarray.compiler.training.lower.products.weights import WeightGradient
+from pulsarray.compiler.training.lower.update import Update
+
+__all__ = ["Learning", "apply", "scale_of"]
+
+Place = tuple[int, tuple[int, int]]
+"""A piece of weights: a column block, and a range of tiles."""
+
+
+def scale_of(lowering: Lowering, name: str) -> str:
+    """Name of the exponent of a step's error."""
+    found = lowering.flow.errors[name]
+    return found if found in lowering.tensors.registers else "target"
+
+
+def apply(lowering: Lowering, update: Update) -> None:
+    """The update with sums of gradients in memory."""
+    lowering.prepare()
+    for layer in lowering.network.learning:
+        if isinstance(layer, MapLayer):
+            lowering.begin(layer.name, "update", 0, 0, 0)
+            names = lowering.flow.outputs[layer.source], scale_of(lowering, layer.name)
+            pieces, blocks = lowering.pieces(layer), -(-layer.result[2] // lowering.config.dim)
+            update.grow(f"{layer.name}.weight")
+            for column in range(blocks):
+                for part in pieces.ranges:
+                    update.piece(layer, names, pieces, (column, part), None)
+            update.bias(layer, names[1], [blocks], None)
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A layer's update on its way: what emits a piece of it each time, and how many are left."""
+
+    pieces: Iterator[None]
+    left: int
+
+
+class Learning:
+    """Emits gradients of parameters, and what becomes of them.
+
+    Parameters
+    ----------
+    forward
+        The forward pass.
+    update
+        Takes the gradients.
+    """
+
+    def __init__(self, forward: Forward, update: Update) -> None:
+        self.lowering, self.live, self.update = forward.lowering, forward.live, update
+        self.flow, self.pieces, self.norms = forward.flow, forward.pieces, forward.norms
+        self.gradient = WeightGradient(self.lowering)
+        self.ones = self.lowering.rows.segment("ones", 1, self.lowering.tensors.ones)
+        self._later: list[Step] = []
+        self._waiting: list[_Waiting] = []
+        self._routes: dict[str, Iterator[int]] = {}
+
+    def scale(self, name: str) -> str:
+        """Name of the exponent of a step's error."""
+        return scale_of(self.lowering, name)
+
+    # When
+
+    def wait(self, step: Step) -> None:
+        """A step's error is known; what it has to learn waits until it may."""
+        if isinstance(step, TrainingLayer):
+            self._later.append(step)
+
+    def begin(self, known: Callable[[str], bool]) -> None:
+        """Weights may change as soon as the errors before them are known."""
+        for step in list(self._later):
+            if all(known(source) for source in step.sources):
+                self._later.remove(step)
+                pieces = len(list(self._places(step)))
+                self._waiting.append(_Waiting(self._in_turn(step), pieces + 1))
+
+    def until(self, left: int) -> None:
+        """Emit what waits, until so many pieces of weights are left."""
+        while self._waiting and sum(waiting.left for waiting in self._waiting) > left:
+            waiting = self._waiting[0]
+            waiting.left -= 1
+            next(waiting.pieces, None)
+            if not waiting.left:
+                self._waiting.pop(0)
+
+    def share(self, tiles_left: int) -> None:
+        """The share of what waits that belongs to one tile, so many tiles before the last."""
+        pieces = sum(waiting.left for waiting in self._waiting)
+        self.until(pieces * tiles_left // (tiles_left + 1))
+
+    def _places(self, step: Step) -> Iterator[Place]:
+        """The pieces of weights that a step has to learn."""
+        if isinstance(step, MapLayer) and self.flow.learns(step):
+            for column in range(-(-step.result[2] // self.lowering.config.dim)):
+                for part in self.pieces[step.name].ranges:
+                    yield column, part
+
+    def _in_turn(self, step: Step) -> Iterator[None]:
+        """All that a step has to learn, a piece of weights at a time."""
+        if isinstance(step, NormLayer):
+            self._norm(step)
+        elif isinstance(step, MapLayer) and self.flow.learns(step):
+            self._begin(step)
+            for place in self._places(step):
+                self.piece(step, place)
+                yield
+            self.end(step)
+
+    # What
+
+    def start(self, layer: MapLayer) -> None:
+        """A layer learns now; :meth:`piece` and :meth:`end` follow."""
+        self._later.remove(layer)
+        self._begin(layer)
+
+    def _begin(self, layer: MapLayer) -> None:
+        self.lowering.begin_layer(layer, "backward")
+        self.update.grow(f"{layer.name}.weight")
+
+    def piece(self, layer: MapLayer, place: Place, avoid: int = -1) -> None:
+        """A piece of weights; its gradient in another bank than one that is to be avoided."""
+        x, delta = self.live.values[layer.source], self.live.errors[layer.name]
+        geometry, passing = self.lowering.geometry(layer), self._passing(layer)
+
+        def product(bank: int, add: bool) -> None:
+            self.gradient.emit(
+                geometry, x, delta, place, bank, add=add, passing=passing,
+                before=lambda images: self._routed(layer.name, images),
+            )  # fmt: skip
+
+        names = self.flow.outputs[layer.source], self.scale(layer.name)
+        self.update.piece(layer, names, self.pieces[layer.name], place, product, avoid=avoid)
+
+    def end(self, layer: MapLayer) -> None:
+        """Its biases, and what it needed may go."""
+        self._routed(layer.name, self.lowering.tensors.rows + 1)
+        if layer.learned[1:]:
+            self._bias(layer)
+        self.live.release(layer.source)
+        self.live.let_go(layer.name)
+
+    def _bias(self, layer: TrainingLayer) -> None:
+        delta = self.live.errors[layer.name]
+
+        def product(columns: tuple[int, int], bank: int, add: bool) -> None:
+            self.gradient.bias(self.ones, delta, columns, bank, add=add)
+
+        self.update.bias(layer, self.scale(layer.name), delta.cuts(), product)
+
+    def _norm(self, layer: NormLayer) -> None:
+        norm = self.norms[layer.name]
+        if self.flow.learns(layer):
+            self._norm_pieces(layer)
+            self._bias(layer)
+            self.live.let_go(layer.name)
+        self.lowering.rows.drop(norm.normal.segments)
+
+    def _norm_pieces(self, layer: NormLayer) -> None:
+        norm, delta = self.norms[layer.name], self.live.errors[layer.name]
+        weight = self.lowering.tensors.weights[layer.name]
+        pieces, part = Pieces(weight, [(0, 1)], self.lowering.config.dim), (0, 1)
+        self.update.grow(f"{layer.name}.weight")
+        names = NORMAL, self.scale(layer.name)
+        for block in range(norm.blocks):
+
+            def product(bank: int, _add: bool, block: int = block) -> None:
+                norm.diagonal(norm.normal, delta, block, bank)
+
+            self.update.piece(layer, names, pieces, (block, part), product)
+
+    # Errors that come image by image
+
+    def follow(self, step: Step, route: Iterator[int]) -> None:
+        """A step's errors come by a route, which tells up to which image they are there."""
+        self._routes[step.name] = route
+        if not self._passing(step):
+            self._routed(step.name, self.lowering.tensors.rows + 1)
+
+    def _passing(self, step: Step) -> bool:
+        """Whether a step's errors are used image by image as they come, and no more after."""
+        return isinstance(step, MapLayer) and step.source == INPUT
+
+    def _routed(self, name: str, images: int) -> None:
+        """Have the errors of at least so many images on the way to where they belong."""
+        route = self._routes.get(name)
+        while route is not None:
+            end = next(route, None)
+            if end is None:
+                del self._routes[name]
+            if end is None or end >= images:
+                return

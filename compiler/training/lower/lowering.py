@@ -1,0 +1,234 @@
+"""What every program of a training begins and ends with, and what its parts share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.training.layers import MapLayer, TrainingLayer, is_vector
+from pulsarray.compiler.training.lower.chip import TrainChip
+from pulsarray.compiler.training.lower.geometry import Geometry
+from pulsarray.compiler.training.lower.maps import FeatureMap
+from pulsarray.compiler.training.lower.memory import Cache, Pool
+from pulsarray.compiler.training.lower.pieces import Pieces
+from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors
+from pulsarray.compiler.training.lower.words import Words
+from pulsarray.config import EXPONENTS, Config
+from pulsarray.isa import Activation, Bank, ScaleAction, VectorFlag
+from pulsarray.program import Tensor
+
+__all__ = ["Lowering", "Phase", "weight_banks"]
+
+_STATISTIC = int(VectorFlag.STATISTIC)
+_BIAS_SHIFT = 24
+_ONE = 1 << 14
+_WEIGHT_BANKS = 4
+"""One bank in so many is for weights."""
+_LARGEST_PIECE = 4
+"""So many pieces of weights, at least, fit one bank."""
+
+
+def weight_banks(config: Config) -> int:
+    """Scratchpad banks that hold weights; the others hold maps."""
+    return max(1, config.scratchpad_banks // _WEIGHT_BANKS)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A layer's products in one direction, with what follows them: a row of the report.
+
+    Parameters
+    ----------
+    name, kind
+        Layer, and which products.
+    m, k, n
+        Its shape.
+    products
+        Products of that shape.
+    """
+
+    name: str
+    kind: str
+    m: int
+    k: int
+    n: int
+    products: int
+
+
+class Lowering:
+    """One program on its way.
+
+    Parameters
+    ----------
+    tensors, layout
+        What lies in memory, and what takes tensors that have to give way.
+    training
+        Whether it trains; without, statistics are not taken.
+    share
+        Segments of maps take at most one part in so many of a bank.
+
+    Members
+    -------
+    chip
+        Holds the instructions.
+    rows, weights
+        Maps and pieces of weights on chip.
+    phases
+        What the instructions are for.
+    """
+
+    def __init__(
+        self, tensors: TrainTensors, layout: Layout, *, training: bool, share: int
+    ) -> None:
+        self.tensors, self.network, self.config = tensors, tensors.network, tensors.config
+        self.training, self.flow = training, tensors.network.flow
+        functions = enumerate(tensors.functions.items())
+        tables = {name: (number, found.shift) for number, (name, found) in functions}
+        self.chip = TrainChip(self.config, tensors.registers, tables)
+        banks, depth = self.config.scratchpad_banks, self.config.scratchpad_depth
+        first = weight_banks(self.config)
+        self.rows = Cache(self.chip, layout, Pool(range(first, banks), depth), share)
+        self.weights = Cache(self.chip, layout, Pool(range(first), depth))
+        self.phases: list[Phase] = []
+        self._begun: set[str] = set()
+        self._ready = False
+
+    def begin(self, name: str, kind: str, m: int, k: int, n: int, products: int = 1) -> None:
+        """A new phase."""
+        self.rows.phase = self.weights.phase = len(self.phases)
+        self.phases.append(Phase(name, kind, m, k, n, products))
+
+    def begin_layer(self, layer: MapLayer, kind: str) -> None:
+        """A layer's phase, once."""
+        if (key := f"{layer.name} {kind}") in self._begun:
+            return
+        self._begun.add(key)
+        k, n = layer.weight.shape
+        pixels = self.tensors.rows * layer.result[0] * layer.result[1]
+        if kind == "forward":
+            self.begin(layer.name, kind, pixels, k, n)
+        else:
+            products = self.flow.learns(layer) + (layer.source in self.flow.learning)
+            self.begin(layer.name, kind, k, pixels, n, products)
+
+    @property
+    def phase(self) -> int:
+        """Number of the last phase."""
+        return self.rows.phase
+
+    def prepare(self) -> None:
+        """Exponents, rates, constants and tables, before the vector unit first needs them.
+
+        They come after the first operands, which the array waits for.
+        """
+        if self._ready:
+            return
+        self._ready = True
+        tensors, bank = self.tensors, self.chip.aux[0]
+        self.whole(tensors.exponents, bank, 0)
+        for word in range(tensors.exponents.rows):
+            first = word * self.config.dim
+            self.chip.scale(self.phase, ScaleAction.READ, bank, word, first)
+        self.whole(tensors.rates, Bank.PARAMETER, 0)
+        self.whole(tensors.constants, Bank.PARAMETER, 3 * PARAMETER_ROW)
+        if tensors.tables is not None:
+            self.whole(tensors.tables, Bank.TABLE, 0)
+
+    def whole(self, tensor: Tensor, bank: int, local: int) -> None:
+        """LOAD all of a tensor of one column block."""
+        self.chip.load(
+            self.phase, tensor, 0, bank, local,
+            rows=tensor.rows, blocks=1, local_stride=0, memory_stride=0,
+        )  # fmt: skip
+
+    def finish(self, *, adapt: bool) -> None:
+        """Exponents to memory; with ``adapt`` after the controller."""
+        bank, tensor = self.chip.aux[0], self.tensors.exponents
+        if adapt:
+            self.chip.scale(self.phase, ScaleAction.ADAPT, bank, 0, 0)
+        for word in range(-(-EXPONENTS // self.config.dim)):
+            first = word * self.config.dim
+            self.chip.scale(self.phase, ScaleAction.WRITE, bank, word, first)
+        self.chip.store(
+            self.phase, tensor, 0, bank, 0,
+            rows=tensor.rows, blocks=1, local_stride=0, memory_stride=0,
+        )  # fmt: skip
+
+    # Layers on the machine
+
+    def geometry(self, layer: MapLayer) -> Geometry:
+        """How a layer lies on the machine."""
+        return self.tensors.geometries[layer.name]
+
+    def input(self) -> FeatureMap:
+        """The network's input; a vector in segments as large as what is worked on at a time."""
+        tensor, shape = self.tensors.input, self.tensors.input_shape
+        largest = self._largest_part(self.tensors.rows) if is_vector(shape) else 0
+        return self.rows.place("input", self.tensors.rows, shape, tensor, largest)
+
+    def pieces(self, layer: MapLayer, x: FeatureMap | None = None) -> Pieces:
+        """Pieces of weights; of vectors each works on some blocks of one segment of x alone."""
+        geometry, cuts = self.geometry(layer), [] if x is None else x.cuts()
+        if geometry.dense:
+            ranges = geometry.parts(self._largest_part(self.tensors.rows), cuts)
+        else:
+            ranges = geometry.parts(self._largest_part(1), [])
+        return Pieces(self.tensors.weights[layer.name], ranges, self.config.dim)
+
+    def _largest_part(self, rows: int) -> int:
+        """Most tiles of weights that are worked on at a time.
+
+        What they give of the source's gradient, so many rows each, fits a bank of sums, and their
+        own gradient half of one.
+        """
+        config = self.config
+        dim, depth = config.dim, config.accumulator_depth
+        piece = config.scratchpad_depth // _LARGEST_PIECE // dim
+        return max(1, min(depth // rows, depth // 2 // dim, piece))
+
+    def bias(self, layer: TrainingLayer, source: str, blocks: int) -> Words:
+        """The biases of a layer at the exponent of its sums; ``source`` names that of its input."""
+        here, there = self.chip.aux
+        self.chip.load(
+            self.phase, self.tensors.masters[f"{layer.name}.bias"], 0, here, 0,
+            rows=blocks, blocks=1, local_stride=0, memory_stride=0,
+        )  # fmt: skip
+        names = (source, f"{layer.name}.weight")
+        self.chip.exponent(self.phase, "temporary", _BIAS_SHIFT, *names)
+        self.chip.vector(
+            self.phase, 1, blocks, Words(here, 0, 0), acc=Words(there, 0, 0), x=("temporary",)
+        )
+        return Words(there, 0, 1, 0)
+
+    def activation(self, layer: TrainingLayer, source: str) -> dict[str, Any]:
+        """Fields for the activation of sums."""
+        weight, output = f"{layer.name}.weight", f"{layer.name}.output"
+        argument = layer.derivative.argument
+        if argument is not None:
+            return {
+                "activation": Activation.TABLE, "table": layer.activation, "shift": argument,
+                "x": ("", source, weight),
+            }  # fmt: skip
+        if layer.activation == "step":
+            return {"activation": Activation.STEP, "high": _ONE, "low": 0}
+        return {"x": (output, source, weight), **self.narrowed(layer.activation)}
+
+    def narrowed(self, activation: str) -> dict[str, Any]:
+        """Fields for what is requantized: its statistic, and ReLU."""
+        fields: dict[str, Any] = {"low": 0} if activation == "relu" else {}
+        return fields | ({"flags": _STATISTIC} if self.training else {})
+
+    def lanes(self, found: FeatureMap, end: int) -> int:
+        """Lanes of the last block if a range of blocks ends with it; 0 for all."""
+        return found.columns % self.config.dim if end == found.cuts()[-1] else 0
+
+    def store_output(self, z: FeatureMap) -> None:
+        """The network's output to memory."""
+        for segment in z.segments:
+            self.rows.get(segment)
+            self.chip.store(
+                self.phase, self.tensors.output, segment.word, segment.bank,
+                segment.base(segment.first), rows=z.rows, blocks=segment.blocks,
+                local_stride=z.rows, memory_stride=z.rows,
+            )  # fmt: skip

@@ -1,0 +1,278 @@
+"""Feature maps on chip: some images of some channel blocks in each segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from pulsarray.compiler.training.layers import MapShape
+from pulsarray.compiler.training.lower.words import Words
+from pulsarray.errors import InputError
+from pulsarray.program import Tensor
+
+__all__ = [
+    "FeatureMap",
+    "Segment",
+    "Tile",
+    "banks_of",
+    "common",
+    "rows_of",
+    "segments_of",
+    "tiles",
+    "words_at",
+    "written",
+]
+
+
+@dataclass(eq=False)
+class Segment:
+    """Images ``low .. high-1`` of some channel blocks; or some rows of a block of weights.
+
+    Parameters
+    ----------
+    tensor
+        Its home in memory; None as long as it has none.
+    word
+        First word in the home.
+    rows, blocks
+        Words of a block, and blocks; they are ``rows`` words apart.
+    home_stride
+        The same in the home.
+    first
+        Number of its first column block.
+    low, high
+        The images.
+    place
+        Bank and first word on chip, if it is there.
+    dirty, written
+        Whether memory does not have it, and how many of its blocks have been computed.
+    """
+
+    tensor: Tensor | None
+    word: int
+    rows: int
+    blocks: int
+    home_stride: int
+    first: int = 0
+    low: int = 0
+    high: int = 0
+    place: tuple[int, int] | None = None
+    dirty: bool = False
+    written: int = 0
+
+    @property
+    def words(self) -> int:
+        """Words that it takes on chip."""
+        return self.rows * self.blocks
+
+    @property
+    def end(self) -> int:
+        """One past its last column block."""
+        return self.first + self.blocks
+
+    @property
+    def on_chip(self) -> tuple[int, int]:
+        """Its place, which it must have."""
+        if self.place is None:
+            raise AssertionError("a segment is used that is not on chip")
+        return self.place
+
+    @property
+    def bank(self) -> int:
+        """Its bank."""
+        return self.on_chip[0]
+
+    def base(self, block: int = 0) -> int:
+        """First word of one of the map's column blocks."""
+        return self.on_chip[1] + (block - self.first) * self.rows
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Images and rows of a map: several images are whole ones.
+
+    Parameters
+    ----------
+    low, high
+        The images.
+    top, bottom
+        The rows.
+    """
+
+    low: int
+    high: int
+    top: int
+    bottom: int
+
+    @property
+    def images(self) -> int:
+        """How many images."""
+        return self.high - self.low
+
+    @property
+    def rows(self) -> int:
+        """How many rows of each."""
+        return self.bottom - self.top
+
+
+@dataclass(eq=False)
+class FeatureMap:
+    """A feature map as a matrix whose rows are pixels: image, row, column.
+
+    Parameters
+    ----------
+    name
+        Its name, also in memory should it be stored.
+    images, shape
+        How many images, and rows, columns and channels of each.
+    segments
+        Its segments.
+    """
+
+    name: str
+    images: int
+    shape: MapShape
+    segments: Sequence[Segment] = field(default_factory=list)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of an image."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def rows(self) -> int:
+        """Pixels of all images."""
+        return self.images * self.pixels
+
+    @property
+    def columns(self) -> int:
+        """Channels."""
+        return self.shape[2]
+
+    def cuts(self) -> list[int]:
+        """First channel blocks of the segments, and the number of blocks."""
+        firsts = {segment.first for segment in self.segments}
+        return [*sorted(firsts), max(segment.end for segment in self.segments)]
+
+    def at(self, image: int, block: int) -> Segment:
+        """The segment that holds an image's channel block."""
+        return next(
+            segment
+            for segment in self.segments
+            if segment.first <= block < segment.end and segment.low <= image < segment.high
+        )
+
+    def groups(self) -> list[tuple[int, int]]:
+        """Ranges of images that lie together."""
+        return sorted({(segment.low, segment.high) for segment in self.segments})
+
+    def word(self, image: int, block: int, row: int = 0) -> int:
+        """Where a row of a segment on chip begins."""
+        segment = self.at(image, block)
+        return segment.base(block) + (image - segment.low) * self.pixels + row * self.shape[1]
+
+
+def segments_of(
+    found: FeatureMap, dim: int, depth: int, share: int, home: Tensor | None, largest: int
+) -> list[Segment]:
+    """Segments of whole images with all channels, or else of some channels.
+
+    Parameters
+    ----------
+    found, home
+        The map, and where it is in memory.
+    dim, depth
+        D, and words of a bank.
+    share
+        A segment takes at most one part in so many of a bank.
+    largest
+        Most blocks of a segment of vectors; 0 for as many as fit, evenly.
+
+    Raises
+    ------
+    InputError
+        If one channel block of an image does not fit a bank.
+    """
+    pixels, images, blocks = found.pixels, found.images, -(-found.columns // dim)
+    limit = depth // (2 * share)
+    if pixels > depth:
+        raise InputError(
+            f"{found.name}: {pixels} pixels of an image do not fit a scratchpad bank of "
+            f"{depth} words"
+        )
+    if pixels == 1 and images <= depth:
+        together, width = images, max(1, depth // share // images)
+    elif pixels * blocks <= limit:
+        together, width = min(images, limit // (pixels * blocks)), blocks
+    else:
+        together, width = 1, max(1, limit // pixels)
+    together = _evenly(images, together)
+    width = min(width, largest) if largest else _evenly(blocks, width)
+    return [
+        Segment(
+            tensor=home, word=first * found.rows + low * pixels,
+            rows=min(together, images - low) * pixels, blocks=min(width, blocks - first),
+            home_stride=found.rows, first=first, low=low, high=min(images, low + together),
+        )
+        for low in range(0, images, together)
+        for first in range(0, blocks, width)
+    ]  # fmt: skip
+
+
+def _evenly(total: int, most: int) -> int:
+    """The size of as few parts of at most ``most`` as there can be."""
+    return -(-total // -(-total // most))
+
+
+def common(*groups: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges that are within one of each; all cover the same images."""
+    ends = {end for ranges in groups for end in (0, *(high for _, high in ranges))}
+    return list(pairwise(sorted(ends)))
+
+
+def tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Tile]:
+    """Parts of some images of at most ``most`` pixels: whole images, or rows of one.
+
+    Raises
+    ------
+    InputError
+        If a row has more pixels.
+    """
+    height, width, _ = found.shape
+    low, high = images
+    if found.pixels <= most:
+        together = _evenly(high - low, min(high - low, most // found.pixels))
+        for first in range(low, high, together):
+            yield Tile(first, min(high, first + together), 0, height)
+        return
+    if width > most:
+        raise InputError(f"{found.name}: a row of {width} pixels does not fit {most} words")
+    rows = _evenly(height, most // width)
+    for image in range(low, high):
+        for top in range(0, height, rows):
+            yield Tile(image, image + 1, top, min(height, top + rows))
+
+
+def written(found: FeatureMap, images: tuple[int, int]) -> None:
+    """Some images are computed."""
+    for segment in found.segments:
+        if segment.high <= images[1]:
+            segment.written = segment.blocks
+
+
+def banks_of(*maps: FeatureMap) -> list[int]:
+    """Banks that maps lie in."""
+    return [part.bank for found in maps for part in found.segments if part.place is not None]
+
+
+def words_at(found: FeatureMap, tile: Tile, block: int) -> Words:
+    """A tile of a map on chip, from a channel block on."""
+    segment = found.at(tile.low, block)
+    return Words(segment.bank, found.word(tile.low, block, tile.top), segment.rows)
+
+
+def rows_of(found: FeatureMap, block: int) -> Words:
+    """Vectors of all images from a column block on."""
+    segment = found.at(0, block)
+    return Words(segment.bank, segment.base(block), segment.rows)

@@ -1,0 +1,124 @@
+"""The product for the source's gradient: dX = dY W^T."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pulsarray.compiler.training.lower.geometry import Geometry, Loop, Taps, loops
+from pulsarray.compiler.training.lower.maps import FeatureMap, Tile
+from pulsarray.compiler.training.lower.pieces import Pieces
+from pulsarray.compiler.training.lower.products.stream import ACCUMULATE, Limits, Streams
+from pulsarray.isa import StreamFlag
+
+__all__ = ["InputGradient"]
+
+_READ, _WRITE = int(StreamFlag.WINDOW_READ), int(StreamFlag.WINDOW_WRITE)
+_KEEP = int(StreamFlag.KEEP)
+
+
+class InputGradient(Streams):
+    """Emits the gradient at a layer's source, before it is rounded."""
+
+    def emit(
+        self,
+        geometry: Geometry,
+        delta: FeatureMap,
+        pieces: Pieces,
+        tile: Tile,
+        blocks: range,
+        bank: int,
+    ) -> None:
+        """The gradient of a tile of the source, some channel blocks, one after the other."""
+        pixels = tile.images * tile.rows * geometry.given[1]
+        plain = geometry.linear or geometry.whole
+        if not plain:
+            self._clear(delta, tile, bank, pixels * len(blocks))
+        for column in range(delta.cuts()[-1]):
+            for part in pieces.ranges:
+                for some in _together(geometry, geometry.of(part), blocks, one=not plain):
+                    base = (some.blocks[0] - blocks.start) * pixels
+                    sums = bank, base, base + pixels * some.counts[2]
+                    place = column, part
+                    fresh = plain and not column
+                    self._spread(geometry, delta, pieces, place, some, tile, sums, fresh=fresh)
+
+    def piece(
+        self,
+        geometry: Geometry,
+        delta: FeatureMap,
+        pieces: Pieces,
+        place: tuple[int, tuple[int, int]],
+        bank: int,
+    ) -> None:
+        """What a piece of weights gives of the gradient of vectors: a block of each of its rows."""
+        column, part = place
+        tile = Tile(0, delta.images, 0, 1)
+        sums = bank, 0, (part[1] - part[0]) * delta.images
+        taps = geometry.of(part)
+        self._spread(geometry, delta, pieces, place, taps, tile, sums, fresh=not column)
+
+    def _clear(self, delta: FeatureMap, tile: Tile, bank: int, count: int) -> None:
+        """Sums become zero: words outside a window are zero, whatever the weights."""
+        segment = self.rows.get(delta.at(tile.low, 0))
+        fields = loops([], [Loop(count, 0, 1)]) | Limits(-1, 0, 1, 1).fields
+        read, source = self.read(segment, 0, 1), segment.base(0)
+        self.stream(read, source, (bank, 0, count), 0, _READ | _KEEP, fields)
+
+    def _spread(
+        self,
+        geometry: Geometry,
+        delta: FeatureMap,
+        pieces: Pieces,
+        place: tuple[int, tuple[int, int]],
+        taps: Taps,
+        tile: Tile,
+        sums: tuple[int, int, int],
+        *,
+        fresh: bool,
+    ) -> None:
+        """A column block of the error against some taps, onto shifted sums."""
+        column, part = place
+        piece = self.weights.get(pieces.piece(column, part))
+        window, width = geometry.window, geometry.given[1]
+        (down, right), (dy, dx), (top, left, _, _) = window.stride, window.dilation, window.padding
+        across = geometry.result[1]
+        kernel = taps.rows[0] * dy, (taps.rows[1] - 1) * dy
+        low = max(0, -(-(tile.top + top - kernel[1]) // down))
+        high = min(geometry.result[0], (tile.bottom - 1 + top - kernel[0]) // down + 1)
+        if low >= high:
+            return
+        self.tiles(geometry, piece, part, taps, turned=True)
+        segment = self.rows.get(delta.at(tile.low, column))
+        row = low * down - top + kernel[0] - tile.top
+        first = taps.columns[0] * dx - left
+        kh, kw, blocks = taps.counts
+        last_row = row + (high - low - 1) * down + kernel[1] - kernel[0]
+        last = first + (across - 1) * right + (kw - 1) * dx
+        cut = row < 0 or first < 0 or last_row >= tile.rows or last >= width
+        outer = [
+            Loop(kh, 0, dy * width, dy * cut),
+            Loop(kw, 0, dx, 0, dx * cut),
+            Loop(blocks, 0, tile.images * tile.rows * width),
+        ]
+        inner = [
+            Loop(tile.images, geometry.result[0] * across, tile.rows * width),
+            Loop(high - low, across, down * width, down * cut),
+            Loop(across, 1, right, 0, right * cut),
+        ]
+        # Where nothing was cleared, every sum is written once by the first column block.
+        fields, flags = loops(outer, inner) | {"fresh": 0}, 0 if fresh else ACCUMULATE
+        if cut:
+            flags |= _WRITE
+            fields |= Limits(row, first, tile.rows, width).fields
+        source, target = delta.word(tile.low, column, low), sums[1] + row * width + first
+        self.stream(self.read(segment, column, column + 1), source, sums, target, flags, fields)
+
+
+def _together(geometry: Geometry, taps: Taps, blocks: range, *, one: bool) -> Iterator[Taps]:
+    """The same taps with all of some channel blocks, or one block at a time."""
+    low, high = max(taps.blocks[0], blocks.start), min(taps.blocks[1], blocks.stop)
+    several = taps.counts[0] * taps.counts[1] > 1
+    if one or (several and high - low < geometry.blocks):
+        yield from (taps.some(block, block + 1) for block in range(low, high))
+    elif low < high:
+        yield taps.some(low, high)
