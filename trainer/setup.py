@@ -62,7 +62,6 @@ def identity(training: Training, data: TrainingData, seed: int) -> dict[str, str
     """What a training is of: with another, its checkpoints mean nothing."""
     network = training.network
     shapes: list[object] = [(x.name, *x.weight.shape, x.activation) for x in network.layers]
-    # Of a chain of dense layers this adds nothing, so that its checkpoints stay what they were.
     shapes += [_described(step) for step in network.steps]
     last = network.graph.nodes[-1].op
     end = "Activate" if last.is_elementwise else type(last).__name__
