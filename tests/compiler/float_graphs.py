@@ -248,13 +248,32 @@ def total(draw: Draw, name: str) -> None:
     draw.add(str(draw.pick("Add", "Sum")), name, str(draw.pick(*others)))
 
 
+def gated(draw: Draw, name: str) -> None:
+    others = [n for n, shape in draw.tensors.items() if shape == draw.tensors[name]]
+    gate = draw.add("Sigmoid", name) if draw.number(0, 1) else str(draw.pick(*others))
+    if draw.tensors[gate] == draw.tensors[name]:
+        draw.add("Mul", *([name, gate] if draw.number(0, 1) else [gate, name]))
+
+
+def transformer(draw: Draw, name: str) -> None:
+    shape = draw.tensors[name]
+    size = shape[-1]
+    if draw.opset >= 17 and draw.number(0, 1):
+        learned = [draw.positive(size), *([draw.floats(size)] if draw.number(0, 1) else [])]
+        draw.add("LayerNormalization", name, *learned, epsilon=0.01)
+    elif len(shape) > 1:
+        rank = len(shape) + 1
+        turned = draw.add("Transpose", name, perm=[*range(rank - 2), rank - 1, rank - 2])
+        draw.add("MatMul", *([name, turned] if draw.number(0, 1) else [turned, name]))
+
+
 def softmax(draw: Draw, name: str) -> None:
     draw.add("Softmax", name, axis=draw.number(1, len(draw.tensors[name])))
 
 
 _ANY: list[Callable[[Draw, str], None]] = [
     elementwise, elementwise, arithmetic, arithmetic, dense, reshape, transpose, flatten, ones,
-    joined, total, normalization,
+    joined, total, normalization, gated, transformer,
 ]  # fmt: skip
 _MAPS: list[Callable[[Draw, str], None]] = [
     convolution, convolution, convolution, window, whole, padding, joined, total, normalization,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -14,8 +15,10 @@ from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.clip import Clip
 from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.relu import Relu
 from pulsarray.compiler.ops.sigmoid import Sigmoid
+from pulsarray.compiler.ops.silu import Silu
 from pulsarray.compiler.ops.tanh import Tanh
 from pulsarray.errors import InputError
 
@@ -73,12 +76,7 @@ def add(network: Network, call: Call) -> None:
 
 def total(network: Network, call: Call) -> None:
     """The sum of one or more values."""
-    tensors = [network.tensor(name, call.where) for name in call.inputs]
-    if not all(_alike(network, tensor, tensors[0]) for tensor in tensors):
-        tensors = [network.usual(tensor, call.where) for tensor in tensors]
-    if any(tensor.shape != tensors[0].shape for tensor in tensors):
-        shapes = ", ".join(str(tensor.shape) for tensor in tensors)
-        raise InputError(f"{call.where}: {call.kind} needs inputs of one shape, not {shapes}")
+    tensors = _same_places(network, call)
     made = tensors[0]
     name = network.label(call)
     for place, tensor in enumerate(tensors[1:], 2):
@@ -88,6 +86,23 @@ def total(network: Network, call: Call) -> None:
         value = network.emit(label, Add(), (made.value, tensor.value), output).value
         made = Tensor(value, tensors[0].shape, tensors[0].order)
     network.define(call.outputs[0], made)
+
+
+def _same_places(network: Network, call: Call) -> list[Tensor]:
+    """What an operator reads, all elements at the same places of their values.
+
+    Raises
+    ------
+    InputError
+        If they have not one shape.
+    """
+    tensors = [network.tensor(name, call.where) for name in call.inputs]
+    if not all(_alike(network, tensor, tensors[0]) for tensor in tensors):
+        tensors = [network.usual(tensor, call.where) for tensor in tensors]
+    if any(tensor.shape != tensors[0].shape for tensor in tensors):
+        shapes = ", ".join(str(tensor.shape) for tensor in tensors)
+        raise InputError(f"{call.where}: {call.kind} needs inputs of one shape, not {shapes}")
+    return tensors
 
 
 def _alike(network: Network, one: Tensor, other: Tensor) -> bool:
@@ -110,9 +125,27 @@ def sub(network: Network, call: Call) -> None:
 
 
 def mul(network: Network, call: Call) -> None:
-    """A value times a constant."""
+    """A value times a constant, or times another value."""
+    if not any(network.is_constant(name) for name in call.inputs):
+        _product(network, call)
+        return
     tensor, factor, _ = _operands(network, call)
     affine(network, call, tensor, factor, np.zeros(len(factor)))
+
+
+def _product(network: Network, call: Call) -> None:
+    """The product of two values; of one and its sigmoid it is a function of single elements."""
+    tensors = _same_places(network, call)
+    first, second = (tensor.value for tensor in tensors)
+    sigmoids = {node.output: node.inputs[0] for node in network.nodes if node.op == Sigmoid()}
+    name, output = network.label(call), call.outputs[0]
+    if first == sigmoids.get(second):
+        value = network.emit(name, Silu(), (first,), output).value
+    elif second == sigmoids.get(first):
+        value = network.emit(name, Silu(), (second,), output).value
+    else:
+        value = network.emit(name, Multiply(), (first, second), output).value
+    network.define(output, replace(tensors[0], value=value))
 
 
 def div(network: Network, call: Call) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "gemm",
     "local_response_norm",
     "matmul",
+    "of_channels",
     "row",
     "size_of",
 ]
@@ -212,7 +213,7 @@ def conv_transpose(network: Network, call: Call) -> None:
     network.emit_as(call, rank, op, tensor.value, learned)
 
 
-def _of_channels(network: Network, call: Call, name: str, what: str, order: Ints) -> Floats:
+def of_channels(network: Network, call: Call, name: str, what: str, order: Ints) -> Floats:
     """A constant with one number a channel, in the order of the graph's channels."""
     values = network.constant(name, call.where, what)
     return _reordered(values, order) if values.shape == order.shape else values
@@ -225,7 +226,7 @@ def batch_norm(network: Network, call: Call) -> None:
     tensor = network.tensor(call.inputs[0], call.where)
     tensor, order = network.by_channel(tensor, 0, call.where)
     learned = [
-        _of_channels(network, call, name, what, order)
+        of_channels(network, call, name, what, order)
         for name, what in zip(call.inputs[1:5], ("scale", "bias", "mean", "variance"), strict=True)
     ]
     name, op = network.label(call), BatchNorm(call.number("epsilon", 1e-5))

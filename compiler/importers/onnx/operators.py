@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pulsarray.compiler.importers.onnx import arithmetic, layers, pools, shapes
+from pulsarray.compiler.importers.onnx import arithmetic, attention, layers, pools, shapes
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.tensors import Network
 
@@ -21,12 +21,14 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "Div": arithmetic.div,
     "Dropout": arithmetic.dropout,
     "Flatten": shapes.flatten,
+    "Gelu": attention.gelu,
     "Gemm": layers.gemm,
     "GlobalAveragePool": pools.global_average_pool,
     "GlobalMaxPool": pools.global_max_pool,
     "Identity": shapes.identity,
+    "LayerNormalization": attention.layer_norm,
     "LRN": layers.local_response_norm,
-    "MatMul": layers.matmul,
+    "MatMul": attention.matmul,
     "MaxPool": pools.max_pool,
     "Mul": arithmetic.mul,
     "Pad": pools.pad,

@@ -1,0 +1,106 @@
+"""ONNX operators of transformers: layer normalization, GELU, products of two values."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pulsarray.compiler.importers.onnx import layers
+from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.orders import Shape, arranged
+from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
+from pulsarray.compiler.ops.gelu import Gelu
+from pulsarray.compiler.ops.layer_norm import LayerNorm
+from pulsarray.compiler.ops.matmul import MatMul
+from pulsarray.errors import InputError
+
+__all__ = ["gelu", "layer_norm", "matmul"]
+
+
+def gelu(network: Network, call: Call) -> None:
+    """The Gaussian error linear unit in either form."""
+    form = call.text("approximate", "none")
+    if form not in ("none", "tanh"):
+        raise InputError(f"{call.where}: approximate must be none or tanh, not {form!r}")
+    tensor = network.tensor(call.inputs[0], call.where)
+    op = Gelu(form == "tanh")
+    made = network.emit(network.label(call), op, (tensor.value,), call.outputs[0])
+    network.elementwise(call, tensor, made)
+
+
+def layer_norm(network: Network, call: Call) -> None:
+    """Layer normalization along the last axis, which becomes the channels."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    last = len(tensor.shape)
+    axis = call.integer("axis", -1)
+    if axis not in (-1, last):
+        raise InputError(f"{call.where}: only the last axis can be normalized, not axis {axis} on")
+    if any(network.file.uses.get(name, 0) for name in call.outputs[1:] if name):
+        raise InputError(f"{call.where}: LayerNormalization's mean and deviation are not supported")
+    tensor, order = network.by_channel(tensor, last - 1, call.where)
+    scale = layers.of_channels(network, call, call.inputs[1], "scale", order)
+    shift = np.zeros(len(order))
+    if call.given(2):
+        shift = layers.of_channels(network, call, call.given(2), "bias", order)
+    name, op = network.label(call), LayerNorm(call.number("epsilon", 1e-5))
+    learned = {"scale": scale, "shift": shift}
+    made = network.emit(name, op, (tensor.value,), call.outputs[0], learned)
+    network.elementwise(call, tensor, made)
+
+
+def matmul(network: Network, call: Call) -> None:
+    """A product with a constant matrix, or of two values."""
+    if any(network.is_constant(name) for name in call.inputs):
+        layers.matmul(network, call)
+    else:
+        _matrices(network, call)
+
+
+def _matrices(network: Network, call: Call) -> None:
+    """Products of the matrices in the last two axes of two values."""
+    tensors = [network.tensor(name, call.where) for name in call.inputs]
+    shapes = [tensor.shape for tensor in tensors]
+    if any(len(shape) not in (2, 3) for shape in shapes):
+        raise InputError(
+            f"{call.where}: two values must have shape (N, rows, columns), or one axis more, "
+            f"not {', '.join(str(('N', *shape)) for shape in shapes)}"
+        )
+    tensors = [_with_columns(network, tensor, call.where) for tensor in tensors]
+    turned = [_is_turned(network, tensor, call.where) for tensor in tensors]
+    name, sources = network.label(call), [tensor.value for tensor in tensors]
+    made = network.emit(name, MatMul(*turned), sources, call.outputs[0])
+    shape = network.shape(made.value)
+    places = np.arange(np.prod(shape)).reshape(shape[3 - len(shapes[0]) :])
+    network.define(call.outputs[0], arranged(made.value, shape, places))
+
+
+def _with_columns(network: Network, tensor: Tensor, where: str) -> Tensor:
+    """A tensor whose columns, or else rows, are the channels of its value."""
+    if network.shape(tensor.value) == _matrix_shape(tensor.shape, turned=True):
+        return tensor
+    return network.by_channel(tensor, len(tensor.shape) - 1, where)[0]
+
+
+def _matrix_shape(shape: Shape, turned: bool) -> Shape:
+    """Shape of the value that a tensor of matrices is, rows and columns changed over or not."""
+    *before, rows, columns = (1, *shape)[-3:]
+    return (*before, columns, rows) if turned else (*before, rows, columns)
+
+
+def _is_turned(network: Network, tensor: Tensor, where: str) -> bool:
+    """Whether rows and columns of a value's matrices are columns and rows of the tensor.
+
+    Raises
+    ------
+    InputError
+        If they are neither.
+    """
+    shape, places = network.shape(tensor.value), tensor.places
+    for turned in (False, True):
+        matrix = places.swapaxes(-1, -2) if turned else places
+        in_order = np.array_equal(matrix.reshape(-1), np.arange(places.size))
+        if shape == _matrix_shape(tensor.shape, turned) and in_order:
+            return turned
+    raise InputError(
+        f"{where}: rows and columns of (N, {', '.join(map(str, tensor.shape))}) are mixed with "
+        "other axes by Reshape or Transpose, and no value moves between them"
+    )
