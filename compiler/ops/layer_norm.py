@@ -14,6 +14,7 @@ from pulsarray.compiler.ops.images import channels
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.reciprocal_root import ReciprocalRoot
 from pulsarray.compiler.ops.reduction import ReduceMean
+from pulsarray.compiler.ops.square import Square
 from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.errors import InputError
 
@@ -78,7 +79,7 @@ class LayerNorm(
         """Two means, a root, and element-wise functions."""
         x, scale, shift = inputs
         centred = block(Subtract(), x, block(ReduceMean(), x))
-        variance = block(ReduceMean(), block(Multiply(), centred, centred))
+        variance = block(ReduceMean(), block(Square(), centred))
         factor = block(ReciprocalRoot(self.epsilon), variance)
         normal = block(Multiply(), centred, factor)
         return block(Add(), block(Multiply(), normal, scale), shift)

@@ -7,7 +7,10 @@ After :func:`fold` every value is a feature map (H, W, C), and no operator is le
 from __future__ import annotations
 
 from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.passes.constants import with_constants
 from pulsarray.compiler.passes.ends import with_plain_ends
+from pulsarray.compiler.passes.expand import expand
+from pulsarray.compiler.quantization.arithmetic import with_products
 from pulsarray.compiler.quantization.dropout import without_dropout
 from pulsarray.compiler.quantization.maps import with_maps
 from pulsarray.compiler.quantization.norms import without_norms
@@ -15,7 +18,16 @@ from pulsarray.compiler.quantization.padding import with_padded_windows
 
 __all__ = ["FOLDING", "fold"]
 
-FOLDING = (with_plain_ends, without_dropout, with_maps, with_padded_windows, without_norms)
+FOLDING = (
+    with_plain_ends,
+    expand,
+    with_constants,
+    without_dropout,
+    with_maps,
+    with_products,
+    with_padded_windows,
+    without_norms,
+)
 """From a network to one with the same results, one after the other."""
 
 

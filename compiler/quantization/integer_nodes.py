@@ -23,13 +23,23 @@ from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.integer.parts import Parts
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
+from pulsarray.compiler.ops.matmul import MatMul
+from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.compiler.quantization.integer_weights import Columns, multipliers, shared_multipliers
 from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.quantization.ranges import HIGH, LOW, Range, arguments, covering, sums_of
+from pulsarray.compiler.quantization.ranges import (
+    HIGH,
+    LOW,
+    Range,
+    arguments,
+    around_zero,
+    covering,
+    sums_of,
+)
 from pulsarray.compiler.quantization.scales import scale_of
 from pulsarray.compiler.quantization.steps import Step
 from pulsarray.errors import InputError
@@ -298,6 +308,44 @@ class IntegerNodes:
         ratio = given.codes.scale * factor.scale / made.scale
         product = integer.Multiply(*fixed_point(ratio, self.bits), made.zero)
         self.parts.add(step.name, product, (given.name, factors), step.output, "multiply")
+
+    @_emit.register
+    def _multiply(self, _op: Multiply, step: Step) -> None:
+        """The machine multiplies by codes as they are, so one of the maps needs zero point 0."""
+        first, second = sorted(map(self._map, step.sources), key=lambda m: m.codes.zero == 0)
+        second = self._around_zero(step, second)
+        made, (low, high) = self._map(step.output).codes, self._limits(step)
+        ratio = first.codes.scale * second.codes.scale / made.scale
+        product = integer.Multiply(*fixed_point(ratio, self.bits), made.zero, low, high)
+        inputs = first.name, second.name
+        self.parts.add(step.name, product, inputs, step.output, _kind(step, "multiply"))
+
+    @_emit.register
+    def _matrices(self, op: MatMul, step: Step) -> None:
+        """The array multiplies codes as they are, so both maps need zero point 0."""
+        first, second = (self._around_zero(step, self._map(name)) for name in step.sources)
+        scaled, low, high, table = self._scaled(step)
+        ratio = first.codes.scale * second.codes.scale / scaled.scale
+        scale = replace(self._ratio(ratio, scaled.zero_point, table), low=low, high=high)
+        product = integer.MatMul(scale, op.transpose_b)
+        inputs = first.name, second.name
+        self.parts.add(step.name, product, inputs, step.output, _kind(step, "matmul"))
+
+    def _around_zero(self, step: Step, given: Value) -> Value:
+        """A map in codes of which 0 is zero."""
+        if not given.codes.zero:
+            return given
+        if self.given:
+            raise InputError(
+                f"{step.name}: its input {given.name!r} must have zero point 0, "
+                f"not {given.codes.zero}"
+            )
+        low, high = given.codes.decode([LOW, HIGH])
+        codes = _codes(around_zero(float(low), float(high)))
+        name = self.parts.free(f"{given.name} around 0")
+        scale = self._ratio(given.codes.scale / codes.scale, 0)
+        self.parts.add(name, integer.Elementwise(scale), (given.name,), name, "rescale")
+        return self.parts.map(name, given.shape, codes)
 
     @_emit.register
     def _elementwise(self, _op: Function, step: Step) -> None:

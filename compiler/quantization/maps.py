@@ -15,6 +15,7 @@ from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
+from pulsarray.compiler.ops.reduction import ReduceMean, ReduceSum
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.compiler.quantization.dropout import ending_in
 from pulsarray.errors import InputError
@@ -104,6 +105,27 @@ def _place(op: Operator, node: Node, draft: _Maps) -> None:
     change = draft.pixel if is_vector and not op.is_elementwise else draft.map_of
     sources = {name: change(name) for name in draft.before.sources_of(node)}
     draft.emit(Node(node.name, op, tuple(sources.get(n, n) for n in node.inputs), node.output))
+
+
+@_place.register
+def _(op: ReduceMean, node: Node, draft: _Maps) -> None:
+    _reduce(node, draft, ReduceMean(op.axes))
+
+
+@_place.register
+def _(op: ReduceSum, node: Node, draft: _Maps) -> None:
+    _reduce(node, draft, ReduceSum(op.axes))
+
+
+def _reduce(node: Node, draft: _Maps, op: Operator) -> None:
+    """Axes stay, with size 1, if the map of what is left without them has them, too."""
+    source = draft.pixel(node.inputs[0])
+    shape, wanted = op.shape(draft.shape(source)), draft.before.values[node.output].shape
+    if shape != _as_map(wanted):
+        raise InputError(
+            f"{node.name}: {op.title} to shape {wanted} is not possible in int8; keep its axes"
+        )
+    draft.emit(Node(node.name, op, (source,), node.output))
 
 
 @_place.register

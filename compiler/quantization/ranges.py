@@ -18,7 +18,7 @@ from pulsarray.compiler.quantization.steps import Step
 from pulsarray.compiler.reference.run import run
 from pulsarray.errors import InputError
 
-__all__ = ["Range", "covering", "observe", "sums_of", "targets"]
+__all__ = ["Range", "around_zero", "covering", "observe", "sums_of", "targets"]
 
 Range = tuple[float, float]
 LOW, HIGH = -128, 127
@@ -38,6 +38,12 @@ def covering(low: float, high: float) -> Quantization:
     if scale < np.finfo(np.float32).tiny:
         return Quantization(1.0, 0)
     return Quantization(scale, int(np.clip(round(LOW - low / scale), LOW, HIGH)))
+
+
+def around_zero(low: float, high: float) -> Quantization:
+    """Codes that cover an interval, of which code 0 is zero."""
+    scale = max(-low, high) / HIGH
+    return Quantization(scale if scale >= np.finfo(np.float32).tiny else 1.0, 0)
 
 
 def sums_of(node: Node) -> str:
@@ -103,6 +109,9 @@ def targets(
     wanted: dict[str, Quantization] = {}
     for step in reversed(steps):
         result, rule = wanted.get(step.output), rule_of(step.node)
+        if rule.factor is not None:
+            name = step.sources[rule.factor]
+            wanted.setdefault(name, around_zero(*ranges[name]))
         if rule.joins:
             result = result or covering(*ranges[step.raw])
         elif not rule.keeps_codes or result is None:
@@ -120,12 +129,18 @@ def targets(
 
 
 def _own(step: Step, ranges: Mapping[str, Range]) -> Quantization:
-    """Quantization of a step's result if nothing asks for another."""
-    if step.limits is None:
-        values = step.activate(arguments(step, ranges).decode(np.arange(LOW, HIGH + 1)))
-    else:
+    """Quantization of a step's result if nothing asks for another.
+
+    A function that is steep near an argument that never comes, such as 1/x at 0, gets codes for
+    the results that do come.
+    """
+    if step.limits is not None:
         values = step.activate(np.array(ranges[step.raw]))
-    return covering(float(values.min()), float(values.max()))
+        return covering(float(values.min()), float(values.max()))
+    values = step.activate(arguments(step, ranges).decode(np.arange(LOW, HIGH + 1)))
+    possible = covering(float(values.min()), float(values.max()))
+    likely = covering(*ranges.get(step.output, (float(values.min()), float(values.max()))))
+    return likely if possible.scale > _COARSER * likely.scale else possible
 
 
 def _suits(wanted: Quantization, needed: Range) -> bool:

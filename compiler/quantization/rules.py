@@ -17,6 +17,7 @@ from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.flatten import Flatten
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
+from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.shuffle import Shuffle
@@ -75,6 +76,8 @@ class Rule:
         Whether its inputs become parts of its result, where they lie.
     multiplies
         Whether it needs products of two maps, and tables.
+    factor
+        Place of an input whose codes are factors as they are: real zero must be code 0.
     """
 
     place: Place
@@ -84,6 +87,7 @@ class Rule:
     keeps_codes: bool = False
     joins: bool = False
     multiplies: bool = False
+    factor: int | None = None
 
 
 _RULES: Mapping[type[Operator], Rule] = {
@@ -98,6 +102,7 @@ _RULES: Mapping[type[Operator], Rule] = {
     Flatten: Rule(place=Place.NOTHING),
     Dropout: Rule(place=Place.NOTHING),
     LocalResponseNorm: Rule(place=Place.BOTH, multiplies=True),
+    Multiply: Rule(place=Place.VECTOR, takes=Takes.LIMITS, multiplies=True, factor=1),
 }
 _FUNCTION = Rule(place=Place.VECTOR, takes=Takes.ALL)
 
