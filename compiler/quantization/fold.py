@@ -15,6 +15,7 @@ from pulsarray.compiler.quantization.dropout import without_dropout
 from pulsarray.compiler.quantization.maps import with_maps
 from pulsarray.compiler.quantization.norms import without_norms
 from pulsarray.compiler.quantization.padding import with_padded_windows
+from pulsarray.compiler.quantization.rules import with_rules
 
 __all__ = ["FOLDING", "fold"]
 
@@ -22,6 +23,7 @@ FOLDING = (
     with_plain_ends,
     expand,
     with_constants,
+    with_rules,
     without_dropout,
     with_maps,
     with_products,

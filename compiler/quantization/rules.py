@@ -9,22 +9,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from pulsarray.compiler.ir.graph import Node
-from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.batch_norm import BatchNorm
 from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.dropout import Dropout
-from pulsarray.compiler.ops.flatten import Flatten
+from pulsarray.compiler.ops.flatten import Flatten, Unflatten
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.reduction import ReduceMean, ReduceSum
 from pulsarray.compiler.ops.shuffle import Shuffle
+from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.errors import InputError
 
-__all__ = ["Place", "Rule", "Takes", "is_nothing", "keeps_codes", "multiplies_maps", "rule_of"]
+__all__ = [
+    "Place",
+    "Rule",
+    "Takes",
+    "is_nothing",
+    "keeps_codes",
+    "multiplies_maps",
+    "rule_of",
+    "with_rules",
+]
 
 
 class Place(Enum):
@@ -104,6 +117,10 @@ _RULES: Mapping[type[Operator], Rule] = {
     LocalResponseNorm: Rule(place=Place.BOTH, multiplies=True),
     Multiply: Rule(place=Place.VECTOR, takes=Takes.LIMITS, multiplies=True, factor=1),
 }
+_FOLDED = frozenset({BatchNorm, Dense, ReduceMean, ReduceSum, Subtract, Unflatten})
+"""Operators that folding makes others of."""
+_WITH_CONSTANTS = frozenset({Add, Multiply, Subtract})
+"""Operators of which any input may be a constant."""
 _FUNCTION = Rule(place=Place.VECTOR, takes=Takes.ALL)
 
 
@@ -119,6 +136,23 @@ def rule_of(node: Node) -> Rule:
     if rule is None:
         raise InputError(f"{node.name}: {node.op.title} is not possible in int8")
     return rule
+
+
+def with_rules(graph: Graph) -> Graph:
+    """The network itself, if all of its operators are possible.
+
+    Raises
+    ------
+    InputError
+        If one is not.
+    """
+    for node in graph.nodes:
+        if type(node.op) not in _FOLDED and node.op.kind is not Kind.HOST:
+            rule_of(node)
+        fixed = {place for place, v in enumerate(graph.inputs_of(node)) if v.role.is_constant}
+        if fixed - node.op.constants and type(node.op) not in _WITH_CONSTANTS:
+            raise InputError(f"{node.name}: {node.op.title} of a constant is not possible in int8")
+    return graph
 
 
 def keeps_codes(op: Operator) -> bool:
