@@ -79,7 +79,10 @@ class Step:
         return float(low), float(high)
 
     def activate(self, values: Floats) -> Floats:
-        """All functions of real values."""
+        """All functions of real values; where one needs positive ones, of the least that is."""
         for function in self.functions:
+            if 0 in function.op.positive:
+                least = values.min(where=values > 0.0, initial=inf)
+                values = np.maximum(values, least if least < inf else 1.0)
             values = function.op.real(values)
         return values

@@ -22,6 +22,7 @@ from pulsarray.run import RunResult
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_jobs, run_model
 from pulsarray.sim.jobs import Job
+from pulsarray.sim.random.graphs import random_graph_program
 from pulsarray.sim.random.maps import MAP_DIMS, map_config, random_map_program
 from pulsarray.sim.random.programs import random_config, random_program
 from pulsarray.sim.random.training import DIMS as TRAINING_DIMS
@@ -34,11 +35,14 @@ __all__ = [
     "differences",
     "draw_groups",
     "draw_map_groups",
+    "draw_operator_groups",
     "draw_training_groups",
 ]
 
 DIMS = (2, 3, 4, 5, 8, 16)
 """Values of D that are drawn."""
+OPERATOR_DIMS = (2, 3, 4, 5, 8)
+"""Those for networks of registered operators."""
 LONGEST = 200
 """Largest M, K, N and memory latency."""
 MOST_PASS_CYCLES = 3000
@@ -76,7 +80,8 @@ class Case:
 class Group:
     """A configuration and the number of cases it gets.
 
-    ``kind`` is ``gemm``, ``instructions``, ``training``, ``convolution`` or ``network``.
+    ``kind`` is ``gemm``, ``instructions``, ``training``, ``convolution``, ``network`` or
+    ``operators``.
     """
 
     kind: str
@@ -99,6 +104,10 @@ class Group:
         if self.kind == "training":
             setup = Setup.draw(random)
             return f"{setup.name} seed={seed}", training_program(setup, self.config, seed)
+        if self.kind == "operators":
+            made = random_graph_program(random, self.config)
+            titles = " ".join(node.op.title for node in made.graph.nodes)
+            return f"{titles} batch={len(made.codes)} seed={seed}", made.program
         if self.kind in ("convolution", "network"):
             return self._maps(random, seed)
         if random.random() < 0.3:
@@ -199,6 +208,17 @@ def draw_map_groups(seed: int, cases: int) -> list[Group]:
         kind = "network" if index % 3 == 2 else "convolution"
         groups.append(Group(kind, number, config, count))
     return [group for group in groups if group.count]
+
+
+def draw_operator_groups(seed: int, cases: int) -> list[Group]:
+    """A configuration for networks of registered operators for each D of them."""
+    groups = []
+    for index, dim in enumerate(OPERATOR_DIMS):
+        number = seed * 100 + 40 + index
+        config = map_config(np.random.default_rng(number), dim)
+        count = cases // len(OPERATOR_DIMS) + (index < cases % len(OPERATOR_DIMS))
+        groups.append(Group("operators", number, config, count))
+    return groups
 
 
 def _compiler_config(random: np.random.Generator, dim: int, turn: int) -> Config:

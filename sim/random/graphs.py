@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
+import numpy.typing as npt
 
 from pulsarray.compiler import ops
-from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.api import compile_network
+from pulsarray.compiler.ir.graph import Graph, Node, needed
 from pulsarray.compiler.ir.operator import Operator, registered
 from pulsarray.compiler.ir.value import Array, Shape, Value, constant, network_input, parameter
 from pulsarray.compiler.ops.sigmoid import Sigmoid
+from pulsarray.compiler.quantization.fold import fold
+from pulsarray.config import Config
+from pulsarray.errors import InputError
+from pulsarray.program import Program
+from pulsarray.sim.random.maps import with_inputs
 
-__all__ = ["OPERATORS", "one_operator", "random_graph", "random_samples"]
+__all__ = [
+    "OPERATORS",
+    "GraphProgram",
+    "one_operator",
+    "random_graph",
+    "random_graph_program",
+    "random_samples",
+    "with_one_output",
+]
 
 OPERATORS = [
     op
@@ -23,6 +39,8 @@ OPERATORS = [
 """All operators of the compiler that are defined in real numbers."""
 _LARGEST = 400
 """Elements of a value."""
+_SAMPLES = 16
+"""Samples that a network is calibrated with."""
 _TRIES = 20
 """Draws at most for one operator; some read few shapes."""
 
@@ -62,6 +80,45 @@ def random_samples(rng: np.random.Generator, graph: Graph, count: int) -> dict[s
     read = {n.inputs[place] for n in graph.nodes for place in n.op.positive}
     drawn = {v.name: rng.normal(size=(count, *v.shape)) for v in graph.inputs}
     return {name: abs(x) + 0.5 if name in read else x for name, x in drawn.items()}
+
+
+def with_one_output(graph: Graph) -> Graph:
+    """What the last operator's result depends on."""
+    output = graph.nodes[-1].output
+    return graph.rebuilt(needed(graph.nodes, (output,)), outputs=(output,))
+
+
+@dataclass(frozen=True, eq=False)
+class GraphProgram:
+    """A random network in int8.
+
+    Parameters
+    ----------
+    graph, data
+        The network, and what it was calibrated with.
+    program, codes
+        Its program, and the codes (samples, H, W, C) that are the input in its memory.
+    """
+
+    graph: Graph
+    data: Array
+    program: Program
+    codes: npt.NDArray[np.int64]
+
+
+def random_graph_program(rng: np.random.Generator, config: Config) -> GraphProgram:
+    """A random network that is possible in int8 on a machine, with random inputs."""
+    while True:
+        graph = with_one_output(random_graph(int(rng.integers(1 << 31))))
+        data = random_samples(rng, graph, _SAMPLES)[graph.input.name]
+        batch = int(rng.integers(1, 4))
+        try:
+            program = compile_network(graph, config, batch=batch, calibration=data, effort=0)
+        except InputError:
+            continue
+        codes = rng.integers(-128, 128, (batch, *fold(graph).input.shape))
+        program = replace(program, memory=with_inputs(program, codes))
+        return GraphProgram(graph, data, program, codes)
 
 
 class _Growing:

@@ -13,6 +13,7 @@ from pulsarray.compiler.ir.value import Value, constant, network_input, paramete
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.maps.integer_interpreter import run_output
 from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.divide import Divide
 from pulsarray.compiler.ops.gelu import Gelu
@@ -30,6 +31,7 @@ from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from pulsarray.model.functional import execute
 from pulsarray.program import pack, unpack
+from pulsarray.sim.random.graphs import random_graph_program
 
 RNG = np.random.default_rng(3)
 SHAPE = (3, 4, 6)
@@ -113,6 +115,10 @@ def test_the_machine_computes_what_is_defined(graph: Graph, config: Config) -> N
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
+        (
+            network((Concat(), ("h", "c")), c=RNG.normal(size=SHAPE)),
+            "n0: concat of a constant is not possible in int8",
+        ),
         (network((ReduceMax(), ("h",))), "n0: reduce_max is not possible in int8"),
         (
             network((ReduceMean((-2,), False), ("h",))),
@@ -127,3 +133,13 @@ def test_the_machine_computes_what_is_defined(graph: Graph, config: Config) -> N
 def test_what_is_refused(graph: Graph, message: str) -> None:
     with pytest.raises(InputError, match=message):
         compile_network(graph, PRESETS["small"], calibration=DATA)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_networks_compute_what_is_defined(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    config = Config(dim=int(rng.choice([2, 3, 4])), bus_bits=16)
+    made = random_graph_program(rng, config)
+    quantized = quantize_graph(made.graph, made.data, config)
+    got = unpack(execute(made.program), made.program.with_role("output")[0], config)
+    np.testing.assert_array_equal(got.reshape(-1), run_output(quantized, made.codes).reshape(-1))
