@@ -15,6 +15,7 @@ from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
+from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.reduction import ReduceMean, ReduceSum
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.compiler.quantization.dropout import ending_in
@@ -126,6 +127,26 @@ def _reduce(node: Node, draft: _Maps, op: Operator) -> None:
             f"{node.name}: {op.title} to shape {wanted} is not possible in int8; keep its axes"
         )
     draft.emit(Node(node.name, op, (source,), node.output))
+
+
+@_place.register
+def _(op: MatMul, node: Node, draft: _Maps) -> None:
+    """A product with a constant matrix is a convolution of single pixels."""
+    first, second = (draft.before.values[name] for name in node.inputs)
+    several = second.role.is_constant and prod(second.shape[:-2]) != 1
+    if first.role.is_constant or op.transpose_a or several:
+        raise InputError(
+            f"{node.name}: matmul is possible in int8 if its first matrix depends on the input and "
+            "is not transposed, and a constant second one is the same for all"
+        )
+    sources = [draft.map_of(name) for name in node.inputs]
+    if not second.role.is_constant:
+        draft.emit(Node(node.name, op, tuple(sources), node.output))
+        return
+    matrix = second.array.reshape(second.shape[-2:])
+    weight = (matrix.T if op.transpose_b else matrix)[None, None]
+    learned = {"weight": weight, "bias": np.zeros(weight.shape[3])}
+    draft.add(node.name, Convolution(Window((1, 1))), (sources[0],), node.output, learned)
 
 
 @_place.register

@@ -109,8 +109,7 @@ def targets(
     wanted: dict[str, Quantization] = {}
     for step in reversed(steps):
         result, rule = wanted.get(step.output), rule_of(step.node)
-        if rule.factor is not None:
-            name = step.sources[rule.factor]
+        for name in (step.sources[place] for place in rule.factors):
             wanted.setdefault(name, around_zero(*ranges[name]))
         if rule.joins:
             result = result or covering(*ranges[step.raw])

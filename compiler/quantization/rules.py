@@ -19,6 +19,7 @@ from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
+from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
@@ -89,8 +90,8 @@ class Rule:
         Whether its inputs become parts of its result, where they lie.
     multiplies
         Whether it needs products of two maps, and tables.
-    factor
-        Place of an input whose codes are factors as they are: real zero must be code 0.
+    factors
+        Places of inputs whose codes are factors as they are: real zero must be code 0.
     """
 
     place: Place
@@ -100,7 +101,7 @@ class Rule:
     keeps_codes: bool = False
     joins: bool = False
     multiplies: bool = False
-    factor: int | None = None
+    factors: tuple[int, ...] = ()
 
 
 _RULES: Mapping[type[Operator], Rule] = {
@@ -115,11 +116,12 @@ _RULES: Mapping[type[Operator], Rule] = {
     Flatten: Rule(place=Place.NOTHING),
     Dropout: Rule(place=Place.NOTHING),
     LocalResponseNorm: Rule(place=Place.BOTH, multiplies=True),
-    Multiply: Rule(place=Place.VECTOR, takes=Takes.LIMITS, multiplies=True, factor=1),
+    MatMul: Rule(place=Place.ARRAY, takes=Takes.ALL, factors=(0, 1)),
+    Multiply: Rule(place=Place.VECTOR, takes=Takes.LIMITS, multiplies=True, factors=(1,)),
 }
 _FOLDED = frozenset({BatchNorm, Dense, ReduceMean, ReduceSum, Subtract, Unflatten})
 """Operators that folding makes others of."""
-_WITH_CONSTANTS = frozenset({Add, Multiply, Subtract})
+_WITH_CONSTANTS = frozenset({Add, MatMul, Multiply, Subtract})
 """Operators of which any input may be a constant."""
 _FUNCTION = Rule(place=Place.VECTOR, takes=Takes.ALL)
 

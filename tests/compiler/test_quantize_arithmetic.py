@@ -11,13 +11,13 @@ from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Value, constant, network_input, parameter
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.integer_interpreter import run_output
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.divide import Divide
 from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.layer_norm import LayerNorm
+from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
@@ -32,6 +32,7 @@ from pulsarray.errors import InputError
 from pulsarray.model.functional import execute
 from pulsarray.program import pack, unpack
 from pulsarray.sim.random.graphs import random_graph_program
+from tests.compiler.codes import codes_of, host_codes, result_of
 
 RNG = np.random.default_rng(3)
 SHAPE = (3, 4, 6)
@@ -75,6 +76,10 @@ NETWORKS = {
     "squeeze and excite": network(
         (AveragePool(Window(SHAPE[:2])), ("h",)), (Sigmoid(), ("y0",)), (Multiply(), ("h", "y1"))
     ),
+    "matmul": network((MatMul(transpose_b=True), ("h", "x"))),
+    "matmul and a function": network(
+        (MatMul(transpose_b=True), ("h", "x")), (Gelu(), ("y0",)), (MatMul(), ("y1", "h"))
+    ),
     "layer norm": network(
         (LayerNorm(), ("h", "row", "shift")), (Gelu(), ("y0",)), row=ROW, shift=ROW[::-1] - 1.0
     ),
@@ -92,9 +97,9 @@ def test_folding_changes_no_result(graph: Graph) -> None:
 @CASES
 def test_codes_are_close(graph: Graph) -> None:
     made = quantize_graph(graph, DATA, PRESETS["small"])
-    codes = run_output(made, made.input.encode(DATA).reshape(-1, *made.input.shape))
+    codes = codes_of(made, host_codes(made, DATA))
     wanted = run_float(graph, DATA).reshape(codes.shape)
-    error = made.maps[made.output].decode(codes) - wanted
+    error = result_of(made).decode(codes) - wanted
     assert np.sqrt(np.mean(error**2)) < 0.05 * np.sqrt(np.mean(wanted**2))
 
 
@@ -109,12 +114,16 @@ def test_the_machine_computes_what_is_defined(graph: Graph, config: Config) -> N
     rows = codes.reshape(source.rows, source.columns)
     memory[source.address :][: source.bytes(config)] = pack(rows, source, config)
     got = unpack(execute(program, memory), result, config)
-    np.testing.assert_array_equal(got.reshape(-1), run_output(made, codes).reshape(-1))
+    np.testing.assert_array_equal(got.reshape(-1), codes_of(made, codes).reshape(-1))
 
 
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
+        (
+            network((MatMul(transpose_a=True), ("h", "x"))),
+            "n0: matmul is possible in int8 if its first matrix depends on the input and is not",
+        ),
         (
             network((Concat(), ("h", "c")), c=RNG.normal(size=SHAPE)),
             "n0: concat of a constant is not possible in int8",
@@ -142,4 +151,4 @@ def test_random_networks_compute_what_is_defined(seed: int) -> None:
     made = random_graph_program(rng, config)
     quantized = quantize_graph(made.graph, made.data, config)
     got = unpack(execute(made.program), made.program.with_role("output")[0], config)
-    np.testing.assert_array_equal(got.reshape(-1), run_output(quantized, made.codes).reshape(-1))
+    np.testing.assert_array_equal(got.reshape(-1), codes_of(quantized, made.codes).reshape(-1))
