@@ -322,8 +322,9 @@ class IntegerNodes:
 
     @_emit.register
     def _matrices(self, op: MatMul, step: Step) -> None:
-        """The array multiplies codes as they are, so both maps need zero point 0."""
-        first, second = (self._around_zero(step, self._map(name)) for name in step.sources)
+        """The array takes codes of the second map as weights, so that needs zero point 0."""
+        first, second = map(self._map, step.sources)
+        second = self._around_zero(step, second)
         scaled, low, high, table = self._scaled(step)
         ratio = first.codes.scale * second.codes.scale / scaled.scale
         scale = replace(self._ratio(ratio, scaled.zero_point, table), low=low, high=high)

@@ -116,7 +116,7 @@ _RULES: Mapping[type[Operator], Rule] = {
     Flatten: Rule(place=Place.NOTHING),
     Dropout: Rule(place=Place.NOTHING),
     LocalResponseNorm: Rule(place=Place.BOTH, multiplies=True),
-    MatMul: Rule(place=Place.ARRAY, takes=Takes.ALL, factors=(0, 1)),
+    MatMul: Rule(place=Place.ARRAY, takes=Takes.ALL, factors=(1,)),
     Multiply: Rule(place=Place.VECTOR, takes=Takes.LIMITS, multiplies=True, factors=(1,)),
 }
 _FOLDED = frozenset({BatchNorm, Dense, ReduceMean, ReduceSum, Subtract, Unflatten})
