@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.networks import FILES, NETWORKS
-from pulsarray.compiler.api import compile_gemm, compile_network
+from pulsarray import compiler
 from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import host_shape
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.maps.compiling import compile_integer
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState
 from pulsarray.compiler.training.train import Training, compile_training
@@ -186,17 +185,14 @@ def _known(name: str) -> tuple[Graph, Floats]:
 
 def _built_in(name: str, batch: int, config: Config) -> Made:
     graph, calibration = _known(name)
-    if name == "mnist-mlp":
-        program = compile_network(graph, config, batch=batch, calibration=calibration)
-    else:
-        program = compile_integer(quantize_graph(graph, calibration, config), config, batch=batch)
+    program = compiler.compile(graph, config, batch=batch, calibration=calibration)
     return Made(_fed(program))
 
 
 def _onnx(name: str, config: Config) -> Made:
     graph = import_onnx(FILES / f"light_{name}.onnx", random_weights=SEED)
     calibration = np.random.default_rng(SEED).normal(size=(2, *host_shape(graph)))
-    return Made(_fed(compile_integer(quantize_graph(graph, calibration, config), config)))
+    return Made(_fed(compiler.compile(graph, config, calibration=calibration)))
 
 
 def _perceptron(number: int, config: Config) -> Made:
@@ -213,7 +209,7 @@ def _perceptron(number: int, config: Config) -> Made:
         elif chosen != "none":
             getattr(builder, chosen)()
     calibration = random.normal(0, 1, (32, widths[0]))
-    program = compile_network(builder.build(), config, batch=batch, calibration=calibration)
+    program = compiler.compile(builder.build(), config, batch=batch, calibration=calibration)
     return Made(_fed(program))
 
 
@@ -222,7 +218,7 @@ def _graph(number: int, config: Config) -> Made:
     random = _random(1, number)
     draw = draw_network if number % 4 else draw_convolution
     graph = draw(random, config)
-    return Made(_fed(compile_integer(graph, config, batch=int(random.integers(1, 4)))))
+    return Made(_fed(compiler.compile(graph, config, batch=int(random.integers(1, 4)))))
 
 
 def _fed(program: Program) -> Program:

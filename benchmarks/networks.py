@@ -32,11 +32,11 @@ import onnx
 from rich.console import Console
 from rich.table import Table
 
+from pulsarray import compiler
 from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape, run_float
 from pulsarray.compiler.ir.graph import Graph, Node
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.ops.integer import Convolution
 from pulsarray.compiler.passes.host import machine_part
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
@@ -133,7 +133,7 @@ def cost(name: str, folder: Path | None) -> Cost:
         graph = import_onnx(FILES / f"light_{name}.onnx", random_weights=SEED)
         samples = np.random.default_rng(SEED).normal(size=(2, *host_shape(graph)))
         network = quantize_graph(graph, samples, CONFIG)
-        program = compile_integer(network, CONFIG, name=name)
+        program = compiler.compile(network, CONFIG, name=name)
     except InputError as error:
         return Cost(name, str(error))
     seconds = time.perf_counter() - begin
@@ -304,7 +304,7 @@ def tiny_part(console: Console) -> list[Bar]:
 def _tiny(name: str, file: Path) -> list[Bar]:
     network = import_tflite(file)
     machine = machine_part(network)
-    program = compile_integer(network, CONFIG, name=name)
+    program = compiler.compile(network, CONFIG, name=name)
     given = inputs(network.input.shape)
     memory = with_inputs(program, given[:1])
     expected, got = run_model(program, memory), simulate(program, "verilator", memory=memory)
@@ -421,7 +421,7 @@ def lenet_part(console: Console, batch: int = BATCH) -> list[Bar]:
     digits = load_digits()
     images = digits.test_images.reshape(-1, 28, 28, 1)
     network = quantize_graph(graph, calibration, CONFIG)
-    program = compile_integer(network, CONFIG, batch=batch)
+    program = compiler.compile(network, CONFIG, batch=batch)
     codes = network.input.codes.encode(images)
     begin = time.perf_counter()
     answers, problem = _on_verilator(program, codes, batch)

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.onnx_backend_cases import Array, Case, cases
+from pulsarray import compiler
 from pulsarray.cli.arrays import memory_with_inputs, real_values
-from pulsarray.compiler.api import compile_network
 from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 from pulsarray.compiler.importers.onnx.operators import OPERATORS
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
@@ -48,13 +48,13 @@ def attempt(case: Case, folder: Path) -> tuple[str, str]:
     try:
         network = import_onnx_any(path)
         if network.is_quantized:
-            return judge(run(compile_network(network, CONFIG, batch=len(case.data)), case), case)
+            return judge(run(compiler.compile(network, CONFIG, batch=len(case.data)), case), case)
         error = difference(run_float(network, case.data.astype(np.float64)), case.wanted)
         if error > FLOAT:
             return "wrong", f"off by {error:.2g} in floating point"
         if case.data.size > _LARGEST:
             return "right", "in floating point; too large to be run"
-        program = compile_network(network, CONFIG, batch=len(case.data), calibration=case.data)
+        program = compiler.compile(network, CONFIG, batch=len(case.data), calibration=case.data)
         verdict, text = judge(run(program, case), case)
         return "beyond int8" if verdict == "wrong" else verdict, text
     except InputError as error:

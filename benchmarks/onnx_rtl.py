@@ -17,8 +17,8 @@ import onnx
 from rich.console import Console
 from rich.table import Table
 
+from pulsarray import compiler
 from pulsarray.compiler.importers.onnx.importer import import_onnx
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.reference.run import run
 from pulsarray.config import PRESETS
@@ -38,7 +38,7 @@ def check(path: Path, table: Table) -> list[str]:
     graph = import_onnx(path, random_weights=SEED)
     height, width, channels = graph.input.shape
     made = quantize_graph(graph, random.normal(0, 1, (1, channels, height, width)), CONFIG)
-    program = compile_integer(made, CONFIG)
+    program = compiler.compile(made, CONFIG)
     codes = random.integers(-128, 128, (1, *made.input.shape))
     expected = run(made, codes)
     memory = with_inputs(program, codes)

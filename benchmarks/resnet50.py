@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from pulsarray import compiler
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.maps.compiling import compile_integer, compile_layers
+from pulsarray.compiler.maps.compiling import compile_layers
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.reference.run import run
 from pulsarray.config import PRESETS
@@ -213,7 +214,7 @@ def main() -> int:
     begin = time.perf_counter()
     graph, codes = network()
     start = time.perf_counter()
-    whole = compile_integer(graph, CONFIG)
+    whole = compiler.compile(graph, CONFIG)
     seconds = time.perf_counter() - start
     console.print(f"compiled in {seconds:.1f} s: {len(whole.instructions):,} instructions")
     programs = compile_layers(graph, CONFIG)

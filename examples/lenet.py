@@ -13,8 +13,8 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray import compiler
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.reference.run import run_outputs
 from pulsarray.config import load_config
@@ -52,7 +52,7 @@ def main() -> None:
         right = np.mean(answers.argmax(axis=1) == digits.test_labels)
         print(f"{name:5s} {right:.1%} of {len(images):,} test images")
     for batch in (1, BATCH):
-        program = compile_integer(network, config, batch=batch)
+        program = compiler.compile(network, config, batch=batch)
         answers, cycles = on_the_model(program, codes[:batch])
         same = "identical" if np.array_equal(answers, scores[:batch]) else "DIFFERENT"
         each = cycles / batch

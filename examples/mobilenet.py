@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pulsarray import compiler
 from pulsarray.arrays import load_arrays
 from pulsarray.compiler.importers.inspection import inspect_integer
 from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import Config, load_config
 from pulsarray.model.timing import simulate_timing
@@ -56,7 +56,7 @@ def main() -> None:
         f"{options.file.name}: {len(found.rows)} operators, {found.macs:,} MACs, "
         f"{found.parameters:,} parameters"
     )
-    program = compile_integer(network, config)
+    program = compiler.compile(network, config)
     report = build_report(program, simulate_timing(program))
     for layer in sorted(report["layers"], key=lambda layer: -int(layer["cycles"]))[:10]:
         print(

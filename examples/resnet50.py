@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from pulsarray.compiler.maps.compiling import compile_integer
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray import compiler
 from pulsarray.config import load_config
 from pulsarray.model.timing import simulate_timing
 from pulsarray.report import build_report
@@ -23,8 +22,7 @@ def main() -> None:
     """Compile, time, print the layers below the bar."""
     config = load_config(sys.argv[1] if len(sys.argv) > 1 else "base")
     graph, calibration = built_in("resnet50")
-    network = quantize_graph(graph, calibration, config)
-    program = compile_integer(network, config)
+    program = compiler.compile(graph, config, calibration=calibration)
     report = build_report(program, simulate_timing(program))
     layers = [layer for layer in report["layers"] if layer["macs"]]
     below = [layer for layer in layers if layer["mac_utilization"] < BAR]

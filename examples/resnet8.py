@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from pulsarray.compiler.maps.compiling import compile_integer
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray import compiler
 from pulsarray.config import load_config
 from pulsarray.model.timing import simulate_timing
 from pulsarray.report import build_report
@@ -19,7 +18,7 @@ def main() -> None:
     """Compile, time, print the layers."""
     config = load_config(sys.argv[1] if len(sys.argv) > 1 else "base")
     graph, calibration = built_in("resnet8")
-    program = compile_integer(quantize_graph(graph, calibration, config), config)
+    program = compiler.compile(graph, config, calibration=calibration)
     report = build_report(program, simulate_timing(program))
     for layer in report["layers"]:
         busy = f"{layer['array_utilization']:7.1%}" if layer["macs"] else "      -"

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from pulsarray.compiler.api import compile_network
+from pulsarray import compiler
 from pulsarray.compiler.builder import Builder
 from pulsarray.config import load_config
 from pulsarray.sim.device import Device
@@ -28,7 +28,7 @@ def main() -> None:
         .build()
     )
     config = load_config("tiny")
-    program = compile_network(graph, config, batch=len(INPUTS), calibration=INPUTS)
+    program = compiler.compile(graph, config, batch=len(INPUTS), calibration=INPUTS)
     given, result = program.tensor("input"), program.tensor("output")
 
     device = Device(sys.argv[1] if len(sys.argv) > 1 else "model")

@@ -25,9 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import networks, scale_sim
 from benchmarks import training as training_bench
+from pulsarray import compiler
 from pulsarray.cli.arrays import codes_of
 from pulsarray.cli.report.view import view
-from pulsarray.compiler.api import compile_gemm, compile_network
+from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.config import PRESETS, load_config
 from pulsarray.hw.emit import generate
 from pulsarray.model.functional import execute
@@ -173,11 +174,11 @@ def digits(figures: Figures) -> None:
     """The MNIST network: cycles, and accuracy on the 1,000 test images."""
     graph, samples = built_in("mnist-mlp")
     for batch in (1, 64):
-        program = compile_network(graph, BASE, batch=batch, calibration=samples)
+        program = compiler.compile(graph, BASE, batch=batch, calibration=samples)
         account(figures, program, simulate_timing(program))
     data = load_digits()
     config = PRESETS["small"]
-    program = compile_network(graph, config, batch=1000, calibration=samples)
+    program = compiler.compile(graph, config, batch=1000, calibration=samples)
     tensor, memory = program.with_role("input")[0], program.memory.copy()
     packed = pack(codes_of(data.test_images, tensor, program), tensor, config)
     memory[tensor.address : tensor.address + packed.size] = packed

@@ -26,10 +26,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from pulsarray import compiler
 from pulsarray.cli.arrays import codes_of
 from pulsarray.cli.report.view import view
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.compiler.training.data import TrainingData
 from pulsarray.compiler.training.train import Training, compile_training
@@ -95,7 +95,7 @@ def with_images(
     network: Graph, images: npt.NDArray[np.float64]
 ) -> tuple[Program, npt.NDArray[np.uint8]]:
     """The program for a batch of images, and memory with the images in it."""
-    program = compile_integer(network, CONFIG, batch=len(images), name="mnist-mlp")
+    program = compiler.compile(network, CONFIG, batch=len(images), name="mnist-mlp")
     tensor = program.with_role("input")[0]
     memory = program.memory.copy()
     data = pack(codes_of(images, tensor, program), tensor, CONFIG)

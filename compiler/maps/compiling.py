@@ -34,7 +34,7 @@ from pulsarray.config import Config
 from pulsarray.isa import Unit
 from pulsarray.program import Program
 
-__all__ = ["compile_integer", "compile_layers"]
+__all__ = ["compile_layers", "program_of"]
 
 _PAGE = 4096
 _FEW_OPERATORS = 8
@@ -50,7 +50,7 @@ class _Candidate:
     search: Search
 
 
-def compile_integer(
+def program_of(
     graph: Graph,
     config: Config,
     *,
@@ -58,21 +58,7 @@ def compile_integer(
     name: str = "",
     effort: int = EFFORT,
 ) -> Program:
-    """Compile a network in integers.
-
-    Parameters
-    ----------
-    graph
-        The network.
-    config
-        The machine; it needs 8-bit operands.
-    batch
-        Samples that one run of the program works on.
-    name
-        Name of the program; the network's if empty.
-    effort
-        Instructions that the search for a fast program may look at; 0 takes its first guess. Of a
-        network that is not all matrix products it takes the share that they are.
+    """Compile a network in integers; parameters are those of :func:`pulsarray.compiler.compile`.
 
     Raises
     ------
@@ -106,13 +92,13 @@ def compile_integer(
 def compile_layers(graph: Graph, config: Config, *, batch: int = 1) -> list[Program]:
     """Compile a network in integers as one program a layer, all in one memory image.
 
-    Run one after the other on one memory they do what :func:`compile_integer`'s program does: to
+    Run one after the other on one memory they do what `program_of`'s program does: to
     look at a network layer by layer.
 
     Raises
     ------
     InputError
-        As :func:`compile_integer`.
+        As `program_of`.
     """
     graph, host = _checked(graph, config)
     batch = integer(batch, "batch", least=1)

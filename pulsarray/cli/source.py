@@ -112,7 +112,7 @@ def unknown_source(source: str, *more: str) -> InputError:
 
 
 def _compile_gemm(sizes: tuple[int, int, int], config: Config, *, sums: bool, seed: int) -> Program:
-    from pulsarray.compiler.api import compile_gemm
+    from pulsarray.compiler.gemm import compile_gemm
 
     m, k, n = sizes
     needed = m * k + k * n + m * n * (4 if sums else 1)
@@ -127,17 +127,17 @@ def _compile_network(
     text: str, source: Source, config: Config, batch: int, calibrate: Path | None
 ) -> Program:
     """Quantize a network, if it is not yet, and compile it."""
-    from pulsarray.compiler.api import compile_network
+    from pulsarray import compiler
 
     network, name = source.network, source.name
     if network.is_quantized:
         if calibrate is not None:
             raise InputError(f"--calibrate: not for {text}, which is in int8 already")
-        return compile_network(network, config, batch=batch, name=name)
+        return compiler.compile(network, config, batch=batch, name=name)
     samples = source.samples if calibrate is None else _samples(network, calibrate)
     if samples is None:
         raise _no_samples(text, network)
-    return compile_network(network, config, batch=batch, calibration=samples, name=name)
+    return compiler.compile(network, config, batch=batch, calibration=samples, name=name)
 
 
 def _no_samples(text: str, graph: Graph) -> InputError:

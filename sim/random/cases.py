@@ -13,8 +13,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from pulsarray.compiler.api import compile_gemm, compile_network
+from pulsarray import compiler
 from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.config import Config
 from pulsarray.errors import CheckFailed, PulsarrayError
 from pulsarray.program import Program
@@ -141,7 +142,7 @@ class Group:
                 getattr(builder, chosen)()
         inputs = random.normal(0, 1, (32, widths[0]))
         network = builder.build()
-        program = compile_network(
+        program = compiler.compile(
             network, self.config, batch=batch, calibration=inputs, effort=EFFORT
         )
         name = f"mlp {'-'.join(map(str, widths))} batch={batch} seed={seed}"

@@ -9,8 +9,8 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray import compiler
 from pulsarray.compiler import ops
-from pulsarray.compiler.api import compile_network
 from pulsarray.compiler.ir.graph import Graph, Node, needed
 from pulsarray.compiler.ir.operator import Operator, registered
 from pulsarray.compiler.ir.value import Array, Shape, Value, constant, network_input, parameter
@@ -113,7 +113,7 @@ def random_graph_program(rng: np.random.Generator, config: Config) -> GraphProgr
         data = random_samples(rng, graph, _SAMPLES)[graph.input.name]
         batch = int(rng.integers(1, 4))
         try:
-            program = compile_network(graph, config, batch=batch, calibration=data, effort=0)
+            program = compiler.compile(graph, config, batch=batch, calibration=data, effort=0)
         except InputError:
             continue
         codes = rng.integers(-128, 128, (batch, *fold(graph).input.shape))

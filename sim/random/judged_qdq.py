@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from pulsarray import compiler
 from pulsarray.compiler.importers.onnx.constants import FOLDED
 from pulsarray.compiler.importers.onnx.file import read_onnx
 from pulsarray.compiler.importers.onnx.integers import integers
@@ -21,7 +22,6 @@ from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.operator import Kind
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.passes.host import machine_part
 from pulsarray.compiler.reference.run import run
 from pulsarray.config import Config
@@ -173,7 +173,7 @@ def model_differences(case: QdqCase, config: Config) -> list[str]:
     """
     _, graph = import_case(case)
     codes = _input_codes(case, graph)
-    program = compile_integer(graph, config, batch=len(codes))
+    program = compiler.compile(graph, config, batch=len(codes))
     memory = run_model(replace(program, memory=with_inputs(program, codes))).memory
     assert memory is not None
     wanted = run(graph, codes)

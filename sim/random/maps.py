@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray import compiler
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.value import Shape, Value
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.numerics.fixed_point import fixed_point
 from pulsarray.compiler.ops import integer
 from pulsarray.compiler.ops.integer.parts import Parts
@@ -326,5 +326,5 @@ def random_map_program(
     graph = (draw_network if network else draw_convolution)(random, config)
     batch = int(random.integers(1, 4))
     codes = random.integers(-128, 128, (batch, *graph.input.shape))
-    program = compile_integer(graph, config, batch=batch)
+    program = compiler.compile(graph, config, batch=batch)
     return graph, replace(program, memory=with_inputs(program, codes)), codes

@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from pulsarray import compiler
 from pulsarray.cli.inspect import inspected
 from pulsarray.cli.source import load_source
-from pulsarray.compiler.api import compile_network
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.importers.inspection import (
     HOST,
@@ -189,7 +189,7 @@ def is_told_right(path: Path, seed: int) -> bool:
     try:
         network = load_source(str(path)).network
         assert isinstance(network, Graph)
-        compile_network(network, PRESETS["base"], calibration=samples)
+        compiler.compile(network, PRESETS["base"], calibration=samples)
     except InputError as error:
         reason = str(error)
     assert says_yes == (not reason), f"seed {seed}: {reason or told.problem or told.unsupported}"

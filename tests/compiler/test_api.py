@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pulsarray.compiler.api import compile_gemm, compile_network, disassemble
+from pulsarray import compiler
+from pulsarray.compiler.api import disassemble
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.maps.compiling import compile_integer
+from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.compiler.passes.host import machine_part
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS, Config
@@ -31,7 +34,7 @@ def mlp(last: str = "softmax") -> Builder:
 
 
 def test_network_tables() -> None:
-    program = compile_network(mlp().build(), SMALL, batch=3, calibration=DATA)
+    program = compiler.compile(mlp().build(), SMALL, batch=3, calibration=DATA)
     roles = {t.name: (t.role, t.rows, t.columns, t.after) for t in program.tensors}
     assert roles["input"] == ("input", 3, 12, "")
     assert roles["output"] == ("output", 3, 5, "softmax")
@@ -44,7 +47,7 @@ def test_network_tables() -> None:
 
 
 def test_layers_cover_the_program() -> None:
-    program = compile_network(mlp().build(), SMALL, batch=3, calibration=DATA)
+    program = compiler.compile(mlp().build(), SMALL, batch=3, calibration=DATA)
     first, second = program.layers
     assert (first.first, second.first) == (0, first.last)
     assert second.last == len(program.instructions) - 1
@@ -52,14 +55,14 @@ def test_layers_cover_the_program() -> None:
 
 
 def test_layers_count_the_least_traffic() -> None:
-    first, second = compile_network(mlp().build(), SMALL, batch=3, calibration=DATA).layers
+    first, second = compiler.compile(mlp().build(), SMALL, batch=3, calibration=DATA).layers
     word, row = 8, 4 * 4 * 8
     assert (first.read_bytes, first.write_bytes) == (2 * (12 + 3) * word + 2 * row, 0)
     assert (second.read_bytes, second.write_bytes) == (9 * word + row, 3 * word)
 
 
 def test_notes_and_scales() -> None:
-    program = compile_network(mlp("tanh").build(), SMALL, calibration=DATA)
+    program = compiler.compile(mlp("tanh").build(), SMALL, calibration=DATA)
     first, second = program.notes["layers"]
     assert first["input"]["scale"] == program.tensor("input").scale
     assert second["output"]["zero_point"] == program.tensor("output").zero_point
@@ -103,7 +106,7 @@ def test_disassembly_reads_back() -> None:
 def test_network_wrong(arguments: dict[str, object], text: str) -> None:
     given = {"config": SMALL, "batch": 1, "calibration": DATA, **arguments}
     with pytest.raises(InputError, match=text):
-        compile_network(mlp("tanh").build(), **given)  # type: ignore[arg-type]
+        compiler.compile(mlp("tanh").build(), **given)  # type: ignore[arg-type]
 
 
 def test_gemm_wrong() -> None:
@@ -116,7 +119,7 @@ def test_gemm_wrong() -> None:
 
 
 def test_relu_needs_no_table() -> None:
-    program = compile_network(mlp("relu").build(), replace(SMALL, tables=0), calibration=DATA)
+    program = compiler.compile(mlp("relu").build(), replace(SMALL, tables=0), calibration=DATA)
     assert not any(t.name.endswith("table") for t in program.tensors)
 
 
@@ -153,9 +156,9 @@ def maps_network() -> Builder:
 
 def test_a_network_of_maps_is_compiled_whole() -> None:
     graph, data = maps_network().build(), RNG.normal(size=(7, 6, 5, 3))
-    program = compile_network(graph, SMALL, batch=2, calibration=data)
+    program = compiler.compile(graph, SMALL, batch=2, calibration=data)
     quantized = quantize_graph(graph, data, SMALL)
-    wanted = compile_integer(quantized, SMALL, batch=2)
+    wanted = compiler.compile(quantized, SMALL, batch=2)
     assert (program.code, program.memory.tobytes()) == (wanted.code, wanted.memory.tobytes())
     assert program.with_role("output")[0].after == "softmax"
     assert {layer.name for layer in program.layers} == {
@@ -164,7 +167,7 @@ def test_a_network_of_maps_is_compiled_whole() -> None:
 
 
 def test_relu_of_a_map_keeps_its_shape() -> None:
-    program = compile_network(
+    program = compiler.compile(
         Builder("relu", (2, 3, 4)).relu().build(), SMALL, calibration=np.ones((1, 2, 3, 4))
     )
     assert program.with_role("output")[0].image == (2, 3, 4)
@@ -177,13 +180,13 @@ def test_a_last_operator_that_does_nothing(end: str) -> None:
     if "twice" in end:
         builder.dropout()
     graph = builder.build()
-    program = compile_network(graph, SMALL, calibration=RNG.normal(size=(7, 4, 5, 3)))
+    program = compiler.compile(graph, SMALL, calibration=RNG.normal(size=(7, 4, 5, 3)))
     assert program.with_role("output")[0].name == graph.output.name
 
 
 def test_a_network_of_nothing_wrong() -> None:
     with pytest.raises(InputError, match="the network's result is its input"):
-        compile_network(
+        compiler.compile(
             Builder("none", (2, 2, 1)).dropout().build(), SMALL, calibration=np.ones((1, 2, 2, 1))
         )
 
@@ -191,7 +194,7 @@ def test_a_network_of_nothing_wrong() -> None:
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"network": "lenet"}, "network: must be a Graph, not str"),
+        ({"graph": "lenet"}, "graph: must be a Graph, not str"),
         ({"config": "tiny"}, "config: must be a Config, not str"),
         ({"batch": 1.5}, "batch: must be an integer, not 1.5"),
         ({"batch": 0}, "batch: must be at least 1, not 0"),
@@ -204,9 +207,9 @@ def test_a_network_of_nothing_wrong() -> None:
     ],
 )
 def test_other_types_and_values_are_refused(given: dict[str, Any], text: str) -> None:
-    usual = {"network": mlp().build(), "config": TINY, "calibration": DATA}
+    usual = {"graph": mlp().build(), "config": TINY, "calibration": DATA}
     with pytest.raises(InputError, match=text):
-        compile_network(**usual | given)
+        compiler.compile(**usual | given)
 
 
 def test_integers_of_numpy() -> None:
@@ -216,3 +219,19 @@ def test_integers_of_numpy() -> None:
         compile_gemm(1.5, 2, 2, TINY)
     with pytest.raises(InputError, match="gemm: seed: must be at least 0, not -1"):
         compile_gemm(2, 2, 2, TINY, seed=-1)
+
+
+def test_the_package_names_its_front_door_and_loads_it_late() -> None:
+    assert compiler.Builder is Builder
+    assert compiler.compile_gemm is compile_gemm
+    assert compiler.disassemble is disassemble
+    with pytest.raises(AttributeError, match="has no attribute 'compile_network'"):
+        compiler.compile_network  # noqa: B018
+    code = "import sys, pulsarray.compiler; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_int8_networks_take_no_calibration() -> None:
+    graph = quantize_graph(mlp().build(), DATA, SMALL)
+    with pytest.raises(InputError, match="mlp: is in int8 already; calibration data is not for it"):
+        compiler.compile(graph, SMALL, calibration=DATA)

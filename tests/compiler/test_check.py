@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pulsarray.compiler.api import compile_gemm
+from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.compiler.machine.check import check
 from pulsarray.config import PRESETS
 from pulsarray.errors import ProgramError

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pulsarray import compiler
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.ops import integer
 from pulsarray.compiler.ops.integer.parts import Parts
 from pulsarray.compiler.ops.integer.scale import Scale
@@ -69,7 +69,7 @@ def products(
 
 def assert_equal(graph: Graph, config: Config, batch: int = 2) -> None:
     codes = np.random.default_rng(1).integers(-128, 128, (batch, *graph.input.shape))
-    program = compile_integer(graph, config, batch=batch)
+    program = compiler.compile(graph, config, batch=batch)
     memory = run(replace(program, memory=with_inputs(program, codes))).memory
     assert memory is not None
     got = unpack(memory, program.with_role("output")[0], config)
@@ -107,7 +107,7 @@ def test_products_on_rtl(simulator: str) -> None:
     for turned in (False, True):
         graph = products(2, 5, 11, transposed=turned, first_zero=-128)
         codes = np.random.default_rng(1).integers(-128, 128, (2, *graph.input.shape))
-        program = compile_integer(graph, PRESETS["tiny"], batch=2)
+        program = compiler.compile(graph, PRESETS["tiny"], batch=2)
         program = replace(program, memory=with_inputs(program, codes))
         assert compare(run_model(program), simulate(program, simulator), program) == []
 
@@ -115,14 +115,14 @@ def test_products_on_rtl(simulator: str) -> None:
 def test_what_is_refused() -> None:
     graph = products(1, 4, 4, transposed=True)
     with pytest.raises(InputError, match="y: a product with a transposed map needs transposer"):
-        compile_integer(graph, replace(PRESETS["tiny"], transposer=False))
+        compiler.compile(graph, replace(PRESETS["tiny"], transposer=False))
     wide = products(1, 4, 512, transposed=True)
     with pytest.raises(InputError, match="y: sums may reach 8388608, which 24 bits do not hold"):
-        compile_integer(wide, replace(PRESETS["tiny"], acc_bits=24))
+        compiler.compile(wide, replace(PRESETS["tiny"], acc_bits=24))
     shifted = products(1, 4, 4, transposed=True, zero=2)
     for compute in (
         lambda: run_outputs(shifted, np.zeros((1, *shifted.input.shape), np.int64)),
-        lambda: compile_integer(shifted, PRESETS["tiny"]),
+        lambda: compiler.compile(shifted, PRESETS["tiny"]),
     ):
         with pytest.raises(InputError, match="y: its second input must have zero point 0, not 2"):
             compute()

@@ -10,12 +10,13 @@ from math import prod
 import numpy as np
 import pytest
 
+from pulsarray import compiler
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.compiling import compile_integer, compile_layers
+from pulsarray.compiler.maps.compiling import compile_layers
 from pulsarray.compiler.numerics.fixed_point import fixed_point
 from pulsarray.compiler.ops import integer
 from pulsarray.compiler.ops.integer.parts import Parts
@@ -207,7 +208,7 @@ def loaded(program: Program, codes: np.ndarray) -> Program:
 def compiled(graph: Graph, config: Config, batch: int = 1, seed: int = 1) -> Program:
     """A program with random inputs whose results are right."""
     codes = np.random.default_rng(seed).integers(-128, 128, (batch, *graph.input.shape))
-    program = loaded(compile_integer(graph, config, batch=batch), codes)
+    program = loaded(compiler.compile(graph, config, batch=batch), codes)
     assert_same(graph, program, codes, execute(program))
     assert simulate_timing(program).cycles > 0
     return program
@@ -634,7 +635,7 @@ def test_bank_that_holds_no_tile_of_weights(kind: str) -> None:
         net.mean("x", Window((2, 2)))
     config = Config(dim=20, bus_bits=128, scratchpad_banks=4, scratchpad_depth=16)
     with pytest.raises(InputError, match=r"^n0: "):
-        compile_integer(net.graph(), config)
+        compiler.compile(net.graph(), config)
 
 
 def test_smallest_machine() -> None:
@@ -678,7 +679,7 @@ def test_sums_that_may_overflow() -> None:
     worst = 127 * 128 * 9 * 64
     assert worst > 1 << 23
     with pytest.raises(InputError, match=r"^n0: sums may reach \d+, which acc_bits = 24"):
-        compile_integer(net.graph(), config)
+        compiler.compile(net.graph(), config)
     compiled(net.graph(), PRESETS["small"])
 
 
@@ -687,18 +688,18 @@ def test_bias_alone_that_overflows() -> None:
     net.conv("x", 2)
     net.constant(0, 2, np.array([0, -(1 << 24)]))
     with pytest.raises(InputError, match="acc_bits = 24"):
-        compile_integer(net.graph(), replace(PRESETS["small"], acc_bits=24))
+        compiler.compile(net.graph(), replace(PRESETS["small"], acc_bits=24))
 
 
 def test_machine_of_16_bits() -> None:
     with pytest.raises(InputError, match="needs operand_bits = 8, not 16"):
-        compile_integer(residual_block(4), PRESETS["train"])
+        compiler.compile(residual_block(4), PRESETS["train"])
 
 
 @pytest.mark.parametrize("batch", [0, -1])
 def test_batch_of_nothing(batch: int) -> None:
     with pytest.raises(InputError, match=f"batch: must be at least 1, not {batch}"):
-        compile_integer(residual_block(4), PRESETS["small"], batch=batch)
+        compiler.compile(residual_block(4), PRESETS["small"], batch=batch)
 
 
 @pytest.mark.parametrize(
@@ -719,7 +720,7 @@ def test_multipliers_wider_than_the_machine(operator: Callable[[Net], str]) -> N
     operator(net)
     compiled(net.graph(), PRESETS["small"])
     with pytest.raises(InputError, match=r"^n0: .*scale_bits = 24"):
-        compile_integer(net.graph(), replace(PRESETS["small"], scale_bits=24))
+        compiler.compile(net.graph(), replace(PRESETS["small"], scale_bits=24))
 
 
 @pytest.mark.parametrize("kind", ["conv", "codes"])
@@ -730,7 +731,7 @@ def test_function_without_tables(kind: str) -> None:
     else:
         net.codes("x", table=table)
     with pytest.raises(InputError, match=r"^n0: .* needs a table, config has tables = 0"):
-        compile_integer(net.graph(), replace(PRESETS["small"], tables=0))
+        compiler.compile(net.graph(), replace(PRESETS["small"], tables=0))
 
 
 def test_additions_of_tensorflow_need_wide_sums() -> None:
@@ -738,14 +739,14 @@ def test_additions_of_tensorflow_need_wide_sums() -> None:
     net.tflite_add("x", "x")
     compiled(net.graph(), replace(PRESETS["small"], acc_bits=29))
     with pytest.raises(InputError, match=r"^n0: .*acc_bits >= 29, not 28"):
-        compile_integer(net.graph(), replace(PRESETS["small"], acc_bits=28))
+        compiler.compile(net.graph(), replace(PRESETS["small"], acc_bits=28))
 
 
 def test_product_without_a_multiplier() -> None:
     net = Net(4, 4, 8)
     net.multiply("x", "x")
     with pytest.raises(InputError, match=r"^n0: .*vector_multiply"):
-        compile_integer(net.graph(), replace(PRESETS["small"], vector_multiply=False))
+        compiler.compile(net.graph(), replace(PRESETS["small"], vector_multiply=False))
 
 
 @pytest.mark.parametrize("kind", ["conv", "largest", "mean"])
@@ -756,7 +757,7 @@ def test_window_that_does_not_fit_a_bank(kind: str) -> None:
     else:
         getattr(net, kind)(net.codes("x"), window)
     with pytest.raises(InputError, match=r"^n1: .*\(9, 9\)"):
-        compile_integer(net.graph(), SMALLEST)
+        compiler.compile(net.graph(), SMALLEST)
 
 
 def fine(scale: Scale, count: int, rng: np.random.Generator, bits: int = 20) -> Scale:
@@ -789,7 +790,7 @@ def test_sums_with_bits_below_a_code(kind: str, batch: int) -> None:
     plain = run(replace(net.graph(), nodes=[*net.nodes[:-1], node]), np.zeros((1, 5, 4, 6), int))
     assert (plain[node.output] != run(net.graph(), np.zeros((1, 5, 4, 6), int))[node.output]).any()
     with pytest.raises(InputError, match="bits below a code need acc_bits = 32, not 28"):
-        compile_integer(net.graph(), replace(PRESETS["small"], acc_bits=28))
+        compiler.compile(net.graph(), replace(PRESETS["small"], acc_bits=28))
 
 
 def test_bias_and_sums_share_33_bits() -> None:

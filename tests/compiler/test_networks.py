@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pulsarray import compiler
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
@@ -82,7 +82,7 @@ def test_mnist_program_answers_like_the_interpreter() -> None:
     graph, calibration = built_in("mnist-mlp")
     config = PRESETS["small"]
     network = quantize_graph(graph, calibration, config)
-    program = compile_integer(network, config, batch=40, effort=1000)
+    program = compiler.compile(network, config, batch=40, effort=1000)
     codes = network.input.codes.encode(load_digits().test_images[:40])
     source, result = program.tensor("image"), program.tensor("logits")
     memory = program.memory.copy()

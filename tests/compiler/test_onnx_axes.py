@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pulsarray import compiler
 from pulsarray.cli.arrays import memory_with_inputs, real_values
-from pulsarray.compiler.api import compile_network
 from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.graph import Graph
@@ -130,7 +130,7 @@ def test_what_the_file_means(tmp_path: Path, build: Callable[[Chain], None]) -> 
     got = run_float(graph, inputs)
     assert got.shape == wanted.shape
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5)
-    program = compile_network(graph, CONFIG, batch=BATCH, calibration=inputs)
+    program = compiler.compile(graph, CONFIG, batch=BATCH, calibration=inputs)
     found = on_the_machine(program, inputs, tmp_path / "x.npz")
     assert found.shape == wanted.shape
     assert np.linalg.norm(found - wanted) < 0.04 * np.linalg.norm(wanted)
@@ -157,7 +157,7 @@ def test_a_grey_image(tmp_path: Path, shape: tuple[int, ...], op: str, values: l
     assert [node.op.title for node in graph.nodes] == ["convolution"]
     inputs = chain.rng.normal(size=(BATCH, *shape)).astype(np.float32)
     np.testing.assert_allclose(run_float(graph, inputs), runtime(made, inputs), rtol=0, atol=1e-5)
-    program = compile_network(graph, CONFIG, batch=BATCH, calibration=inputs)
+    program = compiler.compile(graph, CONFIG, batch=BATCH, calibration=inputs)
     found = on_the_machine(program, inputs, tmp_path / "x.npz")
     flat = on_the_machine(program, inputs.reshape(BATCH, -1), tmp_path / "x.npz")
     np.testing.assert_array_equal(found, flat)

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from pulsarray.compiler.api import compile_network
+from pulsarray import compiler
 from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.show import show
@@ -214,7 +214,7 @@ def test_softmax_in_the_middle_is_imported_but_not_compiled(tmp_path: Path) -> N
     np.testing.assert_allclose(run_float(graph, samples).sum(axis=1), 1.0)
     text = "^Softmax_a: Softmax is only possible as the last operator$"
     with pytest.raises(InputError, match=text):
-        compile_network(graph, PRESETS["small"], calibration=samples)
+        compiler.compile(graph, PRESETS["small"], calibration=samples)
 
 
 def test_a_path_as_text(tmp_path: Path) -> None:

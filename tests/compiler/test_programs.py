@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pulsarray.compiler.api import compile_gemm, compile_network
+from pulsarray import compiler
 from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.quantization.quantize_graph import quantize_graph
 from pulsarray.config import PRESETS, Config
@@ -94,7 +95,7 @@ def test_network(
     graph = random_network(sizes, functions, seed)
     rng = np.random.default_rng(seed)
     calibration = rng.normal(size=(20, sizes[0]))
-    program = compile_network(graph, config, batch=batch, calibration=calibration, effort=2000)
+    program = compiler.compile(graph, config, batch=batch, calibration=calibration, effort=2000)
     codes = rng.integers(-128, 128, (batch, sizes[0]))
     got = run_in_any_order(program, codes, seed)
     np.testing.assert_array_equal(got, expected(graph, calibration, config, codes))
@@ -104,7 +105,7 @@ def test_results_that_do_not_fit_go_through_memory() -> None:
     config = Config(dim=4, bus_bits=32, scratchpad_banks=4, scratchpad_depth=32)
     graph = random_network([5, 9, 6], [["relu"], []], 0)
     calibration = np.random.default_rng(0).normal(size=(20, 5))
-    program = compile_network(graph, config, batch=12, calibration=calibration)
+    program = compiler.compile(graph, config, batch=12, calibration=calibration)
     assert len(program.with_role("intermediate")) == 1
     codes = np.random.default_rng(1).integers(-128, 128, (12, 5))
     wanted = expected(graph, calibration, config, codes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pulsarray.compiler.api import compile_network
+from pulsarray import compiler
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
@@ -106,7 +106,7 @@ def test_codes_are_close(graph: Graph) -> None:
 @CASES
 @pytest.mark.parametrize("config", MACHINES, ids=lambda config: f"D{config.dim}")
 def test_the_machine_computes_what_is_defined(graph: Graph, config: Config) -> None:
-    program = compile_network(graph, config, batch=2, calibration=DATA, effort=0)
+    program = compiler.compile(graph, config, batch=2, calibration=DATA, effort=0)
     made = quantize_graph(graph, DATA, config)
     codes = RNG.integers(-128, 128, (2, *made.input.shape))
     (source,), (result,) = program.with_role("input"), program.with_role("output")
@@ -141,7 +141,7 @@ def test_the_machine_computes_what_is_defined(graph: Graph, config: Config) -> N
 )
 def test_what_is_refused(graph: Graph, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        compile_network(graph, PRESETS["small"], calibration=DATA)
+        compiler.compile(graph, PRESETS["small"], calibration=DATA)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import tflite
 
+from pulsarray import compiler
 from pulsarray.cli.arrays import real_values
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.importers.tflite.scales import away_scale
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.numerics.rounding import requantize
 from pulsarray.compiler.ops.integer import Convolution
 from pulsarray.compiler.passes.host import machine_part
@@ -361,7 +361,7 @@ def test_softmax_is_rounded_as_in_the_file(tmp_path: Path, classes: int, real: b
     codes = np.concatenate([rng.integers(-128, 128, (60, classes)), np.full((1, classes), 5)])
     runner = interpreter(b.bytes(), REFERENCE)
     wanted = np.concatenate([run(runner, row[None]) for row in codes])
-    program = compile_integer(graph, PRESETS["small"], batch=len(codes))
+    program = compiler.compile(graph, PRESETS["small"], batch=len(codes))
     memory = run_model(replace(program, memory=with_inputs(program, codes[:, None, None]))).memory
     assert memory is not None
     (tensor,) = program.with_role("output")

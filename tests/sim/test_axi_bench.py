@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pulsarray.compiler.api import compile_gemm
+from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.config import Config
 from pulsarray.model.functional import execute
 from pulsarray.sim.axi_bench import AxiJob, run_axi

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pulsarray import compiler
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.compiling import compile_integer
 from pulsarray.compiler.ops.integer import Convolution
 from pulsarray.compiler.ops.integer.parts import Parts
 from pulsarray.compiler.quantization.integer_weights import Columns
@@ -89,7 +89,7 @@ def reference(litert: Any, file: Path, codes: np.ndarray) -> np.ndarray:
 
 def with_codes(graph: Graph, preset: str, batch: int) -> tuple[Program, np.ndarray]:
     codes = np.random.default_rng(SEED).integers(-128, 128, (batch, *graph.input.shape))
-    program = compile_integer(graph, PRESETS[preset], batch=batch)
+    program = compiler.compile(graph, PRESETS[preset], batch=batch)
     return replace(program, memory=with_inputs(program, codes)), codes
 
 
@@ -147,7 +147,7 @@ def test_sums_with_bits_below_a_code(simulator: str) -> None:
     parts.product("b", both, "z", weight, columns.bias, "y", second="x")
     graph = parts.graph("fine", ("y",))
     codes = rng.integers(-128, 128, (2, 4, 3, 5))
-    program = compile_integer(graph, PRESETS["tiny"], batch=2)
+    program = compiler.compile(graph, PRESETS["tiny"], batch=2)
     program = replace(program, memory=with_inputs(program, codes))
     found = simulate(program, simulator)
     assert compare(run_model(program), found, program) == []

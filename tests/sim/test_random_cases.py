@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
 
-from pulsarray.compiler.api import compile_gemm
+from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.sim.random.cases import (
     EFFORT,
     LONGEST,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pulsarray.compiler.api import compile_gemm
+from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.config import Config
 from pulsarray.errors import CheckFailed, InputError, ProgramError, UnknownResult
 from pulsarray.isa import Bank, Instruction, Opcode, encode_all

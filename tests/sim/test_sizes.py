@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.compiler.api import compile_gemm
+from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.config import Config
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_model, simulate
