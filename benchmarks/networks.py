@@ -39,7 +39,7 @@ from pulsarray.compiler.interpreter import host_shape, run_float
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ops.integer import Convolution
 from pulsarray.compiler.passes.host import machine_part
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.compiler.reference.run import run as run_integers
 from pulsarray.compiler.reference.run import run_outputs
 from pulsarray.config import PRESETS

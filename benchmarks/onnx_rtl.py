@@ -19,7 +19,7 @@ from rich.table import Table
 
 from pulsarray import compiler
 from pulsarray.compiler.importers.onnx.importer import import_onnx
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.compiler.reference.run import run
 from pulsarray.config import PRESETS
 from pulsarray.program import unpack

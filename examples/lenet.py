@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pulsarray import compiler
 from pulsarray.compiler.interpreter import run_float
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.compiler.reference.run import run_outputs
 from pulsarray.config import load_config
 from pulsarray.images import to_matrix

@@ -20,7 +20,7 @@ from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.config import Config, load_config
 from pulsarray.model.timing import simulate_timing
 from pulsarray.report import build_report

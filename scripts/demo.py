@@ -30,7 +30,7 @@ from pulsarray import compiler
 from pulsarray.cli.arrays import codes_of
 from pulsarray.cli.report.view import view
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.compiler.training.data import TrainingData
 from pulsarray.compiler.training.train import Training, compile_training
 from pulsarray.config import PRESETS

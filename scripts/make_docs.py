@@ -16,7 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from pulsarray.compiler.importers.onnx.operators import OPERATORS as ONNX
+from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
+from pulsarray.compiler.importers.tflite.operators import OPERATORS as TFLITE
 from pulsarray.compiler.ir.operator import Operator, registered
+from pulsarray.compiler.passes.pipeline import INFERENCE
 from pulsarray.config import PRESETS, Config
 from pulsarray.isa import (
     FORMATS,
@@ -287,6 +291,31 @@ def operators() -> Iterator[str]:
     )
     codes = [op for op in registered().values() if op.has_integers()]
     yield from _table(head, (_operator(op) for op in codes))
+    yield from (
+        "",
+        "## Of files",
+        "",
+        "Operators of files that an import takes (`compiler/importers/`); what follows from",
+        "constants alone is computed at import. More of them: [networks.md](networks.md).",
+        "",
+    )
+    yield from _table(("source", "operators"), _of_files())
+    yield from (
+        "",
+        "## On their way to int8",
+        "",
+        "What the passes make of a network in real numbers, one after the other; `pulsarray",
+        "inspect NETWORK --after PASS` prints it.",
+        "",
+    )
+    yield from _table(("pass", "result"), ((f"`{x.name}`", x.summary) for x in INFERENCE))
+
+
+def _of_files() -> Iterator[tuple[str, str]]:
+    """Operators that the importers take, by kind of file."""
+    yield "ONNX", ", ".join(sorted(ONNX))
+    yield "ONNX, of quantized files", ", ".join(sorted(QUANTIZED))
+    yield "TensorFlow Lite", ", ".join(sorted(TFLITE))
 
 
 def _operator(op: type[Operator]) -> tuple[str, ...]:

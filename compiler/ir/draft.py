@@ -137,7 +137,22 @@ class Draft:
         nodes = self.nodes if nodes is None else nodes
         read = {name for node in nodes for name in node.inputs} | {*outputs}
         kept = [v for v in self.values.values() if v.role is Role.INPUT or _is_kept(v, read)]
+        names = _free_names(kept, outputs)
+        kept = [replace(v, name=names[v.name]) if v.name in names else v for v in kept]
+        nodes = [node.renamed(names) for node in nodes] if names else nodes
         return Graph(self.name, kept, nodes, outputs, views or {})
+
+
+def _free_names(values: Sequence[Value], outputs: Collection[str]) -> dict[str, str]:
+    """Names without primes of constants that have one because of a value that has gone."""
+    taken = {value.name for value in values} | {*outputs}
+    names: dict[str, str] = {}
+    for value in values:
+        plain = value.name.rstrip("'")
+        if value.role.is_constant and value.name not in outputs and plain not in taken:
+            names[value.name] = plain
+            taken.add(plain)
+    return names
 
 
 def _is_kept(value: Value, read: Collection[str]) -> bool:

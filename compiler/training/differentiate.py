@@ -13,7 +13,8 @@ from functools import cached_property
 from math import isfinite
 
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.passes.ends import host_function, with_plain_ends
+from pulsarray.compiler.passes.ends import host_function
+from pulsarray.compiler.passes.pipeline import TRAINING, passed
 from pulsarray.compiler.training.flow import Flow
 from pulsarray.compiler.training.graph import steps_of
 from pulsarray.compiler.training.layers import DropStep, MapLayer, Step, TrainingLayer, is_vector
@@ -124,7 +125,7 @@ def differentiate(
     InputError
         If an operator cannot be trained, the loss does not fit the output, or no layer learns.
     """
-    graph = with_plain_ends(graph)
+    graph = passed(graph, TRAINING)
     steps = steps_of(graph)
     layers = [step for step in steps if isinstance(step, TrainingLayer)]
     if not layers:

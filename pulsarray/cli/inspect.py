@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pulsarray.cli.options import (
+    CalibrateOption,
     ConfigOption,
     JsonOption,
     SetOption,
@@ -22,6 +23,7 @@ from pulsarray.cli.options import (
     parsed_shape,
 )
 from pulsarray.cli.output import print_json, show, working
+from pulsarray.cli.passes import text_after
 from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.errors import CheckFailed, InputError
 
@@ -45,6 +47,17 @@ def inspect(
     overrides: SetOption = None,
     shape: ShapeOption = None,
     as_json: JsonOption = False,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            "--after",
+            metavar="PASS",
+            help="Print what the compiler's passes make of the network up to this one, as text; "
+            "an unknown name lists them.",
+            show_default=False,
+        ),
+    ] = None,
+    calibrate: CalibrateOption = None,
 ) -> None:
     """Print the layers of a network: shapes, cost, whether they are supported, where they run.
 
@@ -57,7 +70,15 @@ def inspect(
       pulsarray inspect mobilenet.tflite --json
 
       pulsarray inspect net.onnx --shape 3x224x224 --config small --set tables=0
+
+      pulsarray inspect resnet8 --after norms
     """
+    if after is not None:
+        machine = chosen_config(config, overrides)
+        typer.echo(text_after(network, after, calibrate, machine, parsed_shape(shape)), nl=False)
+        return
+    if calibrate is not None:
+        raise InputError("--calibrate: only with --after")
     with working(f"reading {network}"):
         found = inspected(network, config, overrides, parsed_shape(shape))
     if as_json:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pulsarray.compiler.ir.graph import Graph
 
-__all__ = ["FILES", "Source", "compile_source", "load_source", "unknown_source"]
+__all__ = ["FILES", "Source", "compile_source", "load_source", "samples_of", "unknown_source"]
 
 FILES = (".onnx", ".tflite")
 """Files that hold networks."""
@@ -134,10 +134,23 @@ def _compile_network(
         if calibrate is not None:
             raise InputError(f"--calibrate: not for {text}, which is in int8 already")
         return compiler.compile(network, config, batch=batch, name=name)
+    samples = samples_of(text, source, calibrate)
+    return compiler.compile(network, config, batch=batch, calibration=samples, name=name)
+
+
+def samples_of(text: str, source: Source, calibrate: Path | None) -> npt.NDArray[np.float64]:
+    """Samples to calibrate a network with: those of a file, else its own.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    network = source.network
     samples = source.samples if calibrate is None else _samples(network, calibrate)
     if samples is None:
         raise _no_samples(text, network)
-    return compiler.compile(network, config, batch=batch, calibration=samples, name=name)
+    return samples
 
 
 def _no_samples(text: str, graph: Graph) -> InputError:

@@ -15,7 +15,7 @@ from pulsarray.compiler.ir.graph import Graph, Node, needed
 from pulsarray.compiler.ir.operator import Operator, registered
 from pulsarray.compiler.ir.value import Array, Shape, Value, constant, network_input, parameter
 from pulsarray.compiler.ops.sigmoid import Sigmoid
-from pulsarray.compiler.quantization.fold import fold
+from pulsarray.compiler.passes.pipeline import folded
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Program
@@ -116,7 +116,7 @@ def random_graph_program(rng: np.random.Generator, config: Config) -> GraphProgr
             program = compiler.compile(graph, config, batch=batch, calibration=data, effort=0)
         except InputError:
             continue
-        codes = rng.integers(-128, 128, (batch, *fold(graph).input.shape))
+        codes = rng.integers(-128, 128, (batch, *folded(graph).input.shape))
         program = replace(program, memory=with_inputs(program, codes))
         return GraphProgram(graph, data, program, codes)
 

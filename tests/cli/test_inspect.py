@@ -82,6 +82,24 @@ def test_json(command: Command) -> None:
     }
 
 
+def test_after_a_pass(command: Command, tmp_path: Path) -> None:
+    done = command("inspect", "mnist-mlp", "--after", "maps")
+    assert done.code == 0, done.err
+    assert "%fc1_out: 1x1x16 real = convolution(%image, @fc1.weight, @fc1.bias)" in done.out
+    done = command("inspect", "mnist-mlp", "--after", "quantize", "--config", "small")
+    assert "= int8_convolution(%image, @fc1.weight, @fc1.bias)" in done.out
+    done = command("inspect", "mnist-mlp", "--after", "quantise")
+    assert done.code == 2
+    assert "not 'quantise'; did you mean 'quantize'?" in done.err
+    path = tmp_path / "net.onnx"
+    odd = helper.make_node("Relu", ["x"], ["y"], name="relu")
+    save(path, [odd], ["n", 3, 8, 8])
+    assert command("inspect", path, "--after", "norms").code == 0
+    done = command("inspect", path, "--after", "quantize")
+    assert (done.code, "--calibrate X.npz" in done.err) == (2, True)
+    assert command("inspect", path, "--calibrate", "x.npz").code == 2
+
+
 def test_gemm_and_programs(command: Command, gemm: Path) -> None:
     for source in ("gemm:6x9x5", gemm):
         (layer,) = json.loads(command("inspect", source, "--json").out)["layers"]

@@ -15,7 +15,7 @@ from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.importers.onnx import importer as onnx_import
 from pulsarray.compiler.importers.tflite import importer as tflite_import
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.config import PRESETS
 from pulsarray.program import Program
 from tests.cli.conftest import Command

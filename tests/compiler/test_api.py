@@ -16,7 +16,7 @@ from pulsarray.compiler.api import disassemble
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.compiler.passes.host import machine_part
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from pulsarray.isa import Opcode, parse

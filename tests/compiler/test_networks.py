@@ -12,7 +12,7 @@ import pytest
 from pulsarray import compiler
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.model.functional import execute

@@ -11,7 +11,7 @@ from pulsarray import compiler
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.config import PRESETS, Config
 from pulsarray.model.run import run
 from pulsarray.program import Program, pack, unpack

@@ -14,8 +14,8 @@ from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.numerics.fixed_point import fixed_point
 from pulsarray.compiler.numerics.rounding import requantize
-from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import quantize_graph
+from pulsarray.compiler.passes.quantize.calibrate import Quantization
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from tests.compiler.codes import Codes, codes_of, host_codes, result_of, weight_of

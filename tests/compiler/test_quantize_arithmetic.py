@@ -25,8 +25,7 @@ from pulsarray.compiler.ops.sigmoid import Sigmoid
 from pulsarray.compiler.ops.silu import Silu
 from pulsarray.compiler.ops.square import Square
 from pulsarray.compiler.ops.subtract import Subtract
-from pulsarray.compiler.quantization.fold import fold
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import folded, quantize_graph
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from pulsarray.model.functional import execute
@@ -89,8 +88,8 @@ CASES = pytest.mark.parametrize("graph", NETWORKS.values(), ids=NETWORKS)
 
 @CASES
 def test_folding_changes_no_result(graph: Graph) -> None:
-    folded = fold(graph)
-    wanted, got = run_float(graph, DATA), run_float(folded, DATA)
+    simple = folded(graph)
+    wanted, got = run_float(graph, DATA), run_float(simple, DATA)
     np.testing.assert_allclose(got.reshape(wanted.shape), wanted, rtol=1e-9, atol=1e-12)
 
 

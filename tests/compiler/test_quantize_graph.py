@@ -12,9 +12,8 @@ from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ops import integer
 from pulsarray.compiler.passes.host import machine_part
-from pulsarray.compiler.quantization.fold import fold
-from pulsarray.compiler.quantization.integer_weights import integer_columns, shared_multipliers
-from pulsarray.compiler.quantization.quantize_graph import quantize_graph
+from pulsarray.compiler.passes.pipeline import folded, quantize_graph
+from pulsarray.compiler.passes.quantize.integer_weights import integer_columns, shared_multipliers
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
@@ -102,10 +101,10 @@ def case(make: Callable[[np.random.Generator], Graph]) -> tuple[Graph, np.ndarra
 @pytest.mark.parametrize("make", NETWORKS)
 def test_fold_computes_the_same(make: Callable[[np.random.Generator], Graph]) -> None:
     graph, inputs = case(make)
-    folded = fold(graph)
+    simple = folded(graph)
     gone = {"dense", "flatten", "unflatten", "batch_norm", "pad", "dropout"}
-    assert not {node.op.title for node in folded.nodes} & gone
-    got = run_float(folded, inputs).reshape(12, -1)
+    assert not {node.op.title for node in simple.nodes} & gone
+    got = run_float(simple, inputs).reshape(12, -1)
     np.testing.assert_allclose(got, run_float(graph, inputs).reshape(12, -1), atol=1e-12)
 
 

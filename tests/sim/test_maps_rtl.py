@@ -17,8 +17,8 @@ from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.integer import Convolution
 from pulsarray.compiler.ops.integer.parts import Parts
-from pulsarray.compiler.quantization.integer_weights import Columns
-from pulsarray.compiler.quantization.scales import scale_of
+from pulsarray.compiler.passes.quantize.integer_weights import Columns
+from pulsarray.compiler.passes.quantize.scales import scale_of
 from pulsarray.compiler.reference.run import run
 from pulsarray.config import PRESETS
 from pulsarray.program import Program, unpack

@@ -13,7 +13,7 @@ from pulsarray.affine import encode
 from pulsarray.compiler.importers.onnx.file import Call, Constant, element_name
 from pulsarray.compiler.importers.onnx.tensors import Network
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.quantization.quantize import Quantization
+from pulsarray.compiler.passes.quantize.calibrate import Quantization
 from pulsarray.errors import InputError
 
 __all__ = ["Codes", "code_type", "constant_codes", "quantization", "quantize_constant"]

@@ -15,16 +15,16 @@ from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Array, Floats
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
-from pulsarray.compiler.quantization.fold import fold
-from pulsarray.compiler.quantization.fuse import fuse_graph
-from pulsarray.compiler.quantization.given_weights import given_columns
-from pulsarray.compiler.quantization.hoist import hoist
-from pulsarray.compiler.quantization.integer_nodes import IntegerNodes
-from pulsarray.compiler.quantization.integer_weights import Columns
-from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.quantization.rules import keeps_codes
-from pulsarray.compiler.quantization.split import split
-from pulsarray.compiler.quantization.steps import Step
+from pulsarray.compiler.passes.pipeline import folded
+from pulsarray.compiler.passes.quantize.calibrate import Quantization
+from pulsarray.compiler.passes.quantize.fuse import fuse_graph
+from pulsarray.compiler.passes.quantize.given_weights import given_columns
+from pulsarray.compiler.passes.quantize.hoist import hoist
+from pulsarray.compiler.passes.quantize.integer_nodes import IntegerNodes
+from pulsarray.compiler.passes.quantize.integer_weights import Columns
+from pulsarray.compiler.passes.quantize.rules import keeps_codes
+from pulsarray.compiler.passes.quantize.split import split
+from pulsarray.compiler.passes.quantize.steps import Step
 from pulsarray.errors import InputError
 
 __all__ = ["integers"]
@@ -42,13 +42,13 @@ def integers(network: QuantizedNetwork) -> Graph:
         rounded[graph.output.name] = known
     answer = _answer(network, graph, rounded)
     placed, copied = _placed(network, graph, rounded)
-    folded = fold(placed)
-    steps, host = fuse_graph(folded, rounded)
-    made = _integer_nodes(network, copied, _targets(steps, folded.input.name, rounded))
-    made.begin(folded.input.name, folded.input.shape)
+    plain = folded(placed)
+    steps, host = fuse_graph(plain, rounded)
+    made = _integer_nodes(network, copied, _targets(steps, plain.input.name, rounded))
+    made.begin(plain.input.name, plain.input.shape)
     for step in steps:
         made.add(step)
-    views = folded.input_view, folded.output_view
+    views = plain.input_view, plain.output_view
     return made.graph(graph.name, graph.output.name, host, views, answer=answer)
 
 

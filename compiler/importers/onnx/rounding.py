@@ -19,8 +19,8 @@ from pulsarray.compiler.ir.graph import Node
 from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ops.clip import Clip
-from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.quantization.rules import keeps_codes
+from pulsarray.compiler.passes.quantize.calibrate import Quantization
+from pulsarray.compiler.passes.quantize.rules import keeps_codes
 from pulsarray.errors import InputError
 
 __all__ = ["QuantizedNetwork", "without_input_rounding"]

@@ -13,7 +13,7 @@ from functools import singledispatch
 from pulsarray.compiler.ir.graph import Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ops.flatten import Unflatten
-from pulsarray.compiler.quantization.quantize import Quantization
+from pulsarray.compiler.passes.quantize.calibrate import Quantization
 
 __all__ = ["hoist"]
 

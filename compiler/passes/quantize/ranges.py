@@ -12,9 +12,9 @@ from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Floats
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
-from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.quantization.rules import rule_of
-from pulsarray.compiler.quantization.steps import Step
+from pulsarray.compiler.passes.quantize.calibrate import Quantization
+from pulsarray.compiler.passes.quantize.rules import rule_of
+from pulsarray.compiler.passes.quantize.steps import Step
 from pulsarray.compiler.reference.run import run
 from pulsarray.errors import InputError
 

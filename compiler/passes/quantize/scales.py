@@ -17,7 +17,11 @@ from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.numerics.fixed_point import fixed_point
 from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
 from pulsarray.compiler.ops.integer.scale import Residual, Scale
-from pulsarray.compiler.quantization.integer_weights import Columns, multipliers, shared_multipliers
+from pulsarray.compiler.passes.quantize.integer_weights import (
+    Columns,
+    multipliers,
+    shared_multipliers,
+)
 
 __all__ = ["scale_of"]
 

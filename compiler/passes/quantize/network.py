@@ -7,43 +7,36 @@ rounding of the operator before them; every scale becomes an integer multiplier 
 
 from __future__ import annotations
 
-import numpy.typing as npt
-
-from pulsarray.compiler.interpreter import from_host
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.quantization.fold import fold
-from pulsarray.compiler.quantization.fuse import fuse_graph
-from pulsarray.compiler.quantization.integer_nodes import IntegerNodes
-from pulsarray.compiler.quantization.integer_weights import Columns, integer_columns
-from pulsarray.compiler.quantization.quantize import calibrate
-from pulsarray.compiler.quantization.ranges import observe, targets
+from pulsarray.compiler.passes.quantize.fuse import fuse_graph
+from pulsarray.compiler.passes.quantize.integer_nodes import IntegerNodes
+from pulsarray.compiler.passes.quantize.integer_weights import Columns, integer_columns
+from pulsarray.compiler.passes.quantize.ranges import observe, targets
 from pulsarray.config import Config
 
-__all__ = ["quantize_graph"]
+__all__ = ["quantize"]
 
 
-def quantize_graph(graph: Graph, calibration: npt.ArrayLike | None, config: Config) -> Graph:
-    """Quantize a network for a machine.
+def quantize(folded: Graph, samples: Floats, config: Config) -> Graph:
+    """The network in int8 operators, each with its scales and roundings.
 
     Parameters
     ----------
-    graph
-        The network.
-    calibration
-        Input samples as a host gives them: typical data, at least one sample.
+    folded
+        The network, all of whose values are feature maps.
+    samples
+        Typical inputs, (samples, elements).
     config
         The machine: width of sums and multipliers.
 
     Raises
     ------
     InputError
-        If calibration data is missing, has a wrong shape, or is not finite, or if a sum has too
-        many products for the machine.
+        If an operator is not possible in int8, samples make a value beyond float32, or a sum has
+        too many products for the machine.
     """
-    folded = fold(graph)
-    samples = from_host(graph, calibrate(graph, calibration), "calibration data")
     samples = samples.reshape(len(samples), *folded.input.shape)
     steps, after = fuse_graph(folded)
     ranges = observe(folded, samples)
@@ -58,5 +51,5 @@ def quantize_graph(graph: Graph, calibration: npt.ArrayLike | None, config: Conf
         made.add(step)
     views = folded.input_view, folded.output_view
     return made.graph(
-        graph.name, graph.output.name, after, views, notes={"calibration_samples": len(samples)}
+        folded.name, folded.output.name, after, views, notes={"calibration_samples": len(samples)}
     )

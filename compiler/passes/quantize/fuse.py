@@ -9,8 +9,8 @@ from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Kind
 from pulsarray.compiler.ops.clip import Clip
 from pulsarray.compiler.passes.ends import host_function
-from pulsarray.compiler.quantization.rules import rule_of
-from pulsarray.compiler.quantization.steps import Step
+from pulsarray.compiler.passes.quantize.rules import rule_of
+from pulsarray.compiler.passes.quantize.steps import Step
 
 __all__ = ["fuse_graph"]
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
-from pulsarray.compiler.quantization.integer_weights import Columns
+from pulsarray.compiler.passes.quantize.integer_weights import Columns
 from pulsarray.errors import InputError
 
 __all__ = ["given_columns"]

@@ -18,7 +18,7 @@ from pulsarray.compiler.ops.flatten import Flatten, Unflatten
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.reduction import ReduceMean, ReduceSum
 from pulsarray.compiler.ops.transposed import TransposedConvolution
-from pulsarray.compiler.quantization.dropout import ending_in
+from pulsarray.compiler.passes.dropout import ending_in
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 

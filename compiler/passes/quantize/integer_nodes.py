@@ -29,9 +29,13 @@ from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.transposed import TransposedConvolution
-from pulsarray.compiler.quantization.integer_weights import Columns, multipliers, shared_multipliers
-from pulsarray.compiler.quantization.quantize import Quantization
-from pulsarray.compiler.quantization.ranges import (
+from pulsarray.compiler.passes.quantize.calibrate import Quantization
+from pulsarray.compiler.passes.quantize.integer_weights import (
+    Columns,
+    multipliers,
+    shared_multipliers,
+)
+from pulsarray.compiler.passes.quantize.ranges import (
     HIGH,
     LOW,
     Range,
@@ -40,8 +44,8 @@ from pulsarray.compiler.quantization.ranges import (
     covering,
     sums_of,
 )
-from pulsarray.compiler.quantization.scales import scale_of
-from pulsarray.compiler.quantization.steps import Step
+from pulsarray.compiler.passes.quantize.scales import scale_of
+from pulsarray.compiler.passes.quantize.steps import Step
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
@@ -67,7 +71,7 @@ class IntegerNodes:
     product
         What makes integers of weights.
     ranges
-        Ranges of values, as :func:`pulsarray.compiler.quantization.ranges.observe` finds them;
+        Ranges of values, as :func:`pulsarray.compiler.passes.quantize.ranges.observe` finds them;
         only curves after products and normalizations need them.
     given
         Whether scales come from a file, whose roundings define the result.

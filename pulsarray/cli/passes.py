@@ -1,0 +1,35 @@
+"""``pulsarray inspect --after``: what a pass of the compiler makes of a network, as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pulsarray.config import Config
+from pulsarray.errors import InputError
+
+__all__ = ["text_after"]
+
+
+def text_after(
+    source: str, name: str, calibrate: Path | None, config: Config, shape: tuple[int, ...] | None
+) -> str:
+    """The network of a file or a name after the pass of a name.
+
+    Raises
+    ------
+    InputError
+        If there is no such pass or network, or it is in int8 already, or the pass cannot take it.
+    """
+    from pulsarray.cli.source import load_source, samples_of
+    from pulsarray.compiler.ir.show import show
+    from pulsarray.compiler.passes.pipeline import INFERENCE, Setting, passed, up_to
+
+    steps = up_to(INFERENCE, name)
+    network = load_source(source, shape)
+    if network.network.is_quantized:
+        raise InputError(f"--after: {source} is in int8 already; no pass changes it")
+    setting = None
+    if any(step.takes for step in steps):
+        samples = samples_of(source, network, calibrate)
+        setting = Setting.of(network.network, samples, config)
+    return show(passed(network.network, steps, setting))
