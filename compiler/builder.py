@@ -30,12 +30,14 @@ from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.flatten import Flatten
+from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
 from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.relu import Relu
 from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.compiler.ops.sigmoid import Sigmoid
+from pulsarray.compiler.ops.silu import Silu
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.step import Step
 from pulsarray.compiler.ops.tanh import Tanh
@@ -254,6 +256,14 @@ class Builder:
         """Values limited to low..high."""
         low, high = number(low, "low"), number(high, "high")
         return self._add(Clip(low, high), name or "clip", source)
+
+    def gelu(self, name: str = "", *, tanh: bool = False, source: str = "") -> Builder:
+        """X times the normal distribution at x; ``tanh`` for the form made from it."""
+        return self._add(Gelu(tanh), name or "gelu", source)
+
+    def silu(self, name: str = "", *, source: str = "") -> Builder:
+        """X / (1 + exp(-x))."""
+        return self._add(Silu(), name or "silu", source)
 
     def sigmoid(self, name: str = "", *, source: str = "") -> Builder:
         """Logistic function, 1 / (1 + exp(-x))."""

@@ -15,9 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.ops.gelu import Gelu
+from pulsarray.compiler.ops.silu import Silu
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.flow import INPUT
 from pulsarray.compiler.training.layers import (
+    ActivateStep,
     AddStep,
     AverageStep,
     DropStep,
@@ -43,6 +46,8 @@ __all__ = ["Bools", "FloatPass"]
 
 Bools = npt.NDArray[np.bool_]
 _AXES = (0, 1, 2)
+_GATED = {"gelu": Gelu(), "gelu-tanh": Gelu(tanh=True), "silu": Silu()}
+"""Whose derivative needs their argument."""
 
 
 @dataclass(eq=False)
@@ -122,8 +127,11 @@ class FloatPass:
     def _through(self, step: Step, gradient: Floats, mask: Bools | None) -> Floats:
         """The gradient at a step's sums from that at its output."""
         skips = step is self.network.steps[-1] and self.network.loss.rule.skips
-        if skips or self.network.flow.follows_pooling(step.name):
+        if skips or self.network.flow.follows_pooling(step):
             return gradient
+        if (gated := _GATED.get(step.activation)) is not None:
+            x, result = self.values[step.source], self.values[step.name]
+            return gradient * gated.derivative(x, result)
         mask = None if mask is None else mask.reshape(gradient.shape)
         return gradient * _derivative(step.activation, self.values[step.name], mask)
 
@@ -150,7 +158,7 @@ def _activation(name: str, sums: Floats) -> Floats:
         return np.tanh(sums)
     if name == "step":
         return np.where(sums > 0.0, 1.0, 0.0)
-    return sums
+    return _GATED[name].real(sums) if name in _GATED else sums
 
 
 def _derivative(name: str, z: Floats, mask: Bools | None) -> Floats:
@@ -222,6 +230,12 @@ def _dropped(step: DropStep, run: FloatPass, values: Floats) -> Floats:
     return values * run.kept[step.name] * step.share if step.name in run.kept else values
 
 
+@_value.register
+def _(step: ActivateStep, run: FloatPass) -> Floats:
+    run.sums[step.name] = x = run.values[step.source]
+    return _activation(step.activation, x)
+
+
 @singledispatch
 def _parts(step: Step, _run: FloatPass, _error: Floats) -> list[Floats]:
     """What an error adds to the gradients of a step's sources."""
@@ -261,6 +275,11 @@ def _(step: AverageStep, _run: FloatPass, error: Floats) -> list[Floats]:
 @_parts.register
 def _(step: DropStep, run: FloatPass, error: Floats) -> list[Floats]:
     return [_dropped(step, run, error)]
+
+
+@_parts.register
+def _(_step: ActivateStep, _run: FloatPass, error: Floats) -> list[Floats]:
+    return [error]
 
 
 @_parts.register

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pulsarray.compiler.training.layers import (
     DERIVATIVES,
+    ActivateStep,
     AddStep,
     MapLayer,
     MapShape,
@@ -82,7 +83,7 @@ class Flow:
                 reader = readers[0]
                 if isinstance(reader, PoolStep) and reader.in_place:
                     name = names[reader.name]
-                if isinstance(reader, AddStep) and step.activation == "identity":
+                if isinstance(reader, AddStep | ActivateStep) and step.activation == "identity":
                     name = names[reader.name]
             names[step.name] = name
         return names
@@ -95,9 +96,11 @@ class Flow:
         """The steps that read a value, once for each time that they do."""
         return self._readers.get(name, [])
 
-    def follows_pooling(self, name: str) -> bool:
-        """Whether a maximum pooling reads a value, and so has its activation's derivative."""
-        return any(isinstance(reader, PoolStep) for reader in self.readers(name))
+    def follows_pooling(self, step: Step) -> bool:
+        """Whether a maximum pooling reads a step's value and has its activation's derivative."""
+        return not step.derivative.gated and any(
+            isinstance(reader, PoolStep) for reader in self.readers(step.name)
+        )
 
     @property
     def input_shape(self) -> MapShape:

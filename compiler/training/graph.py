@@ -15,10 +15,12 @@ from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.flatten import Flatten
+from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.training.flow import INPUT
 from pulsarray.compiler.training.layers import (
     DERIVATIVES,
+    ActivateStep,
     AddStep,
     AverageStep,
     DropStep,
@@ -176,8 +178,10 @@ class _Translation:
                 "take the place of its values; let the others read the pooling's result"
             )
         before = self.steps[self.places[source]]
-        chained = isinstance(before, PoolStep)
-        return replace(pooling, activation=before.activation, chained=chained)
+        gated = before.derivative.gated
+        activation = "identity" if gated else before.activation
+        chained = gated or isinstance(before, PoolStep)
+        return replace(pooling, activation=activation, chained=chained)
 
     def _beside(self, name: str, window: Window, given: MapShape) -> MapShape:
         """Shape of the result of windows that do not overlap."""
@@ -192,22 +196,21 @@ class _Translation:
         return (*window.output(*given[:2]), given[2])
 
     def _activate(self, node: Node) -> None:
-        source, function = self.names[node.inputs[0]], node.op.title
+        """An activation of what is right before it, or else a step by itself."""
+        value = node.inputs[0]
+        function = "gelu-tanh" if node.op == Gelu(tanh=True) else node.op.title
         if function not in DERIVATIVES:
             known = ", ".join(DERIVATIVES)
             raise InputError(f"{node.name}: training needs one of {known}, not {function}")
-        if self.reads[node.inputs[0]] > 1:
-            raise InputError(f"{node.name}: something else reads {node.inputs[0]!r}, too")
+        source = self.names[value]
         names = self._upwards(source, function)
-        step = self._named(names[-1])
-        fits = isinstance(step, MapLayer) or (
-            isinstance(step, AddStep | NormLayer) and function == "relu"
-        )
-        if not fits or step is None or step.activation != "identity":
-            raise InputError(
-                f"{node.name}: training needs {function} right after a dense layer or a "
-                "convolution; ReLU may follow a sum, a normalization or a maximum pooling, too"
+        if self.reads[value] > 1 or not _takes(self._named(names[-1]), function):
+            shape = self.shapes[source]
+            step = ActivateStep(
+                name=node.name, sources=(source,), given=shape, result=shape, activation=function
             )
+            self._append(node, step)
+            return
         for place in (self.places[name] for name in names):
             self.steps[place] = replace(self.steps[place], activation=function)
         self.names[node.output] = source
@@ -221,6 +224,15 @@ class _Translation:
         while function == "relu" and isinstance(step := self._named(names[-1]), PoolStep):
             names.append(step.source)
         return names
+
+
+def _takes(step: Step | None, function: str) -> bool:
+    """Whether an activation may be part of a step: without a further rounding."""
+    if step is None or step.activation != "identity" or DERIVATIVES[function].gated:
+        return False
+    return isinstance(step, MapLayer) or (
+        isinstance(step, AddStep | NormLayer) and function == "relu"
+    )
 
 
 def _passes(node: Node) -> bool:

@@ -19,6 +19,9 @@ from pulsarray.compiler.training.drop import mask_name
 from pulsarray.compiler.training.flow import INPUT, NORMAL
 from pulsarray.compiler.training.gradients import gate
 from pulsarray.compiler.training.layers import (
+    FRACTION,
+    SLOPE,
+    ActivateStep,
     AddStep,
     AverageStep,
     DropStep,
@@ -156,10 +159,17 @@ class IntegerPass:
         if name != f"{step.name}.error" or (last and name == network.loss_error):
             return parts[0][0]
         gradient = parts[0] if len(parts) == 1 else self.total(name, parts)
-        if not network.flow.follows_pooling(step.name):
-            # A pooling has already had the derivative.
-            gradient = gate(step.activation, *gradient, self.values[step.name])
-        return self.scales.narrow(name, *gradient)
+        return self.scales.narrow(name, *self._through(step, *gradient))
+
+    def _through(self, step: Step, gradient: Ints, exponent: int) -> Part:
+        """A gradient times the derivative of a step's activation."""
+        if self.network.flow.follows_pooling(step):
+            # The pooling has already had it.
+            return gradient, exponent
+        slope = step.derivative.slope
+        if step.derivative.gated and slope is not None:
+            return gradient * self.looked_up(step, *self.source(step), SLOPE), exponent + slope
+        return gate(step.activation, gradient, exponent, self.values[step.name])
 
     def total(self, name: str, parts: list[Part]) -> Part:
         """The sum of several tensors, 32 bits, :data:`GUARD` bits below the exponent of a name."""
@@ -191,14 +201,17 @@ class IntegerPass:
 
     def narrowed(self, step: Step, values: Ints, exponent: int) -> Ints:
         """A step's result from its sums: requantized, through the activation."""
-        argument = step.derivative.argument
-        if argument is not None:
-            codes = sym(rne(values, argument - exponent), 16)
-            return table(step.activation, self.segments)(codes)
+        if step.derivative.argument is not None:
+            return self.looked_up(step, values, exponent)
         if step.activation == "step":
             return np.where(values > 0, np.int64(1 << 14), np.int64(0))
         codes = self.scales.narrow(f"{step.name}.output", values, exponent)
         return np.maximum(codes, 0) if step.activation == "relu" else codes
+
+    def looked_up(self, step: Step, values: Ints, exponent: int, kind: str = "") -> Ints:
+        """A function table of a step's activation."""
+        codes = sym(rne(values, (step.derivative.argument or 0) - exponent), 16)
+        return table(f"{step.activation}{kind}", self.segments)(codes)
 
     def normal(self, step: NormLayer) -> Normalized:
         """Normalized values."""
@@ -298,6 +311,15 @@ def _(step: AddStep, run: IntegerPass) -> Ints:
     return run.narrowed(step, *run.total(f"{step.name}.output", parts))
 
 
+@_value.register
+def _(step: ActivateStep, run: IntegerPass) -> Ints:
+    x, e_x = run.source(step)
+    if not step.derivative.gated:
+        return run.narrowed(step, x, e_x)
+    gated = x * run.looked_up(step, x, e_x)
+    return run.scales.narrow(f"{step.name}.output", gated, e_x + FRACTION)
+
+
 @singledispatch
 def _parts(step: Step, _run: IntegerPass) -> list[Part]:
     """What a step's error adds to the gradients of its sources."""
@@ -346,6 +368,11 @@ def _(step: AverageStep, run: IntegerPass) -> list[Part]:
 def _(step: DropStep, run: IntegerPass) -> list[Part]:
     (mantissa, e_share), (delta, exponent) = factor(step.share, step.name), run.error(step)
     return [(delta * run.masks[mask_name(step)] * mantissa, exponent + e_share)]
+
+
+@_parts.register
+def _(step: ActivateStep, run: IntegerPass) -> list[Part]:
+    return [run.error(step)]
 
 
 @_parts.register

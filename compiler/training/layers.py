@@ -16,6 +16,8 @@ __all__ = [
     "CODE_ONE",
     "DERIVATIVES",
     "FRACTION",
+    "SLOPE",
+    "ActivateStep",
     "AddStep",
     "AverageStep",
     "Derivative",
@@ -57,12 +59,16 @@ class Derivative:
         Exponent of the derivative as a factor; None if the gradient passes or is blocked.
     own_error
         Whether the last layer needs an error of its own beside the loss's.
+    gated
+        Whether the table's value is a factor of the argument itself, and the derivative comes by a
+        second table from the argument, not from the output.
     """
 
     argument: int | None
     output: int | None
     slope: int | None
     own_error: bool
+    gated: bool = False
 
 
 DERIVATIVES: Mapping[str, Derivative] = {
@@ -72,8 +78,15 @@ DERIVATIVES: Mapping[str, Derivative] = {
     "tanh": Derivative(argument=-13, output=FRACTION, slope=-15, own_error=True),
     # The perceptron rule: the error passes the step as it is.
     "step": Derivative(argument=None, output=CODE_ONE, slope=None, own_error=False),
+    # Beyond the arguments of its table a gate is 0 or 1: of a sigmoid from 16, of a normal
+    # distribution from 8 on, to the last bit.
+    "gelu": Derivative(argument=-12, output=None, slope=CODE_ONE, own_error=True, gated=True),
+    "gelu-tanh": Derivative(argument=-12, output=None, slope=CODE_ONE, own_error=True, gated=True),
+    "silu": Derivative(argument=-11, output=None, slope=CODE_ONE, own_error=True, gated=True),
 }
-"""Every activation that can be trained: z (1 - z), 1 - z^2, [z > 0], or 1."""
+"""Every activation that can be trained: z (1 - z), 1 - z^2, [z > 0], 1, or by tables."""
+SLOPE = " slope"
+"""Ends the name of a gate's second table."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -107,6 +120,13 @@ class Step:
     def derivative(self) -> Derivative:
         """The rule of its activation."""
         return DERIVATIVES[self.activation]
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The function tables that it needs."""
+        if self.derivative.gated:
+            return self.activation, f"{self.activation}{SLOPE}"
+        return () if self.derivative.argument is None else (self.activation,)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -189,7 +209,7 @@ class PoolStep(Step):
     window
         What an output sees.
     chained
-        Whether the source is a maximum pooling, which needs its values for its own source.
+        Whether the source needs its values: it is a maximum pooling, or has a gate.
     """
 
     window: Window
@@ -248,3 +268,8 @@ class DropStep(Step):
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AddStep(Step):
     """The sum of two values, and its activation (identity or ReLU)."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ActivateStep(Step):
+    """An activation by itself, of any value."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from math import erf, pi, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -87,16 +88,56 @@ def _log2(u: Floats) -> Floats:
     return 65536.0 * (np.log2((u + 3 * 32768.0) / 65536.0) - 0.5)
 
 
+_erf = np.vectorize(erf, otypes=[np.float64])
+_CUBIC = 0.044715
+
+
+def _gelu(u: Floats) -> Floats:
+    return np.asarray(16384.0 * (1.0 + _erf(u / 4096.0 / sqrt(2.0))))
+
+
+def _gelu_slope(u: Floats) -> Floats:
+    x = u / 4096.0
+    return 0.5 * _gelu(u) + 16384.0 * x * np.exp(-0.5 * x * x) / sqrt(2.0 * pi)
+
+
+def _gelu_tanh(u: Floats) -> Floats:
+    x = u / 4096.0
+    return 16384.0 * (1.0 + np.tanh(sqrt(2.0 / pi) * (x + _CUBIC * x**3)))
+
+
+def _gelu_tanh_slope(u: Floats) -> Floats:
+    x, gate = u / 4096.0, _gelu_tanh(u) / 32768.0
+    inner = sqrt(2.0 / pi) * (1.0 + 3.0 * _CUBIC * x * x)
+    return 16384.0 * (gate + x * 2.0 * gate * (1.0 - gate) * inner)
+
+
+def _silu(u: Floats) -> Floats:
+    return _sigmoid(2.0 * u)
+
+
+def _silu_slope(u: Floats) -> Floats:
+    gate = _silu(u) / 32768.0
+    return 16384.0 * gate * (1.0 + u / 2048.0 * (1.0 - gate))
+
+
 TABLES: dict[str, Callable[[Floats], Floats]] = {
     "sigmoid": _sigmoid,
     "tanh": _tanh,
     "exp": _exp,
     "reciprocal": _reciprocal,
     "log2": _log2,
+    "gelu": _gelu,
+    "gelu slope": _gelu_slope,
+    "gelu-tanh": _gelu_tanh,
+    "gelu-tanh slope": _gelu_tanh_slope,
+    "silu": _silu,
+    "silu slope": _silu_slope,
 }
 """Mantissa of the result as a function of the mantissa of the argument: sigmoid of an argument at
 2^-12 and tanh at 2^-13, results at 2^-15; 2^-f of f - 1/2 at 2^-16; 2^30/m and, at 2^-16,
-log2(m / 2^15) - 1/2 of 2 m - 3 x 2^15."""
+log2(m / 2^15) - 1/2 of 2 m - 3 x 2^15; gates at 2^-15, normal distributions of an argument at 2^-12
+for gelu and a sigmoid at 2^-11 for silu, and what gelu and silu have as derivatives, at 2^-14."""
 
 
 @cache

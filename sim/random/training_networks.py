@@ -6,7 +6,7 @@ Most can be trained; what cannot must be refused by name. Everything follows fro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -164,14 +164,13 @@ class _Drawing:
         self.builder.dropout(float(self.random.choice((0.0, 0.1, 0.5, 0.75))), name="drop")
 
     def activate(self) -> None:
-        """An activation, mostly where there may be one."""
-        last = self.builder.last
-        if last.startswith(("conv", "fc")):
-            name = self.random.choice(("relu", "relu", "sigmoid", "tanh", "step"))
-        elif last.startswith(("norm", "add", "pool")) or self.random.random() < 0.1:
-            name = "relu"
+        """An activation, of anything."""
+        names: tuple[str, ...]
+        if self.builder.last.startswith(("conv", "fc")):
+            names = ("relu", "relu", "sigmoid", "tanh", "step", "gelu", "silu")
         else:
-            return
+            names = ("relu", "relu", "tanh", "sigmoid", "gelu", "silu")
+        name = self.random.choice(names)
         if self.random.random() < 0.02:
             self.builder.clip(-1.0, 1.0)
         else:
@@ -327,10 +326,9 @@ def prepare(setup: NetworkSetup, config: Config, seed: int) -> Prepared:
 
 
 def network_config(random: np.random.Generator, dim: int) -> Config:
-    """A machine for them: one in two has little room."""
-    return (
-        training_config(random, dim) if random.random() < 0.5 else convolution_config(random, dim)
-    )
+    """A machine for them, with tables for several functions: one in two has little room."""
+    drawn = training_config if random.random() < 0.5 else convolution_config
+    return replace(drawn(random, dim), tables=8)
 
 
 class _Networks(Group):

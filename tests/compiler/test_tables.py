@@ -5,13 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pulsarray.compiler.ops.gelu import Gelu
+from pulsarray.compiler.ops.silu import Silu
 from pulsarray.compiler.training.tables import TABLES, table
 from pulsarray.config import Config
 
 ARGUMENTS = np.arange(-(1 << 15), 1 << 15)
 # One unit in the last place is 2^-15; the reciprocal and the power saturate at their largest value.
-ERRORS = {"sigmoid": 1.3, "tanh": 2.1, "exp": 1.0, "reciprocal": 1.0, "log2": 1.0}
-RISING = {"sigmoid": True, "tanh": True, "exp": False, "reciprocal": False, "log2": True}
+ERRORS = {
+    "sigmoid": 1.3, "tanh": 2.1, "exp": 1.0, "reciprocal": 1.0, "log2": 1.0, "gelu": 2.5,
+    "gelu-tanh": 2.5, "silu": 3.6, "gelu slope": 3.6, "gelu-tanh slope": 3.6, "silu slope": 5.4,
+}  # fmt: skip
+RISING = {
+    "sigmoid": True, "tanh": True, "exp": False, "reciprocal": False, "log2": True, "gelu": True,
+    "gelu-tanh": True, "silu": True,
+}  # fmt: skip
+GATED = {"gelu": (Gelu(), 12), "gelu-tanh": (Gelu(tanh=True), 12), "silu": (Silu(), 11)}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -20,7 +29,7 @@ def test_largest_error(name: str) -> None:
     assert np.abs(table(name, 256)(ARGUMENTS) - wanted).max() <= ERRORS[name]
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", RISING)
 def test_monotonic(name: str) -> None:
     steps = np.diff(table(name, 256)(ARGUMENTS))
     assert (steps >= 0).all() if RISING[name] else (steps <= 0).all()
@@ -36,6 +45,19 @@ def test_coefficients_and_values_fit(name: str, segments: int) -> None:
     assert 0 <= found.shift <= 63
     values = found(ARGUMENTS)
     assert -(1 << 15) <= values.min() <= values.max() < 1 << 15
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_gates_and_slopes_are_those_of_the_operators(name: str) -> None:
+    operator, bits = GATED[name]
+    codes = ARGUMENTS[ARGUMENTS != 0].astype(np.float64)
+    x = np.ldexp(codes, -bits)
+    y = operator.real(x)
+    np.testing.assert_allclose(TABLES[name](codes) / 2**15, y / x, atol=1e-12)
+    slope = TABLES[f"{name} slope"](codes) / 2**14
+    np.testing.assert_allclose(slope, operator.derivative(x, y), atol=1e-12)
+    # What is beyond the table has the gate of its ends.
+    assert table(name, 256)(np.array([-(1 << 15), (1 << 15) - 1])).tolist() == [0, (1 << 15) - 1]
 
 
 def test_values_saturate() -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 
-from pulsarray.sim.random.cases import Group, differences, draw_training_groups
+from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.training.differentiate import Loss
+from pulsarray.sim.random.cases import Case, Group, differences, draw_training_groups
+from pulsarray.sim.random.training_networks import NetworkSetup, prepare
 from pulsarray.sim.toolchain import SIMULATORS
 
 SEED = int(os.environ.get("PULSARRAY_SEED", "1"))
@@ -19,6 +24,24 @@ LONG = draw_training_groups(SEED, 300)
 def test_some_steps(group: Group, simulator: str) -> None:
     found = differences(list(group.cases()), group.config, simulator)
     assert not any(found), found
+
+
+def gated(seed: int) -> Graph:
+    """Functions whose derivative needs their argument: after layers, pooling and a sum."""
+    random = np.random.default_rng(seed)
+    builder = Builder("gated", (5, 4, 3)).convolution(random.normal(0, 0.4, (3, 2, 3, 5))).gelu()
+    builder.max_pool(2, stride=1, name="p").convolution(random.normal(0, 0.4, (1, 1, 5, 5)))
+    builder.add("p").silu().flatten().dense(random.normal(0, 0.4, (20, 9))).silu()
+    return builder.dense(random.normal(0, 0.4, (9, 2))).build()
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_functions_whose_derivative_needs_their_argument(simulator: str) -> None:
+    config = SHORT[0].config
+    setups = [NetworkSetup(graph=gated(seed), loss=Loss("mse"), batch=3) for seed in range(2)]
+    programs = [prepare(setup, config, seed).program for seed, setup in enumerate(setups)]
+    cases = [Case(f"gated {seed}", program, 20, 1) for seed, program in enumerate(programs)]
+    assert not any(differences(cases, config, simulator))
 
 
 @pytest.mark.slow

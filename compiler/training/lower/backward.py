@@ -13,6 +13,9 @@ from collections.abc import Iterator, Sequence
 from pulsarray.compiler.training.flow import INPUT
 from pulsarray.compiler.training.integer_pass import GUARD
 from pulsarray.compiler.training.layers import (
+    CODE_ONE,
+    SLOPE,
+    ActivateStep,
     AddStep,
     AverageStep,
     DropStep,
@@ -50,8 +53,11 @@ DERIVED = {
     "relu": (Alu.GATE, 0),
     "sigmoid": (Alu.DSIGMOID, 17),
     "tanh": (Alu.DTANH, 15),
+    "gelu": (Alu.MUL, -CODE_ONE),
+    "gelu-tanh": (Alu.MUL, -CODE_ONE),
+    "silu": (Alu.MUL, -CODE_ONE),
 }
-"""By activation, the operation with its output, and a shift."""
+"""By activation, the operation with its output or its slope, and a shift."""
 Part = tuple[Words, tuple[str, ...], int]
 """Part of a gradient, the names of its exponents, and how far it is to be shifted."""
 
@@ -237,20 +243,30 @@ class Backward:
         """Times the derivative of a step's activation, and requantized."""
         sums, names, less = gradient
         # A pooling has already had the derivative.
-        pooled = self.flow.follows_pooling(step.name)
+        pooled = self.flow.follows_pooling(step)
         alu, shift = DERIVED["identity" if pooled else step.activation]
-        z = self.values[step.name]
+        gated = step.derivative.gated
+        z = self.values[step.source if gated else step.name]
         output = self.rows.get(z.at(tile.low, blocks.start), pinned=pinned)
         second = None if alu is Alu.PASS else words_at(z, tile, blocks.start)
+        pixels = tile.images * tile.rows * found.shape[1]
+        if second is not None and gated:
+            second = self._slope(step, second, len(blocks), pixels)
         avoid, pinned = [output.bank, *busy], [output, *pinned]
         self.rows.new(found.at(tile.low, blocks.start), 0, avoid=avoid, pinned=pinned)
-        pixels = tile.images * tile.rows * found.shape[1]
         self.chip.vector(
             self.lowering.phase, len(blocks), pixels, sums, second,
             target=words_at(found, tile, blocks.start), alu=alu, shift=shift + less,
             x=(f"{step.name}.error", *names), flags=_STATISTIC,
             last_lanes=self.lowering.lanes(found, blocks.stop),
         )  # fmt: skip
+
+    def _slope(self, step: Step, x: Words, blocks: int, pixels: int) -> Words:
+        """The derivative of a gated activation at its argument."""
+        slope = Words(self.chip.aux[1], 0, pixels)
+        fields = self.lowering.looked_up(step, self.flow.outputs[step.source], kind=SLOPE)
+        self.chip.vector(self.lowering.phase, blocks, pixels, x, acc=slope, **fields)
+        return slope
 
     # What readers give
 
@@ -261,7 +277,7 @@ class Backward:
         sums = Words(self.chip.aux[0], 0, 0)
         if len(readers) == 1:
             part, names, less = self._part(step, readers[0], tile, blocks, pixels)
-            if not isinstance(readers[0], AddStep):
+            if not isinstance(readers[0], AddStep | ActivateStep):
                 return part, names, less
             # It may share a bank with the output.
             self.chip.vector(self.lowering.phase, 1, pixels, part, acc=sums)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pulsarray.compiler.training.flow import INPUT, NORMAL
 from pulsarray.compiler.training.integer_pass import GUARD
 from pulsarray.compiler.training.layers import (
+    FRACTION,
+    ActivateStep,
     AddStep,
     AverageStep,
     DropStep,
@@ -101,6 +103,8 @@ class Forward:
             self._add(step)
         elif isinstance(step, NormLayer):
             self._norm(step)
+        elif isinstance(step, ActivateStep):
+            self._element_wise(step)
         elif isinstance(step, AverageStep | DropStep):
             self._whole(step)
 
@@ -177,7 +181,9 @@ class Forward:
             self.lowering.phase, group[1] - group[0], pixels, Words(bank, 0, pixels),
             Words(biases.bank, biases.base + group[0], 1, 0), target=words_at(z, tile, group[0]),
             alu=Alu.ADD, last_lanes=self.lowering.lanes(z, group[1]),
-            **self.lowering.activation(layer, self.flow.outputs[layer.source]),
+            **self.lowering.activation(
+                layer, self.flow.outputs[layer.source], f"{layer.name}.weight"
+            ),
         )  # fmt: skip
 
     def _norm(self, layer: NormLayer) -> None:
@@ -197,7 +203,7 @@ class Forward:
                     Words(biases.bank, biases.base + block, 0, 0),
                     target=words_at(z, tile, block), alu=Alu.ADD,
                     last_lanes=self.lowering.lanes(z, block + 1),
-                    **self.lowering.activation(layer, NORMAL),
+                    **self.lowering.activation(layer, NORMAL, f"{layer.name}.weight"),
                 )  # fmt: skip
             self._done(z, images, pooling)
         if not self.live.returns_to(layer.name):
@@ -219,6 +225,37 @@ class Forward:
         pooling = self._pooling(step)
         if pooling is not None:
             pooling.forward((0, z.images))
+
+    def _element_wise(self, step: ActivateStep) -> None:
+        """An activation of a value; a gate is looked up and multiplied with it."""
+        x, z = self.values[step.source], self._new(step)
+        pooling = self._pooling(step)
+        for images in common(x.groups(), z.groups()):
+            for tile, block in self._blocks(z, images):
+                self._activated(step, tile, block, tile.images * tile.rows * z.shape[1])
+            self._done(z, images, pooling)
+
+    def _activated(self, step: ActivateStep, tile: Tile, block: int, count: int) -> None:
+        x, z = self.values[step.source], self.values[step.name]
+        chip, lowering, scale = self.chip, self.lowering, self.flow.outputs[step.source]
+        read = self.rows.get(x.at(tile.low, block))
+        a = words_at(x, tile, block)
+        lanes = lowering.lanes(z, block + 1)
+        if not step.derivative.gated:
+            self.rows.new(z.at(tile.low, block), 0, pinned=[read])
+            chip.vector(
+                lowering.phase, 1, count, a, target=words_at(z, tile, block), last_lanes=lanes,
+                **lowering.activation(step, scale),
+            )  # fmt: skip
+            return
+        gate = Words(chip.aux[0], 0, 0)
+        chip.vector(lowering.phase, 1, count, a, acc=gate, **lowering.looked_up(step, scale))
+        self.rows.new(z.at(tile.low, block), 0, pinned=[read])
+        chip.vector(
+            lowering.phase, 1, count, a, gate, target=words_at(z, tile, block),
+            alu=Alu.MUL, shift=-FRACTION, last_lanes=lanes,
+            x=(f"{step.name}.output", scale), **lowering.narrowed("identity"),
+        )  # fmt: skip
 
     def _add(self, step: AddStep) -> None:
         """Both at an exponent with guard bits, added, and requantized."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.training.layers import MapLayer, TrainingLayer, is_vector
+from pulsarray.compiler.training.layers import MapLayer, Step, TrainingLayer, is_vector
 from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.maps import FeatureMap
@@ -201,18 +201,20 @@ class Lowering:
         )
         return Words(there, 0, 1, 0)
 
-    def activation(self, layer: TrainingLayer, source: str) -> dict[str, Any]:
-        """Fields for the activation of sums."""
-        weight, output = f"{layer.name}.weight", f"{layer.name}.output"
-        argument = layer.derivative.argument
-        if argument is not None:
-            return {
-                "activation": Activation.TABLE, "table": layer.activation, "shift": argument,
-                "x": ("", source, weight),
-            }  # fmt: skip
-        if layer.activation == "step":
+    def activation(self, step: Step, *names: str) -> dict[str, Any]:
+        """Fields for the activation of sums, whose exponent is the sum of those of the names."""
+        if step.derivative.argument is not None:
+            return self.looked_up(step, *names)
+        if step.activation == "step":
             return {"activation": Activation.STEP, "high": _ONE, "low": 0}
-        return {"x": (output, source, weight), **self.narrowed(layer.activation)}
+        return {"x": (f"{step.name}.output", *names), **self.narrowed(step.activation)}
+
+    def looked_up(self, step: Step, *names: str, kind: str = "") -> dict[str, Any]:
+        """Fields for a function table of a step's activation."""
+        return {
+            "activation": Activation.TABLE, "table": f"{step.activation}{kind}",
+            "shift": step.derivative.argument, "x": ("", *names),
+        }  # fmt: skip
 
     def narrowed(self, activation: str) -> dict[str, Any]:
         """Fields for what is requantized: its statistic, and ReLU."""

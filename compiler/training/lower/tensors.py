@@ -57,7 +57,7 @@ def _exponent_names(network: TrainingNetwork) -> list[str]:
 
 
 def _functions(network: TrainingNetwork) -> list[str]:
-    names = [layer.activation for layer in network.layers if layer.derivative.argument is not None]
+    names = [name for step in network.steps for name in step.tables]
     if network.loss.name == "log-cosh":
         names.append("tanh")
     if network.loss.name == "cross-entropy":
