@@ -189,35 +189,27 @@ class MapChip(Transfers):
         touched = view.accesses(area, write=not to_memory)
         if tensor.role == "intermediate":
             touched += stored.in_memory(area, number, write=to_memory)
-        loops: list[tuple[int, int, int]] = []
-        for count, local, memory in zip(area.counts, view.steps, stored.steps, strict=True):
-            if count == 1:
-                continue
-            if loops and loops[-1][1:] == (count * local, count * memory):
-                loops[-1] = (loops[-1][0] * count, local, memory)
-            else:
-                loops.append((count, local, memory))
+        loops = _loops(area, view, stored)
         run = loops.pop()[0] if loops and loops[-1][1:] == (1, 1) else 1
         split = max(len(loops) - _TRANSFER_LEVELS, 0)
         unrolled, loops = loops[:split], loops[split:]
+        levels: dict[str, int] = {}
+        for level, (count, local, memory) in enumerate(reversed(loops)):
+            levels |= {
+                f"count{1 - level}": count,
+                f"local_stride{1 - level}": local,
+                f"memory_stride{1 - level}": memory * size,
+            }
         for indices in product(*(range(count) for count, *_ in unrolled)):
             steps = list(zip(indices, unrolled, strict=True))
             word = stored.word(area) + sum(index * memory for index, (*_, memory) in steps)
-            word *= size
-            first = view.first(area) + sum(index * local for index, (_, local, _) in steps)
             fields = {
                 "bank": view.bank,
-                "local": first,
+                "local": view.first(area) + sum(index * local for index, (_, local, _) in steps),
                 "run": run,
-                "address": tensor.address + word * self.config.word_bytes,
+                "address": tensor.address + word * size * self.config.word_bytes,
             }
-            for level, (count, local, memory) in enumerate(reversed(loops)):
-                fields |= {
-                    f"count{1 - level}": count,
-                    f"local_stride{1 - level}": local,
-                    f"memory_stride{1 - level}": memory * size,
-                }
-            self.emitter.emit(op, layer, touched, **fields)
+            self.emitter.emit(op, layer, touched, **fields | levels)
 
     def vector(
         self,
@@ -290,3 +282,16 @@ class MapChip(Transfers):
                 word = words.base + sum(i * s for i, s in steps)
                 self._recent.append((self._issued + number, words.bank, word))
         self._issued += total
+
+
+def _loops(area: Area, view: View, stored: Stored) -> list[tuple[int, int, int]]:
+    """Count, step on chip and step in memory of each loop over an area, as few as possible."""
+    loops: list[tuple[int, int, int]] = []
+    for count, local, memory in zip(area.counts, view.steps, stored.steps, strict=True):
+        if count == 1:
+            continue
+        if loops and loops[-1][1:] == (count * local, count * memory):
+            loops[-1] = (loops[-1][0] * count, local, memory)
+        else:
+            loops.append((count, local, memory))
+    return loops

@@ -13,113 +13,15 @@ from itertools import product
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.maps.chip import Cached, MapChip
-from pulsarray.compiler.maps.convolution_tiles import Cut, input_range
+from pulsarray.compiler.maps.convolution_tiles import input_range
 from pulsarray.compiler.maps.convolution_weights import Slice, Tiles
+from pulsarray.compiler.maps.cuts import Cut
+from pulsarray.compiler.maps.streams import Loop, emit_stream, window_fields
 from pulsarray.compiler.maps.views import Area, Stored, View
-from pulsarray.isa import Opcode, StreamFlag
+from pulsarray.isa import Opcode
 from pulsarray.program import Tensor
 
-__all__ = ["Convolver", "Loop", "Term", "emit_stream"]
-
-_LEVELS = 5
-
-
-@dataclass(frozen=True)
-class Loop:
-    """A level of STREAM: iterations, steps of source and target, and of the window."""
-
-    count: int
-    source: int = 0
-    target: int = 0
-    row: int = 0
-    column: int = 0
-
-    @property
-    def steps(self) -> tuple[int, int, int, int]:
-        """All steps."""
-        return self.source, self.target, self.row, self.column
-
-
-def _fewest(loops: Sequence[Loop]) -> list[Loop]:
-    """The same nest with as few levels as possible."""
-    found: list[Loop] = []
-    for loop in loops:
-        if loop.count == 1:
-            continue
-        if found and found[-1].steps == tuple(loop.count * step for step in loop.steps):
-            found[-1] = replace(loop, count=found[-1].count * loop.count)
-        else:
-            found.append(loop)
-    return found
-
-
-def emit_stream(
-    chip: MapChip,
-    layer: int,
-    touched: Sequence[Access],
-    outer: Sequence[Loop],
-    inner: Sequence[Loop],
-    *,
-    fresh: bool,
-    summed: Sequence[Loop] = (),
-    flags: int = 0,
-    fields: dict[str, int],
-) -> None:
-    """STREAM over a nest of any depth: what exceeds five levels becomes several instructions.
-
-    Parameters
-    ----------
-    chip, layer, touched
-        Where to, for which layer, and the words it touches.
-    outer
-        Levels of which every iteration is a pass that adds to the same sums.
-    inner
-        Levels of a pass, at most four that cannot be merged.
-    fresh
-        Whether the first iteration of ``outer`` overwrites the sums.
-    summed
-        Levels inside a pass, the innermost ones, that add up in one word.
-    flags, fields
-        Flags and fields of the first instruction.
-    """
-    # A pass has a level of its own, be it of a single word.
-    outside, inside, within = _fewest(outer), _fewest(inner) or [Loop(1)], _fewest(summed)
-    loose = max(0, len(outside) + len(inside) + len(within) - _LEVELS)
-    levels = [(loop, True) for loop in outside]
-    levels += [(loop, False) for loop in inside] + [(loop, True) for loop in within]
-    unrolled, kept = levels[:loose], levels[loose:]
-    pass_levels = min(len(kept), len(inside) + len(within))
-    first_level = _LEVELS - len(kept)
-    mask = sum(1 << first_level + n for n, (_, adds) in enumerate(kept) if adds)
-    for place in product(*(range(loop.count) for loop, _ in unrolled)):
-        steps = [(index, *level) for index, level in zip(place, unrolled, strict=True) if index]
-        begins = fresh and not any(adds for *_, adds in steps)
-        given = dict(fields)
-        for index, loop, _ in steps:
-            given["source"] += index * loop.source
-            given["target"] += index * loop.target
-            given["row_start"] = given.get("row_start", 0) + index * loop.row
-            given["column_start"] = given.get("column_start", 0) + index * loop.column
-        given["source"] &= 0xFFFF
-        again = StreamFlag.KEEP if any(place) and not outside else 0
-        given["flags"] = flags | again | (0 if begins else StreamFlag.ACCUMULATE)
-        for number, (loop, _) in enumerate(kept):
-            level = first_level + number
-            given |= {
-                f"count{level}": loop.count,
-                f"source_stride{level}": loop.source,
-                f"target_stride{level}": loop.target,
-                f"row_step{level}": loop.row,
-                f"column_step{level}": loop.column,
-            }
-        chip.emitter.emit(
-            Opcode.STREAM,
-            layer,
-            touched,
-            inner=pass_levels,
-            fresh=mask if begins else 0,
-            **given,
-        )
+__all__ = ["Convolver", "Term"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,16 +184,17 @@ class Convolver:
 
     def _stream(self, step: _Step, view: View, bank: int) -> None:
         """STREAM the pixels under every tap of a step."""
-        term, tile = self.terms[step.slice.term], self.tiles[step.pixels]
-        window, stored = term.window, term.stored
-        area = self._source_area(step)
-        _, images, rows, columns = tile.counts
+        term, tile, area = (
+            self.terms[step.slice.term],
+            self.tiles[step.pixels],
+            self._source_area(step),
+        )
+        window, (_, images, rows, columns) = term.window, tile.counts
         _, image_step, row_step, _ = view.steps
         (sy, sx), (dy, dx) = window.stride, window.dilation
-        padded = any(window.padding)
         row = tile.rows[0] * sy - window.padding[0] + step.slice.taps[0] * dy
         column = tile.columns[0] * sx - window.padding[1]
-        see = int(padded)
+        see = int(any(window.padding))
         outer = [
             Loop(step.slice.taps[1] - step.slice.taps[0], dy * row_step, row=see * dy),
             Loop(window.kernel[1], dx, column=see * dx),
@@ -309,25 +212,8 @@ class Convolver:
             "target_bank": bank,
             "target": target,
         }
-        if padded:
-            fields |= {
-                "row_start": row,
-                "column_start": column,
-                "row_limit": stored.height,
-                "column_limit": stored.width,
-                "pad": stored.zero_point,
-            }
-        touched = [
-            *view.accesses(area, write=False),
-            Access(bank, target, target + tile.pixels, True, exclusive=True),
-        ]
-        emit_stream(
-            self.chip,
-            self.layer,
-            touched,
-            outer,
-            inner,
-            fresh=step.slice is self.slices[0],
-            flags=int(StreamFlag.WINDOW_READ) if padded else 0,
-            fields=fields,
-        )
+        sums = Access(bank, target, target + tile.pixels, True, exclusive=True)
+        touched = [*view.accesses(area, write=False), sums]
+        fields |= window_fields(window, term.stored, row, column)
+        fresh = step.slice is self.slices[0]
+        emit_stream(self.chip, self.layer, touched, outer, inner, fresh=fresh, fields=fields)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-
 import numpy as np
 
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.maps.chip import PARAMETER_COLUMNS, MapChip, Words
+from pulsarray.compiler.maps.chip import MapChip, Words
+from pulsarray.compiler.maps.constants import Constants, Sums
 from pulsarray.compiler.maps.convolution_weights import parameter_rows
 from pulsarray.compiler.maps.epilogue import Operands, Places, combination
 from pulsarray.compiler.maps.lowering import Lowering, lower
@@ -24,14 +21,12 @@ from pulsarray.compiler.ops.integer.add import Add, TfliteAdd
 from pulsarray.compiler.ops.integer.elementwise import Copy, Elementwise, Multiply
 from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
 from pulsarray.compiler.ops.integer.scale import Scale
-from pulsarray.isa import Activation, Bank, VectorFlag
+from pulsarray.isa import VectorFlag
 from pulsarray.program import Tensor
 
 __all__: list[str] = []
 
 _POINT = Window((1, 1))
-_USED_COLUMNS = 3
-"""Columns of a row of parameters that a scale uses: not the constant."""
 
 
 @lower.register(Add)
@@ -69,8 +64,7 @@ def _combine(
             chip.vector(layer, tile.counts, {"a": b, "target": copy}, {"low": LOW, "high": HIGH})
             b = copy
         target = Words.of(places.result(tile), tile)
-        last = tile.blocks[1] == result.blocks
-        lanes = {"last_lanes": result.channels % config.dim if last else 0}
+        lanes = result.lanes(tile, config.dim)
         sums = None
         if traits_of(op).sums:
             sums = Words.of(View.of(chip.next_accumulator(), 0, tile), tile)
@@ -81,90 +75,72 @@ def _combine(
 
 @lower.register
 def _(op: Elementwise, lowering: Lowering, work: Work) -> tuple[int, int, int]:
-    result, number, name = lowering.stored(work.output), lowering.number, work.node.name
+    result = lowering.stored(work.output)
     source, scale = lowering.stored(work.maps[0]), op.scale
-    table, rows = table_of(lowering, name, scale), _rows(lowering, name, scale, result.channels)
-    lowering.later(
-        lambda chip, _: _map_codes(chip, number, name, scale, source, result, rows, table)
-    )
+    table = table_of(lowering, work.node.name, scale)
+    sums = _sums(lowering, work.node.name, scale, source.zero_point, result.channels)
+    _later(lowering, work, source, result, sums, table)
     return 0, 0, 0
 
 
 @lower.register
 def _(_: Copy, lowering: Lowering, work: Work) -> tuple[int, int, int]:
-    result, number, name = lowering.stored(work.output), lowering.number, work.node.name
-    source = replace(lowering.stored(work.maps[0]), zero_point=0)
-    scale = Scale(np.ones(1, np.int64), np.zeros(1, np.int64))
-    lowering.later(
-        lambda chip, _: _map_codes(chip, number, name, scale, source, result, None, None)
+    result = lowering.stored(work.output)
+    source, scale = (
+        lowering.stored(work.maps[0]),
+        Scale(np.ones(1, np.int64), np.zeros(1, np.int64)),
     )
+    sums = _sums(lowering, work.node.name, scale, 0, result.channels)
+    _later(lowering, work, source, result, sums, None)
     return 0, 0, 0
 
 
-def _rows(lowering: Lowering, name: str, scale: Scale, channels: int) -> Tensor | None:
-    """Parameters of an operator with a scale for each channel."""
-    nothing, dim = np.zeros(channels, np.int64), lowering.config.dim
+def _later(
+    lowering: Lowering, work: Work, source: Stored, result: Stored, sums: Sums, table: Tensor | None
+) -> None:
+    number, name = lowering.number, work.node.name
+    lowering.later(lambda chip, _: _map_codes(chip, number, name, source, result, sums, table))
+
+
+def _sums(lowering: Lowering, name: str, scale: Scale, zero: int, channels: int) -> Sums:
+    """How codes with a zero point become others, by one scale or one for each channel."""
+    fields = {
+        "zero_a": zero,
+        "zero_target": scale.zero,
+        "low": scale.low,
+        "high": scale.high,
+        "flags": int(VectorFlag.TFLITE) if scale.tflite else 0,
+    }
     if len(scale.multiplier) == 1:
-        return None
-    return parameter_rows(lowering.layout, name, nothing, scale.multiplier, scale.shift, dim)
+        one = {"multiplier": int(scale.multiplier[0]), "shift": int(scale.shift[0])}
+        return Sums(None, fields | one)
+    nothing, dim = np.zeros(channels, np.int64), lowering.config.dim
+    rows = parameter_rows(lowering.layout, name, nothing, scale.multiplier, scale.shift, dim)
+    return Sums(rows, fields, int(VectorFlag.LANE_SCALE))
 
 
 def _map_codes(
     chip: MapChip,
     layer: int,
     name: str,
-    scale: Scale,
     source: Stored,
     result: Stored,
-    parameters: Tensor | None,
+    sums: Sums,
     table: Tensor | None,
 ) -> None:
     """Another quantization, or a function by table, of every code."""
     config = chip.config
     most = min(config.accumulator_depth, config.scratchpad_depth)
-    bank, rows = config.scratchpad_depth, config.parameter_depth if parameters else None
+    bank, rows = config.scratchpad_depth, config.parameter_depth if sums.parameters else None
     tiles = tiles_of_map(result, source, _POINT, most, bank, name, blocks_at_most=rows)
     places = Places(chip, layer, result, None, tiles)
     sources = Sources(chip, layer, source, tiles)
-    fields: dict[str, int] = {
-        "zero_a": source.zero_point,
-        "zero_target": scale.zero,
-        "low": scale.low,
-        "high": scale.high,
-        "flags": int(VectorFlag.TFLITE) if scale.tflite else 0,
-    }
-    if parameters is None:
-        fields |= {"multiplier": int(scale.multiplier[0]), "shift": int(scale.shift[0])}
-    else:
-        fields["flags"] |= int(VectorFlag.LANE_SCALE)
-    touched: list[Access] = []
-    if table is not None:
-        number = chip.load_table(layer, table)
-        fields |= {"activation": int(Activation.TABLE), "table": number}
-        touched.append(chip.table_access(number))
-    cache = None
-    if parameters is not None:
-        keys = [tile.blocks for tile in tiles]
-        cache = chip.parameter_cache(max(high - low for low, high in keys), keys)
-    for number, tile in enumerate(tiles):
+    constants = Constants(chip, layer, result, sums, tiles, table)
+    constants.load_table()
+    for tile in tiles:
         view = sources.next(tile)
         places.next()
-        own: dict[str, int] = {}
-        found = list(touched)
-        if cache is not None:
-            assert parameters is not None
-            resident, missing = cache.find(tile.blocks, number)
-            row, count = resident.slot.base, tile.counts[0]
-            if missing:
-                chip.load_parameters(layer, parameters, tile.blocks[0], count, row, _USED_COLUMNS)
-            own = {"parameter": row, "parameter_step": 1 if count > 1 else 0}
-            low = row * PARAMETER_COLUMNS
-            found.append(Access(Bank.PARAMETER, low, low + count * PARAMETER_COLUMNS, False))
-        if tile.blocks[1] == result.blocks:
-            own["last_lanes"] = result.channels % config.dim
-        operands: Mapping[str, Words] = {
-            "a": Words.of(view, tile),
-            "target": Words.of(places.result(tile), tile),
-        }
-        chip.vector(layer, tile.counts, operands, fields | own, found)
+        fields, touched = constants.next(tile)
+        operands = {"a": Words.of(view, tile), "target": Words.of(places.result(tile), tile)}
+        chip.vector(layer, tile.counts, operands, fields, touched)
         places.store(tile)

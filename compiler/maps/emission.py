@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pulsarray.compiler.maps.chip import MapChip
-from pulsarray.compiler.maps.convolution_tiles import ConvolutionShape, Room, choose, pixel_tiles
+from pulsarray.compiler.maps.convolution_tiles import choose, pixel_tiles
 from pulsarray.compiler.maps.convolution_weights import place_weights, slices_of
 from pulsarray.compiler.maps.convolve import Convolver, Term
+from pulsarray.compiler.maps.cuts import ConvolutionShape, Room
 from pulsarray.compiler.maps.lowering import Lowering
 from pulsarray.compiler.maps.residency import Work
 from pulsarray.compiler.maps.scaling import Finish

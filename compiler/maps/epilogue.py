@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.machine.banks import Slot
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.maps.chip import PARAMETER_COLUMNS, Cached, MapChip, Words
+from pulsarray.compiler.maps.chip import MapChip, Words
+from pulsarray.compiler.maps.constants import Constants, Sums
 from pulsarray.compiler.maps.views import Area, Stored, View
 from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
 from pulsarray.compiler.ops.integer.scale import Residual
 from pulsarray.errors import InputError
-from pulsarray.isa import Activation, Alu, Bank, VectorFlag
+from pulsarray.isa import Alu, VectorFlag
 from pulsarray.program import Tensor
 
-__all__ = ["Addition", "Epilogue", "Operands", "Places", "Sums", "Vectors", "combination"]
+__all__ = ["Addition", "Epilogue", "Operands", "Places", "Vectors", "combination"]
 
 Vectors = Iterator[tuple[dict[str, Words], dict[str, int]]]
 """VECTORs: operands and fields of each."""
@@ -137,34 +138,6 @@ class Places:
             self.chip.store_area(self.layer, self.stored, area, self.spare(area))
 
 
-@dataclass(frozen=True)
-class Sums:
-    """How sums become codes.
-
-    Parameters
-    ----------
-    parameters
-        Rows of per-lane constants; None without.
-    single
-        Whether there is one row for all channel blocks.
-    per_lane
-        Whether multiplier and shift are those of the rows.
-    fields
-        Further fields of the VECTOR.
-    fine
-        Bits below a code to which a VECTOR of its own scales sums first; 0 without.
-    together
-        Whether all rows are LOADed at once.
-    """
-
-    parameters: Tensor | None
-    single: bool
-    per_lane: bool
-    fields: Mapping[str, int]
-    fine: int = 0
-    together: bool = False
-
-
 class Epilogue:
     """Takes finished tiles to their place.
 
@@ -200,20 +173,7 @@ class Epilogue:
     ) -> None:
         self.chip, self.layer, self.places, self.sums = chip, layer, places, sums
         self.residual, self.after = residual, after
-        self.blocks = places.stored.blocks
-        self.table, self._table = table, -1
-        self._rows: Cached | None = None
-        self._step = 0
-        if sums.parameters is not None:
-            keys = [self._key(tile) for tile in tiles]
-            height = max(high - low for low, high in keys)
-            self._rows = chip.parameter_cache(height, keys)
-
-    def _key(self, area: Area) -> tuple[int, int]:
-        """Rows of parameters that are LOADed for a tile."""
-        if self.sums.together:
-            return 0, self.blocks
-        return (0, 1) if self.sums.single else area.blocks
+        self._constants = Constants(chip, layer, places.stored, sums, tiles, table)
 
     def run(
         self,
@@ -232,30 +192,26 @@ class Epilogue:
             self.chip.store_area(self.layer, self.places.stored, area, packed)
             return
         self.places.next()
-        fields, touched = self._constants(area)
-        sums = Words.of(packed, area)
-        second = None
-        if self.places.second is not None:
-            second = Words.of(self.places.operand(area), area)
-        if self.after is None:
-            target = self.places.result(area)
-        else:
-            target = self.places.spare(area)
+        fields, touched = self._constants.next(area)
+        second = self._second(area)
+        target = self.places.result(area) if self.after is None else self.places.spare(area)
         if self.sums.fine:
-            fields = self._scale_first(area, sums, fields, touched)
+            fields = self._scale_first(area, Words.of(packed, area), fields, touched)
         if self.residual is not None:
             fields = self._with_residual(fields, self.residual)
+        more = {"b": second} if self.residual is not None and second is not None else {}
         for part, own in parts or ((area, {}),):
-            operands = {"a": Words.of(packed, part), "target": Words.of(target, part)}
-            if self.residual is not None:
-                assert second is not None
-                operands["b"] = second
+            operands = {"a": Words.of(packed, part), "target": Words.of(target, part)} | more
             self.chip.vector(self.layer, part.counts, operands, {**fields, **own}, touched)
-        if self.after is not None:
-            assert second is not None
-            self._add(area, sums, Words.of(target, area), second)
+        if self.after is not None and second is not None:
+            self._add(self.after, area, Words.of(packed, area), Words.of(target, area), second)
         self.places.store(area)
-        self._step += 1
+
+    def _second(self, area: Area) -> Words | None:
+        """The tile of the second operand; None without."""
+        if self.places.second is None:
+            return None
+        return Words.of(self.places.operand(area), area)
 
     def _scale_first(
         self, area: Area, sums: Words, fields: dict[str, int], touched: Sequence[Access]
@@ -282,43 +238,11 @@ class Epilogue:
         second = {"zero_b": self.places.second.zero_point, "multiplier2": residual.factor}
         return {**fields, **second, "flags": flags}
 
-    def _constants(self, area: Area) -> tuple[dict[str, int], list[Access]]:
-        """Fields for the tile's parameters and table, and the words they are in."""
-        fields, touched = dict(self.sums.fields), []
-        if self.table is not None and self._table < 0:
-            self._table = self.chip.load_table(self.layer, self.table)
-        if area.blocks[1] == self.blocks:
-            fields["last_lanes"] = self.places.stored.channels % self.chip.config.dim
-        if self._rows is not None:
-            key = self._key(area)
-            resident, missing = self._rows.find(key, self._step)
-            row, count = resident.slot.base, key[1] - key[0]
-            if missing:
-                assert self.sums.parameters is not None
-                columns = PARAMETER_COLUMNS - (not self.sums.fine)
-                self.chip.load_parameters(
-                    self.layer, self.sums.parameters, key[0], count, row, columns
-                )
-            if self.sums.together:
-                row, count = row + area.blocks[0], area.counts[0]
-            flags = VectorFlag.BIAS | (VectorFlag.LANE_SCALE if self.sums.per_lane else 0)
-            fields["flags"] = fields.get("flags", 0) | flags
-            fields |= {"parameter": row, "parameter_step": 1 if count > 1 else 0}
-            low = row * PARAMETER_COLUMNS
-            touched.append(Access(Bank.PARAMETER, low, low + count * PARAMETER_COLUMNS, False))
-        if self._table >= 0:
-            fields |= {"activation": Activation.TABLE, "table": self._table}
-            touched.append(self.chip.table_access(self._table))
-        return fields, touched
-
-    def _add(self, area: Area, sums: Words, codes: Words, second: Words) -> None:
+    def _add(self, after: Addition, area: Area, sums: Words, codes: Words, second: Words) -> None:
         """The addition that follows: sums are no longer needed, their words are free."""
-        after = self.after
-        assert after is not None
         pair = (second, codes) if after.second_first else (codes, second)
         target = Words.of(self.places.result(area), area)
-        last = area.blocks[1] == self.blocks
-        lanes = {"last_lanes": self.places.stored.channels % self.chip.config.dim if last else 0}
+        lanes = self.places.stored.lanes(area, self.chip.config.dim)
         operands = Operands(after.zeros, *pair, sums, target)
         for words, fields in combination(after.op, operands):
             self.chip.vector(self.layer, area.counts, words, fields | lanes)

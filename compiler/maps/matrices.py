@@ -14,10 +14,10 @@ import numpy as np
 
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.maps.chip import Cached, MapChip
-from pulsarray.compiler.maps.convolve import Loop, emit_stream
 from pulsarray.compiler.maps.lowering import Lowering, lower
 from pulsarray.compiler.maps.residency import Work
 from pulsarray.compiler.maps.scaling import Finish, finish_of, sums_of, table_of
+from pulsarray.compiler.maps.streams import Loop, emit_stream
 from pulsarray.compiler.maps.traits import Traits, traits_of
 from pulsarray.compiler.maps.views import Area, Stored, View
 from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
@@ -166,7 +166,15 @@ class _Emission:
         """Every pixel of a tile, block after block, onto the same sums; padding after each."""
         pixels, zero = step.target.pixels, self.made.first.zero_point
         padding = 0 if not zero else 1 + (zero == LOW)  # 128 is no code, but twice 64.
-        window = {"row_limit": 1, "column_limit": 1, "pad": -zero // padding} if padding else {}
+        fields = {
+            "source_bank": view.bank,
+            "source": view.first(step.source),
+            "target_bank": bank,
+            "target": 0,
+        }
+        if padding:
+            fields |= {"row_limit": 1, "column_limit": 1, "pad": -zero // padding}
+            fields["flags"] = int(StreamFlag.WINDOW_READ)
         emit_stream(
             self.chip,
             self.made.layer,
@@ -178,14 +186,7 @@ class _Emission:
             [Loop(pixels, 1, 1)],
             fresh=step.opens,
             summed=[Loop(1 + padding, row=1)],
-            flags=int(StreamFlag.WINDOW_READ) if padding else 0,
-            fields=window
-            | {
-                "source_bank": view.bank,
-                "source": view.first(step.source),
-                "target_bank": bank,
-                "target": 0,
-            },
+            fields=fields,
         )
 
 

@@ -8,18 +8,20 @@ from dataclasses import replace
 import numpy as np
 
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.machine.banks import Slot
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.maps.chip import MapChip, Words
-from pulsarray.compiler.maps.convolve import Loop, emit_stream
-from pulsarray.compiler.maps.epilogue import Epilogue, Places, Sums
+from pulsarray.compiler.maps.constants import Sums
+from pulsarray.compiler.maps.epilogue import Epilogue, Places
 from pulsarray.compiler.maps.lowering import Lowering, lower
 from pulsarray.compiler.maps.residency import Work
+from pulsarray.compiler.maps.streams import Loop, emit_stream, window_fields
 from pulsarray.compiler.maps.tiles import source_area, tiles_of_map
 from pulsarray.compiler.maps.traits import Traits, traits_of
 from pulsarray.compiler.maps.views import Area, Stored, View
 from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
-from pulsarray.isa import Alu, Opcode, StreamFlag
+from pulsarray.isa import Alu, Opcode, VectorFlag
 from pulsarray.program import Tensor
 
 __all__ = ["Sources"]
@@ -73,30 +75,36 @@ def _max_pool(
     for tile in tiles:
         view = sources.next(source_area(window, tile, source))
         places.next()
-        target = places.result(tile)
-        last = tile.blocks[1] == result.blocks
-        lanes = {"last_lanes": result.channels % config.dim if last else 0}
-        limits = {"low": op.low, "high": op.high}
-        written = False
-        parts = list(_taps(window, tile, source))
-        parts.sort(key=lambda part: part[1] != tile)
-        if parts[0][1] != tile:
-            words = Words.of(target, tile)
-            empty = {"a": _any_word(view, tile, source, window), "target": words}
-            fields = {"multiplier": 0, "low": -128, "high": -128, "zero_target": -128}
-            chip.vector(layer, tile.counts, empty, fields | lanes)
-            written = True
-        for (row, column), part in parts:
-            block, image = part.blocks[0], part.images[0]
-            first = view.word(block, image, row, column)
-            (sy, sx), steps = window.stride, view.steps
-            a = Words(view.bank, first, (steps[0], steps[1], sy * steps[2], sx * steps[3]))
-            into = Words.of(target, part)
-            operands = {"a": a, "target": into} | ({"b": into} if written else {})
-            fields = {"alu": int(Alu.MAX if written else Alu.PASS)} | limits | lanes
-            chip.vector(layer, part.counts, operands, fields)
-            written = True
+        lanes = result.lanes(tile, config.dim)
+        for counts, operands, fields in _maxima(op, tile, source, view, places.result(tile)):
+            chip.vector(layer, counts, operands, fields | lanes)
         places.store(tile)
+
+
+_Vector = tuple[tuple[int, int, int, int], dict[str, Words], dict[str, int]]
+"""Counts, operands and fields of a VECTOR."""
+
+
+def _maxima(op: MaxPool, tile: Area, source: Stored, view: View, target: View) -> Iterator[_Vector]:
+    """A VECTOR for each tap: the first one writes, the others take the larger code."""
+    taps = list(_taps(op.window, tile, source))
+    taps.sort(key=lambda tap: tap[1] != tile)
+    written = not taps or taps[0][1] != tile
+    if written:
+        # What no tap sees is the least that a result may be.
+        words = Words.of(target, tile)
+        empty = {"a": _any_word(view, tile, source, op.window), "target": words}
+        least = {"low": op.low, "high": op.low, "zero_target": op.low}
+        yield tile.counts, empty, {"multiplier": 0} | least
+    (sy, sx), steps = op.window.stride, view.steps
+    for (row, column), part in taps:
+        first = view.word(part.blocks[0], part.images[0], row, column)
+        a = Words(view.bank, first, (steps[0], steps[1], sy * steps[2], sx * steps[3]))
+        into = Words.of(target, part)
+        operands = {"a": a, "target": into} | ({"b": into} if written else {})
+        alu = int(Alu.MAX if written else Alu.PASS)
+        yield part.counts, operands, {"alu": alu, "low": op.low, "high": op.high}
+        written = True
 
 
 def _any_word(view: View, tile: Area, source: Stored, window: Window) -> Words:
@@ -159,50 +167,40 @@ def _average_pool(
     constants: tuple[Tensor, Tensor],
 ) -> None:
     """Sums of windows on the array, with the identity for weights, then a division."""
-    config, window = chip.config, op.window
-    bank, dim = config.scratchpad_depth, config.dim
-    slot = bank if result.tensor is not None else config.accumulator_depth
+    config, (weights, parameters) = chip.config, constants
+    slot = config.scratchpad_depth if result.tensor is not None else config.accumulator_depth
     most = min(config.accumulator_depth, slot)
-    tiles = tiles_of_map(result, source, window, most, bank, name)
-    weights, parameters = constants
-    where = chip.weights.carve(dim, 1)[0]
-    chip.load(
-        layer, weights, 0, where.bank, where.base,
-        rows=dim, blocks=1, local_stride=dim, memory_stride=dim,
-    )  # fmt: skip
+    tiles = tiles_of_map(result, source, op.window, most, config.scratchpad_depth, name)
+    identity = _load_identity(chip, layer, weights)
     fields = {"zero_target": op.offset, "low": op.low, "high": op.high}
-    sources = Sources(chip, layer, source, [source_area(window, t, source) for t in tiles])
+    sums = Sums(parameters, fields, int(VectorFlag.BIAS), single=True)
+    sources = Sources(chip, layer, source, [source_area(op.window, t, source) for t in tiles])
     places = Places(chip, layer, result, None, tiles)
-    finish = Epilogue(
-        chip, layer, places, Sums(parameters, single=True, per_lane=False, fields=fields), tiles
-    )
+    finish = Epilogue(chip, layer, places, sums, tiles)
     for tile in tiles:
-        area = source_area(window, tile, source)
-        view = sources.next(area)
-        sums = chip.next_accumulator()
-        chip.emitter.emit(
-            Opcode.WEIGHT,
-            layer,
-            spans(where.bank, where.base, dim, 1, dim, write=False),
-            bank=where.bank,
-            local=where.base,
-        )
-        _sum_windows(chip, layer, window, tile, area, view, source, sums)
-        finish.run(tile, sums, _parts(op, tile, source))
+        view = sources.next(source_area(op.window, tile, source))
+        bank = chip.next_accumulator()
+        touched = spans(identity.bank, identity.base, config.dim, 1, config.dim, write=False)
+        chip.emitter.emit(Opcode.WEIGHT, layer, touched, bank=identity.bank, local=identity.base)
+        _sum_windows(chip, layer, op.window, tile, view, source, bank)
+        finish.run(tile, bank, _parts(op, tile, source))
+
+
+def _load_identity(chip: MapChip, layer: int, weights: Tensor) -> Slot:
+    """LOAD a tile of weights that changes nothing; where it is."""
+    dim = chip.config.dim
+    slot = chip.weights.carve(dim, 1)[0]
+    strides = {"local_stride": dim, "memory_stride": dim}
+    chip.load(layer, weights, 0, slot.bank, slot.base, rows=dim, blocks=1, **strides)
+    return slot
 
 
 def _sum_windows(
-    chip: MapChip,
-    layer: int,
-    window: Window,
-    tile: Area,
-    area: Area,
-    view: View,
-    source: Stored,
-    sums: int,
+    chip: MapChip, layer: int, window: Window, tile: Area, view: View, source: Stored, sums: int
 ) -> None:
+    """STREAM what is under the windows of a tile, all taps of one onto one word."""
     blocks, images, rows, columns = tile.counts
-    (sy, sx), (dy, dx) = window.stride, window.dilation
+    (sy, sx), (dy, dx), steps = window.stride, window.dilation, view.steps
     see = int(any(window.padding))
     row = tile.rows[0] * sy - window.padding[0]
     column = tile.columns[0] * sx - window.padding[1]
@@ -212,15 +210,7 @@ def _sum_windows(
         "target_bank": sums,
         "target": 0,
     }
-    if see:
-        fields |= {
-            "row_start": row,
-            "column_start": column,
-            "row_limit": source.height,
-            "column_limit": source.width,
-            "pad": source.zero_point,
-        }
-    steps = view.steps
+    fields |= window_fields(window, source, row, column)
     inner = [
         Loop(blocks, steps[0], tile.pixels),
         Loop(images, steps[1], rows * columns),
@@ -232,20 +222,10 @@ def _sum_windows(
         Loop(window.kernel[1], dx, column=see * dx),
     ]
     touched = [
-        *view.accesses(area, write=False),
+        *view.accesses(source_area(window, tile, source), write=False),
         Access(sums, 0, tile.words, True, exclusive=True),
     ]
-    emit_stream(
-        chip,
-        layer,
-        touched,
-        [],
-        inner,
-        fresh=True,
-        summed=summed,
-        flags=int(StreamFlag.WINDOW_READ) if see else 0,
-        fields=fields,
-    )
+    emit_stream(chip, layer, touched, [], inner, fresh=True, fields=fields, summed=summed)
 
 
 def _parts(op: AveragePool, tile: Area, source: Stored) -> list[tuple[Area, dict[str, int]]]:

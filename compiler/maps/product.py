@@ -6,10 +6,10 @@ from itertools import product
 
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.maps.constants import Sums
 from pulsarray.compiler.maps.convolution_weights import tiles_of
 from pulsarray.compiler.maps.convolve import Term
 from pulsarray.compiler.maps.emission import emit_convolution
-from pulsarray.compiler.maps.epilogue import Sums
 from pulsarray.compiler.maps.lowering import Lowering, lower
 from pulsarray.compiler.maps.residency import Work
 from pulsarray.compiler.maps.scaling import Finish, finish_of, offsets_of, sums_of, table_of

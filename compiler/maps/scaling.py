@@ -8,8 +8,9 @@ import numpy as np
 
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.maps.chip import MapChip
+from pulsarray.compiler.maps.constants import Sums
 from pulsarray.compiler.maps.convolution_weights import parameter_rows
-from pulsarray.compiler.maps.epilogue import Addition, Epilogue, Places, Sums
+from pulsarray.compiler.maps.epilogue import Addition, Epilogue, Places
 from pulsarray.compiler.maps.lowering import Lowering
 from pulsarray.compiler.maps.residency import Work
 from pulsarray.compiler.maps.views import Area, Stored
@@ -24,6 +25,7 @@ __all__ = ["Finish", "finish_of", "offsets_of", "sums_of", "table_of"]
 
 Finish = Callable[[MapChip, Sequence[Area]], Epilogue]
 """Takes finished parts of a result, in a given order, to their place."""
+_PER_LANE = int(VectorFlag.BIAS | VectorFlag.LANE_SCALE)
 
 
 def offsets_of(name: str, weight: Array, bias: Ints, zero: int, config: Config) -> Ints:
@@ -57,7 +59,7 @@ def sums_of(
     if scale is None:
         if offsets.any():
             raise InputError(f"{name}: sums are stored as they are, without bias and zero point")
-        return Sums(None, single=False, per_lane=False, fields={})
+        return Sums(None, {})
     fields = {
         "zero_target": scale.zero,
         "low": scale.low,
@@ -66,13 +68,13 @@ def sums_of(
     }
     if len(scale.multiplier) == 1 and not offsets.any() and not scale.fine:
         one = {"multiplier": int(scale.multiplier[0]), "shift": int(scale.shift[0])}
-        return Sums(None, single=False, per_lane=False, fields=fields | one)
+        return Sums(None, fields | one)
     dim, depth = lowering.config.dim, lowering.config.parameter_depth
     rows = parameter_rows(
         lowering.layout, name, offsets, scale.multiplier, scale.shift, dim, scale.offset
     )
     together = together and -(-len(offsets) // dim) <= depth
-    return Sums(rows, False, per_lane=True, fields=fields, fine=scale.fine, together=together)
+    return Sums(rows, fields, _PER_LANE, fine=scale.fine, together=together)
 
 
 def table_of(lowering: Lowering, name: str, scale: Scale | None) -> Tensor | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
 
 from pulsarray.compiler.ir.window import Window
@@ -41,41 +43,62 @@ def tiles_of_map(
     InputError
         If not even one word fits.
     """
-
-    def fits(blocks: int, images: int, rows: int, columns: int) -> bool:
-        if blocks * images * rows * columns > most:
-            return False
-        area = source_area(window, Area((0, blocks), (0, images), (0, rows), (0, columns)), source)
-        # In the middle of the map a tile looks at more rows than at its border.
-        reach = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilation, strict=True)]
-        seen = [
-            min(size, (count - 1) * stride + extent)
-            for size, count, stride, extent in zip(
-                (source.height, source.width), (rows, columns), window.stride, reach, strict=True
-            )
-        ]
-        return area.counts[0] * images * seen[0] * seen[1] <= bank
-
-    height, width = result.height, result.width
-    images = next((n for n in range(result.images, 0, -1) if fits(1, n, height, width)), 0)
-    rows, columns = height, width
-    if not images:
-        images = 1
-        rows = next((n for n in range(height, 0, -1) if fits(1, 1, n, width)), 0)
-    if not rows:
-        rows = 1
-        columns = next((n for n in range(width, 0, -1) if fits(1, 1, 1, n)), 0)
+    fits = _Fit(window, source, most, bank)
+    images, rows, columns = _pixels(result, fits)
     if not columns:
         raise InputError(f"{where}: a window of {window.kernel} does not fit a bank")
     together = min(result.blocks, blocks_at_most or result.blocks)
-    blocks = next(n for n in range(together, 0, -1) if fits(n, images, rows, columns))
+    blocks = fits.largest(together, lambda n: (n, images, rows, columns))
     ranges = [
         [(low, min(total, low + size)) for low in range(0, total, size)]
         for total, size in (
             (result.images, images),
-            (height, rows),
-            (width, columns),
+            (result.height, rows),
+            (result.width, columns),
             (result.blocks, blocks),
         )
     ]
     return [Area(b, i, r, c) for i, r, c, b in product(*ranges)]
+
+
+def _pixels(result: Stored, fits: _Fit) -> tuple[int, int, int]:
+    """Images whole, else rows whole, else columns of a tile; 0 columns if not even one fits."""
+    height, width = result.height, result.width
+    if images := fits.largest(result.images, lambda n: (1, n, height, width)):
+        return images, height, width
+    if rows := fits.largest(height, lambda n: (1, 1, n, width)):
+        return 1, rows, width
+    return 1, 1, fits.largest(width, lambda n: (1, 1, 1, n))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What tiles of a result may be.
+
+    Parameters
+    ----------
+    window, source
+        What they look at of the input.
+    most, bank
+        Words of a tile, and those of the input that it looks at.
+    """
+
+    window: Window
+    source: Stored
+    most: int
+    bank: int
+
+    def largest(self, most: int, tile: Callable[[int], tuple[int, int, int, int]]) -> int:
+        """The largest number up to ``most`` whose tile fits; 0 if none does."""
+        return next((n for n in range(most, 0, -1) if self(*tile(n))), 0)
+
+    def __call__(self, blocks: int, images: int, rows: int, columns: int) -> bool:
+        if blocks * images * rows * columns > self.most:
+            return False
+        return blocks * images * self._seen(0, rows) * self._seen(1, columns) <= self.bank
+
+    def _seen(self, axis: int, count: int) -> int:
+        """Rows or columns of the input that a tile sees in the middle, where it sees the most."""
+        window, size = self.window, (self.source.height, self.source.width)[axis]
+        extent = (window.kernel[axis] - 1) * window.dilation[axis] + 1
+        return min(size, (count - 1) * window.stride[axis] + extent)

@@ -164,6 +164,10 @@ class Stored:
             across=(self.height, self.width),
         )
 
+    def lanes(self, area: Area, dim: int) -> dict[str, int]:
+        """The field that blanks lanes beyond the last channel, if an area has the last block."""
+        return {"last_lanes": self.channels % dim if area.blocks[1] == self.blocks else 0}
+
     @property
     def whole(self) -> Area:
         """All of it."""

@@ -806,3 +806,19 @@ def test_bias_and_sums_share_33_bits() -> None:
     net.constant(0, 2, bias)
     net.nodes[0] = replace(node, op=replace(node.op, scale=scale))
     compiled(net.graph(), PRESETS["small"], 2)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 5), (3, 1, 9), (4, 4, 3)])
+def test_maxima_of_padding_alone(shape: tuple[int, int, int]) -> None:
+    net = Net(*shape)
+    window = (
+        Window((2, 2), (1, 1), (1, 1, 1, 1), (2, 2))
+        if shape[1] == 1
+        else Window((2, 2), (3, 3), (2, 2, 0, 0), (4, 4))
+    )
+    net.largest("x", window)
+    net.nodes[0] = replace(net.nodes[0], op=integer.MaxPool(window, -50, 90))
+    graph = net.graph()
+    codes = np.full((1, *shape), -100)
+    assert (run(graph, codes)["n0"] == -50).all()
+    compiled(graph, PRESETS["small"], 2)
