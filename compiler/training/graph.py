@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import singledispatch, singledispatchmethod
 from math import prod
 
 from pulsarray.compiler.ir.graph import Graph, Node
-from pulsarray.compiler.ir.operator import Kind
+from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.batch_norm import BatchNorm
@@ -89,38 +90,27 @@ class _Translation:
         self.shapes[step.name] = step.result
 
     def _step(self, node: Node) -> Step:
-        source, op = self.names[self.graph.sources_of(node)[0]], node.op
-        given = self.shapes[source]
-        if isinstance(op, Dense):
-            weight, bias = self.graph.arrays_of(node)
-            return MapLayer(
-                name=node.name, weight=weight, bias=bias, sources=(source,),
-                window=Window(given[:2]), given=given, result=(1, 1, weight.shape[1]),
-            )  # fmt: skip
-        if isinstance(op, Convolution):
-            return self._convolution(node, op, source, given)
-        if isinstance(op, MaxPool):
-            return self._pool(node, op, source, given)
-        if isinstance(op, Dropout):
-            return DropStep(
-                name=node.name, sources=(source,), given=given, result=given, rate=op.rate
-            )
-        if isinstance(op, AveragePool):
-            result = self._beside(node.name, op.window, given)
-            return AverageStep(
-                name=node.name, sources=(source,), given=given, result=result, window=op.window
-            )
-        if isinstance(op, BatchNorm):
-            return self._norm(node, op.epsilon, source, given)
-        if isinstance(op, Add):
-            return self._add(node)
-        kind = type(op).__name__
+        source = self.names[self.graph.sources_of(node)[0]]
+        return self._made(node.op, node, source, self.shapes[source])
+
+    @singledispatchmethod
+    def _made(self, op: Operator, node: Node, _source: str, _given: MapShape) -> Step:
+        """The step of an operator: one function a class."""
         raise InputError(
-            f"{node.name}: {kind} cannot be trained; dense layers, convolutions, pooling, sums, "
-            "batch normalization and dropout can"
+            f"{node.name}: {type(op).__name__} cannot be trained; dense layers, convolutions, "
+            "pooling, sums, batch normalization and dropout can"
         )
 
-    def _convolution(self, node: Node, op: Convolution, source: str, given: MapShape) -> MapLayer:
+    @_made.register
+    def _dense(self, _op: Dense, node: Node, source: str, given: MapShape) -> Step:
+        weight, bias = self.graph.arrays_of(node)
+        return MapLayer(
+            name=node.name, weight=weight, bias=bias, sources=(source,),
+            window=Window(given[:2]), given=given, result=(1, 1, weight.shape[1]),
+        )  # fmt: skip
+
+    @_made.register
+    def _convolution(self, op: Convolution, node: Node, source: str, given: MapShape) -> Step:
         weight, bias = self.graph.arrays_of(node)
         weight = weight.reshape(-1, weight.shape[3])
         result = (*op.window.output(*given[:2]), weight.shape[1])
@@ -129,7 +119,19 @@ class _Translation:
             window=op.window, given=given, result=result, groups=op.groups,
         )  # fmt: skip
 
-    def _add(self, node: Node) -> AddStep:
+    @_made.register
+    def _drop(self, op: Dropout, node: Node, source: str, given: MapShape) -> Step:
+        return DropStep(name=node.name, sources=(source,), given=given, result=given, rate=op.rate)
+
+    @_made.register
+    def _average(self, op: AveragePool, node: Node, source: str, given: MapShape) -> Step:
+        result = self._beside(node.name, op.window, given)
+        return AverageStep(
+            name=node.name, sources=(source,), given=given, result=result, window=op.window
+        )
+
+    @_made.register
+    def _add(self, _op: Add, node: Node, _source: str, _given: MapShape) -> Step:
         sources = tuple(self.names[name] for name in self.graph.sources_of(node))
         first, second = (self.shapes[name] for name in sources)
         if first != second:
@@ -139,7 +141,8 @@ class _Translation:
             )
         return AddStep(name=node.name, sources=sources, given=first, result=first)
 
-    def _norm(self, node: Node, epsilon: float, source: str, given: MapShape) -> NormLayer:
+    @_made.register
+    def _norm(self, op: BatchNorm, node: Node, source: str, given: MapShape) -> Step:
         step = self._named(source)
         alone = self.reads[node.inputs[0]] == 1
         if not isinstance(step, MapLayer) or step.activation != "identity" or not alone:
@@ -147,7 +150,7 @@ class _Translation:
                 f"{node.name}: training needs a convolution or dense layer right before it, "
                 "whose result nothing else reads"
             )
-        if not epsilon > 0.0:
+        if not op.epsilon > 0.0:
             raise InputError(
                 f"{node.name}: training needs an epsilon of more than 0; constant factors and "
                 "offsets, as of Mul and Add, are no normalization: put them into weights, biases "
@@ -162,10 +165,11 @@ class _Translation:
         self.steps[self.places[source]] = replace(step, normalized=True)
         return NormLayer(
             name=node.name, weight=scale.reshape(1, -1), bias=shift,
-            sources=(source,), given=given, result=given, epsilon=epsilon,
+            sources=(source,), given=given, result=given, epsilon=op.epsilon,
         )  # fmt: skip
 
-    def _pool(self, node: Node, op: MaxPool, source: str, given: MapShape) -> PoolStep:
+    @_made.register
+    def _pool(self, op: MaxPool, node: Node, source: str, given: MapShape) -> Step:
         result = (*op.window.output(*given[:2]), given[2])
         pooling = PoolStep(
             name=node.name, sources=(source,), given=given, result=result, window=op.window
@@ -235,9 +239,20 @@ def _takes(step: Step | None, function: str) -> bool:
     )
 
 
+@singledispatch
+def _flattens(_op: Operator) -> bool:
+    """Whether an operator makes a vector of a map, its elements in their order."""
+    return False
+
+
+@_flattens.register
+def _(_op: Flatten) -> bool:
+    return True
+
+
 def _passes(node: Node) -> bool:
     """Whether an operator hands its input on as it is, as far as the machine knows."""
-    return isinstance(node.op, Flatten) or node.op.kind is Kind.HOST
+    return _flattens(node.op) or node.op.kind is Kind.HOST
 
 
 def _readers(graph: Graph) -> Counter[str]:
@@ -253,7 +268,7 @@ def _readers(graph: Graph) -> Counter[str]:
 def _input_shape(graph: Graph) -> MapShape:
     """A map, or a vector if it is none or every operator reads it flat."""
     shape, name = graph.input.shape, graph.input.name
-    flat = all(isinstance(node.op, Flatten) for node in graph.nodes if name in node.inputs)
+    flat = all(_flattens(node.op) for node in graph.nodes if name in node.inputs)
     if len(shape) == 3 and not flat:
         return shape[0], shape[1], shape[2]
     return 1, 1, prod(shape)
