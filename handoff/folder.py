@@ -31,6 +31,7 @@ __all__ = ["CLOCK_MHZ", "hand_off", "manifest"]
 CLOCK_MHZ = 50
 """Clock that the constraint files ask for; a designer puts another one there."""
 
+_DRIVER = ("pulsarray.h", "pulsarray.c")
 _SIMULATION = ("top.v", "memory.v", "axi_checker.v")
 
 
@@ -50,7 +51,7 @@ def hand_off(config: Config, verilog: str, program: Program) -> dict[str, bytes]
         If the program stops with an error.
     """
     rdl = system_rdl(config)
-    sources = files("pulsarray.sim")
+    sources, drivers = files("pulsarray.sim"), files("pulsarray.driver").joinpath("c")
     return {
         "pulsarray.v": verilog.encode(),
         "pulsarray.toml": config.to_toml().encode(),
@@ -59,6 +60,7 @@ def hand_off(config: Config, verilog: str, program: Program) -> dict[str, bytes]
         "registers/pulsarray.rdl": rdl.encode(),
         "registers/pulsarray_registers.h": c_header(config).encode(),
         **{f"registers/{name}": data for name, data in peakrdl_files(rdl).items()},
+        **{f"driver/{name}": drivers.joinpath(name).read_bytes() for name in _DRIVER},
         **{f"sim/{name}": sources.joinpath(name).read_bytes() for name in _SIMULATION},
         **{f"sim/program/{name}": data for name, data in bench_files(program).items()},
     }

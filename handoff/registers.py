@@ -19,6 +19,7 @@ from pulsarray.registers import (
     Status,
     counter_address,
     counters_of,
+    parameter_values,
 )
 
 __all__ = ["c_header", "peakrdl_files", "register_map", "system_rdl"]
@@ -62,7 +63,7 @@ def c_header(config: Config) -> str:
         bits={"CONTROL": Control, "STATUS": Status},
         errors=ErrorCode,
         counters=[(name, counter_address(name)) for name in counters_of(config)],
-        parameters={name: int(value) for name, value in config.to_dict().items()},
+        parameters=parameter_values(config),
     )
 
 
@@ -98,4 +99,5 @@ def _fixed(config: Config) -> dict[str, int]:
         "VERSION": INTERFACE_VERSION,
         "FINGERPRINT_LOW": fingerprint & 0xFFFF_FFFF,
         "FINGERPRINT_HIGH": fingerprint >> 32,
+        "PARAMETERS": len(parameter_values(config)),
     }

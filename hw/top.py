@@ -29,12 +29,15 @@ from pulsarray.registers import Status
 
 __all__ = ["Machine", "machine_members"]
 
+_ADDRESSES = ("m_axi_awaddr", "m_axi_araddr")
+_PAGE_BITS = 12
 _EVENTS = ("queue", "start", "complete")
 
 
-def machine_members(config: Config) -> dict[str, Any]:
+def machine_members(config: Config, address_bits: int = 32) -> dict[str, Any]:
     """Ports of the machine but clock and reset, by name."""
     members: dict[str, Any] = {**axi4_members(config), **axi_lite_members()}
+    members |= {name: Out(address_bits) for name in _ADDRESSES}
     members["interrupt"] = Out(1)
     if config.trace:
         members |= {"running": Out(1), "cycle": Out(32)}
@@ -52,6 +55,8 @@ class Machine(Component):
     ----------
     config
         Every parameter.
+    address_bits
+        Of the memory's addresses, 32 or 64; a program's have 32.
 
     Members
     -------
@@ -65,9 +70,9 @@ class Machine(Component):
         With ``trace``: the number of the current cycle, and the events of docs/machine.md.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        super().__init__(Signature(machine_members(config)))
+    def __init__(self, config: Config, address_bits: int = 32) -> None:
+        self._config, self._address_bits = config, address_bits
+        super().__init__(Signature(machine_members(config, address_bits)))
 
     if TYPE_CHECKING:  # ports are attributes that the signature makes
 
@@ -77,7 +82,7 @@ class Machine(Component):
         """Instantiate the parts, then connect them topic by topic."""
         m = Module()
         config = self._config
-        m.submodules.registers = self._registers = Registers(config)
+        m.submodules.registers = self._registers = Registers(config, self._address_bits)
         m.submodules.arbiter = self._arbiter = ReadArbiter(config)
         m.submodules.fetch = self._fetch = Fetch(config)
         m.submodules.banks = self._banks = Banks(config)
@@ -115,7 +120,8 @@ class Machine(Component):
             (axi4_read(self._config), arbiter.axi),
             (axi4_write(self._config), self._units[Unit.STORE].axi),
         ):
-            _pass(m, self, "m_axi_", signature.members, inner, "")
+            _pass(m, self, "m_axi_", _without_address(signature.members), inner, "")
+        self._addresses(m)
         _pass(m, self, "s_axil_", _plain(axi_lite_members(), "s_axil_"), self._registers, "s_axil_")
         for name, user in (("fetch", fetch), ("load", load)):
             m.d.comb += [
@@ -128,6 +134,21 @@ class Machine(Component):
                 user.beat_error.eq(arbiter.axi.rresp != 0),
             ]
         m.d.comb += arbiter.halt.eq(self._halt)
+
+    def _addresses(self, m: Module) -> None:
+        """A program's addresses to the bus's: the base is added in whole pages of 4 KiB."""
+        registers = self._registers
+        high = [registers.base_address_high] if self._address_bits > 32 else []
+        base = Cat(registers.base_address[_PAGE_BITS:], *high)
+        for name, inner in (
+            ("m_axi_araddr", self._arbiter.axi.araddr),
+            ("m_axi_awaddr", self._units[Unit.STORE].axi.awaddr),
+        ):
+            page = Signal(len(base), name=f"{name}_page")
+            m.d.comb += [
+                page.eq(base + inner[_PAGE_BITS:]),
+                getattr(self, name).eq(Cat(inner[:_PAGE_BITS], page)),
+            ]
 
     def _dispatch(self, m: Module) -> None:
         """FETCH to the queue of the unit that the opcode belongs to."""
@@ -253,7 +274,7 @@ class Machine(Component):
             registers.error_index.eq(errors.index),
             errors.clear.eq(self._clear),
             self._halt.eq(errors.halt),
-            self.interrupt.eq(status[1:].any()),
+            self.interrupt.eq(status[1:].any() & registers.interrupt_enable[0]),
         ]
         with m.If(self._running):
             m.d.sync += self._cycle.eq(self._cycle + 1)
@@ -272,6 +293,7 @@ class Machine(Component):
             errors.running.eq(self._running),
             errors.cycle.eq(self._cycle),
             errors.cycle_limit.eq(self._registers.cycle_limit),
+            errors.stop.eq(self._registers.stop),
             errors.fetch_code.eq(fetch.error),
             errors.fetch_index.eq(fetch.error_index),
             errors.semaphore_error.eq(self._semaphores.error),
@@ -341,6 +363,10 @@ class Machine(Component):
                     getattr(self, name).eq(valid & self._running),
                     getattr(self, f"{name}_index").eq(index),
                 ]
+
+
+def _without_address(members: Any) -> dict[str, Any]:
+    return {name: member for name, member in members.items() if not name.endswith("addr")}
 
 
 def _plain(members: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ __all__ = [
     "COUNTERS",
     "COUNTER_BASE",
     "IDENTITY",
+    "PARAMETER_BASE",
     "REGISTERS",
     "UNIT_STATES",
     "Control",
@@ -24,11 +25,12 @@ __all__ = [
     "Status",
     "counter_address",
     "counters_of",
+    "parameter_values",
 ]
 
 IDENTITY = 0x534C5550
 """Value of the ID register: "PULS" in ASCII, least significant byte first."""
-INTERFACE_VERSION = 1
+INTERFACE_VERSION = 2
 """Value of the VERSION register: it changes when a program or a driver must."""
 
 
@@ -37,6 +39,7 @@ class Control(IntFlag):
 
     START = 1
     CLEAR = 2
+    STOP = 4
 
 
 class Status(IntFlag):
@@ -60,17 +63,29 @@ class ErrorCode(IntEnum):
     AXI_WRITE = 7
     PROGRAM_END = 8
     CYCLE_LIMIT = 9
+    STOPPED = 10
 
 
 @dataclass(frozen=True)
 class Register:
-    """One 32-bit register: byte address, name, whether it can be written, its meaning and bits."""
+    """One 32-bit register.
+
+    Parameters
+    ----------
+    address, name, writable, doc
+        Byte address, name, whether it can be written, and its meaning.
+    bits
+        Names of its bits, where it has some.
+    initial
+        Its value after reset, where it can be written.
+    """
 
     address: int
     name: str
     writable: bool
     doc: str
     bits: type[IntFlag] | None = None
+    initial: int = 0
 
 
 REGISTERS = (
@@ -82,7 +97,7 @@ REGISTERS = (
         0x10,
         "CONTROL",
         True,
-        "1: start (when not running); 2: clear done, error, interrupt",
+        "1: start (when not running); 2: clear done, error, interrupt; 4: stop (when running)",
         Control,
     ),
     Register(0x14, "STATUS", False, "1: running; 2: done; 4: stopped by an error", Status),
@@ -91,11 +106,18 @@ REGISTERS = (
     Register(0x20, "PROGRAM_ADDRESS", True, "byte address of the program, a multiple of 4096"),
     Register(0x24, "PROGRAM_UNITS", True, "length of the program in multiples of 32 bytes"),
     Register(0x28, "CYCLE_LIMIT", True, "stop with an error after so many cycles; 0 for never"),
+    Register(0x2C, "BASE_ADDRESS", True, "added to every address; bits below 12 count as zero"),
+    Register(0x30, "BASE_ADDRESS_HIGH", True, "bits 32 and up; only with 64-bit addresses"),
+    Register(0x34, "INTERRUPT_ENABLE", True, "1: done or an error raises the interrupt", initial=1),
+    Register(0x38, "PARAMETERS", False, "how many parameters the configuration has, at 0x800"),
 )
 """Every register but the counters, which follow at :data:`COUNTER_BASE`."""
 
 COUNTER_BASE = 0x100
 """Byte address of the first counter."""
+
+PARAMETER_BASE = 0x800
+"""Byte address of the first parameter of the configuration; they follow in its order."""
 
 UNIT_STATES = ("busy", "stall", "wait", "start", "drain", "idle")
 """What a unit does in a cycle, exactly one of these; see docs/machine.md, section Counters."""
@@ -128,3 +150,8 @@ def counter_address(name: str) -> int:
 def counters_of(config: Config) -> tuple[str, ...]:
     """Counters that a machine has: without ``counters`` the first alone, the cycles."""
     return COUNTERS if config.counters else COUNTERS[:1]
+
+
+def parameter_values(config: Config) -> dict[str, int]:
+    """Parameters by name as their registers give them, from :data:`PARAMETER_BASE` on."""
+    return {name: int(value) for name, value in config.to_dict().items()}

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("pulsarray", "hw", "model", "compiler", "zoo", "sim", "trainer", "synth", "handoff")
+FOLDERS = (
+    "pulsarray",
+    "hw",
+    "model",
+    "compiler",
+    "zoo",
+    "sim",
+    "trainer",
+    "synth",
+    "handoff",
+    "driver",
+)
 SHOWN = 5
 """Longest functions that are named."""
 

@@ -41,6 +41,7 @@ from pulsarray.registers import (
     COUNTERS,
     IDENTITY,
     INTERFACE_VERSION,
+    PARAMETER_BASE,
     REGISTERS,
     ErrorCode,
     counter_address,
@@ -121,12 +122,18 @@ def registers() -> Iterator[str]:
         "writing it does nothing.",
         f"ID is 0x{IDENTITY:08x}, VERSION is {INTERFACE_VERSION}.",
         "",
-        "A run: write PROGRAM_ADDRESS, PROGRAM_UNITS and CYCLE_LIMIT, write START to CONTROL, wait",
-        "for the interrupt, read STATUS, write CLEAR to CONTROL.",
+        "A run: write BASE_ADDRESS, PROGRAM_ADDRESS, PROGRAM_UNITS and CYCLE_LIMIT, write START to",
+        "CONTROL, wait for the interrupt, read STATUS, write CLEAR to CONTROL. Registers keep what",
+        "was written; but for CONTROL they are not to be written while a program runs.",
         "",
     )
     rows = ((f"0x{r.address:03x}", r.name, "RW"[: 1 + r.writable], r.doc) for r in REGISTERS)
     yield from _table(("address", "name", "access", "meaning"), rows)
+    yield from (
+        f"From 0x{PARAMETER_BASE:03x} on, each in four bytes, are the parameters of the",
+        "[configuration](configuration.md) in the order of that page; PARAMETERS says how many.",
+        "",
+    )
     yield from ("## Error codes", "")
     yield from _table(("code", "name"), ((int(code), code.name) for code in ErrorCode))
     yield from ("## Performance counters", "")

@@ -64,7 +64,7 @@ def run_jobs(
         _require_fit(job.program, config)
     if not jobs:
         return []
-    size = max(job.image.size for job in jobs)
+    size = max(job.base_address + job.image.size for job in jobs)
     folder = builds.machine(config, simulator, size, toolchain.wave_format(waves) if waves else "")
     with tempfile.TemporaryDirectory(prefix="pulsarray-jobs-") as name:
         files = Path(name)

@@ -59,7 +59,10 @@ class RegisterDriver:
 
     async def write(self, name: str, value: int) -> None:
         """Write a register by name."""
-        address = _ADDRESSES[name]
+        await self.write_address(_ADDRESSES[name], value)
+
+    async def write_address(self, address: int, value: int) -> None:
+        """Write 32 bits at a byte address."""
         self._port("awaddr").value = address
         self._port("wdata").value = value
         await self._offer("aw", "w")
@@ -83,8 +86,11 @@ class RegisterDriver:
         """Every performance counter, in the order of ``COUNTERS``."""
         return [await self.read_address(COUNTER_BASE + 4 * i) for i in range(len(COUNTERS))]
 
-    async def start(self, program_address: int, program_units: int, cycle_limit: int) -> None:
+    async def start(
+        self, program_address: int, program_units: int, cycle_limit: int, base_address: int = 0
+    ) -> None:
         """Point the machine to a program and start it."""
+        await self.write("BASE_ADDRESS", base_address)
         await self.write("PROGRAM_ADDRESS", program_address)
         await self.write("PROGRAM_UNITS", program_units)
         await self.write("CYCLE_LIMIT", cycle_limit)

@@ -22,7 +22,7 @@ from pulsarray.isa import UNIT_BYTES, Bank, Instruction, Unit
 from pulsarray.program import Program
 from pulsarray.registers import COUNTERS, ErrorCode
 from pulsarray.run import RunResult
-from pulsarray.sim.pages import all_pages, apply_pages, pack_pages
+from pulsarray.sim.pages import PAGE_BYTES, all_pages, apply_pages, pack_pages
 from pulsarray.sim.protocol import violation_text
 
 __all__ = ["Job", "Outcome", "cycle_bound", "describe", "outcome", "read_outcome", "write_jobs"]
@@ -48,6 +48,10 @@ class Job:
         Reset the machine before the run.
     reset_after
         Not 0: start, reset in mid-run after about so many cycles, load again, and run whole.
+    stop_after
+        The same with STOP instead of the reset.
+    base_address
+        Where in the simulated memory the image lies, a multiple of 4096.
     """
 
     program: Program
@@ -57,6 +61,8 @@ class Job:
     cycle_limit: int | None = None
     reset: bool = False
     reset_after: int = 0
+    stop_after: int = 0
+    base_address: int = 0
 
     @property
     def image(self) -> npt.NDArray[np.uint8]:
@@ -138,12 +144,14 @@ def describe(job: Job) -> dict[str, int]:
     return {
         "latency": job.memory_latency,
         "interval": job.memory_interval,
-        "size": int(job.image.size),
+        "size": job.base_address + int(job.image.size),
+        "base_address": job.base_address,
         "program_address": job.program.code_address,
         "program_units": len(job.program.code) // UNIT_BYTES,
         "cycle_limit": limit,
         "reset": job.reset,
         "reset_after": job.reset_after,
+        "stop_after": job.stop_after,
     }
 
 
@@ -152,7 +160,8 @@ def write_jobs(folder: Path, jobs: Sequence[Job], config: Config) -> None:
     table = [describe(job) for job in jobs]
     (folder / "jobs.json").write_text(json.dumps(table), encoding="ascii")
     for number, job in enumerate(jobs):
-        pages = pack_pages(job.image, all_pages(job.image), config.bus_bytes)
+        first = job.base_address // PAGE_BYTES
+        pages = pack_pages(job.image, all_pages(job.image), config.bus_bytes, first)
         (folder / f"{number}.in").write_bytes(pages)
 
 
@@ -181,7 +190,9 @@ def outcome(
     if state["hung"]:
         raise CheckFailed(f"{simulator}: no interrupt {_described(job)}")
     memory, index = job.image.copy(), state["error_index"]
-    apply_pages((folder / f"{number}.out").read_bytes(), memory, job.program.config.bus_bytes)
+    pages = (folder / f"{number}.out").read_bytes()
+    first = job.base_address // PAGE_BYTES
+    apply_pages(pages, memory, job.program.config.bus_bytes, first)
     result = RunResult(
         source=simulator,
         counters=dict(zip(COUNTERS, state["counters"], strict=True)),

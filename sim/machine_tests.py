@@ -13,6 +13,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, First, RisingEdge, Timer
 
+from pulsarray.registers import Control, ErrorCode, Status
 from pulsarray.sim.driver import RegisterDriver
 
 PERIOD_NS = 2
@@ -66,6 +67,25 @@ async def pulse(dut: Any, name: str) -> None:
     signal.value = 0
 
 
+async def start_job(dut: Any, driver: RegisterDriver, job: dict[str, int]) -> None:
+    """Load memory and start the program."""
+    await pulse(dut, "load")
+    await driver.start(
+        job["program_address"], job["program_units"], job["cycle_limit"], job["base_address"]
+    )
+
+
+async def stop(dut: Any, driver: RegisterDriver) -> None:
+    """STOP, and what it leaves."""
+    await driver.write("CONTROL", Control.STOP)
+    assert await interrupted(dut, 0), "no interrupt after STOP"
+    assert await driver.read("STATUS") == Status.ERROR
+    assert await driver.read("ERROR_CODE") == ErrorCode.STOPPED
+    await driver.clear()
+    await FallingEdge(dut.clk)
+    assert dut.interrupt.value == 0
+
+
 async def run_job(
     dut: Any,
     driver: RegisterDriver,
@@ -84,12 +104,14 @@ async def run_job(
     if job["reset"]:
         await reset(dut)
     if job["reset_after"]:
-        await pulse(dut, "load")
-        await driver.start(job["program_address"], job["program_units"], job["cycle_limit"])
+        await start_job(dut, driver, job)
         await Timer(job["reset_after"] * PERIOD_NS, "ns")
         await reset(dut)
-    await pulse(dut, "load")
-    await driver.start(job["program_address"], job["program_units"], job["cycle_limit"])
+    if job["stop_after"]:
+        await start_job(dut, driver, job)
+        await Timer(job["stop_after"] * PERIOD_NS, "ns")
+        await stop(dut, driver)
+    await start_job(dut, driver, job)
     hung = not await interrupted(dut, job["cycle_limit"], report)
     if hung:
         await reset(dut)

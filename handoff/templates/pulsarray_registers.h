@@ -25,6 +25,11 @@
 #define PULSARRAY_ERROR_{{ code.name }} {{ code.value }}u
 {% endfor %}
 
+#define PULSARRAY_ERROR_NAMES { \
+{% for code in errors %}
+    "{{ code.name }}"{{ ", \\" if not loop.last else " }" }}
+{% endfor %}
+
 /* Performance counters: how many, and the byte address of each. */
 #define PULSARRAY_COUNTERS {{ counters | length }}u
 {% for name, address in counters %}

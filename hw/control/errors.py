@@ -35,6 +35,8 @@ class Errors(Shared):
     -------
     running, cycle, cycle_limit
         Errors count while running; the limit is one of them.
+    stop
+        The host asks to stop.
     fetch_code, fetch_index, code_of[unit], index_of[unit]
         Errors that a unit or FETCH found, with the instruction.
     semaphore_error, semaphore_index
@@ -64,6 +66,7 @@ class Errors(Shared):
                 "running": In(1),
                 "cycle": In(32),
                 "cycle_limit": In(32),
+                "stop": In(1),
                 "fetch_code": In(4),
                 "fetch_index": In(INDEX_BITS),
                 "code_of": In(data.ArrayLayout(4, _UNITS)),
@@ -157,6 +160,7 @@ class Errors(Shared):
             (Mux(self.target_error, ErrorCode.ADDRESS, ErrorCode.NONE), self.target_index),
             (Mux(self._load_outside(), ErrorCode.ADDRESS, ErrorCode.NONE), self.load_index),
             (Mux(at_limit, ErrorCode.CYCLE_LIMIT, ErrorCode.NONE), _NOBODY),
+            (Mux(self.stop, ErrorCode.STOPPED, ErrorCode.NONE), _NOBODY),
         ]
 
     def _load_outside(self) -> Value:

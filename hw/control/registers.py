@@ -17,8 +17,10 @@ from pulsarray.registers import (
     COUNTERS,
     IDENTITY,
     INTERFACE_VERSION,
+    PARAMETER_BASE,
     REGISTERS,
     Control,
+    parameter_values,
 )
 
 __all__ = ["Registers"]
@@ -30,11 +32,13 @@ class Registers(Shared):
     Parameters
     ----------
     config
-        The machine: its fingerprint, and whether it has counters.
+        The machine: its parameters and fingerprint, and whether it has counters.
+    address_bits
+        Of the memory's addresses, 32 or 64: with 32 there is no BASE_ADDRESS_HIGH.
 
     Members
     -------
-    start, clear
+    start, clear, stop
         A one was written to that bit of CONTROL.
     PROGRAM_ADDRESS and the other writable registers
         Their values, in lower case.
@@ -45,16 +49,25 @@ class Registers(Shared):
         the first one, ``cycles``, is asked for.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, address_bits: int = 32) -> None:
         self._config = config
         self._counters = len(COUNTERS) if config.counters else 1
+        self._stored = [
+            register
+            for register in REGISTERS
+            if register.writable
+            and register.name != "CONTROL"
+            and (register.name != "BASE_ADDRESS_HIGH" or address_bits > 32)
+        ]
         fingerprint = int(config.fingerprint, 16)
-        written = {r.name.lower(): Out(32) for r in REGISTERS if r.writable and r.name != "CONTROL"}
+        out: Any = Out  # the stubs know nothing of init
+        written = {r.name.lower(): out(32, init=r.initial) for r in self._stored}
         super().__init__(
             {
                 **axi_lite_members(),
                 "start": Out(1),
                 "clear": Out(1),
+                "stop": Out(1),
                 **written,
                 "status": In(3),
                 "error_code": In(4),
@@ -65,6 +78,7 @@ class Registers(Shared):
             },
             counters=self._counters,
             fingerprint=fingerprint,
+            address_bits=address_bits,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -82,20 +96,19 @@ class Registers(Shared):
             m.d.sync += self.s_axil_bvalid.eq(1)
         with m.Elif(self.s_axil_bready):
             m.d.sync += self.s_axil_bvalid.eq(0)
-        for register in REGISTERS:
-            if not register.writable:
-                continue
-            here = wants & (self.s_axil_awaddr[2:] == register.address >> 2)
-            if register.name == "CONTROL":
-                bits = self.s_axil_wdata & strobes
-                m.d.comb += [
-                    self.start.eq(here & bits[int(Control.START).bit_length() - 1]),
-                    self.clear.eq(here & bits[int(Control.CLEAR).bit_length() - 1]),
-                ]
-                continue
+        for bit in Control:
+            asked = self.s_axil_wdata[bit.bit_length() - 1] & self.s_axil_wstrb[0]
+            acts = getattr(self, str(bit.name).lower())
+            m.d.comb += acts.eq(wants & self._written("CONTROL") & asked)
+        for register in self._stored:
             value = getattr(self, register.name.lower())
-            with m.If(here):
+            with m.If(wants & self._written(register.name)):
                 m.d.sync += value.eq((value & ~strobes) | (self.s_axil_wdata & strobes))
+
+    def _written(self, name: str) -> Any:
+        """Whether a write is to the register of a name."""
+        address = next(r.address for r in REGISTERS if r.name == name)
+        return self.s_axil_awaddr[2:] == address >> 2
 
     def _read(self, m: Module) -> None:
         """A register is there at once; a counter may keep its reader waiting."""
@@ -103,9 +116,12 @@ class Registers(Shared):
         offset, is_counter, wants = Signal(10), Signal(), Signal()
         known = {r.address >> 2: self._value(r.name) for r in REGISTERS}
         registers = [known.get(number, Const(0, 32)) for number in range(max(known) + 1)]
+        parameters = [Const(v, 32) for v in parameter_values(self._config).values()]
+        parameter = Signal(10)
         m.d.comb += [
             word.eq(self.s_axil_araddr[2:]),
             offset.eq(word - (COUNTER_BASE >> 2)),
+            parameter.eq(word - (PARAMETER_BASE >> 2)),
             is_counter.eq(offset < self._counters),
             self.counter_number.eq(offset),
             wants.eq(
@@ -113,8 +129,9 @@ class Registers(Shared):
             ),
             self.s_axil_arready.eq(wants),
         ]
-        with m.If(word < len(registers)):
-            m.d.comb += value.eq(chosen(registers, word))
+        for number, values in ((word, registers), (parameter, parameters)):
+            with m.If(number < len(values)):
+                m.d.comb += value.eq(chosen(values, number))
         with m.If(wants):
             m.d.sync += [
                 self.s_axil_rvalid.eq(1),
@@ -131,5 +148,8 @@ class Registers(Shared):
             "FINGERPRINT_LOW": fingerprint & 0xFFFFFFFF,
             "FINGERPRINT_HIGH": fingerprint >> 32,
             "CONTROL": 0,
+            "PARAMETERS": len(parameter_values(self._config)),
         }
+        if name not in fixed and not hasattr(self, name.lower()):
+            return Const(0, 32)
         return Const(fixed[name], 32) if name in fixed else getattr(self, name.lower())

@@ -86,6 +86,9 @@ class Machine:
         if self.cycle_number and self.rare():
             inputs["cycle_limit"] = self.cycle_number
             found.append((ErrorCode.CYCLE_LIMIT, NOBODY))
+        if self.rare():
+            inputs["stop"] = 1
+            found.append((ErrorCode.STOPPED, NOBODY))
         sizes = {Bank.PARAMETER: 4 * config.parameter_depth}
         if config.tables:
             sizes[Bank.TABLE] = config.tables * config.table_planes * config.table_words

@@ -12,6 +12,7 @@ from pulsarray.registers import (
     COUNTERS,
     IDENTITY,
     INTERFACE_VERSION,
+    PARAMETER_BASE,
     REGISTERS,
     Control,
 )
@@ -20,9 +21,11 @@ from tests.hw.bench import Bench, machine, pack, parameters
 OUTPUTS = (
     *("s_axil_awready", "s_axil_wready", "s_axil_bvalid", "s_axil_bresp"),
     *("s_axil_arready", "s_axil_rvalid", "s_axil_rdata", "s_axil_rresp"),
-    *("start", "clear", "program_address", "program_units", "cycle_limit", "counter_number"),
+    *("start", "clear", "stop", "program_address", "program_units", "cycle_limit"),
+    *("base_address", "interrupt_enable", "counter_number"),
 )
-STORED = {r.address: r.name.lower() for r in REGISTERS if r.writable and r.name != "CONTROL"}
+ABSENT = ("CONTROL", "BASE_ADDRESS_HIGH")
+STORED = {r.address: r for r in REGISTERS if r.writable and r.name not in ABSENT}
 CONTROL = next(r.address for r in REGISTERS if r.name == "CONTROL")
 
 
@@ -31,7 +34,10 @@ class Manager:
 
     def __init__(self, generator: random.Random, fixed: dict[int, int]) -> None:
         self.generator = generator
-        self.values = {**fixed, **dict.fromkeys(STORED, 0)}
+        self.values = {
+            **fixed,
+            **{address: register.initial for address, register in STORED.items()},
+        }
         self.write: dict[str, int] = {}
         self.offers: set[str] = set()
         self.answer = False
@@ -42,7 +48,7 @@ class Manager:
     def address(self) -> int:
         """Mostly of a register; the two lowest bits do not matter."""
         last = COUNTER_BASE + 4 * len(COUNTERS)
-        known = [*self.values, CONTROL, 0x2C, 0xFC, last - 4, last, 0xFFC]
+        known = [*self.values, CONTROL, 0x30, 0xFC, 0x7FC, last - 4, last, 0xFFC]
         return self.generator.choice(known) + self.generator.choice([0, 0, 0, 1, 2, 3])
 
     def inputs(self) -> dict[str, int]:
@@ -67,8 +73,8 @@ class Manager:
 
     def see(self, inputs: dict[str, int], got: dict[str, int]) -> None:
         """Check the responses and take note of what was accepted."""
-        for address, name in STORED.items():
-            assert got[name] == self.values[address], name
+        for address, register in STORED.items():
+            assert got[register.name.lower()] == self.values[address], register.name
         assert (got["s_axil_bresp"], got["s_axil_rresp"]) == (0, 0)
         assert got["s_axil_bvalid"] == self.answer
         assert got["s_axil_rvalid"] == (self.data is not None)
@@ -95,7 +101,7 @@ class Manager:
             pulses = self._store()
             self.write, self.offers, self.answer = {}, set(), True
             self.writes += 1
-        assert got["start"] | got["clear"] << 1 == pulses
+        assert got["start"] | got["clear"] << 1 | got["stop"] << 2 == pulses
 
     def _store(self) -> int:
         """Do the write; the bits of CONTROL that act."""
@@ -103,7 +109,7 @@ class Manager:
         address, data = self.write["addr"] & ~3, self.write["data"] & mask
         if address in STORED:
             self.values[address] = self.values[address] & ~mask | data
-        return data & (Control.START | Control.CLEAR) if address == CONTROL else 0
+        return data & (Control.START | Control.CLEAR | Control.STOP) if address == CONTROL else 0
 
 
 def state(generator: random.Random) -> tuple[dict[str, int], dict[int, int]]:
@@ -118,9 +124,12 @@ def state(generator: random.Random) -> tuple[dict[str, int], dict[int, int]]:
         "VERSION": INTERFACE_VERSION,
         "FINGERPRINT_LOW": fingerprint & 0xFFFFFFFF,
         "FINGERPRINT_HIGH": fingerprint >> 32,
+        "PARAMETERS": len(config.to_dict()),
         **{name.upper(): value for name, value in inputs.items()},
     }
     fixed = {addresses[name]: value for name, value in named.items()}
+    values = map(int, config.to_dict().values())
+    fixed |= {PARAMETER_BASE + 4 * i: value for i, value in enumerate(values)}
     return inputs, fixed
 
 

@@ -54,7 +54,7 @@ def test_clean_restart(name: str, simulator: str) -> None:
 
 def test_every_error_is_provoked() -> None:
     provoked = {bad.error for bad in bad_programs.CASES.values()}
-    assert provoked == set(ErrorCode) - {ErrorCode.NONE}
+    assert provoked == set(ErrorCode) - {ErrorCode.NONE, ErrorCode.STOPPED}
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
@@ -63,5 +63,17 @@ def test_back_to_back_and_reset_in_mid_run(simulator: str) -> None:
     cycles = good_result().cycles
     resets = [replace(job, reset_after=cycles * part // 8) for part in range(1, 8)]
     jobs = [job, job, replace(job, reset=True), *resets, job]
+    for outcome in run_jobs(jobs, bad_programs.CONFIG, simulator):
+        assert compare(good_result(), outcome.checked(), GOOD) == []
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_stopped_by_the_host_and_anywhere_in_memory(simulator: str) -> None:
+    """What is stopped runs again as if nothing had been; where the image lies changes nothing."""
+    cycles = good_result().cycles
+    jobs = [
+        Job(program=GOOD, stop_after=cycles * part // 8, base_address=base)
+        for part, base in ((1, 0), (4, 4096), (7, 0x7000))
+    ]
     for outcome in run_jobs(jobs, bad_programs.CONFIG, simulator):
         assert compare(good_result(), outcome.checked(), GOOD) == []

@@ -1,0 +1,1 @@
+"""Drivers: what runs programs on a machine that has been built."""
