@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from pulsarray.config import SEMAPHORES
+from pulsarray.config import PRESETS, SEMAPHORES
 from pulsarray.isa import Unit
 from pulsarray.registers import (
     COUNTER_BASE,
     COUNTERS,
     IDENTITY,
+    PARAMETER_BASE,
     REGISTERS,
     UNIT_STATES,
     Control,
     ErrorCode,
     Status,
     counter_address,
+    parameter_values,
 )
 
 
@@ -40,7 +42,7 @@ def test_counters_cover_every_unit_and_semaphore() -> None:
         assert {f"{unit.name.lower()}_{state}" for state in UNIT_STATES} <= set(COUNTERS)
     assert {f"semaphore_{k}_wait" for k in range(SEMAPHORES)} <= set(COUNTERS)
     last = counter_address(COUNTERS[-1])
-    assert last == COUNTER_BASE + 4 * (len(COUNTERS) - 1) < 0x1000
+    assert last == COUNTER_BASE + 4 * (len(COUNTERS) - 1) < PARAMETER_BASE
 
 
 def test_counter_wrong() -> None:
@@ -49,6 +51,13 @@ def test_counter_wrong() -> None:
 
 
 def test_bits_and_codes_are_fixed() -> None:
-    assert (Control.START, Control.CLEAR) == (1, 2)
+    assert (Control.START, Control.CLEAR, Control.STOP) == (1, 2, 4)
     assert (Status.RUNNING, Status.DONE, Status.ERROR) == (1, 2, 4)
-    assert [int(code) for code in ErrorCode] == list(range(10))
+    assert [int(code) for code in ErrorCode] == list(range(11))
+
+
+def test_parameters_follow_the_configuration() -> None:
+    values = parameter_values(PRESETS["tiny"])
+    assert list(values) == list(PRESETS["tiny"].to_dict())
+    assert (values["dim"], values["transposer"], values["training"]) == (4, 1, 0)
+    assert PARAMETER_BASE + 4 * len(values) <= 0x1000
