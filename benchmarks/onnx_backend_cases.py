@@ -19,6 +19,8 @@ from onnx import helper, numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 from onnx.backend.test.loader import load_model_tests
 
+from pulsarray.compiler.importers.onnx.functions import FUNCTIONS
+
 __all__ = ["Case", "cases"]
 
 Array = npt.NDArray[Any]
@@ -27,7 +29,7 @@ Arrays = dict[str, Array]
 _SEVERAL = frozenset({"Add", "Concat", "Div", "Mul", "Sub", "Sum"})
 """Operators all of whose inputs may be activations."""
 _ELEMENTWISE = frozenset(
-    {"Add", "Clip", "Div", "Dropout", "Identity", "Mul", "Relu", "Sigmoid", "Sub", "Sum", "Tanh"}
+    {"Add", "Clip", "Div", "Dropout", "Identity", "Mul", "PRelu", "Pow", "Sub", "Sum", *FUNCTIONS}
 )
 _AXIS = {"Concat": 0, "Softmax": -1}
 """Operators with an axis, and its default."""

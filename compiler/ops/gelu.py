@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erf, pi, sqrt
+from math import pi, sqrt
 
 import numpy as np
 
 from pulsarray.compiler.ir.operator import Drawn
 from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ops.erf import erf
 from pulsarray.compiler.ops.function import Function
 
 __all__ = ["Gelu"]
 
 _CUBIC = 0.044715
-_erf = np.vectorize(erf, otypes=[np.float64])
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Gelu(Function, title="gelu", summary="x times the normal distribution at x
         """The cumulative normal distribution, or what stands for it."""
         if self.tanh:
             return np.asarray(0.5 * (1.0 + np.tanh(sqrt(2 / pi) * (x + _CUBIC * x**3))))
-        return np.asarray(0.5 * (1.0 + _erf(x / sqrt(2.0)))).astype(x.dtype)
+        return np.asarray(0.5 * (1.0 + erf(x / sqrt(2.0))))
 
     def derivative(self, x: Array, result: Array) -> Array:
         """``Phi(x) + x * Phi'(x)``."""

@@ -1,30 +1,25 @@
-"""ONNX operators on single elements: sums, factors and activations."""
+"""ONNX operators on two values, element by element: sums and factors."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf
 
 import numpy as np
 
 from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.functions import emit
 from pulsarray.compiler.importers.onnx.layers import affine
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
-from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.add import Add
-from pulsarray.compiler.ops.clip import Clip
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.multiply import Multiply
-from pulsarray.compiler.ops.relu import Relu
+from pulsarray.compiler.ops.prelu import PRelu
 from pulsarray.compiler.ops.sigmoid import Sigmoid
 from pulsarray.compiler.ops.silu import Silu
-from pulsarray.compiler.ops.tanh import Tanh
 from pulsarray.errors import InputError
 
-__all__ = ["add", "clip", "div", "dropout", "function", "mul", "sub", "total"]
-
-_FUNCTIONS = {"Relu": Relu(), "Sigmoid": Sigmoid(), "Tanh": Tanh()}
+__all__ = ["add", "div", "dropout", "mul", "prelu", "sub", "total"]
 
 
 def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
@@ -158,31 +153,14 @@ def div(network: Network, call: Call) -> None:
     affine(network, call, tensor, 1.0 / divisor, np.zeros(len(divisor)))
 
 
-def function(network: Network, call: Call) -> None:
-    """A function of single elements."""
-    tensor = network.tensor(call.inputs[0], call.where)
-    _emit(network, call, tensor, _FUNCTIONS[call.kind])
-
-
-def _emit(network: Network, call: Call, tensor: Tensor, op: Operator) -> None:
-    """Put an operator at the end whose result has its elements where its input has them."""
-    made = network.emit(network.label(call), op, (tensor.value,), call.outputs[0])
+def prelu(network: Network, call: Call) -> None:
+    """A rectifier with a constant slope, one or one a channel."""
+    tensor, slope, swapped = _operands(network, call)
+    if swapped:
+        raise InputError(f"{call.where}: PRelu of a constant is not supported")
+    name, op = network.label(call), PRelu()
+    made = network.emit(name, op, (tensor.value,), call.outputs[0], {"slope": slope})
     network.elementwise(call, tensor, made)
-
-
-def clip(network: Network, call: Call) -> None:
-    """Values cut to an interval."""
-    tensor = network.tensor(call.inputs[0], call.where)
-    limits = [call.number("min", -inf), call.number("max", inf)]
-    for place, name in enumerate(call.inputs[1:3]):
-        if name:
-            limit = network.constant(name, call.where, "limit")
-            if limit.size != 1:
-                raise InputError(
-                    f"{call.where}: limit {name!r} must be one number, not {limit.shape}"
-                )
-            limits[place] = limit.item()
-    _emit(network, call, tensor, Clip(*limits))
 
 
 def dropout(network: Network, call: Call) -> None:
@@ -202,4 +180,4 @@ def dropout(network: Network, call: Call) -> None:
         if given.size != 1:
             raise InputError(f"{call.where}: ratio must be one number, not {given.shape}")
         rate = given.item()
-    _emit(network, call, tensor, Dropout(rate))
+    emit(network, call, tensor, Dropout(rate))

@@ -1,4 +1,4 @@
-"""ONNX operators of transformers: layer normalization, GELU, products of two values."""
+"""ONNX operators of transformers: layer normalization, products of two values."""
 
 from __future__ import annotations
 
@@ -8,23 +8,11 @@ from pulsarray.compiler.importers.onnx import layers
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.orders import Shape, arranged
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
-from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.layer_norm import LayerNorm
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.errors import InputError
 
-__all__ = ["gelu", "layer_norm", "matmul"]
-
-
-def gelu(network: Network, call: Call) -> None:
-    """The Gaussian error linear unit in either form."""
-    form = call.text("approximate", "none")
-    if form not in ("none", "tanh"):
-        raise InputError(f"{call.where}: approximate must be none or tanh, not {form!r}")
-    tensor = network.tensor(call.inputs[0], call.where)
-    op = Gelu(form == "tanh")
-    made = network.emit(network.label(call), op, (tensor.value,), call.outputs[0])
-    network.elementwise(call, tensor, made)
+__all__ = ["layer_norm", "matmul"]
 
 
 def layer_norm(network: Network, call: Call) -> None:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pulsarray.compiler.importers.onnx import arithmetic, attention, layers, pools, shapes
+from pulsarray.compiler.importers.onnx import (
+    arithmetic,
+    attention,
+    functions,
+    layers,
+    pools,
+    shapes,
+)
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.tensors import Network
 
 __all__ = ["IMAGES", "OPERATORS"]
 
 OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
+    **dict.fromkeys(functions.FUNCTIONS, functions.function),
     "Add": arithmetic.add,
     "AveragePool": pools.average_pool,
     "BatchNormalization": layers.batch_norm,
-    "Clip": arithmetic.clip,
+    "Clip": functions.clip,
     "Concat": shapes.concat,
     "Conv": layers.conv,
     "ConvTranspose": layers.conv_transpose,
     "Div": arithmetic.div,
     "Dropout": arithmetic.dropout,
     "Flatten": shapes.flatten,
-    "Gelu": attention.gelu,
     "Gemm": layers.gemm,
     "GlobalAveragePool": pools.global_average_pool,
     "GlobalMaxPool": pools.global_max_pool,
@@ -32,16 +39,15 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "MaxPool": pools.max_pool,
     "Mul": arithmetic.mul,
     "Pad": pools.pad,
+    "Pow": functions.power,
+    "PRelu": arithmetic.prelu,
     "ReduceMean": pools.reduce_mean,
-    "Relu": arithmetic.function,
     "Reshape": shapes.reshape,
     "Shape": shapes.shape,
-    "Sigmoid": arithmetic.function,
     "Softmax": shapes.softmax,
     "Squeeze": shapes.squeeze,
     "Sub": arithmetic.sub,
     "Sum": arithmetic.total,
-    "Tanh": arithmetic.function,
     "Transpose": shapes.transpose,
     "Unsqueeze": shapes.unsqueeze,
 }

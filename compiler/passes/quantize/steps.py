@@ -79,10 +79,19 @@ class Step:
         return float(low), float(high)
 
     def activate(self, values: Floats) -> Floats:
-        """All functions of real values; where one needs positive ones, of the least that is."""
+        """All functions of real values; where one has no result, that of the nearest that has."""
         for function in self.functions:
-            if 0 in function.op.positive:
-                least = values.min(where=values > 0.0, initial=inf)
-                values = np.maximum(values, least if least < inf else 1.0)
-            values = function.op.real(values)
+            with np.errstate(all="ignore"):
+                values = _everywhere(values, function.op.real(values))
         return values
+
+
+def _everywhere(values: Floats, results: Floats) -> Floats:
+    """Results of a function, those that are no numbers replaced by that of the nearest value."""
+    good = np.isfinite(results) | np.isinf(values)
+    if good.all() or not good.any():
+        return results
+    nearest = abs(values[~good, None] - values[good]).argmin(axis=1)
+    filled = results.copy()
+    filled[~good] = results[good][nearest]
+    return filled

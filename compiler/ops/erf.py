@@ -1,0 +1,37 @@
+"""The error function."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from pulsarray.compiler.ir.value import Array
+from pulsarray.compiler.ops.function import Function
+
+__all__ = ["Erf", "erf"]
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def erf(x: Array) -> Array:
+    """The error function of all elements, in their type."""
+    return np.asarray(_erf(x)).astype(x.dtype)
+
+
+@dataclass(frozen=True)
+class Erf(Function, title="erf", summary="the error function of x", reads=("x",)):
+    """The error function: ``2 / sqrt(pi)`` times the integral of ``exp(-t^2)`` from 0 to x."""
+
+    is_monotonic = True
+    saturation = 2.1
+
+    def real(self, *arrays: Array) -> Array:
+        """At x."""
+        return erf(arrays[0])
+
+    def derivative(self, x: Array, result: Array) -> Array:
+        """At x."""
+        return np.asarray(2.0 / math.sqrt(math.pi) * np.exp(-x * x))

@@ -1,0 +1,53 @@
+"""Straight lines in the place of the sigmoid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pulsarray.compiler.ir.operator import Drawn
+from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ops.function import Function
+
+__all__ = ["HardSigmoid", "HardSwish"]
+
+
+@dataclass(frozen=True)
+class HardSigmoid(
+    Function,
+    title="hard_sigmoid",
+    summary="alpha * x + beta, cut to the interval from 0 to 1",
+    reads=("x",),
+):
+    """``alpha * x + beta``, cut to the interval from 0 to 1 (Courbariaux et al. 2015)."""
+
+    alpha: float = 0.2
+    beta: float = 0.5
+
+    def real(self, *arrays: Array) -> Array:
+        """At x."""
+        return np.asarray(np.clip(self.alpha * arrays[0] + self.beta, 0.0, 1.0))
+
+    def derivative(self, x: Array, result: Array) -> Array:
+        """The slope alpha where nothing was cut off."""
+        return np.asarray(self.alpha * ((result > 0.0) & (result < 1.0)))
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
+        """Slopes around that of the sigmoid at 0."""
+        return cls(float(rng.uniform(0.1, 0.4)), float(rng.uniform(0.3, 0.7))), ()
+
+
+@dataclass(frozen=True)
+class HardSwish(Function, title="hard_swish", summary="x * clip(x + 3, 0, 6) / 6", reads=("x",)):
+    """``x * clip(x + 3, 0, 6) / 6`` (Howard et al. 2019)."""
+
+    def real(self, *arrays: Array) -> Array:
+        """At x."""
+        x = arrays[0]
+        return np.asarray(x * np.clip(x / 6.0 + 0.5, 0.0, 1.0))
+
+    def derivative(self, x: Array, result: Array) -> Array:
+        """0, then ``x / 3 + 1 / 2``, then 1."""
+        return np.asarray(np.where(abs(x) < 3.0, x / 3.0 + 0.5, x > 0.0))

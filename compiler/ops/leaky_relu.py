@@ -1,0 +1,86 @@
+"""Rectifiers that are not 0 below 0, or not straight above it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pulsarray.compiler.ir.operator import Drawn
+from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ops.function import Function
+
+__all__ = ["LeakyRelu", "Shrink", "ThresholdedRelu"]
+
+
+@dataclass(frozen=True)
+class LeakyRelu(
+    Function, title="leaky_relu", summary="x where x is above 0, else alpha * x", reads=("x",)
+):
+    """x where x is above 0, else ``alpha * x`` (Maas et al. 2013)."""
+
+    alpha: float = 0.01
+
+    def real(self, *arrays: Array) -> Array:
+        """At x."""
+        x = arrays[0]
+        return np.asarray(np.where(x > 0.0, x, self.alpha * x))
+
+    def derivative(self, x: Array, result: Array) -> Array:
+        """1, or alpha."""
+        return np.asarray(np.where(x > 0.0, 1.0, self.alpha))
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
+        """A slope below that above 0."""
+        return cls(float(rng.uniform(0.01, 0.5))), ()
+
+
+@dataclass(frozen=True)
+class ThresholdedRelu(
+    Function, title="thresholded_relu", summary="x where x is above alpha, else 0", reads=("x",)
+):
+    """x where x is above alpha, else 0 (Konda et al. 2014)."""
+
+    alpha: float = 1.0
+
+    def real(self, *arrays: Array) -> Array:
+        """At x."""
+        return np.asarray(arrays[0] * (arrays[0] > self.alpha))
+
+    def derivative(self, x: Array, result: Array) -> Array:
+        """1 where x is above alpha."""
+        return np.asarray(x > self.alpha)
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
+        """A threshold near 0."""
+        return cls(float(rng.uniform(-0.5, 0.5))), ()
+
+
+@dataclass(frozen=True)
+class Shrink(
+    Function,
+    title="shrink",
+    summary="0 where x is within threshold of 0, else nearer to 0 by offset",
+    reads=("x",),
+):
+    """0 for x from -threshold to threshold, else x moved towards 0 by offset."""
+
+    threshold: float = 0.5
+    offset: float = 0.0
+
+    def real(self, *arrays: Array) -> Array:
+        """At x."""
+        x = arrays[0]
+        moved = x - np.sign(x) * self.offset
+        return np.asarray(moved * (abs(x) > abs(self.threshold)))
+
+    def derivative(self, x: Array, result: Array) -> Array:
+        """1 where it is not 0."""
+        return np.asarray(abs(x) > abs(self.threshold))
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
+        """A threshold near 0, and any offset up to it."""
+        return cls(float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.0, 0.1))), ()
