@@ -27,7 +27,7 @@ from rich.table import Table
 
 from pulsarray import compiler
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.maps.compiling import compile_layers
+from pulsarray.compiler.lower.programs import compile_layers
 from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.compiler.reference.run import run
 from pulsarray.config import PRESETS

@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from pulsarray.compiler.arguments import instance
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.maps.compiling import program_of
+from pulsarray.compiler.lower.products.search import EFFORT
+from pulsarray.compiler.lower.programs import program_of
 from pulsarray.compiler.passes.pipeline import quantize_graph
-from pulsarray.compiler.products.search import EFFORT
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Program

@@ -13,10 +13,10 @@ from pulsarray.compiler.arguments import integer, integers
 from pulsarray.compiler.ir.formats import Affine8, Integers
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.lower.products.search import EFFORT
 from pulsarray.compiler.ops.integer import Convolution
 from pulsarray.compiler.ops.integer.parts import Parts
 from pulsarray.compiler.ops.integer.scale import Scale
-from pulsarray.compiler.products.search import EFFORT
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Program, pack

@@ -10,12 +10,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.convolution_tiles import (
+from pulsarray.compiler.lower.cuts import ConvolutionShape, Cut, Room
+from pulsarray.compiler.lower.cutting import (
     choose,
     input_range,
     pixel_tiles,
 )
-from pulsarray.compiler.maps.cuts import ConvolutionShape, Cut, Room
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from tests.compiler.machines import configs

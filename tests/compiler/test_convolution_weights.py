@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.maps.convolution_weights import (
+from pulsarray.compiler.lower.weights import (
     Tiles,
     parameter_rows,
     place_weights,
     slices_of,
     tiles_of,
 )
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.config import Config
 from pulsarray.program import unpack
 

@@ -16,7 +16,7 @@ from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.compiling import compile_layers
+from pulsarray.compiler.lower.programs import compile_layers
 from pulsarray.compiler.numerics.fixed_point import fixed_point
 from pulsarray.compiler.ops import integer
 from pulsarray.compiler.ops.integer.parts import Parts

@@ -7,8 +7,8 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pulsarray.compiler.lower.views import Area, Stored, View, accesses, merged
 from pulsarray.compiler.machine.emitter import MEMORY
-from pulsarray.compiler.maps.views import Area, Stored, View, accesses, merged
 
 NESTS = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 40)), max_size=5)
 RANGE = st.tuples(st.integers(0, 5), st.integers(1, 4)).map(lambda r: (r[0], r[0] + r[1]))

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pulsarray.compiler.products.tile import (
+from pulsarray.compiler.lower.products.tile import (
     Shape,
     Tiling,
     balanced,

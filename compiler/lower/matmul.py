@@ -12,14 +12,14 @@ from itertools import product
 
 import numpy as np
 
+from pulsarray.compiler.lower.chip import Cached, MapChip
+from pulsarray.compiler.lower.lowering import Lowering, lower
+from pulsarray.compiler.lower.residency import Work
+from pulsarray.compiler.lower.scaling import Finish, finish_of, sums_of, table_of
+from pulsarray.compiler.lower.streams import Loop, emit_stream
+from pulsarray.compiler.lower.traits import Traits, traits_of
+from pulsarray.compiler.lower.views import Area, Stored, View
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.maps.chip import Cached, MapChip
-from pulsarray.compiler.maps.lowering import Lowering, lower
-from pulsarray.compiler.maps.residency import Work
-from pulsarray.compiler.maps.scaling import Finish, finish_of, sums_of, table_of
-from pulsarray.compiler.maps.streams import Loop, emit_stream
-from pulsarray.compiler.maps.traits import Traits, traits_of
-from pulsarray.compiler.maps.views import Area, Stored, View
 from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.config import Config

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pulsarray.compiler.lower.chip import PARAMETER_COLUMNS, Cached, MapChip
+from pulsarray.compiler.lower.views import Area, Stored
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.maps.chip import PARAMETER_COLUMNS, Cached, MapChip
-from pulsarray.compiler.maps.views import Area, Stored
 from pulsarray.isa import Activation, Bank
 from pulsarray.program import Tensor
 

@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.lower.chip import MapChip, Words
+from pulsarray.compiler.lower.constants import Sums
+from pulsarray.compiler.lower.epilogue import Epilogue, Places
+from pulsarray.compiler.lower.lowering import Lowering, lower
+from pulsarray.compiler.lower.residency import Work
+from pulsarray.compiler.lower.streams import Loop, emit_stream, window_fields
+from pulsarray.compiler.lower.tiles import source_area, tiles_of_map
+from pulsarray.compiler.lower.traits import Traits, traits_of
+from pulsarray.compiler.lower.views import Area, Stored, View
 from pulsarray.compiler.machine.banks import Slot
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.maps.chip import MapChip, Words
-from pulsarray.compiler.maps.constants import Sums
-from pulsarray.compiler.maps.epilogue import Epilogue, Places
-from pulsarray.compiler.maps.lowering import Lowering, lower
-from pulsarray.compiler.maps.residency import Work
-from pulsarray.compiler.maps.streams import Loop, emit_stream, window_fields
-from pulsarray.compiler.maps.tiles import source_area, tiles_of_map
-from pulsarray.compiler.maps.traits import Traits, traits_of
-from pulsarray.compiler.maps.views import Area, Stored, View
 from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
 from pulsarray.isa import Alu, Opcode, VectorFlag
 from pulsarray.program import Tensor

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import product
 from math import prod
 
-from pulsarray.compiler.maps.cuts import ConvolutionShape, Cut, Room, source_words
+from pulsarray.compiler.lower.cuts import ConvolutionShape, Cut, Room, source_words
 from pulsarray.config import Config
 
 __all__ = ["estimate"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pulsarray.compiler.maps.chip import MapChip
-from pulsarray.compiler.maps.convolution_tiles import choose, pixel_tiles
-from pulsarray.compiler.maps.convolution_weights import place_weights, slices_of
-from pulsarray.compiler.maps.convolve import Convolver, Term
-from pulsarray.compiler.maps.cuts import ConvolutionShape, Room
-from pulsarray.compiler.maps.lowering import Lowering
-from pulsarray.compiler.maps.residency import Work
-from pulsarray.compiler.maps.scaling import Finish
-from pulsarray.compiler.maps.views import Area, Stored
-from pulsarray.compiler.products.tile import Tiling
+from pulsarray.compiler.lower.chip import MapChip
+from pulsarray.compiler.lower.convolve import Convolver, Term
+from pulsarray.compiler.lower.cuts import ConvolutionShape, Room
+from pulsarray.compiler.lower.cutting import choose, pixel_tiles
+from pulsarray.compiler.lower.lowering import Lowering
+from pulsarray.compiler.lower.products.tile import Tiling
+from pulsarray.compiler.lower.residency import Work
+from pulsarray.compiler.lower.scaling import Finish
+from pulsarray.compiler.lower.views import Area, Stored
+from pulsarray.compiler.lower.weights import place_weights, slices_of
 
 __all__ = ["emit_convolution"]
 

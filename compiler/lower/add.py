@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pulsarray.compiler.maps.epilogue import Operands, Vectors, combination
-from pulsarray.compiler.maps.traits import Traits, traits_of
+from pulsarray.compiler.lower.epilogue import Operands, Vectors, combination
+from pulsarray.compiler.lower.traits import Traits, traits_of
 from pulsarray.compiler.ops.integer.add import Add, TfliteAdd
 from pulsarray.compiler.ops.integer.elementwise import Multiply
 from pulsarray.compiler.ops.integer.kernel import HIGH, LOW, Pair

@@ -7,10 +7,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 
+from pulsarray.compiler.lower.views import Area, Stored, View, accesses
 from pulsarray.compiler.machine.banks import BlockCache, Pool, Resident
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.transfers import Transfers
-from pulsarray.compiler.maps.views import Area, Stored, View, accesses
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode
 from pulsarray.program import Tensor

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import product
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.convolution_cost import estimate
-from pulsarray.compiler.maps.cuts import ConvolutionShape, Cut, Room, source_words
-from pulsarray.compiler.maps.views import Area
+from pulsarray.compiler.lower.cost import estimate
+from pulsarray.compiler.lower.cuts import ConvolutionShape, Cut, Room, source_words
+from pulsarray.compiler.lower.views import Area
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 

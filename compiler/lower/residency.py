@@ -8,8 +8,8 @@ from itertools import accumulate
 
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.value import Value
-from pulsarray.compiler.maps.chip import BankShares
-from pulsarray.compiler.maps.traits import traits_of
+from pulsarray.compiler.lower.chip import BankShares
+from pulsarray.compiler.lower.traits import traits_of
 from pulsarray.compiler.ops.integer.elementwise import Copy
 from pulsarray.config import Config
 

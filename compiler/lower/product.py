@@ -6,20 +6,20 @@ from itertools import product
 
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.constants import Sums
-from pulsarray.compiler.maps.convolution_weights import tiles_of
-from pulsarray.compiler.maps.convolve import Term
-from pulsarray.compiler.maps.emission import emit_convolution
-from pulsarray.compiler.maps.lowering import Lowering, lower
-from pulsarray.compiler.maps.residency import Work
-from pulsarray.compiler.maps.scaling import Finish, finish_of, offsets_of, sums_of, table_of
-from pulsarray.compiler.maps.traits import Traits, traits_of
-from pulsarray.compiler.maps.transposed import grouped, taps_of_phase
-from pulsarray.compiler.maps.views import Stored
+from pulsarray.compiler.lower.constants import Sums
+from pulsarray.compiler.lower.convolution import emit_convolution
+from pulsarray.compiler.lower.convolve import Term
+from pulsarray.compiler.lower.lowering import Lowering, lower
+from pulsarray.compiler.lower.products.product import Product
+from pulsarray.compiler.lower.products.schedule import schedule_product
+from pulsarray.compiler.lower.products.tile import Shape
+from pulsarray.compiler.lower.residency import Work
+from pulsarray.compiler.lower.scaling import Finish, finish_of, offsets_of, sums_of, table_of
+from pulsarray.compiler.lower.traits import Traits, traits_of
+from pulsarray.compiler.lower.transposed import grouped, taps_of_phase
+from pulsarray.compiler.lower.views import Stored
+from pulsarray.compiler.lower.weights import tiles_of
 from pulsarray.compiler.ops.integer.product import Convolution, TransposedConvolution
-from pulsarray.compiler.products.product import Product
-from pulsarray.compiler.products.schedule import schedule_product
-from pulsarray.compiler.products.tile import Shape
 from pulsarray.program import Tensor
 
 __all__: list[str] = []

@@ -6,17 +6,17 @@ import numpy as np
 
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.chip import MapChip, Words
-from pulsarray.compiler.maps.constants import Constants, Sums
-from pulsarray.compiler.maps.convolution_weights import parameter_rows
-from pulsarray.compiler.maps.epilogue import Operands, Places, combination
-from pulsarray.compiler.maps.lowering import Lowering, lower
-from pulsarray.compiler.maps.pooling import Sources
-from pulsarray.compiler.maps.residency import Work
-from pulsarray.compiler.maps.scaling import table_of
-from pulsarray.compiler.maps.tiles import tiles_of_map
-from pulsarray.compiler.maps.traits import traits_of
-from pulsarray.compiler.maps.views import Stored, View
+from pulsarray.compiler.lower.chip import MapChip, Words
+from pulsarray.compiler.lower.constants import Constants, Sums
+from pulsarray.compiler.lower.epilogue import Operands, Places, combination
+from pulsarray.compiler.lower.lowering import Lowering, lower
+from pulsarray.compiler.lower.pool import Sources
+from pulsarray.compiler.lower.residency import Work
+from pulsarray.compiler.lower.scaling import table_of
+from pulsarray.compiler.lower.tiles import tiles_of_map
+from pulsarray.compiler.lower.traits import traits_of
+from pulsarray.compiler.lower.views import Stored, View
+from pulsarray.compiler.lower.weights import parameter_rows
 from pulsarray.compiler.ops.integer.add import Add, TfliteAdd
 from pulsarray.compiler.ops.integer.elementwise import Copy, Elementwise, Multiply
 from pulsarray.compiler.ops.integer.kernel import HIGH, LOW

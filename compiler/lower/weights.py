@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.lower.chip import PARAMETER_COLUMNS
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.maps.chip import PARAMETER_COLUMNS
 from pulsarray.program import Tensor
 
 __all__ = ["Slice", "Tiles", "parameter_rows", "place_weights", "slices_of", "tiles_of"]

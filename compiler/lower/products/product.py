@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pulsarray.compiler.maps.chip import MapChip
-from pulsarray.compiler.maps.epilogue import Epilogue
-from pulsarray.compiler.maps.views import Area, Stored
-from pulsarray.compiler.products.tile import Shape
+from pulsarray.compiler.lower.chip import MapChip
+from pulsarray.compiler.lower.epilogue import Epilogue
+from pulsarray.compiler.lower.products.tile import Shape
+from pulsarray.compiler.lower.views import Area, Stored
 from pulsarray.program import Tensor
 
 __all__ = ["Product"]

@@ -12,13 +12,12 @@ from pulsarray.compiler.arguments import instance, integer
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.value import Value
-from pulsarray.compiler.machine.assemble import Assembly, assemble
-from pulsarray.compiler.machine.check import check
-from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.maps import families as families
-from pulsarray.compiler.maps.lowering import Lowering
-from pulsarray.compiler.maps.machine_checks import require_machine
-from pulsarray.compiler.maps.residency import (
+from pulsarray.compiler.lower import families as families
+from pulsarray.compiler.lower.checks import require_machine
+from pulsarray.compiler.lower.lowering import Lowering
+from pulsarray.compiler.lower.products.search import EFFORT, Search
+from pulsarray.compiler.lower.products.tile import Tiling
+from pulsarray.compiler.lower.residency import (
     network_of,
     resident_units,
     root_of,
@@ -26,10 +25,11 @@ from pulsarray.compiler.maps.residency import (
     units_of,
     works_of,
 )
+from pulsarray.compiler.machine.assemble import Assembly, assemble
+from pulsarray.compiler.machine.check import check
+from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.passes.dead import without_dead
 from pulsarray.compiler.passes.host import Host, split_host
-from pulsarray.compiler.products.search import EFFORT, Search
-from pulsarray.compiler.products.tile import Tiling
 from pulsarray.config import Config
 from pulsarray.isa import Unit
 from pulsarray.program import Program

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
-from pulsarray.compiler.maps.chip import MapChip
-from pulsarray.compiler.maps.constants import Sums
-from pulsarray.compiler.maps.convolution_weights import parameter_rows
-from pulsarray.compiler.maps.epilogue import Addition, Epilogue, Places
-from pulsarray.compiler.maps.lowering import Lowering
-from pulsarray.compiler.maps.residency import Work
-from pulsarray.compiler.maps.views import Area, Stored
+from pulsarray.compiler.lower.chip import MapChip
+from pulsarray.compiler.lower.constants import Sums
+from pulsarray.compiler.lower.epilogue import Addition, Epilogue, Places
+from pulsarray.compiler.lower.lowering import Lowering
+from pulsarray.compiler.lower.residency import Work
+from pulsarray.compiler.lower.views import Area, Stored
+from pulsarray.compiler.lower.weights import parameter_rows
 from pulsarray.compiler.ops.integer.kernel import HIGH, LOW, Ints, zero_of
 from pulsarray.compiler.ops.integer.scale import Residual, Scale
 from pulsarray.config import Config

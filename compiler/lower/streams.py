@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.lower.chip import MapChip
+from pulsarray.compiler.lower.views import Stored
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.maps.chip import MapChip
-from pulsarray.compiler.maps.views import Stored
 from pulsarray.isa import Opcode, StreamFlag
 
 __all__ = ["Loop", "emit_stream", "window_fields"]

@@ -10,15 +10,15 @@ from math import prod
 from pulsarray.compiler.ir.formats import Affine8, Integers
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Value
+from pulsarray.compiler.lower.chip import BankShares, MapChip
+from pulsarray.compiler.lower.products.product import Product
+from pulsarray.compiler.lower.products.tile import Tiling
+from pulsarray.compiler.lower.residency import Network, Work
+from pulsarray.compiler.lower.views import Stored
 from pulsarray.compiler.machine.emitter import Operation
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.maps.chip import BankShares, MapChip
-from pulsarray.compiler.maps.residency import Network, Work
-from pulsarray.compiler.maps.views import Stored
 from pulsarray.compiler.ops.integer.kernel import zero_of
 from pulsarray.compiler.passes.host import Host
-from pulsarray.compiler.products.product import Product
-from pulsarray.compiler.products.tile import Tiling
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Layer, Tensor

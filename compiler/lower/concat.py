@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.convolution_weights import Tiles
-from pulsarray.compiler.maps.convolve import Term
-from pulsarray.compiler.maps.emission import emit_convolution
-from pulsarray.compiler.maps.lowering import Lowering, lower
-from pulsarray.compiler.maps.residency import Work
-from pulsarray.compiler.maps.scaling import finish_of, sums_of
-from pulsarray.compiler.maps.traits import Traits, traits_of
+from pulsarray.compiler.lower.convolution import emit_convolution
+from pulsarray.compiler.lower.convolve import Term
+from pulsarray.compiler.lower.lowering import Lowering, lower
+from pulsarray.compiler.lower.residency import Work
+from pulsarray.compiler.lower.scaling import finish_of, sums_of
+from pulsarray.compiler.lower.traits import Traits, traits_of
+from pulsarray.compiler.lower.weights import Tiles
 from pulsarray.compiler.ops.integer.concat import Concat
 from pulsarray.compiler.ops.integer.scale import Scale
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.maps.convolution_tiles import input_range
-from pulsarray.compiler.maps.views import Area, Stored
+from pulsarray.compiler.lower.cutting import input_range
+from pulsarray.compiler.lower.views import Area, Stored
 from pulsarray.errors import InputError
 
 __all__ = ["source_area", "tiles_of_map"]

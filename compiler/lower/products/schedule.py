@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pulsarray.compiler.machine.banks import BlockCache, Resident
-from pulsarray.compiler.machine.emitter import Access, spans
-from pulsarray.compiler.maps.chip import MapChip
-from pulsarray.compiler.maps.views import Area
-from pulsarray.compiler.products.product import Product
-from pulsarray.compiler.products.tile import (
+from pulsarray.compiler.lower.chip import MapChip
+from pulsarray.compiler.lower.products.product import Product
+from pulsarray.compiler.lower.products.tile import (
     OutputTile,
     Tiling,
     depth_tiles,
     feed,
     output_tiles,
 )
+from pulsarray.compiler.lower.views import Area
+from pulsarray.compiler.machine.banks import BlockCache, Resident
+from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.isa import Opcode, StreamFlag
 
 __all__ = ["schedule_product"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from pulsarray.compiler.lower.products.product import Product
+from pulsarray.compiler.lower.products.tile import Tiling, tilings
 from pulsarray.compiler.machine.assemble import Assembly
 from pulsarray.compiler.machine.transfers import least_run
-from pulsarray.compiler.products.product import Product
-from pulsarray.compiler.products.tile import Tiling, tilings
 from pulsarray.config import Config
 from pulsarray.errors import InputError, ProgramError
 from pulsarray.registers import ErrorCode

@@ -1,1 +1,0 @@
-"""Networks of feature maps in int8: their definition, and from them to instructions."""
