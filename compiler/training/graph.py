@@ -7,8 +7,11 @@ from dataclasses import replace
 from functools import singledispatch, singledispatchmethod
 from math import prod
 
+import numpy as np
+
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Kind, Operator
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.batch_norm import BatchNorm
@@ -101,9 +104,12 @@ class _Translation:
             "pooling, sums, batch normalization and dropout can"
         )
 
+    def _arrays(self, node: Node) -> list[Floats]:
+        return [np.asarray(array, np.float64) for array in self.graph.arrays_of(node)]
+
     @_made.register
     def _dense(self, _op: Dense, node: Node, source: str, given: MapShape) -> Step:
-        weight, bias = self.graph.arrays_of(node)
+        weight, bias = self._arrays(node)
         return MapLayer(
             name=node.name, weight=weight, bias=bias, sources=(source,),
             window=Window(given[:2]), given=given, result=(1, 1, weight.shape[1]),
@@ -111,7 +117,7 @@ class _Translation:
 
     @_made.register
     def _convolution(self, op: Convolution, node: Node, source: str, given: MapShape) -> Step:
-        weight, bias = self.graph.arrays_of(node)
+        weight, bias = self._arrays(node)
         weight = weight.reshape(-1, weight.shape[3])
         result = (*op.window.output(*given[:2]), weight.shape[1])
         return MapLayer(
@@ -156,7 +162,7 @@ class _Translation:
                 "offsets, as of Mul and Add, are no normalization: put them into weights, biases "
                 "or the data"
             )
-        scale, shift, *_ = self.graph.arrays_of(node)
+        scale, shift, *_ = self._arrays(node)
         if scale.size != given[2]:
             raise InputError(
                 f"{node.name}: training needs one scale for each of {given[2]} channels, "

@@ -11,7 +11,7 @@ from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.orders import Ints, arranged
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.importers.onnx.windows import lifted, transposed_window, window
-from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.ir.value import Array, Floats
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.batch_norm import BatchNorm
 from pulsarray.compiler.ops.convolution import Convolution
@@ -37,10 +37,10 @@ _LARGEST_DIAGONAL = 1 << 12
 """Elements of a vector whose factors become a matrix."""
 
 
-def matrix(network: Network, call: Call) -> Floats:
+def matrix(network: Network, call: Call) -> Array:
     """The constant weight of a product, (K, N)."""
     name = call.inputs[1]
-    weight = network.constant(name, call.where, "weight")
+    weight = network.weight(name, call.where)
     if weight.ndim != 2:
         raise InputError(f"{call.where}: weight {name!r} must be a matrix, not {weight.shape}")
     return weight.T if call.integer("transB", 0) else weight
@@ -56,7 +56,10 @@ def gemm(network: Network, call: Call) -> None:
     if call.given(2):
         given = network.constant(call.given(2), call.where, "bias")
         bias = bias + call.number("beta", 1.0) * row(given, weight.shape[1], call.where)
-    _dense(network, call, tensor, call.number("alpha", 1.0) * weight, bias)
+    alpha = call.number("alpha", 1.0)
+    if alpha != 1.0:
+        weight = alpha * weight.astype(np.float64)
+    _dense(network, call, tensor, weight, bias)
 
 
 def matmul(network: Network, call: Call) -> None:
@@ -68,7 +71,7 @@ def matmul(network: Network, call: Call) -> None:
     _dense(network, call, tensor, weight, np.zeros(weight.shape[1]))
 
 
-def _dense(network: Network, call: Call, tensor: Tensor, weight: Floats, bias: Floats) -> None:
+def _dense(network: Network, call: Call, tensor: Tensor, weight: Array, bias: Floats) -> None:
     if tensor.shape[-1] != weight.shape[0]:
         raise InputError(
             f"{call.where}: input must have shape ({weight.shape[0]},), not {tensor.shape}"
@@ -88,17 +91,17 @@ def _dense(network: Network, call: Call, tensor: Tensor, weight: Floats, bias: F
         network.define(call.outputs[0], made)
 
 
-def _reordered(weight: Floats, order: Ints | None) -> Floats:
+def _reordered(weight: Array, order: Ints | None) -> Array:
     """Rows of a weight where the elements that they are for lie."""
     if order is None or not any(weight.strides):  # Weights that are all one number need no memory.
         return weight
-    ordered = np.empty(weight.shape)
+    ordered = np.empty(weight.shape, weight.dtype)
     ordered[order] = weight
     return ordered
 
 
 def _dense_of_pixels(
-    network: Network, call: Call, tensor: Tensor, weight: Floats, bias: Floats
+    network: Network, call: Call, tensor: Tensor, weight: Array, bias: Floats
 ) -> None:
     """A product of each row of a tensor's last axis: a convolution that sees single pixels."""
     tensor, order = network.by_channel(tensor, len(tensor.shape) - 1, call.where)
@@ -171,8 +174,8 @@ def _bias(network: Network, call: Call, count: int) -> Floats:
     return bias
 
 
-def _filters(network: Network, call: Call, tensor: Tensor) -> Floats:
-    weight = network.constant(call.inputs[1], call.where, "weight")
+def _filters(network: Network, call: Call, tensor: Tensor) -> Array:
+    weight = network.weight(call.inputs[1], call.where)
     if weight.ndim != len(tensor.shape) + 1 or 0 in weight.shape:
         count = ("three", "four")[len(tensor.shape) - 2]
         raise InputError(

@@ -162,6 +162,11 @@ class Network:
         """A constant operand as float64."""
         return real(self.raw(name, where, what), where, f"{what} {name!r}")
 
+    def weight(self, name: str, where: str) -> Array:
+        """A constant weight, in float32 where the file has it so: half of the memory."""
+        raw = self.raw(name, where, "weight")
+        return raw if raw.dtype == np.float32 else self.constant(name, where, "weight")
+
     def integers(self, name: str, where: str, what: str) -> tuple[int, ...]:
         """A constant operand as integers."""
         values = self.raw(name, where, what)

@@ -89,7 +89,7 @@ class Parts:
         """
         if weight.size and (int(weight.min()) < LOW or int(weight.max()) > HIGH):
             raise InputError(f"{name}: weights must be int8 codes")
-        codes = self.constant(f"{name}.weight", weight.astype(np.int8), Integers(8))
+        codes = self.constant(f"{name}.weight", weight.astype(np.int8, copy=False), Integers(8))
         offsets = self.constant(f"{name}.bias", bias, Integers(_SUM_BITS))
         more = () if second is None else (second,)
         return self.add(name, op, (source, codes, offsets, *more), output, label)

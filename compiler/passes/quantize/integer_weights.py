@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,8 @@ Ints = npt.NDArray[np.int64]
 
 _CODES = 256
 _LARGEST = 127
+_BLOCK = 1 << 22
+"""Weights of which there are copies in float64 at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,7 @@ class Columns:
     ``rest`` is what biases leave out, in real numbers, (N,).
     """
 
-    weight: Ints
+    weight: npt.NDArray[np.signedinteger[Any]]
     bias: Ints
     unit: Floats
     rest: Floats | None = None
@@ -47,10 +51,20 @@ def integer_columns(
     InputError
         If the machine's sums are too narrow for so many products.
     """
-    scale = _weight_scale(name, weight, bias, source_scale, config)
-    codes = np.rint(weight / scale).astype(np.int64)
+    codes, scale = np.empty(weight.shape, np.int8), np.empty(weight.shape[1])
+    for block in _blocks(*weight.shape):
+        part = weight[:, block].astype(np.float64)
+        scale[block] = _weight_scale(name, part, bias[block], source_scale, config)
+        codes[:, block] = np.rint(np.divide(part, scale[block], out=part), out=part)
     unit = scale * source_scale
     return Columns(codes, np.rint(bias / unit).astype(np.int64), unit)
+
+
+def _blocks(height: int, width: int) -> list[slice]:
+    """Columns that are worked on together, in float64: at least two, so that all sum alike."""
+    count = max(1, height * width // _BLOCK)
+    ends = [width * k // count for k in range(count + 1)] if count <= width // 2 else [0, width]
+    return [slice(first, last) for first, last in pairwise(ends)]
 
 
 def _weight_scale(
