@@ -20,7 +20,7 @@ from pulsarray.compiler.training.lower.learn import apply
 from pulsarray.compiler.training.lower.live import Live
 from pulsarray.compiler.training.lower.loss import loss_rows
 from pulsarray.compiler.training.lower.lowering import Lowering, Phase, weight_banks
-from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors
+from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors, usable_depth
 from pulsarray.compiler.training.lower.update import Update
 from pulsarray.compiler.training.lower.words import NoRoom
 from pulsarray.compiler.training.state import TrainState
@@ -357,7 +357,8 @@ def _check_sums(network: TrainingNetwork, config: Config, batch: int) -> None:
 
 def _chunk(network: TrainingNetwork, config: Config, batch: int, given: int | None) -> int:
     """The given chunk, or the largest divisor of the batch whose rows fit the chip."""
-    most = min(config.accumulator_depth // loss_rows(network, config.dim), config.scratchpad_depth)
+    depth = usable_depth(network, config)
+    most = min(depth // loss_rows(network, config.dim), config.scratchpad_depth)
     if most < 1:
         columns = network.layers[-1].weight.shape[1]
         raise InputError(f"{network.graph.name}: {columns} outputs are too many for this machine")

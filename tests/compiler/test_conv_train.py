@@ -27,7 +27,7 @@ from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.rules import make_room
 from pulsarray.compiler.training.train import Training, compile_training
-from pulsarray.config import Config, load_config
+from pulsarray.config import EXPONENTS, Config, load_config
 from pulsarray.errors import InputError
 from pulsarray.model.functional import execute
 from pulsarray.program import unpack
@@ -240,6 +240,59 @@ def test_steps_equal_the_interpreter(
             assert graph in DROPPING or (found == outputs).all()
             interpreter.step(expected, [codes])
             assert not unequal(expected, learner.state)
+
+
+@seeded
+def deep() -> Graph:
+    """Eleven normalized convolutions: more than twice as many exponents as registers."""
+    builder, channels = Builder("deep", (5, 4, 3)), 3
+    for _ in range(11):
+        builder.convolution(normal(3, 3, channels, 5), padding=1)
+        norm(builder, 5).relu()
+        channels = 5
+    return builder.flatten().dense(normal(100, 10)).softmax().build()
+
+
+@seeded
+def many_layers() -> Graph:
+    builder = Builder("layers", 6)
+    for _ in range(16):
+        builder.dense(normal(6, 6)).tanh()
+    return builder.dense(normal(6, 10)).softmax().build()
+
+
+@pytest.mark.parametrize(("dim", "bus"), [(2, 32), (5, 128), (16, 256)])
+@pytest.mark.parametrize(
+    ("graph", "chunk"),
+    [(deep, None), (many_layers, None), (many_layers, 2)],
+    ids=["norm", "dense", "chunks"],
+)
+def test_exponents_take_turns_in_the_registers(
+    graph: Callable[[], Graph], chunk: int | None, dim: int, bus: int
+) -> None:
+    config = load_config("train-small", [f"dim={dim}", f"bus_bits={bus}", "tables=5"])
+    network = trained(graph(), momentum=0.9)
+    training = compile_training(network, config, batch=4, chunk=chunk)
+    assert len(training.tensors.registers) > EXPONENTS
+    interpreter = TrainInterpreter(network, config.table_segments)
+    x, t = samples(network.graph, 4)
+    state = interpreter.initial(x, t, learning_rate=0.1, batch=4)
+    codes = interpreter.encode(state, x), interpreter.encode_target(state, t)
+    interpreter.calibrate(state, *codes)
+    expected, size = state.copy(), training.chunk
+    parts = [(codes[0][low : low + size], codes[1][low : low + size]) for low in range(0, 4, size)]
+    with Device("model", timing=False) as device:
+        learner = Learner(training, device, interpreter, state)
+        for _ in range(2):
+            learner.step(x, t)
+            interpreter.step(expected, parts)
+            assert not unequal(expected, learner.state)
+
+
+def test_lines_that_are_too_long_take_no_turns() -> None:
+    config = load_config("train-small", ["dim=32", "bus_bits=512"])
+    with pytest.raises(InputError, match="too few lines of dim = 32 take turns"):
+        compile_training(trained(many_layers()), config, batch=4)
 
 
 @pytest.mark.parametrize("graph", [chain, dropped, residual])

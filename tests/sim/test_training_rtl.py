@@ -10,6 +10,7 @@ import pytest
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.training.differentiate import Loss
+from pulsarray.config import EXPONENTS
 from pulsarray.sim.random.cases import Case, Group, differences, draw_training_groups
 from pulsarray.sim.random.training_networks import NetworkSetup, prepare
 from pulsarray.sim.toolchain import SIMULATORS
@@ -42,6 +43,18 @@ def test_functions_whose_derivative_needs_their_argument(simulator: str) -> None
     programs = [prepare(setup, config, seed).program for seed, setup in enumerate(setups)]
     cases = [Case(f"gated {seed}", program, 20, 1) for seed, program in enumerate(programs)]
     assert not any(differences(cases, config, simulator))
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_more_exponents_than_registers(simulator: str) -> None:
+    config, random = SHORT[0].config, np.random.default_rng(3)
+    builder = Builder("deep", 4)
+    for _ in range(12):
+        builder.dense(random.normal(0, 0.5, (4, 4)), random.normal(0, 0.1, 4)).tanh()
+    setup = NetworkSetup(graph=builder.build(), loss=Loss("mse"), batch=3)
+    made = prepare(setup, config, 1)
+    assert len(made.training.tensors.registers) > EXPONENTS
+    assert not any(differences([Case("deep", made.program, 20, 1)], config, simulator))
 
 
 @pytest.mark.slow

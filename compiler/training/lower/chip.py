@@ -8,6 +8,7 @@ from math import prod
 
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.machine.transfers import Transfers
+from pulsarray.compiler.training.lower.paging import Paging
 from pulsarray.compiler.training.lower.words import Grid, NoRoom, Words
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode, VectorFlag
@@ -61,6 +62,10 @@ class TrainChip(Transfers):
 
     Members
     -------
+    depth
+        Words of an accumulator bank that may be used.
+    paging
+        What keeps exponents in registers, if there are not enough for all.
     sums, aux
         Accumulator banks that products are summed up in, in turn, and the two others.
     """
@@ -73,6 +78,8 @@ class TrainChip(Transfers):
     ) -> None:
         super().__init__(config)
         self.registers, self.tables = registers, tables
+        self.depth = config.accumulator_depth
+        self.paging: Paging | None = None
         banks = [Bank.ACCUMULATOR + number for number in range(config.accumulator_banks)]
         self.sums, self.aux = banks[:-2], banks[-2:]
         self._turn = 0
@@ -163,8 +170,9 @@ class TrainChip(Transfers):
         if len({where.bank for where in sources}) < len(sources):
             raise NoRoom("batch: two operands share a bank; use a smaller batch")
         fields = {"low": -CODE_MAX, "high": CODE_MAX} | _loops(counts, grids) | dict(more)
-        for name, register in zip(("x_target", "x_a", "x_b"), x, strict=False):
-            fields[name] = self.registers[register] if register else 0
+        notes = bool(fields.get("flags", 0) & VectorFlag.STATISTIC)
+        registers = self._registers(phase, x, writes=notes)
+        fields |= dict(zip(("x_target", "x_a", "x_b"), registers, strict=False))
         if table:
             number, shift = self.tables[table]
             fields |= {"table": number, "shift2": shift}
@@ -205,16 +213,23 @@ class TrainChip(Transfers):
         self, phase: int, name: str, value: int, a: str = "", b: str = "", *, maximum: bool = False
     ) -> None:
         """EXPONENT: a register becomes the sum of a value and up to two others."""
-        numbers = {k: self.registers[n] for k, n in (("a", a), ("b", b)) if n}
+        numbers = self._registers(phase, [name, a, b], writes=True)
+        sources = {key: number for key, number in zip("ab", numbers[1:], strict=True) if number}
         self.emitter.emit(
             Opcode.EXPONENT,
             phase,
             (),
-            register=self.registers[name],
+            register=numbers[0],
             value=value,
             maximum=int(maximum),
-            **numbers,
+            **sources,
         )
+
+    def _registers(self, phase: int, names: Sequence[str], *, writes: bool) -> list[int]:
+        """Registers of exponents; the first may be written or noted. An empty name is 0."""
+        if self.paging is not None:
+            return self.paging.registers(phase, names, writes=writes)
+        return [self.registers[name] if name else 0 for name in names]
 
     def scale(self, phase: int, action: int, bank: int, word: int, register: int) -> None:
         """SCALE."""

@@ -49,7 +49,7 @@ class Dropping:
         """The result; ``x`` names its exponent and the source's."""
         chip, phase = self.chip, self.cache.phase
         for images in common(source.groups(), result.groups(), self.mask.groups()):
-            for tile in tiles(result, images, chip.config.accumulator_depth):
+            for tile in tiles(result, images, chip.depth):
                 count = tile.images * tile.rows * result.shape[1]
                 for block in range(result.cuts()[-1]):
                     read = self.cache.get(source.at(tile.low, block))

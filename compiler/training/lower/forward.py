@@ -75,7 +75,7 @@ class Forward:
     def __init__(self, lowering: Lowering, live: Live) -> None:
         self.lowering, self.live, self.values = lowering, live, live.values
         self.chip, self.rows, self.flow = lowering.chip, lowering.rows, lowering.flow
-        self.depth, self.images = lowering.config.accumulator_depth, lowering.tensors.rows
+        self.depth, self.images = lowering.chip.depth, lowering.tensors.rows
         self.product = ForwardProduct(lowering)
         self.pieces: dict[str, Pieces] = {}
         self.norms: dict[str, Normalization] = {}

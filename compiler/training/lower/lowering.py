@@ -11,10 +11,11 @@ from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.maps import FeatureMap
 from pulsarray.compiler.training.lower.memory import Cache, Pool
+from pulsarray.compiler.training.lower.paging import Paging
 from pulsarray.compiler.training.lower.pieces import Pieces
 from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors
 from pulsarray.compiler.training.lower.words import Words
-from pulsarray.config import EXPONENTS, Config
+from pulsarray.config import Config
 from pulsarray.isa import Activation, Bank, ScaleAction, VectorFlag
 from pulsarray.program import Tensor
 
@@ -86,6 +87,11 @@ class Lowering:
         functions = enumerate(tensors.functions.items())
         tables = {name: (number, found.shift) for number, (name, found) in functions}
         self.chip = TrainChip(self.config, tensors.registers, tables)
+        if tensors.pages:
+            self.chip.depth = tensors.depth
+            self.chip.paging = Paging(
+                self.chip, tensors.exponents, tensors.registers, self.chip.aux[1], tensors.depth
+            )
         banks, depth = self.config.scratchpad_banks, self.config.scratchpad_depth
         first = weight_banks(self.config)
         self.rows = Cache(self.chip, layout, Pool(range(first, banks), depth), share)
@@ -126,10 +132,13 @@ class Lowering:
             return
         self._ready = True
         tensors, bank = self.tensors, self.chip.aux[0]
-        self.whole(tensors.exponents, bank, 0)
-        for word in range(tensors.exponents.rows):
-            first = word * self.config.dim
-            self.chip.scale(self.phase, ScaleAction.READ, bank, word, first)
+        if self.chip.paging is not None:
+            self.chip.paging.fill(self.phase)
+        else:
+            self.whole(tensors.exponents, bank, 0)
+            for word in range(tensors.exponents.rows):
+                first = word * self.config.dim
+                self.chip.scale(self.phase, ScaleAction.READ, bank, word, first)
         self.whole(tensors.rates, Bank.PARAMETER, 0)
         self.whole(tensors.constants, Bank.PARAMETER, 3 * PARAMETER_ROW)
         if tensors.tables is not None:
@@ -145,9 +154,12 @@ class Lowering:
     def finish(self, *, adapt: bool) -> None:
         """Exponents to memory; with ``adapt`` after the controller."""
         bank, tensor = self.chip.aux[0], self.tensors.exponents
+        if self.chip.paging is not None:
+            self.chip.paging.finish(self.phase, adapt=adapt)
+            return
         if adapt:
             self.chip.scale(self.phase, ScaleAction.ADAPT, bank, 0, 0)
-        for word in range(-(-EXPONENTS // self.config.dim)):
+        for word in range(tensor.rows):
             first = word * self.config.dim
             self.chip.scale(self.phase, ScaleAction.WRITE, bank, word, first)
         self.chip.store(
@@ -183,7 +195,7 @@ class Lowering:
         own gradient half of one.
         """
         config = self.config
-        dim, depth = config.dim, config.accumulator_depth
+        dim, depth = config.dim, self.chip.depth
         piece = config.scratchpad_depth // _LARGEST_PIECE // dim
         return max(1, min(depth // rows, depth // 2 // dim, piece))
 

@@ -51,7 +51,7 @@ class Normalization:
         self.rows, self.weights = lowering.rows, lowering.weights
         self.products = WeightGradient(lowering)
         height, width, channels = layer.given
-        self.dim, self.depth = lowering.config.dim, lowering.config.accumulator_depth
+        self.dim, self.depth = lowering.config.dim, lowering.chip.depth
         self.blocks = -(-channels // self.dim)
         self.mean = Mean.over(self.tensors.rows * height * width, layer.name)
         self.geometry = Geometry(Window((1, 1)), layer.given, layer.given, self.dim)

@@ -69,7 +69,7 @@ class Averaging:
         """
         chip, phase, kernel = self.chip, self.cache.phase, self.step.window.kernel
         for images in common(source.groups(), result.groups()):
-            for tile in tiles(result, images, chip.config.accumulator_depth):
+            for tile in tiles(result, images, chip.depth):
                 for block in range(result.cuts()[-1]):
                     z = self.cache.get(source.at(tile.low, block))
                     to = self.cache.new(result.at(tile.low, block), 0, pinned=[z])
@@ -228,10 +228,10 @@ class Pooling:
             return
         seen = Tile(tile.low, tile.high, low, high)
         words = seen.images * seen.rows * columns
-        if words > self.chip.config.accumulator_depth:
+        if words > self.chip.depth:
             raise NoRoom(
                 f"{self.step.name}: windows overlap so much that {words} errors are needed at a "
-                f"time, accumulator_depth = {self.chip.config.accumulator_depth}; "
+                f"time, accumulator_depth = {self.chip.depth}; "
                 "use a larger stride or a deeper accumulator"
             )
         z, p, e = (f.at(tile.low, block) for f in (self.source, self.result, error))
@@ -321,7 +321,7 @@ class Pooling:
             self.chip.grid(self.cache.phase, counts, words, target=words, low=0, high=0)
 
     def _tiles(self, images: tuple[int, int]) -> Iterator[tuple[Tile, int]]:
-        depth = self.chip.config.accumulator_depth
+        depth = self.chip.depth
         for low, high in common(self.source.groups(), self.result.groups()):
             part = max(low, images[0]), min(high, images[1])
             if part[0] >= part[1]:

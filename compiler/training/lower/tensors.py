@@ -10,9 +10,10 @@ from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import mask_name
-from pulsarray.compiler.training.layers import DropStep, MapShape, NormLayer, TrainingLayer
+from pulsarray.compiler.training.layers import DropStep, MapShape, NormLayer, Step, TrainingLayer
 from pulsarray.compiler.training.lower.chip import CODE_MAX
 from pulsarray.compiler.training.lower.geometry import Geometry, geometries
+from pulsarray.compiler.training.lower.paging import lines
 from pulsarray.compiler.training.tables import Table, table
 from pulsarray.config import EXPONENTS, Config
 from pulsarray.errors import InputError
@@ -26,7 +27,7 @@ __all__ = [
     "PARAMETER_ROW",
     "RATE_ROW",
     "TrainTensors",
-    "parameter_names",
+    "usable_depth",
 ]
 
 RATE_ROW, DECAY_ROW, MOMENTUM_ROW = range(3)
@@ -37,23 +38,45 @@ limits, from above and from below."""
 PARAMETER_ROW = 4
 """Accumulator words of a row; the last holds the constant."""
 _ALIGNED_ONE = 1 << 30
-
-
-def parameter_names(network: TrainingNetwork) -> list[str]:
-    """Names of everything that is learned."""
-    return [name for layer in network.learning for name in layer.learned]
+_STAGING = 2
+"""Accumulator words that exponents pass on their way to registers and back."""
 
 
 def _exponent_names(network: TrainingNetwork) -> list[str]:
-    names = ["temporary", "minus one", "input", "target", "rate", "decay", *network.exponents]
-    names += [f"{layer.name}.weight" for layer in network.layers]
+    """What every step needs, then step by step, so that neighbours are used together."""
+    names = ["temporary", "minus one", "input", "target", "rate"]
+    if network.optimizer.weight_decay:
+        names.append("decay")
+    if network.optimizer.momentum:
+        names.append("velocity")
     if any(isinstance(step, NormLayer) for step in network.steps):
         names.append("guard")
-    if not network.optimizer.weight_decay:
-        names.remove("decay")
-    if network.optimizer.momentum:
-        names += ["velocity", *(f"{name}.velocity" for name in parameter_names(network))]
-    return names
+    owned = [name for step in network.steps for name in _owned(network, step)]
+    names += [name for name in network.exponents if name not in set(owned)]
+    return names + owned
+
+
+def _owned(network: TrainingNetwork, step: Step) -> list[str]:
+    """Exponents of a step's value, error and parameters."""
+    found = [n for kind in ("output", "error") if (n := f"{step.name}.{kind}") in network.exponents]
+    if not isinstance(step, TrainingLayer):
+        return found
+    found.append(f"{step.name}.weight")
+    if network.flow.learns(step):
+        found += dict.fromkeys(step.scales.values())
+        if network.optimizer.momentum:
+            found += [f"{name}.velocity" for name in step.learned]
+    return found
+
+
+def pages(network: TrainingNetwork) -> bool:
+    """Whether a network has more shared exponents than there are registers."""
+    return len(_exponent_names(network)) >= EXPONENTS
+
+
+def usable_depth(network: TrainingNetwork, config: Config) -> int:
+    """Words of an accumulator bank that a training of a network may use."""
+    return config.accumulator_depth - (_STAGING if pages(network) else 0)
 
 
 def _functions(network: TrainingNetwork) -> list[str]:
@@ -97,7 +120,9 @@ class TrainTensors:
     Members
     -------
     registers
-        Exponent register of every name.
+        Exponent register of every name; its place in memory, if there are more than registers.
+    pages, depth
+        Whether there are more, and the words of an accumulator bank that are left for other things.
     functions
         Function tables in the order in which they lie on chip.
     geometries
@@ -116,16 +141,21 @@ class TrainTensors:
     sums: bool
     prefix: str = ""
     registers: dict[str, int] = field(init=False)
+    pages: bool = field(init=False)
+    depth: int = field(init=False)
     functions: dict[str, Table] = field(init=False)
     geometries: dict[str, Geometry] = field(init=False)
 
     def __post_init__(self) -> None:
         names = _exponent_names(self.network)
-        if len(names) >= EXPONENTS:
+        self.pages = pages(self.network)
+        if self.pages and not lines(self.config):
             raise InputError(
-                f"{self.network.graph.name}: training needs {len(names)} shared exponents, "
-                f"the machine has {EXPONENTS - 1}; use fewer layers"
+                f"{self.network.graph.name}: training needs {len(names)} shared exponents, and of "
+                f"the {EXPONENTS - 1} of the machine too few lines of dim = {self.config.dim} take "
+                "turns; use fewer layers or a smaller dim"
             )
+        self.depth = usable_depth(self.network, self.config)
         self.registers = {name: number for number, name in enumerate(names, 1)}
         for layer in self.network.learning:
             for parameter, name in layer.scales.items():
@@ -217,7 +247,7 @@ class TrainTensors:
                     self.gradients[name] = self._add(total, "state", rows, n, wide=True)
         self._masks()
         self._drops()
-        words = -(-EXPONENTS // self.config.dim)
+        words = -(-max(EXPONENTS, 1 + max(self.registers.values())) // self.config.dim)
         self.exponents = self._add(
             f"{self.prefix}exponents", "state", words, self.config.dim, wide=True
         )

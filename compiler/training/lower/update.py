@@ -50,7 +50,7 @@ class Update:
         self.config, self.optimizer = lowering.config, lowering.network.optimizer
         self._stages: dict[str, cycle[tuple[int, int]]] = {}
         self._reserved: list[int] = []
-        half = self.config.accumulator_depth // 2
+        half = self.chip.depth // 2
         here, there = self.chip.aux
         pairs = [((here, 0), (there, 0)), ((there, half), (here, half))]
         pairs += [((here, half), (there, half)), ((there, 0), (here, 0))]
@@ -151,7 +151,7 @@ class Update:
         total, low = cuts[-1], 0
         while low < total:
             end = min(c for c in cuts if c > low)
-            high = min(end, low + max(1, self.config.accumulator_depth // 2 // dim))
+            high = min(end, low + max(1, self.chip.depth // 2 // dim))
             bank = self.chip.next_sums()
             add = not (self.gradients and self.applies)
             if add:
@@ -310,7 +310,7 @@ class Update:
     def _stage(self, name: str) -> Words:
         """A place for some words on their way, of several in turn."""
         if name not in self._stages:
-            most = max(1, self.config.accumulator_depth // 2)
+            most = max(1, self.chip.depth // 2)
             parts = [self.rows.reserve(most, self._reserved) for _ in range(_STAGES)]
             self._reserved += [bank for bank, _ in parts]
             self._stages[name] = cycle(parts)
