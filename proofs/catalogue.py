@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proofs.blocks import bursts, fifo, read_arbiter, semaphores, store
+from proofs.blocks import bursts, fifo, read_arbiter, rounding, semaphores, store
 from proofs.prover import Proof
 from pulsarray.config import PRESETS, Config
 from pulsarray.isa import Unit
@@ -45,6 +45,19 @@ def all_proofs() -> Iterator[Proof]:
         yield read_arbiter.proof(name, configs[name])
     for name, config in configs.items():
         yield store.proof(name, config)
+    yield from _arithmetic()
+
+
+def _arithmetic() -> Iterator[Proof]:
+    for bits in (32, 48, 24):
+        yield rounding.saturate_proof(64, bits)
+    for widths in ((64, 64, 64), (64, 17, 64), (33, 9, 40)):
+        yield rounding.sum_proof(*widths)
+    for bits in (48, 33):
+        yield rounding.near_sum_proof(bits)
+    yield rounding.round_proof(34, 6)
+    for bits, tflite in ((32, False), (32, True), (24, True), (48, False)):
+        yield rounding.requantize_proof(bits, tflite=tflite)
 
 
 def first_of_each() -> dict[str, Proof]:

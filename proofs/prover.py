@@ -28,18 +28,25 @@ from pulsarray.synth.tools import find_yosys, run_tool
 __all__ = ["Fault", "Proof", "prove"]
 
 TOP = "dut"
-_SCRIPT = """\
+_READ = """\
 read_verilog -formal -sv proof.v
 hierarchy -top dut
 proc
 flatten
 {probes}
 prep -nordff -top dut
+"""
+_TRANSLATE = """\
 async2sync
 dffunmap
 opt_clean
 write_smt2 -wires proof.smt2
 """
+_LOWER = """\
+chformal -lower
+opt -full
+"""
+_PROVEN = "SAT proof finished - no model found: SUCCESS!"
 _SECONDS = 600
 
 
@@ -81,9 +88,12 @@ class Proof:
     below
         Properties that are written into modules below it, by the start of the module's name.
     depth
-        Cycles of the induction.
+        Cycles of the induction; 0 for logic without registers.
     cover_depth
         Cycles in which all ``cover`` statements are reached; 0 if there are none.
+    cases
+        Logic without registers is proven for each by itself, by Yosys' own solver: an input and
+        its value, such as ``shift 5``. Together they are all that the properties assume.
     faults
         Mistakes that must be found.
     """
@@ -97,6 +107,7 @@ class Proof:
     below: Mapping[str, str] = field(default_factory=dict)
     depth: int = 1
     cover_depth: int = 0
+    cases: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
 
     @functools.cached_property
@@ -149,22 +160,36 @@ def prove(proof: Proof, verilog: str | None = None) -> str:
     with tempfile.TemporaryDirectory(prefix="pulsarray-proof-") as name:
         folder = Path(name)
         (folder / "proof.v").write_text(verilog or proof.verilog, encoding="utf-8")
-        probes = "\n".join(
-            f"connect -nounset -set {wire} {path}" for wire, path in proof.probes.items()
-        )
-        script = _SCRIPT.format(probes=f"cd {TOP}\n{probes}\ncd ..")
-        (folder / "proof.ys").write_text(script, encoding="utf-8")
-        arguments = ["-Q", "-T", "proof.ys"]
-        log = run_tool(find_yosys(), arguments, folder, "yosys.log", lambda _: None)
-        if open_wires := re.findall(r"Wire (\S+) is used but has no driver", log):
-            raise CheckFailed(f"{proof.name}: nothing drives {', '.join(sorted(set(open_wires)))}")
+        if proof.cases:
+            return _decide_cases(proof, folder)
+        _run_yosys(proof, folder, _TRANSLATE)
         if fault := _decide(folder, ["-t", str(proof.depth + 1)]):
             return f"from reset: {fault}"
-        if fault := _decide(folder, ["-i", "-t", str(proof.depth)]):
+        if proof.depth and (fault := _decide(folder, ["-i", "-t", str(proof.depth)])):
             return f"by induction: {fault}"
         if proof.cover_depth and (fault := _decide(folder, ["-c", "-t", str(proof.cover_depth)])):
             return f"not reached: {fault}"
     return ""
+
+
+def _run_yosys(proof: Proof, folder: Path, commands: str) -> str:
+    """Read the module, connect the probes, and go on with some commands."""
+    probes = "\n".join(f"connect -nounset -set {w} {path}" for w, path in proof.probes.items())
+    script = _READ.format(probes=f"cd {TOP}\n{probes}\ncd ..") + commands
+    (folder / "proof.ys").write_text(script, encoding="utf-8")
+    log = run_tool(find_yosys(), ["-Q", "-T", "proof.ys"], folder, "yosys.log", lambda _: None)
+    if open_wires := re.findall(r"Wire (\S+) is used but has no driver", log):
+        raise CheckFailed(f"{proof.name}: nothing drives {', '.join(sorted(set(open_wires)))}")
+    return log
+
+
+def _decide_cases(proof: Proof, folder: Path) -> str:
+    """Which cases do not hold."""
+    proofs = [f"log CASE {c}\nsat -set {c} -set-assumes -prove-asserts\n" for c in proof.cases]
+    log = _run_yosys(proof, folder, "".join([_LOWER, *proofs]))
+    said = log.split("\nCASE ")[1:]
+    wrong = [c for c, text in zip(proof.cases, said, strict=True) if _PROVEN not in text]
+    return f"Assert failed with {', '.join(wrong)}" if wrong else ""
 
 
 def _decide(folder: Path, options: list[str]) -> str:
