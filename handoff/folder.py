@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
 from pulsarray import __version__
 from pulsarray.config import Config
 from pulsarray.handoff.bench import bench_files
+from pulsarray.handoff.interface import Interface
 from pulsarray.handoff.registers import c_header, peakrdl_files, register_map, system_rdl
 from pulsarray.handoff.text import rendered
+from pulsarray.handoff.wrapper import wrapper
 from pulsarray.hw.ports import machine_ports
 from pulsarray.program import Program
 from pulsarray.registers import (
@@ -35,7 +38,9 @@ _DRIVER = ("pulsarray.h", "pulsarray.c")
 _SIMULATION = ("top.v", "memory.v", "axi_checker.v")
 
 
-def hand_off(config: Config, verilog: str, program: Program) -> dict[str, bytes]:
+def hand_off(
+    config: Config, verilog: str, program: Program, interface: Interface | None = None
+) -> dict[str, bytes]:
     """Files by name, ``manifest.json`` not among them.
 
     Parameters
@@ -44,19 +49,22 @@ def hand_off(config: Config, verilog: str, program: Program) -> dict[str, bytes]
         The machine and its Verilog.
     program
         A program for it, with which the testbench tries it.
+    interface
+        Options of ``pulsarray_axi``; None for the usual ones.
 
     Raises
     ------
     ProgramError
         If the program stops with an error.
     """
-    rdl = system_rdl(config)
+    rdl, interface = system_rdl(config), interface or Interface()
     sources, drivers = files("pulsarray.sim"), files("pulsarray.driver").joinpath("c")
     return {
         "pulsarray.v": verilog.encode(),
         "pulsarray.toml": config.to_toml().encode(),
         "registers.json": f"{json.dumps(register_map(), indent=2)}\n".encode(),
-        **_texts(config, program),
+        "pulsarray_axi.v": wrapper(config, interface).encode(),
+        **_texts(config, program, interface),
         "registers/pulsarray.rdl": rdl.encode(),
         "registers/pulsarray_registers.h": c_header(config).encode(),
         **{f"registers/{name}": data for name, data in peakrdl_files(rdl).items()},
@@ -83,13 +91,15 @@ def manifest(config: Config, contents: Mapping[str, bytes]) -> dict[str, Any]:
     }
 
 
-def _texts(config: Config, program: Program) -> dict[str, bytes]:
+def _texts(config: Config, program: Program, interface: Interface) -> dict[str, bytes]:
     """The files that are made from templates, whose names they bear."""
     values = {
         "config": config,
         "parameters": config.to_dict(),
         "program": program,
-        "ports": machine_ports(config),
+        "ports": machine_ports(config, interface.address_bits),
+        "interface": interface,
+        "interface_values": asdict(interface),
         "registers": REGISTERS,
         "counters": COUNTERS,
         "counter_rows": [(name, counter_address(name)) for name in counters_of(config)],

@@ -245,15 +245,17 @@ def emit(component: wiring.Component, name: str, *, plain: bool = False) -> str:
     return "\n".join([verilog, "", *design.ready])
 
 
-def generate(config: Config, *, plain: bool = False) -> str:
+def generate(config: Config, *, plain: bool = False, address_bits: int = 32) -> str:
     """Verilog text of the whole machine; its top module is ``pulsarray``.
 
     Parameters
     ----------
     plain
         As :func:`emit` takes it.
+    address_bits
+        Of memory's addresses, 32 or 64.
     """
-    return _of_machine(config, functools.partial(emit, plain=plain))
+    return _of_machine(config, functools.partial(emit, plain=plain), address_bits)
 
 
 def machine_text(config: Config) -> YosysText:
@@ -261,12 +263,14 @@ def machine_text(config: Config) -> YosysText:
     return _of_machine(config, yosys_text)
 
 
-def _of_machine(config: Config, make: Callable[[wiring.Component, str], _Made]) -> _Made:
+def _of_machine(
+    config: Config, make: Callable[[wiring.Component, str], _Made], address_bits: int = 32
+) -> _Made:
     from pulsarray.hw.top import Machine
 
     with _no_warnings_of_parts():
         with names_from_source():
-            machine = Machine(config)
+            machine = Machine(config, address_bits)
         return make(machine, "pulsarray")
 
 

@@ -39,10 +39,10 @@ class Port:
     meaning: str
 
 
-def machine_ports(config: Config) -> list[Port]:
+def machine_ports(config: Config, address_bits: int = 32) -> list[Port]:
     """Every port of the module ``pulsarray``, clock and reset first."""
     ports = [Port(name, "input", 1, _OTHERS[name]) for name in ("clk", "rst")]
-    for name, member in machine_members(config).items():
+    for name, member in machine_members(config, address_bits).items():
         direction = "input" if member.flow == In else "output"
         ports.append(Port(name, direction, Shape.cast(member.shape).width, _meaning(name)))
     return ports

@@ -37,6 +37,15 @@ def generate(
             help="What the testbench runs; instructions at random if not given.",
         ),
     ] = None,
+    interface: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--interface",
+            metavar="KEY=VALUE",
+            help="Option of the ports, as reset=active-high, reset_style=asynchronous, "
+            "address_bits=64, id_bits=4, cache, prot, qos, region; may be repeated.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a folder that stands by itself: the machine's Verilog, registers, testbench, README.
@@ -53,6 +62,9 @@ def generate(
     machine = chosen_config(config, overrides)
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file, not a folder")
+    from pulsarray.handoff.interface import parse_interface
+
+    ports = parse_interface(interface or [])
     tried = None if program is None else Program.load(program, machine)
     make_folder(output)
     from pulsarray.handoff.folder import hand_off, manifest
@@ -60,8 +72,8 @@ def generate(
     from pulsarray.sim.random.programs import random_program
 
     with working(f"generating Verilog for D = {machine.dim}"):
-        verilog = emit(machine, plain=plain)
-        contents = hand_off(machine, verilog, tried or random_program(machine, _SEED))
+        verilog = emit(machine, plain=plain, address_bits=ports.address_bits)
+        contents = hand_off(machine, verilog, tried or random_program(machine, _SEED), ports)
     listed = manifest(machine, contents)
     contents["manifest.json"] = f"{json.dumps(listed, indent=2)}\n".encode()
     for folder in {(output / name).parent for name in contents}:

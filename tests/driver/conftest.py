@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pulsarray.compiler.api import compile_gemm
+from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.config import Config, load_config
 from pulsarray.program import Program
 from pulsarray.sim.bus import SimulatedBus

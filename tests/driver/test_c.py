@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulsarray.compiler.api import compile_network
+from pulsarray import compiler
 from pulsarray.config import PRESETS, Config
 from pulsarray.driver.bus import Bus
 from pulsarray.handoff.images import c_source
@@ -131,7 +131,7 @@ def test_refusals(simulated: Simulated, product: Program, small: Config, tmp_pat
 def test_demo_network(tmp_path: Path) -> None:
     config = PRESETS["small"]
     network, samples = built_in("mnist-mlp")
-    program = compile_network(network, config, batch=4, calibration=samples, name="mnist-mlp")
+    program = compiler.compile(network, config, batch=4, calibration=samples, name="mnist-mlp")
     with SimulatedBus(config, "verilator", program.memory.size, BASE) as bus:
         code, lines = ran(built(tmp_path, program), bus, program.memory.size)
     assert (code, lines) == (0, expected_lines(program))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulsarray.compiler.api import compile_network
+from pulsarray import compiler
 from pulsarray.config import PRESETS, Config
 from pulsarray.driver.accelerator import Accelerator
 from pulsarray.driver.mapped import DevMem, Uio
@@ -144,7 +144,7 @@ def test_pynq_is_missing() -> None:
 def test_demo_network() -> None:
     config = PRESETS["small"]
     network, samples = built_in("mnist-mlp")
-    program = compile_network(network, config, batch=4, calibration=samples, name="mnist-mlp")
+    program = compiler.compile(network, config, batch=4, calibration=samples, name="mnist-mlp")
     with SimulatedBus(config, "verilator", program.memory.size, BASE) as bus:
         machine = Accelerator(bus)
         machine.load(program)

@@ -79,7 +79,7 @@ def test_manifest_and_lists_name_files_that_are_there(folder: Path) -> None:
     in_core = re.findall(
         r"^ +- ([\w./]+\.(?:v|hex))", (folder / "pulsarray.core").read_text(), re.M
     )
-    assert len(in_core) == 8
+    assert len(in_core) == 9
     assert set(in_core) <= there
 
 
@@ -140,3 +140,54 @@ def test_machine_without_counters_has_one(tmp_path: Path) -> None:
     done = subprocess.run(["make", "icarus"], cwd=path, capture_output=True, text=True, check=False)
     assert "and 1 counters as expected" in done.stdout, done.stdout + done.stderr
     assert (path / "registers/pulsarray.rdl").read_text().count("performance counter") == 1
+
+
+OPTIONS = {
+    "usual": [],
+    "other": ["reset=active-high", "reset_style=asynchronous", "address_bits=64", "id_bits=5"],
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_wrapper_for_vendors_runs_the_same(tmp_path: Path, options: list[str]) -> None:
+    """The simulation top with the wrapper in the machine's place: no warning, the same result."""
+    path = tmp_path / "machine"
+    chosen = [text for option in options for text in ("--interface", option)]
+    assert run(["generate", *SMALLEST, "--set", "trace=false", *chosen, "-o", str(path)]) == 0
+    reset = ".areset(rst)" if options else ".aresetn(!rst)"
+    text = (path / "sim/top.v").read_text()
+    swapped = text.replace("    pulsarray machine (", "    pulsarray_axi machine (").replace(
+        ".clk(clk), .rst(rst), .interrupt(interrupt),\n        .m_axi",
+        f".aclk(clk), {reset}, .interrupt(interrupt),\n        .m_axi",
+    )
+    assert swapped.count("aclk") == 1
+    (path / "sim/top.v").write_text(swapped)
+    done = subprocess.run(
+        ["make", "icarus", "SOURCES=sim/testbench.v sim/top.v sim/memory.v sim/axi_checker.v "
+         "pulsarray.v pulsarray_axi.v"], cwd=path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "PASS" in done.stdout, done.stdout + done.stderr
+    wrapped = (path / "pulsarray_axi.v").read_text()
+    assert wrapped.count("X_INTERFACE_INFO") == wrapped.count("input wire") + wrapped.count(
+        "output wire"
+    )
+    assert ("output wire [63:0] m_axi_awaddr" in wrapped) == bool(options)
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("reset", "--interface: expected key=value, not 'reset'"),
+        ("rest=active-low", "--interface: unknown option 'rest'; known: reset, reset_style"),
+        ("reset=low", "--interface: reset must be active-low or active-high, not 'low'"),
+        ("address_bits=48", "--interface: address_bits must be 32 or 64, not 48"),
+        ("id_bits=0", "--interface: id_bits must be 1 to 16, not 0"),
+        ("cache=full", "--interface: cache must be 0 to 15, not 'full'"),
+    ],
+)
+def test_interface_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, complaint: str
+) -> None:
+    arguments = ["generate", *SMALLEST, "--interface", option, "-o", str(tmp_path / "machine")]
+    assert run(arguments) == 2
+    assert complaint in capsys.readouterr().err
