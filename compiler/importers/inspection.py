@@ -9,7 +9,6 @@ from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Role
 from pulsarray.compiler.ops import integer
-from pulsarray.compiler.ops.integer.kernel import Kernel, Needs
 from pulsarray.compiler.passes.pipeline import folded
 from pulsarray.compiler.passes.quantize.fuse import fuse_graph
 from pulsarray.compiler.passes.quantize.rules import Place, is_nothing, multiplies_maps, rule_of
@@ -193,7 +192,7 @@ def inspect_integer(graph: Graph, config: Config | None = None) -> Inspection:
     for node in graph.nodes:
         maps = [value for value in graph.inputs_of(node) if not value.role.is_constant]
         constants = [value for value in graph.inputs_of(node) if value.role.is_constant]
-        needs = node.op.needs if isinstance(node.op, Kernel) else Needs()
+        needs = node.op.needs
         row = Row(
             name=node.name,
             operator=node.label or node.op.title.capitalize(),

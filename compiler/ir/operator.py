@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from pulsarray.compiler.ir.formats import Format
+from pulsarray.compiler.ir.needs import Needs
 from pulsarray.compiler.ir.value import Array, Shape, Value
 from pulsarray.errors import InputError
 
@@ -168,6 +169,20 @@ class Operator:
             If the operator is not defined on these formats.
         """
         raise InputError(f"{self.title} has no definition in integers")
+
+    def check_formats(self, formats: Sequence[Format]) -> None:
+        """Look at the formats of the inputs of its definition in integers.
+
+        Raises
+        ------
+        InputError
+            If it is not defined on them; the text does not name the node.
+        """
+
+    @property
+    def needs(self) -> Needs:
+        """What its definition in integers needs of a machine."""
+        return Needs()
 
     @classmethod
     def has_integers(cls) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pulsarray.compiler.ir.needs import Pair
 from pulsarray.compiler.lower.epilogue import Operands, Vectors, combination
 from pulsarray.compiler.lower.traits import Traits, traits_of
 from pulsarray.compiler.ops.integer.add import Add, TfliteAdd
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.elementwise import Multiply
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW, Pair
 from pulsarray.isa import Alu, VectorFlag
 
 __all__: list[str] = []

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from pulsarray.compiler.ir.formats import Affine8, Integers
 from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.needs import Needs
 from pulsarray.compiler.ir.value import Value
-from pulsarray.compiler.ops.integer.kernel import Kernel, Needs
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 
@@ -33,7 +33,7 @@ def require_machine(graph: Graph, config: Config) -> None:
         raise InputError(f"{graph.name}: a network needs at least one operator")
     for node in graph.nodes:
         _require_values(graph, node)
-        if not isinstance(node.op, Kernel):
+        if not node.op.has_integers():
             raise InputError(f"{node.name}: {node.op.title} is no operator of the machine")
         for problem in _missing(node.op.needs, config):
             raise InputError(f"{node.name}: {problem}")

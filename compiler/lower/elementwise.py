@@ -18,8 +18,8 @@ from pulsarray.compiler.lower.traits import traits_of
 from pulsarray.compiler.lower.views import Stored, View
 from pulsarray.compiler.lower.weights import parameter_rows
 from pulsarray.compiler.ops.integer.add import Add, TfliteAdd
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.elementwise import Copy, Elementwise, Multiply
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.isa import VectorFlag
 from pulsarray.program import Tensor

@@ -12,7 +12,7 @@ from pulsarray.compiler.lower.constants import Constants, Sums
 from pulsarray.compiler.lower.views import Area, Stored, View
 from pulsarray.compiler.machine.banks import Slot
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.scale import Residual
 from pulsarray.errors import InputError
 from pulsarray.isa import Alu, VectorFlag

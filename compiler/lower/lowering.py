@@ -17,7 +17,7 @@ from pulsarray.compiler.lower.residency import Network, Work
 from pulsarray.compiler.lower.views import Stored
 from pulsarray.compiler.machine.emitter import Operation
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.ops.integer.kernel import zero_of
+from pulsarray.compiler.ops.integer.codes import zero_of
 from pulsarray.compiler.passes.host import Host
 from pulsarray.config import Config
 from pulsarray.errors import InputError

@@ -20,7 +20,7 @@ from pulsarray.compiler.lower.streams import Loop, emit_stream
 from pulsarray.compiler.lower.traits import Traits, traits_of
 from pulsarray.compiler.lower.views import Area, Stored, View
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.config import Config
 from pulsarray.errors import InputError

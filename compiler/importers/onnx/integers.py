@@ -14,7 +14,7 @@ from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Array, Floats
 from pulsarray.compiler.ops.convolution import Convolution
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.passes.pipeline import folded
 from pulsarray.compiler.passes.quantize.calibrate import Quantization
 from pulsarray.compiler.passes.quantize.fuse import fuse_graph

@@ -24,7 +24,7 @@ from pulsarray.compiler.importers.onnx.integers import integers
 from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.ops.integer.kernel import LOW
+from pulsarray.compiler.ops.integer.codes import LOW
 from pulsarray.errors import InputError
 
 __all__ = ["QUANTIZED", "integer_graph_of", "quantized_network"]

@@ -33,7 +33,7 @@ from pulsarray.compiler.importers.tflite.windows import (
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.ops.integer import Concat, Elementwise, TfliteAdd
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 

@@ -11,7 +11,7 @@ from pulsarray.compiler.importers.tflite.file import Operator, Tensor
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.numerics.fixed_point import quantize_multiplier
 from pulsarray.compiler.numerics.rounding import requantize
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 

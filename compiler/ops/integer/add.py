@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from pulsarray.compiler.ir.formats import Format
+from pulsarray.compiler.ir.needs import Needs, Pair
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.numerics.rounding import high_multiply, round_half_even, rounding_shift
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW, Ints, zero_of
 from pulsarray.compiler.ops.integer.elementwise import alike
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW, Ints, Kernel, Needs, Pair, zero_of
 
 __all__ = ["Add", "TfliteAdd"]
 
@@ -21,7 +23,7 @@ _LEFT = 20
 
 @dataclass(frozen=True)
 class Add(
-    Kernel, title="int8_add", summary="codes plus codes, element by element", reads=("a", "b")
+    Operator, title="int8_add", summary="codes plus codes, element by element", reads=("a", "b")
 ):
     """``clip(offset + rne((a - zero_a) * factors[0] + (b - zero_b) * factors[1], shift))``.
 
@@ -55,7 +57,7 @@ class Add(
 
 @dataclass(frozen=True)
 class TfliteAdd(
-    Kernel, title="int8_tflite_add", summary="TensorFlow Lite's int8 ADD", reads=("a", "b")
+    Operator, title="int8_tflite_add", summary="TensorFlow Lite's int8 ADD", reads=("a", "b")
 ):
     """TensorFlow Lite's int8 ADD, to the bit.
 

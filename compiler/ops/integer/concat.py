@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pulsarray.compiler.ir.formats import Format
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Shape
-from pulsarray.compiler.ops.integer.kernel import Kernel
 from pulsarray.errors import InputError
 
 __all__ = ["Concat"]
 
 
 @dataclass(frozen=True)
-class Concat(Kernel, title="int8_concat", summary="maps of codes side by side", reads=("x...",)):
+class Concat(Operator, title="int8_concat", summary="maps of codes side by side", reads=("x...",)):
     """Maps side by side along the channels; each has the result's quantization already."""
 
     def shape(self, *shapes: Shape) -> Shape:

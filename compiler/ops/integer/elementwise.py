@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pulsarray.compiler.ir.formats import Format
+from pulsarray.compiler.ir.needs import Needs
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.numerics.rounding import requantize
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW, Kernel, Needs, zero_of
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW, zero_of
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
@@ -32,7 +34,7 @@ def alike(shapes: Sequence[Shape]) -> Shape:
 
 @dataclass(frozen=True, eq=False)
 class Elementwise(
-    Kernel,
+    Operator,
     title="int8_elementwise",
     summary="another quantization, or a function by table",
     reads=("x",),
@@ -56,7 +58,7 @@ class Elementwise(
 
 
 @dataclass(frozen=True)
-class Copy(Kernel, title="int8_copy", summary="the same codes at another place", reads=("x",)):
+class Copy(Operator, title="int8_copy", summary="the same codes at another place", reads=("x",)):
     """The same codes at another place."""
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -70,7 +72,7 @@ class Copy(Kernel, title="int8_copy", summary="the same codes at another place",
 
 @dataclass(frozen=True)
 class Multiply(
-    Kernel,
+    Operator,
     title="int8_multiply",
     summary="codes times codes, element by element",
     reads=("a", "b"),

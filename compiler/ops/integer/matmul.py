@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pulsarray.compiler.ir.formats import Format
+from pulsarray.compiler.ir.needs import Needs
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Shape
-from pulsarray.compiler.ops.integer.kernel import Kernel, Needs, zero_of
+from pulsarray.compiler.ops.integer.codes import zero_of
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
@@ -18,7 +20,7 @@ __all__ = ["MatMul"]
 
 @dataclass(frozen=True, eq=False)
 class MatMul(
-    Kernel, title="int8_matmul", summary="products of matrices of codes", reads=("a", "b")
+    Operator, title="int8_matmul", summary="products of matrices of codes", reads=("a", "b")
 ):
     """``scale((a - zero) @ b)`` of the matrices in each row of two maps: a (H, M, K), b (H, K, N).
 

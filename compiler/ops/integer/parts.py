@@ -11,7 +11,7 @@ from pulsarray.compiler.ir.formats import Affine8, Format, Integers
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Shape, Value, activation, constant, network_input
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 

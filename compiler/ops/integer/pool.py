@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pulsarray.compiler.ir.formats import Format
+from pulsarray.compiler.ir.needs import Needs, Pair
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.numerics.fixed_point import fixed_point
 from pulsarray.compiler.numerics.rounding import requantize
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW, Ints, Kernel, Needs, Pair, zero_of
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW, Ints, zero_of
 from pulsarray.compiler.ops.integer.windows import padded, seen_size, taps
 
 __all__ = ["AveragePool", "MaxPool", "count_scale"]
@@ -22,7 +24,7 @@ _LEAST = LOW - 1
 
 
 @dataclass(frozen=True, eq=False)
-class MaxPool(Kernel, title="int8_max_pool", summary="largest code of each window", reads=("x",)):
+class MaxPool(Operator, title="int8_max_pool", summary="largest code of each window", reads=("x",)):
     """The largest code of each window and channel; input and result have one quantization."""
 
     window: Window
@@ -45,7 +47,7 @@ class MaxPool(Kernel, title="int8_max_pool", summary="largest code of each windo
 
 @dataclass(frozen=True, eq=False)
 class AveragePool(
-    Kernel, title="int8_average_pool", summary="mean of the codes of each window", reads=("x",)
+    Operator, title="int8_average_pool", summary="mean of the codes of each window", reads=("x",)
 ):
     """``clip(offset + rne(sum of (code - zero) * multiplier, shift))`` of each window and channel.
 

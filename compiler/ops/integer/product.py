@@ -9,9 +9,11 @@ from math import prod
 import numpy as np
 
 from pulsarray.compiler.ir.formats import Format, Integers
+from pulsarray.compiler.ir.needs import Needs
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.ops.integer.kernel import Ints, Kernel, Needs, zero_of
+from pulsarray.compiler.ops.integer.codes import Ints, zero_of
 from pulsarray.compiler.ops.integer.scale import Residual, Scale
 from pulsarray.compiler.ops.integer.windows import padded, seen_size, taps
 from pulsarray.errors import InputError
@@ -21,7 +23,7 @@ __all__ = ["Convolution", "TransposedConvolution"]
 
 @dataclass(frozen=True, eq=False)
 class Convolution(
-    Kernel,
+    Operator,
     title="int8_convolution",
     summary="window product of codes",
     reads=("x", "weight", "bias", "second?"),
@@ -111,7 +113,7 @@ def _grouped(tap: Array, weight: Array, groups: int) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class TransposedConvolution(
-    Kernel,
+    Operator,
     title="int8_transposed_convolution",
     summary="window product of codes that spreads each pixel",
     reads=("x", "weight", "bias"),

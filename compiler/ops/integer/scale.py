@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pulsarray.compiler.ir.needs import Needs
 from pulsarray.compiler.numerics.fixed_point import fixed_point
 from pulsarray.compiler.numerics.rounding import requantize, round_half_even, scale_sums
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW, Ints, Needs
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW, Ints
 
 __all__ = ["Residual", "Scale"]
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.numerics.fixed_point import fixed_point
-from pulsarray.compiler.ops.integer.kernel import HIGH, LOW
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.scale import Residual, Scale
 from pulsarray.compiler.passes.quantize.integer_weights import (
     Columns,

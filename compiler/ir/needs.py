@@ -1,22 +1,13 @@
-"""What all operators on int8 codes have in common: limits of codes, and needs of a machine."""
+"""What operators need of a machine that not every configuration has."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
+__all__ = ["Needs", "Pair"]
 
-from pulsarray.compiler.ir.formats import Affine8, Format
-from pulsarray.compiler.ir.operator import Operator
-
-__all__ = ["HIGH", "LOW", "Ints", "Kernel", "Needs", "Pair", "zero_of"]
-
-Ints = npt.NDArray[np.int64]
 Pair = tuple[int, int]
 """Multiplier and shift: ``multiplier / 2^shift``."""
-LOW, HIGH = -128, 127
 
 
 @dataclass(frozen=True)
@@ -51,26 +42,3 @@ class Needs:
     product: bool = False
     identity: bool = False
     transposer: bool = False
-
-
-class Kernel(Operator):
-    """An operator on int8 codes."""
-
-    @property
-    def needs(self) -> Needs:
-        """What it needs of a machine."""
-        return Needs()
-
-    def check_formats(self, formats: Sequence[Format]) -> None:
-        """Look at the formats of the inputs.
-
-        Raises
-        ------
-        InputError
-            If it is not defined on them; the text does not name the node.
-        """
-
-
-def zero_of(form: Format) -> int:
-    """The code of real zero."""
-    return form.zero if isinstance(form, Affine8) else 0
