@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pulsarray.config import SEMAPHORE_MAX, SEMAPHORES, Config
 from pulsarray.errors import ProgramError
@@ -13,7 +13,7 @@ from pulsarray.model.loops import Nest
 from pulsarray.model.plan import bits
 from pulsarray.model.races import ordered
 from pulsarray.model.timing import simulate_timing
-from pulsarray.program import Program, Tensor
+from pulsarray.program import Program
 from pulsarray.registers import ErrorCode
 from pulsarray.run import RunResult
 
@@ -36,19 +36,28 @@ def check(program: Program, memory_latency: int = 64) -> RunResult:
     ProgramError
         With the index of the instruction to blame.
     """
-    tensors = sorted(program.tensors, key=lambda tensor: tensor.address)
+    regions = {
+        opcode: _regions(program, roles)
+        for opcode, roles in ((Opcode.LOAD, _READABLE), (Opcode.STORE, _WRITABLE))
+    }
     instructions = check_instructions(program, program.memory.size)
     for index, instruction in enumerate(instructions):
-        if instruction.op in (Opcode.LOAD, Opcode.STORE):
-            _check_transfer(index, instruction, tensors, program.config)
+        if instruction.op in regions:
+            _check_transfer(index, instruction, regions[instruction.op], program.config)
     check_semaphores(program.instructions, program.config)
     result = simulate_timing(program, memory_latency=memory_latency)
     ordered(program, instructions, program.memory.size)
     return result
 
 
+def _regions(program: Program, roles: Collection[str]) -> list[tuple[int, int]]:
+    """First byte of each tensor of these roles, and the one behind its last."""
+    tensors = [tensor for tensor in program.tensors if tensor.role in roles]
+    return [(t.address, t.address + t.bytes(program.config)) for t in tensors]
+
+
 def _check_transfer(
-    index: int, instruction: Instruction, tensors: Sequence[Tensor], config: Config
+    index: int, instruction: Instruction, regions: Sequence[tuple[int, int]], config: Config
 ) -> None:
     wide = Bank.ACCUMULATOR <= instruction["bank"] <= Bank.PARAMETER
     word = config.acc_word_bytes if wide else config.word_bytes
@@ -59,11 +68,8 @@ def _check_transfer(
     counts, strides = zip(*loops, strict=True)
     low, last = Nest(instruction["address"], counts, strides).span()
     high = last + instruction["run"] * word
-    roles = _READABLE if instruction.op is Opcode.LOAD else _WRITABLE
-    for tensor in tensors:
-        inside = tensor.address <= low and high <= tensor.address + tensor.bytes(config)
-        if inside and tensor.role in roles:
-            return
+    if any(first <= low and high <= end for first, end in regions):
+        return
     raise ProgramError(
         ErrorCode.ADDRESS,
         index,
