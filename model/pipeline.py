@@ -1,7 +1,7 @@
 """VECTOR's pipeline: words that are read before an earlier one has been written.
 
-A word is written :data:`VECTOR_LATENCY` cycles after its issue and may be read from the cycle
-after that on. Nothing waits for it, but the front issues at most one word a cycle.
+A word is written :func:`pulsarray.stages.vector_latency` cycles after its issue and may be read
+from the cycle after that on. Nothing waits for it, but the front issues at most one word a cycle.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from math import prod
 
 import numpy as np
 
-from pulsarray.isa import SCALE_CYCLES, Bank, Instruction, Opcode
+from pulsarray.config import Config
+from pulsarray.isa import Bank, Instruction, Opcode
 from pulsarray.model.loops import Nest
-from pulsarray.model.timing import VECTOR_LATENCY
 from pulsarray.model.uses import READ, WRITE, Use
+from pulsarray.stages import scale_cycles, vector_latency
 
 __all__ = ["Pipeline", "overtaken"]
 
@@ -23,7 +24,8 @@ __all__ = ["Pipeline", "overtaken"]
 class Pipeline:
     """The last instructions of VECTOR, as close to each other as its front can issue them."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config) -> None:
+        self._latency, self._scale_cycles = vector_latency(config), scale_cycles(config)
         self._slot = 0  # of the front: where the next instruction begins
         self._recent: deque[tuple[int, int, Sequence[Use]]] = deque()
 
@@ -44,8 +46,8 @@ class Pipeline:
             self._slot += prod(targets[0].words.counts)
             self._recent.append((index, self._slot, targets))
         else:
-            self._slot += SCALE_CYCLES if instruction.op is Opcode.SCALE else 1
-        while self._recent and self._recent[0][1] + VECTOR_LATENCY < self._slot:
+            self._slot += self._scale_cycles if instruction.op is Opcode.SCALE else 1
+        while self._recent and self._recent[0][1] + self._latency < self._slot:
             self._recent.popleft()
         return found
 
@@ -54,30 +56,29 @@ class Pipeline:
     ) -> tuple[int, int, int] | None:
         sources = [use for use in uses if use.access == READ and use.bank < Bank.PARAMETER]
         # SCALE reads its word in the cycle before its last.
-        first = SCALE_CYCLES - 2 if instruction.op is Opcode.SCALE else 0
+        first = self._scale_cycles - 2 if instruction.op is Opcode.SCALE else 0
         for index, end, targets in self._recent:
             if index <= known:
                 continue
             for target in targets:
                 for source in sources:
                     if source.bank == target.bank:
-                        word = _met(source.words, target.words, self._slot + first - end)
+                        word = self._met(source.words, target.words, self._slot + first - end)
                         if word is not None:
                             return index, source.bank, word
         return None
 
-
-def _met(source: Nest, target: Nest, gap: int) -> int | None:
-    """A word that is read too early: the first of ``source`` may be issued ``gap + 1`` cycles
-    after the last of ``target``.
-    """
-    writes, reads = prod(target.counts), prod(source.counts)
-    first = [source.word(number) for number in range(min(reads, VECTOR_LATENCY - gap))]
-    for back in range(1, min(writes, VECTOR_LATENCY - gap) + 1):
-        word = target.word(writes - back)
-        if word in first[: VECTOR_LATENCY + 1 - gap - back]:
-            return word
-    return None
+    def _met(self, source: Nest, target: Nest, gap: int) -> int | None:
+        """A word that is read too early: the first of ``source`` may be issued ``gap + 1`` cycles
+        after the last of ``target``.
+        """
+        writes, reads = prod(target.counts), prod(source.counts)
+        first = [source.word(number) for number in range(min(reads, self._latency - gap))]
+        for back in range(1, min(writes, self._latency - gap) + 1):
+            word = target.word(writes - back)
+            if word in first[: self._latency + 1 - gap - back]:
+                return word
+        return None
 
 
 def overtaken(uses: Sequence[Use]) -> tuple[int, int] | None:

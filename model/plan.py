@@ -9,7 +9,6 @@ from math import prod
 from pulsarray.config import SEMAPHORES
 from pulsarray.errors import UnknownResult
 from pulsarray.isa import (
-    SCALE_CYCLES,
     UNIT_BYTES,
     Bank,
     Instruction,
@@ -22,6 +21,7 @@ from pulsarray.isa import (
 from pulsarray.model.addresses import getter
 from pulsarray.model.channels import Bursts
 from pulsarray.program import Program
+from pulsarray.stages import scale_cycles
 
 __all__ = ["Plan", "Step", "bits"]
 
@@ -97,6 +97,7 @@ class Plan:
         config = program.config
         self.config = config
         self._word_beats, self._dim = config.beats_per_word, config.dim
+        self._scale_cycles = scale_cycles(config)
         self._bursts = Bursts(config)
         self.steps: list[Step] = []
         self.queues: list[list[Step]] = [[] for _ in Unit]
@@ -162,7 +163,7 @@ class Plan:
 
     def _scale(self, step: Step, instruction: Instruction) -> None:
         """VECTOR's front until its pipeline is empty."""
-        step.work, step.words = SCALE_CYCLES, 0
+        step.work, step.words = self._scale_cycles, 0
         bank, action = (instruction["bank"],), instruction["action"]
         step.sources = bank if action == _READ else ()
         step.targets = bank if action == _WRITE else ()

@@ -21,6 +21,7 @@ from pulsarray.model.order import in_order
 from pulsarray.model.pipeline import Pipeline, overtaken
 from pulsarray.model.uses import MEMORY, WRITE, Use, depth, uses
 from pulsarray.program import Program
+from pulsarray.stages import vector_latency
 
 __all__ = ["ordered"]
 
@@ -55,7 +56,7 @@ class _Checker:
         self._program, self._config = program, program.config
         self._instructions, self._bytes = instructions, memory_bytes
         self._banks: dict[int, History] = {}
-        self._clocks, self._pipeline = Clocks(instructions), Pipeline()
+        self._clocks, self._pipeline = Clocks(instructions), Pipeline(self._config)
         self._ends = [
             program.code_address + end for end in accumulate(i.format.bytes for i in instructions)
         ]
@@ -108,8 +109,8 @@ class _Checker:
             earlier, bank, word = early
             raise self._unordered(
                 index, earlier, bank, word,
-                "VECTOR issues them fewer than 9 words apart, and nothing waits until it is "
-                "written",
+                f"VECTOR issues them fewer than {vector_latency(self._config) + 1} words apart, "
+                "and nothing waits until it is written",
             )  # fmt: skip
         inside = overtaken(touched)
         if inside is not None:

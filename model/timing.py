@@ -26,11 +26,9 @@ from pulsarray.model.semaphores import Semaphores
 from pulsarray.program import Program
 from pulsarray.registers import ErrorCode
 from pulsarray.run import RunResult
+from pulsarray.stages import vector_latency
 
-__all__ = ["VECTOR_LATENCY", "TimingModel", "simulate_timing"]
-
-VECTOR_LATENCY = 8
-"""Cycles from the issue of a word in the vector unit to its write."""
+__all__ = ["TimingModel", "simulate_timing"]
 
 _LOAD, _WEIGHT, _STREAM, _VECTOR, _STORE = (int(unit) for unit in Unit)
 _GRANT = 5
@@ -88,6 +86,7 @@ class _Machine:
     def __init__(self, plan: Plan, latency: int, interval: int) -> None:
         config = plan.config
         self.config: Config = config
+        self.vector_latency = vector_latency(config)
         self.plan = plan
         self.steps = self.plan.steps
         self.events: list[tuple[int, int]] = []
@@ -250,21 +249,21 @@ class _Machine:
         self.finish(step, end, complete)
 
     def start_vector(self, step: Step, cycle: int) -> None:
-        """VECTOR issues a word a cycle; EXPONENT takes one, SCALE nine."""
+        """VECTOR issues a word a cycle; EXPONENT takes one, SCALE all of its pipeline."""
         if not step.words:
             self._start_registers(step, cycle)
             return
         end = cycle + step.words
-        complete = end + VECTOR_LATENCY
+        complete = end + self.vector_latency
         for bank in step.sources:
             self.holds.read(bank, cycle + 1, end, _VECTOR, step.index)
         for bank in step.targets:
-            self.holds.write(bank, cycle + 1 + VECTOR_LATENCY, complete, _VECTOR, step.index)
+            self.holds.write(bank, cycle + 1 + self.vector_latency, complete, _VECTOR, step.index)
         self.finish(step, end, complete)
 
     def _start_registers(self, step: Step, cycle: int) -> None:
         """EXPONENT and SCALE are complete when a word issued in their first cycle would be."""
-        end, complete = cycle + step.work, cycle + 1 + VECTOR_LATENCY
+        end, complete = cycle + step.work, cycle + 1 + self.vector_latency
         for bank in step.sources:
             self.holds.read(bank, cycle + 1, end, _VECTOR, step.index)
         for bank in step.targets:

@@ -13,7 +13,6 @@ from pulsarray.encoding import UNIT_BYTES, Field, Format
 from pulsarray.errors import InputError
 from pulsarray.formats import FORMATS
 from pulsarray.operations import (
-    SCALE_CYCLES,
     Activation,
     Alu,
     Bank,
@@ -28,7 +27,6 @@ from pulsarray.operations import (
 
 __all__ = [
     "FORMATS",
-    "SCALE_CYCLES",
     "UNIT_BYTES",
     "Activation",
     "Alu",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 
 __all__ = [
-    "SCALE_CYCLES",
     "Activation",
     "Alu",
     "Bank",
@@ -17,10 +16,6 @@ __all__ = [
     "VectorFlag",
     "WeightFlag",
 ]
-
-
-SCALE_CYCLES = 9
-"""Cycles for which SCALE keeps VECTOR's front: until every word before it is written."""
 
 
 class Unit(IntEnum):

@@ -14,14 +14,13 @@ from pulsarray.compiler.machine.transfers import Transfers
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode
 from pulsarray.program import Tensor
+from pulsarray.stages import vector_latency
 
 __all__ = ["PARAMETER_COLUMNS", "BankShares", "Cached", "MapChip", "Words"]
 
 PARAMETER_COLUMNS = 4
 """Words of one row of the parameter bank: bias, multiplier, shift, constant."""
 
-_LATENCY = 8
-"""Cycles from the issue of a word in the vector unit to its write."""
 _MOST_SLOTS = 32
 _TRANSFER_LEVELS = 2
 
@@ -96,6 +95,7 @@ class MapChip(Transfers):
     def __init__(self, config: Config, shares: BankShares) -> None:
         super().__init__(config)
         depth = config.scratchpad_depth
+        self._latency = vector_latency(config)
         self.shares = shares
         self._streamed = (*shares.source, *shares.weight)
         self._split = len(shares.source)
@@ -255,13 +255,13 @@ class MapChip(Transfers):
         Words follow each other in consecutive cycles at best, so those that matter are the first
         of this instruction and the last before it.
         """
-        while self._recent and self._issued - self._recent[0][0] > _LATENCY:
+        while self._recent and self._issued - self._recent[0][0] > self._latency:
             self._recent.popleft()
-        for number, index in enumerate(islice(product(*map(range, counts)), _LATENCY)):
+        for number, index in enumerate(islice(product(*map(range, counts)), self._latency)):
             for words in sources:
                 word = words.base + sum(i * s for i, s in zip(index, words.steps, strict=True))
                 for issued, bank, written in self._recent:
-                    late = self._issued + number - issued <= _LATENCY
+                    late = self._issued + number - issued <= self._latency
                     if late and (bank, written) == (words.bank, word):
                         self._recent.clear()
                         return self._last_vector
@@ -272,7 +272,7 @@ class MapChip(Transfers):
         total = 1
         for count in counts:
             total *= count
-        for number in range(max(0, total - _LATENCY), total):
+        for number in range(max(0, total - self._latency), total):
             index, rest = [], number
             for count in reversed(counts):
                 rest, place = divmod(rest, count)

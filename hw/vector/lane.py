@@ -13,7 +13,7 @@ from pulsarray.config import Config
 from pulsarray.hw.blocks.shared import Shared
 from pulsarray.hw.vector.exponents import SHIFT_BITS, ShiftSum
 from pulsarray.hw.vector.function_table import FunctionTable
-from pulsarray.hw.vector.lane_control import RESULT_CYCLE, Source, control_layout, round_cycle
+from pulsarray.hw.vector.lane_control import Source, control_layout
 from pulsarray.hw.vector.parameters import add_columns
 from pulsarray.hw.vector.rounding import (
     WIDE,
@@ -27,8 +27,12 @@ from pulsarray.hw.vector.rounding import (
 )
 from pulsarray.hw.vector.special_function import SpecialFunction
 from pulsarray.isa import Activation, Alu
+from pulsarray.stages import vector_stages
 
 __all__ = ["Lane", "pair", "term_bits"]
+
+_PART = 17
+"""Unsigned bits that one multiplier of a device takes (18 with a sign)."""
 
 
 def pair(config: Config, more: int = 0) -> data.StructLayout:
@@ -56,12 +60,19 @@ def _sum_with_carry(a: Any, b: Any, carry: Value) -> Value:
     return (Cat(carry, a).as_signed() + Cat(carry, b).as_signed()) >> 1
 
 
+def _parts(value: Value) -> list[tuple[int, Value]]:
+    """A number as parts that one multiplier takes, each with the place of its lowest bit."""
+    if len(value) <= _PART + value.shape().signed:
+        return [(0, value)]
+    high = value[_PART:]
+    return [(0, value[:_PART]), (_PART, high.as_signed() if value.shape().signed else high)]
+
+
 class Lane(Shared):
     """One lane's pipeline: operands, factor, operation, scale, rounding, activation, table.
 
-    Nothing waits: a word enters every cycle, and its result leaves in :data:`RESULT_CYCLE`. With
-    scale multipliers (8-bit operands) the multiply takes a cycle; without, interpolating in a
-    table does.
+    Nothing waits: a word enters every cycle. What is done in which cycle, and so where registers
+    are, is said by :func:`pulsarray.stages.vector_stages`, whose names of cycles are used here.
 
     Parameters
     ----------
@@ -77,16 +88,16 @@ class Lane(Shared):
     slot
         What memory holds for this lane of a word for the parameter bank.
     counted
-        In the result's cycle: this lane is not excluded.
+        In cycle ``reduce``: this lane is not excluded.
     term, total
-        In the same cycle: what this lane adds to the reduction, and the reduction.
+        What this lane adds to the reduction, in cycle ``reduce``; the reduction, in ``result``.
     result
         What is written.
     noted
-        With ``training``, in the cycle of the rounding: this lane counts for the statistic.
+        With ``training``, in cycle ``round``: this lane counts for the statistic.
     magnitude, near_limit
-        With ``training``: how large the number was that was rounded, in the cycle after; and
-        whether the sum after it is near its limit, in the cycle after that. Zero if not noted.
+        With ``training``: how large the number was that was rounded, in the cycle after ``round``;
+        and whether the sum after it is near its limit, in that after ``after``. Zero if not noted.
     """
 
     inline = False
@@ -95,7 +106,7 @@ class Lane(Shared):
         self._config = config
         self._operand_bits, self._acc_bits = config.operand_bits, config.acc_bits
         self._scale_bits, self._alu_bits = config.scale_bits, config.alu_bits
-        self._round = round_cycle(config)
+        self._at = vector_stages(config)
         members: dict[str, Any] = {
             "control": In(control_layout(config)),
             **{f"{source}_word": In(signed(config.operand_bits)) for source in "ab"},
@@ -119,20 +130,17 @@ class Lane(Shared):
             tables=config.tables,
             table_segments=config.table_segments,
             training=config.training,
+            fast_clock=config.fast_clock,
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """One step after the other, each ending in registers."""
+        """One step after the other; where registers stand between them is the stages' matter."""
         m = Module()
         self._constants = add_columns(m, self._config, self.control, self.slot)
         a, b = self._operands(m)
         a, b, factor = self._factor(m, a, b)
         value, residual, first_shift = self._operate(m, a, b, factor)
-        shift: Value
-        if self._scale_bits:
-            value, shift = self._scale(m, value, residual, first_shift)
-        else:
-            shift = self._choose_shift(value, first_shift)
+        value, shift = self._scale(m, value, residual, first_shift)
         rounded = self._rounding(m, value, shift)
         if self._config.training:
             rounded = self._after(m, value, rounded)
@@ -147,13 +155,19 @@ class Lane(Shared):
             m.d.sync += register.eq(value)
         return register
 
-    def _operands(self, m: Module) -> tuple[Signal, Signal]:
-        control, constants = self.control, self._constants
+    def _carry(self, m: Module, name: str, value: Any, start: int, end: int) -> Any:
+        """A value of one cycle in a later one, or in the same."""
+        for cycle in range(start, end):
+            value = self._register(m, cycle, name if cycle == start else f"{name}{cycle}", value)
+        return value
+
+    def _operands(self, m: Module) -> tuple[Value, Value]:
+        control, constants, at = self.control, self._constants, self._at
         source = Signal(signed(self._acc_bits), name="a_source")
-        b = Signal(signed(max(self._acc_bits, 32)), name="b_source")
+        other = Signal(signed(max(self._acc_bits, 32)), name="b_source")
         m.d.comb += [
             source.eq(Mux(control.a_is_sum, self.a_sum, self.a_word)),
-            b.eq(
+            other.eq(
                 _select(
                     control.b_source.as_value(),
                     {
@@ -166,15 +180,18 @@ class Lane(Shared):
                 )
             ),
         ]
+        source = self._carry(m, "a_selected", source, at.select, at.operands)
+        other = self._carry(m, "b_selected", other, at.select, at.operands)
         a = source - control.zero_a + Mux(control.use_bias, constants["bias"], 0)
+        b = (other - control.zero_b)[: len(other) + 1]
         return (
-            self._register(m, 1, "a", a[: self._acc_bits + 2].as_signed()),
-            self._register(m, 1, "b", (b - control.zero_b)[: len(b) + 1].as_signed()),
+            self._carry(m, "a", a[: self._acc_bits + 2].as_signed(), at.operands, at.factor),
+            self._carry(m, "b", b.as_signed(), at.operands, at.factor),
         )
 
-    def _factor(self, m: Module, a: Signal, b: Signal) -> tuple[Signal, Signal, Signal | None]:
+    def _factor(self, m: Module, a: Value, b: Value) -> tuple[Value, Value, Value | None]:
         """What A may be multiplied by: B, or a derivative from the function value B."""
-        factor = None
+        factor, at = None, self._at
         if self._config.vector_multiply:
             bits = self._operand_bits
             fraction = bits - 1
@@ -194,18 +211,33 @@ class Lane(Shared):
             if self._config.training:
                 cases[Alu.SCALED] = b[:bits].as_signed()
             m.d.comb += value.eq(_select(self.control.factor_alu, cases, operand))
-            factor = self._register(m, 2, "factor", value)
-        return self._register(m, 2, "a_delayed", a), self._register(m, 2, "b_delayed", b), factor
+            factor = self._carry(m, "factor", value, at.factor, at.operate)
+        return (
+            self._carry(m, "a_delayed", a, at.factor, at.operate),
+            self._carry(m, "b_delayed", b, at.factor, at.operate),
+            factor,
+        )
 
     def _operate(
-        self, m: Module, a: Signal, b: Signal, factor: Signal | None
-    ) -> tuple[Signal, Signal, Signal]:
+        self, m: Module, a: Value, b: Value, factor: Value | None
+    ) -> tuple[Value, Value, Value]:
         """The operation's result, B for a residual sum, and the shift when t is not negative."""
+        at = self._at
         value = self._alu(m, a, b, factor)
         residual = saturate(b, self._operand_bits + 1)
+        used = at.multiply if self._scale_bits else at.saturate
+        residual = self._carry(m, "residual_value", residual, at.operate, used)
         if not self._scale_bits:
             total = saturated_sum(value, residual, self._alu_bits)
             value = Mux(self.control.residual, total, value)
+        return (
+            self._carry(m, "value", value, at.saturate, at.choose),
+            residual,
+            self._carry(m, "shift_positive", self._own_shift(m, b), at.operate, at.choose),
+        )
+
+    def _own_shift(self, m: Module, b: Value) -> Value:
+        """The shift of the lane, of the word, or of the instruction."""
         m.submodules.shift_sum = own = ShiftSum(
             acc_bits=self._acc_bits, exponents=self._config.training
         )
@@ -220,25 +252,24 @@ class Lane(Shared):
             own.shift.eq(own_shift),
             chosen.eq(Mux(uses_own, own.total, self.control.shift)),
         ]
-        return (
-            self._register(m, 3, "value", value),
-            self._register(m, 3, "residual_value", residual),
-            self._register(m, 3, "shift_positive", chosen),
-        )
+        return chosen
 
-    def _alu(self, m: Module, a: Signal, b: Signal, factor: Signal | None) -> Value:
+    def _alu(self, m: Module, a: Value, b: Value, factor: Value | None) -> Value:
         """The first operation, saturated; one adder serves all sums and comparisons."""
-        alu = self.control.alu
-        value = saturate(self._sum_or_choice(m, a, b), self._alu_bits)
+        at = self._at
+        result = self._carry(m, "chosen", self._sum_or_choice(m, a, b), at.operate, at.saturate)
+        value = saturate(result, self._alu_bits)
         if factor is None:
             return value
-        product = saturate(saturated_product(m, a, factor, "product"), self._alu_bits)
+        alu = self.control.saturated_alu
+        product = Value.cast(saturated_product(m, a, factor, "product"))
+        product = self._carry(m, "whole_product", product, at.operate, at.saturate)
         is_product = (alu == Alu.MUL) | (alu == Alu.DSIGMOID) | (alu == Alu.DTANH)
         if self._config.training:
             is_product = is_product | (alu == Alu.SCALED)
-        return Mux(is_product, product, value)
+        return Mux(is_product, saturate(product, self._alu_bits), value)
 
-    def _sum_or_choice(self, m: Module, a: Signal, b: Signal) -> Value:
+    def _sum_or_choice(self, m: Module, a: Value, b: Value) -> Value:
         """Everything but products: a sum of A and B or their opposites, one of them, or a bit."""
         alu, width = self.control.alu, max(len(a), len(b)) + 1
         total = Signal(signed(width), name="total")
@@ -274,43 +305,74 @@ class Lane(Shared):
         ]
         return result
 
-    def _choose_shift(self, value: Value, shift: Value) -> Value:
-        return Mux(self.control.leaky & (value < 0), self.control.shift2, shift)
-
-    def _scale(
-        self, m: Module, value: Signal, residual: Signal, shift: Signal
-    ) -> tuple[Signal, Signal]:
-        """The product with the multiplier, and the second source's with its own."""
-        control = self.control
+    def _scale(self, m: Module, value: Value, residual: Value, shift: Value) -> tuple[Value, Value]:
+        """The product with the multiplier, and the second source's with its own; and the shift."""
+        control, at = self.control, self._at
+        shift = Mux(control.leaky & (value < 0), control.shift2, shift)
+        if not self._scale_bits:
+            value = self._carry(m, "scaled_value", value, at.choose, at.round)
+            return value, self._carry(m, "chosen_shift", shift, at.choose, at.round)
         own = Mux(control.use_lane_multiplier, self._constants["multiplier"], control.multiplier)
         chosen = Signal(self._scale_bits, name="chosen_multiplier")
-        product = Signal(signed(64), name="scaled")
-        term = Signal((residual * control.multiplier2).shape(), name="residual_term")
-        m.d.comb += [
-            chosen.eq(Mux(control.leaky & (value < 0), control.multiplier2, own)),
-            product.eq(value * chosen),
-            term.eq(Mux(control.residual, residual * control.multiplier2, 0)),
-        ]
+        m.d.comb += chosen.eq(Mux(control.leaky & (value < 0), control.multiplier2, own))
+        value = self._carry(m, "multiplied", value, at.choose, at.multiply)
+        chosen = self._carry(m, "multiplier", chosen, at.choose, at.multiply)
+        product, term = Signal(signed(WIDE), name="scaled"), self._residual_term(m, residual)
+        m.d.comb += product.eq(self._product(m, "scaled", value, chosen))
+        product = self._carry(m, "scaled_product", product, at.total, at.residual)
+        total = saturated_sum(product, term, WIDE)
         return (
-            self._register(m, 4, "scaled_value", saturated_sum(product, term, 64)),
-            self._register(m, 4, "chosen_shift", self._choose_shift(value, shift)),
+            self._carry(m, "scaled_value", total, at.residual, at.round),
+            self._carry(m, "chosen_shift", shift, at.choose, at.round),
         )
 
-    def _rounding(self, m: Module, value: Signal, shift: Value) -> Signal:
-        tflite = self.control.tflite if self._scale_bits == 31 else None
-        amount = Signal(signed(7), name="amount_signed")
-        m.d.comb += amount.eq(shift)
-        rounded = requantize(m, value, amount, self._acc_bits, tflite)
-        return self._register(m, self._round, "rounded", rounded)
+    def _residual_term(self, m: Module, residual: Value) -> Value:
+        """The second source's product, or 0."""
+        control, at = self.control, self._at
+        product = self._product(m, "residual", residual, control.residual_multiplier)
+        term = Signal.like(product, name="residual_term")
+        added = self._carry(m, "adds_residual", control.residual, at.multiply, at.total)
+        m.d.comb += term.eq(Mux(added, product, 0))
+        return Value.cast(self._carry(m, "residual_product", term, at.total, at.residual))
 
-    def _after(self, m: Module, value: Value, rounded: Signal) -> Signal:
+    def _product(self, m: Module, name: str, value: Value, multiplier: Value) -> Value:
+        """A number times a multiplier: parts as wide as a device multiplies, then their sum."""
+        at = self._at
+        if at.multiply == at.total:
+            return value * multiplier
+        kept: dict[int, list[Value]] = {}
+        for place, part in _parts(value):
+            for shift, by in _parts(multiplier):
+                product = Signal((part * by).shape(), name=f"{name}_{place}_{shift}")
+                m.d.comb += product.eq(part * by)
+                register = self._carry(m, f"{product.name}_kept", product, at.multiply, at.total)
+                kept.setdefault(place + shift, []).append(register)
+        outer, middle = kept[0][0], sum(kept.get(_PART, []), C(0, 1))
+        if 2 * _PART in kept:
+            outer = Cat(outer[: 2 * _PART], kept[2 * _PART][0]).as_signed()
+        total = Signal((value * multiplier).shape(), name=f"{name}_total")
+        m.d.comb += total.eq(outer + (middle << _PART))
+        return total
+
+    def _rounding(self, m: Module, value: Value, shift: Value) -> Value:
+        tflite = self.control.tflite if self._scale_bits == 31 else None
+        amount, at = Signal(signed(7), name="amount_signed"), self._at
+        m.d.comb += amount.eq(shift)
+        ends = {"before": (at.round, at.window), "behind": (at.window, at.increment)}
+
+        def cut(place: str, name: str, part: Value) -> Value:
+            return Value.cast(self._carry(m, name, part, *ends[place]))
+
+        rounded = requantize(m, value, amount, self._acc_bits, tflite, cut)
+        return Value.cast(self._carry(m, "rounded", rounded, at.increment, at.after))
+
+    def _after(self, m: Module, value: Value, rounded: Value) -> Value:
         """The second source added after the rounding; what is noted for the scale controller."""
-        control, cycle = self.control, self._round
+        control, at = self.control, self._at
         other: Value = Signal(signed(self._acc_bits), name="c_source")
         sources = {Source.WORD.value: self.b_word, Source.SUM.value: self.b_sum}
         m.d.comb += other.eq(_select(control.c_source.as_value(), sources, 0))
-        for number in range(1, cycle + 1):
-            other = self._register(m, number, f"c{number}", other)
+        other = self._carry(m, "c", other, at.select, at.after)
         is_after = control.add_after | control.sub_after
         total = Signal(signed(self._acc_bits), name="after")
         size, near = Signal(WIDE, name="size"), Signal(name="near")
@@ -322,16 +384,16 @@ class Lane(Shared):
             size.eq((counted ^ sign) + counted[-1]),
             near.eq((total[24:32] == 0x7F) | (total[24:32] == 0x80)),
         ]
-        noted = self._register(m, cycle, "was_noted", self.noted)
+        noted = self._carry(m, "was_noted", self.noted, at.round, at.after)
         m.d.comb += [
-            self.magnitude.eq(self._register(m, cycle, "noted_size", size)),
-            self.near_limit.eq(self._register(m, cycle + 1, "noted_near", near & noted)),
+            self.magnitude.eq(self._register(m, at.round, "noted_size", size)),
+            self.near_limit.eq(self._register(m, at.after, "noted_near", near & noted)),
         ]
-        return total
+        return Value.cast(self._carry(m, "after_sum", total, at.after, at.finish))
 
-    def _finish(self, m: Module, rounded: Signal) -> tuple[Value, Value]:
+    def _finish(self, m: Module, rounded: Value) -> tuple[Value, Value]:
         """Activation, and the table in the cycle after."""
-        cycle, bits, control = self._round + 1, self._operand_bits, self.control
+        at, bits, control = self._at, self._operand_bits, self.control
         clamped, stepped = Signal(signed(bits), name="clamped"), Signal(signed(16), name="stepped")
         negative = Mux(rounded < 0, control.low, control.zero_target)
         is_step = control.activation == Activation.STEP
@@ -345,46 +407,49 @@ class Lane(Shared):
             narrow = Signal(signed(bits), name="narrow")
             m.d.comb += narrow.eq(clamp(round_half_even(rounded, bits), -limit, limit))
             plain = Mux(control.activation == Activation.NARROW, narrow, clamped)
-        code: Value = self._register(
-            m, cycle, "plain_code", Mux(is_step, saturate(stepped, bits), plain)
-        )
-        total: Value = self._register(m, cycle, "plain_sum", Mux(is_step, stepped, rounded))
+        code: Value = Mux(is_step, saturate(stepped, bits), plain)
+        total: Value = Mux(is_step, stepped, rounded)
+        code = self._carry(m, "plain_code", code, at.finish, at.found)
+        total = self._carry(m, "plain_sum", total, at.finish, at.found)
         if self._config.tables:
             code, total = self._look_up(m, rounded, clamped, code, total)
-        if cycle + 1 < RESULT_CYCLE:
-            code = self._register(m, cycle + 1, "last_code", code)
-            total = self._register(m, cycle + 1, "last_sum", total)
-        return code, total
+        return (
+            self._carry(m, "last_code", code, at.found, at.reduce),
+            self._carry(m, "last_sum", total, at.found, at.reduce),
+        )
 
     def _reduce(self, m: Module, code: Value, total: Value) -> None:
         """What the reduction gets from this lane, and what is written for it."""
-        control = self.control
-        reduced = control.is_max | control.is_sum
+        control, at = self.control, self._at
+        reduced = self._carry(m, "reduced", control.is_max | control.is_sum, at.reduce, at.result)
+        counted = self._carry(m, "was_counted", self.counted, at.reduce, at.result)
         for name, value, bits in (
             ("code", code, self._operand_bits),
             ("sum", total, self._acc_bits),
         ):
             own = Signal(signed(bits), name=f"own_{name}")
             lowest = C(-(1 << (len(self.term[name]) - 1)), self.term[name].shape())
+            kept = self._carry(m, f"kept_{name}", own, at.reduce, at.result)
             m.d.comb += [
                 own.eq(value),
                 self.term[name].eq(Mux(self.counted, own, Mux(control.is_sum, 0, lowest))),
-                self.result[name].eq(Mux(self.counted, Mux(reduced, self.total[name], own), 0)),
+                self.result[name].eq(Mux(counted, Mux(reduced, self.total[name], kept), 0)),
             ]
 
     def _look_up(
         self, m: Module, rounded: Value, clamped: Value, code: Value, total: Value
     ) -> tuple[Value, Value]:
-        cycle = self._round + 1
-        control = self.control
+        at, control = self._at, self.control
         m.submodules.function_table = table = FunctionTable(self._config)
         argument, is_table = clamped, control.activation == Activation.TABLE
         result_code, result_sum = table.result, table.result
         if self._config.training:
-            m.submodules.special = special = SpecialFunction(acc_bits=self._acc_bits)
+            m.submodules.special = special = SpecialFunction(
+                acc_bits=self._acc_bits, wait=at.look_up - at.finish
+            )
             is_special = special.is_exponential | special.is_reciprocal
             m.d.comb += [
-                special.enable.eq(control.valid[cycle]),
+                special.enable.eq(control.valid[at.finish]),
                 special.is_exponential.eq(control.activation == Activation.EXP),
                 special.is_reciprocal.eq(control.activation == Activation.RECIPROCAL),
                 special.sum.eq(rounded),
@@ -392,11 +457,12 @@ class Lane(Shared):
             ]
             argument, is_table = Mux(is_special, special.argument, clamped), is_table | is_special
             result_code, result_sum = special.code, special.total
-        uses_table = self._register(m, cycle, "uses_table", is_table)
+        asks = self._carry(m, "asks_table", is_table, at.finish, at.look_up)
+        uses_table = self._carry(m, "uses_table", asks, at.look_up, at.found)
         m.d.comb += [
-            table.enable.eq(control.valid[cycle] & is_table),
+            table.enable.eq(control.valid[at.look_up] & asks),
             table.table.eq(control.table),
-            table.argument.eq(argument),
+            table.argument.eq(self._carry(m, "argument", argument, at.finish, at.look_up)),
             table.write.eq(control.table_write),
             table.address.eq(control.table_address),
             table.data.eq(control.table_data),

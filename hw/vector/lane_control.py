@@ -10,13 +10,11 @@ from amaranth.lib import data, enum
 from pulsarray.config import Config
 from pulsarray.hw.vector.exponents import EXPONENT_SUM_BITS, SHIFT_BITS
 from pulsarray.hw.vector.function_table import write_members
-from pulsarray.hw.vector.parameters import COLUMN_CYCLES, COLUMNS
+from pulsarray.hw.vector.parameters import COLUMNS, column_cycles
 from pulsarray.isa import Alu
+from pulsarray.stages import vector_stages
 
-__all__ = ["RESULT_CYCLE", "Source", "control_layout", "lane_controls", "round_cycle"]
-
-RESULT_CYCLE = 7
-"""Cycles from the issue of a word to its result, which is written in the next one."""
+__all__ = ["Source", "control_layout", "lane_controls"]
 
 
 class Source(enum.Enum, shape=3):
@@ -29,42 +27,40 @@ class Source(enum.Enum, shape=3):
     CONSTANT = 4
 
 
-def round_cycle(config: Config) -> int:
-    """Cycle of the rounding: the multiply by a scale takes one of its own before it."""
-    return 5 if config.scale_bits else 4
-
-
 def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     """Names and shapes by the cycle after the issue of a word in which the lanes need them."""
-    finish = round_cycle(config) + 1
-    controls: dict[int, dict[str, Any]] = {cycle: {} for cycle in range(RESULT_CYCLE + 1)}
-    for name, cycle in COLUMN_CYCLES.items():
+    at = vector_stages(config)
+    controls: dict[int, dict[str, Any]] = {cycle: {} for cycle in range(at.result + 1)}
+    for name, cycle in column_cycles(config).items():
         controls[cycle][f"{name}_row"] = range(max(2, config.parameter_depth))
-    controls[1] |= {"a_is_sum": 1, "zero_a": signed(16), "use_bias": 1}
-    controls[1] |= {"b_source": Source, "zero_b": signed(16), "scalar": signed(32)}
+    controls[at.select] |= {"a_is_sum": 1, "b_source": Source, "scalar": signed(32)}
+    controls[at.operands] |= {"zero_a": signed(16), "use_bias": 1, "zero_b": signed(16)}
     if config.vector_multiply:
-        controls[2] |= {"factor_alu": Alu}
-    controls[3] |= {"alu": Alu, "use_lane_shift": 1, "shift": signed(SHIFT_BITS)}
-    controls[4] |= {"shift2": signed(SHIFT_BITS), "leaky": 1}
+        controls[at.factor] |= {"factor_alu": Alu}
+    controls[at.operate] |= {"alu": Alu, "use_lane_shift": 1, "shift": signed(SHIFT_BITS)}
+    if config.vector_multiply:
+        controls[at.saturate] |= {"saturated_alu": Alu}
+    controls[at.choose] |= {"shift2": signed(SHIFT_BITS), "leaky": 1}
     if config.scale_bits:
-        controls[4] |= {"residual": 1, "use_lane_multiplier": 1}
-        controls[4] |= dict.fromkeys(("multiplier", "multiplier2"), config.scale_bits)
+        controls[at.choose] |= {"use_lane_multiplier": 1}
+        controls[at.choose] |= dict.fromkeys(("multiplier", "multiplier2"), config.scale_bits)
+        controls[at.multiply] |= {"residual": 1, "residual_multiplier": config.scale_bits}
     else:
-        controls[3] |= {"residual": 1}
+        controls[at.saturate] |= {"residual": 1}
     if config.scale_bits == 31:
-        controls[5] |= {"tflite": 1}
+        controls[at.round] |= {"tflite": 1}
     operand = signed(config.operand_bits)
-    controls[finish] |= {"activation": 3 if config.training else 2, "zero_target": signed(16)}
-    controls[finish] |= {"low": operand, "high": operand}
+    controls[at.finish] |= {"activation": 3 if config.training else 2}
+    controls[at.finish] |= {"zero_target": signed(16), "low": operand, "high": operand}
     if config.tables:
-        controls[finish] |= {"table": 3}
+        controls[at.look_up] |= {"table": 3}
     if config.tables and config.operand_bits == 16:
-        controls[finish + 1] |= {"table_shift": 6}
+        controls[at.found] |= {"table_shift": 6}
     if config.training:
-        controls[1] |= {"c_source": Source}
-        controls[3] |= {"exponent": signed(EXPONENT_SUM_BITS)}
-        controls[finish] |= {"add_after": 1, "sub_after": 1}
-    controls[RESULT_CYCLE] |= {"is_max": 1, "is_sum": 1}
+        controls[at.select] |= {"c_source": Source}
+        controls[at.operate] |= {"exponent": signed(EXPONENT_SUM_BITS)}
+        controls[at.after] |= {"add_after": 1, "sub_after": 1}
+    controls[at.reduce] |= {"is_max": 1, "is_sum": 1}
     return controls
 
 
@@ -76,7 +72,7 @@ def control_layout(config: Config) -> data.StructLayout:
     ``table_write`` (a bit a plane), ``table_address`` (of the word within its plane of all tables),
     ``table_data`` fill the lanes' memories.
     """
-    members: dict[str, Any] = {"valid": RESULT_CYCLE}
+    members: dict[str, Any] = {"valid": vector_stages(config).result}
     for controls in lane_controls(config).values():
         members |= controls
     members |= {

@@ -13,12 +13,15 @@ from pulsarray.hw.blocks.shared import Shared
 from pulsarray.hw.vector.lane import Lane, pair, term_bits
 from pulsarray.hw.vector.lane_control import control_layout
 from pulsarray.hw.vector.rounding import WIDE, saturate
+from pulsarray.stages import vector_stages
 
 __all__ = ["Lanes"]
 
 
 class Lanes(Shared):
-    """From the words of both sources to the words that are written, seven cycles later.
+    """From the words of both sources to the words that are written.
+
+    The cycles are those of :func:`pulsarray.stages.vector_stages`.
 
     Parameters
     ----------
@@ -30,18 +33,18 @@ class Lanes(Shared):
     control
         What all lanes are told: the record of :func:`control_layout`.
     a_words, a_sums, b_words, b_sums
-        What the banks gave, in cycle 1.
+        What the banks gave, in cycle ``select``.
     count
-        Lanes that are not excluded, in cycle 7.
+        Lanes that are not excluded, in cycle ``reduce``.
     codes, sums
-        The words that result, in cycle 7.
+        The words that result, in cycle ``result``.
     slots
         A word for the parameter bank, in the format of an accumulator word in memory.
     noting
-        With ``training``: lanes that count for the statistic, in cycle 4.
+        With ``training``: lanes that count for the statistic, in cycle ``round``.
     magnitude, near_limit
         With ``training``: all bits of the magnitudes of those lanes before the rounding, in cycle
-        5, and whether the sum after it comes near its limit in one of them, in cycle 6.
+        ``after``, and whether the sum after it comes near its limit in one of them, in the next.
     """
 
     def __init__(self, config: Config) -> None:
@@ -71,7 +74,9 @@ class Lanes(Shared):
             tables=config.tables,
             table_segments=config.table_segments,
             training=config.training,
+            fast_clock=config.fast_clock,
         )
+        self._at = vector_stages(config)
 
     def body(self, platform: Any) -> Elaboratable:
         """The lanes, and a tree from their terms to the total that all of them get."""
@@ -112,23 +117,38 @@ class Lanes(Shared):
             largest = Signal(WIDE, name=f"magnitude{number}")
             m.d.comb += [lane.noted.eq(noted[number]), largest.eq(magnitude | lane.magnitude)]
             magnitude = largest
+        for _ in range(self._at.round + 1, self._at.after):
+            magnitude = self._register(m, "noted_magnitude", magnitude)
         m.d.comb += [
             self.magnitude.eq(magnitude),
             self.near_limit.eq(Cat(lane.near_limit for lane in lanes).any()),
         ]
 
+    def _register(self, m: Module, name: str, value: Any) -> Any:
+        register = Signal.like(value, name=name, reset_less=True)
+        m.d.sync += register.eq(value)
+        return register
+
     def _tree(self, m: Module, terms: list[Any]) -> Any:
-        """The sum or the largest of all terms."""
-        for number in range(len(terms) - 1):
-            node = ReductionNode(self._config)
-            m.submodules[f"node{number}"] = node
-            m.d.comb += [
-                node.a.eq(terms.pop(0)),
-                node.b.eq(terms.pop(0)),
-                node.is_sum.eq(self.control.is_sum),
-            ]
-            terms.append(node.result)
+        """The sum or the largest of all terms, at once or a level of the tree a cycle."""
+        level, is_sum = 0, self.control.is_sum
+        is_cut = self._at.result > self._at.reduce
+        while len(terms) > 1:
+            pairs = zip(terms[::2], terms[1::2], strict=False)
+            alone = terms[len(terms) - len(terms) % 2 :]
+            terms = [self._node(m, f"{level}_{n}", *pair, is_sum) for n, pair in enumerate(pairs)]
+            terms += alone
+            if is_cut:
+                terms = [self._register(m, f"level{level}", term) for term in terms]
+                is_sum = self._register(m, f"is_sum{level}", is_sum)
+            level += 1
         return terms[0]
+
+    def _node(self, m: Module, name: str, a: Any, b: Any, is_sum: Value) -> Any:
+        node = ReductionNode(self._config)
+        m.submodules[f"node{name}"] = node
+        m.d.comb += [node.a.eq(a), node.b.eq(b), node.is_sum.eq(is_sum)]
+        return node.result
 
 
 class ReductionNode(Shared):

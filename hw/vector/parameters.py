@@ -9,13 +9,21 @@ from amaranth.hdl import Module, Value, signed, unsigned
 
 from pulsarray.config import Config
 from pulsarray.hw.blocks.memory import Memory1R1W
+from pulsarray.stages import vector_stages
 
-__all__ = ["COLUMNS", "COLUMN_CYCLES", "add_columns"]
+__all__ = ["COLUMNS", "add_columns", "column_cycles"]
 
 COLUMNS = ("bias", "multiplier", "shift", "constant")
 """Constants of a row, in the order of their words (docs/machine.md, section 1)."""
-COLUMN_CYCLES = {"bias": 0, "constant": 0, "shift": 2, "multiplier": 3}
-"""Cycle after the issue of a word in which its row of a column is read."""
+
+
+def column_cycles(config: Config) -> dict[str, int]:
+    """Cycle after the issue of a word in which its row of a column is read: that before its use."""
+    at = vector_stages(config)
+    used = {"bias": at.operands, "constant": at.select, "shift": at.operate}
+    if config.scale_bits:
+        used["multiplier"] = at.choose
+    return {name: cycle - 1 for name, cycle in used.items()}
 
 
 def add_columns(m: Module, config: Config, control: Any, slot: Value) -> Mapping[str, Value]:
@@ -39,9 +47,10 @@ def add_columns(m: Module, config: Config, control: Any, slot: Value) -> Mapping
         "constant": signed(config.acc_bits),
     }
     constants: dict[str, Value] = {}
+    cycles = column_cycles(config)
     for number, name in enumerate(COLUMNS):
         shape = shapes[name]
-        if not shape.width:
+        if name not in cycles:
             continue
         rows = Memory1R1W(shape.width, max(2, config.parameter_depth))
         m.submodules[f"{name}_column"] = rows
@@ -49,7 +58,7 @@ def add_columns(m: Module, config: Config, control: Any, slot: Value) -> Mapping
             rows.write_enable.eq(control.parameter_write[number]),
             rows.write_address.eq(control.parameter_row),
             rows.write_data.eq(slot),
-            rows.read_enable.eq(control.valid[COLUMN_CYCLES[name]]),
+            rows.read_enable.eq(control.valid[cycles[name]]),
             rows.read_address.eq(control[f"{name}_row"]),
         ]
         constants[name] = rows.read_data.as_signed() if shape.signed else rows.read_data

@@ -20,11 +20,11 @@ __all__ = [
 WIDE = 64
 """Bits of a scaled product."""
 
-Cut = Callable[[str, Value], Value]
-"""Puts a register into a way, or does not."""
+Cut = Callable[[str, str, Value], Value]
+"""Puts a register ``before`` or ``behind`` the shift into a way, by name, or does not."""
 
 
-def _no_cut(_: str, value: Value) -> Value:
+def _no_cut(_: str, __: str, value: Value) -> Value:
     return value
 
 
@@ -123,7 +123,7 @@ def requantize(
         Round as TensorFlow Lite does instead of half to even; None where that is absent.
         (A value that its high multiply saturates is one that saturates the result.)
     cut
-        Called with a name and a value where a register may stand, twice for each value of a way.
+        Called with every value where a register may stand: before the shift and behind it.
     """
     places, far = Signal(7, name="places"), Signal(name="far")
     m.d.comb += places.eq(shift + (bits - 1))
@@ -131,12 +131,12 @@ def requantize(
     if tflite is not None:
         m.d.comb += far.eq(tflite & (shift > 31))
         near = _first_rounding(m, value, far)
-    near = cut("near", near)
-    sign, mode, is_far = near[-1], cut("is_tflite", mode), cut("is_far", far)
-    word = Cat(Const(0, bits), near).as_signed()
-    window, below, above = _window(m, word, cut("places", places), bits + 1)
-    window, below, above = cut("window", window), cut("below", below), cut("above", above)
-    sign, mode, is_far = cut("sign", sign), cut("was_tflite", mode), cut("was_far", is_far)
+    near, amount = cut("before", "near", near), cut("before", "places_kept", places)
+    mode, is_far = cut("before", "is_tflite", mode), cut("before", "is_far", far)
+    window, below, above = _window(m, Cat(Const(0, bits), near).as_signed(), amount, bits + 1)
+    sign, window = cut("behind", "sign", near[-1]), cut("behind", "window", window)
+    below, above = cut("behind", "below", below), cut("behind", "above", above)
+    mode, is_far = cut("behind", "was_tflite", mode), cut("behind", "was_far", is_far)
     up, total = Signal(name="up"), Signal(signed(bits + 1), name="rounded_up")
     m.d.comb += [
         up.eq(window[0] & Mux(mode, ~is_far | ~sign | below, below | window[1])),

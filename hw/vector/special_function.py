@@ -27,6 +27,8 @@ class SpecialFunction(Shared):
     ----------
     acc_bits
         Width of a sum.
+    wait
+        Cycles from the argument to its look-up.
 
     Members
     -------
@@ -35,13 +37,13 @@ class SpecialFunction(Shared):
     argument
         What is looked up for it in this cycle.
     value
-        In the next cycle: what was found.
+        In the cycle after the look-up: what was found.
     code, total
         In the same cycle: the result as an operand and as a sum.
     """
 
-    def __init__(self, *, acc_bits: int) -> None:
-        self._acc_bits = acc_bits
+    def __init__(self, *, acc_bits: int, wait: int) -> None:
+        self._acc_bits, self._wait = acc_bits, wait
         super().__init__(
             {
                 "enable": In(1),
@@ -54,6 +56,7 @@ class SpecialFunction(Shared):
                 "total": Out(signed(TOTAL_BITS)),
             },
             acc_bits=acc_bits,
+            wait=wait,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -86,6 +89,9 @@ class SpecialFunction(Shared):
                     Mux(self.is_reciprocal, normalizer.length - BITS, limited[FRACTION:]),
                 ),
             ]
+        was_exponential, was_reciprocal, octave = (
+            self._later(m, value) for value in (was_exponential, was_reciprocal, octave)
+        )
         power, inverse = (Signal(signed(TOTAL_BITS), name=n) for n in ("power", "inverse"))
         m.d.comb += [
             power.eq((self.value << FRACTION) >> octave[:6].as_unsigned()),
@@ -94,3 +100,11 @@ class SpecialFunction(Shared):
             self.total.eq(Mux(was_exponential, power, inverse)),
         ]
         return m
+
+    def _later(self, m: Module, value: Signal) -> Signal:
+        """What is known of the argument, in the cycle in which its value is found."""
+        for cycle in range(self._wait):
+            register = Signal.like(value, name=f"{value.name}_{cycle}", reset_less=True)
+            m.d.sync += register.eq(value)
+            value = register
+        return value

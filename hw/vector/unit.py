@@ -9,22 +9,24 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, s
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from pulsarray.config import Config
+from pulsarray.config import SEMAPHORES, Config
 from pulsarray.encoding import Field
 from pulsarray.hw.blocks.addressing import AddressGenerator
+from pulsarray.hw.blocks.delay import Delay
 from pulsarray.hw.blocks.fields import fields
 from pulsarray.hw.blocks.pipeline import Pipeline
-from pulsarray.hw.blocks.ports import ADDRESS_BITS, INDEX_BITS, ReadPort, WritePort
+from pulsarray.hw.blocks.ports import ADDRESS_BITS, BANK_BITS, INDEX_BITS, ReadPort, WritePort
 from pulsarray.hw.blocks.shared import Shared
 from pulsarray.hw.control.sequencer import unit_members
 from pulsarray.hw.vector.check import wrong_exponent, wrong_scale, wrong_vector
 from pulsarray.hw.vector.exponents import EXPONENT_SUM_BITS, ExponentFile, ShiftSum
-from pulsarray.hw.vector.lane_control import RESULT_CYCLE, Source, lane_controls, round_cycle
+from pulsarray.hw.vector.lane_control import Source, lane_controls
 from pulsarray.hw.vector.lanes import Lanes
-from pulsarray.hw.vector.parameters import COLUMN_CYCLES
+from pulsarray.hw.vector.parameters import column_cycles
 from pulsarray.hw.vector.scale import ScaleController
 from pulsarray.isa import FORMATS, Bank, Opcode, Reduce, ScaleAction, VectorFlag
 from pulsarray.registers import ErrorCode
+from pulsarray.stages import vector_latency, vector_stages
 
 __all__ = ["VectorUnit"]
 
@@ -46,14 +48,11 @@ _REGISTERS = {"x_target": "register", "x_a": "a", "x_b": "b"}
 """Fields of VECTOR, and those of EXPONENT, that name exponent registers."""
 _ALIASES = {
     "factor_alu": "alu",
+    "saturated_alu": "alu",
+    "residual_multiplier": "multiplier2",
     "use_lane_shift": "lane_scale",
     "use_lane_multiplier": "lane_scale",
 }
-WRITE_CYCLE = RESULT_CYCLE + 1
-"""Cycles from the issue of a word to its write."""
-NOTE_CYCLE = RESULT_CYCLE
-"""Cycles from the issue of a word to the note of its statistic."""
-
 Stages = list[dict[str, Value]]
 """What travels with the words, cycle by cycle."""
 
@@ -91,7 +90,9 @@ class VectorUnit(Shared):
     """
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self._config, self._at = config, vector_stages(config)
+        self._writes = vector_latency(config)
+        self._notes = self._at.after + 2  # cycle of the note of a word's statistic
         dim = config.dim
         read = ReadPort(dim=dim, operand_bits=config.operand_bits, acc_bits=config.acc_bits)
         members: dict[str, Any] = {
@@ -123,6 +124,7 @@ class VectorUnit(Shared):
             tables=config.tables,
             table_segments=config.table_segments,
             training=config.training,
+            fast_clock=config.fast_clock,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -148,15 +150,16 @@ class VectorUnit(Shared):
         self._row(m, pipe, words, step)
         self._check(m)
         self._commands(m, pipe)
+        self._place(m, words)
         stages = [pipe.values]
-        for cycle in range(WRITE_CYCLE):
+        for cycle in range(self._writes):
             self._tell(m, pipe, lanes)
             pipe.advance(self.clear)
             if cycle == 1:
                 self._shift(m, pipe)
             stages.append(pipe.values)
         self._feed(m, lanes)
-        self._write(m, pipe, lanes, stages[RESULT_CYCLE])
+        self._write(m, pipe, lanes, stages[self._at.result])
         if self._config.training:
             m.submodules.scales = self._scales
             self._note(m, stages, lanes)
@@ -165,7 +168,7 @@ class VectorUnit(Shared):
         return m
 
     def _front(self, m: Module) -> tuple[AddressGenerator, Signal, Signal]:
-        """Loops of the words; EXPONENT keeps the front for one cycle, SCALE for nine."""
+        """Loops of the words; EXPONENT keeps the front for one cycle, SCALE for all stages."""
         want = self._want
         m.submodules.words = words = AddressGenerator(levels=_LEVELS, streams=len(_STREAMS))
         step, setting, is_vector = Signal(), Signal(), Signal()
@@ -218,19 +221,37 @@ class VectorUnit(Shared):
         m.d.comb += count.eq(dim)
         with m.If(words.last[0] & (held.last_lanes != 0) & (held.last_lanes < dim)):
             m.d.comb += count.eq(held.last_lanes)
-        pipe.add("valid", step, until=WRITE_CYCLE, cleared=True)
+        pipe.add("valid", step, until=self._writes, cleared=True)
         ends = setting | (step & words.done)
         if self._config.training:
             ends = ends | self._enter(m, pipe)
-        pipe.add("ends", ends, until=WRITE_CYCLE, cleared=True)
-        pipe.add("index", self._index, until=WRITE_CYCLE)
-        pipe.add("signal", held.signal, until=WRITE_CYCLE)
-        for name, stream in (("target", 2), ("acc", 3)):
-            pipe.add(f"{name}_bank", held[f"{name}_bank"], until=WRITE_CYCLE)
-            pipe.add(f"{name}_address", words.addresses[stream], until=WRITE_CYCLE)
-        pipe.add("count", count, until=RESULT_CYCLE)
+        pipe.add("ends", ends, until=self._writes, cleared=True)
+        pipe.add("count", count, until=self._at.reduce)
         pipe.add("raw_shift", held.shift, until=2)
         pipe.add("raw_shift2", held.shift2, until=2)
+
+    def _place(self, m: Module, words: AddressGenerator) -> None:
+        """Where a word goes and whose it is, from its issue to its write."""
+        layout = data.StructLayout(
+            {
+                "index": INDEX_BITS,
+                "signal": SEMAPHORES,
+                **{f"{name}_bank": BANK_BITS for name in ("target", "acc")},
+                **{f"{name}_address": ADDRESS_BITS for name in ("target", "acc")},
+            }
+        )
+        held = self._held
+        place: Any = Signal(layout, name="place")
+        m.submodules.places = places = Delay(layout.size, self._writes)
+        self._written: Any = data.View(layout, places.leaving)
+        m.d.comb += [
+            places.entering.eq(place),
+            place.index.eq(self._index),
+            place.signal.eq(held.signal),
+            *(place[f"{name}_bank"].eq(held[f"{name}_bank"]) for name in ("target", "acc")),
+            place.target_address.eq(words.addresses[2]),
+            place.acc_address.eq(words.addresses[3]),
+        ]
 
     def _row(self, m: Module, pipe: Pipeline, words: AddressGenerator, step: Signal) -> None:
         """The row of parameters steps with level 0."""
@@ -242,7 +263,7 @@ class VectorUnit(Shared):
             m.d.sync += row.eq(row + held.parameter_step)
         used = flag(VectorFlag.BIAS) | flag(VectorFlag.LANE_SCALE) | flag(VectorFlag.B_LANE)
         inside = row < self._config.parameter_depth
-        pipe.add("row", Mux(inside, row, 0), until=max(COLUMN_CYCLES.values()))
+        pipe.add("row", Mux(inside, row, 0), until=max(column_cycles(self._config).values()))
         with m.If(step & used & ~inside):
             m.d.comb += [self.error.eq(ErrorCode.ADDRESS), self.error_index.eq(self._index)]
 
@@ -330,14 +351,14 @@ class VectorUnit(Shared):
             exponents.b.eq(held.x_b),
             exponents.clear.eq(self.clear),
         ]
-        pipe.add("exponent", exponents.total, until=3)
+        pipe.add("exponent", exponents.total, until=max(2, self._at.operate))
         is_after, statistic = self._is_after(), self._flag(VectorFlag.STATISTIC)
         offset = Signal(signed(EXPONENT_SUM_BITS))
         m.d.comb += offset.eq(exponents.sum - held.shift)
-        pipe.add("offset", offset, until=6)
-        pipe.add("note", statistic & ~is_after, until=NOTE_CYCLE)
-        pipe.add("note_limit", statistic & is_after, until=NOTE_CYCLE)
-        pipe.add("note_register", held.x_target[:6], until=NOTE_CYCLE)
+        pipe.add("offset", offset, until=self._notes - 1)
+        pipe.add("note", statistic & ~is_after, until=self._notes)
+        pipe.add("note_limit", statistic & is_after, until=self._notes)
+        pipe.add("note_register", held.x_target[:6], until=self._notes)
         return exponents
 
     def _enter(self, m: Module, pipe: Pipeline) -> Signal:
@@ -347,18 +368,18 @@ class VectorUnit(Shared):
         m.d.sync += scale.eq(self.start & is_scale & ~self.clear)
         with m.If(self.start):
             m.d.sync += self._word.eq(self._want["a"])
-        pipe.add("scale", scale, until=WRITE_CYCLE, cleared=True)
+        pipe.add("scale", scale, until=self._writes, cleared=True)
         return scale
 
     def _note(self, m: Module, stages: Stages, lanes: Lanes) -> None:
         """Statistics of the words, each as soon as it is known: only SCALE sees them."""
-        scales, last = self._scales, stages[NOTE_CYCLE]
-        rounding = stages[round_cycle(self._config)]
+        scales, last = self._scales, stages[self._notes]
+        rounding = stages[self._at.round]
         m.d.comb += [
             lanes.noting.eq(Mux(rounding["note"] | rounding["note_limit"], rounding["count"], 0)),
             scales.magnitude.eq(lanes.magnitude),
             scales.near_limit.eq(lanes.near_limit),
-            scales.offset.eq(stages[NOTE_CYCLE - 1]["offset"]),
+            scales.offset.eq(stages[self._notes - 1]["offset"]),
             scales.note.eq(last["valid"] & last["note"]),
             scales.note_limit.eq(last["valid"] & last["note_limit"]),
             scales.note_register.eq(last["note_register"]),
@@ -398,7 +419,7 @@ class VectorUnit(Shared):
 
     def _shift(self, m: Module, pipe: Pipeline) -> None:
         """In cycle 2: shifts that have the exponents in them."""
-        for name, until in (("shift", 3), ("shift2", 4)):
+        for name, until in (("shift", self._at.operate), ("shift2", self._at.choose)):
             training = self._config.training
             total = ShiftSum(acc_bits=self._config.acc_bits, exponents=training)
             m.submodules[f"{name}_sum"] = total
@@ -412,9 +433,9 @@ class VectorUnit(Shared):
         cycle, values, control = pipe.cycle, pipe.values, lanes.control
         for name in lane_controls(self._config)[cycle]:
             m.d.comb += control[name].eq(values[_told_by(name)])
-        if cycle < RESULT_CYCLE:
+        if cycle < self._at.result:
             m.d.comb += control.valid[cycle].eq(values["valid"])
-        else:
+        if cycle == self._at.reduce:
             m.d.comb += lanes.count.eq(values["count"])
 
     def _feed(self, m: Module, lanes: Lanes) -> None:
@@ -458,7 +479,7 @@ class VectorUnit(Shared):
                 for lane in range(self._config.dim):
                     m.d.comb += sums[lane].eq(self._scales.written[lane])
         for name, result in (("target", lanes.codes), ("acc", sums)):
-            port, bank = getattr(self, name), values[f"{name}_bank"]
+            port, bank = getattr(self, name), self._written[f"{name}_bank"]
             writes = values["valid"] & (bank != Bank.NONE)
             word = Signal.like(port.data, name=f"{name}_word", reset_less=True)
             m.d.sync += word.eq(result)
@@ -466,7 +487,7 @@ class VectorUnit(Shared):
                 port.enable.eq(writes),
                 port.hold.eq(writes),
                 port.bank.eq(bank),
-                port.address.eq(values[f"{name}_address"]),
+                port.address.eq(self._written[f"{name}_address"]),
                 port.data.eq(word),
             ]
 
@@ -474,13 +495,13 @@ class VectorUnit(Shared):
         """The completion of an instruction with its last word."""
         values = pipe.values
         # Instructions on the way: one in each stage, and one at the front.
-        started = Signal(range(WRITE_CYCLE + 3))
+        started = Signal(range(self._writes + 3))
         m.d.sync += started.eq(started + self.start - self.complete)
         with m.If(self.clear):
             m.d.sync += started.eq(0)
         m.d.comb += [
             self.busy.eq(started != 0),
             self.complete.eq(values["ends"]),
-            self.complete_index.eq(values["index"]),
-            self.complete_signal.eq(values["signal"]),
+            self.complete_index.eq(self._written.index),
+            self.complete_signal.eq(self._written.signal),
         ]

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.config import Config
-from pulsarray.isa import SCALE_CYCLES, Bank, Instruction, Opcode, StreamFlag, Unit
+from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, Unit
 from pulsarray.program import Layer, Program
 from pulsarray.registers import UNIT_STATES
+from pulsarray.stages import scale_cycles
 
 __all__ = ["Segment", "layer_ends", "states_between", "stream_segments", "transfer_bytes", "work"]
 
@@ -46,7 +47,7 @@ def work(instruction: Instruction, config: Config) -> int:
         case Opcode.EXPONENT:
             return 1
         case Opcode.SCALE:
-            return SCALE_CYCLES
+            return scale_cycles(config)
         case Opcode.LOAD:
             return sum(_bursts(*run, config) for run in _runs(instruction, config))
         case Opcode.STORE:

@@ -58,6 +58,7 @@ OTHER: dict[str, object] = {
     "vector_multiply": False,
     "counters": False,
     "trace": False,
+    "fast_clock": True,
 }
 """A legal value other than the default for each parameter that is free on its own."""
 WIDE = {"operand_bits": 16, "acc_bits": 48, "scale_bits": 0, "bus_bits": 128}

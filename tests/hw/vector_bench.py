@@ -10,11 +10,11 @@ import cocotb
 from pulsarray.config import Config
 from pulsarray.isa import Activation, Bank, Instruction, Opcode, ScaleAction, VectorFlag
 from pulsarray.registers import ErrorCode
+from pulsarray.stages import vector_latency
 from tests.hw.bench import Bench, pack, parameters
 from tests.hw.vector_cases import Cases
 from tests.hw.vector_reference import Reference
 
-LATENCY = 8
 READS = [f"{port}__{part}" for port in "ab" for part in ("enable", "hold", "bank", "address")]
 WRITES = [
     f"{port}__{part}"
@@ -33,6 +33,7 @@ class Driver:
         given = parameters()
         seed = given.pop("seed") + seed_offset
         self.config = Config(**given)
+        self.latency = vector_latency(self.config)
         self.cases = Cases(self.config, seed)
         self.reference = Reference(self.config, self.cases.read)
         self.bench = Bench(dut)
@@ -78,7 +79,9 @@ class Driver:
             self.front = self._scale(instruction)
         else:
             self.front = self._words(instruction)
-        end = now + 1 + LATENCY if instruction.op is Opcode.SCALE else self.front + LATENCY
+        end = (
+            now + 1 + self.latency if instruction.op is Opcode.SCALE else self.front + self.latency
+        )
         self.expect(
             end, complete=1, complete_index=self.index, complete_signal=instruction["signal"]
         )
@@ -103,11 +106,15 @@ class Driver:
                 if place:
                     lanes = word.codes if port == "target" else word.sums
                     data = pack(lanes, bits[port])
-                    self._access(cycle + LATENCY, port, place, {f"{port}__data": data})
+                    self._access(cycle + self.latency, port, place, {f"{port}__data": data})
         return cycle
 
     def _scale(self, instruction: Instruction) -> int:
-        end, bank, word = self.bench.now + 1 + LATENCY, instruction["bank"], instruction["word"]
+        end, bank, word = (
+            self.bench.now + 1 + self.latency,
+            instruction["bank"],
+            instruction["word"],
+        )
         written = self.reference.scale(instruction)
         if written is not None:
             data = {"acc__data": pack(written, self.config.acc_bits)}
@@ -253,17 +260,17 @@ async def scale_stops(dut: Any) -> None:
         return
     await driver.start()
     for action in ScaleAction:
-        for cycles in range(1, LATENCY + 1):
+        for cycles in range(1, driver.latency + 1):
             instruction = Instruction.make(Opcode.SCALE, action=action, register=1)
             await driver.bench.cycle(driver.raw(instruction))
             for _ in range(cycles):
                 await driver.bench.cycle({})
             await driver.bench.cycle({"halt": 1, "clear": 1})
             driver.front = driver.bench.now
-            for _ in range(LATENCY + 2):
+            for _ in range(driver.latency + 2):
                 await driver.cycle()
     await driver.bench.cycle(driver.raw(Instruction.make(Opcode.SCALE)))
-    for _ in range(LATENCY + 1):
+    for _ in range(driver.latency + 1):
         assert not (await driver.bench.cycle({"halt": 1}, ["a__enable"]))["a__enable"]
     await driver.bench.cycle({"halt": 1, "clear": 1})
     driver.front = driver.bench.now

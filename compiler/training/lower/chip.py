@@ -12,14 +12,13 @@ from pulsarray.compiler.training.lower.paging import Paging
 from pulsarray.compiler.training.lower.words import Grid, NoRoom, Words
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode, VectorFlag
+from pulsarray.stages import vector_latency
 
 __all__ = ["CODE_MAX", "TrainChip"]
 
 CODE_MAX = (1 << 15) - 1
 _PARAMETER_FLAGS = int(VectorFlag.BIAS | VectorFlag.LANE_SCALE | VectorFlag.B_LANE)
 _DESTINATIONS = ("target", "acc")
-_LATENCY = 8
-"""Cycles from the issue of a word to its write."""
 
 
 @dataclass(frozen=True)
@@ -190,10 +189,10 @@ class TrainChip(Transfers):
     def _unwritten(self, sources: Sequence[Grid], shape: Sequence[int]) -> int | None:
         """The last instruction that may not have written yet what is about to be read.
 
-        Words are written eight cycles after they were issued. In the order in which they were
+        Words are written some cycles after they were issued. In the order in which they were
         written they may be read at once if there are enough of them.
         """
-        found = None
+        found, latency = None, vector_latency(self.config)
         for written in self._written:
             size = prod(written.shape)
             for source in sources:
@@ -202,10 +201,10 @@ class TrainChip(Transfers):
                         continue
                     in_order = (source, tuple(shape)) == (target, written.shape)
                     issued = written.first + (0 if in_order else size)
-                    if self._issued - issued <= _LATENCY:
+                    if self._issued - issued <= latency:
                         found = written.number
         self._written = [
-            w for w in self._written if self._issued - w.first - prod(w.shape) <= _LATENCY
+            w for w in self._written if self._issued - w.first - prod(w.shape) <= latency
         ]
         return found
 

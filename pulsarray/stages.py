@@ -1,0 +1,108 @@
+"""Depths of the machine's pipelines: constants that follow from the configuration.
+
+docs/machine.md names them; RTL, model, compiler and reports take them from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from pulsarray.config import Config
+
+__all__ = ["VectorStages", "scale_cycles", "vector_latency", "vector_stages"]
+
+
+@dataclass(frozen=True)
+class VectorStages:
+    """What the vector unit does to a word, in cycles after its issue.
+
+    Two steps in one cycle have no register between them; each later one has a register for each
+    cycle before it.
+
+    Parameters
+    ----------
+    select
+        The sources are chosen among what the banks gave.
+    operands
+        Zero points and the bias make A and B of them.
+    factor
+        B, or the derivative that it stands for, becomes what A is multiplied by.
+    operate, saturate
+        The first operation, and its saturation.
+    choose
+        Multiplier and shift, by the sign of the result.
+    multiply, total, residual
+        The product with the multiplier in parts, their sum, and the second source's product added
+        to it; without multipliers nothing is done there.
+    round, window, increment
+        The number is shifted, and rounded: what comes before the shift, the shift, what follows.
+    after
+        The second source is added to what was rounded.
+    finish
+        Activation.
+    look_up, found
+        A table is asked, and answers.
+    reduce, result
+        The first level of the reduction over the lanes, and the result of all.
+    """
+
+    select: int
+    operands: int
+    factor: int
+    operate: int
+    saturate: int
+    choose: int
+    multiply: int
+    total: int
+    residual: int
+    round: int
+    window: int
+    increment: int
+    after: int
+    finish: int
+    look_up: int
+    found: int
+    reduce: int
+    result: int
+
+
+@cache
+def vector_stages(config: Config) -> VectorStages:
+    """The stages of a machine's vector unit."""
+    return _many_stages(config) if config.fast_clock else _few_stages(config)
+
+
+def _few_stages(config: Config) -> VectorStages:
+    """Eight cycles to the write: several steps in each."""
+    rounding = 5 if config.scale_bits else 4
+    early = {"select": 1, "operands": 1, "factor": 2, "operate": 3, "saturate": 3}
+    scale = dict.fromkeys(("choose", "multiply", "total", "residual"), 4)
+    rounded = dict.fromkeys(("round", "window", "increment"), rounding)
+    finish = dict.fromkeys(("after", "finish", "look_up"), rounding + 1)
+    late = {"found": rounding + 2, "reduce": 7, "result": 7}
+    return VectorStages(**early, **scale, **rounded, **finish, **late)
+
+
+def _many_stages(config: Config) -> VectorStages:
+    """A cycle for each step, and for each level of the reduction's tree."""
+    rounding = 9 if config.scale_bits else 6
+    after = rounding + 3
+    finish = after + config.training
+    found = finish + (2 if config.tables else 0)
+    early = {"select": 1, "operands": 2, "factor": 3, "operate": 4, "saturate": 5}
+    scale = {"choose": 5, "multiply": 6, "total": 7, "residual": 8}
+    rounded = {"round": rounding, "window": rounding + 1, "increment": rounding + 2}
+    late = {"after": after, "finish": finish, "look_up": max(finish, found - 1), "found": found}
+    result = found + 1 + (config.dim - 1).bit_length()
+    return VectorStages(**early, **scale, **rounded, **late, reduce=found + 1, result=result)
+
+
+def vector_latency(config: Config) -> int:
+    """Cycles from the issue of a word in the vector unit to its write."""
+    return vector_stages(config).result + 1
+
+
+def scale_cycles(config: Config) -> int:
+    """Cycles for which SCALE keeps VECTOR's front: until every word before it is written."""
+    return vector_latency(config) + 1
