@@ -26,8 +26,9 @@ class VectorStages:
         The sources are chosen among what the banks gave.
     operands
         Zero points and the bias make A and B of them.
-    factor
-        B, or the derivative that it stands for, becomes what A is multiplied by.
+    factor, square, slope
+        B becomes what A is multiplied by: cut to an operand, multiplied by itself or its opposite
+        for a derivative, and that rounded.
     operate, saturate
         The first operation, and its saturation.
     choose
@@ -50,6 +51,8 @@ class VectorStages:
     select: int
     operands: int
     factor: int
+    square: int
+    slope: int
     operate: int
     saturate: int
     choose: int
@@ -76,26 +79,32 @@ def vector_stages(config: Config) -> VectorStages:
 def _few_stages(config: Config) -> VectorStages:
     """Eight cycles to the write: several steps in each."""
     rounding = 5 if config.scale_bits else 4
-    early = {"select": 1, "operands": 1, "factor": 2, "operate": 3, "saturate": 3}
+    early = {"select": 1, "operands": 1, "operate": 3, "saturate": 3}
+    factor = dict.fromkeys(("factor", "square", "slope"), 2)
     scale = dict.fromkeys(("choose", "multiply", "total", "residual"), 4)
     rounded = dict.fromkeys(("round", "window", "increment"), rounding)
     finish = dict.fromkeys(("after", "finish", "look_up"), rounding + 1)
     late = {"found": rounding + 2, "reduce": 7, "result": 7}
-    return VectorStages(**early, **scale, **rounded, **finish, **late)
+    return VectorStages(**early, **factor, **scale, **rounded, **finish, **late)
 
 
 def _many_stages(config: Config) -> VectorStages:
     """A cycle for each step, and for each level of the reduction's tree."""
-    rounding = 9 if config.scale_bits else 6
+    operate = 6 if config.vector_multiply else 3
+    rounding = operate + (5 if config.scale_bits else 2)
     after = rounding + 3
     finish = after + config.training
     found = finish + (2 if config.tables else 0)
-    early = {"select": 1, "operands": 2, "factor": 3, "operate": 4, "saturate": 5}
-    scale = {"choose": 5, "multiply": 6, "total": 7, "residual": 8}
+    early = {"select": 1, "operands": 2, "operate": operate, "saturate": operate + 1}
+    factor = dict(zip(("factor", "square", "slope"), range(3, 6), strict=True))
+    if not config.vector_multiply:
+        factor = dict.fromkeys(factor, operate)
+    scale = {"choose": operate + 1, "multiply": operate + 2}
+    scale |= {"total": operate + 3, "residual": operate + 4}
     rounded = {"round": rounding, "window": rounding + 1, "increment": rounding + 2}
     late = {"after": after, "finish": finish, "look_up": max(finish, found - 1), "found": found}
-    result = found + 1 + (config.dim - 1).bit_length()
-    return VectorStages(**early, **scale, **rounded, **late, reduce=found + 1, result=result)
+    late |= {"reduce": found + 1, "result": found + 1 + (config.dim - 1).bit_length()}
+    return VectorStages(**early, **factor, **scale, **rounded, **late)
 
 
 def vector_latency(config: Config) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -20,7 +20,7 @@ class AddressGenerator(Shared):
     """Affine addresses of several streams over one loop nest; level 0 is outermost.
 
     Everything that is not ``start`` or ``step`` is latched at ``start``; the outputs belong to the
-    current word and come from registers (``inside`` and ``done`` through a little logic).
+    current word and come from registers (``inside`` and ``done`` through one gate).
 
     Parameters
     ----------
@@ -101,10 +101,10 @@ class AddressGenerator(Shared):
         self._control(m)
         advance = self._loops(m)
         for stream in range(self._streams):
-            position = self._walk(
+            walker = self._walk(
                 m, f"stream{stream}", self.bases[stream], self.strides[stream], advance
             )
-            m.d.comb += self.addresses[stream].eq(position)
+            m.d.comb += self.addresses[stream].eq(walker.position)
         inside: Value | int = 1
         if self._window:
             inside = self._axis(m, "row", advance) & self._axis(m, "column", advance)
@@ -119,28 +119,43 @@ class AddressGenerator(Shared):
             m.d.sync += self.active.eq(0)
 
     def _loops(self, m: Module) -> Signal:
-        """Counters; returns one bit a level: this level advances at a step (none at the end)."""
+        """Counters; returns one bit a level: this level advances at a step (none at the end).
+
+        Whether an index is its first or its last is known one step ahead.
+        """
         levels = self._levels
         advance = Signal(levels)
         for level in range(levels):
-            highest = Signal(COUNT_BITS, name=f"highest{level}", reset_less=True)
-            remaining = Signal(COUNT_BITS, name=f"remaining{level}", reset_less=True)
+            names = ("highest", "remaining")
+            highest, remaining = (
+                Signal(COUNT_BITS, name=f"{name}{level}", reset_less=True) for name in names
+            )
+            zero, last, only = (
+                Signal(name=f"{name}{level}", reset_less=True) for name in ("zero", "last", "only")
+            )
             inner_last = self.last[level + 1 :].all() if level + 1 < levels else Const(1)
-            first = self.counts[level] - 1
+            first, is_only = self.counts[level] - 1, self.counts[level] == 1
             m.d.comb += [
-                self.last[level].eq(remaining == 0),
-                advance[level].eq(inner_last & (remaining != 0)),
-                self.zero[level].eq(remaining == highest),
+                Cat(self.zero[level], self.last[level]).eq(Cat(zero, last)),
+                advance[level].eq(inner_last & ~last),
             ]
             with m.If(self.start):
                 m.d.sync += [highest.eq(first), remaining.eq(first)]
+                m.d.sync += [zero.eq(1), last.eq(is_only), only.eq(is_only)]
             with m.Elif(self.step & inner_last):
-                m.d.sync += remaining.eq(Mux(remaining == 0, highest, remaining - 1))
+                m.d.sync += [
+                    remaining.eq(Mux(last, highest, remaining - 1)),
+                    zero.eq(last),
+                    last.eq(Mux(last, only, remaining == 1)),
+                ]
         return advance
 
-    def _walk(self, m: Module, name: str, base: Value, strides: Any, advance: Signal) -> Value:
-        """The position of one stream, or along one axis of the window."""
-        walker = Walker(len(advance), len(base), strides.shape().elem_shape.width)
+    def _walk(
+        self, m: Module, name: str, base: Value, strides: Any, advance: Signal, limit: Any = None
+    ) -> Walker:
+        """One stream, or one axis of the window, which has a limit."""
+        bits, step_bits = len(base), strides.shape().elem_shape.width
+        walker = Walker(len(advance), bits, step_bits, limited=limit is not None)
         m.submodules[name] = walker
         m.d.comb += [
             walker.start.eq(self.start),
@@ -149,16 +164,15 @@ class AddressGenerator(Shared):
             walker.step.eq(self.step),
             walker.advance.eq(advance),
         ]
-        return walker.position
+        if limit is not None:
+            m.d.comb += walker.limit.eq(limit)
+        return walker
 
     def _axis(self, m: Module, axis: str, advance: Signal) -> Value:
         """Whether the position along one axis is inside the window."""
         ports = {part: getattr(self, f"{axis}_{part}") for part in ("start", "steps", "limit")}
-        position = self._walk(m, axis, ports["start"], ports["steps"], advance).as_signed()
-        limit = Signal(AXIS_BITS, name=f"{axis}_limit_latched", reset_less=True)
-        with m.If(self.start):
-            m.d.sync += limit.eq(ports["limit"])
-        return (position >= 0) & (position < limit)
+        walker = self._walk(m, axis, ports["start"], ports["steps"], advance, ports["limit"])
+        return Value.cast(walker.inside)
 
 
 class Walker(Shared):
@@ -168,6 +182,8 @@ class Walker(Shared):
     ----------
     levels, bits, step_bits
         Loops, width of the position (it wraps) and of a signed stride.
+    limited
+        Whether the position is compared with a limit.
 
     Members
     -------
@@ -177,23 +193,23 @@ class Walker(Shared):
         Go on: one bit of ``advance`` says which level's index grows (inner ones return to 0).
     position
         Where the nest is now.
+    limit, inside
+        Latched with the base; whether ``0 <= position < limit``, the position being signed.
     """
 
-    def __init__(self, levels: int, bits: int, step_bits: int) -> None:
-        self._levels, self._bits = levels, bits
-        super().__init__(
-            {
-                "start": In(1),
-                "base": In(bits),
-                "strides": In(data.ArrayLayout(signed(step_bits), levels)),
-                "step": In(1),
-                "advance": In(levels),
-                "position": Out(bits),
-            },
-            levels=levels,
-            bits=bits,
-            step_bits=step_bits,
-        )
+    def __init__(self, levels: int, bits: int, step_bits: int, limited: bool = False) -> None:
+        self._levels, self._bits, self._limited = levels, bits, limited
+        members: dict[str, Any] = {
+            "start": In(1),
+            "base": In(bits),
+            "strides": In(data.ArrayLayout(signed(step_bits), levels)),
+            "step": In(1),
+            "advance": In(levels),
+            "position": Out(bits),
+        }
+        if limited:
+            members |= {"limit": In(bits), "inside": Out(1)}
+        super().__init__(members, levels=levels, bits=bits, step_bits=step_bits, limited=limited)
 
     def body(self, platform: Any) -> Elaboratable:
         """One adder, whose sum replaces the pointer that advances and those inside it."""
@@ -213,4 +229,19 @@ class Walker(Shared):
             for level in levels:
                 with m.If(self.advance[: level + 1].any()):
                     m.d.sync += pointers[level].eq(following)
+        if self._limited:
+            self._compare(m, pointer, stride, following)
         return m
+
+    def _compare(self, m: Module, pointer: Signal, stride: Value, following: Signal) -> None:
+        """The comparison with the limit, beside the sum that it is about."""
+        bits = self._bits
+        # A position that is not negative is below 2^(bits - 1), and so below any larger limit.
+        most = Mux(self.limit[-1], 1 << (bits - 1), self.limit)
+        limit = Signal(bits, name="latched_limit", reset_less=True)
+        inside, below = Signal(reset_less=True), Signal(bits, name="below")
+        m.d.comb += [below.eq(pointer + stride - limit), self.inside.eq(inside)]
+        with m.If(self.start):
+            m.d.sync += [limit.eq(most), inside.eq(~self.base[-1] & (self.base < self.limit))]
+        with m.Elif(self.step & self.advance.any()):
+            m.d.sync += inside.eq(~following[-1] & below[-1])

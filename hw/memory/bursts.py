@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import Config
@@ -68,24 +68,12 @@ class Bursts(Shared):
         """Where the next burst is, where its run began, and where its outer iteration began."""
         m = Module()
         here = self.burst_address
-        run = Signal(MEMORY_BITS)
-        outer = Signal(MEMORY_BITS)
+        run, outer = Signal(MEMORY_BITS), Signal(MEMORY_BITS)
         left, length = Signal(MEMORY_BITS), Signal(MEMORY_BITS)
-        loops = [Signal(16, name=f"left{level}") for level in range(2)]
-        inner_count = Signal(16)
         strides = [Signal(signed(MEMORY_BITS), name=f"step{level}") for level in range(2)]
-        page = Signal(_PAGE_BITS + 1)
-        limit, size = Signal(_PAGE_BITS + 1), Signal(_PAGE_BITS + 1)
-        shift = self._bus_bytes.bit_length() - 1
-        ends = Signal()
-        m.d.comb += [
-            page.eq((1 << _PAGE_BITS) - here[:_PAGE_BITS]),
-            limit.eq(Mux(page < self._burst_bytes, page, self._burst_bytes)),
-            ends.eq(left <= limit),
-            size.eq(Mux(ends, left, limit)),
-            self.beats.eq(size >> shift),
-            self.last.eq(ends & (loops[1] == 1) & (loops[0] == 1)),
-        ]
+        ends, go_on = self._size(m, left)
+        turn, last_turn = self._turns(m, ends)
+        m.d.comb += self.last.eq(ends & last_turn)
         run_next, outer_next = Signal(MEMORY_BITS), Signal(MEMORY_BITS)
         m.d.comb += [run_next.eq(run + strides[1]), outer_next.eq(outer + strides[0])]
         with m.If(self.start):
@@ -94,26 +82,70 @@ class Bursts(Shared):
                 *(position.eq(self.address) for position in (here, run, outer)),
                 left.eq(self.run_bytes),
                 length.eq(self.run_bytes),
-                loops[0].eq(self.count0),
-                loops[1].eq(self.count1),
-                inner_count.eq(self.count1),
                 strides[0].eq(self.stride0),
                 strides[1].eq(self.stride1),
             ]
         with m.Elif(self.step):
-            m.d.sync += [here.eq(here + size), left.eq(left - size)]
+            m.d.sync += [here.eq(go_on[0]), left.eq(go_on[1])]
+            with m.If(ends):
+                m.d.sync += left.eq(length)
             with m.If(self.last):
                 m.d.sync += self.active.eq(0)
-            with m.Elif(ends & (loops[1] != 1)):
-                m.d.sync += [here.eq(run_next), run.eq(run_next), left.eq(length)]
-                m.d.sync += loops[1].eq(loops[1] - 1)
-            with m.Elif(ends):
+            with m.If(ends & turn):
                 m.d.sync += [position.eq(outer_next) for position in (here, run, outer)]
-                m.d.sync += [left.eq(length), loops[1].eq(inner_count)]
-                m.d.sync += loops[0].eq(loops[0] - 1)
+            with m.Elif(ends):
+                m.d.sync += [here.eq(run_next), run.eq(run_next)]
         with m.If(self.clear):
             m.d.sync += self.active.eq(0)
         return m
+
+    def _size(self, m: Module, left: Signal) -> tuple[Signal, tuple[Value, Value]]:
+        """Length of the burst; whether it ends its run; if not, where and how much goes on.
+
+        A burst that does not end its run ends at a page, or has the longest length.
+        """
+        here, bits = self.burst_address, self._burst_bytes.bit_length() - 1
+        shift = self._bus_bytes.bit_length() - 1
+        low, offset = here[:bits], here[shift:_PAGE_BITS]
+        room = 1 << (_PAGE_BITS - shift)
+        crosses, ends, fits = Signal(), Signal(), Signal()
+        size = Signal(_PAGE_BITS + 1)
+        behind = left[shift : _PAGE_BITS + 1] + offset  # beats from the page's start to the end
+        page = (self._burst_bytes - low)[: bits + 1]
+        m.d.comb += [
+            crosses.eq(_all(here[bits:_PAGE_BITS]) & low.any()),
+            fits.eq(~left[bits + 1 :].any() & ~(left[bits] & left[:bits].any())),
+            ends.eq(fits & (behind <= room)),
+            size.eq(Mux(ends, left[: _PAGE_BITS + 1], Mux(crosses, page, self._burst_bytes))),
+            self.beats.eq(size >> shift),
+        ]
+        rest = Mux(crosses, low, 0)
+        following = Cat(Mux(crosses, 0, low), here[bits:] + 1)[:MEMORY_BITS]
+        return ends, (following, (left + rest - self._burst_bytes)[:MEMORY_BITS])
+
+    def _turns(self, m: Module, ends: Signal) -> tuple[Signal, Signal]:
+        """Runs to come: whether this is the last of its outer iteration, and of all."""
+        left = [Signal(16, name=f"left{level}") for level in range(2)]
+        last = [Signal(name=f"last{level}") for level in range(2)]
+        inner, single = Signal(16, name="inner_count"), Signal()
+        both = Signal(name="last_turn")
+        m.d.comb += both.eq(last[0] & last[1])
+        with m.If(self.start):
+            for level, count in enumerate((self.count0, self.count1)):
+                m.d.sync += [left[level].eq(count), last[level].eq(count == 1)]
+            m.d.sync += [inner.eq(self.count1), single.eq(self.count1 == 1)]
+        with m.Elif(self.step & ends):
+            m.d.sync += [
+                left[1].eq(Mux(last[1], inner, left[1] - 1)),
+                last[1].eq(Mux(last[1], single, left[1] == 2)),
+            ]
+            with m.If(last[1]):
+                m.d.sync += [left[0].eq(left[0] - 1), last[0].eq(left[0] == 2)]
+        return last[1], both
+
+
+def _all(bits: Value) -> Value:
+    return bits.all() if len(bits) else Const(1, 1)
 
 
 def bytes_of(words: Any, word_bytes: int) -> Any:

@@ -193,30 +193,39 @@ class Lane(Shared):
         """What A may be multiplied by: B, or a derivative from the function value B."""
         factor, at = None, self._at
         if self._config.vector_multiply:
-            bits = self._operand_bits
-            fraction = bits - 1
-            operand = Signal(signed(bits), name="b_operand")
-            other = Signal(signed(bits + 2), name="b_other")
-            product = Signal(signed(2 * bits + 2), name="b_product")
-            is_sigmoid = self.control.factor_alu == Alu.DSIGMOID
-            m.d.comb += [
-                operand.eq(saturate(b, bits)),
-                other.eq(Mux(is_sigmoid, (1 << fraction) - operand, operand)),
-                product.eq(operand * other),
-            ]
-            sigmoid = saturate(round_half_even(product, fraction - 2), bits)
-            tanh = saturate(round_half_even((1 << 2 * fraction) - product, fraction), bits)
-            value = Signal(signed(bits), name="factor_value")
-            cases = {Alu.DSIGMOID: sigmoid, Alu.DTANH: tanh}
-            if self._config.training:
-                cases[Alu.SCALED] = b[:bits].as_signed()
-            m.d.comb += value.eq(_select(self.control.factor_alu, cases, operand))
-            factor = self._carry(m, "factor", value, at.factor, at.operate)
+            factor = self._carry(m, "factor", self._slope(m, b), at.slope, at.operate)
         return (
             self._carry(m, "a_delayed", a, at.factor, at.operate),
             self._carry(m, "b_delayed", b, at.factor, at.operate),
             factor,
         )
+
+    def _slope(self, m: Module, b: Value) -> Value:
+        """B cut to an operand, or the derivative where B is the function's value."""
+        at, bits = self._at, self._operand_bits
+        fraction = bits - 1
+        operand = Signal(signed(bits), name="b_operand")
+        other = Signal(signed(bits + 2), name="b_other")
+        is_sigmoid = self.control.factor_alu == Alu.DSIGMOID
+        m.d.comb += [
+            operand.eq(saturate(b, bits)),
+            other.eq(Mux(is_sigmoid, (1 << fraction) - operand, operand)),
+        ]
+        short = self._carry(m, "b_short", operand, at.factor, at.square)
+        other = self._carry(m, "b_times", other, at.factor, at.square)
+        product = Signal(signed(2 * bits + 2), name="b_product")
+        m.d.comb += product.eq(short * other)
+        product = self._carry(m, "b_multiplied", product, at.square, at.slope)
+        short = self._carry(m, "b_kept", short, at.square, at.slope)
+        sigmoid = saturate(round_half_even(product, fraction - 2), bits)
+        tanh = saturate(round_half_even((1 << 2 * fraction) - product, fraction), bits)
+        value = Signal(signed(bits), name="factor_value")
+        cases = {Alu.DSIGMOID: sigmoid, Alu.DTANH: tanh}
+        if self._config.training:
+            low = self._carry(m, "b_low", b[:bits].as_signed(), at.factor, at.slope)
+            cases[Alu.SCALED] = low
+        m.d.comb += value.eq(_select(self.control.slope_alu, cases, short))
+        return value
 
     def _operate(
         self, m: Module, a: Value, b: Value, factor: Value | None

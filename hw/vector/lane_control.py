@@ -37,6 +37,7 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     controls[at.operands] |= {"zero_a": signed(16), "use_bias": 1, "zero_b": signed(16)}
     if config.vector_multiply:
         controls[at.factor] |= {"factor_alu": Alu}
+        controls[at.slope] |= {"slope_alu": Alu}
     controls[at.operate] |= {"alu": Alu, "use_lane_shift": 1, "shift": signed(SHIFT_BITS)}
     if config.vector_multiply:
         controls[at.saturate] |= {"saturated_alu": Alu}

@@ -49,6 +49,7 @@ _REGISTERS = {"x_target": "register", "x_a": "a", "x_b": "b"}
 _ALIASES = {
     "factor_alu": "alu",
     "saturated_alu": "alu",
+    "slope_alu": "alu",
     "residual_multiplier": "multiplier2",
     "use_lane_shift": "lane_scale",
     "use_lane_multiplier": "lane_scale",

@@ -51,6 +51,7 @@ def random_config(random: np.random.Generator, dim: int, operand_bits: int = 8) 
         transposer=bool(random.random() < 0.8),
         vector_multiply=bool(training or random.random() < 0.8),
         training=training,
+        fast_clock=bool(random.random() < 0.3),
     )
 
 
