@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, Out, Signature, connect
 
-from pulsarray.config import Config
+from pulsarray.config import SEMAPHORES, Config
 from pulsarray.hw.blocks.fields import packed, packed_place, packed_width, unpacked
 from pulsarray.hw.blocks.ports import INDEX_BITS
 from pulsarray.hw.control.counters import Counters
@@ -26,6 +26,7 @@ from pulsarray.hw.units.weight import WeightUnit
 from pulsarray.hw.vector.unit import VectorUnit
 from pulsarray.isa import FORMATS, Bank, Unit
 from pulsarray.registers import Status
+from pulsarray.stages import end_cycles
 
 __all__ = ["Machine", "machine_members"]
 
@@ -103,6 +104,7 @@ class Machine(Component):
             m.submodules[f"{unit.name.lower()}_queue"] = self._queues[unit]
         self._running, self._halt, self._clear = Signal(), Signal(), Signal()
         self._cycle = Signal(32)
+        self._owners: dict[Unit, Value] = {}
         self._bus(m)
         self._dispatch(m)
         self._order(m)
@@ -192,8 +194,26 @@ class Machine(Component):
                 part.halt.eq(self._halt),
                 part.clear.eq(self._clear),
                 semaphores.take[unit].eq(queue.take),
-                semaphores.signal[unit].eq(Mux(part.complete, part.complete_signal, 0)),
             ]
+            self._signal(m, unit)
+
+    def _signal(self, m: Module, unit: Unit) -> None:
+        """A completion to the semaphores, with ``fast_clock`` through a register."""
+        part = self._units[unit]
+        name = unit.name.lower()
+        signal, owner = Signal(SEMAPHORES, name=f"{name}_signal"), Signal(INDEX_BITS)
+        complete = Signal(name=f"{name}_completes")
+        found = [
+            signal.eq(Mux(part.complete & ~self._clear, part.complete_signal, 0)),
+            owner.eq(part.complete_index),
+            complete.eq(part.complete & ~self._clear),
+        ]
+        if self._config.fast_clock:
+            m.d.sync += found
+        else:
+            m.d.comb += found
+        self._owners[unit] = Mux(complete, owner, part.index)
+        m.d.comb += self._semaphores.signal[unit].eq(signal)
 
     def _data(self, m: Module) -> None:
         """Banks to units, and WEIGHT to STREAM."""
@@ -262,12 +282,17 @@ class Machine(Component):
         idle = arbiter.idle & self._units[Unit.STORE].idle
         busy = Cat(*(part.busy for part in self._units.values())).any()
         waiting = ~Cat(*(queue.empty for queue in self._queues.values())).all()
-        ended = Signal()
+        ended, quiet = Signal(), Signal()
         done, failed = Signal(), Signal()
         m.d.sync += ended.eq(self._fetch.ended & ~self._clear)
+        m.d.comb += quiet.eq(ended & ~busy & ~waiting & idle)
+        for cycle in range(end_cycles(self._config) - 2):
+            was_quiet = Signal(name=f"was_quiet{cycle}")
+            m.d.sync += was_quiet.eq(quiet & ~self._clear)
+            quiet = was_quiet
         m.d.comb += [
             self._clear.eq(registers.start & ~self._running),
-            done.eq(self._running & ended & ~busy & ~waiting & idle & ~self._halt),
+            done.eq(self._running & quiet & ~self._halt),
             failed.eq(self._running & self._halt & idle),
             registers.status.eq(Cat(self._running, status[1:])),
             registers.error_code.eq(errors.code),
@@ -313,9 +338,7 @@ class Machine(Component):
                 errors.index_of[unit].eq(part.error_index),
                 errors.start[unit].eq(part.start),
                 errors.start_index[unit].eq(part.index),
-                errors.semaphore_index[unit].eq(
-                    Mux(part.complete, part.complete_index, part.index)
-                ),
+                errors.semaphore_index[unit].eq(self._owners[unit]),
             ]
 
     def _count(self, m: Module) -> None:

@@ -26,7 +26,7 @@ from pulsarray.model.semaphores import Semaphores
 from pulsarray.program import Program
 from pulsarray.registers import ErrorCode
 from pulsarray.run import RunResult
-from pulsarray.stages import vector_latency
+from pulsarray.stages import end_cycles, signal_cycles, sum_cycles, vector_latency
 
 __all__ = ["TimingModel", "simulate_timing"]
 
@@ -86,7 +86,7 @@ class _Machine:
     def __init__(self, plan: Plan, latency: int, interval: int) -> None:
         config = plan.config
         self.config: Config = config
-        self.vector_latency = vector_latency(config)
+        self.vector_latency, self.signal_cycles = vector_latency(config), signal_cycles(config)
         self.plan = plan
         self.steps = self.plan.steps
         self.events: list[tuple[int, int]] = []
@@ -231,7 +231,7 @@ class _Machine:
         step.complete = cycle
         for k in step.signals:
             unit = self.waiter[k]
-            if self.semaphores.rise(k, cycle + 1) and unit >= 0:
+            if self.semaphores.rise(k, cycle + self.signal_cycles) and unit >= 0:
                 self.offer(unit)
 
     # Units
@@ -307,7 +307,7 @@ class _Machine:
         self.offer(_WEIGHT)
 
     def _end_stream(self, step: Step, job: StreamJob) -> None:
-        complete = job.end + self._stream_latency(job) + 1
+        complete = job.end + job.delay + sum_cycles(self.config)
         self.holds.read(step.bank, step.start + 1, job.end, _STREAM, step.index)
         self._hold_target(step, job, complete)
         self.finish(step, job.end, complete)
@@ -360,7 +360,7 @@ class _Machine:
         steps = self.steps
         last = max([self.fetch.end_dispatch, self.reads.last, *(s.complete for s in steps)])
         counters = count(
-            last + 2,
+            last + end_cycles(self.config),
             self.queues,
             fetch=(self.plan.fetch_units, self.fetch.queued, self.fetch.end_dispatch),
             waits=self.semaphores.waits,

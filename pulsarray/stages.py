@@ -10,7 +10,15 @@ from functools import cache
 
 from pulsarray.config import Config
 
-__all__ = ["VectorStages", "scale_cycles", "vector_latency", "vector_stages"]
+__all__ = [
+    "VectorStages",
+    "end_cycles",
+    "scale_cycles",
+    "signal_cycles",
+    "sum_cycles",
+    "vector_latency",
+    "vector_stages",
+]
 
 
 @dataclass(frozen=True)
@@ -115,3 +123,18 @@ def vector_latency(config: Config) -> int:
 def scale_cycles(config: Config) -> int:
     """Cycles for which SCALE keeps VECTOR's front: until every word before it is written."""
     return vector_latency(config) + 1
+
+
+def sum_cycles(config: Config) -> int:
+    """Cycles from the read of a word that STREAM does not transpose to the write of its sums."""
+    return 2 * config.dim + 3 + config.fast_clock
+
+
+def signal_cycles(config: Config) -> int:
+    """Cycles from the completion of an instruction to the counts of what it signals."""
+    return 1 + config.fast_clock
+
+
+def end_cycles(config: Config) -> int:
+    """Cycles from the last event of a run to its end: an error of that cycle must be known."""
+    return 2 + 2 * config.fast_clock

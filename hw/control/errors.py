@@ -18,6 +18,8 @@ __all__ = ["Errors"]
 
 _NOBODY = (1 << INDEX_BITS) - 1
 _UNITS = len(Unit)
+_LEVELS_A_CYCLE = 2
+"""Levels of the tree before its register, where it has one."""
 
 _Error = tuple[Value, Value | int]
 """A code, zero where nothing is wrong, and whose it is."""
@@ -53,7 +55,8 @@ class Errors(Shared):
     start, start_index
         The instructions that start, so that errors of the banks find their owner.
     code, index, halt
-        The error that is kept, from the next cycle on, and whether there is one.
+        The error that is kept, from the next cycle on (with ``fast_clock`` from that after), and
+        whether there is one.
     clear
         Forget it.
     """
@@ -91,6 +94,7 @@ class Errors(Shared):
             },
             parameters=config.parameter_depth,
             tables=config.tables * config.table_planes * config.table_words,
+            fast_clock=config.fast_clock,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -100,6 +104,8 @@ class Errors(Shared):
         choices = self._candidates(m)
         level = 0
         while len(choices) > 1:
+            if self._config.fast_clock and level == _LEVELS_A_CYCLE:
+                choices = self._registered(m, choices)
             pairs = [choices[first : first + 2] for first in range(0, len(choices), 2)]
             choices = [
                 self._lower(m, f"choice{level}_{place}", pair) for place, pair in enumerate(pairs)
@@ -111,6 +117,17 @@ class Errors(Shared):
         with m.If(self.clear):
             m.d.sync += [self.code.eq(0), self.index.eq(_NOBODY), self.halt.eq(0)]
         return m
+
+    def _registered(self, m: Module, choices: list[_Error]) -> list[_Error]:
+        """What was found in the cycle before."""
+        kept: list[_Error] = []
+        for place, (code, index) in enumerate(choices):
+            was_code, was_index = Signal(4, name=f"code{place}"), Signal(32, name=f"index{place}")
+            m.d.sync += [was_code.eq(Mux(self.running, code, 0)), was_index.eq(index)]
+            with m.If(self.clear):
+                m.d.sync += was_code.eq(0)
+            kept.append((was_code, was_index))
+        return kept
 
     def _lower(self, m: Module, name: str, pair: list[_Error]) -> _Error:
         """Of two errors the one that counts; of one that one."""

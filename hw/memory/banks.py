@@ -87,6 +87,7 @@ class Banks(Shared):
             scratchpad_depth=config.scratchpad_depth,
             accumulators=config.accumulator_banks,
             accumulator_depth=config.accumulator_depth,
+            fast_clock=config.fast_clock,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -94,7 +95,10 @@ class Banks(Shared):
         m = Module()
         config = self._config
         was, psums, update = self._pending(m)
-        now, before = self._streaming(m, was)
+        before, written = self._written(m, was, update)
+        now, *others = self._streaming(m, was, before)
+        later = others[::-1]
+        result = written if config.fast_clock else update
         readers = {name: getattr(self, name) for name in _READERS}
         scratchpad = _Group(m, "scratchpad", config.scratchpad_banks, config.scratchpad_depth)
         scratchpad.connect(
@@ -107,14 +111,20 @@ class Banks(Shared):
         accumulator = _Group(m, "accumulator", config.accumulator_banks, config.accumulator_depth)
         names = ("vector_a", "vector_b", "store")
         accumulator.connect(
-            [*([_request(readers[name])] for name in names), [now, before]],
-            [*([_request(port)] for port in (self.load_sums, self.vector_sums)), [before, now]],
-            [self.load_sums.data, self.vector_sums.data, update],
+            [*([_request(readers[name])] for name in names), [now, *later]],
+            [
+                *([_request(port)] for port in (self.load_sums, self.vector_sums)),
+                [*reversed(later), now],
+            ],
+            [self.load_sums.data, self.vector_sums.data, result],
         )
         for name in names:
             port = readers[name]
             m.d.comb += port.sums.eq(accumulator.select(f"{name}_sums", port.bank))
-        self._add(m, accumulator.select("target_sums", self.target.bank), was, psums, update)
+        stored = accumulator.select("target_sums", self.target.bank)
+        old = self._augend(m, stored, was, before, written)
+        for lane in range(config.dim):
+            m.d.comb += update[lane].eq(old[lane] + psums[lane])
         m.d.comb += [
             self.address_error.eq(scratchpad.outside | (accumulator.outside & ~_STREAM)),
             self.target_error.eq((accumulator.outside & _STREAM).any()),
@@ -134,18 +144,45 @@ class Banks(Shared):
         ]
         return was, psums, update
 
-    def _add(self, m: Module, stored: Value, was: Any, psums: Any, update: Any) -> None:
-        """Old sums, or those just written to the same word, plus the new."""
+    def _written(self, m: Module, was: Any, update: Any) -> tuple[Any, Signal]:
+        """The word and the sums of the cycle before, which with ``fast_clock`` are written now."""
         before: Any = Signal(target_layout(), name="before")
         written = Signal.like(update, name="written", reset_less=True)
-        m.d.sync += [before.eq(was), written.eq(update)]
-        again = before.write & (before.bank == was.bank) & (before.address == was.address)
-        old = Signal.like(update, name="augend")
-        m.d.comb += old.eq(Mux(was.fresh, 0, Mux(again, written.as_value(), stored)))
-        for lane in range(self._config.dim):
-            m.d.comb += update[lane].eq(old[lane] + psums[lane])
+        m.d.sync += [
+            before.eq(was),
+            before.write.eq(was.write & ~self.clear),
+            written.eq(update),
+        ]
+        return before, written
 
-    def _streaming(self, m: Module, was: Any) -> tuple[Any, Any]:
+    def _augend(self, m: Module, stored: Value, was: Any, before: Any, written: Signal) -> Any:
+        """Old sums, or 0, or those that were made for the same word and cannot be read yet.
+
+        Which of them is known a cycle ahead, from the word that is coming and those before it.
+        """
+        sums = [(was, written)]
+        if self._config.fast_clock:
+            earlier = Signal.like(written, name="earlier", reset_less=True)
+            m.d.sync += earlier.eq(written)
+            sums.append((before, earlier))
+        coming, made = self.target, Signal.like(stored, name="made")
+        uses_stored = Signal(name="uses_stored", reset_less=True)
+        chosen: Value = Const(0, len(made))
+        recent: Value = Const(0, 1)
+        for number, (word, value) in reversed(list(enumerate(sums))):
+            same = word.write & (word.bank == coming.bank) & (word.address == coming.address)
+            again = Signal(name=f"again{number}", reset_less=True)
+            m.d.sync += again.eq(same)
+            recent, chosen = recent | same, Mux(again, Value.cast(value), chosen)
+        m.d.sync += uses_stored.eq(~coming.fresh & ~recent)
+        old: Any = Signal(data.ArrayLayout(signed(self._config.acc_bits), self._config.dim))
+        m.d.comb += [
+            made.eq(Mux(was.fresh, 0, chosen)),
+            old.eq(Mux(uses_stored, stored, made)),
+        ]
+        return old
+
+    def _streaming(self, m: Module, was: Any, before: Any) -> list[Any]:
         """What STREAM asks of the accumulator: to read for the sums that come, and to write.
 
         It holds both ports from the first sums of an instruction to the write of the last.
@@ -159,22 +196,24 @@ class Banks(Shared):
         m.d.comb += self.target_index.eq(Mux(self.sums_valid, self.target.index, index))
         with m.If(self.clear):
             m.d.sync += between.eq(0)
-        writing = Signal()
-        m.d.sync += writing.eq(self.sums_valid & ~self.clear)
         target = self.target
         now: Any = Signal(_REQUEST)
-        before: Any = Signal(_REQUEST)
         m.d.comb += [
             now.enable.eq(self.sums_valid & target.write),
             now.bank.eq(Mux(self.sums_valid, target.bank, bank)),
             now.address.eq(target.address),
             now.hold.eq(self.sums_valid | between),
-            before.enable.eq(was.write),
-            before.bank.eq(was.bank),
-            before.address.eq(was.address),
-            before.hold.eq(writing),
         ]
-        return now, before
+        requests, valid = [now], self.sums_valid
+        for number, word in enumerate((was, before)[: 1 + self._config.fast_clock]):
+            held = Signal(name=f"holds{number}")
+            request: Any = Signal(_REQUEST, name=f"write{number}")
+            m.d.sync += held.eq(valid & ~self.clear)
+            place = Cat(word.write, word.bank, word.address, held)
+            m.d.comb += request.as_value().eq(place)
+            requests.append(request)
+            valid = held
+        return requests
 
 
 class _Group:

@@ -77,6 +77,7 @@ class StreamUnit(Shared):
             scratchpads=config.scratchpad_banks,
             accumulators=config.accumulator_banks,
             transposer=config.transposer,
+            fast_clock=config.fast_clock,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -293,12 +294,15 @@ class StreamUnit(Shared):
         # As many instructions as words fit between the front and the accumulator.
         started = Signal(range(3 * self._config.dim + 8))
         ended = self.sums_valid & self.target.last
-        m.d.sync += [
-            self.complete.eq(ended & ~self.clear),
-            self.complete_index.eq(self.target.index),
-            self.complete_signal.eq(self.target.signal),
-            started.eq(started + self.start - self.complete),
-        ]
+        parts = (ended & ~self.clear, self.target.index, self.target.signal)
+        completion = Cat(self.complete, self.complete_index, self.complete_signal)
+        if self._config.fast_clock:
+            written = Signal.like(completion, name="ended_before")
+            m.d.sync += [written.eq(Cat(parts)), completion.eq(written)]
+            m.d.sync += self.complete.eq(written[0] & ~self.clear)
+        else:
+            m.d.sync += completion.eq(Cat(parts))
+        m.d.sync += started.eq(started + self.start - self.complete)
         m.d.comb += self.busy.eq(started != 0)
         with m.If(self.clear):
             m.d.sync += started.eq(0)

@@ -7,6 +7,7 @@ from typing import Any
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, chosen_config
 from pulsarray.cli.output import facts, print_json, show
 from pulsarray.config import Config
+from pulsarray.stages import sum_cycles
 
 __all__ = ["info"]
 
@@ -54,5 +55,5 @@ def derived(config: Config) -> dict[str, Any]:
         "table_words": config.table_words,
         "peak_macs_per_cycle": config.dim**2,
         "bus_bytes_per_cycle": config.bus_bytes,
-        "array_latency_cycles": 2 * config.dim + 3,
+        "array_latency_cycles": sum_cycles(config),
     }

@@ -13,7 +13,7 @@ from pulsarray.config import Config
 from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, Unit
 from pulsarray.program import Layer, Program
 from pulsarray.registers import UNIT_STATES
-from pulsarray.stages import scale_cycles
+from pulsarray.stages import scale_cycles, sum_cycles
 
 __all__ = ["Segment", "layer_ends", "states_between", "stream_segments", "transfer_bytes", "work"]
 
@@ -92,7 +92,7 @@ def stream_end(instruction: Instruction, complete: int, config: Config) -> int:
     """Cycle of the last word that a STREAM reads, from the cycle of its completion."""
     transposed = instruction["flags"] & StreamFlag.TRANSPOSE
     delay = config.dim if transposed else 0
-    return complete - (delay + 2 * config.dim + 3)
+    return complete - (delay + sum_cycles(config))
 
 
 def stream_segments(
