@@ -35,16 +35,17 @@ class Target:
         self.generator, self.config = generator, config
         self.left = 0
         self.bank = 0
-        self.pending: tuple[dict[str, int], list[int]] | None = None
+        # What is on its way to be written, next one first.
+        self.line: list[tuple[dict[str, int], list[int]] | None] = [None] * (1 + config.fast_clock)
         self.held: set[int] = set()
         self.index = 0  # of the instruction whose sums came last
 
     def cycle(self) -> tuple[dict[str, int], tuple[dict[str, int], list[int]] | None]:
         """Inputs of this cycle, and the sums whose turn to be written it is."""
         pick, config = self.generator.choice, self.config
-        writing, self.pending, self.held = self.pending, None, set()
-        if writing:
-            self.held.add(writing[0]["bank"])
+        writing, *rest = self.line
+        self.held = {parts["bank"] for parts, _ in filter(None, self.line)}
+        self.line = [*rest, None]
         first = not self.left and self.generator.randrange(3) == 0
         if first:
             self.left = self.generator.randint(1, 12)
@@ -63,7 +64,7 @@ class Target:
         parts |= {"write": pick([0, 1, 1, 1]), "fresh": pick([0, 0, 0, 1])}
         half = 1 << (config.psum_bits - 1)
         sums = [pick([-half, half - 1, self.generator.randrange(-half, half)]) for _ in self.lanes]
-        self.pending = parts, sums
+        self.line[-1] = parts, sums
         inputs = {"sums_valid": 1, "target": target_word(parts)}
         return {**inputs, "sums": pack(sums, config.psum_bits)}, writing
 
@@ -123,10 +124,10 @@ class Traffic:
         expected = {"conflict": 0, "target_error": 0, **self.answers}
         inputs, writing = self.target.cycle()
         errors = 0
-        for parts, _ in filter(None, (writing, self.target.pending)):
+        for parts, _ in filter(None, (writing, self.target.line[-1])):
             outside = parts["address"] >= self.config.accumulator_depth
             expected["target_error"] |= int(parts["write"] and outside)
-        if self.target.pending or self.target.held:
+        if self.target.held:
             expected["target_index"] = self.target.index
         self.answers, writes = {}, []
         for name, bank in self._share(list(READERS)).items():
@@ -190,12 +191,13 @@ async def words(dut: Any) -> None:
         got = await bench.cycle(inputs, OUTPUTS)
         for name, value in expected.items():
             assert got[name] == value, f"cycle {number}: {name} is {got[name]:x}, not {value:x}"
-    if traffic.target.pending:
-        traffic.memories.add(*traffic.target.pending)
-    await bench.cycle()
+    for sums in filter(None, traffic.target.line):
+        traffic.memories.add(*sums)
+    for _ in traffic.target.line:
+        await bench.cycle()
     memories = traffic.memories
-    sums = range(Bank.ACCUMULATOR, Bank.ACCUMULATOR + config.accumulator_banks)
-    for bank in (*range(config.scratchpad_banks), *sums):
+    accumulators = range(Bank.ACCUMULATOR, Bank.ACCUMULATOR + config.accumulator_banks)
+    for bank in (*range(config.scratchpad_banks), *accumulators):
         kind = "store__word" if bank < Bank.ACCUMULATOR else "store__sums"
         for address in range(memories.depth(bank)):
             await bench.cycle({"store__enable": 1, "store__bank": bank, "store__address": address})

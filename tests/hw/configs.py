@@ -32,6 +32,7 @@ CONFIGS = {
         bus_bits=32,
         **_SMALL | {"scratchpad_depth": 50, "queue_depth": 1},
     ),
+    "d3-fast": Config(dim=3, bus_bits=16, burst_beats=32, fast_clock=True, **_SMALL),
 }
 """Machines by name."""
 

@@ -118,6 +118,9 @@ async def errors(dut: Any) -> None:
             assert (got["code"], got["halt"]) == (ErrorCode.NONE, 0)
         lowest = min(code for code, _ in found)
         indices = {index for code, index in found if code == lowest}
+        for _ in range(config.fast_clock):  # the tree has a register
+            got = await bench.cycle(model.cycle()[0], OUTPUTS)
+            assert (got["code"], got["halt"]) == (ErrorCode.NONE, 0)
         first = await bench.cycle(model.cycle()[0], OUTPUTS)
         assert (first["code"], first["halt"]) == (lowest, 1), str(found)
         assert first["index"] in indices, str(found)
@@ -139,4 +142,5 @@ async def only_while_running(dut: Any) -> None:
         assert got == {"code": ErrorCode.NONE, "halt": 0, "index": NOBODY}
     got = await bench.cycle({"running": 1}, OUTPUTS)
     assert got["halt"] == 0
-    assert (await bench.cycle({}, OUTPUTS))["halt"] == 0
+    for _ in range(2):
+        assert (await bench.cycle({}, OUTPUTS))["halt"] == 0

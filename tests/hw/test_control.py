@@ -23,7 +23,9 @@ def test_counters(simulator: str) -> None:
     run_bench(Counters(), "counters_bench", simulator)
 
 
-@pytest.mark.parametrize(("simulator", "name"), every("d5-wide", "d4-quarter"))
+@pytest.mark.parametrize(
+    ("simulator", "name"), [*every("d5-wide", "d4-quarter"), ("icarus", "d3-fast")]
+)
 def test_errors(simulator: str, name: str) -> None:
     config = CONFIGS[name]
     run_bench(Errors(config), "errors_bench", simulator, settings(config))

@@ -10,7 +10,8 @@ from tests.hw.harness import run_bench
 
 
 @pytest.mark.parametrize(
-    ("simulator", "name"), every("d5-wide", "d2-word", "d3-half", "d4-quarter")
+    ("simulator", "name"),
+    [*every("d5-wide", "d2-word", "d3-half", "d4-quarter"), ("icarus", "d3-fast")],
 )
 def test_stream(simulator: str, name: str) -> None:
     config = CONFIGS[name]
