@@ -23,6 +23,7 @@ from pulsarray.isa import (
 )
 from pulsarray.model.addresses import is_wide, stream_counts, word_size
 from pulsarray.model.uses import TABLES
+from pulsarray.parts import vector_flags
 
 __all__ = ["wrong_fields"]
 
@@ -30,8 +31,6 @@ Wrong = Iterator[tuple[str, str]]
 
 _PRODUCTS = (Alu.MUL, Alu.DSIGMOID, Alu.DTANH)
 _STREAM_FLAGS = sum(map(int, StreamFlag))
-_TRAINING_FLAGS = VectorFlag.STATISTIC | VectorFlag.ADD_AFTER | VectorFlag.SUB_AFTER
-_VECTOR_FLAGS = sum(map(int, VectorFlag))
 
 
 def wrong_fields(instruction: Instruction, config: Config) -> Wrong:
@@ -150,9 +149,11 @@ def _vector_banks(instruction: Instruction, config: Config) -> Wrong:
 
 def _vector_flags(instruction: Instruction, config: Config) -> Wrong:
     flags = instruction["flags"]
-    known = _VECTOR_FLAGS - (0 if config.training else int(_TRAINING_FLAGS))
-    if flags & ~known:
-        yield "flags", f"bits of {known:#x} (training: {config.training})"
+    known = vector_flags(config)
+    if flags & ~int(known):
+        parts = ("training", "tflite", "scale_bits", "residual", "leaky")
+        has = ", ".join(f"{name}: {getattr(config, name)}" for name in parts)
+        yield "flags", f"bits of {int(known):#x} ({has})"
     scalar, lane = flags & VectorFlag.B_SCALAR, flags & VectorFlag.B_LANE
     if scalar and lane:
         yield "flags", "without B_LANE where it has B_SCALAR"
@@ -163,8 +164,6 @@ def _vector_flags(instruction: Instruction, config: Config) -> Wrong:
         yield "alu", "PASS where flags have RESIDUAL"
     if flags & VectorFlag.RESIDUAL and flags & VectorFlag.LEAKY:
         yield "flags", "without LEAKY where it has RESIDUAL"
-    if flags & VectorFlag.TFLITE and config.scale_bits != 31:
-        yield "flags", f"without TFLITE (scale_bits: {config.scale_bits}, not 31)"
 
 
 def _after(instruction: Instruction) -> Wrong:

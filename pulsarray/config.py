@@ -60,6 +60,9 @@ class Config:
         Optional parts; a part that is off is absent from the RTL. ``training`` (16-bit
         operands, with vector_multiply and tables) is the exponent registers, the scale
         controller with its statistics, sums after rounding, exponential and reciprocal.
+    tflite, residual, leaky
+        Optional parts of every lane: TensorFlow Lite's rounding (with scale_bits = 31), a second
+        source with a scale of its own, and a second scale for negative numbers.
     fast_clock
         Registers in the long ways of the vector unit and of the sums: more MHz, and results some
         cycles later (docs/machine.md).
@@ -90,6 +93,9 @@ class Config:
     training: bool = False
     counters: bool = True
     trace: bool = True
+    tflite: bool = True
+    residual: bool = True
+    leaky: bool = True
     fast_clock: bool = False
 
     def __post_init__(self) -> None:
@@ -245,7 +251,7 @@ class Config:
             raise InputError(str(error).replace("config:", f"{where}:", 1)) from None
 
 
-_JOINED = {"fast_clock": False}
+_JOINED = {"tflite": True, "residual": True, "leaky": True, "fast_clock": False}
 """Parameters that joined later, and what machines were before they had them."""
 _TYPE_NAMES: dict[type, str] = {int: "an integer", bool: "true or false"}
 

@@ -32,6 +32,8 @@ class Needs:
         Whether it streams through a tile of the array that changes nothing.
     transposer
         Whether what the array has as weights is transposed on its way there.
+    residual
+        Whether it scales a second source.
     """
 
     multiplier: int = 1
@@ -42,3 +44,4 @@ class Needs:
     product: bool = False
     identity: bool = False
     transposer: bool = False
+    residual: bool = False

@@ -68,6 +68,10 @@ def _missing(needs: Needs, config: Config) -> Iterator[str]:
         yield f"multipliers have {bits} bits, config has scale_bits = {config.scale_bits}"
     if needs.tflite and config.scale_bits != _TFLITE_BITS:
         yield f"TensorFlow Lite's rounding needs scale_bits = 31, not {config.scale_bits}"
+    if needs.tflite and not config.tflite:
+        yield "TensorFlow Lite's rounding needs tflite = true"
+    if needs.residual and not config.residual:
+        yield "a sum of maps needs residual = true"
     # Codes times 2^20 must fit a sum; one input counts one half, so that it needs no rounding.
     if needs.addition and config.acc_bits < _ADDITION_BITS:
         bits = _ADDITION_BITS

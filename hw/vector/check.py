@@ -19,13 +19,13 @@ from pulsarray.isa import (
     ScaleAction,
     VectorFlag,
 )
+from pulsarray.parts import vector_flags
 
 __all__ = ["wrong_exponent", "wrong_scale", "wrong_vector"]
 
 _LEVELS = FORMATS[Opcode.VECTOR].levels
 _PRODUCTS = (Alu.MUL, Alu.DSIGMOID, Alu.DTANH)
 _AFTER = (VectorFlag.ADD_AFTER, VectorFlag.SUB_AFTER)
-_TRAINING_FLAGS = VectorFlag.STATISTIC | VectorFlag.ADD_AFTER | VectorFlag.SUB_AFTER
 
 
 def wrong_vector(want: Mapping[str, Value], config: Config) -> Value:
@@ -85,12 +85,11 @@ def _wrong_operation(want: Mapping[str, Value], config: Config) -> list[Value]:
     alu, activation = want["alu"], want["activation"]
     residual, leaky = _flag(want, VectorFlag.RESIDUAL), _flag(want, VectorFlag.LEAKY)
     is_table = activation == Activation.TABLE
-    known = functools.reduce(operator.or_, VectorFlag)
     last_alu, last_activation = Alu.SCALED, Activation.RECIPROCAL
     if config.training:
         is_table = is_table | (activation == Activation.EXP) | (activation == Activation.RECIPROCAL)
     else:
-        known, last_alu, last_activation = known & ~_TRAINING_FLAGS, Alu.GREATER, Activation.TABLE
+        last_alu, last_activation = Alu.GREATER, Activation.TABLE
     last_register = EXPONENTS - 1 if config.training else 0
     registers = [want[f"x_{name}"] > last_register for name in ("target", "a", "b")]
     wrong = [
@@ -99,13 +98,11 @@ def _wrong_operation(want: Mapping[str, Value], config: Config) -> list[Value]:
         alu > last_alu,
         activation > last_activation,
         want["reduce"] > max(Reduce),
-        (want["flags"] & (0xFFFF ^ int(known))).any(),
+        (want["flags"] & (0xFFFF ^ int(vector_flags(config)))).any(),
         _flag(want, VectorFlag.B_SCALAR) & _flag(want, VectorFlag.B_LANE),
         residual & ((alu != Alu.PASS) | leaky),
         is_table & (want["table"] >= config.tables if config.tables else 1),
     ]
-    if config.scale_bits != 31:
-        wrong.append(_flag(want, VectorFlag.TFLITE))
     if not config.vector_multiply:
         wrong += [alu == product for product in _PRODUCTS]
     if config.training:

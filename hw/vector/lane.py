@@ -26,7 +26,8 @@ from pulsarray.hw.vector.rounding import (
     saturated_sum,
 )
 from pulsarray.hw.vector.special_function import SpecialFunction
-from pulsarray.isa import Activation, Alu
+from pulsarray.isa import Activation, Alu, VectorFlag
+from pulsarray.parts import vector_flags
 from pulsarray.stages import vector_stages
 
 __all__ = ["Lane", "pair", "term_bits"]
@@ -130,6 +131,9 @@ class Lane(Shared):
             tables=config.tables,
             table_segments=config.table_segments,
             training=config.training,
+            tflite=config.tflite,
+            residual=config.residual,
+            leaky=config.leaky,
             fast_clock=config.fast_clock,
         )
 
@@ -236,7 +240,7 @@ class Lane(Shared):
         residual = saturate(b, self._operand_bits + 1)
         used = at.multiply if self._scale_bits else at.saturate
         residual = self._carry(m, "residual_value", residual, at.operate, used)
-        if not self._scale_bits:
+        if self._config.residual and not self._scale_bits:
             total = saturated_sum(value, residual, self._alu_bits)
             value = Mux(self.control.residual, total, value)
         return (
@@ -317,19 +321,25 @@ class Lane(Shared):
     def _scale(self, m: Module, value: Value, residual: Value, shift: Value) -> tuple[Value, Value]:
         """The product with the multiplier, and the second source's with its own; and the shift."""
         control, at = self.control, self._at
-        shift = Mux(control.leaky & (value < 0), control.shift2, shift)
+        if self._config.leaky:
+            is_leaky = control.leaky & (value < 0)
+            shift = Mux(is_leaky, control.shift2, shift)
         if not self._scale_bits:
             value = self._carry(m, "scaled_value", value, at.choose, at.round)
             return value, self._carry(m, "chosen_shift", shift, at.choose, at.round)
         own = Mux(control.use_lane_multiplier, self._constants["multiplier"], control.multiplier)
         chosen = Signal(self._scale_bits, name="chosen_multiplier")
-        m.d.comb += chosen.eq(Mux(control.leaky & (value < 0), control.multiplier2, own))
+        if self._config.leaky:
+            own = Mux(is_leaky, control.multiplier2, own)
+        m.d.comb += chosen.eq(own)
         value = self._carry(m, "multiplied", value, at.choose, at.multiply)
         chosen = self._carry(m, "multiplier", chosen, at.choose, at.multiply)
-        product, term = Signal(signed(WIDE), name="scaled"), self._residual_term(m, residual)
+        product = Signal(signed(WIDE), name="scaled")
         m.d.comb += product.eq(self._product(m, "scaled", value, chosen))
         product = self._carry(m, "scaled_product", product, at.total, at.residual)
-        total = saturated_sum(product, term, WIDE)
+        total = product
+        if self._config.residual:
+            total = saturated_sum(product, self._residual_term(m, residual), WIDE)
         return (
             self._carry(m, "scaled_value", total, at.residual, at.round),
             self._carry(m, "chosen_shift", shift, at.choose, at.round),
@@ -364,7 +374,8 @@ class Lane(Shared):
         return total
 
     def _rounding(self, m: Module, value: Value, shift: Value) -> Value:
-        tflite = self.control.tflite if self._scale_bits == 31 else None
+        is_there = VectorFlag.TFLITE in vector_flags(self._config)
+        tflite = self.control.tflite if is_there else None
         amount, at = Signal(signed(7), name="amount_signed"), self._at
         m.d.comb += amount.eq(shift)
         ends = {"before": (at.round, at.window), "behind": (at.window, at.increment)}

@@ -11,7 +11,8 @@ from pulsarray.config import Config
 from pulsarray.hw.vector.exponents import EXPONENT_SUM_BITS, SHIFT_BITS
 from pulsarray.hw.vector.function_table import write_members
 from pulsarray.hw.vector.parameters import COLUMNS, column_cycles
-from pulsarray.isa import Alu
+from pulsarray.isa import Alu, VectorFlag
+from pulsarray.parts import vector_flags
 from pulsarray.stages import vector_stages
 
 __all__ = ["Source", "control_layout", "lane_controls"]
@@ -41,14 +42,17 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     controls[at.operate] |= {"alu": Alu, "use_lane_shift": 1, "shift": signed(SHIFT_BITS)}
     if config.vector_multiply:
         controls[at.saturate] |= {"saturated_alu": Alu}
-    controls[at.choose] |= {"shift2": signed(SHIFT_BITS), "leaky": 1}
+    if config.leaky:
+        controls[at.choose] |= {"shift2": signed(SHIFT_BITS), "leaky": 1}
     if config.scale_bits:
-        controls[at.choose] |= {"use_lane_multiplier": 1}
-        controls[at.choose] |= dict.fromkeys(("multiplier", "multiplier2"), config.scale_bits)
+        controls[at.choose] |= {"use_lane_multiplier": 1, "multiplier": config.scale_bits}
+    if config.scale_bits and config.leaky:
+        controls[at.choose] |= {"multiplier2": config.scale_bits}
+    if config.scale_bits and config.residual:
         controls[at.multiply] |= {"residual": 1, "residual_multiplier": config.scale_bits}
-    else:
+    elif config.residual:
         controls[at.saturate] |= {"residual": 1}
-    if config.scale_bits == 31:
+    if VectorFlag.TFLITE in vector_flags(config):
         controls[at.round] |= {"tflite": 1}
     operand = signed(config.operand_bits)
     controls[at.finish] |= {"activation": 3 if config.training else 2}

@@ -74,6 +74,9 @@ class Lanes(Shared):
             tables=config.tables,
             table_segments=config.table_segments,
             training=config.training,
+            tflite=config.tflite,
+            residual=config.residual,
+            leaky=config.leaky,
             fast_clock=config.fast_clock,
         )
         self._at = vector_stages(config)

@@ -125,6 +125,9 @@ class VectorUnit(Shared):
             tables=config.tables,
             table_segments=config.table_segments,
             training=config.training,
+            tflite=config.tflite,
+            residual=config.residual,
+            leaky=config.leaky,
             fast_clock=config.fast_clock,
         )
 
@@ -420,7 +423,10 @@ class VectorUnit(Shared):
 
     def _shift(self, m: Module, pipe: Pipeline) -> None:
         """In cycle 2: shifts that have the exponents in them."""
-        for name, until in (("shift", self._at.operate), ("shift2", self._at.choose)):
+        until_of = {"shift": self._at.operate}
+        if self._config.leaky:
+            until_of["shift2"] = self._at.choose
+        for name, until in until_of.items():
             training = self._config.training
             total = ShiftSum(acc_bits=self._config.acc_bits, exponents=training)
             m.submodules[f"{name}_sum"] = total

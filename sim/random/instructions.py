@@ -27,6 +27,7 @@ from pulsarray.isa import (
     WeightFlag,
 )
 from pulsarray.model.uses import MEMORY
+from pulsarray.parts import vector_flags
 from pulsarray.sim.random.ordering import Use
 
 __all__ = ["Draw"]
@@ -360,12 +361,14 @@ class Draw:
         for flag in (VectorFlag.BIAS, VectorFlag.LANE_SCALE):
             if self.chance(0.4):
                 flags |= flag
-        if config.scale_bits == 31 and self.chance(0.3):
+        if VectorFlag.TFLITE in vector_flags(config) and self.chance(0.3):
             flags |= VectorFlag.TFLITE
-        leaky_allowed = not (activation in _NEEDS_TABLE and config.operand_bits == 16)
+        leaky_allowed = config.leaky and not (
+            activation in _NEEDS_TABLE and config.operand_bits == 16
+        )
         if alu is Alu.SCALED:
             leaky_allowed, flags = False, flags & ~VectorFlag.LANE_SCALE
-        if alu is Alu.PASS and self.chance(0.4):
+        if config.residual and alu is Alu.PASS and self.chance(0.4):
             flags |= VectorFlag.RESIDUAL
         elif leaky_allowed and self.chance(0.4):
             flags |= VectorFlag.LEAKY

@@ -52,6 +52,9 @@ def random_config(random: np.random.Generator, dim: int, operand_bits: int = 8) 
         vector_multiply=bool(training or random.random() < 0.8),
         training=training,
         fast_clock=bool(random.random() < 0.3),
+        tflite=bool(random.random() < 0.8),
+        residual=bool(random.random() < 0.8),
+        leaky=bool(random.random() < 0.8),
     )
 
 

@@ -58,6 +58,9 @@ OTHER: dict[str, object] = {
     "vector_multiply": False,
     "counters": False,
     "trace": False,
+    "tflite": False,
+    "residual": False,
+    "leaky": False,
     "fast_clock": True,
 }
 """A legal value other than the default for each parameter that is free on its own."""

@@ -197,8 +197,14 @@ class Cases:
         )
         if self.config.training:
             flags |= self.random.choice([0, int(VectorFlag.STATISTIC)])
-        if self.config.scale_bits != 31:
-            flags &= ~int(VectorFlag.TFLITE)
+        config = self.config
+        for flag, is_there in (
+            (VectorFlag.TFLITE, config.tflite and config.scale_bits == 31),
+            (VectorFlag.RESIDUAL, config.residual),
+            (VectorFlag.LEAKY, config.leaky),
+        ):
+            if not is_there:
+                flags &= ~int(flag)
         return flags
 
     def _banks(self, flags: int) -> dict[str, int]:

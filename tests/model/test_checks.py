@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -71,6 +72,19 @@ def test_address_message() -> None:
 
 
 VECTOR = {"a_bank": 0x40, "target_bank": 1}
+
+
+@pytest.mark.parametrize("flag", [VectorFlag.TFLITE, VectorFlag.RESIDUAL, VectorFlag.LEAKY])
+def test_lanes_without_a_part(flag: VectorFlag) -> None:
+    """A flag is refused where the part that it needs is absent; the text names the part."""
+    instruction, name = make(Opcode.VECTOR, **VECTOR, flags=flag), str(flag.name).lower()
+    error = refused(instruction, replace(SMALL, **{name: False}))
+    assert error.code == ErrorCode.BAD_FIELD
+    assert f"flags must be bits of {127 & ~flag:#x} (" in str(error)
+    assert f"{name}: False" in str(error)
+    others = {"tflite": False, "residual": False, "leaky": False} | {name: True}
+    with suppress(UnknownResult):
+        check(assemble(instruction, config=replace(SMALL, **others)), SIZE)
 
 
 @pytest.mark.parametrize(

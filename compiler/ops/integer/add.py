@@ -52,7 +52,7 @@ class Add(
     @property
     def needs(self) -> Needs:
         """Its factors."""
-        return Needs(multiplier=max(self.factors))
+        return Needs(multiplier=max(self.factors), residual=True)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class TfliteAdd(
     def needs(self) -> Needs:
         """Its multipliers and roundings."""
         largest = max(multiplier for multiplier, _ in (*self.scales, self.total))
-        return Needs(multiplier=largest, tflite=True, addition=self.scales)
+        return Needs(multiplier=largest, tflite=True, addition=self.scales, residual=True)
 
 
 def _scaled(values: Ints, scale: Pair) -> Ints:

@@ -99,7 +99,8 @@ class Convolution(
         if self.scale is None or self.residual is None:
             return needs
         step = 1 << max(0, self.residual.shift - self.scale.fine)
-        return replace(needs, multiplier=max(needs.multiplier, self.residual.factor, step))
+        widest = max(needs.multiplier, self.residual.factor, step)
+        return replace(needs, multiplier=widest, residual=True)
 
 
 def _grouped(tap: Array, weight: Array, groups: int) -> Array:
