@@ -97,7 +97,6 @@ class Banks(Shared):
         was, psums, update = self._pending(m)
         before, written = self._written(m, was, update)
         now, *others = self._streaming(m, was, before)
-        later = others[::-1]
         result = written if config.fast_clock else update
         readers = {name: getattr(self, name) for name in _READERS}
         scratchpad = _Group(m, "scratchpad", config.scratchpad_banks, config.scratchpad_depth)
@@ -111,10 +110,10 @@ class Banks(Shared):
         accumulator = _Group(m, "accumulator", config.accumulator_banks, config.accumulator_depth)
         names = ("vector_a", "vector_b", "store")
         accumulator.connect(
-            [*([_request(readers[name])] for name in names), [now, *later]],
+            [*([_request(readers[name])] for name in names), [now, *others]],
             [
                 *([_request(port)] for port in (self.load_sums, self.vector_sums)),
-                [*reversed(later), now],
+                [*reversed(others), now],
             ],
             [self.load_sums.data, self.vector_sums.data, result],
         )
