@@ -223,7 +223,7 @@ def _example_file() -> tuple[bytes, int, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         program.save(Path(folder) / "example.pulse")
         data = (Path(folder) / "example.pulse").read_bytes()
-    start = data.index(b"{")
+    start = data.index(b'{"')  # a byte of the size before it may be a brace
     size = int.from_bytes(data[start - 4 : start], "little")
     return data[: start - 5], data[start - 5], json.loads(data[start : start + size])
 
