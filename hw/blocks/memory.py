@@ -16,7 +16,7 @@ _VERILOG = """\
 module {name}(input clk, write_enable, read_enable,
   input [{address_top}:0] write_address, read_address,
   input [{data_top}:0] write_data, output reg [{data_top}:0] read_data);
-  (* no_rw_check *)
+  (* no_rw_check{style} *)
   reg [{data_top}:0] rows [0:{last}];
   integer row;
   initial begin
@@ -29,6 +29,9 @@ module {name}(input clk, write_enable, read_enable,
   end
 endmodule
 """
+
+_BLOCK_BITS = 4096
+"""From so many bits on a memory is a block RAM, however few its rows."""
 
 
 class Memory1R1W(Shared):
@@ -75,6 +78,7 @@ class Memory1R1W(Shared):
         return _VERILOG.format(
             name=name,
             bits=self._bits,
+            style=', ram_style = "block"' if self._bits * self._depth >= _BLOCK_BITS else "",
             last=self._depth - 1,
             data_top=self._bits - 1,
             address_top=(self._depth - 1).bit_length() - 1,
