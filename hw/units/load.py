@@ -112,8 +112,9 @@ class LoadUnit(Shared):
         want = fields(_FORMAT, self.instruction)
         m.submodules.bursts = bursts = Bursts.of(self._config)
         start_bursts(m, bursts, self.start, want, self._config)
+        wrong = Signal()  # the instruction is refused: it asks for nothing
         m.d.comb += [
-            self.want.eq(bursts.active & ~self.halt),
+            self.want.eq(bursts.active & ~self.halt & ~wrong),
             self.address.eq(bursts.burst_address),
             self.beats.eq(bursts.beats),
             bursts.step.eq(self.grant),
@@ -124,10 +125,10 @@ class LoadUnit(Shared):
         ]
         words, head = self._receive(m, want)
         self._write(m, words, head)
-        self._check(m, want, head)
+        self._check(m, want, head, wrong)
         return m
 
-    def _check(self, m: Module, want: dict[str, Value], head: Any) -> None:
+    def _check(self, m: Module, want: dict[str, Value], head: Any, wrong: Signal) -> None:
         """AXI_READ with a beat; BAD_FIELD when the instruction starts, which has a lower code."""
         config, bank = self._config, want["bank"]
         known = (
@@ -141,6 +142,9 @@ class LoadUnit(Shared):
             m.d.comb += [self.error.eq(ErrorCode.AXI_READ), self.error_index.eq(head.index)]
         with m.If(self.start & (~known | wrong_transfer(want, config))):
             m.d.comb += [self.error.eq(ErrorCode.BAD_FIELD), self.error_index.eq(self.index)]
+            m.d.sync += wrong.eq(1)
+        with m.If(self.clear):
+            m.d.sync += wrong.eq(0)
 
     def _receive(self, m: Module, want: dict[str, Value]) -> tuple[AddressGenerator, Any]:
         """Loops of the words that come next, from a queue of the transfers that have started."""

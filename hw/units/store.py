@@ -77,6 +77,7 @@ class StoreUnit(Shared):
         want = fields(_FORMAT, self.instruction)
         self._bank = Signal(BANK_BITS)
         self._tag = Signal(INDEX_BITS + SEMAPHORES)
+        self._wrong = Signal()  # the instruction is refused: it asks for nothing
         m.submodules.bursts = bursts = Bursts.of(self._config)
         start_bursts(m, bursts, self.start, want, self._config)
         m.d.comb += bursts.clear.eq(self.clear)
@@ -93,6 +94,9 @@ class StoreUnit(Shared):
         known = (bank < config.scratchpad_banks) | ((bank >= Bank.ACCUMULATOR) & (bank < last))
         with m.If(self.start & (~known | wrong_transfer(want, config))):
             m.d.comb += [self.error.eq(ErrorCode.BAD_FIELD), self.error_index.eq(self.index)]
+            m.d.sync += self._wrong.eq(1)
+        with m.If(self.clear):
+            m.d.sync += self._wrong.eq(0)
         with m.If(self.start):
             m.d.sync += [
                 self._bank.eq(bank),
@@ -124,7 +128,9 @@ class StoreUnit(Shared):
         owner = Signal(width)
         started = Signal(range(places + 3))
         m.d.comb += [
-            room.eq((owners.level != places) & (~axi.awvalid | axi.awready) & ~self.halt),
+            room.eq(
+                (owners.level != places) & (~axi.awvalid | axi.awready) & ~self.halt & ~self._wrong
+            ),
             axi.bready.eq(1),
             done.eq(axi.bvalid),
             owner.eq(owners.head),
