@@ -30,7 +30,7 @@ CONFIGS = {
     "plain": Config(
         dim=2, bus_bits=16, tflite=False, residual=False, leaky=False, fast_clock=True, **_INT8
     ),
-    "plain16": Config(dim=2, bus_bits=32, residual=False, leaky=False, **_INT16),
+    "plain16": Config(dim=2, bus_bits=32, acc_bits=40, residual=False, leaky=False, **_INT16),
     "fast8": Config(dim=3, bus_bits=32, fast_clock=True, **_INT8),
     "fast24": Config(dim=2, bus_bits=16, scale_bits=24, tables=0, fast_clock=True, **_INT8),
     "fast16": Config(dim=5, bus_bits=64, acc_bits=64, table_segments=16, fast_clock=True, **_INT16),
