@@ -48,6 +48,7 @@ _PROPERTIES = """
     // What the module holds is what the loops say.
     assert (i < end_i && j < end_j && done < whole);
     assert (left == rest && left0 == end_i - i && left1 == end_j - j && inner_count == end_j);
+    assert (last0 == (left0 == 1) && last1 == (left1 == 1) && single == (inner_count == 1));
     assert (run == place_j && outer == place_i && length == whole);
     assert (step0 == by_i && step1 == by_j);
     assert (left % {bus} == 0 && burst_address % {bus} == 0 && length % {bus} == 0);
@@ -67,13 +68,16 @@ _PROPERTIES = """
   always @* cover (active && bytes < {burst} && bytes < rest);
 """
 _FAULTS = (
-    Fault("bursts cross 4 KiB", r"limit = \(page < (13'h\w+)\) \? page : \1", r"limit = \1"),
-    Fault("a page is a beat longer", r"page = 13'h1000 -", "page = 13'h1004 -"),
+    Fault(
+        "bursts cross 4 KiB", r"crosses \? \((\d+'h\w+) - burst_address\[\d+:0\]\) :(\s+)\1", r"\1"
+    ),
+    Fault("a page is a beat longer", r"(- burst_address\[\d+:0\])\) :", r"\1 + 3'h4) :"),
     Fault(
         "an outer loop goes on from the inner one's end", r"\$signed\(outer\) \+", "$signed(run) +"
     ),
-    Fault("the last run is not the last", r"last = ends & \(left1 == 16'h1\) &", "last = ends &"),
-    Fault("the inner loop is not begun again", r"inner_count :(\s+)left1", r"left1 :\1left1"),
+    Fault("the last run is not the last", r"last = ends & last_turn", "last = ends"),
+    Fault("the inner loop is not begun again", r"inner_count :(\s+)\(left1", r"left1 :\1(left1"),
+    Fault("the last run is known a run late", r"left1 == 16'h2", "left1 == 16'h1"),
 )
 
 
