@@ -34,7 +34,7 @@ from pulsarray.compiler.training.layers import (
     is_vector,
 )
 from pulsarray.compiler.training.norm import Mean, Normalized, normalize, pull, pulled
-from pulsarray.compiler.training.rules import ROOM
+from pulsarray.compiler.training.scales import Scales
 from pulsarray.compiler.training.state import BIAS, TrainState
 from pulsarray.compiler.training.tables import table
 from pulsarray.compiler.training.windows import (
@@ -47,7 +47,7 @@ from pulsarray.compiler.training.windows import (
     total,
 )
 
-__all__ = ["GUARD", "IntegerPass", "Scales"]
+__all__ = ["GUARD", "IntegerPass"]
 
 Ints = npt.NDArray[np.int64]
 Part = tuple[Ints, int]
@@ -55,42 +55,6 @@ Part = tuple[Ints, int]
 
 GUARD = 12
 """Sums of several tensors have so many bits below the exponent of the result."""
-
-
-@dataclass
-class Scales:
-    """Exponents of a pass over the network, and the statistics that it gathers.
-
-    Parameters
-    ----------
-    exponents
-        By name.
-    exact
-        Whether each adaptive exponent becomes what its tensor needs.
-    statistics
-        By name, the largest bit length plus exponent of what was requantized.
-    """
-
-    exponents: dict[str, int]
-    exact: bool = False
-    statistics: dict[str, int] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> int:
-        return self.exponents[name]
-
-    def expect(self, name: str, level: int) -> None:
-        """In the pass that finds exponents, aim at a level before anything is requantized."""
-        if self.exact:
-            self.exponents[name] = limited(level - ROOM)
-
-    def narrow(self, name: str, values: Ints, exponent: int) -> Ints:
-        """Values requantized to 16 bits at the adaptive exponent of a tensor."""
-        level = blen(values) + exponent
-        if level > exponent:
-            # Zeros do not say how large the values of other batches are.
-            self.statistics[name] = max(level, self.statistics.get(name, level))
-        self.expect(name, self.statistics.get(name, 0))
-        return sym(rne(values, self.exponents[name] - exponent), 16)
 
 
 @dataclass(eq=False)

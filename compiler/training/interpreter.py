@@ -18,9 +18,10 @@ from pulsarray.compiler.training.arithmetic import LARGEST, factor, softmax
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import draw_masks
 from pulsarray.compiler.training.gradients import class_gradient, loss_gradient
-from pulsarray.compiler.training.integer_pass import IntegerPass, Scales
+from pulsarray.compiler.training.integer_pass import IntegerPass
 from pulsarray.compiler.training.losses import ALIGNED
 from pulsarray.compiler.training.rules import adapt, make_room, update
+from pulsarray.compiler.training.scales import Scales
 from pulsarray.compiler.training.state import (
     PROBABILITY,
     StepTrace,

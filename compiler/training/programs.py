@@ -1,0 +1,200 @@
+"""The programs of a training, and its state as they have it in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.compiler.training.differentiate import TrainingNetwork
+from pulsarray.compiler.training.drop import draw_masks
+from pulsarray.compiler.training.layers import TrainingLayer
+from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors
+from pulsarray.compiler.training.state import TrainState
+from pulsarray.program import Program, pack
+
+__all__ = ["Training"]
+
+Integers = npt.NDArray[np.int64]
+
+_COUNT, _LIMIT, _OVERFLOW = 8, 11, 12
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Training:
+    """Programs that train one network on one machine; all share one memory image.
+
+    Parameters
+    ----------
+    network
+        What is trained.
+    batch, chunk
+        Samples of a step, and of one run of a program.
+    step
+        A whole step on one chunk; None if a batch has several.
+    accumulate, update
+        Gradients of a chunk added to their sums, and the update with them; None if a batch is
+        one chunk.
+    forward
+        Outputs of a chunk.
+    tensors
+        What lies where.
+    spilled
+        Names of what did not fit the chip between its making and its use.
+    """
+
+    network: TrainingNetwork
+    batch: int
+    chunk: int
+    step: Program | None
+    accumulate: Program | None
+    update: Program | None
+    forward: Program
+    tensors: TrainTensors
+    spilled: list[str]
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of a batch."""
+        return self.batch // self.chunk
+
+    @property
+    def programs(self) -> dict[str, Program]:
+        """Every program by its purpose."""
+        found = {
+            "step": self.step,
+            "accumulate": self.accumulate,
+            "update": self.update,
+            "forward": self.forward,
+        }
+        return {name: program for name, program in found.items() if program is not None}
+
+    @property
+    def first(self) -> Program:
+        """The program of a step, or its first part; all have the same memory image."""
+        return next(iter(self.programs.values()))
+
+    def filled(self, program: Program, values: Mapping[str, Integers]) -> Program:
+        """A program with tensors in its memory image; the input as samples (chunk, elements)."""
+        memory = program.memory.copy()
+        for name, array in values.items():
+            if name == self.tensors.input.name:
+                array = self.pack(array)
+            tensor = program.tensor(name)
+            data = pack(array, tensor, program.config)
+            memory[tensor.address : tensor.address + data.size] = data
+        return replace(program, memory=memory)
+
+    def pack(self, samples: Integers) -> Integers:
+        """Samples (chunk, elements) as the matrix that the machine reads."""
+        packed = self.tensors.packed
+        if packed is not None:
+            return packed.pack(samples)
+        return samples.reshape(-1, self.tensors.input.columns)
+
+    # State
+
+    def _placed(self, layer: TrainingLayer, values: Integers) -> Integers:
+        """Weights (K, N) where they lie in memory."""
+        if layer.name not in self.tensors.geometries:
+            return values
+        found = np.zeros(self.tensors.shape(layer), np.int64)
+        found[self.tensors.geometries[layer.name].places(values.shape)] = values
+        return found
+
+    def _taken(self, layer: TrainingLayer, values: Integers) -> Integers:
+        """The reverse."""
+        if layer.name not in self.tensors.geometries:
+            return values
+        return values[self.tensors.geometries[layer.name].places(layer.weight.shape)]
+
+    def _stored(
+        self, layers: Sequence[TrainingLayer], values: Mapping[str, Integers], end: str
+    ) -> dict[str, Integers]:
+        """Values by ``LAYER.weight`` and ``LAYER.bias`` as tensors."""
+        found = {}
+        for layer in layers:
+            weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
+            if weight in values:
+                found[f"{weight}.{end}"] = self._placed(layer, values[weight])
+            if bias in values:
+                found[f"{bias}.{end}"] = np.atleast_2d(values[bias])
+        return found
+
+    def encode_state(self, state: TrainState) -> dict[str, Integers]:
+        """A state as tensors to write."""
+        layers = self.network.layers
+        found = {f"{x.name}.weight": self._placed(x, state.weights[x.name]) for x in layers}
+        found |= self._stored(layers, state.masters, "master")
+        if self.network.optimizer.momentum:
+            found |= self._stored(self.network.learning, state.velocities, "velocity")
+        found |= self.encode_masks(state, 0)
+        own = {"exponents": self._exponents(state), "rates": self._rates(state)}
+        return found | {f"{self.tensors.prefix}{name}": values for name, values in own.items()}
+
+    def encode_masks(self, state: TrainState, first: int) -> dict[str, Integers]:
+        """What a step that begins with a state drops, of the chunk from a sample on."""
+        steps, last = self.network.steps, first + self.chunk
+        return {
+            self.tensors.drops[name.removesuffix(".mask")].name: mask[first:last].reshape(
+                -1, mask.shape[3]
+            )
+            for name, mask in draw_masks(steps, state, self.batch).items()
+        }
+
+    def _exponents(self, state: TrainState) -> Integers:
+        tensor = self.tensors.exponents
+        words = np.zeros(tensor.rows * tensor.columns, np.int64)
+        for name, register in self.tensors.registers.items():
+            if name not in state.exponents:
+                continue
+            exponent, count = state.exponents[name], state.counts.get(name, 0)
+            words[register] = exponent & 0xFF | count << _COUNT
+        return words.reshape(tensor.rows, tensor.columns)
+
+    def _rates(self, state: TrainState) -> Integers:
+        words = np.zeros((3, PARAMETER_ROW, self.tensors.config.dim), np.int64)
+        words[:, -1] = np.array([[state.rate], [state.decay], [state.momentum]])
+        return words.reshape(3 * PARAMETER_ROW, -1)
+
+    def decode_state(self, read: Callable[[str], Integers], state: TrainState) -> TrainState:
+        """The state in a device's memory; ``state`` gives what the device does not change."""
+        found = state.copy()
+        for layer in self.network.layers:
+            found.weights[layer.name] = self._taken(layer, read(f"{layer.name}.weight"))
+        for layer in self.network.learning:
+            for name in layer.learned:
+                kind = name.rsplit(".", 1)[1]
+                found.masters[name] = self._read(read, layer, kind, "master")
+                if self.network.optimizer.momentum:
+                    found.velocities[name] = self._read(read, layer, kind, "velocity")
+        words = read(self.tensors.exponents.name).reshape(-1)
+        for name, register in self.tensors.registers.items():
+            word = int(words[register])
+            if name in state.exponents:
+                found.exponents[name] = (word + 128) % 256 - 128
+            if name in state.counts:
+                found.counts[name] = word >> _COUNT & 7
+        return found
+
+    def _read(
+        self, read: Callable[[str], Integers], layer: TrainingLayer, kind: str, end: str
+    ) -> Integers:
+        values = read(f"{layer.name}.{kind}.{end}")
+        return self._taken(layer, values) if kind == "weight" else values.reshape(-1)
+
+    def limits(self, exponents: Integers) -> list[str]:
+        """Names of weights that are near their limit, from the tensor ``exponents``."""
+        return self._flagged(exponents, _LIMIT)
+
+    def overflows(self, exponents: Integers) -> list[str]:
+        """Names of what a shared scale was too small for since the tensor was written."""
+        return self._flagged(exponents, _OVERFLOW)
+
+    def _flagged(self, exponents: Integers, bit: int) -> list[str]:
+        words = exponents.reshape(-1)
+        # A register that two names share counts by the first.
+        names = {register: n for n, register in reversed(self.tensors.registers.items())}
+        return [names[register] for register in sorted(names) if words[register] >> bit & 1]
