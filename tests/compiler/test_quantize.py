@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.interpreter import run_float
+from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.numerics.fixed_point import fixed_point
 from pulsarray.compiler.numerics.rounding import requantize
 from pulsarray.compiler.passes.pipeline import quantize_graph
-from pulsarray.compiler.passes.quantize.calibrate import Quantization
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from tests.compiler.codes import Codes, codes_of, host_codes, result_of, weight_of
@@ -76,7 +76,7 @@ def test_codes_cover_the_range_and_zero() -> None:
 
 
 def test_encode_saturates_and_rounds_to_even() -> None:
-    codes = Quantization(2.0, 1).encode([1.0, 3.0, 1e9, -1e9])
+    codes = Affine8(2.0, 1).encode([1.0, 3.0, 1e9, -1e9])
     np.testing.assert_array_equal(codes, [1, 3, 127, -128])
 
 

@@ -12,8 +12,8 @@ import onnx
 from pulsarray.affine import encode
 from pulsarray.compiler.importers.onnx.file import Call, Constant, element_name
 from pulsarray.compiler.importers.onnx.tensors import Network
+from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.passes.quantize.calibrate import Quantization
 from pulsarray.errors import InputError
 
 __all__ = ["Codes", "code_type", "constant_codes", "quantization", "quantize_constant"]
@@ -79,7 +79,7 @@ def code_type(network: Network, call: Call, zero: str) -> str:
     return kind
 
 
-def quantization(network: Network, call: Call, scale: str, zero: str, kind: str) -> Quantization:
+def quantization(network: Network, call: Call, scale: str, zero: str, kind: str) -> Affine8:
     """Quantization of a map, from the names of its scale and zero point and its codes' type.
 
     Raises
@@ -97,14 +97,14 @@ def quantization(network: Network, call: Call, scale: str, zero: str, kind: str)
             f"not {number:.6g}"
         )
     if not zero:
-        return Quantization(number, _KINDS[kind])
+        return Affine8(number, _KINDS[kind])
     zeros = network.raw(zero, call.where, "zero point")
     if zeros.size != 1 or str(zeros.dtype) != kind:
         raise InputError(
             f"{call.where}: zero point {zero!r} must be one {kind} number, "
             f"not {zeros.size} of {zeros.dtype}"
         )
-    return Quantization(number, int(zeros.item()) + _KINDS[kind])
+    return Affine8(number, int(zeros.item()) + _KINDS[kind])
 
 
 def quantize_constant(

@@ -16,7 +16,6 @@ from pulsarray.compiler.ir.value import Array, Floats
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.passes.pipeline import folded
-from pulsarray.compiler.passes.quantize.calibrate import Quantization
 from pulsarray.compiler.passes.quantize.fuse import fuse_graph
 from pulsarray.compiler.passes.quantize.given_weights import given_columns
 from pulsarray.compiler.passes.quantize.hoist import hoist
@@ -52,9 +51,7 @@ def integers(network: QuantizedNetwork) -> Graph:
     return made.graph(graph.name, graph.output.name, host, views, answer=answer)
 
 
-def _answer(
-    network: QuantizedNetwork, graph: Graph, rounded: dict[str, Quantization]
-) -> Quantization | None:
+def _answer(network: QuantizedNetwork, graph: Graph, rounded: dict[str, Affine8]) -> Affine8 | None:
     """How a softmax at the end is rounded; the machine's result is then what goes into it."""
     last = graph.nodes[-1]
     if last.op.kind is not Kind.HOST:
@@ -66,7 +63,7 @@ def _answer(
 
 
 def _placed(
-    network: QuantizedNetwork, graph: Graph, rounded: dict[str, Quantization]
+    network: QuantizedNetwork, graph: Graph, rounded: dict[str, Affine8]
 ) -> tuple[Graph, dict[str, str]]:
     """The network with each rounding where a product or the input can take it; copied ones."""
 
@@ -81,7 +78,7 @@ def _placed(
 
 
 def _integer_nodes(
-    network: QuantizedNetwork, copied: Mapping[str, str], targets: Mapping[str, Quantization]
+    network: QuantizedNetwork, copied: Mapping[str, str], targets: Mapping[str, Affine8]
 ) -> IntegerNodes:
     """A network of no operators, whose products keep the codes of their weights."""
 
@@ -93,8 +90,8 @@ def _integer_nodes(
 
 
 def _targets(
-    steps: Sequence[Step], source: str, rounded: Mapping[str, Quantization]
-) -> dict[str, Quantization]:
+    steps: Sequence[Step], source: str, rounded: Mapping[str, Affine8]
+) -> dict[str, Affine8]:
     """Quantization of the input and of each step's result."""
     known = {source: rounded[source]}
     for step in steps:
@@ -112,7 +109,7 @@ def _targets(
     return known
 
 
-def _only_chooses(step: Step, codes: Quantization) -> bool:
+def _only_chooses(step: Step, codes: Affine8) -> bool:
     """Whether a result's elements are elements of the inputs, or zero, or limits that are codes."""
     if step.residual or step.limits is None or not all(_is_code(v, codes) for v in step.limits):
         return False
@@ -132,7 +129,7 @@ def _(_op: Convolution, weight: Array, bias: Array) -> bool:
     return not (others or bias.any()) and int(ones.sum(axis=0).max()) == 1
 
 
-def _is_code(limit: float, codes: Quantization) -> bool:
+def _is_code(limit: float, codes: Affine8) -> bool:
     """Whether cutting values to a limit leaves codes that are not cut another value."""
     least, most = codes.decode([LOW, HIGH])
     return not least < limit < most or float(codes.decode(codes.encode(limit))) == limit

@@ -118,10 +118,10 @@ def _check_padding(network: QuantizedNetwork, call: Call) -> None:
     shift = LOW if network.code_types[call.inputs[0]] == "uint8" else 0
     name = call.given(2)
     code = int(network.raw(name, call.where, "value").reshape(-1)[0]) if name else 0
-    if known is None or code + shift != known.zero_point:
+    if known is None or code + shift != known.zero:
         raise InputError(
             f"{call.where}: Pad puts code {code} around {call.inputs[0]!r}, which must be its "
-            f"zero point{'' if known is None else f', {known.zero_point - shift}'}"
+            f"zero point{'' if known is None else f', {known.zero - shift}'}"
         )
 
 

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from pulsarray.compiler.importers.onnx.codes import Codes
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
+from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Node
 from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ops.clip import Clip
-from pulsarray.compiler.passes.quantize.calibrate import Quantization
 from pulsarray.compiler.passes.quantize.rules import keeps_codes
 from pulsarray.errors import InputError
 
@@ -43,7 +43,7 @@ class QuantizedNetwork(Network):
         Type of what the file has in integers: results of QuantizeLinear and of operators on codes.
     """
 
-    rounded: dict[str, Quantization]
+    rounded: dict[str, Affine8]
     codes: dict[str, Codes]
     peaks: dict[str, Ints]
     code_types: dict[str, str]
@@ -52,7 +52,7 @@ class QuantizedNetwork(Network):
         """Start with nothing known."""
         self.rounded, self.codes, self.peaks, self.code_types = {}, {}, {}, {}
         self._chosen: dict[str, str] = {}
-        self._roundings: dict[tuple[str, Quantization], Tensor] = {}
+        self._roundings: dict[tuple[str, Affine8], Tensor] = {}
 
     @property
     def folds_later(self) -> bool:
@@ -75,7 +75,7 @@ class QuantizedNetwork(Network):
             self._chosen[output] = sources[0]
         return super().emit(name, op, sources, output, parameters, constants)
 
-    def quantization_of(self, value: str) -> Quantization | None:
+    def quantization_of(self, value: str) -> Affine8 | None:
         """Quantization of a value; that of its origin where its elements are all from there.
 
         Zero is a code of every quantization, so padding is, too.
@@ -85,7 +85,7 @@ class QuantizedNetwork(Network):
             return self.quantization_of(origin)
         return self.rounded.get(value)
 
-    def round(self, call: Call, name: str, to: Quantization) -> None:
+    def round(self, call: Call, name: str, to: Affine8) -> None:
         """Round a tensor to codes, as the result of an operator.
 
         What has these codes already is the same after another rounding; two roundings of one
@@ -112,8 +112,8 @@ class QuantizedNetwork(Network):
 
 
 def without_input_rounding(
-    nodes: Sequence[Node], source: str, rounded: Mapping[str, Quantization]
-) -> tuple[list[Node], Quantization]:
+    nodes: Sequence[Node], source: str, rounded: Mapping[str, Affine8]
+) -> tuple[list[Node], Affine8]:
     """The operators without the rounding of the network's input, and what that is.
 
     Raises
@@ -121,7 +121,7 @@ def without_input_rounding(
     InputError
         If the input is used before it is rounded, or rounded in two ways.
     """
-    views, names, ways = {source}, dict[str, str](), dict[Quantization, str]()
+    views, names, ways = {source}, dict[str, str](), dict[Affine8, str]()
     kept: list[Node] = []
     for node in nodes:
         made = node.renamed(names)
@@ -136,6 +136,6 @@ def without_input_rounding(
         else:
             raise InputError(f"input {source}: is not quantized before it is used, by {node.name}")
     if len(ways) != 1:
-        texts = (f"{name} (scale {to.scale:.6g}, {to.zero_point})" for to, name in ways.items())
+        texts = (f"{name} (scale {to.scale:.6g}, {to.zero})" for to, name in ways.items())
         raise InputError(f"input {source}: must be rounded in one way, not in {', '.join(texts)}")
     return kept, next(iter(ways))

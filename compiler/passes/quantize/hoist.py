@@ -10,10 +10,10 @@ from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
 from functools import singledispatch
 
+from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ops.flatten import Unflatten
-from pulsarray.compiler.passes.quantize.calibrate import Quantization
 
 __all__ = ["hoist"]
 
@@ -21,7 +21,7 @@ __all__ = ["hoist"]
 def hoist(
     nodes: Sequence[Node],
     source: str,
-    rounded: MutableMapping[str, Quantization],
+    rounded: MutableMapping[str, Affine8],
     is_rounded: Callable[[str], bool],
 ) -> list[Node]:
     """The operators with functions before what chooses, where that reads what is not rounded.
@@ -77,7 +77,7 @@ def _(_op: Unflatten, _function: Operator) -> bool:
     return False
 
 
-def _swapped(node: Node, function: Node, rounded: MutableMapping[str, Quantization]) -> list[Node]:
+def _swapped(node: Node, function: Node, rounded: MutableMapping[str, Affine8]) -> list[Node]:
     """The function of each of an operator's inputs, then the operator."""
     made: list[Node] = []
     names: list[str] = []

@@ -29,7 +29,6 @@ from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.transposed import TransposedConvolution
-from pulsarray.compiler.passes.quantize.calibrate import Quantization
 from pulsarray.compiler.passes.quantize.integer_weights import (
     Columns,
     multipliers,
@@ -85,7 +84,7 @@ class IntegerNodes:
     def __init__(
         self,
         bits: int,
-        targets: Mapping[str, Quantization],
+        targets: Mapping[str, Affine8],
         product: Product,
         ranges: Mapping[str, Range],
         *,
@@ -100,7 +99,7 @@ class IntegerNodes:
 
     def begin(self, name: str, shape: tuple[int, ...]) -> None:
         """Declare the input."""
-        self.parts.input(name, shape, _codes(self.targets[name]))
+        self.parts.input(name, shape, self.targets[name])
 
     def graph(
         self,
@@ -109,7 +108,7 @@ class IntegerNodes:
         after: str,
         views: tuple[HostView | None, HostView | None],
         *,
-        answer: Quantization | None = None,
+        answer: Affine8 | None = None,
         notes: Mapping[str, object] | None = None,
     ) -> Graph:
         """The network, whose result is a map, or what a host makes of it.
@@ -127,7 +126,7 @@ class IntegerNodes:
         """
         result, source = self.parts.values[output], next(iter(self.parts.values))
         if after:
-            form = REAL if answer is None else _codes(answer)
+            form = REAL if answer is None else answer
             result = self.parts.map(self.parts.free(f"{output}.{after}"), result.shape, form)
             self.parts.add(after, Softmax(), (output,), result.name)
         pairs = zip((source, result.name), views, strict=True)
@@ -142,7 +141,7 @@ class IntegerNodes:
         """Put a step's operators at the end."""
         shapes = [self._map(name).shape for name in step.sources]
         shape = step.op.shape(*shapes, *(array.shape for array in step.constants))
-        self.parts.map(step.output, shape, _codes(self.targets[step.output]))
+        self.parts.map(step.output, shape, self.targets[step.output])
         self._emit(step.op, step)
 
     @singledispatchmethod
@@ -156,7 +155,7 @@ class IntegerNodes:
         low, high = self.targets[step.output].encode(step.limits)
         return int(low), int(high)
 
-    def _scaled(self, step: Step) -> tuple[Quantization, int, int, Ints | None]:
+    def _scaled(self, step: Step) -> tuple[Affine8, int, int, Ints | None]:
         """What sums are scaled to, its limits, and the table after that."""
         target = self.targets[step.output]
         if step.limits is not None:
@@ -175,7 +174,7 @@ class IntegerNodes:
         columns = self.product(step.name, matrix, bias, given.codes)
         scaled, low, high, table = self._scaled(step)
         other = None if step.residual is None else self._map(step.residual).codes
-        scale, residual = scale_of(columns, _codes(scaled), other, self.bits, exact=self.given)
+        scale, residual = scale_of(columns, scaled, other, self.bits, exact=self.given)
         whole = op.window.kernel == given.shape[:2] and not any(op.window.padding)
         scale = replace(scale, low=low, high=high, table=table)
         self.parts.product(
@@ -195,7 +194,7 @@ class IntegerNodes:
         matrix = _by_result(weight, op.groups)
         columns = self.product(step.name, matrix, bias, self._map(step.source).codes)
         scaled, low, high, table = self._scaled(step)
-        scale, _ = scale_of(columns, _codes(scaled), None, self.bits, exact=self.given)
+        scale, _ = scale_of(columns, scaled, None, self.bits, exact=self.given)
         top, left, bottom, right = op.window.padding
         extra = op.output_padding
         padding = (top, left, bottom - extra[0], right - extra[1])
@@ -300,13 +299,13 @@ class IntegerNodes:
         extreme = max(map(abs, self.ranges[step.source]))
         square, table = covering(0.0, extreme**2), given.codes.decode(_CODES) ** 2
         squares, factors = f"{step.output} squares", f"{step.output} factors"
-        self.parts.map(squares, given.shape, _codes(square))
+        self.parts.map(squares, given.shape, square)
         self._table(f"{step.name} squares", "square", given.name, squares, square.encode(table))
         sums = covering(*self.ranges[sums_of(step.node)])
         values = 1.0 / op.denominator(np.maximum(sums.decode(_CODES), 0.0))
         factor = Affine8(float(values.max()) / HIGH)
         self.parts.map(factors, given.shape, factor)
-        scale = self._ratio(square.scale / sums.scale, sums.zero_point, factor.encode(values))
+        scale = self._ratio(square.scale / sums.scale, sums.zero, factor.encode(values))
         weight = op.neighbours(given.shape[2])[None, None].astype(np.int64)
         self._whole_numbers(f"{step.name} factors", "conv+power", squares, factors, weight, scale)
         ratio = given.codes.scale * factor.scale / made.scale
@@ -331,7 +330,7 @@ class IntegerNodes:
         second = self._around_zero(step, second)
         scaled, low, high, table = self._scaled(step)
         ratio = first.codes.scale * second.codes.scale / scaled.scale
-        scale = replace(self._ratio(ratio, scaled.zero_point, table), low=low, high=high)
+        scale = replace(self._ratio(ratio, scaled.zero, table), low=low, high=high)
         product = integer.MatMul(scale, op.transpose_b)
         inputs = first.name, second.name
         self.parts.add(step.name, product, inputs, step.output, _kind(step, "matmul"))
@@ -346,7 +345,7 @@ class IntegerNodes:
                 f"not {given.codes.zero}"
             )
         low, high = given.codes.decode([LOW, HIGH])
-        codes = _codes(around_zero(float(low), float(high)))
+        codes = around_zero(float(low), float(high))
         name = self.parts.free(f"{given.name} around 0")
         scale = self._ratio(given.codes.scale / codes.scale, 0)
         self.parts.add(name, integer.Elementwise(scale), (given.name,), name, "rescale")
@@ -361,13 +360,9 @@ class IntegerNodes:
             self._table(step.name, kind, step.source, step.output, table)
             return
         low, high = self._limits(step)
-        scale = self._ratio(given.scale / target.scale, target.zero_point)
+        scale = self._ratio(given.scale / target.scale, target.zero)
         rescale = integer.Elementwise(replace(scale, low=low, high=high))
         self.parts.add(step.name, rescale, (step.source,), step.output, kind)
-
-
-def _codes(quantization: Quantization) -> Affine8:
-    return Affine8(quantization.scale, quantization.zero_point)
 
 
 def _kind(step: Step, operator: str) -> str:

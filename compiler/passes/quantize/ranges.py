@@ -8,11 +8,11 @@ from functools import singledispatch
 
 import numpy as np
 
+from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Floats
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
-from pulsarray.compiler.passes.quantize.calibrate import Quantization
 from pulsarray.compiler.passes.quantize.rules import rule_of
 from pulsarray.compiler.passes.quantize.steps import Step
 from pulsarray.compiler.reference.run import run
@@ -31,19 +31,19 @@ _COARSER = 2.0
 """How much coarser codes a map with other readers may get from a result that it is part of."""
 
 
-def covering(low: float, high: float) -> Quantization:
+def covering(low: float, high: float) -> Affine8:
     """Codes that cover an interval and zero."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = (high - low) / (HIGH - LOW)
     if scale < np.finfo(np.float32).tiny:
-        return Quantization(1.0, 0)
-    return Quantization(scale, int(np.clip(round(LOW - low / scale), LOW, HIGH)))
+        return Affine8(1.0, 0)
+    return Affine8(scale, int(np.clip(round(LOW - low / scale), LOW, HIGH)))
 
 
-def around_zero(low: float, high: float) -> Quantization:
+def around_zero(low: float, high: float) -> Affine8:
     """Codes that cover an interval, of which code 0 is zero."""
     scale = max(-low, high) / HIGH
-    return Quantization(scale if scale >= np.finfo(np.float32).tiny else 1.0, 0)
+    return Affine8(scale if scale >= np.finfo(np.float32).tiny else 1.0, 0)
 
 
 def sums_of(node: Node) -> str:
@@ -90,23 +90,21 @@ def observe(graph: Graph, samples: Floats) -> dict[str, Range]:
     return ranges
 
 
-def arguments(step: Step, ranges: Mapping[str, Range]) -> Quantization:
+def arguments(step: Step, ranges: Mapping[str, Range]) -> Affine8:
     """Codes for what goes into a step's curve."""
     low, high = ranges[step.raw]
     bound = step.functions[0].op.saturation
     return covering(max(low, -bound), min(high, bound))
 
 
-def targets(
-    steps: Sequence[Step], source: str, ranges: Mapping[str, Range]
-) -> dict[str, Quantization]:
+def targets(steps: Sequence[Step], source: str, ranges: Mapping[str, Range]) -> dict[str, Affine8]:
     """Quantization of the input and of each step's result.
 
     Maps that go side by side into one take its quantization where that costs little: where
     nothing else reads them, or their codes would get at most a little coarser.
     """
     uses = Counter(name for step in steps for name in step.inputs)
-    wanted: dict[str, Quantization] = {}
+    wanted: dict[str, Affine8] = {}
     for step in reversed(steps):
         result, rule = wanted.get(step.output), rule_of(step.node)
         for name in (step.sources[place] for place in rule.factors):
@@ -127,7 +125,7 @@ def targets(
     return known
 
 
-def _own(step: Step, ranges: Mapping[str, Range]) -> Quantization:
+def _own(step: Step, ranges: Mapping[str, Range]) -> Affine8:
     """Quantization of a step's result if nothing asks for another.
 
     A function that is steep near an argument that never comes, such as 1/x at 0, gets codes for
@@ -142,7 +140,7 @@ def _own(step: Step, ranges: Mapping[str, Range]) -> Quantization:
     return likely if possible.scale > _COARSER * likely.scale else possible
 
 
-def _suits(wanted: Quantization, needed: Range) -> bool:
+def _suits(wanted: Affine8, needed: Range) -> bool:
     """Whether codes cover a range, and not much more coarsely than its own would."""
     low, high = wanted.decode([LOW, HIGH])
     slack = wanted.scale / 2
