@@ -26,10 +26,24 @@ __all__ = ["Case", "cases"]
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 
-_SEVERAL = frozenset({"Add", "Concat", "Div", "Mul", "Sub", "Sum"})
+_SEVERAL = frozenset({"Add", "Concat", "Div", "Max", "Min", "Mul", "Sub", "Sum"})
 """Operators all of whose inputs may be activations."""
 _ELEMENTWISE = frozenset(
-    {"Add", "Clip", "Div", "Dropout", "Identity", "Mul", "PRelu", "Pow", "Sub", "Sum", *FUNCTIONS}
+    {
+        "Add",
+        "Clip",
+        "Div",
+        "Dropout",
+        "Identity",
+        "Max",
+        "Min",
+        "Mul",
+        "PRelu",
+        "Pow",
+        "Sub",
+        "Sum",
+        *FUNCTIONS,
+    }
 )
 _AXIS = {"Concat": 0, "Softmax": -1}
 """Operators with an axis, and its default."""

@@ -60,7 +60,7 @@ class Operator:
     constants
         Places of inputs that must be constants or parameters, such as weights.
     positive
-        Places of inputs that it needs to be positive, such as variances.
+        Places of inputs that are positive, such as variances, or at least never 0.
 
     What passes ask of an operator
     ------------------------------

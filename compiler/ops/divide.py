@@ -19,12 +19,12 @@ __all__ = ["Divide"]
 class Divide(
     Binary,
     title="divide",
-    summary="a / b, element by element, for positive b",
+    summary="a / b, element by element",
     kind=Kind.COMPOSITE,
     reads=("a", "b"),
     positive=(1,),
 ):
-    """The quotient of two values, of which the second is positive."""
+    """The quotient of two values, of which the second is never 0."""
 
     def apply(self, a: Array, b: Array) -> Array:
         """The function."""

@@ -6,15 +6,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.ir.value import Array
+from pulsarray.compiler.ir.operator import Block, Kind
+from pulsarray.compiler.ir.value import Array, Value
+from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.binary import Binary
+from pulsarray.compiler.ops.relu import Relu
+from pulsarray.compiler.ops.subtract import Subtract
 
 __all__ = ["Maximum"]
 
 
 @dataclass(frozen=True)
 class Maximum(
-    Binary, title="maximum", summary="the larger of a and b, element by element", reads=("a", "b")
+    Binary,
+    title="maximum",
+    summary="the larger of a and b, element by element",
+    kind=Kind.COMPOSITE,
+    reads=("a", "b"),
 ):
     """The larger of two values; the gradient of equal ones goes to the first."""
 
@@ -26,3 +34,8 @@ class Maximum(
         """By both."""
         first = a >= b
         return error * first, error * ~first
+
+    def expand(self, block: Block, *inputs: Value) -> Value:
+        """``b + max(a - b, 0)``."""
+        a, b = inputs
+        return block(Add(), block(Relu(), block(Subtract(), a, b)), b)

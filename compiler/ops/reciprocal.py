@@ -1,4 +1,4 @@
-"""The reciprocal of positive numbers."""
+"""Reciprocals."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ __all__ = ["Reciprocal"]
 
 
 @dataclass(frozen=True)
-class Reciprocal(
-    Function, title="reciprocal", summary="1 / x for positive x", reads=("x",), positive=(0,)
-):
-    """The reciprocal of positive numbers."""
+class Reciprocal(Function, title="reciprocal", summary="1 / x", reads=("x",), positive=(0,)):
+    """The reciprocal of numbers other than 0."""
 
     def real(self, *arrays: Array) -> Array:
         """``1 / x``."""
-        return np.asarray(1.0 / arrays[0])
+        with np.errstate(divide="ignore"):
+            return np.asarray(1.0 / arrays[0])
 
     def derivative(self, x: Array, result: Array) -> Array:
         """At x."""

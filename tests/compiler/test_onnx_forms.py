@@ -86,7 +86,6 @@ def test_the_open_batch_in_a_reshape(tmp_path: Path) -> None:
             {"p": np.array([1, 2, 3, 4]), "a": np.array([-1, 3])},
             r"Pad has an axis twice among \(-1, 3\)",
         ),
-        ([node("Div", ["w", "x"])], {"w": W[0, 0]}, "Div must be by a constant, not of one by"),
     ],
 )  # fmt: skip
 def test_refused(tmp_path: Path, nodes: list[onnx.NodeProto], constants: Arrays, text: str) -> None:

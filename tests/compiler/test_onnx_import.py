@@ -98,15 +98,18 @@ def test_unsupported_operators_are_all_named(tmp_path: Path) -> None:
 
 
 def test_what_is_lacking_is_said_once(tmp_path: Path) -> None:
-    nodes = [node("Erf", ["x"], "e0"), *(node("Erf", [f"e{k}"], f"e{k + 1}") for k in range(40))]
+    nodes = [
+        node("Hardmax", ["x"], "e0"),
+        *(node("Hardmax", [f"e{k}"], f"e{k + 1}") for k in range(40)),
+    ]
     nodes += [
-        node("Gather", ["e40", "i"], "g"),
-        node("Gather", ["i", "i"], "h"),
+        node("Cast", ["e40"], "g", to=TensorProto.FLOAT),
+        node("Cast", ["i"], "h", to=TensorProto.FLOAT),
         node("Det", ["g"]),
     ]
     text = (
-        r"operators: Erf \(node Erf_e0, node Erf_e1 and 39 more\), "
-        r"Gather of values that depend on the input \(node Gather_g\), Det \(node Det_y\)$"
+        r"operators: Hardmax \(node Hardmax_e0, node Hardmax_e1 and 39 more\), "
+        r"Cast of values that depend on the input \(node Cast_g\), Det \(node Det_y\)$"
     )
     with pytest.raises(InputError, match=text):
         import_onnx(save(tmp_path, nodes, {"i": np.array([1, 0])}))
@@ -144,7 +147,6 @@ def test_unknown_domain_is_unsupported(tmp_path: Path) -> None:
     [
         ([node("Gemm", ["x", "w"], transA=1)], {"w": W}, "transA would mix the samples"),
         ([node("MatMul", ["x", "x"])], {}, r"node MatMul_y: two values must have shape \(N,"),
-        ([node("Div", ["x", "x"])], {}, "one operand of Div 'x' must be a constant"),
         ([node("MatMul", ["w", "x"])], {"w": W}, "must have the constant as its second operand"),
         ([node("MatMul", ["x", "w"])], {"w": W[:5]}, r"input must have shape \(5,\), not \(6,\)"),
         ([node("Gemm", ["x", "w", "b"])], {"w": W, "b": B[:3]}, "bias must be one value a column"),

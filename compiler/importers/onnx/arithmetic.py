@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from pulsarray.compiler.importers.onnx.broadcast import emit_pair
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.functions import emit
 from pulsarray.compiler.importers.onnx.layers import affine
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.binary import Binary
+from pulsarray.compiler.ops.clip import Clip
+from pulsarray.compiler.ops.divide import Divide
 from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.maximum import Maximum
+from pulsarray.compiler.ops.minimum import Minimum
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.prelu import PRelu
+from pulsarray.compiler.ops.reciprocal import Reciprocal
 from pulsarray.compiler.ops.sigmoid import Sigmoid
 from pulsarray.compiler.ops.silu import Silu
+from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.errors import InputError
 
-__all__ = ["add", "div", "dropout", "mul", "prelu", "sub", "total"]
+__all__ = ["add", "div", "dropout", "extreme", "mul", "prelu", "sub", "total"]
 
 
 def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
@@ -71,46 +80,47 @@ def add(network: Network, call: Call) -> None:
 
 def total(network: Network, call: Call) -> None:
     """The sum of one or more values."""
-    tensors = _same_places(network, call)
-    made = tensors[0]
-    name = network.label(call)
+    _reduce(network, call, Add(), [network.tensor(name, call.where) for name in call.inputs])
+
+
+def _reduce(network: Network, call: Call, op: Binary, tensors: Sequence[Tensor]) -> None:
+    """A function of the first two values, then of its result and the next, and so on."""
+    made, name = tensors[0], network.label(call)
     for place, tensor in enumerate(tensors[1:], 2):
         last = place == len(tensors)
         output = call.outputs[0] if last else network.fresh(f"{call.outputs[0]} part {place}")
         label = name if last else f"{name} part {place}"
-        value = network.emit(label, Add(), (made.value, tensor.value), output).value
-        made = Tensor(value, tensors[0].shape, tensors[0].order)
+        made = emit_pair(network, call, op, (made, tensor), label, output)
     network.define(call.outputs[0], made)
 
 
-def _same_places(network: Network, call: Call) -> list[Tensor]:
-    """What an operator reads, all elements at the same places of their values.
-
-    Raises
-    ------
-    InputError
-        If they have not one shape.
-    """
-    tensors = [network.tensor(name, call.where) for name in call.inputs]
-    if not all(_alike(network, tensor, tensors[0]) for tensor in tensors):
-        tensors = [network.usual(tensor, call.where) for tensor in tensors]
-    if any(tensor.shape != tensors[0].shape for tensor in tensors):
-        shapes = ", ".join(str(tensor.shape) for tensor in tensors)
-        raise InputError(f"{call.where}: {call.kind} needs inputs of one shape, not {shapes}")
-    return tensors
-
-
-def _alike(network: Network, one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have their elements at the same places."""
-    if one.shape != other.shape or network.shape(one.value) != network.shape(other.value):
-        return False
-    if one.order is None or other.order is None:
-        return one.order is other.order
-    return np.array_equal(one.order, other.order)
+def extreme(network: Network, call: Call) -> None:
+    """The largest or smallest of values; with constants that are one number, limits."""
+    numbers = [
+        float(network.constant(name, call.where, "limit").item())
+        for name in call.inputs
+        if network.is_constant(name) and network.constants[name].size == 1
+    ]
+    tensors = [
+        network.tensor(name, call.where)
+        for name in call.inputs
+        if not (network.is_constant(name) and network.constants[name].size == 1)
+    ]
+    largest = call.kind == "Max"
+    if not numbers:
+        _reduce(network, call, Maximum() if largest else Minimum(), tensors)
+        return
+    if len(tensors) != 1:
+        raise InputError(f"{call.where}: {call.kind} of several values and limits is not possible")
+    limits = Clip(low=max(numbers)) if largest else Clip(high=min(numbers))
+    emit(network, call, tensors[0], limits)
 
 
 def sub(network: Network, call: Call) -> None:
-    """The difference of a value and a constant."""
+    """The difference of a value and a constant, or of two values."""
+    if not any(network.is_constant(name) for name in call.inputs):
+        _pair(network, call, Subtract())
+        return
     tensor, constant, swapped = _operands(network, call)
     ones = np.ones(len(constant))
     if swapped:
@@ -130,24 +140,41 @@ def mul(network: Network, call: Call) -> None:
 
 def _product(network: Network, call: Call) -> None:
     """The product of two values; of one and its sigmoid it is a function of single elements."""
-    tensors = _same_places(network, call)
-    first, second = (tensor.value for tensor in tensors)
+    tensors = [network.tensor(name, call.where) for name in call.inputs]
+    for tensor, other in (tensors, tensors[::-1]):
+        if _is_gated(network, tensor, other):
+            emit(network, call, tensor, Silu())
+            return
+    _pair(network, call, Multiply())
+
+
+def _is_gated(network: Network, tensor: Tensor, gate: Tensor) -> bool:
+    """Whether a tensor is the sigmoid of another, element by element."""
     sigmoids = {node.output: node.inputs[0] for node in network.nodes if node.op == Sigmoid()}
+    alike = tensor.shape == gate.shape and np.array_equal(tensor.places, gate.places)
+    return alike and sigmoids.get(gate.value) == tensor.value
+
+
+def _pair(network: Network, call: Call, op: Binary) -> None:
+    """A function of two values."""
+    first, second = (network.tensor(name, call.where) for name in call.inputs)
     name, output = network.label(call), call.outputs[0]
-    if first == sigmoids.get(second):
-        value = network.emit(name, Silu(), (first,), output).value
-    elif second == sigmoids.get(first):
-        value = network.emit(name, Silu(), (second,), output).value
-    else:
-        value = network.emit(name, Multiply(), (first, second), output).value
-    network.define(output, replace(tensors[0], value=value))
+    network.define(output, emit_pair(network, call, op, (first, second), name, output))
 
 
 def div(network: Network, call: Call) -> None:
-    """A value divided by a constant."""
+    """A value divided by a constant or by another value."""
+    if not any(network.is_constant(name) for name in call.inputs):
+        _pair(network, call, Divide())
+        return
     tensor, divisor, swapped = _operands(network, call)
     if swapped:
-        raise InputError(f"{call.where}: Div must be by a constant, not of one by a value")
+        output = network.fresh(f"{call.outputs[0]} reciprocal")
+        name = f"{network.label(call)} reciprocal"
+        made = network.emit(name, Reciprocal(), (tensor.value,), output)
+        zeros = np.zeros(len(divisor))
+        affine(network, call, replace(tensor, value=made.value), divisor, zeros)
+        return
     if not divisor.all():
         raise InputError(f"{call.where}: Div must be by a constant other than 0")
     affine(network, call, tensor, 1.0 / divisor, np.zeros(len(divisor)))

@@ -293,7 +293,7 @@ def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:
         name=printable(graph.name) or stem,
         opset=max(versions, default=OPSET),
         input=inputs[0].name,
-        dims=tuple(size or None for size in dims),
+        dims=tuple(None if size in (0, -1) else size for size in dims),
         element=tensor.elem_type,
         output=outputs[0],
         calls=calls,
