@@ -19,6 +19,7 @@ import numpy as np
 from pulsarray.compiler.importers.onnx.operators import OPERATORS as ONNX
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
 from pulsarray.compiler.importers.tflite.operators import OPERATORS as TFLITE
+from pulsarray.compiler.importers.tflite.real_operators import TAKEN as TFLITE_REAL
 from pulsarray.compiler.ir.operator import Operator, registered
 from pulsarray.compiler.passes.pipeline import INFERENCE
 from pulsarray.config import PRESETS, Config
@@ -322,7 +323,8 @@ def _of_files() -> Iterator[tuple[str, str]]:
     """Operators that the importers take, by kind of file."""
     yield "ONNX", ", ".join(sorted(ONNX))
     yield "ONNX, of quantized files", ", ".join(sorted(QUANTIZED))
-    yield "TensorFlow Lite", ", ".join(sorted(TFLITE))
+    yield "TensorFlow Lite in float32", ", ".join(sorted(TFLITE_REAL))
+    yield "TensorFlow Lite in int8", ", ".join(sorted(TFLITE))
 
 
 def _operator(op: type[Operator]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from pulsarray.compiler.importers.onnx.operators import OPERATORS as ONNX_OPERAT
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
 from pulsarray.compiler.importers.onnx.support import constants_of, graphs_of, lack
 from pulsarray.compiler.importers.tflite.file import Operator, TfliteFile, read_tflite
-from pulsarray.compiler.importers.tflite.operators import OPERATORS as TFLITE_OPERATORS
+from pulsarray.compiler.importers.tflite.importer import taken
 from pulsarray.errors import InputError
 
 __all__ = ["list_onnx", "list_tflite"]
@@ -183,7 +183,7 @@ def _tflite_row(file: TfliteFile, operator: Operator) -> Row:
     product = operator.kind in _TFLITE_WEIGHTS
     learned = [t.shape for t in inputs if t.data is not None][-2:] if product else []
     weight = next((shape for shape in learned if len(shape) > 1), ())
-    known = operator.kind in TFLITE_OPERATORS
+    known = operator.kind in taken(file)
     return Row(
         name=outputs[0].short if outputs else f"#{operator.index}",
         operator=operator.kind,

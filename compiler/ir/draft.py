@@ -104,6 +104,14 @@ class Draft:
         inputs = (*sources, *(self.hold(value) for value in made))
         return self.emit(Node(name, op, inputs, output))
 
+    def renamed(self, value: Value, name: str) -> str:
+        """Give the last operator's result another name, if that is free; the name that it has."""
+        if not self.nodes or self.nodes[-1].output != value.name or name in self.values:
+            return value.name
+        self.nodes[-1] = self.nodes[-1].renamed({value.name: name})
+        self.values[name] = replace(self.values.pop(value.name), name=name)
+        return name
+
     def remove(self, place: int = -1) -> Node:
         """Take an operator away again, with the constants that only it read."""
         node = self.nodes.pop(place)

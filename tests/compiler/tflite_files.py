@@ -14,17 +14,33 @@ SAME, VALID = tflite.Padding.SAME, tflite.Padding.VALID
 _KINDS = {
     "int8": tflite.TensorType.INT8,
     "uint8": tflite.TensorType.UINT8,
+    "int4": tflite.TensorType.INT4,
+    "int16": tflite.TensorType.INT16,
     "int32": tflite.TensorType.INT32,
     "int64": tflite.TensorType.INT64,
     "float32": tflite.TensorType.FLOAT32,
+    "float16": tflite.TensorType.FLOAT16,
+    "float64": tflite.TensorType.FLOAT64,
 }
-_OLD = ("RELU_N1_TO_1", "RESHAPE", "SQUEEZE")
+_OLD = (
+    *("RELU_0_TO_1", "RELU_N1_TO_1", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SQUARE", "GELU"),
+    *("SUM", "DIV", "EXP", "RSQRT", "SQUARED_DIFFERENCE", "PADV2"),
+)
+"""Operators of which LiteRT has the first version alone, or no third one."""
 _ENUMS = {
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "ADD": "AddOptions",
+    "SUB": "SubOptions",
+    "MUL": "MulOptions",
+    "DIV": "DivOptions",
+    "BATCH_MATMUL": "BatchMatMulOptions",
+    "GELU": "GeluOptions",
+    "LEAKY_RELU": "LeakyReluOptions",
+    "SUM": "ReducerOptions",
+    "REDUCE_MAX": "ReducerOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",

@@ -31,7 +31,10 @@ _TYPES = {
 _OPERATORS = {
     value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)
 }
-_CONSTANT_TYPES = {"int8": np.int8, "int32": np.int32, "int64": np.int64}
+_Kinds = Mapping[str, type[np.number[Any]]]
+_CONSTANT_TYPES: _Kinds = {"int8": np.int8, "int32": np.int32, "int64": np.int64}
+_REAL_TYPES: _Kinds = {"float16": np.float16, "float32": np.float32, "float64": np.float64}
+_CODE_TYPES: _Kinds = {"int8": np.int8, "uint8": np.uint8, "int16": np.int16, "int4": np.int8}
 _WINDOW = ("Padding", "StrideH", "StrideW", "FusedActivationFunction")
 _POOL = ("Pool2DOptions", (*_WINDOW, "FilterHeight", "FilterWidth"))
 _OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -46,9 +49,17 @@ _OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("FusedActivationFunction", "WeightsFormat", "KeepNumDims"),
     ),
     "ADD": ("AddOptions", ("FusedActivationFunction",)),
+    "DIV": ("DivOptions", ("FusedActivationFunction",)),
+    "MUL": ("MulOptions", ("FusedActivationFunction",)),
+    "SUB": ("SubOptions", ("FusedActivationFunction",)),
+    "BATCH_MATMUL": ("BatchMatMulOptions", ("AdjX", "AdjY")),
+    "GELU": ("GeluOptions", ("Approximate",)),
+    "LEAKY_RELU": ("LeakyReluOptions", ("Alpha",)),
     "AVERAGE_POOL_2D": _POOL,
     "MAX_POOL_2D": _POOL,
     "MEAN": ("ReducerOptions", ("KeepDims",)),
+    "REDUCE_MAX": ("ReducerOptions", ("KeepDims",)),
+    "SUM": ("ReducerOptions", ("KeepDims",)),
     "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
     "CONCATENATION": ("ConcatenationOptions", ("Axis", "FusedActivationFunction")),
 }
@@ -104,12 +115,75 @@ class Tensor:
         """
         if self.data is None or self.kind not in _CONSTANT_TYPES:
             raise InputError(f"{self.short!r} must be an integer constant, not {self.kind}")
-        kind = np.dtype(_CONSTANT_TYPES[self.kind]).newbyteorder("<")
-        if min(self.shape, default=1) < 0 or len(self.data) != self.size * kind.itemsize:
+        return self._elements(_CONSTANT_TYPES[self.kind]).astype(np.int64)
+
+    def reals(self) -> npt.NDArray[np.float64]:
+        """The elements of a constant as real numbers, whether it has these or codes for them.
+
+        Raises
+        ------
+        InputError
+            If it is none, of another type, sparse, or its bytes do not fit its shape.
+        """
+        if self.data is None or self.state:
+            raise InputError(f"{self.short!r} must be a constant, not {self.state or 'computed'}")
+        if self.kind in _REAL_TYPES:
+            values = self._elements(_REAL_TYPES[self.kind]).astype(np.float64)
+            if not np.isfinite(values).all():
+                raise InputError(f"constant {self.short!r} must have finite numbers")
+            return values
+        if self.kind not in _CODE_TYPES:
+            kinds = ", ".join((*_REAL_TYPES, *_CODE_TYPES))
+            raise InputError(f"constant {self.short!r} is {self.kind}; supported are {kinds}")
+        scale, zero = self._quantization()
+        codes = self._nibbles() if self.kind == "int4" else self._elements(_CODE_TYPES[self.kind])
+        return (codes.astype(np.float64) - zero) * scale
+
+    def _elements(self, kind: type[np.number[Any]]) -> npt.NDArray[Any]:
+        """The elements of a constant, as they are."""
+        little = np.dtype(kind).newbyteorder("<")
+        self._check_bytes(self.size * little.itemsize)
+        return np.frombuffer(self.data or b"", little).reshape(self.shape)
+
+    def _nibbles(self) -> npt.NDArray[np.int64]:
+        """Elements of four bits, the first of a byte in its lower half."""
+        self._check_bytes(-(-self.size // 2))
+        pairs = np.frombuffer(self.data or b"", np.uint8).astype(np.int64)
+        codes = np.stack([pairs & 15, pairs >> 4], axis=1).reshape(-1)[: self.size]
+        return np.asarray(codes - 16 * (codes > 7), np.int64).reshape(self.shape)
+
+    def _check_bytes(self, count: int) -> None:
+        bytes_of_data = len(self.data or b"")
+        if min(self.shape, default=1) < 0 or bytes_of_data != count:
             raise InputError(
-                f"constant {self.short!r} of shape {self.shape} has {len(self.data)} bytes"
+                f"constant {self.short!r} of shape {self.shape} has {bytes_of_data} bytes"
             )
-        return np.frombuffer(self.data, kind).astype(np.int64).reshape(self.shape)
+
+    def _quantization(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Scales and zero points as they meet the elements.
+
+        Raises
+        ------
+        InputError
+            If there are not one or as many as the axis has, or a scale is not positive.
+        """
+        count, fits = len(self.scales), -len(self.shape) <= self.axis < len(self.shape)
+        if count != 1 and not (fits and count == self.shape[self.axis]):
+            raise InputError(
+                f"constant {self.short!r} of {self.kind} and shape {self.shape} needs one scale, "
+                f"or one for each of axis {self.axis}, not {count}"
+            )
+        if len(self.zeros) not in (0, 1, count):
+            raise InputError(f"constant {self.short!r} has {len(self.zeros)} zero points")
+        if not np.isfinite(self.scales).all() or float(self.scales.min()) <= 0.0:
+            raise InputError(f"constant {self.short!r} needs positive scales")
+        scales = self.scales.astype(np.float64)
+        zeros = self.zeros.astype(np.float64) if len(self.zeros) else np.zeros(1)
+        if count == 1:
+            return scales, zeros[:1]
+        sizes = [1] * len(self.shape)
+        sizes[self.axis] = count
+        return scales.reshape(sizes), np.broadcast_to(zeros, count).reshape(sizes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +213,7 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class TfliteFile:
-    """What a file holds: operators are in the order in which they run."""
+    """What a file's main subgraph holds: operators are in the order in which they run."""
 
     size: int
     tensors: tuple[Tensor, ...]
@@ -164,7 +238,7 @@ def read_tflite(path: Path) -> TfliteFile:
     Raises
     ------
     InputError
-        If it cannot be read, or is not a valid TensorFlow Lite file of one subgraph.
+        If it cannot be read, or is not a valid TensorFlow Lite file.
     """
     try:
         if not path.is_file() and path.exists():
@@ -188,9 +262,9 @@ def _parse(data: bytes) -> TfliteFile:
     if len(data) < 8 or data[4:8] != _IDENTIFIER:
         raise InputError("it does not have the identifier TFL3")
     model = tflite.Model.GetRootAs(data, 0)
-    if model.SubgraphsLength() != 1:
-        raise InputError(f"it has {model.SubgraphsLength()} subgraphs; one is supported")
-    graph = model.Subgraphs(0)
+    if model.SubgraphsLength() < 1:
+        raise InputError("it has no subgraph")
+    graph = model.Subgraphs(0)  # The main one: others are bodies of operators that are refused.
     buffers = [
         _buffer(model.Buffers(i), data) for i in range(_count("buffers", model.BuffersLength()))
     ]

@@ -1,7 +1,8 @@
-"""Full-integer int8 TensorFlow Lite files to networks in int8, bit for bit."""
+"""TensorFlow Lite files to networks: full-integer ones in int8, bit for bit, others in reals."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,30 +11,36 @@ from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile, read_tflite
 from pulsarray.compiler.importers.tflite.network import Network
 from pulsarray.compiler.importers.tflite.operators import OPERATORS, keeps_codes
+from pulsarray.compiler.importers.tflite.real_importer import import_real, is_real
+from pulsarray.compiler.importers.tflite.real_operators import TAKEN
 from pulsarray.compiler.ir.formats import REAL
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.errors import InputError
 
-__all__ = ["import_tflite"]
+__all__ = ["import_tflite", "taken"]
 
 
 def import_tflite(path: Path | str) -> Graph:
-    """Read a network.
+    """Read a network: in int8 if the file is full-integer, of real numbers if it is in float32.
 
-    Its codes equal those of TensorFlow Lite's reference kernels. Conversions from and to real
-    numbers, or to uint8, at its ends are left to the host, as is a softmax at its end.
+    Codes of the former equal those of TensorFlow Lite's reference kernels. Conversions from and to
+    real numbers, or to uint8, at its ends are left to the host, as is a softmax at its end.
+    Constants of the latter may be float16, or codes of 4, 8 or 16 bits with scales.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or is not a network of supported operators on int8 images or
-        vectors. Every unsupported operator is named, with its node, in one message.
+        If the file cannot be read, or is not a network of supported operators. Every unsupported
+        operator is named, with its node, in one message.
     """
     path = file_path(path)
     file = read_tflite(path)
     try:
         _refuse_unsupported(file)
+        if is_real(file):
+            _refuse_missing(file)
+            return import_real(file, path.stem)
         _refuse_inputs(file)
         _refuse_missing(file)
         return _import(file, path.stem)
@@ -41,8 +48,14 @@ def import_tflite(path: Path | str) -> Graph:
         raise InputError(f"{path}: {error}") from None
 
 
+def taken(file: TfliteFile) -> Collection[str]:
+    """Operators that a file may have."""
+    return TAKEN if is_real(file) else OPERATORS
+
+
 def _refuse_unsupported(file: TfliteFile) -> None:
-    unknown = [(o.kind, file.place(o)) for o in file.operators if o.kind not in OPERATORS]
+    known = taken(file)
+    unknown = [(o.kind, file.place(o)) for o in file.operators if o.kind not in known]
     if unknown:
         raise InputError(f"unsupported operators: {named_once(unknown)}")
 
@@ -78,7 +91,7 @@ def _refuse_missing(file: TfliteFile) -> None:
 
 
 def _import(file: TfliteFile, name: str) -> Graph:
-    """The network in a file that has passed the checks."""
+    """The network in a full-integer file that has passed the checks."""
     given, source, first = _input(file)
     batch = 1 if given.shape[:1] == (-1,) else next(iter(given.shape), 1)
     network = Network(file, source, batch)
