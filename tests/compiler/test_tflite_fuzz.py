@@ -83,7 +83,7 @@ def real_network() -> bytes:
     bias = b.constant(np.zeros(4, np.float32))
     options = {"DilationHFactor": 1, "DilationWFactor": 1, "FusedActivationFunction": 3}
     b.operator("CONV_2D", [x, real, bias], y, Padding=SAME, **ONES, **options)
-    total, wide = b.tensor((1, 6, 6, 4), kind="float32"), b.tensor((1, 8, 6, 4), kind="float32")
+    total, wide = b.tensor((1, 6, 6, 4), kind="float32"), b.tensor((1, 8, 8, 4), kind="float32")
     b.operator("MUL", [y, bias], total, FusedActivationFunction=1)
     b.operator("PAD", [total, b.constant(np.eye(4, 2, -1, np.int32) * 2)], wide)
     mean, scores = b.tensor((1, 4), kind="float32"), b.tensor((1, 3), kind="float32")
