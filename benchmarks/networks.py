@@ -37,8 +37,8 @@ from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape, run_float
 from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.host import machine_part
 from pulsarray.compiler.ops.integer import Convolution
-from pulsarray.compiler.passes.host import machine_part
 from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.compiler.reference.run import run as run_integers
 from pulsarray.compiler.reference.run import run_outputs

@@ -8,6 +8,7 @@ from functools import singledispatch
 from math import prod
 
 from pulsarray.compiler.ir.formats import Affine8, Integers
+from pulsarray.compiler.ir.host import Host
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.lower.chip import BankShares, MapChip
@@ -18,7 +19,6 @@ from pulsarray.compiler.lower.views import Stored
 from pulsarray.compiler.machine.emitter import Operation
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.ops.integer.codes import zero_of
-from pulsarray.compiler.passes.host import Host
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Layer, Tensor

@@ -10,7 +10,8 @@ import numpy as np
 
 from pulsarray.compiler.arguments import instance, integer
 from pulsarray.compiler.ir.formats import Affine8
-from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.graph import Graph, Node, needed
+from pulsarray.compiler.ir.host import Host, split_host
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.lower import families as families
 from pulsarray.compiler.lower.checks import require_machine
@@ -28,8 +29,6 @@ from pulsarray.compiler.lower.residency import (
 from pulsarray.compiler.machine.assemble import Assembly, assemble
 from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.passes.dead import without_dead
-from pulsarray.compiler.passes.host import Host, split_host
 from pulsarray.config import Config
 from pulsarray.isa import Unit
 from pulsarray.program import Program
@@ -102,7 +101,7 @@ def compile_layers(graph: Graph, config: Config, *, batch: int = 1) -> list[Prog
     """
     graph, host = _checked(graph, config)
     batch = integer(batch, "batch", least=1)
-    network = network_of(without_dead(graph), config.dim)
+    network = network_of(graph, config.dim)
     works, layout = works_of(network), Layout(config)
     shares = shares_of(config, 0, second=any(work.second for work in works))
     lowering = Lowering(network, host, works, {}, shares, config, batch, layout)
@@ -139,7 +138,7 @@ def _checked(graph: Graph, config: Config) -> tuple[Graph, Host]:
     instance(config, Config, "config")
     graph, host = split_host(graph)
     require_machine(graph, config)
-    return graph, host
+    return graph.rebuilt(needed(graph.nodes, graph.outputs)), host
 
 
 def _candidates(graph: Graph, host: Host, config: Config, batch: int) -> list[_Candidate]:
@@ -147,7 +146,7 @@ def _candidates(graph: Graph, host: Host, config: Config, batch: int) -> list[_C
 
     Larger networks keep all of their maps on chip, or none.
     """
-    network = network_of(without_dead(graph), config.dim)
+    network = network_of(graph, config.dim)
     works = works_of(network)
     units = units_of(network, works)
     found = []

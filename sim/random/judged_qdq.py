@@ -21,8 +21,8 @@ from pulsarray.compiler.importers.onnx.quantized import QUANTIZED, quantized_net
 from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.host import machine_part
 from pulsarray.compiler.ir.operator import Kind
-from pulsarray.compiler.passes.host import machine_part
 from pulsarray.compiler.reference.run import run
 from pulsarray.config import Config
 from pulsarray.errors import InputError

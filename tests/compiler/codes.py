@@ -8,7 +8,7 @@ import numpy as np
 
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.passes.host import machine_part, split_host
+from pulsarray.compiler.ir.host import machine_part, split_host
 from pulsarray.compiler.reference.run import run, run_outputs
 
 __all__ = ["Codes", "after", "codes_of", "every_map", "host_codes", "result_of", "weight_of"]

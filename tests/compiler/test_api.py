@@ -15,7 +15,7 @@ from pulsarray import compiler
 from pulsarray.compiler.api import disassemble
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.gemm import compile_gemm
-from pulsarray.compiler.passes.host import machine_part
+from pulsarray.compiler.ir.host import machine_part
 from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError

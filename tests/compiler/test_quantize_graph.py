@@ -10,8 +10,8 @@ import pytest
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.host import machine_part
 from pulsarray.compiler.ops import integer
-from pulsarray.compiler.passes.host import machine_part
 from pulsarray.compiler.passes.pipeline import folded, quantize_graph
 from pulsarray.compiler.passes.quantize.integer_weights import integer_columns, shared_multipliers
 from pulsarray.config import Config

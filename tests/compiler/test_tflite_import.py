@@ -19,9 +19,9 @@ from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.importers.tflite.scales import away_scale
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.host import machine_part
 from pulsarray.compiler.numerics.rounding import requantize
 from pulsarray.compiler.ops.integer import Convolution
-from pulsarray.compiler.passes.host import machine_part
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.program import unpack
