@@ -179,17 +179,15 @@ class FloatNetwork:
 
 def _loss_gradient(loss: Loss, z: Floats, t: Floats) -> Floats:
     """At the last output, but at its sums for the two losses of probabilities."""
-    d = z - t
+    d, parameter = z - t, 0.0 if loss.parameter is None else loss.parameter
     if loss.name == "mae":
         return np.sign(d)
     if loss.name == "huber":
-        assert loss.parameter is not None
-        return np.clip(d, -loss.parameter, loss.parameter)
+        return np.clip(d, -parameter, parameter)
     if loss.name == "log-cosh":
         return np.tanh(d)
     if loss.name == "quantile":
-        assert loss.parameter is not None
-        return np.where(d > 0.0, 1.0 - loss.parameter, np.where(d < 0.0, -loss.parameter, 0.0))
+        return np.where(d > 0.0, 1.0 - parameter, np.where(d < 0.0, -parameter, 0.0))
     if loss.name == "hinge":
         return np.where(z * t < 1.0, -t, 0.0)
     return d
