@@ -417,13 +417,15 @@ def refused_graph(first: str, second: str) -> str:
 
 
 def test_a_value_read_through_flatten_keeps_its_readers() -> None:
-    """The ReLU is of one reader alone."""
+    """The ReLU is of one reader alone: the other one gets the value without it."""
     builder = Builder("net", (2, 2, 3)).convolution(normal(1, 1, 3, 3), name="conv")
-    builder.flatten(name="flat").relu(name="relu").dense(normal(12, 12))
-    builder.convolution(normal(1, 1, 3, 3), name="other", source="conv").flatten(name="side")
-    builder.add("dense")
-    with pytest.raises(InputError, match="something else reads"):
-        trained(builder.dense(normal(12, 10)).softmax().build())
+    builder.flatten(name="flat").relu(name="relu").dense(normal(12, 12), name="first")
+    builder.convolution(normal(1, 1, 3, 3), name="other", source="conv").flatten()
+    builder.dense(normal(12, 12)).add("first")
+    network = trained(builder.dense(normal(12, 10)).softmax().build())
+    x, t = samples(network.graph, 8)
+    found = check_gradients(network, x, t, learning_rate=0.02, steps=2)
+    assert found.passes, [d for d in found.deviations if not d.passes] or found.differences
 
 
 def test_masks_follow_from_the_seed_and_differ_between_steps_and_layers() -> None:
