@@ -26,6 +26,7 @@ from pulsarray.sim.device import PLACES, Device, run_model
 from pulsarray.sim.jobs import Job
 from pulsarray.sim.pages import PAGE_BYTES, all_pages, apply_pages, changed_pages, pack_pages
 from pulsarray.sim.prepared import Prepared
+from pulsarray.sim.served import Served
 from pulsarray.sim.session import Session
 from pulsarray.sim.toolchain import SIMULATORS
 
@@ -168,7 +169,7 @@ def test_an_interrupt(program: Program, device: Device, monkeypatch: pytest.Monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "_ask", interrupted)
+        patch.setattr(Served, "ask", interrupted)
         with pytest.raises(KeyboardInterrupt):
             device.run()
     device.load(program)
@@ -209,6 +210,7 @@ CALLER = """
 import os, pathlib, sys
 from pulsarray.program import Program
 from pulsarray.sim.jobs import Job
+from pulsarray.sim.served import Served
 from pulsarray.sim.session import Session
 program = Program.load(pathlib.Path(sys.argv[1]))
 session = Session(program.config, sys.argv[2], program.memory.size)
