@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proofs.blocks import bursts, fifo, read_arbiter, rounding, semaphores, store
+from proofs.blocks import addressing, bursts, fifo, read_arbiter, rounding, semaphores, store
 from proofs.prover import Proof
 from pulsarray.config import PRESETS, Config
 from pulsarray.isa import Unit
@@ -45,7 +45,17 @@ def all_proofs() -> Iterator[Proof]:
         yield read_arbiter.proof(name, configs[name])
     for name, config in configs.items():
         yield store.proof(name, config)
+    yield from _addresses()
     yield from _arithmetic()
+
+
+def _addresses() -> Iterator[Proof]:
+    """Those of LOAD, STORE and WEIGHT; of VECTOR; of STREAM."""
+    yield addressing.proof(3, 1, 16, window=True)
+    yield addressing.proof(3, 1, 16, window=False)
+    yield addressing.proof(4, 4, 16, window=False)
+    yield addressing.proof(5, 2, 16, window=True)
+    yield addressing.proof(2, 1, 6, window=False, products=True)
 
 
 def _arithmetic() -> Iterator[Proof]:
