@@ -22,8 +22,8 @@ from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.batch_norm import BatchNorm
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.multiply import Multiply
-from pulsarray.compiler.ops.pooling import AveragePool
-from pulsarray.compiler.ops.reduction import ReduceMean, ReduceSum
+from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
 from pulsarray.compiler.ops.square import Square
 from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.ops.transposed import TransposedConvolution
@@ -61,6 +61,15 @@ def _(op: ReduceMean, node: Node, draft: Draft) -> None:
         _sum_of_channels(draft, node, kernel, 1.0 / (prod(kernel) * shape[-1]))
     else:
         draft.emit(Node(node.name, AveragePool(Window(kernel, kernel)), node.inputs, node.output))
+
+
+@_place.register
+def _(op: ReduceMax, node: Node, draft: Draft) -> None:
+    """A pooling; no unit compares channels."""
+    if -1 in op.axes:
+        raise InputError(f"{node.name}: reduce_max of channels is not possible in int8")
+    kernel = _kernel(op.axes, draft.shape(node.inputs[0]))
+    draft.emit(Node(node.name, MaxPool(Window(kernel, kernel)), node.inputs, node.output))
 
 
 @_place.register

@@ -16,7 +16,7 @@ from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
 from pulsarray.compiler.ops.matmul import MatMul
-from pulsarray.compiler.ops.reduction import ReduceMean, ReduceSum
+from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.compiler.passes.dropout import ending_in
 from pulsarray.errors import InputError
@@ -106,6 +106,11 @@ def _place(op: Operator, node: Node, draft: _Maps) -> None:
     change = draft.pixel if is_vector and not op.is_elementwise else draft.map_of
     sources = {name: change(name) for name in draft.before.sources_of(node)}
     draft.emit(Node(node.name, op, tuple(sources.get(n, n) for n in node.inputs), node.output))
+
+
+@_place.register
+def _(op: ReduceMax, node: Node, draft: _Maps) -> None:
+    _reduce(node, draft, ReduceMax(op.axes))
 
 
 @_place.register

@@ -127,7 +127,7 @@ def test_the_machine_computes_what_is_defined(graph: Graph, config: Config) -> N
             network((Concat(), ("h", "c")), c=RNG.normal(size=SHAPE)),
             "n0: concat of a constant is not possible in int8",
         ),
-        (network((ReduceMax(), ("h",))), "n0: reduce_max is not possible in int8"),
+        (network((ReduceMax(), ("h",))), "n0: reduce_max of channels is not possible in int8"),
         (
             network((ReduceMean((-2,), False), ("h",))),
             r"n0: reduce_mean to shape \(3, 6\) is not possible in int8; keep its axes",

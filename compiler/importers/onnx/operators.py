@@ -9,7 +9,10 @@ from pulsarray.compiler.importers.onnx import (
     attention,
     functions,
     layers,
+    moving,
     pools,
+    reductions,
+    resize,
     shapes,
 )
 from pulsarray.compiler.importers.onnx.file import Call
@@ -19,6 +22,7 @@ __all__ = ["IMAGES", "OPERATORS"]
 
 OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     **dict.fromkeys(functions.FUNCTIONS, functions.function),
+    **dict.fromkeys(reductions.REDUCTIONS, reductions.reduce),
     "Add": arithmetic.add,
     "AveragePool": pools.average_pool,
     "BatchNormalization": layers.batch_norm,
@@ -26,9 +30,11 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "Concat": shapes.concat,
     "Conv": layers.conv,
     "ConvTranspose": layers.conv_transpose,
+    "DepthToSpace": moving.depth_to_space,
     "Div": arithmetic.div,
     "Dropout": arithmetic.dropout,
     "Flatten": shapes.flatten,
+    "Gather": moving.cut,
     "Gemm": layers.gemm,
     "GlobalAveragePool": pools.global_average_pool,
     "GlobalMaxPool": pools.global_max_pool,
@@ -44,14 +50,19 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "Pow": functions.power,
     "PRelu": arithmetic.prelu,
     "ReduceMean": pools.reduce_mean,
+    "Resize": resize.resize,
     "Reshape": shapes.reshape,
     "Shape": shapes.shape,
+    "Slice": moving.cut,
     "Softmax": shapes.softmax,
+    "SpaceToDepth": moving.space_to_depth,
+    "Split": moving.split,
     "Squeeze": shapes.squeeze,
     "Sub": arithmetic.sub,
     "Sum": arithmetic.total,
     "Transpose": shapes.transpose,
     "Unsqueeze": shapes.unsqueeze,
+    "Upsample": resize.resize,
 }
 
 IMAGES = frozenset(
@@ -60,12 +71,16 @@ IMAGES = frozenset(
         "BatchNormalization",
         "Conv",
         "ConvTranspose",
+        "DepthToSpace",
         "GlobalAveragePool",
         "GlobalMaxPool",
         "LRN",
         "MaxPool",
         "Pad",
         "ReduceMean",
+        "Resize",
+        "SpaceToDepth",
+        "Upsample",
     }
 )
 """Operators that make a tensor (N, C, H, W) images."""

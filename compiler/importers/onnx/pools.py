@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pulsarray.compiler.importers.onnx import reductions
 from pulsarray.compiler.importers.onnx.constants import axes_of
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.layers import size_of
@@ -81,13 +82,14 @@ def global_max_pool(network: Network, call: Call) -> None:
 
 
 def reduce_mean(network: Network, call: Call) -> None:
-    """The mean over all axes but that of the channels."""
+    """The mean along axes; over all but that of the channels it is a pooling."""
     rank = len(network.tensor(call.inputs[0], call.where).shape) + 1
     constants = [network.raw(name, call.where, "axes") for name in call.inputs[1:] if name]
     axes = axes_of(call, [constants[0], *constants]) if constants else call.integers("axes")
     kept = {*range(1, rank)} - {axis % rank for axis in axes or () if -rank <= axis < rank}
     if len(kept) != 1 or len(axes or ()) != rank - 2 or rank < 3:
-        raise InputError(f"{call.where}: ReduceMean must be over rows and columns, not {axes}")
+        reductions.reduce(network, call)
+        return
     made = _reduced(network, call, AveragePool, kept.pop() - 1)
     network.define(call.outputs[0], made)
     if not call.integer("keepdims", 1):

@@ -23,7 +23,7 @@ from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
-from pulsarray.compiler.ops.reduction import ReduceMean, ReduceSum
+from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
 from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.ops.transposed import TransposedConvolution
@@ -119,7 +119,7 @@ _RULES: Mapping[type[Operator], Rule] = {
     MatMul: Rule(place=Place.ARRAY, takes=Takes.ALL, factors=(1,)),
     Multiply: Rule(place=Place.VECTOR, takes=Takes.LIMITS, multiplies=True, factors=(1,)),
 }
-_FOLDED = frozenset({BatchNorm, Dense, ReduceMean, ReduceSum, Subtract, Unflatten})
+_FOLDED = frozenset({BatchNorm, Dense, ReduceMax, ReduceMean, ReduceSum, Subtract, Unflatten})
 """Operators that folding makes others of."""
 _WITH_CONSTANTS = frozenset({Add, MatMul, Multiply, Subtract})
 """Operators of which any input may be a constant."""

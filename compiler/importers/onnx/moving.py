@@ -1,0 +1,198 @@
+"""ONNX operators that move elements or leave some out: Slice, Split, Gather, Resize and others.
+
+What such an operator does to places is what it does to elements; so it is computed on these. What
+is left of a value after that is cut out of it by products with 0 and 1, which round nothing away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pulsarray.compiler.importers.onnx.constants import fold_constant
+from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.orders import Ints, Tensor, arranged
+from pulsarray.compiler.importers.onnx.tensors import Network
+from pulsarray.compiler.ir.value import Array
+from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dense import Dense
+from pulsarray.compiler.ops.transposed import TransposedConvolution
+from pulsarray.errors import InputError
+
+__all__ = ["cut", "depth_to_space", "place", "space_to_depth", "split"]
+
+_SAMPLES = 3
+"""Samples on which it is seen that an operator keeps them apart."""
+
+
+def cut(network: Network, call: Call) -> None:
+    """Slice, or Gather with constant indices."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    constants = [network.raw(name, call.where, "operand") for name in call.inputs[1:] if name]
+    batch = _batch(network, tensor, call.where)
+    made = fold_constant(call, [batch, *constants], network.file.opset)
+    place(network, call, tensor, _apart(call, batch, made), call.outputs[0])
+
+
+def split(network: Network, call: Call) -> None:
+    """Parts along an axis, each a result."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    batch, axis = _batch(network, tensor, call.where), call.integer("axis", 0)
+    if not -batch.ndim <= axis < batch.ndim:
+        raise InputError(f"{call.where}: Split has no axis {axis}")
+    ends = np.cumsum(_parts(network, call, batch.shape[axis]))
+    if ends[-1] != batch.shape[axis]:
+        raise InputError(f"{call.where}: {batch.shape[axis]} elements are not {ends[-1]} in parts")
+    for name, part in zip(call.outputs, np.split(batch, ends[:-1], axis), strict=True):
+        if name:
+            place(network, call, tensor, _apart(call, batch, part), name)
+
+
+def _parts(network: Network, call: Call, size: int) -> Sequence[int]:
+    """Sizes of the parts."""
+    given = call.integers("split")
+    if call.given(1):
+        given = network.integers(call.given(1), call.where, "split")
+    count = len(call.outputs)
+    if given is None:
+        part = -(-size // count)
+        given = (*[part] * (count - 1), size - part * (count - 1))
+    if len(given) != count or min(given) < 1:
+        raise InputError(f"{call.where}: Split needs {count} sizes of at least 1, not {given}")
+    return given
+
+
+def _batch(network: Network, tensor: Tensor, where: str) -> Ints:
+    """Places of the elements of some samples, one after the other."""
+    places = network.places(tensor, where)
+    return np.stack([places + sample * places.size for sample in range(_SAMPLES)])
+
+
+def _apart(call: Call, batch: Ints, made: Array) -> Ints:
+    """Places of the elements of one sample of a result.
+
+    Raises
+    ------
+    InputError
+        If samples are mixed or left out, or nothing is left.
+    """
+    starts = batch.size // _SAMPLES * np.arange(_SAMPLES).reshape(-1, *[1] * (made.ndim - 1))
+    same = made.ndim > 1 and len(made) == _SAMPLES and np.array_equal(made, made[:1] + starts)
+    if not same or not made.size:
+        raise InputError(
+            f"{call.where}: {call.kind} must keep all samples of a batch, and elements of each"
+        )
+    return np.asarray(made[0])
+
+
+def place(network: Network, call: Call, tensor: Tensor, places: Ints, output: str) -> None:
+    """Make a result of those elements of a tensor's value.
+
+    Raises
+    ------
+    InputError
+        If they are not at all crossings of some rows, columns and channels, evenly spaced.
+    """
+    sizes = (1, 1, *network.shape(tensor.value))[-3:]
+    wanted = np.unique(places)
+    lines = [np.unique(line) for line in np.unravel_index(wanted, sizes)]
+    rows, columns, channels = lines
+    even = all(len({*np.diff(line)}) <= 1 for line in (rows, columns))
+    whole = len(rows) * len(columns) * len(channels) == wanted.size == places.size
+    if not (whole and even):
+        raise InputError(
+            f"{call.where}: {call.kind} must leave evenly spaced rows and columns, and some "
+            "channels, each element once"
+        )
+    value = _cropped(network, tensor.value, output, rows, columns)
+    value = _chosen(network, value, output, channels)
+    at = np.unravel_index(places, sizes)
+    inside = [np.searchsorted(line, where) for line, where in zip(lines, at, strict=True)]
+    made = np.ravel_multi_index(inside, [len(line) for line in lines])
+    network.define(output, arranged(value, network.shape(value), np.asarray(made)))
+
+
+def _cropped(network: Network, value: str, output: str, rows: Ints, columns: Ints) -> str:
+    """Rows and columns of a map: what is around them is cut off, then some are left out."""
+    shape = network.shape(value)
+    if len(shape) < 3 or (len(rows), len(columns)) == shape[:2]:
+        return value
+    sides = (rows[0], columns[0], shape[0] - 1 - rows[-1], shape[1] - 1 - columns[-1])
+    ones = np.ones((1, 1, shape[2], 1))
+    if any(sides):
+        top, left, bottom, right = (int(side) for side in sides)
+        window = Window((1, 1), padding=(top, left, bottom, right))
+        op = TransposedConvolution(window, groups=shape[2])
+        value = _moved(network, value, f"{output} inside", op, ones)
+    steps = [int(line[1] - line[0]) if len(line) > 1 else 1 for line in (rows, columns)]
+    if steps != [1, 1]:
+        spaced = Convolution(Window((1, 1), (steps[0], steps[1])), shape[2])
+        value = _moved(network, value, f"{output} spaced", spaced, ones.transpose(0, 1, 3, 2))
+    return value
+
+
+def _chosen(network: Network, value: str, output: str, channels: Ints) -> str:
+    """Channels of a value."""
+    shape = network.shape(value)
+    if len(channels) == shape[-1]:
+        return value
+    weight = np.zeros((shape[-1], len(channels)))
+    weight[channels, np.arange(len(channels))] = 1.0
+    if len(shape) == 1:
+        return _moved(network, value, f"{output} chosen", Dense(), weight)
+    return _moved(
+        network, value, f"{output} chosen", Convolution(Window((1, 1))), weight[None, None]
+    )
+
+
+def _moved(
+    network: Network, value: str, name: str, op: Convolution | TransposedConvolution | Dense,
+    weight: Array,
+) -> str:  # fmt: skip
+    """A product with 0 and 1, which training leaves alone."""
+    results = weight.shape[-1] * getattr(op, "groups", 1)
+    if isinstance(op, Convolution):
+        results = weight.shape[-1]
+    constants = {"weight": weight, "bias": np.zeros(results)}
+    name = network.fresh(name)
+    return network.emit(name, op, (value,), name, constants=constants).value
+
+
+def depth_to_space(network: Network, call: Call) -> None:
+    """Channels become rows and columns of blocks."""
+    tensor, block = network.image(call.inputs[0], call.where), _block(call)
+    mode, channels = call.text("mode", "DCR"), tensor.shape[0]
+    if mode not in ("DCR", "CRD"):
+        raise InputError(f"{call.where}: mode must be DCR or CRD, not {mode!r}")
+    if len(tensor.shape) != 3 or channels % block**2:
+        raise InputError(f"{call.where}: {channels} channels are no blocks of {block} x {block}")
+    left = channels // block**2
+    numbers = np.arange(channels)
+    order = numbers.reshape((block, block, left) if mode == "DCR" else (left, block, block))
+    order = order if mode == "DCR" else order.transpose(1, 2, 0)
+    weight = (numbers[:, None] == order[:, :, None, :]).astype(np.float64)
+    op = TransposedConvolution(Window((block, block), (block, block)))
+    value = _moved(network, tensor.value, call.outputs[0], op, weight)
+    network.define(call.outputs[0], Tensor(value, (left, *(block * n for n in tensor.shape[1:]))))
+
+
+def space_to_depth(network: Network, call: Call) -> None:
+    """Rows and columns of blocks become channels."""
+    tensor, block = network.image(call.inputs[0], call.where), _block(call)
+    channels, *sizes = tensor.shape
+    if len(sizes) != 2 or any(size % block for size in sizes):
+        raise InputError(f"{call.where}: {tuple(sizes)} are no blocks of {block} x {block}")
+    weight = np.eye(channels * block**2).reshape(block, block, channels, -1)
+    op = Convolution(Window((block, block), (block, block)))
+    value = _moved(network, tensor.value, call.outputs[0], op, weight)
+    shape = (channels * block**2, *(size // block for size in sizes))
+    network.define(call.outputs[0], Tensor(value, shape))
+
+
+def _block(call: Call) -> int:
+    block = call.integer("blocksize", 0)
+    if block < 1:
+        raise InputError(f"{call.where}: blocksize must be at least 1, not {block}")
+    return block

@@ -1,0 +1,133 @@
+"""ONNX operators that make one number of several along axes: sums, means, largest elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from pulsarray.compiler.importers.onnx.constants import axes_of
+from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.orders import Tensor, arranged
+from pulsarray.compiler.importers.onnx.tensors import Network
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ops.exp import Exp
+from pulsarray.compiler.ops.log import Log
+from pulsarray.compiler.ops.power import Root
+from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
+from pulsarray.compiler.ops.sign import Absolute, Negate
+from pulsarray.compiler.ops.square import Square
+from pulsarray.errors import InputError
+
+__all__ = ["REDUCTIONS", "reduce"]
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """What makes one number of several, and functions of each before it and of the result."""
+
+    kind: Callable[[tuple[int, ...]], Operator]
+    before: Operator | None = None
+    after: Operator | None = None
+
+
+REDUCTIONS: Mapping[str, Reduction] = {
+    "ReduceL1": Reduction(ReduceSum, Absolute()),
+    "ReduceL2": Reduction(ReduceSum, Square(), Root()),
+    "ReduceLogSum": Reduction(ReduceSum, None, Log()),
+    "ReduceLogSumExp": Reduction(ReduceSum, Exp(), Log()),
+    "ReduceMax": Reduction(ReduceMax),
+    "ReduceMean": Reduction(ReduceMean),
+    "ReduceMin": Reduction(ReduceMax, Negate(), Negate()),
+    "ReduceSum": Reduction(ReduceSum),
+    "ReduceSumSquare": Reduction(ReduceSum, Square()),
+}
+"""What each becomes."""
+
+
+def reduce(network: Network, call: Call) -> None:
+    """One of :data:`REDUCTIONS`."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    axes = _axes(network, call, len(tensor.shape) + 1)
+    if not axes:
+        network.define(call.outputs[0], tensor)
+        return
+    if len(axes) == len(tensor.shape) and not call.integer("keepdims", 1):
+        raise InputError(f"{call.where}: {call.kind} must keep an axis of each sample (keepdims)")
+    way = REDUCTIONS[call.kind]
+    tensor = _applied(network, call, tensor, way.before, "elements")
+    made = _applied(network, call, _along(network, call, tensor, axes), way.after, "result")
+    network.define(call.outputs[0], made)
+
+
+def _axes(network: Network, call: Call, rank: int) -> tuple[int, ...]:
+    """Axes of a sample, in order."""
+    constants = [network.raw(name, call.where, "axes") for name in call.inputs[1:] if name]
+    axes = axes_of(call, [constants[0], *constants]) if constants else call.integers("axes")
+    if not axes and call.integer("noop_with_empty_axes", 0):
+        return ()
+    places = sorted(axis % rank for axis in axes or ())
+    if not places or places[0] == 0 or any(not -rank <= axis < rank for axis in axes or ()):
+        raise InputError(
+            f"{call.where}: {call.kind} must be along axes from 1 to {rank - 1}, not "
+            f"{axes or 'all'}, which would mix the samples of a batch"
+        )
+    if len({*places}) < len(places):
+        raise InputError(f"{call.where}: {call.kind} has an axis twice among {axes}")
+    return tuple(axis - 1 for axis in places)
+
+
+def _applied(
+    network: Network, call: Call, tensor: Tensor, function: Operator | None, what: str
+) -> Tensor:
+    """A function of all elements of a tensor, if there is one."""
+    if function is None:
+        return tensor
+    output = network.fresh(f"{call.outputs[0]} {what} {function.title}")
+    value = network.emit(output, function, (tensor.value,), output).value
+    return arranged(value, network.shape(value), tensor.places)
+
+
+def _along(network: Network, call: Call, tensor: Tensor, axes: Collection[int]) -> Tensor:
+    """The operator along axes of the value, which those of the file must be.
+
+    Raises
+    ------
+    InputError
+        If they are not.
+    """
+    made = _of_value(network, call, tensor, axes)
+    if made is None:
+        made = _of_value(network, call, network.usual(tensor, call.where), axes)
+    if made is None:
+        raise InputError(
+            f"{call.where}: {call.kind} along axes {tuple(axis + 1 for axis in axes)} of (N, "
+            f"{', '.join(map(str, tensor.shape))}) must be along whole rows, columns or channels"
+        )
+    return made
+
+
+def _of_value(network: Network, call: Call, tensor: Tensor, axes: Collection[int]) -> Tensor | None:
+    """The operator along axes of the value; None if those of the file are no such axes."""
+    sizes = network.shape(tensor.value)
+    kept = [axis for axis in range(len(tensor.shape)) if axis not in axes]
+    turned = tensor.places.transpose(*kept, *axes)
+    groups = turned.reshape(prod(tensor.shape[axis] for axis in kept), -1)
+    places = [*np.unravel_index(groups, sizes)]
+    gone = [axis for axis, at in enumerate(places) if (at != at[:, :1]).any()]
+    if prod(sizes[axis] for axis in gone) != groups.shape[1]:
+        return None
+    value = tensor.value
+    if gone:
+        op = REDUCTIONS[call.kind].kind(tuple(axis - len(sizes) for axis in gone))
+        value = network.emit(
+            network.label(call), op, (value,), network.fresh(call.outputs[0])
+        ).value
+    left = [np.zeros_like(at[:, 0]) if axis in gone else at[:, 0] for axis, at in enumerate(places)]
+    shape = network.shape(value)
+    whole = [1 if axis in axes else size for axis, size in enumerate(tensor.shape)]
+    if not call.integer("keepdims", 1):
+        whole = [tensor.shape[axis] for axis in kept]
+    return arranged(value, shape, np.ravel_multi_index(left, shape).reshape(whole))
