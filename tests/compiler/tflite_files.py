@@ -25,6 +25,8 @@ _KINDS = {
 _OLD = (
     *("RELU_0_TO_1", "RELU_N1_TO_1", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SQUARE", "GELU"),
     *("SUM", "DIV", "EXP", "RSQRT", "SQUARED_DIFFERENCE", "PADV2"),
+    *("ABS", "CEIL", "COS", "ELU", "FLOOR", "HARD_SWISH", "LOG", "NEG", "ROUND", "SIGN", "SIN"),
+    *("SQRT", "LEAKY_RELU", "PRELU"),
 )
 """Operators of which LiteRT has the first version alone, or no third one."""
 _ENUMS = {

@@ -25,25 +25,34 @@ from pulsarray.compiler.ops.clip import Clip
 from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.divide import Divide
+from pulsarray.compiler.ops.elu import Elu
 from pulsarray.compiler.ops.exp import Exp
 from pulsarray.compiler.ops.flatten import Flatten
 from pulsarray.compiler.ops.gelu import Gelu
+from pulsarray.compiler.ops.hard_sigmoid import HardSwish
 from pulsarray.compiler.ops.images import image
 from pulsarray.compiler.ops.layout import Reshape, Transpose
+from pulsarray.compiler.ops.leaky_relu import LeakyRelu
+from pulsarray.compiler.ops.log import Log
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.maximum import Maximum
 from pulsarray.compiler.ops.minimum import Minimum
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.power import Root
+from pulsarray.compiler.ops.prelu import PRelu
 from pulsarray.compiler.ops.reciprocal_root import ReciprocalRoot
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
 from pulsarray.compiler.ops.relu import Relu
 from pulsarray.compiler.ops.sigmoid import Sigmoid
+from pulsarray.compiler.ops.sign import Absolute, Negate, Sign
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.square import Square
 from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.ops.tanh import Tanh
+from pulsarray.compiler.ops.trigonometric import Cos, Sin
+from pulsarray.compiler.ops.whole import Ceil, Floor, Round
 from pulsarray.errors import InputError
 
 __all__ = ["REAL_OPERATORS", "TAKEN", "import_operator"]
@@ -253,6 +262,26 @@ def _gelu(network: RealNetwork, operator: Operator) -> Value:
     return network.step(operator, op, network.value(operator))
 
 
+def _leaky(network: RealNetwork, operator: Operator) -> Value:
+    """LEAKY_RELU."""
+    alpha = float(operator.options.get("Alpha", 0.0))
+    if not np.isfinite(alpha):
+        raise InputError(f"alpha must be finite, not {alpha}")
+    return network.step(operator, LeakyRelu(alpha), network.value(operator))
+
+
+def _prelu(network: RealNetwork, operator: Operator) -> Value:
+    """PRELU, one slope or one a channel."""
+    value, slope = network.value(operator), network.real_constant(operator, 1, "slope")
+    count = value.shape[-1] if value.shape else 0
+    if slope.size not in (1, count) or (slope.size > 1 and slope.shape[-1] != count):
+        raise InputError(f"needs one slope a channel, not slopes of shape {slope.shape}")
+    name = f"{network.target(operator).name}.slope"
+    data = np.broadcast_to(slope.reshape(-1), (count,)).copy()
+    held = network.draft.hold(constant(name, data))
+    return network.step(operator, PRelu(), value, network.draft.values[held])
+
+
 def _matmul(network: RealNetwork, operator: Operator) -> Value:
     """BATCH_MATMUL of two values, or with a constant matrix."""
     values = [network.operand(operator, place) for place in (0, 1)]
@@ -264,33 +293,47 @@ def _matmul(network: RealNetwork, operator: Operator) -> Value:
 
 _CONVERSIONS = ("DEQUANTIZE",)
 REAL_OPERATORS: Mapping[str, Handler] = {
+    "ABS": _function(Absolute()),
     "ADD": _binary(Add()),
     "AVERAGE_POOL_2D": _pool(AveragePool),
     "BATCH_MATMUL": _matmul,
+    "CEIL": _function(Ceil()),
     "CONCATENATION": _concat,
     "CONV_2D": convolution,
+    "COS": _function(Cos()),
     "DEPTHWISE_CONV_2D": depthwise,
     "DIV": _divide,
+    "ELU": _function(Elu()),
     "EXP": _function(Exp()),
     "EXPAND_DIMS": _reshape,
+    "FLOOR": _function(Floor()),
     "FULLY_CONNECTED": dense,
     "GELU": _gelu,
+    "HARD_SWISH": _function(HardSwish()),
+    "LEAKY_RELU": _leaky,
+    "LOG": _function(Log()),
     "LOGISTIC": _function(Sigmoid()),
     "MAXIMUM": _limit(Maximum(), lambda limit: Clip(low=limit)),
     "MAX_POOL_2D": _pool(MaxPool),
     "MEAN": _reduce(ReduceMean),
     "MINIMUM": _limit(Minimum(), lambda limit: Clip(high=limit)),
     "MUL": _binary(Multiply()),
+    "NEG": _function(Negate()),
     "PAD": _pad,
     "PADV2": _pad,
+    "PRELU": _prelu,
     "REDUCE_MAX": _reduce(ReduceMax),
     "RELU": _function(Relu()),
     "RELU6": _function(_RELU6),
     "RELU_0_TO_1": _function(_RELU_0_TO_1),
     "RELU_N1_TO_1": _function(_RELU_N1_TO_1),
     "RESHAPE": _reshape,
+    "ROUND": _function(Round()),
     "RSQRT": _function(ReciprocalRoot()),
+    "SIGN": _function(Sign()),
+    "SIN": _function(Sin()),
     "SOFTMAX": _softmax,
+    "SQRT": _function(Root()),
     "SQUARE": _function(Square()),
     "SQUARED_DIFFERENCE": _squared_difference,
     "SQUEEZE": _reshape,
