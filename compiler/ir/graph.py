@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pulsarray.compiler.ir.formats import REAL
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Role, Value, activation
-from pulsarray.errors import InputError
+from pulsarray.errors import InputError, did_you_mean
 from pulsarray.views import HostView
 
 __all__ = ["Graph", "Node", "needed", "result_of"]
@@ -223,6 +223,27 @@ class Graph:
         kept = [v for v in declared.values() if v.name in needed or v.role is Role.INPUT]
         views = self.views if views is None else views
         return Graph(self.name, kept, nodes, outputs, views, self.notes)
+
+    def only(self, outputs: Sequence[str]) -> Graph:
+        """The network with some of its outputs, and what these depend on.
+
+        Raises
+        ------
+        InputError
+            If one is none of its outputs, or named twice.
+        """
+        for name in outputs:
+            if name not in self.outputs or list(outputs).count(name) > 1:
+                names = ", ".join(map(repr, self.outputs))
+                close = did_you_mean(name, self.outputs)
+                raise InputError(
+                    f"{self.name}: outputs are {names}, each once, not {name!r}{close}"
+                )
+        nodes = needed(self.nodes, outputs)
+        read = {name for node in nodes for name in node.inputs} | {*outputs}
+        declared = [v for v in self.declared if v.name in read]
+        views = {name: view for name, view in self.views.items() if name in read}
+        return Graph(self.name, declared, nodes, tuple(outputs), views, self.notes)
 
 
 def result_of(

@@ -13,6 +13,7 @@ from pulsarray.cli.options import (
     ConfigOption,
     JsonOption,
     NetworkArgument,
+    OutputsOnlyOption,
     SeedOption,
     SetOption,
     ShapeOption,
@@ -41,6 +42,7 @@ def compile_(
     batch: BatchOption = None,
     calibrate: CalibrateOption = None,
     shape: ShapeOption = None,
+    outputs_only: OutputsOnlyOption = None,
     sums: SumsOption = False,
     seed: SeedOption = None,
     training: Annotated[
@@ -85,6 +87,8 @@ def compile_(
         seed=seed or 0,
     )
     _check_options(given, training, calibrate, sums, shape)
+    if training and outputs_only:
+        raise InputError("--outputs-only: not with --training")
     require_writable(output, read=[network, calibrate, data, config])
     with working(f"compiling {network}"):
         if training:
@@ -97,6 +101,7 @@ def compile_(
                 batch=batch,
                 calibrate=calibrate,
                 shape=parsed_shape(shape),
+                outputs=outputs_only or (),
                 sums=sums,
                 seed=seed,
             )

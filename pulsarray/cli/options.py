@@ -20,6 +20,7 @@ __all__ = [
     "JsonOption",
     "LatencyOption",
     "NetworkArgument",
+    "OutputsOnlyOption",
     "SeedOption",
     "SetOption",
     "ShapeOption",
@@ -71,6 +72,14 @@ ShapeOption = Annotated[
         "--shape",
         metavar="CxHxW",
         help="ONNX: sizes of one sample of the input, where the file leaves them open.",
+    ),
+]
+OutputsOnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--outputs-only",
+        metavar="NAME",
+        help="An output to keep of a network that has several; what it does not need is left out.",
     ),
 ]
 SumsOption = Annotated[

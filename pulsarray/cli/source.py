@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ def compile_source(
     sums: bool,
     seed: int | None,
     shape: tuple[int, ...] | None = None,
+    outputs: Sequence[str] = (),
 ) -> Program:
     """Compile what NETWORK names: ``gemm:MxKxN``, a file, or a built-in network.
 
@@ -65,12 +67,17 @@ def compile_source(
 
     sizes = parse_gemm(source)
     if sizes is not None:
-        if batch is not None or calibrate is not None or shape is not None:
-            raise InputError("--batch, --calibrate, --shape: not for gemm, whose rows are M")
+        if batch is not None or calibrate is not None or shape is not None or outputs:
+            raise InputError(
+                "--batch, --calibrate, --shape, --outputs-only: not for gemm, whose rows are M"
+            )
         return _compile_gemm(sizes, config, sums=sums, seed=seed or 0)
     if sums or seed is not None:
         raise InputError(f"--sums, --seed: only for gemm:MxKxN, not for {source}")
-    return _compile_network(source, load_source(source, shape), config, batch or 1, calibrate)
+    loaded = load_source(source, shape)
+    if outputs:
+        loaded = replace(loaded, network=loaded.network.only(outputs))
+    return _compile_network(source, loaded, config, batch or 1, calibrate)
 
 
 def load_source(source: str, shape: tuple[int, ...] | None = None) -> Source:

@@ -9,6 +9,7 @@ import pytest
 
 from pulsarray import compiler
 from pulsarray.cli.arrays import codes_of, real_values
+from pulsarray.cli.source import compile_source
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.importers.tflite.real_operators import REAL_OPERATORS
 from pulsarray.compiler.interpreter import run_float
@@ -287,6 +288,28 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     graph = check(tmp_path, b, rng, inputs=[first, second], outputs=[total, b.last])
     assert [value.name for value in graph.inputs] == ["t0", "t1"]
     assert graph.outputs == ("t2", "t3")
+
+
+def test_one_output_of_several(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    b = RealBuilder(rng, 1, 4, 4, 3)
+    options = {**ONES, "Padding": SAME}
+    b.put("CONV_2D", [b.last, b.random(2, 3, 3, 3), b.random(2)], (1, 4, 4, 2), **options)
+    first = b.last
+    b.put("CONV_2D", [first, b.random(2, 1, 1, 2), b.random(2)], (1, 4, 4, 2), **options)
+    file = b.save(tmp_path, outputs=[first, b.last])
+    np.savez(tmp_path / "x.npz", x=rng.uniform(-1, 1, (4, 4, 4, 3)))
+    given = {"batch": None, "calibrate": tmp_path / "x.npz", "sums": False, "seed": None}
+    config, name = PRESETS["base"], f"t{first}"
+    program = compile_source(str(file), config, outputs=[name], **given)
+    assert [tensor.name for tensor in program.with_role("output")] == [name]
+    assert len(program.layers) == 1
+    with pytest.raises(InputError, match=r"one output is needed here, not 't\d', 't\d'"):
+        compile_source(str(file), config, **given)
+    with pytest.raises(InputError, match=r"outputs are 't\d', 't\d', each once, not 'z'"):
+        compile_source(str(file), config, outputs=["z"], **given)
+    with pytest.raises(InputError, match="--outputs-only: not for gemm"):
+        compile_source("gemm:2x2x2", config, outputs=["y"], **{**given, "calibrate": None})
 
 
 def small_network(path: Path, kind: str) -> Path:
