@@ -98,6 +98,12 @@ def dense_of_every_pixel(chain: Chain) -> None:
     chain.add("Add", chain.floats(7), source=chain.add("MatMul", chain.floats(3, 7)))
 
 
+def means_of_tokens(chain: Chain) -> None:
+    chain.add("Conv", chain.floats(4, 3, 1, 1))
+    chain.add("Transpose", perm=[0, 2, 1], source=chain.add("Reshape", chain.ints(0, 4, 20)))
+    chain.add("Relu", source=chain.add("ReduceMean", axes=[2], keepdims=1))
+
+
 def nothing_last(chain: Chain) -> None:
     chain.add("Conv", chain.floats(4, 3, 1, 1))
     chain.add("Identity", source=chain.add("Dropout"))
@@ -107,7 +113,7 @@ NETWORKS = [
     softmax_over_channels, softmax_of_a_channels_last_map, softmax_over_all,
     joined_without_an_image, joined_channels_last, normalized_without_an_image, detection_head,
     depth_to_space, rows_and_columns_swapped, channels_shuffled_input, row_of_pixels,
-    vector_to_a_map, dense_of_every_pixel, nothing_last,
+    vector_to_a_map, dense_of_every_pixel, means_of_tokens, nothing_last,
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from pulsarray.compiler.importers.onnx import reductions
 from pulsarray.compiler.importers.onnx.constants import axes_of
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.layers import size_of
-from pulsarray.compiler.importers.onnx.orders import arranged
+from pulsarray.compiler.importers.onnx.orders import arranged, channel_axis
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.importers.onnx.windows import lifted, pool_window
 from pulsarray.compiler.ir.window import Window
@@ -83,11 +83,15 @@ def global_max_pool(network: Network, call: Call) -> None:
 
 def reduce_mean(network: Network, call: Call) -> None:
     """The mean along axes; over all but that of the channels it is a pooling."""
-    rank = len(network.tensor(call.inputs[0], call.where).shape) + 1
+    tensor = network.tensor(call.inputs[0], call.where)
+    rank, value = len(tensor.shape) + 1, network.shape(tensor.value)
     constants = [network.raw(name, call.where, "axes") for name in call.inputs[1:] if name]
     axes = axes_of(call, [constants[0], *constants]) if constants else call.integers("axes")
     kept = {*range(1, rank)} - {axis % rank for axis in axes or () if -rank <= axis < rank}
-    if len(kept) != 1 or len(axes or ()) != rank - 2 or rank < 3:
+    pools = len(kept) == 1 and len(axes or ()) == rank - 2 and rank > 2
+    if pools and len(value) == 3:
+        pools = channel_axis(tensor, value[-1], min(kept) - 1) is not None
+    if not pools:
         reductions.reduce(network, call)
         return
     made = _reduced(network, call, AveragePool, kept.pop() - 1)
