@@ -138,7 +138,10 @@ class Graph:
         """
         if len(self.outputs) > 1:
             names = ", ".join(map(repr, self.outputs))
-            raise InputError(f"{self.name}: one output is needed here, not {names}")
+            raise InputError(
+                f"{self.name}: one output is needed here, not {names}; choose one "
+                "(--outputs-only NAME, in Python graph.only)"
+            )
         return self.values[self.outputs[0]]
 
     @property
