@@ -149,6 +149,16 @@ def test_reductions(tmp_path: Path, kind: str, axes: tuple[int, ...], keep: int)
             "Slice must keep all samples of a batch",
         ),
         (
+            [node("Slice", ["c", "s", "e", "a"])],
+            {"s": ints(0), "e": ints(3), "a": ints(0)},
+            "Slice must keep all samples of a batch",
+        ),
+        (
+            [node("Gather", ["c", "i"], axis=0)],
+            {"i": ints(0, 1, 2)},
+            "Gather must keep all samples of a batch",
+        ),
+        (
             [node("Gather", ["c", "i"], axis=0)],
             {"i": ints(0)},
             "Gather must keep all samples of a batch",

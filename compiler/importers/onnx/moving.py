@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pulsarray.compiler.importers.onnx.constants import fold_constant
+from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constant
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.orders import Ints, Tensor, arranged
-from pulsarray.compiler.importers.onnx.tensors import Network
+from pulsarray.compiler.importers.onnx.tensors import OTHER_BATCH, Network
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.convolution import Convolution
@@ -31,8 +31,14 @@ def cut(network: Network, call: Call) -> None:
     """Slice, or Gather with constant indices."""
     tensor = network.tensor(call.inputs[0], call.where)
     constants = [network.raw(name, call.where, "operand") for name in call.inputs[1:] if name]
-    batch = _batch(network, tensor, call.where)
-    made = fold_constant(call, [batch, *constants], network.file.opset)
+    batch, opset = _batch(network, tensor, call.where), network.file.opset
+    made = fold_constant(call, [batch, *constants], opset)
+    if call.kind == "Slice":
+        count = network.file.dims[0] or OTHER_BATCH
+        many = np.broadcast_to(np.int64(0), (count, *tensor.shape))
+        _check_batch(call, len(FOLDED["Slice"](call, [many, *constants], opset)) == count)
+    else:
+        _check_batch(call, call.integer("axis", 0) % batch.ndim != 0)
     place(network, call, tensor, _apart(call, batch, made), call.outputs[0])
 
 
@@ -42,6 +48,7 @@ def split(network: Network, call: Call) -> None:
     batch, axis = _batch(network, tensor, call.where), call.integer("axis", 0)
     if not -batch.ndim <= axis < batch.ndim:
         raise InputError(f"{call.where}: Split has no axis {axis}")
+    _check_batch(call, axis % batch.ndim != 0)
     ends = np.cumsum(_parts(network, call, batch.shape[axis]))
     if ends[-1] != batch.shape[axis]:
         raise InputError(f"{call.where}: {batch.shape[axis]} elements are not {ends[-1]} in parts")
@@ -80,11 +87,16 @@ def _apart(call: Call, batch: Ints, made: Array) -> Ints:
     """
     starts = batch.size // _SAMPLES * np.arange(_SAMPLES).reshape(-1, *[1] * (made.ndim - 1))
     same = made.ndim > 1 and len(made) == _SAMPLES and np.array_equal(made, made[:1] + starts)
-    if not same or not made.size:
+    _check_batch(call, same and made.size > 0)
+    return np.asarray(made[0])
+
+
+def _check_batch(call: Call, keeps: bool) -> None:
+    """Refuse an operator that does not keep all samples of any batch, each by itself."""
+    if not keeps:
         raise InputError(
             f"{call.where}: {call.kind} must keep all samples of a batch, and elements of each"
         )
-    return np.asarray(made[0])
 
 
 def place(network: Network, call: Call, tensor: Tensor, places: Ints, output: str) -> None:
@@ -163,15 +175,11 @@ def _moved(
 def depth_to_space(network: Network, call: Call) -> None:
     """Channels become rows and columns of blocks."""
     tensor, block = network.image(call.inputs[0], call.where), _block(call)
-    mode, channels = call.text("mode", "DCR"), tensor.shape[0]
-    if mode not in ("DCR", "CRD"):
-        raise InputError(f"{call.where}: mode must be DCR or CRD, not {mode!r}")
+    channels = tensor.shape[0]
     if len(tensor.shape) != 3 or channels % block**2:
         raise InputError(f"{call.where}: {channels} channels are no blocks of {block} x {block}")
-    left = channels // block**2
-    numbers = np.arange(channels)
-    order = numbers.reshape((block, block, left) if mode == "DCR" else (left, block, block))
-    order = order if mode == "DCR" else order.transpose(1, 2, 0)
+    left, numbers = channels // block**2, np.arange(channels)
+    order = _blocks(call, numbers, block)
     weight = (numbers[:, None] == order[:, :, None, :]).astype(np.float64)
     op = TransposedConvolution(Window((block, block), (block, block)))
     value = _moved(network, tensor.value, call.outputs[0], op, weight)
@@ -184,7 +192,8 @@ def space_to_depth(network: Network, call: Call) -> None:
     channels, *sizes = tensor.shape
     if len(sizes) != 2 or any(size % block for size in sizes):
         raise InputError(f"{call.where}: {tuple(sizes)} are no blocks of {block} x {block}")
-    weight = np.eye(channels * block**2).reshape(block, block, channels, -1)
+    numbers = np.arange(channels * block**2)
+    weight = (_blocks(call, numbers, block)[..., None] == numbers).astype(np.float64)
     op = Convolution(Window((block, block), (block, block)))
     value = _moved(network, tensor.value, call.outputs[0], op, weight)
     shape = (channels * block**2, *(size // block for size in sizes))
@@ -196,3 +205,13 @@ def _block(call: Call) -> int:
     if block < 1:
         raise InputError(f"{call.where}: blocksize must be at least 1, not {block}")
     return block
+
+
+def _blocks(call: Call, numbers: Ints, block: int) -> Ints:
+    """Channels by row and column of a block, and channel outside of it."""
+    mode = call.text("mode", "DCR")
+    if mode not in ("DCR", "CRD"):
+        raise InputError(f"{call.where}: mode must be DCR or CRD, not {mode!r}")
+    if mode == "DCR":
+        return numbers.reshape(block, block, -1)
+    return numbers.reshape(-1, block, block).transpose(1, 2, 0)
