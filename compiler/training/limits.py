@@ -10,7 +10,7 @@ from pulsarray.compiler.training.lower.tensors import usable_depth
 from pulsarray.config import EXPONENTS, Config
 from pulsarray.errors import InputError
 
-__all__ = ["check_machine", "check_sums", "chunk_of"]
+__all__ = ["check_machine", "check_sums", "chunks_of"]
 
 _PARAMETERS = 6
 
@@ -63,8 +63,10 @@ def check_sums(network: TrainingNetwork, config: Config, batch: int) -> None:
         )
 
 
-def chunk_of(network: TrainingNetwork, config: Config, batch: int, given: int | None) -> int:
-    """The given chunk, or the largest divisor of the batch whose rows fit the chip.
+def chunks_of(network: TrainingNetwork, config: Config, batch: int, given: int | None) -> list[int]:
+    """The given chunk, or divisors of the batch whose rows fit the chip, the largest first.
+
+    A normalization needs the whole batch: there is no choice then.
 
     Raises
     ------
@@ -81,12 +83,14 @@ def chunk_of(network: TrainingNetwork, config: Config, batch: int, given: int | 
             raise InputError(
                 f"chunk: must divide the batch, {batch}, and be at most {most}, not {given}"
             )
-        return given
-    if not any(isinstance(step, NormLayer) for step in network.steps):
-        # A normalization needs the whole batch; else vectors of all samples stay on chip.
+        return [given]
+    normalizes = any(isinstance(step, NormLayer) for step in network.steps)
+    if not normalizes:
+        # Vectors of all samples stay on chip.
         words = (config.scratchpad_banks - weight_banks(config)) * config.scratchpad_depth
         most = min(most, max(1, words // _vector_blocks(network, config)))
-    return max(size for size in range(1, min(batch, most) + 1) if batch % size == 0)
+    sizes = [size for size in range(min(batch, most), 0, -1) if batch % size == 0]
+    return sizes[:1] if normalizes else sizes
 
 
 def _vector_blocks(network: TrainingNetwork, config: Config) -> int:

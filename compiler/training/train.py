@@ -13,7 +13,7 @@ from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.layers import NormLayer
-from pulsarray.compiler.training.limits import check_machine, check_sums, chunk_of
+from pulsarray.compiler.training.limits import check_machine, check_sums, chunks_of
 from pulsarray.compiler.training.lower.backward import Backward
 from pulsarray.compiler.training.lower.forward import Forward
 from pulsarray.compiler.training.lower.learn import apply
@@ -103,12 +103,26 @@ def compile_together(tasks: Sequence[Task], config: Config) -> list[Training]:
 
 
 def _lowered(task: Task, layout: Layout) -> tuple[TrainTensors, dict[str, Lowering]]:
-    """A training's tensors, and its programs as instructions."""
+    """A training's tensors, and its programs as instructions, in the largest chunks that work."""
     network, batch, config = task.network, task.batch, layout.config
     if batch < 1:
         raise InputError(f"batch: must be at least 1, not {batch}")
-    chunk = chunk_of(network, config, batch, task.chunk)
+    chunks = chunks_of(network, config, batch, task.chunk)
     check_sums(network, config, batch)
+    before = layout.fork()
+    for chunk in chunks:
+        try:
+            return _lowered_in(chunk, task, layout)
+        except NoRoom:
+            if chunk == chunks[-1]:
+                raise
+            layout.take(before)
+    raise AssertionError
+
+
+def _lowered_in(chunk: int, task: Task, layout: Layout) -> tuple[TrainTensors, dict[str, Lowering]]:
+    """The same in chunks of so many samples."""
+    network, batch, config = task.network, task.batch, layout.config
     whole = chunk == batch
     if not whole and any(isinstance(step, NormLayer) for step in network.steps):
         raise InputError(
