@@ -19,34 +19,12 @@ from onnx import helper, numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 from onnx.backend.test.loader import load_model_tests
 
-from pulsarray.compiler.importers.onnx.functions import FUNCTIONS
+from benchmarks.onnx_backend_batch import SEVERAL, with_batch
 
 __all__ = ["Case", "cases"]
 
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
-
-_SEVERAL = frozenset({"Add", "Concat", "Div", "Max", "Min", "Mul", "Sub", "Sum"})
-"""Operators all of whose inputs may be activations."""
-_ELEMENTWISE = frozenset(
-    {
-        "Add",
-        "Clip",
-        "Div",
-        "Dropout",
-        "Identity",
-        "Max",
-        "Min",
-        "Mul",
-        "PRelu",
-        "Pow",
-        "Sub",
-        "Sum",
-        *FUNCTIONS,
-    }
-)
-_AXIS = {"Concat": 0, "Softmax": -1}
-"""Operators with an axis, and its default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +79,11 @@ def _is_possible(node: onnx.NodeProto, values: Mapping[str, Any], outputs: Any) 
 
 def _forms(test: str, model: onnx.ModelProto, values: Arrays, wanted: Array) -> Iterator[Case]:
     node = model.graph.node[0]
-    several = node.op_type in _SEVERAL
+    several = node.op_type in SEVERAL
     for batch in (False, True):
         changed, made, result = model, dict(values), wanted
         if batch:
-            changed, made = _with_batch(model, made)
+            changed, made = with_batch(model, made)
             result = wanted[None]
             if changed is None:
                 continue
@@ -118,50 +96,6 @@ def _forms(test: str, model: onnx.ModelProto, values: Arrays, wanted: Array) -> 
         if several and len(names) > 1:
             form = f"{'batch ' * batch}parts"
             yield from _parts(test, form, changed, made, list(names), result)
-
-
-def _with_batch(model: onnx.ModelProto, values: Arrays) -> tuple[Any, Arrays]:
-    """One sample before all dimensions; None for operators that have a batch already."""
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    node = made.graph.node[0]
-    names = [n for n in node.input if n] if node.op_type in _SEVERAL else [node.input[0]]
-    rank = max(values[name].ndim for name in names)
-    if node.op_type in _ELEMENTWISE:
-        for name in names:
-            values[name] = values[name].reshape(
-                (1,) * (rank - values[name].ndim) + values[name].shape
-            )
-    elif node.op_type in _AXIS:
-        _set(node, "axis", _shifted(_get(node, "axis", _AXIS[node.op_type])))
-    elif node.op_type == "Transpose":
-        order = _get(node, "perm", list(range(rank))[::-1])
-        _set(node, "perm", [0, *(axis + 1 for axis in order)])
-    elif node.op_type == "Reshape":
-        values[node.input[1]] = np.array([1, *values[node.input[1]]], np.int64)
-    elif node.op_type in ("Squeeze", "Unsqueeze", "ReduceMean") and len(node.input) > 1:
-        axes = values[node.input[1]]
-        values[node.input[1]] = np.array([_shifted(int(axis)) for axis in axes], np.int64)
-    else:
-        return None, values
-    for name in names:
-        values[name] = values[name][None]
-    return made, values
-
-
-def _shifted(axis: int) -> int:
-    return axis + 1 if axis >= 0 else axis
-
-
-def _get(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    found = [helper.get_attribute_value(a) for a in node.attribute if a.name == name]
-    return found[0] if found else default
-
-
-def _set(node: onnx.NodeProto, name: str, value: Any) -> None:
-    kept = [a for a in node.attribute if a.name != name]
-    del node.attribute[:]
-    node.attribute.extend([*kept, helper.make_attribute(name, value)])
 
 
 def _single(

@@ -13,6 +13,7 @@ import onnx
 from pulsarray.compiler.importers.inspection import ARRAY, HOST, LAST, MEMORY, VECTOR, Row, Shape
 from pulsarray.compiler.importers.onnx.constants import FOLDED
 from pulsarray.compiler.importers.onnx.file import load_model
+from pulsarray.compiler.importers.onnx.linear import AFFINE
 from pulsarray.compiler.importers.onnx.names import kind_of, name_of
 from pulsarray.compiler.importers.onnx.operators import OPERATORS as ONNX_OPERATORS
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
@@ -37,7 +38,7 @@ _ONNX_WEIGHTS = {
 }
 """Inputs that an operator learned, the weight of a product first."""
 _ONNX_PLACES = {
-    **dict.fromkeys((*_ONNX_WEIGHTS, "AveragePool", "GlobalAveragePool", "LRN"), ARRAY),
+    **dict.fromkeys((*_ONNX_WEIGHTS, *AFFINE, "AveragePool", "GlobalAveragePool", "LRN"), ARRAY),
     **dict.fromkeys(("Concat", "QLinearConcat", "Flatten", "Reshape", "Identity"), MEMORY),
     "Softmax": HOST,
 }

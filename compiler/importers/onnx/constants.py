@@ -1,29 +1,46 @@
 """Constants that operators make of constants, computed while a file is imported.
 
 Results stay small: what repeats one number (``ConstantOfShape``) takes no memory until it is used.
+What has no need of that is left to ONNX's reference implementation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from math import prod
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from pulsarray.compiler.importers.onnx.evaluate import evaluate
 from pulsarray.compiler.importers.onnx.file import Call, Constant
 from pulsarray.errors import InputError
 
-__all__ = ["EMPTY_AXES", "FOLDED", "axes_of", "fold_constant"]
+__all__ = ["COMPUTED", "EMPTY_AXES", "FOLDED", "axes_of", "fold_constant", "fold_constants"]
 
 _LARGEST = 1 << 28
 """Elements of a constant."""
 EMPTY_AXES = "Squeeze with an empty list of axes means none to some readers, to others all"
 
 
+def fold_constants(call: Call, inputs: Sequence[Constant], opset: int) -> list[Constant]:
+    """All results of an operator of :data:`FOLDED` on constants.
+
+    Raises
+    ------
+    InputError
+        If the operator cannot work on them.
+    """
+    if call.kind in COMPUTED:
+        return [fold_constant(call, inputs, opset)]
+    _check_room(call, inputs)
+    return evaluate(call, inputs, opset)
+
+
 def fold_constant(call: Call, inputs: Sequence[Constant], opset: int) -> Constant:
-    """Result of an operator of :data:`FOLDED` on constants.
+    """The only result of an operator on constants.
 
     Raises
     ------
@@ -31,7 +48,7 @@ def fold_constant(call: Call, inputs: Sequence[Constant], opset: int) -> Constan
         If the operator cannot work on them.
     """
     try:
-        result = FOLDED[call.kind](call, inputs, opset)
+        result = COMPUTED[call.kind](call, inputs, opset)
     except InputError:
         raise
     except Exception as error:  # of NumPy, on whatever shapes a file may have
@@ -42,9 +59,24 @@ def fold_constant(call: Call, inputs: Sequence[Constant], opset: int) -> Constan
     return result
 
 
-def _room(call: Call, shape: Sequence[int]) -> None:
+def _room(call: Call, shape: Sequence[float]) -> None:
     if prod(int(size) for size in shape) > _LARGEST:
         raise InputError(f"{call.where}: a constant of shape {tuple(shape)} is too large")
+
+
+def _check_room(call: Call, inputs: Sequence[Constant]) -> None:
+    """Refuse what would take more memory than a constant may, before it is computed."""
+    sizes = [value.size for value in inputs]
+    numbers = [[int(n) for n in v.reshape(-1)] for v in inputs if v.dtype.kind in "iu"]
+    if call.kind in ("Expand", "Tile", "Pad", "CenterCropPad") and numbers:
+        _room(call, [sizes[0], *(max(abs(n), 1) for n in numbers[-1])])
+    elif call.kind == "OneHot":
+        _room(call, [sizes[0], int(inputs[1].reshape(-1)[0])])
+    elif call.kind == "Range" and inputs[2].size and inputs[2].item():
+        start, end, step = (float(value.item()) for value in inputs)
+        _room(call, [abs(end - start) / abs(step)])
+    elif call.kind in _PAIRS:
+        _room(call, [max(n) for n in zip_longest(*(v.shape[::-1] for v in inputs), fillvalue=1)])
 
 
 def _constant(call: Call, _inputs: Sequence[Constant], _opset: int) -> Constant:
@@ -177,7 +209,7 @@ def _shape(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
 
 _Fold = Callable[[Call, Sequence[Constant], int], Constant]
 
-FOLDED: Mapping[str, _Fold] = {
+COMPUTED: Mapping[str, _Fold] = {
     "Add": _arithmetic(np.add),
     "Cast": _cast,
     "Concat": _concat,
@@ -198,4 +230,21 @@ FOLDED: Mapping[str, _Fold] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }
+"""Operators whose results take little memory, or of which more is known than how they compute."""
+_PAIRS = frozenset(
+    {
+        *("And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min"),
+        *("Mod", "Or", "Pow", "Sum", "Where", "Xor"),
+    }
+)
+"""Functions of several constants, element by element, which may repeat each other."""
+_BY_REFERENCE = _PAIRS | {
+    *("Abs", "ArgMax", "ArgMin", "CastLike", "Ceil", "CenterCropPad", "Clip", "Cos", "CumSum"),
+    *("DepthToSpace", "Erf", "Exp", "Expand", "EyeLike", "Floor", "GatherElements", "GatherND"),
+    *("IsInf", "IsNaN", "Log", "MatMul", "Not", "OneHot", "Pad", "Range", "Reciprocal"),
+    *("ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Relu"),
+    *("ReverseSequence", "Round", "ScatterElements", "ScatterND", "Sigmoid", "Sign", "Sin"),
+    *("Size", "Softmax", "SpaceToDepth", "Split", "Tanh", "Tile", "Trilu"),
+}
+FOLDED = frozenset({*COMPUTED, *_BY_REFERENCE})
 """Operators that are computed where all they read is constant."""

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from pulsarray.compiler.arguments import integer
-from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constant
+from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constants
 from pulsarray.compiler.importers.onnx.file import Call, OnnxFile, element_name
 from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement
@@ -90,13 +90,14 @@ def fold_call(network: Network, call: Call) -> bool:
     constant = all(network.is_constant(name) for name in call.inputs if name)
     if not constant or call.kind not in FOLDED:
         return False
-    names, result = [name for name in call.inputs if name], call.outputs[0]
+    names, results = [[n for n in given if n] for given in (call.inputs, call.outputs)]
     opset = network.file.opset
     inputs = [network.constants[name] for name in names]
-    network.constants[result] = fold_constant(call, inputs, opset)
+    network.constants.update(zip(results, fold_constants(call, inputs, opset), strict=False))
     if any(name in network.others for name in names):
         others = [network.others.get(name, network.constants[name]) for name in names]
-        network.note_other(result, fold_constant(call, others, opset))
+        for result, other in zip(results, fold_constants(call, others, opset), strict=False):
+            network.note_other(result, other)
     return True
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constant
+from pulsarray.compiler.importers.onnx.constants import COMPUTED, fold_constant
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.orders import Ints, Tensor, arranged
 from pulsarray.compiler.importers.onnx.tensors import OTHER_BATCH, Network
@@ -36,7 +36,7 @@ def cut(network: Network, call: Call) -> None:
     if call.kind == "Slice":
         count = network.file.dims[0] or OTHER_BATCH
         many = np.broadcast_to(np.int64(0), (count, *tensor.shape))
-        _check_batch(call, len(FOLDED["Slice"](call, [many, *constants], opset)) == count)
+        _check_batch(call, len(COMPUTED["Slice"](call, [many, *constants], opset)) == count)
     else:
         _check_batch(call, call.integer("axis", 0) % batch.ndim != 0)
     place(network, call, tensor, _apart(call, batch, made), call.outputs[0])

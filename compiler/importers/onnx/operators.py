@@ -9,6 +9,7 @@ from pulsarray.compiler.importers.onnx import (
     attention,
     functions,
     layers,
+    linear,
     moving,
     pools,
     reductions,
@@ -23,6 +24,7 @@ __all__ = ["IMAGES", "OPERATORS"]
 OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     **dict.fromkeys(functions.FUNCTIONS, functions.function),
     **dict.fromkeys(reductions.REDUCTIONS, reductions.reduce),
+    **dict.fromkeys(linear.AFFINE, linear.affine),
     "Add": arithmetic.add,
     "AveragePool": pools.average_pool,
     "BatchNormalization": layers.batch_norm,

@@ -1,0 +1,139 @@
+"""ONNX operators that are affine in their first input once the others are constant.
+
+Moving, repeating and interpolating elements, filling in constants and cumulative sums are all one
+product of a sample with a matrix, and an offset. ONNX's own reference implementation says which: of
+zeros, and of single elements. Where that is too large a matrix, the operator is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from pulsarray.compiler.importers.onnx.evaluate import evaluate
+from pulsarray.compiler.importers.onnx.file import Call, Constant
+from pulsarray.compiler.importers.onnx.orders import Shape, arranged
+from pulsarray.compiler.importers.onnx.tensors import Network
+from pulsarray.compiler.ir.value import Array, Floats
+from pulsarray.compiler.ops.dense import Dense
+from pulsarray.errors import InputError
+
+__all__ = ["AFFINE", "affine"]
+
+AFFINE = frozenset(
+    {
+        *("AffineGrid", "CenterCropPad", "Col2Im", "Compress", "CumSum", "DFT", "Expand"),
+        *("GatherElements", "GatherND", "GridSample", "MaxUnpool", "ReverseSequence", "Scatter"),
+        *("ScatterElements", "ScatterND", "TensorScatter", "Tile", "Trilu"),
+    }
+)
+"""Operators that are done so."""
+_LARGEST = 1 << 24
+"""Elements of a matrix."""
+_LARGEST_BASIS = 1 << 11
+"""Elements of a sample that are tried one by one."""
+_OPEN_BATCH = 2
+"""Samples on which it is tried what an operator does where the file leaves the batch open."""
+_CLOSE = 1e-4
+
+
+class _Trial:
+    """What an operator makes of samples.
+
+    Raises
+    ------
+    InputError
+        If the operator cannot work on them, or does not make as many samples.
+    """
+
+    def __init__(self, network: Network, call: Call) -> None:
+        tensor = network.tensor(call.inputs[0], call.where)
+        self.call, self.opset, self.given = call, network.file.opset, tensor.shape
+        self.count = network.file.dims[0] or _OPEN_BATCH
+        names = [name for name in call.inputs[1:] if name]
+        self.constants = [network.raw(name, call.where, "operand") for name in names]
+        if call.kind == "CumSum":
+            self.constants = [value.reshape(()) for value in self.constants]
+        if call.text("reduction", "none") in ("max", "min"):
+            raise InputError(f"{call.where}: {call.kind} must replace, add or multiply elements")
+        self.shape: Shape = self(np.zeros((self.count, prod(self.given)))).shape[1:]
+        self.size = prod(self.shape)
+        if self.size * prod(self.given) > _LARGEST:
+            raise InputError(
+                f"{call.where}: {call.kind} of {prod(self.given)} elements to {self.size} is too "
+                f"large; their product may be up to {_LARGEST}"
+            )
+
+    def __call__(self, samples: Floats) -> Constant:
+        """Results of samples (samples, elements)."""
+        data = samples.astype(np.float32).reshape(self.count, *self.given)
+        made = evaluate(self.call, [data, *self.constants], self.opset)[0]
+        if made.ndim < 2 or len(made) != self.count or not made.size:
+            raise InputError(
+                f"{self.call.where}: {self.call.kind} must keep all samples of a batch, and "
+                "elements of each"
+            )
+        return made
+
+    def rows(self, samples: Floats) -> Floats:
+        """Results as (samples, elements)."""
+        return self(samples).reshape(self.count, -1).astype(np.float64)
+
+
+def affine(network: Network, call: Call) -> None:
+    """One of :data:`AFFINE`."""
+    trial = _Trial(network, call)
+    offset = trial.rows(np.zeros((trial.count, prod(trial.given))))[0]
+    weight = _moved(trial, offset)
+    if not _is_right(trial, weight, offset):
+        weight = _by_basis(trial, offset)
+    if not _is_right(trial, weight, offset):
+        raise InputError(f"{call.where}: {call.kind} must do the same with each sample by itself")
+    emit_affine(network, call, weight, offset, trial.shape)
+
+
+def emit_affine(
+    network: Network, call: Call, weight: Floats, offset: Floats, shape: Sequence[int]
+) -> None:
+    """Make an operator's result, of that shape, the product with a matrix, plus an offset."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    places = network.places(tensor, call.where).reshape(-1)
+    row = network.vector(arranged(tensor.value, network.shape(tensor.value), places))
+    ordered: Array = np.empty_like(weight)
+    ordered[row.places] = weight
+    constants = {"weight": ordered, "bias": offset}
+    output = network.fresh(call.outputs[0])
+    made = network.emit(network.label(call), Dense(), (row.value,), output, constants=constants)
+    network.define(call.outputs[0], arranged(made.value, made.shape, made.places.reshape(shape)))
+
+
+def _moved(trial: _Trial, offset: Floats) -> Floats:
+    """The matrix of an operator that moves elements: it moves their numbers, too."""
+    numbers = np.arange(1.0, prod(trial.given) + 1)
+    changes = trial.rows(np.broadcast_to(numbers, (trial.count, numbers.size)))[0] - offset
+    weight = np.zeros((numbers.size, trial.size))
+    moved = np.isin(changes, numbers)
+    weight[changes[moved].astype(int) - 1, np.flatnonzero(moved)] = 1.0
+    return weight
+
+
+def _by_basis(trial: _Trial, offset: Floats) -> Floats:
+    """The matrix of any operator: a row for each element that is 1 while all others are 0."""
+    size = prod(trial.given)
+    if size > _LARGEST_BASIS:
+        raise InputError(
+            f"{trial.call.where}: {trial.call.kind} of {size} elements is too large, only up to "
+            f"{_LARGEST_BASIS} where it does more than move them"
+        )
+    padded = np.eye(-(-size // trial.count) * trial.count, size)
+    groups = padded.reshape(-1, trial.count, size)
+    return np.concatenate([trial.rows(group) for group in groups])[:size] - offset
+
+
+def _is_right(trial: _Trial, weight: Floats, offset: Floats) -> bool:
+    """Whether that is what the operator does with random samples."""
+    samples = np.random.default_rng(0).standard_normal((trial.count, prod(trial.given)))
+    wanted = trial.rows(samples)
+    return bool(np.abs(samples @ weight + offset - wanted).max() <= _CLOSE * np.abs(wanted).max())
