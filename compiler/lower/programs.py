@@ -17,7 +17,6 @@ from pulsarray.compiler.lower import families as families
 from pulsarray.compiler.lower.checks import require_machine
 from pulsarray.compiler.lower.lowering import Lowering
 from pulsarray.compiler.lower.products.search import EFFORT, Search
-from pulsarray.compiler.lower.products.tile import Tiling
 from pulsarray.compiler.lower.residency import (
     network_of,
     resident_units,
@@ -187,12 +186,10 @@ def _search(lowering: Lowering, layout: Layout) -> Search:
     """The search for how to cut a network's products, with the first guess made."""
     config, shares = layout.config, lowering.shares
 
-    def build(tilings: Sequence[Tiling]) -> Assembly:
-        return assemble(lowering.operations(tilings), config, layout.code_address)
-
     others = len(lowering.works) > len(lowering.products)
     free, usual = len(shares.source + shares.weight), len(shares.source) * others
-    return Search(lowering.products, config, free, usual, build)
+    lower, address = lowering.operations, layout.code_address
+    return Search(lowering.products, config, free, usual, lower, address)
 
 
 def _boundaries(assembly: Assembly, count: int) -> list[tuple[int, int]]:

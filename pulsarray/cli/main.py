@@ -7,54 +7,54 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from typing import Annotated, Any, TextIO
 
 import typer
 from typer import TyperException
 
 from pulsarray import __version__
-from pulsarray.cli.check import check
-from pulsarray.cli.compare import compare
-from pulsarray.cli.compile import compile_
-from pulsarray.cli.disasm import disasm
-from pulsarray.cli.doctor import doctor
-from pulsarray.cli.estimate import estimate
-from pulsarray.cli.export import export
-from pulsarray.cli.generate import generate
-from pulsarray.cli.gradcheck import gradcheck
-from pulsarray.cli.info import info
-from pulsarray.cli.inspect import inspect
-from pulsarray.cli.simulate import simulate
-from pulsarray.cli.synth import synth
-from pulsarray.cli.training.train import train
 from pulsarray.errors import INTERRUPTED, InputError, PulsarrayError, ToolMissing
 
 __all__ = ["app", "main", "run"]
 
-app = typer.Typer(
-    name="pulsarray",
-    help="Pulsarray: generate an accelerator, compile networks for it, prove it by simulation.",
-    epilog="Exit codes: 0 fine, 1 a check failed, 2 bad usage or input, 3 a tool is missing.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(generate)
-app.command(name="compile")(compile_)
-app.command()(check)
-app.command()(simulate)
-app.command()(train)
-app.command()(gradcheck)
-app.command()(inspect)
-app.command()(estimate)
-app.command()(synth)
-app.command()(export)
-app.command()(compare)
-app.command()(disasm)
-app.command()(info)
-app.command()(doctor)
+_VERBS = {
+    "generate": "generate",
+    "compile": "compile",
+    "check": "check",
+    "simulate": "simulate",
+    "train": "training.train",
+    "gradcheck": "gradcheck",
+    "inspect": "inspect",
+    "estimate": "estimate",
+    "synth": "synth",
+    "export": "export",
+    "compare": "compare",
+    "disasm": "disasm",
+    "info": "info",
+    "doctor": "doctor",
+}
+"""Each verb's module in this folder; the function has the verb's name."""
+
+
+def app(verbs: Iterable[str]) -> typer.Typer:
+    """The command with some of its verbs: imports of the others would be half of a short run."""
+    command = typer.Typer(
+        name="pulsarray",
+        help="Pulsarray: generate an accelerator, compile networks for it, prove it by simulation.",
+        epilog="Exit codes: 0 fine, 1 a check failed, 2 bad usage or input, 3 a tool is missing.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    command.callback()(_options)
+    for verb in verbs:
+        module = import_module(f"pulsarray.cli.{_VERBS[verb]}")
+        function = "compile_" if verb == "compile" else verb
+        command.command(name=verb)(getattr(module, function))
+    return command
 
 
 def _print_version(wanted: bool) -> None:
@@ -63,7 +63,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool,
@@ -77,8 +76,12 @@ def _options(
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns its exit code. Every error is one line on stderr."""
+    verbs = arguments[:1] if arguments[:1] and arguments[0] in _VERBS else _VERBS
     try:
-        code = app(args=list(arguments) or ["--help"], prog_name="pulsarray", standalone_mode=False)
+        command = app(verbs)
+        code = command(
+            args=list(arguments) or ["--help"], prog_name="pulsarray", standalone_mode=False
+        )
         sys.stdout.flush()
     except PulsarrayError as error:
         text = str(error)

@@ -346,7 +346,7 @@ def test_an_interrupt_that_python_drops() -> None:
         "def work():\n"
         "    Dropped()\n"
         "    time.sleep(30)\n"
-        "m.app = lambda **_: work()\n"
+        "m.app = lambda _: lambda **_: work()\n"
         "from pulsarray.__main__ import main; main()\n"
     )
     process = subprocess.Popen(
