@@ -183,6 +183,7 @@ _INTEGER_PLACES: Mapping[type, str] = {
     integer.TransposedConvolution: ARRAY,
     integer.AveragePool: ARRAY,
     integer.Concat: MEMORY,
+    integer.Resize: ARRAY,
 }
 
 

@@ -149,9 +149,14 @@ class Stored:
         width = self.across[1] if self.across != (0, 0) else self.width
         return self.block * self.steps[0] + self.phase[0] * width + self.phase[1]
 
-    def part(self, every: tuple[int, int], phase: tuple[int, int]) -> Stored:
-        """Every so many rows and columns, from which ones on."""
-        sizes = [
+    def part(
+        self,
+        every: tuple[int, int],
+        phase: tuple[int, int],
+        counts: tuple[int, int] | None = None,
+    ) -> Stored:
+        """Every so many rows and columns, from which ones on, and how many; to the end without."""
+        sizes = counts or [
             -(-(size - first) // step)
             for size, first, step in zip((self.height, self.width), phase, every, strict=True)
         ]

@@ -12,6 +12,7 @@ from pulsarray.cli.arrays import codes_of, real_values
 from pulsarray.cli.source import compile_source
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.importers.tflite.real_operators import REAL_OPERATORS
+from pulsarray.compiler.importers.tflite.sparse import Level, Sparsity
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.reference.run import run_outputs
@@ -207,9 +208,56 @@ def dense(b: RealBuilder) -> None:
     b.put("FULLY_CONNECTED", [b.last, weight, b.random(4)], shape, KeepNumDims=1)
 
 
+def resize(b: RealBuilder) -> None:
+    kind = str(b.rng.choice(["RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"]))
+    sizes = [int(b.rng.choice([n, 2 * n, 3 * n, b.rng.integers(1, 15)])) for n in b.shape[1:3]]
+    corners, half = [(0, 0), (0, 1), (1, 0)][int(b.rng.integers(3))]
+    options = {"AlignCorners": corners, "HalfPixelCenters": half}
+    b.put(kind, [b.last, b.ints(*sizes)], (1, *sizes, b.shape[3]), **options)
+
+
+def some(b: RealBuilder) -> None:
+    """Some of each axis, by either operator."""
+    begin = [0, *(int(b.rng.integers(n)) for n in b.shape[1:])]
+    if b.rng.integers(2):
+        room = np.array(b.shape) - begin
+        sizes = [-1, *b.rng.integers(1, room[1:] + 1).tolist()]
+        shape = (1, *sizes[1:])
+        b.put("SLICE", [b.last, b.ints(*begin), b.ints(*sizes)], shape)
+        return
+    steps, masks = [1, *b.rng.integers(1, 3, 3).tolist()], b.rng.integers(0, 16, 2).tolist()
+    lines = [
+        range(n)[None if masks[0] >> k & 1 else begin[k] :: steps[k]] for k, n in enumerate(b.shape)
+    ]
+    given = [b.ints(*begin), b.ints(*b.shape), b.ints(*steps)]
+    options = {"BeginMask": masks[0], "EndMask": masks[1]}
+    b.put("STRIDED_SLICE", [b.last, *given], tuple(map(len, lines)), **options)
+
+
+def mirror(b: RealBuilder) -> None:
+    mode = int(b.rng.integers(2))
+    pairs = [(0, 0), *([int(b.rng.integers(n + mode)) for _ in range(2)] for n in b.shape[1:])]
+    shape = tuple(int(n) for n in np.array(b.shape) + np.sum(pairs, axis=1))
+    given = [b.last, b.constant(np.array(pairs, np.int32))]
+    b.put("MIRROR_PAD", given, shape, Mode=mode)
+
+
+def blocks(b: RealBuilder) -> None:
+    """Channels to blocks of pixels, or back."""
+    _, height, width, channels = b.shape
+    if channels % 4 == 0:
+        shape = (1, 2 * height, 2 * width, channels // 4)
+        b.put("DEPTH_TO_SPACE", [b.last], shape, BlockSize=2)
+    elif height % 2 == width % 2 == 0:
+        shape = (1, height // 2, width // 2, 4 * channels)
+        b.put("SPACE_TO_DEPTH", [b.last], shape, BlockSize=2)
+    else:
+        resize(b)
+
+
 STEPS = [
     *[convolve, depthwise, transpose_conv, pool, binary, two_values, function, pad, reduce],
-    *[concat, transpose, dense],
+    *[concat, transpose, dense, resize, some, mirror, blocks],
 ]
 
 
@@ -270,6 +318,71 @@ def test_functions(tmp_path: Path, kind: str) -> None:
     options = {"Alpha": 0.3} if kind == "LEAKY_RELU" else {}
     kernels = OPTIMIZED if kind in ("CEIL", "ELU", "ROUND") else REFERENCE
     check(tmp_path, b.put(kind, [b.last, *more], b.shape, **options), rng, kernels)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
+def test_sparse_weights(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    b = RealBuilder(rng, 1, 4, 4, 6)
+    data = rng.integers(-100, 100, (5, 3, 1, 6)) * (rng.random((5, 3, 1, 6)) < 0.4)
+    scales = [0.01] if kind == "int8" else []
+    sparse = b.tensor(data.shape, scales, kind=kind, data=data.astype(kind))
+    b.tensors[sparse].sparse = True
+    dense = b.tensor(data.shape, scales, kind=kind, data=None)
+    b.operator("DENSIFY", [sparse], dense)
+    weight = dense
+    if kind != "float32":
+        b.operator("DEQUANTIZE", [dense], weight := b.value(*data.shape))
+    options = {**ONES, "Padding": SAME}
+    b.put("CONV_2D", [b.last, weight, b.random(5)], (1, 4, 4, 5), **options)
+    check(tmp_path, b, rng)
+
+
+def test_sparse_weights_in_blocks() -> None:
+    """Blocks of 2 columns, of which a row of blocks lists those that it has."""
+    blocks = [Level(2), Level(0, np.array([0, 1, 3]), np.array([1, 0, 2])), Level(2)]
+    made = Sparsity((0, 1, 2), (1,), tuple(blocks)).dense(np.arange(1, 7), (2, 6))
+    np.testing.assert_array_equal(made, [[0, 0, 1, 2, 0, 0], [3, 4, 0, 0, 5, 6]])
+    turned = Sparsity((1, 0), (), (Level(2), Level(0, np.array([0, 1, 3]), np.array([1, 0, 2]))))
+    made = turned.dense(np.arange(1, 4), (3, 2))
+    np.testing.assert_array_equal(made, [[0, 2], [1, 0], [0, 3]])
+
+
+@pytest.mark.parametrize(
+    ("levels", "text"),
+    [
+        ([Level(2), Level(0, np.array([0, 3, 2]), np.array([0, 1]))], "segments that do not fit"),
+        ([Level(2), Level(0, np.array([0, 1]), np.array([0]))], "segments that do not fit"),
+        ([Level(2), Level(0, np.array([0, 1, 2]), np.array([0, 7]))], "elements outside it"),
+        ([Level(2), Level(4)], "elements outside it"),
+        ([Level(2)], "levels that are not its dimensions"),
+        ([Level(1 << 20), Level(1 << 20)], "is too large"),
+    ],
+)
+def test_impossible_sparse_weights(levels: list[Level], text: str) -> None:
+    sparsity = Sparsity((0, 1)[: len(levels)], (), tuple(levels))
+    with pytest.raises(InputError, match=text):
+        sparsity.dense(np.arange(2), (2, 3))
+
+
+def test_transposed_convolution_of_mediapipe(tmp_path: Path) -> None:
+    """What LiteRT has no kernel for equals its TRANSPOSE_CONV of the same weights."""
+    rng = np.random.default_rng(0)
+    weight, bias = rng.uniform(-1, 1, (3, 2, 2, 4)), rng.uniform(-1, 1, 3)
+    graphs = []
+    for custom in (True, False):
+        b = RealBuilder(rng, 1, 4, 5, 4)
+        given = [b.constant(x.astype(np.float32)) for x in (weight, bias)]
+        if custom:
+            kind, options = "CUSTOM 'Convolution2DTransposeBias'", {"p": 1, "w": 2, "h": 2}
+            b.put(kind, [b.last, *given], (1, 8, 10, 3), **options)
+        else:
+            options = {"Padding": SAME, "StrideH": 2, "StrideW": 2}
+            shape = b.ints(1, 8, 10, 3)
+            b.put("TRANSPOSE_CONV", [shape, given[0], b.last, given[1]], (1, 8, 10, 3), **options)
+        graphs.append(import_tflite(b.save(tmp_path)))
+    x = rng.uniform(-1, 1, (2, 4, 5, 4))
+    np.testing.assert_array_equal(*(run_float(graph, x) for graph in graphs))
 
 
 def test_squeeze_has_the_shape_that_the_file_says(tmp_path: Path) -> None:

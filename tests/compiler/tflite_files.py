@@ -26,7 +26,8 @@ _OLD = (
     *("RELU_0_TO_1", "RELU_N1_TO_1", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SQUARE", "GELU"),
     *("SUM", "DIV", "EXP", "RSQRT", "SQUARED_DIFFERENCE", "PADV2"),
     *("ABS", "CEIL", "COS", "ELU", "FLOOR", "HARD_SWISH", "LOG", "NEG", "ROUND", "SIGN", "SIN"),
-    *("SQRT", "LEAKY_RELU", "PRELU"),
+    *("SQRT", "LEAKY_RELU", "PRELU", "DEPTH_TO_SPACE", "MIRROR_PAD", "SPACE_TO_DEPTH"),
+    "DENSIFY",
 )
 """Operators of which LiteRT has the first version alone, or no third one."""
 _ENUMS = {
@@ -48,6 +49,12 @@ _ENUMS = {
     "MEAN": "ReducerOptions",
     "SOFTMAX": "SoftmaxOptions",
     "CONCATENATION": "ConcatenationOptions",
+    "DEPTH_TO_SPACE": "DepthToSpaceOptions",
+    "MIRROR_PAD": "MirrorPadOptions",
+    "RESIZE_BILINEAR": "ResizeBilinearOptions",
+    "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
+    "SPACE_TO_DEPTH": "SpaceToDepthOptions",
+    "STRIDED_SLICE": "StridedSliceOptions",
 }
 
 
@@ -60,6 +67,12 @@ class FakeTensor:
     zero: Sequence[int]
     axis: int
     data: np.ndarray | None
+    sparse: bool = False
+
+    @property
+    def written(self) -> np.ndarray | None:
+        """The elements that the file has: of a sparse constant those that are not 0."""
+        return self.data[self.data != 0] if self.sparse and self.data is not None else self.data
 
 
 @dataclass
@@ -144,7 +157,7 @@ class FileBuilder:
         return file
 
     def _buffers(self, b: flatbuffers.Builder) -> list[int]:
-        return [self._buffer(b, tensor.data) for tensor in self.tensors]
+        return [self._buffer(b, tensor.written) for tensor in self.tensors]
 
     @staticmethod
     def _buffer(b: flatbuffers.Builder, data: np.ndarray | None) -> int:
@@ -156,7 +169,8 @@ class FileBuilder:
 
     @staticmethod
     def _code(b: flatbuffers.Builder, kind: str) -> int:
-        custom = b.CreateString("my_op") if kind == "CUSTOM" else None
+        kind, _, name = kind.partition(" ")
+        custom = b.CreateString(name.strip("'") or "my_op") if kind == "CUSTOM" else None
         number = getattr(tflite.BuiltinOperator, kind)
         tflite.OperatorCodeStart(b)
         tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(number, 127))
@@ -186,6 +200,7 @@ class FileBuilder:
         tflite.QuantizationParametersAddQuantizedDimension(b, tensor.axis)
         quantization = tflite.QuantizationParametersEnd(b)
         shape, name = self._ints(b, tensor.shape), b.CreateString(tensor.name)
+        sparsity = self._sparsity(b, tensor.data) if tensor.sparse else None
         tflite.TensorStart(b)
         tflite.TensorAddShape(b, shape)
         tflite.TensorAddType(b, _KINDS[tensor.kind])
@@ -193,7 +208,40 @@ class FileBuilder:
         tflite.TensorAddName(b, name)
         if len(tensor.scale):
             tflite.TensorAddQuantization(b, quantization)
+        if sparsity is not None:
+            tflite.TensorAddSparsity(b, sparsity)
         return tflite.TensorEnd(b)
+
+    def _sparsity(self, b: flatbuffers.Builder, data: np.ndarray) -> int:
+        """Dense levels but the last, whose indices are listed."""
+        rows = data.reshape(-1, data.shape[-1]) != 0
+        ends = np.cumsum([0, *rows.sum(axis=1)])
+        lists = [self._index_list(b, numbers) for numbers in (ends, np.nonzero(rows)[1])]
+        levels = []
+        for axis, size in enumerate(data.shape):
+            tflite.DimensionMetadataStart(b)
+            if axis < data.ndim - 1:
+                tflite.DimensionMetadataAddFormat(b, tflite.DimensionType.DENSE)
+                tflite.DimensionMetadataAddDenseSize(b, size)
+            else:
+                kind = tflite.SparseIndexVector.Int32Vector
+                tflite.DimensionMetadataAddFormat(b, tflite.DimensionType.SPARSE_CSR)
+                tflite.DimensionMetadataAddArraySegmentsType(b, kind)
+                tflite.DimensionMetadataAddArraySegments(b, lists[0])
+                tflite.DimensionMetadataAddArrayIndicesType(b, kind)
+                tflite.DimensionMetadataAddArrayIndices(b, lists[1])
+            levels.append(tflite.DimensionMetadataEnd(b))
+        order, table = self._ints(b, range(data.ndim)), self._offsets(b, levels)
+        tflite.SparsityParametersStart(b)
+        tflite.SparsityParametersAddTraversalOrder(b, order)
+        tflite.SparsityParametersAddDimMetadata(b, table)
+        return tflite.SparsityParametersEnd(b)
+
+    def _index_list(self, b: flatbuffers.Builder, numbers: np.ndarray) -> int:
+        values = self._ints(b, numbers)
+        tflite.Int32VectorStart(b)
+        tflite.Int32VectorAddValues(b, values)
+        return tflite.Int32VectorEnd(b)
 
     def _operator(
         self,
@@ -212,6 +260,9 @@ class FileBuilder:
             for key, value in options.items():
                 getattr(tflite, f"{name}Add{key}")(b, value)
             table = getattr(tflite, f"{name}End")(b)
+        custom = None
+        if kind.startswith("CUSTOM '"):
+            custom = b.CreateByteVector(np.array([*options.values()], np.int32).tobytes())
         tflite.OperatorStart(b)
         tflite.OperatorAddOpcodeIndex(b, code)
         tflite.OperatorAddInputs(b, given)
@@ -219,4 +270,6 @@ class FileBuilder:
         if table is not None:
             tflite.OperatorAddBuiltinOptionsType(b, getattr(tflite.BuiltinOptions, _ENUMS[kind]))
             tflite.OperatorAddBuiltinOptions(b, table)
+        if custom is not None:
+            tflite.OperatorAddCustomOptions(b, custom)
         return tflite.OperatorEnd(b)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tflite
 
+from pulsarray.compiler.importers.tflite.sparse import Sparsity, read_sparsity
 from pulsarray.errors import InputError
 
 __all__ = ["Operator", "Tensor", "TfliteFile", "read_tflite"]
@@ -60,9 +61,25 @@ _OPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "MEAN": ("ReducerOptions", ("KeepDims",)),
     "REDUCE_MAX": ("ReducerOptions", ("KeepDims",)),
     "SUM": ("ReducerOptions", ("KeepDims",)),
+    "DEPTH_TO_SPACE": ("DepthToSpaceOptions", ("BlockSize",)),
+    "MIRROR_PAD": ("MirrorPadOptions", ("Mode",)),
+    "RESIZE_BILINEAR": ("ResizeBilinearOptions", ("AlignCorners", "HalfPixelCenters")),
+    "RESIZE_NEAREST_NEIGHBOR": (
+        "ResizeNearestNeighborOptions",
+        ("AlignCorners", "HalfPixelCenters"),
+    ),
+    "SPACE_TO_DEPTH": ("SpaceToDepthOptions", ("BlockSize",)),
+    "STRIDED_SLICE": (
+        "StridedSliceOptions",
+        ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask", "Offset"),
+    ),
     "SOFTMAX": ("SoftmaxOptions", ("Beta",)),
     "CONCATENATION": ("ConcatenationOptions", ("Axis", "FusedActivationFunction")),
 }
+_CUSTOM: Mapping[str, tuple[str, ...]] = {
+    "CUSTOM 'Convolution2DTransposeBias'": ("Padding", "StrideW", "StrideH"),
+}
+"""Operators of MediaPipe, and their options."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +99,9 @@ class Tensor:
     data
         The bytes of a constant; None for what operators compute.
     state
-        Whether it is a variable, sparse, or otherwise more than a tensor; then how.
+        Whether it is a variable or otherwise more than a tensor; then how.
+    sparsity
+        Where the elements of a sparse constant are; None where all are there.
     """
 
     index: int
@@ -94,6 +113,7 @@ class Tensor:
     axis: int
     data: bytes | memoryview | None
     state: str
+    sparsity: Sparsity | None = None
 
     @property
     def size(self) -> int:
@@ -123,7 +143,7 @@ class Tensor:
         Raises
         ------
         InputError
-            If it is none, of another type, sparse, or its bytes do not fit its shape.
+            If it is none, of another type, or its bytes do not fit its shape.
         """
         if self.data is None or self.state:
             raise InputError(f"{self.short!r} must be a constant, not {self.state or 'computed'}")
@@ -142,6 +162,8 @@ class Tensor:
     def _elements(self, kind: type[np.number[Any]]) -> npt.NDArray[Any]:
         """The elements of a constant, as they are."""
         little = np.dtype(kind).newbyteorder("<")
+        if self.sparsity is not None:
+            return self.sparsity.dense(np.frombuffer(self.data or b"", little), self.shape)
         self._check_bytes(self.size * little.itemsize)
         return np.frombuffer(self.data or b"", little).reshape(self.shape)
 
@@ -338,10 +360,11 @@ def _tensor(tensor: Any, index: int, buffers: list[memoryview | None]) -> Tensor
         found = quantization.ZeroPointAsNumpy()
         zeros = zeros if isinstance(found, int) else found
         axis = int(quantization.QuantizedDimension())
-    state = "a variable" if tensor.IsVariable() else "sparse" if tensor.Sparsity() else ""
+    state, sparsity = "a variable" if tensor.IsVariable() else "", tensor.Sparsity()
     kind = _TYPES.get(tensor.Type(), f"type {tensor.Type()}")
     data = buffers[tensor.Buffer()] if buffers else None
-    return Tensor(index, name, shape, kind, scales, zeros, axis, data, state)
+    sparse = None if sparsity is None else read_sparsity(sparsity)
+    return Tensor(index, name, shape, kind, scales, zeros, axis, data, state, sparse)
 
 
 def _code(code: Any) -> str:
@@ -369,6 +392,8 @@ def _operator(operator: Any, index: int, codes: list[str], count: int) -> Operat
 
 def _options(operator: Any, kind: str, index: int) -> dict[str, float]:
     table = operator.BuiltinOptions()
+    if kind in _CUSTOM:
+        return _custom(operator, kind, index)
     if kind not in _OPTIONS or table is None:
         return {}
     name, fields = _OPTIONS[kind]
@@ -377,3 +402,13 @@ def _options(operator: Any, kind: str, index: int) -> dict[str, float]:
     options = getattr(tflite, name)()
     options.Init(table.Bytes, table.Pos)
     return {field: getattr(options, field)() for field in fields if hasattr(options, field)}
+
+
+def _custom(operator: Any, kind: str, index: int) -> dict[str, float]:
+    """Options of an operator that is none of the schema's: a row of 32-bit integers."""
+    data, names = operator.CustomOptionsAsNumpy(), _CUSTOM[kind]
+    if isinstance(data, int) or len(data) != 4 * len(names):
+        raise InputError(f"operator {index} ({kind}) does not have {', '.join(names)}")
+    numbers = np.frombuffer(data.tobytes(), "<i4").tolist()
+    # Padding has the numbers of TensorFlow Lite's C interface, one more than in the schema.
+    return {name: n - (name == "Padding") for name, n in zip(names, numbers, strict=True)}

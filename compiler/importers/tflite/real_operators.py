@@ -9,6 +9,13 @@ import numpy as np
 
 from pulsarray.compiler.importers.tflite.file import Operator
 from pulsarray.compiler.importers.tflite.network import Meaning
+from pulsarray.compiler.importers.tflite.real_moving import (
+    depth_to_space,
+    mirror_pad,
+    resize,
+    slice_of,
+    space_to_depth,
+)
 from pulsarray.compiler.importers.tflite.real_network import RealNetwork
 from pulsarray.compiler.importers.tflite.real_products import (
     convolution,
@@ -85,7 +92,7 @@ def import_operator(network: RealNetwork, operator: Operator) -> None:
 
 
 def _convert(network: RealNetwork, operator: Operator) -> None:
-    """DEQUANTIZE: weights in fewer bits."""
+    """DEQUANTIZE, DENSIFY: weights in fewer bits, or without those that are 0."""
     if not network.is_constant(network.tensor(operator, 0)):
         raise InputError("only constants can be in another type than float32 in a file of float32")
     made = network.real_constant(operator, 0, "input")
@@ -291,7 +298,7 @@ def _matmul(network: RealNetwork, operator: Operator) -> Value:
     return network.step(operator, op, *values)
 
 
-_CONVERSIONS = ("DEQUANTIZE",)
+_CONVERSIONS = ("DENSIFY", "DEQUANTIZE")
 REAL_OPERATORS: Mapping[str, Handler] = {
     "ABS": _function(Absolute()),
     "ADD": _binary(Add()),
@@ -302,6 +309,8 @@ REAL_OPERATORS: Mapping[str, Handler] = {
     "CONV_2D": convolution,
     "COS": _function(Cos()),
     "DEPTHWISE_CONV_2D": depthwise,
+    "CUSTOM 'Convolution2DTransposeBias'": transposed,
+    "DEPTH_TO_SPACE": depth_to_space,
     "DIV": _divide,
     "ELU": _function(Elu()),
     "EXP": _function(Exp()),
@@ -317,6 +326,7 @@ REAL_OPERATORS: Mapping[str, Handler] = {
     "MAX_POOL_2D": _pool(MaxPool),
     "MEAN": _reduce(ReduceMean),
     "MINIMUM": _limit(Minimum(), lambda limit: Clip(high=limit)),
+    "MIRROR_PAD": mirror_pad,
     "MUL": _binary(Multiply()),
     "NEG": _function(Negate()),
     "PAD": _pad,
@@ -328,15 +338,20 @@ REAL_OPERATORS: Mapping[str, Handler] = {
     "RELU_0_TO_1": _function(_RELU_0_TO_1),
     "RELU_N1_TO_1": _function(_RELU_N1_TO_1),
     "RESHAPE": _reshape,
+    "RESIZE_BILINEAR": resize,
+    "RESIZE_NEAREST_NEIGHBOR": resize,
     "ROUND": _function(Round()),
     "RSQRT": _function(ReciprocalRoot()),
     "SIGN": _function(Sign()),
     "SIN": _function(Sin()),
+    "SLICE": slice_of,
     "SOFTMAX": _softmax,
+    "SPACE_TO_DEPTH": space_to_depth,
     "SQRT": _function(Root()),
     "SQUARE": _function(Square()),
     "SQUARED_DIFFERENCE": _squared_difference,
     "SQUEEZE": _reshape,
+    "STRIDED_SLICE": slice_of,
     "SUB": _binary(Subtract()),
     "SUM": _reduce(ReduceSum),
     "TANH": _function(Tanh()),

@@ -99,9 +99,13 @@ def _each_row(
 
 
 def transposed(network: RealNetwork, operator: Operator) -> Value:
-    """TRANSPOSE_CONV: the result's shape, weight (N, kh, kw, C), input, bias."""
-    weight, source = _weight(network, operator), network.value(operator, 2)
-    wanted = network.integers(operator, 0, "shape")
+    """TRANSPOSE_CONV: the result's shape, weight (N, kh, kw, C), input, bias.
+
+    MediaPipe's Convolution2DTransposeBias has input, weight and bias, and the file the shape.
+    """
+    custom = operator.kind != "TRANSPOSE_CONV"
+    weight, source = _weight(network, operator), network.value(operator, 0 if custom else 2)
+    wanted = [*network.target(operator).shape] if custom else network.integers(operator, 0, "shape")
     height, width, channels = image(source.shape)
     if weight.shape[3] != channels:
         raise InputError(f"weight of shape {weight.shape} does not fit {channels} channels")
@@ -119,6 +123,6 @@ def transposed(network: RealNetwork, operator: Operator) -> Value:
         cut[axis + 2], more[axis] = max(-missing, 0), max(missing, 0)
     window = Window(back.kernel, back.stride, (cut[0], cut[1], cut[2], cut[3]))
     op = TransposedConvolution(window, (more[0], more[1]))
-    bias = _bias(network, operator, 3, shape[2])
+    bias = _bias(network, operator, 2 if custom else 3, shape[2])
     learned = {"weight": np.moveaxis(weight, 0, 3), "bias": bias}
     return network.product(operator, op, source, learned)

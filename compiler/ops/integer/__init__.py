@@ -6,6 +6,7 @@ from pulsarray.compiler.ops.integer.elementwise import Copy, Elementwise, Multip
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
 from pulsarray.compiler.ops.integer.product import Convolution, TransposedConvolution
+from pulsarray.compiler.ops.integer.resize import Resize
 
 __all__ = [
     "Add",
@@ -17,6 +18,7 @@ __all__ = [
     "MatMul",
     "MaxPool",
     "Multiply",
+    "Resize",
     "TfliteAdd",
     "TransposedConvolution",
 ]

@@ -21,11 +21,13 @@ from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.integer.parts import Parts
+from pulsarray.compiler.ops.integer.resize import whole_lines
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.resize import Lines, Resize
 from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.transposed import TransposedConvolution
@@ -56,6 +58,8 @@ Product = Callable[[str, Floats, Floats, Affine8], Columns]
 """Integers of a product: from its name, weights (K, N), biases (N,) and its input's codes."""
 
 _CODES = np.arange(LOW, HIGH + 1)
+_PARTS = 36
+"""Convolutions that a resize may be; one that would be more takes rows and columns apart."""
 
 
 class IntegerNodes:
@@ -276,6 +280,27 @@ class IntegerNodes:
         weight[0, 0, list(op.order), np.arange(channels)] = 1
         scale = self._ratio(given.codes.scale / made.scale, made.zero)
         self._whole_numbers(step.name, "shuffle", given.name, step.output, weight, scale)
+
+    @_emit.register
+    def _resize(self, op: Resize, step: Step) -> None:
+        """Rows and columns at once where products of their weights are int8 and kernels few."""
+        source, rows, columns = (
+            self._map(step.source),
+            whole_lines(op.rows),
+            whole_lines(op.columns),
+        )
+        if self._map(step.output).codes != source.codes:
+            raise InputError(f"{step.name}: {op.title} must keep the quantization of its input")
+        made = integer.Resize.rounded(rows, columns, self.bits)
+        if made.largest <= HIGH and made.parts <= _PARTS:
+            self.parts.add(step.name, made, (source.name,), step.output, "resize")
+            return
+        tall, (_, width, channels) = f"{step.output} rows", source.shape
+        self.parts.map(tall, (len(rows), width, channels), source.codes)
+        first = integer.Resize.rounded(rows, Lines.same(width), self.bits)
+        self.parts.add(f"{step.name} rows", first, (source.name,), tall, "resize")
+        second = integer.Resize.rounded(Lines.same(len(rows)), columns, self.bits)
+        self.parts.add(step.name, second, (tall,), step.output, "resize")
 
     def _whole_numbers(
         self, name: str, kind: str, source: str, output: str, weight: Ints, scale: Scale

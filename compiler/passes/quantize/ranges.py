@@ -111,7 +111,7 @@ def targets(steps: Sequence[Step], source: str, ranges: Mapping[str, Range]) -> 
             wanted.setdefault(name, around_zero(*ranges[name]))
         if rule.joins:
             result = result or covering(*ranges[step.raw])
-        elif not rule.keeps_codes or result is None:
+        elif not rule.inherits or result is None:
             continue
         for name in step.inputs:
             if name not in wanted and (uses[name] == 1 or _suits(result, ranges[name])):
@@ -120,7 +120,7 @@ def targets(steps: Sequence[Step], source: str, ranges: Mapping[str, Range]) -> 
     for step in steps:
         known[step.output] = wanted.get(step.output) or _own(step, ranges)
         rule = rule_of(step.node)
-        if rule.keeps_codes and not rule.joins:
+        if rule.inherits and not rule.joins:
             known[step.output] = known[step.sources[0]]
     return known
 

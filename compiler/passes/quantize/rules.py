@@ -24,6 +24,7 @@ from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
+from pulsarray.compiler.ops.resize import Resize
 from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.ops.transposed import TransposedConvolution
@@ -86,6 +87,8 @@ class Rule:
     keeps_codes
         Whether its result's elements are those of its input, or zero, which is a code of every
         quantization; so codes stay codes.
+    averages
+        Whether its result's elements are means of its input's, in the same codes.
     joins
         Whether its inputs become parts of its result, where they lie.
     multiplies
@@ -99,9 +102,15 @@ class Rule:
     adds: bool = False
     sums: bool = False
     keeps_codes: bool = False
+    averages: bool = False
     joins: bool = False
     multiplies: bool = False
     factors: tuple[int, ...] = ()
+
+    @property
+    def inherits(self) -> bool:
+        """Whether its result has the quantization of its input."""
+        return self.keeps_codes or self.averages
 
 
 _RULES: Mapping[type[Operator], Rule] = {
@@ -112,6 +121,7 @@ _RULES: Mapping[type[Operator], Rule] = {
     Add: Rule(place=Place.VECTOR, takes=Takes.LIMITS, sums=True),
     Concat: Rule(place=Place.MEMORY, takes=Takes.ROUNDING, keeps_codes=True, joins=True),
     Shuffle: Rule(place=Place.ARRAY, keeps_codes=True),
+    Resize: Rule(place=Place.ARRAY, averages=True),
     Pad: Rule(place=Place.ARRAY, keeps_codes=True),
     Flatten: Rule(place=Place.NOTHING),
     Dropout: Rule(place=Place.NOTHING),

@@ -26,6 +26,7 @@ from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean
+from pulsarray.compiler.ops.resize import Resize, nearest
 from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.transposed import TransposedConvolution
@@ -144,6 +145,16 @@ IMAGE = (5, 5, 4)
         (ReduceMax((0,)), [(2, 3)], "axes must be different ones of [-2, -1], not (0,)"),
         (Reshape((4, 2)), [(2, 3)], "a value of shape (2, 3) cannot become (4, 2)"),
         (Reshape((-2, -3)), [(2, 3)], "a value of shape (2, 3) cannot become (-2, -3)"),
+        (
+            Resize(nearest(2, [0]), nearest(4, [0, 3])),
+            [IMAGE],
+            f"rows 1 of 2 and columns 2 of 4 are not of a map {IMAGE}",
+        ),
+        (
+            Resize(nearest(IMAGE[0], []), nearest(IMAGE[1], [0])),
+            [IMAGE],
+            f"rows 0 of {IMAGE[0]} and columns 1 of {IMAGE[1]} are not of a map {IMAGE}",
+        ),
         (Transpose((0, 2)), [(2, 3)], "order must be a permutation of 2 axes, not (0, 2)"),
     ],
 )
