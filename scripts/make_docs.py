@@ -20,8 +20,8 @@ from pulsarray.compiler.importers.onnx.operators import OPERATORS as ONNX
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
 from pulsarray.compiler.importers.tflite.operators import OPERATORS as TFLITE
 from pulsarray.compiler.importers.tflite.real_operators import TAKEN as TFLITE_REAL
-from pulsarray.compiler.ir.operator import Operator, registered
-from pulsarray.compiler.passes.pipeline import INFERENCE
+from pulsarray.compiler.ir.operator import Kind, Operator, registered
+from pulsarray.compiler.passes.pipeline import INFERENCE, TRAINING
 from pulsarray.config import PRESETS, Config
 from pulsarray.isa import (
     FORMATS,
@@ -317,6 +317,23 @@ def operators() -> Iterator[str]:
         "",
     )
     yield from _table(("pass", "result"), ((f"`{x.name}`", x.summary) for x in INFERENCE))
+    yield from (
+        "",
+        "## Of training",
+        "",
+        "What the passes of training put into a network beside its own operators: gradients are",
+        "nodes of the same graph, each defined by the operator that it is of.",
+        "",
+    )
+    learning = [op for op in registered().values() if op.kind is Kind.TRAINING]
+    yield from _table(head, (_operator(op) for op in learning))
+    yield from (
+        "",
+        "The passes, one after the other; `pulsarray inspect NETWORK --training --after PASS`",
+        "prints what one makes.",
+        "",
+    )
+    yield from _table(("pass", "result"), ((f"`{x.name}`", x.summary) for x in TRAINING))
 
 
 def _of_files() -> Iterator[tuple[str, str]]:

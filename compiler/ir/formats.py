@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pulsarray.affine import decode, encode
 
-__all__ = ["REAL", "Affine8", "Format", "Integers", "Real", "Shared16"]
+__all__ = ["REAL", "Affine8", "Format", "Integers", "Real", "Shared16", "Wide"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -66,16 +66,40 @@ class Shared16:
 
     Parameters
     ----------
-    exponent
-        A fixed exponent, or the name of one that adapts during training.
+    name
+        Of the exponent, which several values may share.
+    fixed
+        The exponent where it never changes; None where it adapts during training.
     """
 
-    exponent: int | str
+    name: str
+    fixed: int | None = None
 
     def __str__(self) -> str:
-        return f"shared16({self.exponent})"
+        return f"shared16({self.name}{'' if self.fixed is None else f' = {self.fixed}'})"
 
 
-Format = Real | Affine8 | Integers | Shared16
+@dataclass(frozen=True)
+class Wide:
+    """Integers of more than 16 bits with one exponent: sums, biases, probabilities.
+
+    Parameters
+    ----------
+    exponent
+        The exponent; None where it follows from those of what is multiplied and nothing is rounded.
+    guards
+        Name of the exponent that the value is about to be requantized to, if it is 32 bits with
+        guard bits below that.
+    """
+
+    exponent: int | None = None
+    guards: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.guards} with guard bits" if self.guards else self.exponent
+        return "sums" if text is None else f"wide({text})"
+
+
+Format = Real | Affine8 | Integers | Shared16 | Wide
 
 REAL = Real()

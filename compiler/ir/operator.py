@@ -14,7 +14,10 @@ from pulsarray.compiler.ir.needs import Needs
 from pulsarray.compiler.ir.value import Array, Shape, Value
 from pulsarray.errors import InputError
 
-__all__ = ["Block", "Drawn", "Kind", "Operator", "registered"]
+__all__ = ["RESULT", "Block", "Drawn", "Kind", "Operator", "registered"]
+
+RESULT = -1
+"""Stands for an operator's result among the places of its inputs."""
 
 
 class Kind(Enum):
@@ -26,6 +29,8 @@ class Kind(Enum):
     """Rewritten into kernels by ``expand``."""
     HOST = "host"
     """Computed by the host at a network's end, elsewhere a composite."""
+    TRAINING = "training"
+    """Put into a network by the passes of training, which lower it."""
 
 
 class Block(Protocol):
@@ -79,6 +84,8 @@ class Operator:
         It is the identity but in training.
     mixes_samples
         The result of a sample depends on the others of the batch.
+    has_kinks
+        Its gradient jumps where its inputs change a little.
     """
 
     title: ClassVar[str]
@@ -95,6 +102,7 @@ class Operator:
     only_chooses: ClassVar[bool] = False
     only_trains: ClassVar[bool] = False
     mixes_samples: ClassVar[bool] = False
+    has_kinks: ClassVar[bool] = False
 
     def __init_subclass__(
         cls,
@@ -115,6 +123,11 @@ class Operator:
         if known.__qualname__ != cls.__qualname__ or known.__module__ != cls.__module__:
             raise TypeError(f"two operators are named {title!r}")
         _REGISTRY[title] = cls
+
+    @property
+    def jumps(self) -> bool:
+        """Whether its own result jumps so: it is a gradient of what has kinks."""
+        return False
 
     @property
     def limits(self) -> tuple[float, float] | None:
@@ -200,6 +213,19 @@ class Operator:
             If the operator has no gradient.
         """
         raise InputError(f"{self.title} has no gradient")
+
+    def gradient_by(
+        self, place: int, arrays: Sequence[Array], result: Array, error: Array
+    ) -> Array | None:
+        """One of :meth:`gradient`; an operator that can make it without the others does so."""
+        return self.gradient(arrays, result, error)[place]
+
+    def gradient_reads(self, place: int) -> tuple[int, ...]:
+        """Places of what the gradient by an input depends on besides that by the result.
+
+        :data:`RESULT` stands for the result; :meth:`gradient_by` reads nothing else but shapes.
+        """
+        return (*range(len(self.reads)), RESULT)
 
     def expand(self, block: Block, *inputs: Value) -> Value:
         """What a composite is made of.

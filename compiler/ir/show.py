@@ -55,7 +55,7 @@ def _typed(value: Value) -> str:
 def _attributes(op: Operator) -> Iterator[str]:
     for attribute in fields(op):  # type: ignore[arg-type]
         value = getattr(op, attribute.name)
-        if not _is_usual(attribute, value):
+        if attribute.repr and not _is_usual(attribute, value):
             yield f"{attribute.name}={_text(value)}"
 
 
@@ -65,6 +65,8 @@ def _is_usual(attribute: Field[object], value: object) -> bool:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, Operator):
+        return f"{value.title}({', '.join(_attributes(value))})"
     if isinstance(value, np.ndarray):
         return _text(tuple(value.tolist())) if value.size <= _SHORT else f"[{value.size} elements]"
     if isinstance(value, tuple):

@@ -111,11 +111,24 @@ class Convolution(
 
     def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
         """By x, weight and bias: one product a group of the windows, one with the filters."""
+        return [self.gradient_by(place, arrays, result, error) for place in range(3)]
+
+    def gradient_by(
+        self, place: int, arrays: Sequence[Array], result: Array, error: Array
+    ) -> Array | None:
+        """One of them."""
         x, weight, _ = (array.astype(error.dtype, copy=False) for array in arrays)
         flat = error.reshape(-1, error.shape[3])
+        if place == 2:
+            return np.asarray(flat.sum(axis=0))
         errors = np.split(flat, self.groups, axis=1)
-        by_x = self._by_input(x, weight, errors)
-        return [by_x, self._by_weight(x, weight.shape, errors), flat.sum(axis=0)]
+        if place == 1:
+            return self._by_weight(x, weight.shape, errors)
+        return self._by_input(x, weight, errors)
+
+    def gradient_reads(self, place: int) -> tuple[int, ...]:
+        """By the input the weight, by the weight the input."""
+        return {0: (1,), 1: (0,)}.get(place, ())
 
     def _by_weight(self, x: Array, shape: Shape, errors: Sequence[Array]) -> Array:
         views = self._views(x)

@@ -19,11 +19,12 @@ class Dropout(
     Operator,
     title="dropout",
     summary="in training 0 with a probability, else the identity",
-    reads=("x",),
+    reads=("x", "mask?"),
 ):
     """In training, elements become 0 with probability ``rate``, the others grow by 1/(1-rate).
 
-    In inference the identity (Srivastava et al. 2014, in its inverted form), and so it is here.
+    In inference the identity (Srivastava et al. 2014, in its inverted form), and so it is here
+    without a mask. Training draws one for each step: 1 where an element is left, else 0.
     """
 
     only_trains = True
@@ -40,15 +41,23 @@ class Dropout(
         """
         if not 0.0 <= self.rate < 1.0:
             raise InputError(f"rate must be 0 to below 1, not {self.rate}")
+        if any(shape != shapes[0] for shape in shapes):
+            raise InputError(f"mask must have shape {shapes[0]}, not {shapes[1]}")
         return shapes[0]
 
+    @property
+    def share(self) -> float:
+        """What an element that is left is multiplied by."""
+        return 1.0 / (1.0 - self.rate)
+
     def real(self, *arrays: Array) -> Array:
-        """The input."""
-        return arrays[0]
+        """The input, or what the mask leaves of it."""
+        x, *masks = arrays
+        return np.asarray(x * masks[0] * x.dtype.type(self.share)) if masks else x
 
     def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
-        """The same."""
-        return [error]
+        """The same of the error; the mask is no variable."""
+        return [self.real(error, *arrays[1:]), *(None for _ in arrays[1:])]
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:

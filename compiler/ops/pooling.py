@@ -62,6 +62,13 @@ class MaxPool(_Pool, title="max_pool", summary="the largest value in each window
     """The largest value that a window sees of each channel; padding never counts."""
 
     only_chooses = True
+    has_kinks = True
+
+    def is_apart(self, shape: Shape) -> bool:
+        """Whether, of maps of a shape, no value is in two windows, and there is no padding."""
+        window = self.window
+        plain = not any(window.padding) and window.dilation == (1, 1)
+        return plain and window.kernel in (window.stride, shape[:2])
 
     def real(self, *arrays: Array) -> Array:
         """The largest of all kernel elements' views."""
@@ -121,6 +128,10 @@ class AveragePool(_Pool, title="average_pool", summary="the mean of each window"
         for place in self._places(x):
             by_x[place] += part
         return [unpadded(by_x, self.window.padding)]
+
+    def gradient_reads(self, place: int) -> tuple[int, ...]:
+        """Nothing."""
+        return ()
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:

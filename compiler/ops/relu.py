@@ -18,6 +18,8 @@ class Relu(Function, title="relu", summary="max(x, 0)", reads=("x",)):
     """The larger of x and 0."""
 
     is_monotonic = True
+    keeps_slope = True
+    has_kinks = True
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -29,5 +31,5 @@ class Relu(Function, title="relu", summary="max(x, 0)", reads=("x",)):
         return np.asarray(np.maximum(arrays[0], 0.0))
 
     def derivative(self, x: Array, result: Array) -> Array:
-        """1 where nothing was cut off."""
-        return np.asarray(result == x)
+        """1 where the result is above 0, else 0, at 0 too."""
+        return np.asarray(result > 0.0)

@@ -17,6 +17,7 @@ class Sigmoid(Function, title="sigmoid", summary="1 / (1 + exp(-x))", reads=("x"
     """The logistic function."""
 
     is_monotonic = True
+    keeps_slope = True
     saturation = 8.0
 
     def real(self, *arrays: Array) -> Array:

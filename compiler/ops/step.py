@@ -17,6 +17,7 @@ class Step(Function, title="step", summary="1 where x is above 0, else 0", reads
     """1 where x is above 0, else 0: a perceptron's output, in training a constant."""
 
     is_monotonic = True
+    learns_as_identity = True
 
     def real(self, *arrays: Array) -> Array:
         """1 where x is above 0, else 0."""

@@ -17,6 +17,7 @@ class Tanh(Function, title="tanh", summary="the hyperbolic tangent", reads=("x",
     """The hyperbolic tangent."""
 
     is_monotonic = True
+    keeps_slope = True
     saturation = 4.0
 
     def real(self, *arrays: Array) -> Array:

@@ -6,7 +6,7 @@ shows behind the pass that made it; ``pulsarray inspect NETWORK --after PASS`` p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pulsarray.compiler.interpreter import from_host
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.ops.loss import Loss
 from pulsarray.compiler.passes.arithmetic import with_products
 from pulsarray.compiler.passes.constants import with_constants
 from pulsarray.compiler.passes.dropout import without_dropout
@@ -25,6 +26,12 @@ from pulsarray.compiler.passes.padding import with_padded_windows
 from pulsarray.compiler.passes.quantize.calibrate import calibrate
 from pulsarray.compiler.passes.quantize.network import quantize
 from pulsarray.compiler.passes.quantize.rules import with_rules
+from pulsarray.compiler.passes.training.activations import with_activations
+from pulsarray.compiler.passes.training.ends import frozen_but, with_loss
+from pulsarray.compiler.passes.training.exponents import with_exponents
+from pulsarray.compiler.passes.training.gradients import with_gradients
+from pulsarray.compiler.passes.training.maps import with_learning_maps
+from pulsarray.compiler.passes.training.statistics import with_statistics
 from pulsarray.config import Config
 from pulsarray.errors import InputError, did_you_mean
 
@@ -32,6 +39,7 @@ __all__ = [
     "FOLDING",
     "INFERENCE",
     "TRAINING",
+    "Goal",
     "Pass",
     "Setting",
     "folded",
@@ -70,6 +78,22 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What passes of training are told besides the network.
+
+    Parameters
+    ----------
+    loss
+        What is minimized.
+    frozen
+        Names of layers that do not learn.
+    """
+
+    loss: Loss
+    frozen: Collection[str] = ()
+
+
+@dataclass(frozen=True)
 class Pass:
     """A step of the way from a network to what is lowered.
 
@@ -81,21 +105,24 @@ class Pass:
         From a graph to another; the first line of its docstring says which.
     takes
         Fields of the setting that it takes, too.
+    extends
+        Whether it adds inputs and outputs.
     """
 
     name: str
     run: Callable[..., Graph]
     takes: tuple[str, ...] = ()
+    extends: bool = False
 
     @property
     def summary(self) -> str:
         """What it makes, in a few words."""
         return (self.run.__doc__ or "").partition("\n")[0].rstrip(".")
 
-    def __call__(self, graph: Graph, setting: Setting | None) -> Graph:
+    def __call__(self, graph: Graph, setting: Setting | Goal | None) -> Graph:
         """What it makes of a network; sizes of inputs and outputs must stay."""
         made = self.run(graph, *(getattr(setting, name) for name in self.takes))
-        if _sizes(made) != _sizes(graph):
+        if not self.extends and _sizes(made) != _sizes(graph):
             raise RuntimeError(f"{graph.name}: pass {self.name} changed its inputs or outputs")
         return made
 
@@ -116,8 +143,17 @@ FOLDING = [
 INFERENCE = [*FOLDING, Pass("quantize", quantize, takes=("samples", "config"))]
 """Until the machine's int8 operators are left, which are lowered."""
 
-TRAINING = [Pass("ends", with_plain_ends)]
-"""Until the network is one that training reads operator by operator; layers learn as they are."""
+TRAINING = [
+    Pass("ends", with_plain_ends),
+    Pass("maps", with_learning_maps),
+    Pass("statistics", with_statistics),
+    Pass("activations", with_activations),
+    Pass("loss", with_loss, takes=("loss",), extends=True),
+    Pass("frozen", frozen_but, takes=("frozen",)),
+    Pass("gradients", with_gradients, extends=True),
+    Pass("exponents", with_exponents),
+]
+"""Until there is a node for all that a step of training computes, with the format of its result."""
 
 
 def folded(graph: Graph) -> Graph:
@@ -132,7 +168,7 @@ def folded(graph: Graph) -> Graph:
     return passed(graph, FOLDING)
 
 
-def passed(graph: Graph, passes: Sequence[Pass], setting: Setting | None = None) -> Graph:
+def passed(graph: Graph, passes: Sequence[Pass], setting: Setting | Goal | None = None) -> Graph:
     """The network after passes.
 
     Raises

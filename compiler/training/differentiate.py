@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
 
+from pulsarray.compiler.ir.formats import Shared16
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.passes.ends import host_function
-from pulsarray.compiler.passes.pipeline import TRAINING, passed
+from pulsarray.compiler.ir.value import Role
+from pulsarray.compiler.ops.loss import LOSSES, Loss
+from pulsarray.compiler.passes.pipeline import TRAINING, Goal, passed
+from pulsarray.compiler.passes.training.ends import TARGET
+from pulsarray.compiler.passes.training.maps import INPUT
 from pulsarray.compiler.training.flow import Flow
 from pulsarray.compiler.training.graph import steps_of
-from pulsarray.compiler.training.layers import DropStep, MapLayer, Step, TrainingLayer, is_vector
-from pulsarray.compiler.training.losses import LOSSES, Loss
+from pulsarray.compiler.training.layers import DropStep, Step, TrainingLayer
 from pulsarray.errors import InputError
 
 __all__ = ["LOSSES", "Loss", "Optimizer", "TrainingNetwork", "differentiate"]
@@ -59,6 +62,8 @@ class TrainingNetwork:
     ----------
     graph
         The network.
+    nodes
+        What a step computes, errors and gradients among it (:data:`TRAINING`).
     layers
         Its layers in order.
     loss, optimizer
@@ -78,6 +83,7 @@ class TrainingNetwork:
     """
 
     graph: Graph
+    nodes: Graph
     layers: Sequence[TrainingLayer]
     loss: Loss
     optimizer: Optimizer
@@ -88,6 +94,16 @@ class TrainingNetwork:
     def learning(self) -> list[TrainingLayer]:
         """The layers that learn."""
         return [layer for layer in self.layers if layer.name not in self.frozen]
+
+    @property
+    def answer(self) -> str:
+        """Name of the value that is the network's result."""
+        return self.nodes.outputs[0]
+
+    @property
+    def drops(self) -> Mapping[str, float]:
+        """Dropouts, with the probability of becoming 0."""
+        return {s.name: s.rate for s in self.steps if isinstance(s, DropStep)}
 
     @property
     def loss_error(self) -> str:
@@ -104,15 +120,9 @@ class TrainingNetwork:
     @cached_property
     def exponents(self) -> Mapping[str, int | None]:
         """Every exponent that a step may adapt or that the rules fix."""
-        found = self.flow.exponents()
-        for layer in self.learning:
-            found |= dict.fromkeys(layer.scales.values())
-        error = self.loss.rule.error
-        if error == "target":
-            found.pop(self.loss_error, None)
-        else:
-            found[self.loss_error] = error if isinstance(error, int) else None
-        return found
+        results = (v for v in self.nodes.values.values() if v.role is Role.ACTIVATION)
+        shared = [v.format for v in results if isinstance(v.format, Shared16)]
+        return {form.name: form.fixed for form in shared if form.name not in (INPUT, TARGET)}
 
 
 def differentiate(
@@ -125,49 +135,8 @@ def differentiate(
     InputError
         If an operator cannot be trained, the loss does not fit the output, or no layer learns.
     """
-    graph = passed(graph, TRAINING)
-    steps = steps_of(graph)
+    graph = passed(graph, TRAINING[:1])
+    nodes = passed(graph, TRAINING[1:], Goal(loss, frozen))
+    steps = steps_of(nodes)
     layers = [step for step in steps if isinstance(step, TrainingLayer)]
-    if not layers:
-        raise InputError(f"{graph.name}: nothing in it can learn; training needs a dense layer")
-    last = steps[-1]
-    if not isinstance(last, MapLayer) or not is_vector(last.result):
-        raise InputError(f"{last.name}: training needs a dense layer at the end{_hint(last)}")
-    end = host_function(graph) or last.activation
-    _check_loss(graph, loss, end, last.weight.shape[1])
-    _check_frozen(graph, layers, frozen)
-    return TrainingNetwork(graph, layers, loss, optimizer, steps, frozenset(frozen))
-
-
-def _hint(last: Step) -> str:
-    """What to do about a network's last step."""
-    if isinstance(last, DropStep):
-        return "; what is dropped there would be compared with the target: leave it out"
-    return f"; add one after {last.name}"
-
-
-def _check_frozen(graph: Graph, layers: Sequence[TrainingLayer], frozen: Collection[str]) -> None:
-    names = [layer.name for layer in layers]
-    if unknown := set(frozen) - set(names):
-        known = ", ".join(names)
-        raise InputError(f"frozen: must be layers of {known}, not {', '.join(sorted(unknown))}")
-    if set(names) == set(frozen):
-        raise InputError(f"frozen: {graph.name} has no layer left that learns")
-
-
-def _check_loss(graph: Graph, loss: Loss, end: str, outputs: int) -> None:
-    wanted = loss.rule.after
-    if wanted and end != wanted:
-        raise InputError(
-            f"loss: {loss.name} needs a network that ends with {wanted}, "
-            f"{graph.name} ends with {end}"
-        )
-    if end == "softmax" and not wanted:
-        raise InputError(f"loss: after softmax it must be cross-entropy, not {loss.name}")
-    if end == "step" and loss.name != "perceptron":
-        raise InputError(f"loss: after step it must be perceptron, not {loss.name}")
-    if wanted == "softmax" and outputs < 2:
-        raise InputError(
-            f"loss: cross-entropy needs at least 2 outputs, {graph.name} has {outputs}; "
-            "use sigmoid with binary-cross-entropy"
-        )
+    return TrainingNetwork(graph, nodes, layers, loss, optimizer, steps, frozenset(frozen))

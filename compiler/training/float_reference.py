@@ -1,30 +1,31 @@
 """A training step in float64, to compare the machine's with.
 
-Written from the mathematics alone (Rumelhart, Hinton and Williams, "Learning representations by
-back-propagating errors", 1986), not from the rules that the machine's step is lowered from, and
-checked by :func:`central_differences`.
+Every operator of the graph of a step, gradients too, is computed by its own definition in real
+numbers; the gradients are checked by :func:`central_differences`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 
-from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.passes.ends import host_function
+from pulsarray.compiler.ir.formats import Shared16
+from pulsarray.compiler.ir.graph import Node, needed
+from pulsarray.compiler.ir.value import Array, Floats
+from pulsarray.compiler.passes.training.ends import TARGET
+from pulsarray.compiler.passes.training.maps import INPUT
 from pulsarray.compiler.training.differentiate import TrainingNetwork
-from pulsarray.compiler.training.float_pass import (
-    Bools,
-    FloatPass,
-)
-from pulsarray.compiler.training.layers import DropStep
-from pulsarray.compiler.training.losses import Loss, loss_value
+from pulsarray.compiler.training.losses import loss_value
 from pulsarray.compiler.training.random_rounding import Stored, exactly
 from pulsarray.errors import InputError
 
 __all__ = ["FloatNetwork", "central_differences"]
+
+Bools = npt.NDArray[np.bool_]
+_NONE: Mapping[str, Floats] = MappingProxyType({})
 
 
 class FloatNetwork:
@@ -45,7 +46,7 @@ class FloatNetwork:
         By dropout the values that are left; those without an entry drop nothing. :meth:`step`
         draws its own.
     stored
-        What storing a value or an error makes of it: nothing, unless it is set.
+        What storing a value of 16 bits makes of it: nothing, unless it is set.
     """
 
     def __init__(self, network: TrainingNetwork) -> None:
@@ -60,13 +61,11 @@ class FloatNetwork:
         self.velocities = {name: np.zeros_like(v) for name, v in self.parameters.items()}
 
     def _drawn(self, count: int) -> dict[str, Bools]:
-        steps = [step for step in self.network.steps if isinstance(step, DropStep)]
-        return {s.name: self._random.random((count, *s.result)) >= s.rate for s in steps}
-
-    @property
-    def softmax(self) -> bool:
-        """Whether the network ends with softmax."""
-        return host_function(self.network.graph) == "softmax"
+        shapes = self.network.nodes.values
+        return {
+            name: self._random.random((count, *shapes[f"{name}.mask"].shape)) >= rate
+            for name, rate in self.network.drops.items()
+        }
 
     def forward(self, x: Floats) -> dict[str, Floats]:
         """Everything between input and result.
@@ -78,73 +77,65 @@ class FloatNetwork:
 
         Returns
         -------
-        ``STEP.output`` of every step and ``LAYER.sum``, (M, H, W, C), of vectors (M, N), and
-        ``probabilities`` after softmax.
+        ``STEP.output`` of every step, ``STEP.sum`` where an activation is part of it, both
+        (M, H, W, C), of vectors (M, N), and ``probabilities`` after softmax.
         """
-        found = self._pass().forward(x)
-        if self.softmax:
-            x = found[f"{self.network.layers[-1].name}.output"]
-            powers = np.exp(x - x.max(axis=1, keepdims=True))
-            found["probabilities"] = powers / powers.sum(axis=1, keepdims=True)
-        return found
-
-    def _pass(self, compared: Mapping[str, Floats] = MappingProxyType({})) -> FloatPass:
-        return FloatPass(self.network, self.parameters, self.kept, self.stored, compared)
+        nodes = needed(self.network.nodes.nodes, self.network.nodes.outputs[:1])
+        return self._computed(nodes, {INPUT: x}, _NONE)
 
     def result(self, x: Floats) -> Floats:
         """What the network answers, (M, N): probabilities if it ends with softmax."""
-        return self._result(self.forward(x))
-
-    def _result(self, outputs: Mapping[str, Floats]) -> Floats:
-        last = f"{self.network.layers[-1].name}.output"
-        return outputs["probabilities" if self.softmax else last]
+        return self.forward(x)[self.network.answer]
 
     def loss(self, x: Floats, t: Floats) -> float:
         """Mean loss over samples (M, K) with targets (M, N)."""
         return float(loss_value(self.network.loss, self.result(x), t).mean())
 
     def backward(
-        self,
-        x: Floats,
-        t: Floats,
-        outputs: Mapping[str, Floats] | None = None,
-        masks: Mapping[str, Bools] | None = None,
-        error: Floats | None = None,
-        compared: Mapping[str, Floats] | None = None,
+        self, x: Floats, t: Floats, sides: Mapping[str, Floats] = _NONE
     ) -> dict[str, Floats]:
-        """Gradients of the loss summed over the batch.
+        """Everything that a step computes, with gradients of the loss summed over the batch.
 
         Parameters
         ----------
         x, t
             Samples (M, K) and targets (M, N).
-        outputs
-            What :meth:`forward` gave for x, to save the work.
-        masks
-            By layer, (M, N), where a ReLU lets the gradient pass: imposed from elsewhere, since
-            one sum near 0 with the other sign would be more than rounding. Default: where z > 0.
-        error
-            The loss's gradient (M, N), imposed for the same reason where it jumps (mae, quantile,
-            hinge).
-        compared
-            By step, values whose order decides which of them a pooling took: imposed, too.
+        sides
+            Values by name that operators whose gradient jumps read in the place of those that are
+            computed here: one sum near a kink with the other sign would be more than rounding.
 
         Returns
         -------
-        ``loss.error`` where the last activation's derivative follows it, and for all layers from
-        the first that learns ``LAYER.error``, the gradient at the sums; for those that learn
-        ``LAYER.weight.gradient`` (K, N) and ``LAYER.bias.gradient`` (N,).
+        Besides what :meth:`forward` gives ``loss.error`` where the last activation's derivative
+        follows it, for all steps from the first that learns ``STEP.error``, the gradient at the
+        sums, and ``LAYER.weight.gradient`` (K, N) and ``LAYER.bias.gradient`` (N,).
         """
-        outputs = self.forward(x) if outputs is None else outputs
-        network, last = self.network, self.network.layers[-1]
-        through = network.loss.name not in ("cross-entropy", "binary-cross-entropy")
-        if error is None:
-            error = self.stored(_loss_gradient(network.loss, self._result(outputs), t))
-        found: dict[str, Floats] = {}
-        if through and last.activation in ("relu", "sigmoid", "tanh"):
-            found["loss.error"] = error
-        run = self._pass(compared or {})
-        return found | run.backward(x, outputs, error, masks or {})
+        return self._computed(self.network.nodes.nodes, {INPUT: x, TARGET: t}, sides)
+
+    def _computed(
+        self, nodes: Sequence[Node], inputs: Mapping[str, Floats], sides: Mapping[str, Floats]
+    ) -> dict[str, Floats]:
+        """The results of some operators; those that a mask is missing for drop nothing."""
+        graph, values = self.network.nodes, _Values(self)
+        for name, array in {**self.parameters, **inputs}.items():
+            shape = graph.values[name].shape
+            whole = shape if graph.values[name].role.is_constant else (len(array), *shape)
+            values.put(name, array.reshape(whole))
+        for drop, kept in self.kept.items():
+            values.put(f"{drop}.mask", kept.astype(np.float64))
+        for node in nodes:
+            read = {**values.found, **(sides if node.op.jumps else {})}
+            values.put(node.output, node.op.real(*(read[n] for n in node.inputs if n in read)))
+        results = (node.output for node in nodes)
+        return {name: self._flat(name, values.found[name]) for name in results}
+
+    def _flat(self, name: str, array: Array) -> Floats:
+        """A value as the machine has it: parameters and vectors as matrices."""
+        parameter = name.removesuffix(".gradient")
+        if parameter in self.parameters:
+            return array.reshape(self.parameters[parameter].shape)
+        is_vector = self.network.nodes.values[name].shape[:-1] == (1, 1)
+        return array.reshape(len(array), -1) if is_vector else array
 
     def step(self, x: Floats, t: Floats, learning_rate: float) -> float:
         """One step of gradient descent; the mean loss before it.
@@ -161,36 +152,38 @@ class FloatNetwork:
             Of the mean over the batch.
         """
         self.kept = self._drawn(len(x))
-        outputs = self.forward(x)
-        gradients = self.backward(x, t, outputs)
+        found = self.backward(x, t)
         self.kept = {}
         optimizer = self.network.optimizer
         for layer in self.network.learning:
             weight = f"{layer.name}.weight"
             self.parameters[weight] *= 1.0 - learning_rate * optimizer.weight_decay
             for name in layer.learned:
-                velocity = (
-                    optimizer.momentum * self.velocities[name] + gradients[f"{name}.gradient"]
-                )
+                velocity = optimizer.momentum * self.velocities[name] + found[f"{name}.gradient"]
                 self.velocities[name] = velocity
                 self.parameters[name] -= learning_rate / len(x) * velocity
-        return float(loss_value(self.network.loss, self._result(outputs), t).mean())
+        return float(loss_value(self.network.loss, found[self.network.answer], t).mean())
 
 
-def _loss_gradient(loss: Loss, z: Floats, t: Floats) -> Floats:
-    """At the last output, but at its sums for the two losses of probabilities."""
-    d, parameter = z - t, 0.0 if loss.parameter is None else loss.parameter
-    if loss.name == "mae":
-        return np.sign(d)
-    if loss.name == "huber":
-        return np.clip(d, -parameter, parameter)
-    if loss.name == "log-cosh":
-        return np.tanh(d)
-    if loss.name == "quantile":
-        return np.where(d > 0.0, 1.0 - parameter, np.where(d < 0.0, -parameter, 0.0))
-    if loss.name == "hinge":
-        return np.where(z * t < 1.0, -t, 0.0)
-    return d
+class _Values:
+    """Values by name; the first of those with one exponent says how all of them are rounded.
+
+    Only gradients of parameters are rounded each by itself.
+    """
+
+    def __init__(self, network: FloatNetwork) -> None:
+        self.formats, self.stored = network.network.nodes.values, network.stored
+        self.found: dict[str, Array] = {}
+        self._first: dict[str, Array] = {}
+
+    def put(self, name: str, array: Array) -> None:
+        """A value."""
+        form = self.formats[name].format
+        if isinstance(form, Shared16):
+            array = self.stored(array, self._first.get(form.name))
+            if form.fixed is None and not name.endswith(".gradient"):
+                self._first[form.name] = array
+        self.found[name] = array
 
 
 def central_differences(

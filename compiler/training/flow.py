@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pulsarray.compiler.passes.training.exponents import NORMAL
+from pulsarray.compiler.passes.training.maps import INPUT
 from pulsarray.compiler.training.layers import (
-    DERIVATIVES,
     ActivateStep,
     AddStep,
     MapLayer,
@@ -17,12 +18,6 @@ from pulsarray.compiler.training.layers import (
 )
 
 __all__ = ["INPUT", "NORMAL", "Flow"]
-
-INPUT = "input"
-"""Name of the network's input."""
-NORMAL = "normal"
-"""Name of the exponent of normalized values."""
-_NORMAL_EXPONENT = -12
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,15 +101,3 @@ class Flow:
     def input_shape(self) -> MapShape:
         """Shape of the network's input as its first reader sees it."""
         return self.readers(INPUT)[0].given
-
-    def exponents(self) -> dict[str, int | None]:
-        """Every exponent of values and errors: fixed, or None where it adapts."""
-        found: dict[str, int | None] = {}
-        for step in self.steps:
-            if not isinstance(step, PoolStep):
-                found[self.outputs[step.name]] = DERIVATIVES[step.activation].output
-            if step.name in self.errors:
-                found.setdefault(self.errors[step.name])
-            if isinstance(step, NormLayer):
-                found[NORMAL] = _NORMAL_EXPONENT
-        return found

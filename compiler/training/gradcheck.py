@@ -12,14 +12,16 @@ machine stores (docs/training.md, Accuracy).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.passes.training.activations import OUTPUT
+from pulsarray.compiler.passes.training.ends import TARGET
+from pulsarray.compiler.passes.training.maps import PROBABILITIES
 from pulsarray.compiler.training.differentiate import TrainingNetwork
-from pulsarray.compiler.training.drop import mask_name
 from pulsarray.compiler.training.float_reference import FloatNetwork, central_differences
 from pulsarray.compiler.training.interpreter import (
     StepTrace,
@@ -27,9 +29,11 @@ from pulsarray.compiler.training.interpreter import (
     TrainState,
     real,
 )
-from pulsarray.compiler.training.layers import DropStep, MapLayer, PoolStep, is_vector
+from pulsarray.compiler.training.layers import MapLayer, is_vector
 from pulsarray.compiler.training.random_rounding import RandomRounding
 from pulsarray.compiler.training.state import real_master
+
+Ints = npt.NDArray[np.int64]
 
 __all__ = ["ROUNDINGS", "SLOPES", "TOLERANCES", "Deviation", "GradientCheck", "check_gradients"]
 
@@ -51,7 +55,6 @@ _RESOLUTION = 2.0**-48
 _BESIDE = 0.01
 _DISTANCE, _SHORT = 1e-5, 1e-7
 """What parameters are moved by; less where each moves many sums, of which some are near kinks."""
-_JUMPS = ("mae", "quantile", "hinge")
 _KINDS = (
     (".weight.gradient", "weight gradient"),
     (".bias.gradient", "bias gradient"),
@@ -141,42 +144,21 @@ def check_gradients(
     for _ in range(steps):
         interpreter.step(state, [batch])
     trace = interpreter.step(state.copy(), [batch])
-    reference, sides = _reference(network, state, trace), _Sides.of(network, trace)
+    reference = _reference(network, state, trace)
+    sides = _sides(trace, batch[1])
     same = _tensors(reference, x, t, sides)
     draws = [_tensors(_rounded(reference, seed), x, t, sides) for seed in range(_DRAWS)]
-    free = _tensors(reference, x, t, _Sides())
+    free = _tensors(reference, x, t, {})
     return GradientCheck(
         [_deviation(name, trace, same, draws, free) for name in trace.tensors if name in same],
         _differences(reference, x, t),
     )
 
 
-@dataclass(frozen=True)
-class _Sides:
-    """What a step took at kinks, as for :meth:`FloatNetwork.backward`; by default nothing."""
-
-    masks: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
-    compared: Mapping[str, Floats] = field(default_factory=dict)
-    error: Floats | None = None
-
-    @classmethod
-    def of(cls, network: TrainingNetwork, trace: StepTrace) -> _Sides:
-        """Those of the machine."""
-        return cls(
-            masks={
-                layer.name: trace.tensors[f"{layer.name}.output"] > 0
-                for layer in network.steps
-                if layer.activation == "relu"
-            },
-            compared={p.source: real(f"{p.source}.output", trace) for p in _pools(network)},
-            error=real(network.loss_error, trace) if network.loss.name in _JUMPS else None,
-        )
-
-
-def _pools(network: TrainingNetwork) -> list[PoolStep]:
-    """The poolings that errors come by."""
-    learning = network.flow.learning
-    return [s for s in network.steps if isinstance(s, PoolStep) and s.source in learning]
+def _sides(trace: StepTrace, target: Ints) -> dict[str, Floats]:
+    """What the machine had, for operators whose gradient jumps."""
+    shown = {n: real(n, trace) for n in trace.tensors if n.endswith(OUTPUT) or n == PROBABILITIES}
+    return shown | {TARGET: np.ldexp(target.astype(np.float64), trace.exponents[TARGET])}
 
 
 def _reference(network: TrainingNetwork, state: TrainState, trace: StepTrace) -> FloatNetwork:
@@ -184,27 +166,25 @@ def _reference(network: TrainingNetwork, state: TrainState, trace: StepTrace) ->
     reference = FloatNetwork(network)
     for name in reference.parameters:
         reference.parameters[name] = real_master(state, name)
-    drops = (step for step in network.steps if isinstance(step, DropStep))
-    reference.kept = {step.name: trace.tensors[mask_name(step)] > 0 for step in drops}
+    reference.kept = {name: trace.tensors[f"{name}.mask"] > 0 for name in network.drops}
     return reference
 
 
 def _rounded(reference: FloatNetwork, seed: int) -> FloatNetwork:
-    """The same with random roundings; biases have 32 bits."""
+    """The same with random roundings of all that has 16 bits."""
     rounded = FloatNetwork(reference.network)
-    rounded.kept, rounded.stored = reference.kept, RandomRounding(seed)
-    for name, values in reference.parameters.items():
-        rounded.parameters[name] = values if name.endswith(".bias") else rounded.stored(values)
+    rounded.kept, rounded.parameters = reference.kept, reference.parameters
+    rounded.stored = RandomRounding(seed)
     return rounded
 
 
-def _tensors(reference: FloatNetwork, x: Floats, t: Floats, sides: _Sides) -> dict[str, Floats]:
+def _tensors(
+    reference: FloatNetwork, x: Floats, t: Floats, sides: Mapping[str, Floats]
+) -> dict[str, Floats]:
     """What a step stores: results, errors and gradients."""
-    stored = reference.stored
-    rows = reference.forward(stored(x))
-    found = reference.backward(stored(x), stored(t), rows, sides.masks, sides.error, sides.compared)
-    gradients = (name for name in found if name.endswith(".gradient"))
-    return rows | found | {name: stored(found[name]) for name in gradients}
+    shapes = reference.network.nodes.values
+    there = {name: array.reshape(-1, *shapes[name].shape) for name, array in sides.items()}
+    return reference.backward(x, t, there)
 
 
 def _deviation(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.numerics.activations import DERIVATIVES
+from pulsarray.compiler.ops.loss import Loss
 from pulsarray.compiler.training.arithmetic import LARGEST, rne, sym
-from pulsarray.compiler.training.layers import DERIVATIVES
-from pulsarray.compiler.training.losses import ALIGNED, Loss
+from pulsarray.compiler.training.losses import ALIGNED
 from pulsarray.compiler.training.tables import table
 
 __all__ = ["class_gradient", "gate", "loss_gradient"]

@@ -13,14 +13,13 @@ from functools import singledispatch
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.numerics.activations import FRACTION, SLOPE
 from pulsarray.compiler.training.arithmetic import blen, factor, limited, product, rne, sym
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import mask_name
 from pulsarray.compiler.training.flow import INPUT, NORMAL
 from pulsarray.compiler.training.gradients import gate
 from pulsarray.compiler.training.layers import (
-    FRACTION,
-    SLOPE,
     ActivateStep,
     AddStep,
     AverageStep,

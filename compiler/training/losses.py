@@ -1,4 +1,4 @@
-"""The losses: what they ask of a network, what they are worth, and which answers are right.
+"""What losses are worth, and which answers are right.
 
 The values whose gradients docs/training.md lists: the mean over the batch is left to the caller,
 and the squared error is half the sum of squares over the outputs.
@@ -7,117 +7,17 @@ and the squared error is half the sum of squares over the outputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.training.layers import CODE_ONE, FRACTION
-from pulsarray.errors import InputError, did_you_mean
+from pulsarray.compiler.ops.loss import Loss
 
-__all__ = [
-    "ALIGNED",
-    "LOSSES",
-    "SMALLEST",
-    "Loss",
-    "LossRule",
-    "correct",
-    "loss_value",
-    "lowest_target",
-]
+__all__ = ["ALIGNED", "SMALLEST", "correct", "loss_value", "lowest_target"]
 
 ALIGNED = -30
 """Exponent at which outputs and targets are subtracted."""
-
-
-@dataclass(frozen=True)
-class LossRule:
-    """What a loss asks of the network, and how its gradient is scaled.
-
-    Parameters
-    ----------
-    error
-        Exponent of its gradient: a number, ``target`` for that of the target, None if it adapts.
-    skips
-        Whether the last activation's derivative is already in the gradient.
-    after
-        What the network must end with: ``softmax``, ``sigmoid``, or nothing.
-    parameter
-        Its default parameter; None if it has none.
-    low, high
-        Limits of the parameter, exclusive.
-    targets
-        The values that targets may have; None for any.
-    """
-
-    error: int | str | None = None
-    skips: bool = False
-    after: str = ""
-    parameter: float | None = None
-    low: float = -inf
-    high: float = inf
-    targets: tuple[float, ...] | None = None
-
-
-LOSSES: Mapping[str, LossRule] = {
-    "mse": LossRule(),
-    "mae": LossRule(error=CODE_ONE),
-    "huber": LossRule(parameter=1.0, low=0.0, high=65536.0),
-    "log-cosh": LossRule(error=FRACTION),
-    "quantile": LossRule(error=FRACTION, parameter=0.5, low=0.0, high=1.0),
-    "cross-entropy": LossRule(skips=True, after="softmax", targets=(0.0, 1.0)),
-    "binary-cross-entropy": LossRule(skips=True, after="sigmoid", targets=(0.0, 1.0)),
-    "hinge": LossRule(error="target", targets=(-1.0, 1.0)),
-    "perceptron": LossRule(after="step", targets=(0.0, 1.0)),
-}
-"""Every loss by name."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss of :data:`LOSSES`.
-
-    Parameters
-    ----------
-    name
-        Its name.
-    parameter
-        Huber's delta or the quantile's gamma; None for the default.
-
-    Raises
-    ------
-    InputError
-        If there is no such loss, or its parameter is out of range.
-    """
-
-    name: str
-    parameter: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.name not in LOSSES:
-            raise InputError(
-                f"loss: must be one of {', '.join(LOSSES)}, not {self.name!r}"
-                f"{did_you_mean(self.name, LOSSES)}"
-            )
-        rule = self.rule
-        if self.parameter is None:
-            object.__setattr__(self, "parameter", rule.parameter)
-        elif rule.parameter is None:
-            raise InputError(f"loss: {self.name} has no parameter, not {self.parameter:g}")
-        elif not rule.low < self.parameter < rule.high:
-            limits = f"between {rule.low:g} and {rule.high:g}"
-            raise InputError(
-                f"loss: the parameter of {self.name} must be {limits}, not {self.parameter:g}"
-            )
-
-    @property
-    def rule(self) -> LossRule:
-        """Its rule."""
-        return LOSSES[self.name]
-
-
 SMALLEST = 2.0**-40
 """Probabilities are at least this before their logarithm is taken."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.numerics.activations import BIAS, PROBABILITY
 from pulsarray.compiler.training.arithmetic import LARGEST, limited, rne, sym
 from pulsarray.compiler.training.layers import TrainingLayer
 from pulsarray.errors import InputError
@@ -30,10 +31,6 @@ __all__ = [
 
 Ints = npt.NDArray[np.int64]
 
-BIAS = -24
-"""Exponent of biases."""
-PROBABILITY = -31
-"""Exponent of softmax's results."""
 _NO_VELOCITY = -128
 _MASTER_BITS = 16
 _MASTER_LIMIT = (1 << 31) - 1

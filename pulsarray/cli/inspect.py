@@ -23,7 +23,7 @@ from pulsarray.cli.options import (
     parsed_shape,
 )
 from pulsarray.cli.output import print_json, show, working
-from pulsarray.cli.passes import text_after
+from pulsarray.cli.passes import text_after, training_after
 from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.errors import CheckFailed, InputError
 
@@ -57,6 +57,14 @@ def inspect(
             show_default=False,
         ),
     ] = None,
+    training: Annotated[
+        bool,
+        typer.Option(
+            "--training",
+            help="The passes of training, with a loss that suits the network's end; "
+            "without --after all of them.",
+        ),
+    ] = False,
     calibrate: CalibrateOption = None,
 ) -> None:
     """Print the layers of a network: shapes, cost, whether they are supported, where they run.
@@ -72,7 +80,12 @@ def inspect(
       pulsarray inspect net.onnx --shape 3x224x224 --config small --set tables=0
 
       pulsarray inspect resnet8 --after norms
+
+      pulsarray inspect mnist-mlp --training --after gradients
     """
+    if training:
+        typer.echo(training_after(network, after, parsed_shape(shape)), nl=False)
+        return
     if after is not None:
         machine = chosen_config(config, overrides)
         typer.echo(text_after(network, after, calibrate, machine, parsed_shape(shape)), nl=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 
-__all__ = ["text_after"]
+__all__ = ["text_after", "training_after"]
 
 
 def text_after(
@@ -33,3 +33,23 @@ def text_after(
         samples = samples_of(source, network, calibrate)
         setting = Setting.of(network.network, samples, config)
     return show(passed(network.network, steps, setting))
+
+
+def training_after(source: str, name: str | None, shape: tuple[int, ...] | None) -> str:
+    """The same of a pass of training, the last by default, with a loss that suits the end.
+
+    Raises
+    ------
+    InputError
+        If there is no such pass or network, or it cannot be trained.
+    """
+    from pulsarray.cli.source import load_source
+    from pulsarray.compiler.ir.show import show
+    from pulsarray.compiler.ops.loss import LOSSES, Loss
+    from pulsarray.compiler.passes.pipeline import TRAINING, Goal, passed, up_to
+
+    steps = TRAINING if name is None else up_to(TRAINING, name)
+    network = load_source(source, shape).network
+    end = network.nodes[-1].op.title
+    suited = (loss for loss, rule in LOSSES.items() if rule.after == end)
+    return show(passed(network, steps, Goal(Loss(next(suited, "mse")))))

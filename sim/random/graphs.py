@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pulsarray import compiler
 from pulsarray.compiler import ops
 from pulsarray.compiler.ir.graph import Graph, Node, needed
-from pulsarray.compiler.ir.operator import Operator, registered
+from pulsarray.compiler.ir.operator import Kind, Operator, registered
 from pulsarray.compiler.ir.value import Array, Shape, Value, constant, network_input, parameter
 from pulsarray.compiler.ops.sigmoid import Sigmoid
 from pulsarray.compiler.passes.pipeline import folded
@@ -34,9 +34,11 @@ __all__ = [
 OPERATORS = [
     op
     for op in registered().values()
-    if op.__module__.startswith(ops.__name__) and op.real is not Operator.real
+    if op.__module__.startswith(ops.__name__)
+    and op.real is not Operator.real
+    and op.kind is not Kind.TRAINING
 ]
-"""All operators of the compiler that are defined in real numbers."""
+"""All operators of networks that are defined in real numbers."""
 _LARGEST = 400
 """Elements of a value."""
 _SAMPLES = 16

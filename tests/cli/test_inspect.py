@@ -100,6 +100,18 @@ def test_after_a_pass(command: Command, tmp_path: Path) -> None:
     assert command("inspect", path, "--calibrate", "x.npz").code == 2
 
 
+def test_after_a_pass_of_training(command: Command) -> None:
+    done = command("inspect", "mnist-mlp", "--training")
+    assert done.code == 0, done.err
+    assert "shared16(fc1.error) = gradient(%fc1.output, %fc2.pull) of=relu()" in done.out
+    done = command("inspect", "mnist-mlp", "--training", "--after", "frozen")
+    assert done.code == 0, done.err
+    assert "loss=mse" in done.out
+    assert "gradient(" not in done.out.replace("loss_gradient(", "")
+    done = command("inspect", "mnist-mlp", "--training", "--after", "quantize")
+    assert (done.code, "must be one of ends, maps" in done.err) == (2, True)
+
+
 def test_gemm_and_programs(command: Command, gemm: Path) -> None:
     for source in ("gemm:6x9x5", gemm):
         (layer,) = json.loads(command("inspect", source, "--json").out)["layers"]

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pulsarray.compiler.numerics.activations import CODE_ONE, SLOPE
 from pulsarray.compiler.training.flow import INPUT
 from pulsarray.compiler.training.integer_pass import GUARD
 from pulsarray.compiler.training.layers import (
-    CODE_ONE,
-    SLOPE,
     ActivateStep,
     AddStep,
     AverageStep,

@@ -1,0 +1,1 @@
+"""From a network to what a step of its training computes: gradients are nodes of the same graph."""

@@ -1,0 +1,261 @@
+"""A network that learns as feature maps alone: what training takes of a network, and what not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import singledispatch
+from math import prod
+
+import numpy as np
+
+from pulsarray.compiler.ir.draft import Draft
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.operator import Kind, Operator
+from pulsarray.compiler.ir.value import Array, Floats, Shape, network_input
+from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.numerics.activations import DERIVATIVES
+from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.batch_norm import BatchNorm, BatchStatisticsNorm
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dense import Dense
+from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.flatten import Flatten
+from pulsarray.compiler.ops.function import Function
+from pulsarray.compiler.ops.gelu import Gelu
+from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.softmax import Softmax
+from pulsarray.errors import InputError
+
+__all__ = ["INPUT", "PROBABILITIES", "function_name", "is_layer", "with_learning_maps"]
+
+INPUT = "input"
+"""Name of the network's input."""
+PROBABILITIES = "probabilities"
+"""Name of the results of softmax."""
+_TAKEN = (INPUT, "loss")
+"""Names that a training gives to values of its own."""
+
+
+def with_learning_maps(graph: Graph) -> Graph:
+    """Feature maps alone, each named ``OPERATOR.output``; parameters in float64.
+
+    Dense layers are convolutions whose kernel is their whole source.
+
+    Raises
+    ------
+    InputError
+        If an operator cannot be trained.
+    """
+    maps = _Maps(graph)
+    for node in graph.nodes:
+        if _flattens(node.op):
+            maps.names[node.output] = maps.names[node.inputs[0]]
+        else:
+            _place(node.op, node, maps)
+    return maps.graph((maps.names[graph.output.name],))
+
+
+class _Maps(Draft):
+    """The network while it is made.
+
+    ``names`` has the map of each value, ``reads`` counts the operators that read a value of the
+    network before: Flatten and Softmax pass it on.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph.name, [network_input(INPUT, _input_shape(graph))])
+        self.before, self.reads = graph, _readers(graph)
+        self.names = {graph.input.name: INPUT}
+        self.makers: dict[str, Node] = {}
+
+    def source(self, node: Node) -> tuple[str, Shape]:
+        """The map that an operator reads first, and its shape."""
+        name = self.names[self.before.sources_of(node)[0]]
+        return name, self.shape(name)
+
+    def arrays(self, node: Node) -> list[Floats]:
+        """Constants that an operator reads."""
+        return [np.asarray(array, np.float64) for array in self.before.arrays_of(node)]
+
+    def put(self, node: Node, op: Operator, **parameters: Array) -> None:
+        """An operator that makes a map of a map."""
+        self.put_of(node, op, (self.source(node)[0],), **parameters)
+
+    def put_of(
+        self, node: Node, op: Operator, sources: tuple[str, ...], **parameters: Array
+    ) -> None:
+        """The same of several.
+
+        Raises
+        ------
+        InputError
+            If its name is not its own.
+        """
+        output = f"{node.name}.output"
+        if output in self.values:
+            raise InputError(f"{node.name}: two operators have this name; name one otherwise")
+        if node.name in _TAKEN:
+            raise InputError(f"{node.name}: training uses this name itself; name it otherwise")
+        self.add(node.name, op, sources, output, parameters)
+        self.makers[output] = self.nodes[-1]
+        self.names[node.output] = output
+
+
+@singledispatch
+def _place(op: Operator, node: Node, _maps: _Maps) -> None:
+    """Put an operator that reads maps behind those that are there: one function a class."""
+    raise InputError(
+        f"{node.name}: {type(op).__name__} cannot be trained; dense layers, convolutions, "
+        "pooling, sums, batch normalization and dropout can"
+    )
+
+
+@_place.register
+def _(_op: Dense, node: Node, maps: _Maps) -> None:
+    weight, bias = maps.arrays(node)
+    height, width, channels = maps.source(node)[1]
+    kernel = weight.reshape(height, width, channels, -1)
+    maps.put(node, Convolution(Window((height, width))), weight=kernel, bias=bias)
+
+
+@_place.register
+def _(op: Convolution, node: Node, maps: _Maps) -> None:
+    weight, bias = maps.arrays(node)
+    maps.put(node, op, weight=weight, bias=bias)
+
+
+@_place.register
+def _(op: Dropout, node: Node, maps: _Maps) -> None:
+    maps.put(node, op)
+
+
+@_place.register
+def _(op: AveragePool, node: Node, maps: _Maps) -> None:
+    window = op.window
+    if any(window.padding) or window.dilation != (1, 1):
+        raise InputError(f"{node.name}: training needs windows without padding and dilation")
+    if window.stride != window.kernel and window.kernel != maps.source(node)[1][:2]:
+        raise InputError(
+            f"{node.name}: training needs windows side by side, "
+            f"not {window.kernel} with stride {window.stride}"
+        )
+    maps.put(node, op)
+
+
+@_place.register
+def _(op: Add, node: Node, maps: _Maps) -> None:
+    sources = tuple(maps.names[name] for name in maps.before.sources_of(node))
+    if len(sources) < 2:
+        raise InputError(
+            f"{node.name}: training needs a sum of two results, not of one and a constant; "
+            "make it part of a bias"
+        )
+    first, second = (maps.shape(name) for name in sources)
+    if first != second:
+        raise InputError(
+            f"{node.name}: training needs maps of one shape, not {first} and {second}, "
+            "which Flatten made equally long; add before Flatten"
+        )
+    maps.put_of(node, op, sources)
+
+
+@_place.register
+def _(op: BatchNorm, node: Node, maps: _Maps) -> None:
+    source, shape = maps.source(node)
+    layer = source in maps.makers and is_layer(maps.makers[source].op)
+    if not layer or maps.reads[node.inputs[0]] > 1:
+        raise InputError(
+            f"{node.name}: training needs a convolution or dense layer right before it, "
+            "whose result nothing else reads"
+        )
+    if not op.epsilon > 0.0:
+        raise InputError(
+            f"{node.name}: training needs an epsilon of more than 0; constant factors and "
+            "offsets, as of Mul and Add, are no normalization: put them into weights, biases "
+            "or the data"
+        )
+    scale, shift, *_ = maps.arrays(node)
+    if scale.size != shape[2]:
+        raise InputError(
+            f"{node.name}: training needs one scale for each of {shape[2]} channels, "
+            f"not {scale.size}; normalize before Flatten"
+        )
+    maps.put(node, BatchStatisticsNorm(op.epsilon), weight=scale, bias=shift)
+
+
+@_place.register
+def _(op: Softmax, node: Node, maps: _Maps) -> None:
+    maps.names[node.output] = maps.add(node.name, op, maps.source(node)[:1], PROBABILITIES).name
+
+
+@_place.register
+def _(op: MaxPool, node: Node, maps: _Maps) -> None:
+    if maps.source(node)[0] != INPUT and maps.reads[node.inputs[0]] > 1:
+        raise InputError(
+            f"{node.name}: training needs a value that only this pooling reads: its errors "
+            "take the place of its values; let the others read the pooling's result"
+        )
+    maps.put(node, op)
+
+
+@_place.register
+def _(op: Function, node: Node, maps: _Maps) -> None:
+    if (function := function_name(op)) not in DERIVATIVES:
+        known = ", ".join(DERIVATIVES)
+        raise InputError(f"{node.name}: training needs one of {known}, not {function}")
+    maps.put(node, op)
+
+
+@singledispatch
+def is_layer(_op: Operator) -> bool:
+    """Whether an operator is a product with weights."""
+    return False
+
+
+@is_layer.register
+def _(_op: Convolution) -> bool:
+    return True
+
+
+@singledispatch
+def function_name(op: Operator) -> str:
+    """The name of a function among those that training knows."""
+    return op.title
+
+
+@function_name.register
+def _(op: Gelu) -> str:
+    return "gelu-tanh" if op.tanh else op.title
+
+
+@singledispatch
+def _flattens(_op: Operator) -> bool:
+    """Whether an operator makes a vector of a map, its elements in their order."""
+    return False
+
+
+@_flattens.register
+def _(_op: Flatten) -> bool:
+    return True
+
+
+def _passes(node: Node) -> bool:
+    """Whether an operator hands its input on as it is, as far as the machine knows."""
+    return _flattens(node.op) or node.op.kind is Kind.HOST
+
+
+def _readers(graph: Graph) -> Counter[str]:
+    """By value, how many operators read it, also through Flatten."""
+    roots = {name: name for name in graph.values}
+    for node in graph.nodes:
+        if _passes(node):
+            roots[node.output] = roots[node.inputs[0]]
+    reads = Counter(roots[name] for n in graph.nodes if not _passes(n) for name in n.inputs)
+    return Counter({name: reads[root] for name, root in roots.items()})
+
+
+def _input_shape(graph: Graph) -> Shape:
+    """A map, or a vector if it is none or every operator reads it flat."""
+    shape, name = graph.input.shape, graph.input.name
+    flat = all(_flattens(node.op) for node in graph.nodes if name in node.inputs)
+    return shape if len(shape) == 3 and not flat else (1, 1, prod(shape))
