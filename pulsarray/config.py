@@ -66,6 +66,9 @@ class Config:
     fast_clock
         Registers in the long ways of the vector unit and of the sums: more MHz, and results some
         cycles later (docs/machine.md).
+    vector_lanes
+        Lanes of the vector unit: ``dim`` (or 0, which means that), half of it, or, where ``dim``
+        is a power of two, a quarter. A word takes 1, 2 or 4 cycles there.
 
     Raises
     ------
@@ -97,6 +100,7 @@ class Config:
     residual: bool = True
     leaky: bool = True
     fast_clock: bool = False
+    vector_lanes: int = 0
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -133,6 +137,9 @@ class Config:
             self._check_range("acc_bits", 40, 48, "with training = true")
         self._check_range("outstanding", 1, 64)
         self._check_range("queue_depth", 1, 64)
+        self._check_choice("vector_lanes", self._lane_choices(), f"with dim = {self.dim}")
+        if self.vector_lanes == self.dim:
+            object.__setattr__(self, "vector_lanes", 0)  # equal machines are equal
 
     def _check_range(self, name: str, low: int, high: int, when: str = "") -> None:
         value = getattr(self, name)
@@ -145,6 +152,22 @@ class Config:
         if value not in allowed:
             rule = f"one of {', '.join(map(str, allowed))}" if len(allowed) > 1 else f"{allowed[0]}"
             raise InputError(f"config: {name} must be {f'{rule} {when}'.rstrip()}, not {value}")
+
+    def _lane_choices(self) -> tuple[int, ...]:
+        """Values of ``vector_lanes``: what a LOAD brings in four beats is taken in four cycles."""
+        halves = [self.dim, self.dim // 2] if self.dim % 2 == 0 else [self.dim]
+        is_power = self.dim & (self.dim - 1) == 0
+        return (0, *halves, *([self.dim // 4] if is_power and self.dim >= 4 else []))
+
+    @property
+    def lanes(self) -> int:
+        """Lanes of the vector unit."""
+        return self.vector_lanes or self.dim
+
+    @property
+    def word_cycles(self) -> int:
+        """Cycles that a word takes in the vector unit."""
+        return self.dim // self.lanes
 
     @property
     def operand_bytes(self) -> int:
@@ -251,7 +274,7 @@ class Config:
             raise InputError(str(error).replace("config:", f"{where}:", 1)) from None
 
 
-_JOINED = {"tflite": True, "residual": True, "leaky": True, "fast_clock": False}
+_JOINED = {"tflite": True, "residual": True, "leaky": True, "fast_clock": False, "vector_lanes": 0}
 """Parameters that joined later, and what machines were before they had them."""
 _TYPE_NAMES: dict[type, str] = {int: "an integer", bool: "true or false"}
 
