@@ -13,7 +13,7 @@ from typing import Any
 
 from pulsarray.errors import InputError, did_you_mean
 
-__all__ = ["PRESETS", "Config", "load_config"]
+__all__ = ["BOARDS", "PRESETS", "Config", "load_config"]
 
 SEMAPHORES = 16
 """Counting semaphores (an 8-bit count each)."""
@@ -288,6 +288,10 @@ _TRAIN = {
     "training": True,
 }
 
+BOARDS = {"ecp5-25k": "ecp5", "ecp5-85k": "ecp5", "artix7-35": "xilinx7", "artix7-100": "xilinx7"}
+"""Presets named after devices, each with the family that it belongs to."""
+_BOARD: dict[str, Any] = {"trace": False, "fast_clock": True}
+
 PRESETS: dict[str, Config] = {
     "tiny": Config(
         dim=4, scratchpad_banks=4, scratchpad_depth=512, accumulator_depth=128, bus_bits=32
@@ -297,8 +301,13 @@ PRESETS: dict[str, Config] = {
     "large": Config(dim=32, scratchpad_depth=2048, accumulator_depth=512, bus_bits=256),
     "train-small": Config(bus_bits=128, **_TRAIN),  # type: ignore[arg-type]
     "train": Config(**{**_BASE, **_TRAIN, "bus_bits": 256}),  # type: ignore[arg-type]
+    "ecp5-25k": Config(dim=4, bus_bits=32, scratchpad_banks=4, vector_lanes=1, **_BOARD),
+    "ecp5-85k": Config(dim=8, vector_lanes=4, **_BOARD),
+    "artix7-35": Config(dim=8, vector_lanes=2, **_BOARD),
+    "artix7-100": Config(dim=12, bus_bits=128, vector_lanes=6, **_BOARD),
 }
-"""Configurations by name; ``base`` is the reference of the published figures."""
+"""Configurations by name; ``base`` is the reference of the published figures, and those of
+:data:`BOARDS` fit the devices that they are named after."""
 
 
 def load_config(source: str = "small", overrides: Sequence[str] = ()) -> Config:
