@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.ir.formats import REAL, Affine8, Format
+from pulsarray.compiler.ir.formats import REAL, Affine8, Format, Shared16, Wide
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -118,6 +118,18 @@ class Value:
         if not isinstance(self.format, Affine8):
             raise InputError(f"{self.name}: must be int8 codes, not {self.format}")
         return self.format
+
+    @property
+    def scale(self) -> str:
+        """Name of its shared exponent, or of that which its guard bits are below; empty if none."""
+        if isinstance(self.format, Wide):
+            return self.format.guards
+        return self.format.name if isinstance(self.format, Shared16) else ""
+
+    @property
+    def has_mantissas(self) -> bool:
+        """Whether it is kept in 16 bits with a shared exponent."""
+        return isinstance(self.format, Shared16)
 
 
 def network_input(name: str, shape: Shape, form: Format = REAL) -> Value:

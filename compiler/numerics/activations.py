@@ -10,6 +10,8 @@ __all__ = [
     "CODE_ONE",
     "DERIVATIVES",
     "FRACTION",
+    "GUARD",
+    "NORMAL",
     "PROBABILITY",
     "SLOPE",
     "Derivative",
@@ -23,6 +25,10 @@ BIAS = -24
 """Exponent of biases."""
 PROBABILITY = -31
 """Exponent of softmax's results."""
+NORMAL = -12
+"""Exponent of normalized values."""
+GUARD = 12
+"""Sums of several tensors have so many bits below the exponent of the result."""
 
 
 @dataclass(frozen=True)

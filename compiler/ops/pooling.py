@@ -103,6 +103,11 @@ class AveragePool(_Pool, title="average_pool", summary="the mean of each window"
 
     include_padding: bool = False
 
+    @property
+    def share(self) -> float:
+        """What an element of a window without padding counts."""
+        return 1.0 / (self.window.kernel[0] * self.window.kernel[1])
+
     def real(self, *arrays: Array) -> Array:
         """The sum of all kernel elements' views, divided by how many count."""
         (x,) = arrays

@@ -120,9 +120,9 @@ class TrainingNetwork:
     @cached_property
     def exponents(self) -> Mapping[str, int | None]:
         """Every exponent that a step may adapt or that the rules fix."""
-        results = (v for v in self.nodes.values.values() if v.role is Role.ACTIVATION)
-        shared = [v.format for v in results if isinstance(v.format, Shared16)]
-        return {form.name: form.fixed for form in shared if form.name not in (INPUT, TARGET)}
+        values = (v for v in self.nodes.values.values() if v.role is Role.ACTIVATION)
+        forms = (v.format for v in values if isinstance(v.format, Shared16))
+        return {form.name: form.fixed for form in forms if form.name not in (INPUT, TARGET)}
 
 
 def differentiate(

@@ -7,19 +7,16 @@ gradients must equal these bit for bit after every step.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.passes.ends import host_function
-from pulsarray.compiler.training.arithmetic import LARGEST, factor, softmax
+from pulsarray.compiler.training.arithmetic import LARGEST, factor
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import draw_masks
-from pulsarray.compiler.training.gradients import class_gradient, loss_gradient
 from pulsarray.compiler.training.integer_pass import IntegerPass
-from pulsarray.compiler.training.losses import ALIGNED
 from pulsarray.compiler.training.rules import adapt, make_room, update
 from pulsarray.compiler.training.scales import Scales
 from pulsarray.compiler.training.state import (
@@ -124,8 +121,8 @@ class TrainInterpreter:
     def calibrate(self, state: TrainState, x_codes: Ints, t_codes: Ints) -> None:
         """Sets every adaptive exponent to what the first batch needs, and its count to 0."""
         scales = Scales(dict(state.exponents), exact=True)
-        masks = self.masks(state, len(x_codes))
-        run, _ = self._learn(state, scales, (x_codes, t_codes), masks)
+        run = self._pass(state, scales)
+        run.learn(x_codes, t_codes, self.masks(state, len(x_codes)))
         run.gradients(run.sums())
         for name in self._adaptive:
             state.exponents[name], state.counts[name] = scales[name], 0
@@ -152,7 +149,7 @@ class TrainInterpreter:
 
     def forward(self, state: TrainState, x_codes: Ints) -> dict[str, Ints]:
         """Mantissas of every ``LAYER.output``, and ``probabilities`` at 2^-31 with softmax."""
-        return self._pass(state, Scales(dict(state.exponents)), x_codes)[1]
+        return self._pass(state, Scales(dict(state.exponents))).forward(x_codes)
 
     def outputs(self, state: TrainState, x_codes: Ints) -> Floats:
         """Real values of the network's output, (samples, N), softmax applied."""
@@ -179,7 +176,8 @@ class TrainInterpreter:
         for batch in chunks:
             last = first + len(batch[0])
             part = {name: mask[first:last] for name, mask in masks.items()}
-            run, rows = self._learn(state, scales, batch, part)
+            run = self._pass(state, scales)
+            rows = run.learn(*batch, part)
             sums, first = _added(sums, run.sums()), last
             parts.append(rows)
         tensors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -214,41 +212,8 @@ class TrainInterpreter:
             )
         return values
 
-    def _pass(
-        self,
-        state: TrainState,
-        scales: Scales,
-        x: Ints,
-        masks: Mapping[str, Ints] = MappingProxyType({}),
-    ) -> tuple[IntegerPass, dict[str, Ints]]:
-        """A pass that has come to the outputs, and what it has computed."""
-        run = IntegerPass(self.network, self.segments, state, scales, masks)
-        rows = run.forward(x) | dict(masks)
-        if self._softmax:
-            name = f"{self.network.layers[-1].name}.output"
-            rows["probabilities"] = softmax(rows[name], scales[name], self.segments)
-        return run, rows
-
-    def _learn(
-        self, state: TrainState, scales: Scales, batch: tuple[Ints, Ints], masks: Mapping[str, Ints]
-    ) -> tuple[IntegerPass, dict[str, Ints]]:
-        """The same with errors of the loss and of every step."""
-        run, rows = self._pass(state, scales, batch[0], masks)
-        name = self.network.loss_error
-        rows[name] = self._loss_error(scales, rows, batch[1])
-        error = rows[name], scales.exponents.get(name, scales["target"])
-        return run, rows | run.backward(error)
-
-    def _loss_error(self, scales: Scales, rows: dict[str, Ints], target: Ints) -> Ints:
-        loss, name = self.network.loss, self.network.loss_error
-        if self._softmax:
-            gradient = class_gradient(rows["probabilities"], target)
-            return scales.narrow(name, gradient, PROBABILITY)
-        output = f"{self.network.layers[-1].name}.output"
-        gradient = loss_gradient(
-            loss, rows[output], scales[output], target, scales["target"], self.segments
-        )
-        return gradient if loss.rule.error is not None else scales.narrow(name, gradient, ALIGNED)
+    def _pass(self, state: TrainState, scales: Scales) -> IntegerPass:
+        return IntegerPass(self.network, self.segments, state, scales)
 
 
 def _added(first: Mapping[str, Ints], second: Mapping[str, Ints]) -> dict[str, Ints]:

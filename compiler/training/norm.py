@@ -85,11 +85,12 @@ def _leading(values: Ints, name: str, segments: int) -> tuple[Ints, Ints]:
     return table(name, segments)(2 * ((some >> down) << up) - 3 * _ONE), bits - 16
 
 
-def normalize(u: Ints, exponent: int, mean: Mean, epsilon: float, segments: int) -> Normalized:
-    """Mantissas less the mean of their channel, divided by its deviation."""
+def normalize(
+    u: Ints, exponent: int, middle: Ints, mean: Mean, epsilon: float, segments: int
+) -> Normalized:
+    """Mantissas less the mean of their channel, ``middle``, divided by its deviation."""
     axes = (0, 1, 2)
     total = u.sum(axis=axes)
-    middle = mean(total)
     centred = sym(u - middle, 16)
     squares = (u * centred).sum(axis=axes) - middle * (total - mean.pixels * middle)
     mantissa, small = factor(epsilon, "epsilon")
@@ -110,17 +111,18 @@ def _shifted(values: Ints, shifts: Ints) -> Ints:
     return found
 
 
-def pull(error: Ints, normal: Normalized, weight: Ints, mean: Mean) -> tuple[Ints, Ints]:
+def pull(
+    error: Ints, normal: Normalized, along: Ints, weight: Ints, mean: Mean
+) -> tuple[Ints, Ints]:
     """The gradient at the source before its last shift, and the shift of each channel.
 
+    ``along`` is the mean of products of the error and the normalized values.
     The gradient is ``value * 2^-shift`` at the exponents of the error and the weight together,
     less 27, less that of the source.
     """
-    axes = (0, 1, 2)
-    first = mean(error.sum(axis=axes), _CODE_BITS)
-    second = np.clip(mean((error * normal.values).sum(axis=axes), -_CODE_BITS), -_ONE, _ONE - 1)
-    along = sym(normal.values * second - error * (1 << _CODE_BITS), 32)
-    return (-first - along) * weight * normal.inverse, normal.shift
+    middle = mean(error.sum(axis=(0, 1, 2)), _CODE_BITS)
+    less = sym(normal.values * along - error * (1 << _CODE_BITS), 32)
+    return (-middle - less) * weight * normal.inverse, normal.shift
 
 
 def pulled(values: Ints, shifts: Ints, shift: int) -> Ints:

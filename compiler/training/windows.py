@@ -8,95 +8,80 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.ir.value import Shape
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.training.layers import MapLayer, MapShape
+from pulsarray.compiler.ops.images import padded, taps, unpadded
 
 __all__ = ["gather", "grouped", "largest", "route", "scatter", "spread", "total"]
 
 Array = npt.NDArray[Any]
 
 
-def _taps(window: Window, result: MapShape) -> Iterator[tuple[int, int, slice, slice]]:
-    """For each element of the kernel the rows and columns that it sees of a padded map."""
-    for y in range(window.kernel[0]):
-        for x in range(window.kernel[1]):
-            top, left = y * window.dilation[0], x * window.dilation[1]
-            down, right = window.stride
-            yield (
-                y,
-                x,
-                slice(top, top + (result[0] - 1) * down + 1, down),
-                slice(left, left + (result[1] - 1) * right + 1, right),
-            )
+def _views(values: Array, window: Window, fill: float = 0) -> list[Array]:
+    """What each element of the kernel sees in all windows, row by row."""
+    around, places = padded(values, window.padding, fill), _places(values.shape[1:3], window)
+    return [around[place] for place in places]
 
 
-def gather(values: Array, window: Window, result: MapShape) -> Array:
+def _places(size: Shape, window: Window) -> Iterator[tuple[slice, slice, slice]]:
+    """Where each element of the kernel sees padded maps."""
+    return (place for *_, place in taps(window, *window.output(*size)))
+
+
+def gather(values: Array, window: Window) -> Array:
     """All that each output sees, (images, H', W', kh, kw, C), zeros around the map."""
-    top, left, bottom, right = window.padding
-    padded = np.pad(values, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    shape = (len(values), *result[:2], *window.kernel, values.shape[3])
-    found = np.empty(shape, values.dtype)
-    for y, x, rows, columns in _taps(window, result):
-        found[:, :, :, y, x] = padded[:, rows, columns]
-    return found
+    seen = np.stack(_views(values, window), axis=3)
+    return seen.reshape(*seen.shape[:3], *window.kernel, -1)
 
 
-def scatter(parts: Array, window: Window, given: MapShape, result: MapShape) -> Array:
+def scatter(parts: Array, window: Window, given: Shape) -> Array:
     """What :func:`gather` took, added up where it was taken: (images, *given)."""
-    top, left, bottom, right = window.padding
-    height, width = given[0] + top + bottom, given[1] + left + right
-    total = np.zeros((len(parts), height, width, given[2]), parts.dtype)
-    for y, x, rows, columns in _taps(window, result):
-        total[:, rows, columns] += parts[:, :, :, y, x]
-    return total[:, top : top + given[0], left : left + given[1]]
+    whole = padded(np.zeros((len(parts), *given), parts.dtype), window.padding)
+    flat = parts.reshape(*parts.shape[:3], -1, given[2])
+    for number, place in enumerate(_places(given[:2], window)):
+        whole[place] += flat[:, :, :, number]
+    return unpadded(whole, window.padding)
 
 
-def _around(values: Array, window: Window) -> Array:
-    """With a border that no value is smaller than."""
-    top, left, bottom, right = window.padding
-    border = ((0, 0), (top, bottom), (left, right), (0, 0))
-    least = -np.inf if values.dtype.kind == "f" else np.iinfo(values.dtype).min
-    return np.pad(values, border, constant_values=least)
+def _least(values: Array) -> int:
+    """What no value is smaller than."""
+    return int(np.iinfo(values.dtype).min)
 
 
-def largest(values: Array, window: Window, result: MapShape) -> Array:
+def largest(values: Array, window: Window) -> Array:
     """The largest value of each window; padding never counts."""
-    padded = _around(values, window)
-    views = (padded[:, rows, columns] for _, _, rows, columns in _taps(window, result))
-    return np.asarray(np.maximum.reduce(list(views)))
+    return np.asarray(np.maximum.reduce(_views(values, window, _least(values))))
 
 
-def total(values: Array, window: Window, result: MapShape) -> Array:
+def total(values: Array, window: Window) -> Array:
     """The sum of each window without padding."""
-    views = [values[:, rows, columns] for _, _, rows, columns in _taps(window, result)]
-    return np.asarray(np.add.reduce(views))
+    return np.asarray(np.add.reduce(_views(values, window)))
 
 
-def spread(error: Array, window: Window, given: MapShape, result: MapShape) -> Array:
+def spread(error: Array, window: Window, given: Shape) -> Array:
     """Each window's error where it sees the source; 0 where no window is."""
     found = np.zeros((len(error), *given), error.dtype)
-    for _, _, rows, columns in _taps(window, result):
-        found[:, rows, columns] = error
+    for place in _places(given[:2], window):
+        found[place] = error
     return found
 
 
-def route(error: Array, values: Array, window: Window, result: MapShape) -> Array:
+def route(error: Array, values: Array, window: Window) -> Array:
     """Each window's error where the first of its largest values is, row by row, added up."""
-    padded, left = _around(values, window), error.copy()
-    found = np.zeros(padded.shape, error.dtype)
-    most = largest(values, window, result)
-    for _, _, rows, columns in _taps(window, result):
-        mine = padded[:, rows, columns] == most
-        found[:, rows, columns] += np.where(mine, left, 0)
-        left = np.where(mine, 0, left)
-    (top, first, _, _), (height, width) = window.padding, values.shape[1:3]
-    return found[:, top : top + height, first : first + width]
+    around, left = padded(values, window.padding, _least(values)), error.copy()
+    found = np.zeros(around.shape, error.dtype)
+    most = largest(values, window)
+    for place in _places(values.shape[1:3], window):
+        is_largest = around[place] == most
+        found[place] += np.where(is_largest, left, 0)
+        left = np.where(is_largest, 0, left)
+    return unpadded(found, window.padding)
 
 
-def grouped(layer: MapLayer) -> Iterator[tuple[slice, slice]]:
-    """Channels and results of each group."""
-    depth, count = layer.given[2] // layer.groups, layer.result[2] // layer.groups
-    for group in range(layer.groups):
+def grouped(shape: Shape, groups: int) -> Iterator[tuple[slice, slice]]:
+    """Channels and results of each group, of weights of shape (kh, kw, C / groups, N)."""
+    depth, count = shape[2], shape[3] // groups
+    for group in range(groups):
         yield (
             slice(group * depth, (group + 1) * depth),
             slice(group * count, (group + 1) * count),

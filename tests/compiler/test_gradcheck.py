@@ -11,7 +11,7 @@ import pytest
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.training import integer_pass as conv_train_interpreter
+from pulsarray.compiler.training import integer_nodes
 from pulsarray.compiler.training import norm as conv_train_norm
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.gradcheck import ROUNDINGS, GradientCheck, check_gradients
@@ -19,7 +19,7 @@ from pulsarray.compiler.training.norm import Mean, Normalized
 from tests.compiler.training_cases import beyond_roundings
 
 Ints = npt.NDArray[np.int64]
-Pull = Callable[[Ints, Normalized, Ints, Mean], tuple[Ints, Ints]]
+Pull = Callable[[Ints, Normalized, Ints, Ints, Mean], tuple[Ints, Ints]]
 BATCHES = [3, 5, 40]
 
 
@@ -55,13 +55,17 @@ def test_sums_that_cancel_are_measured_by_roundings(batch: int) -> None:
     assert (rms["fc1.error"] > 1.0) == (batch == 2)
 
 
-def without_mean(error: Ints, normal: Normalized, weight: Ints, mean: Mean) -> tuple[Ints, Ints]:
-    values, shifts = conv_train_norm.pull(error, normal, weight, mean)
+def without_mean(
+    error: Ints, normal: Normalized, along: Ints, weight: Ints, mean: Mean
+) -> tuple[Ints, Ints]:
+    values, shifts = conv_train_norm.pull(error, normal, along, weight, mean)
     middle = mean(error.sum(axis=(0, 1, 2)), 12)
     return values + middle * weight * normal.inverse, shifts
 
 
-def without_slope(error: Ints, normal: Normalized, weight: Ints, mean: Mean) -> tuple[Ints, Ints]:
+def without_slope(
+    error: Ints, normal: Normalized, _along: Ints, weight: Ints, mean: Mean
+) -> tuple[Ints, Ints]:
     middle = mean(error.sum(axis=(0, 1, 2)), 12)
     return (error * 4096 - middle) * weight * normal.inverse, normal.shift
 
@@ -71,7 +75,7 @@ def without_slope(error: Ints, normal: Normalized, weight: Ints, mean: Mean) -> 
 def test_a_normalization_without_one_of_its_terms_is_seen(
     monkeypatch: pytest.MonkeyPatch, wrong: Pull, batch: int
 ) -> None:
-    monkeypatch.setattr(conv_train_interpreter, "pull", wrong)
+    monkeypatch.setattr(integer_nodes, "pull", wrong)
     found = checked(normalized(6, 5, 7, 3), batch)
     assert not found.passes
     assert {d.name: d.roundings for d in found.deviations}["fc1.error"] > 10 * ROUNDINGS

@@ -10,6 +10,7 @@ from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.numerics.activations import BIAS, DERIVATIVES, PROBABILITY
+from pulsarray.compiler.numerics.activations import NORMAL as NORMAL_EXPONENT
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gradient import Gradient, Same, Total
@@ -26,7 +27,6 @@ __all__ = ["NORMAL", "with_exponents"]
 
 NORMAL = "normal"
 """Name of the exponent of normalized values."""
-_NORMAL_EXPONENT = -12
 
 
 def with_exponents(graph: Graph) -> Graph:
@@ -79,7 +79,7 @@ class _Formats:
 
     @result.register
     def _(self, _op: Normalize, _node: Node) -> Format:
-        return Shared16(NORMAL, _NORMAL_EXPONENT)
+        return Shared16(NORMAL, NORMAL_EXPONENT)
 
     @result.register
     def _(self, _op: Softmax, _node: Node) -> Format:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pulsarray.compiler.numerics.activations import CODE_ONE, SLOPE
+from pulsarray.compiler.numerics.activations import CODE_ONE, GUARD, SLOPE
 from pulsarray.compiler.training.flow import INPUT
-from pulsarray.compiler.training.integer_pass import GUARD
 from pulsarray.compiler.training.layers import (
     ActivateStep,
     AddStep,

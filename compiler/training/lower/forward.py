@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pulsarray.compiler.numerics.activations import FRACTION
+from pulsarray.compiler.numerics.activations import FRACTION, GUARD
 from pulsarray.compiler.training.flow import INPUT, NORMAL
-from pulsarray.compiler.training.integer_pass import GUARD
 from pulsarray.compiler.training.layers import (
     ActivateStep,
     AddStep,

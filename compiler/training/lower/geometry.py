@@ -203,7 +203,7 @@ class Geometry:
         if self.packed is None:
             return images.reshape(-1, self.given[2])
         window, given = self.packed
-        seen = gather(images.reshape(-1, *given), window, self.result)
+        seen = gather(images.reshape(-1, *given), window)
         return seen.reshape(-1, self.given[2])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.training.integer_pass import GUARD
+from pulsarray.compiler.numerics.activations import GUARD
 from pulsarray.compiler.training.layers import NormLayer
 from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.lowering import Lowering

@@ -1,0 +1,309 @@
+"""What each operator of a training step computes on mantissas, bit for bit (docs/training.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.compiler.ir.graph import Node
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.numerics.activations import (
+    BIAS,
+    CODE_ONE,
+    DERIVATIVES,
+    FRACTION,
+    GUARD,
+    NORMAL,
+    PROBABILITY,
+    SLOPE,
+)
+from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.function import Function
+from pulsarray.compiler.ops.gradient import Gradient, Same, Total
+from pulsarray.compiler.ops.loss import LossGradient
+from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.softmax import Softmax
+from pulsarray.compiler.ops.statistics import BatchMean, Normalize, NormalizeGradient, ScaleShift
+from pulsarray.compiler.passes.training.maps import function_name
+from pulsarray.compiler.training.arithmetic import blen, factor, limited, product, rne, softmax, sym
+from pulsarray.compiler.training.gradients import class_gradient, gate, loss_gradient
+from pulsarray.compiler.training.losses import ALIGNED
+from pulsarray.compiler.training.norm import Mean, Normalized, normalize, pull, pulled
+from pulsarray.compiler.training.scales import Scales
+from pulsarray.compiler.training.tables import table
+from pulsarray.compiler.training.windows import (
+    gather,
+    grouped,
+    largest,
+    route,
+    scatter,
+    spread,
+    total,
+)
+
+__all__ = ["Part", "Run", "computed"]
+
+Ints = npt.NDArray[np.int64]
+Part = tuple[Ints, int]
+"""Mantissas, and their exponent."""
+
+
+class Run(Protocol):
+    """What a pass over the graph lends to operators."""
+
+    scales: Scales
+    segments: int
+
+    def rounded(self, node: Node, values: Ints, exponent: int) -> Part:
+        """A result from exact values, by its format."""
+
+    def scale_of(self, node: Node) -> str:
+        """Name of the exponent that a result has, or is about to be requantized to."""
+
+
+@singledispatch
+def computed(op: Operator, _node: Node, _parts: Sequence[Part], _run: Run) -> Part:
+    """The result of an operator from what it reads."""
+    raise TypeError(op)
+
+
+# Products
+
+
+@computed.register
+def _(op: Convolution, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    (x, e_x), (weight, e_weight), (bias, _) = parts
+    seen = gather(x, op.window)
+    pixels = int(np.prod(seen.shape[:3]))
+    sums = [
+        product(seen[..., channels].reshape(pixels, -1), _matrix(weight[..., results]))
+        for channels, results in grouped(weight.shape, op.groups)
+    ]
+    whole = np.concatenate(sums, axis=1).reshape(*seen.shape[:3], -1)
+    return _biased(node, whole, e_x + e_weight, bias, run)
+
+
+def _matrix(weight: Ints) -> Ints:
+    """Weights (kh, kw, C, N) as (kh kw C, N)."""
+    return weight.reshape(-1, weight.shape[3])
+
+
+@computed.register
+def _(_op: ScaleShift, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    (x, e_x), (scale, e_scale), (shift, _) = parts
+    return _biased(node, x * scale, e_x + e_scale, shift, run)
+
+
+def _biased(node: Node, sums: Ints, exponent: int, bias: Ints, run: Run) -> Part:
+    return run.rounded(node, sums + rne(bias, exponent - BIAS), exponent)
+
+
+# What has no parameters
+
+
+@computed.register
+def _(op: MaxPool, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    ((x, e_x),) = parts
+    return run.rounded(node, largest(x, op.window), e_x)
+
+
+@computed.register
+def _(op: AveragePool, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    (mantissa, e_share), ((x, e_x),) = factor(op.share, node.name), parts
+    return run.rounded(node, total(x, op.window) * mantissa, e_x + e_share)
+
+
+@computed.register
+def _(op: Dropout, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    (x, e_x), *masks = parts
+    if not masks:
+        return run.rounded(node, x, e_x)
+    mantissa, e_share = factor(op.share, node.name)
+    return run.rounded(node, x * masks[0][0] * mantissa, e_x + e_share)
+
+
+@computed.register
+def _(_op: Add, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    return run.rounded(node, *_total(node, parts, run))
+
+
+@computed.register
+def _(_op: Total, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    return run.rounded(node, *(parts[0] if len(parts) == 1 else _total(node, parts, run)))
+
+
+def _total(node: Node, parts: Sequence[Part], run: Run) -> Part:
+    """The sum of several tensors, 32 bits, with guard bits below the exponent of the result."""
+    name = run.scale_of(node)
+    run.scales.expect(name, max(blen(values) + exponent for values, exponent in parts))
+    exponent = limited(run.scales[name] - GUARD)
+    sums = rne(parts[0][0], exponent - parts[0][1])
+    for values, e_values in parts[1:]:
+        sums = sym(sums + rne(values, exponent - e_values), 32)
+    return sums, exponent
+
+
+@computed.register
+def _(_op: Same, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
+    return parts[0]
+
+
+@computed.register
+def _(op: Function, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    ((x, e_x),), name = parts, function_name(op)
+    rule = DERIVATIVES[name]
+    if name == "step":
+        return np.where(x > 0, np.int64(1 << -CODE_ONE), np.int64(0)), CODE_ONE
+    if rule.argument is None:
+        codes, exponent = run.rounded(node, x, e_x)
+        return np.maximum(codes, 0) if name == "relu" else codes, exponent
+    looked_up = _looked_up(name, rule.argument, parts[0], run)
+    if rule.gated:
+        return run.rounded(node, x * looked_up, e_x + FRACTION)
+    return looked_up, FRACTION
+
+
+def _looked_up(name: str, argument: int, part: Part, run: Run) -> Ints:
+    """A function table of mantissas."""
+    return table(name, run.segments)(sym(rne(part[0], argument - part[1]), 16))
+
+
+@computed.register
+def _(_op: Softmax, _node: Node, parts: Sequence[Part], run: Run) -> Part:
+    ((x, e_x),) = parts
+    rows = softmax(x.reshape(len(x), -1), e_x, run.segments)
+    return rows.reshape(x.shape), PROBABILITY
+
+
+@computed.register
+def _(op: LossGradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    (z, e_z), (target, e_target) = ((values.reshape(len(values), -1), e) for values, e in parts)
+    shape = parts[0][0].shape
+    if op.loss.name == "cross-entropy":
+        return run.rounded(node, class_gradient(z, target).reshape(shape), e_z)
+    slope = loss_gradient(op.loss, z, e_z, target, e_target, run.segments).reshape(shape)
+    exponent = op.loss.rule.error
+    if exponent is None:
+        return run.rounded(node, slope, ALIGNED)
+    return slope, exponent if isinstance(exponent, int) else e_target
+
+
+# Batch normalization
+
+
+def _mean(values: Ints, node: Node) -> Mean:
+    return Mean.over(int(np.prod(values.shape[:3])), node.name.rpartition(".")[0])
+
+
+@computed.register
+def _(_op: BatchMean, node: Node, parts: Sequence[Part], _run: Run) -> Part:
+    (x, e_x), *others = parts
+    mean = _mean(x, node)
+    if not others:
+        return mean(x.sum(axis=(0, 1, 2))), e_x
+    ((y, e_y),) = others
+    return np.clip(mean((x * y).sum(axis=(0, 1, 2)), e_x), -(1 << 15), (1 << 15) - 1), e_y
+
+
+@computed.register
+def _(op: Normalize, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    return run.rounded(node, _normal(op.epsilon, node, parts, run).values, NORMAL)
+
+
+def _normal(epsilon: float, node: Node, parts: Sequence[Part], run: Run) -> Normalized:
+    (x, e_x), (middle, _) = parts
+    return normalize(x, e_x, middle, _mean(x, node), epsilon, run.segments)
+
+
+@computed.register
+def _(op: NormalizeGradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    """With guard bits."""
+    (x, e_x), _, _, (along, _), (error, e_error), (scale, e_scale) = parts
+    normal = _normal(op.epsilon, node, parts[:2], run)
+    values, shifts = pull(error, normal, along, scale, _mean(x, node))
+    exponent, name = e_error + e_scale - 27 - e_x, run.scale_of(node)
+    lanes = (blen(values[..., c]) - int(shift) for c, shift in enumerate(shifts))
+    run.scales.expect(name, max(lanes) + exponent)
+    guarded = limited(run.scales[name] - GUARD)
+    return pulled(values, shifts, guarded - exponent), guarded
+
+
+# Gradients
+
+
+@computed.register
+def _(op: Gradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    return _gradient(op.of, op, node, parts, run)
+
+
+@singledispatch
+def _gradient(of: Operator, _op: Gradient, _node: Node, _parts: Sequence[Part], _run: Run) -> Part:
+    """The gradient of an operator; of parameters exact, whatever the result's format."""
+    raise TypeError(of)
+
+
+@_gradient.register
+def _(of: Convolution, op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
+    *others, (error, e_error) = parts
+    if not others:
+        return error.sum(axis=(0, 1, 2)), e_error
+    ((values, e_values),) = others
+    by = _by_input if op.by == 0 else _by_weight
+    return by(of, op, values, error), e_values + e_error
+
+
+def _by_input(of: Convolution, op: Gradient, weight: Ints, error: Ints) -> Ints:
+    flat, shape = error.reshape(-1, error.shape[3]), (*error.shape[:3], *of.window.kernel, -1)
+    parts = [
+        product(flat[:, results], _matrix(weight[..., results]).T).reshape(shape)
+        for _, results in grouped(weight.shape, of.groups)
+    ]
+    return scatter(np.concatenate(parts, axis=-1), of.window, op.shapes[0])
+
+
+def _by_weight(of: Convolution, op: Gradient, x: Ints, error: Ints) -> Ints:
+    seen, flat = gather(x, of.window), error.reshape(-1, error.shape[3])
+    weight = op.shapes[1]
+    parts = [
+        product(seen[..., channels].reshape(len(flat), -1).T, flat[:, results])
+        for channels, results in grouped(weight, of.groups)
+    ]
+    return np.concatenate(parts, axis=1).reshape(weight)
+
+
+@_gradient.register
+def _(_of: ScaleShift, _op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
+    *others, (error, e_error) = parts
+    for x, e_x in others:
+        return (x * error).sum(axis=(0, 1, 2)), e_x + e_error
+    return error.sum(axis=(0, 1, 2)), e_error
+
+
+@_gradient.register
+def _(of: MaxPool, _op: Gradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    (x, _), _, (error, e_error) = parts
+    return run.rounded(node, route(error, x, of.window), e_error)
+
+
+@_gradient.register
+def _(of: AveragePool, op: Gradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    (mantissa, e_share), ((error, e_error),) = factor(of.share, node.name), parts
+    whole = spread(error * mantissa, of.window, op.shapes[0])
+    return run.rounded(node, whole, e_error + e_share)
+
+
+@_gradient.register
+def _(of: Function, _op: Gradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    (value, e_value), (error, e_error) = parts
+    name = function_name(of)
+    rule = DERIVATIVES[name]
+    if rule.gated and rule.argument is not None:
+        slope = _looked_up(f"{name}{SLOPE}", rule.argument, (value, e_value), run)
+        return run.rounded(node, error * slope, e_error + CODE_ONE)
+    return run.rounded(node, *gate(name, error, e_error, value))
