@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy.typing as npt
-
 from pulsarray.compiler.arguments import instance
+from pulsarray.compiler.interpreter import Samples
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.lower.products.search import EFFORT
 from pulsarray.compiler.lower.programs import program_of
@@ -23,7 +22,7 @@ def compile(  # noqa: A001 (as re.compile: it is called by way of its package)
     config: Config,
     *,
     batch: int = 1,
-    calibration: npt.ArrayLike | None = None,
+    calibration: Samples | None = None,
     name: str = "",
     effort: int = EFFORT,
 ) -> Program:
@@ -38,7 +37,8 @@ def compile(  # noqa: A001 (as re.compile: it is called by way of its package)
     batch
         Samples that one run of the program works on.
     calibration
-        Typical inputs, shape (samples, *input shape), of a network in real numbers.
+        Typical data of a network in real numbers, of each input by name or of the only one:
+        (samples, *its shape).
     name
         Name of the program; the network's if empty.
     effort

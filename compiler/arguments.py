@@ -15,7 +15,14 @@ import numpy.typing as npt
 
 from pulsarray.errors import InputError
 
-__all__ = ["array", "file_path", "instance", "integer", "integers", "number"]
+__all__ = [
+    "array",
+    "file_path",
+    "instance",
+    "integer",
+    "integers",
+    "number",
+]
 
 
 def integer(value: object, what: str, *, least: int | None = None) -> int:

@@ -6,11 +6,18 @@ Every operator reads the one before it, unless ``source`` names another; a resid
 
 >>> builder.convolution(first, padding=1).relu(name="block")
 >>> builder.convolution(second, padding=1).relu().convolution(third, padding=1).add("block").relu()
+
+and one with two inputs and two outputs
+
+>>> builder = Builder("heads", {"image": (8, 8, 3), "flags": 4})
+>>> builder.convolution(filters).relu(name="body").convolution(boxes).output("boxes")
+>>> builder.global_average_pool(source="body").flatten().concat("flags").dense(weight)
+>>> graph = builder.output("kinds").build()
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +49,7 @@ from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.step import Step
 from pulsarray.compiler.ops.tanh import Tanh
 from pulsarray.compiler.ops.transposed import TransposedConvolution
+from pulsarray.compiler.passes.ends import ending_in
 from pulsarray.errors import InputError
 
 __all__ = ["Builder"]
@@ -69,35 +77,44 @@ class _Planned:
 class Builder:
     """Collects operators one after the other; every method returns the builder.
 
-    Operators may be named with ``name``; ``source`` is the name of the operator to read, or of the
-    network's input, if it is not the operator before. Feature maps are (H, W, C).
+    Operators may be named with ``name``; ``source`` is the name of the operator to read, or of an
+    input of the network, if it is not the operator before. Feature maps are (H, W, C).
 
     Parameters
     ----------
     name
         Name of the network.
     shape
-        Shape of one input sample, or its number of elements.
+        Shape of one input sample, or its number of elements; by name where there are several
+        inputs, of which the first operator reads the first.
     input_name, output_name
-        Names of the input and output tensors.
+        Names of the only input, and of the last operator's result where :meth:`output` says of none
+        that it is one.
     """
 
     def __init__(
         self,
         name: str,
-        shape: int | tuple[int, ...],
+        shape: int | tuple[int, ...] | Mapping[str, int | tuple[int, ...]],
         input_name: str = "input",
         output_name: str = "output",
     ) -> None:
         self.name = name
-        self._input = network_input(input_name, integers(shape, f"{name}: shape"))
+        shapes = shape if isinstance(shape, Mapping) else {input_name: shape}
+        if not shapes:
+            raise InputError(f"{name}: a network needs at least one input")
+        self._inputs = [
+            network_input(given, integers(sizes, f"{name}: shape"))
+            for given, sizes in shapes.items()
+        ]
+        self._outputs: dict[str, str] = {}
         self._output_name = output_name
         self._steps: list[_Planned] = []
 
     @property
     def last(self) -> str:
-        """Name of the last operator; of the input if there is none."""
-        return self._steps[-1].name if self._steps else self._input.name
+        """Name of the last operator; of the first input if there is none."""
+        return self._steps[-1].name if self._steps else self._inputs[0].name
 
     def dense(
         self,
@@ -285,6 +302,16 @@ class Builder:
         """Softmax; must be the last."""
         return self._add(Softmax(), name or "softmax", source)
 
+    def output(self, name: str, *, source: str = "") -> Builder:
+        """Make the last operator's result an output; other operators may read it, too."""
+        source = source or self.last
+        if source not in {step.name for step in self._steps}:
+            raise InputError(f"{self.name}: output {name!r}: {source!r} is no operator")
+        if name in self._outputs:
+            raise InputError(f"{self.name}: two outputs are named {name!r}")
+        self._outputs[name] = source
+        return self
+
     def build(self) -> Graph:
         """The checked network.
 
@@ -294,22 +321,25 @@ class Builder:
             If shapes do not fit.
         """
         written = {step.name: f"{step.name}_out" for step in self._steps}
-        written |= {self.last: self._output_name, self._input.name: self._input.name}
-        draft = Draft(self.name, [self._input], written.values())
+        outputs = self._outputs or {self._output_name: self.last}
+        written |= {source: name for name, source in reversed(outputs.items())}
+        written |= {value.name: value.name for value in self._inputs}
+        draft = Draft(self.name, self._inputs, written.values())
         for step in self._steps:
             sources = [written[source] for source in step.sources]
             op = step.op or AveragePool(_whole(draft.shape(sources[0])))
             output = written[step.name]
             draft.add(step.name, op, sources, output, step.parameters, step.constants)
-        self._check_read(draft.nodes)
-        return draft.graph((written[self.last],))
+        ends = {name: written[source] for name, source in outputs.items()}
+        self._check_read(draft.nodes, ends.values())
+        return draft.graph(tuple(ends), nodes=ending_in(draft.nodes, ends, tuple(ends)))
 
-    def _check_read(self, nodes: Sequence[Node]) -> None:
+    def _check_read(self, nodes: Sequence[Node], outputs: Iterable[str]) -> None:
         """Refuse operators that make no difference."""
         if not nodes:
             raise InputError(f"{self.name}: a network needs at least one operator")
-        read = {name for node in nodes for name in node.inputs}
-        for node in nodes[:-1]:
+        read = {name for node in nodes for name in node.inputs} | {*outputs}
+        for node in nodes:
             if node.output not in read:
                 raise InputError(f"{node.name}: nothing reads its result {node.output!r}")
 
@@ -322,7 +352,7 @@ class Builder:
         parameters: Mapping[str, Array] | None = None,
         constants: Mapping[str, Array] | None = None,
     ) -> Builder:
-        taken = {step.name for step in self._steps} | {self._input.name}
+        taken = {step.name for step in self._steps} | {value.name for value in self._inputs}
         numbered = (f"{name}{number}" for number in range(1, len(taken) + 2))
         unique = name if name not in taken else next(n for n in numbered if n not in taken)
         for read in (*filter(None, [source]), *others):

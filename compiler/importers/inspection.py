@@ -11,6 +11,7 @@ from pulsarray.compiler.ir.value import Role
 from pulsarray.compiler.ops import integer
 from pulsarray.compiler.passes.pipeline import folded
 from pulsarray.compiler.passes.quantize.fuse import fuse_graph
+from pulsarray.compiler.passes.quantize.host import with_host_ends
 from pulsarray.compiler.passes.quantize.rules import Place, is_nothing, multiplies_maps, rule_of
 from pulsarray.config import Config
 from pulsarray.program import Program
@@ -142,7 +143,7 @@ class _Places:
     """Where the operators of a float network run, by what the compiler folds into what."""
 
     def __init__(self, graph: Graph) -> None:
-        steps, _ = fuse_graph(folded(graph))
+        steps = fuse_graph(with_host_ends(folded(graph)))
         self._graph = graph
         self._units = {step.name: rule_of(step.node).place.value for step in steps}
         self._steps = {step.output: step.name for step in steps}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pulsarray.compiler.ir.formats import REAL
@@ -106,6 +106,8 @@ class Graph:
                 raise InputError(f"{self.name}: nothing writes the output {name!r}")
         if not self.outputs:
             raise InputError(f"{self.name}: a network needs at least one output")
+        if twice := [name for name, count in Counter(self.outputs).items() if count > 1]:
+            raise InputError(f"{self.name}: two outputs are named {twice[0]!r}")
         object.__setattr__(self, "values", values)
 
     @property
@@ -176,6 +178,13 @@ class Graph:
         return Counter(name for node in self.nodes for name in node.inputs)
 
     @property
+    def uses(self) -> Counter[str]:
+        """How often each value is read by operators or is an output."""
+        uses = self.readers
+        uses.update(self.outputs)
+        return uses
+
+    @property
     def parameters(self) -> int:
         """Elements of all that training changes: weights, biases, scales."""
         return sum(value.size for value in self.declared if value.role is Role.PARAMETER)
@@ -227,6 +236,19 @@ class Graph:
         views = self.views if views is None else views
         return Graph(self.name, kept, nodes, outputs, views, self.notes)
 
+    def renamed(self, names: Mapping[str, str]) -> Graph:
+        """The network with other names of values; one whose name another gets, gives it up."""
+        given = {*names.values()}
+        names = dict(names)
+        for name in self.values:
+            if name in given and name not in names:
+                names[name] = _free(name, {*self.values, *given, *names.values()})
+        declared = [replace(v, name=names.get(v.name, v.name)) for v in self.declared]
+        nodes = [node.renamed(names) for node in self.nodes]
+        outputs = tuple(names.get(name, name) for name in self.outputs)
+        views = {names.get(name, name): view for name, view in self.views.items()}
+        return Graph(self.name, declared, nodes, outputs, views, self.notes)
+
     def only(self, outputs: Sequence[str]) -> Graph:
         """The network with some of its outputs, and what these depend on.
 
@@ -247,6 +269,13 @@ class Graph:
         declared = [v for v in self.declared if v.name in read]
         views = {name: view for name, view in self.views.items() if name in read}
         return Graph(self.name, declared, nodes, tuple(outputs), views, self.notes)
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, with a sign behind it where it is taken."""
+    while name in taken:
+        name += "'"
+    return name
 
 
 def result_of(

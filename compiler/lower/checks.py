@@ -29,8 +29,10 @@ def require_machine(graph: Graph, config: Config) -> None:
     """
     if config.operand_bits != 8:
         raise InputError(f"compiler: needs operand_bits = 8, not {config.operand_bits}")
-    if not graph.nodes or graph.output.name == graph.input.name:
+    if not graph.nodes:
         raise InputError(f"{graph.name}: a network needs at least one operator")
+    if missing := {*graph.outputs} - {node.output for node in graph.nodes}:
+        raise InputError(f"{graph.name}: output {min(missing)!r} must be an operator's")
     for node in graph.nodes:
         _require_values(graph, node)
         if not node.op.has_integers():
@@ -48,7 +50,7 @@ def _require_values(graph: Graph, node: Node) -> None:
     result = graph.values[node.output]
     if isinstance(result.format, Integers):
         inputs = [value for value in graph.inputs_of(node) if not value.role.is_constant]
-        if result.name != graph.output.name or graph.readers[result.name] or len(inputs) > 1:
+        if result.name not in graph.outputs or graph.readers[result.name] or len(inputs) > 1:
             raise InputError(f"{node.name}: only a network's result can be sums, of one input")
     elif not isinstance(result.format, Affine8):
         raise InputError(f"{node.name}: its result must be int8 codes, not {result.format}")

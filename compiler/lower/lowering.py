@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import singledispatch
 from math import prod
+from typing import Any
 
 from pulsarray.compiler.ir.formats import Affine8, Integers
-from pulsarray.compiler.ir.host import Host
+from pulsarray.compiler.ir.host import HostOutput
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.lower.chip import BankShares, MapChip
@@ -38,8 +39,8 @@ class Lowering:
     ----------
     network
         The network, without concatenations that cost nothing.
-    host
-        What a host does at its ends.
+    outputs
+        What a host makes of its results.
     works
         Its operators in order.
     resident
@@ -60,7 +61,7 @@ class Lowering:
     def __init__(
         self,
         network: Network,
-        host: Host,
+        outputs: Sequence[HostOutput],
         works: Sequence[Work],
         resident: Mapping[str, tuple[int, int]],
         shares: BankShares,
@@ -68,7 +69,7 @@ class Lowering:
         batch: int,
         layout: Layout,
     ) -> None:
-        self.network, self.host, self.works, self.resident = network, host, works, resident
+        self.network, self.outputs, self.works, self.resident = network, outputs, works, resident
         self.config, self.batch, self.layout = config, batch, layout
         self.shares = shares
         self.layers: list[Layer] = []
@@ -78,6 +79,10 @@ class Lowering:
         for work in works:
             self._emissions.append([])
             self.layers.append(self._layer(work))
+        placed = {tensor.name for tensor in layout.tensors}
+        for name in network.inputs:
+            if name not in placed:  # Nothing reads it.
+                self.stored(name)
 
     def operations(self, tilings: Sequence[Tiling]) -> list[Operation]:
         """The whole network, with a tiling for each product."""
@@ -124,7 +129,7 @@ class Lowering:
             for tensor in self.layout.tensors[before:]
             if tensor.role in ("weight", "constant", "input")
         )
-        given = [name for name in work.inputs if name != self.network.input.name]
+        given = [name for name in work.inputs if name not in self.network.inputs]
         read += sum(self._bytes(name) for name in given if self.stored(name).tensor is not None)
         written = self.stored(work.output).tensor is not None
         return Layer(
@@ -177,33 +182,35 @@ class Lowering:
     def _map_tensor(self, value: Value) -> Tensor:
         height, width, channels = value.shape
         image = () if height == width == 1 else value.shape
-        if value.name == self.network.input.name:
-            return self.input_tensor(self.batch * height * width, channels, image)
-        last = value.name == self.network.output
-        host = self.host if last else Host()
+        if value.name in self.network.inputs:
+            return self.input_tensor(value, self.batch * height * width, channels, image)
         codes = value.format if isinstance(value.format, Affine8) else Affine8(1.0)
-        answer = host.answer or Affine8(0.0, half_away=codes.half_away)
-        return self.layout.add(
-            value.name,
-            "output" if last else "intermediate",
+        ends = [end for end in self.outputs if end.source == value.name]
+        final = self.network.is_final(value.name)
+        made = self.layout.add(
+            ends[0].name if final else f"{value.name} (read again)" if ends else value.name,
+            "output" if final else "intermediate",
             self.batch * height * width,
             channels,
             element="sum" if isinstance(value.format, Integers) else "code",
             scale=codes.scale,
             zero_point=codes.zero,
-            after=host.after,
-            answer_scale=answer.scale,
-            answer_zero=answer.zero,
             image=image,
-            view=host.output_view,
-            half_away=answer.half_away,
+            **{"half_away": codes.half_away, **(_ending(ends[0]) if final else {})},
         )
+        for end in ends[final:]:
+            self.layout.share(replace(made, name=end.name, role="output", **_ending(end)))
+        return made
 
     def input_tensor(
-        self, rows: int, columns: int, image: Sequence[int], window: Sequence[int] = ()
+        self,
+        source: Value,
+        rows: int,
+        columns: int,
+        image: Sequence[int],
+        window: Sequence[int] = (),
     ) -> Tensor:
-        """A tensor for the network's input, whose words may be what windows see."""
-        source = self.network.input
+        """A tensor for one of the network's inputs, whose words may be what windows see."""
         return self.layout.add(
             source.name,
             "input",
@@ -213,9 +220,29 @@ class Lowering:
             zero_point=source.codes.zero,
             image=image,
             window=window,
-            view=self.host.input_view,
+            view=self.network.graph.views.get(source.name),
             half_away=source.codes.half_away,
         )
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Every tensor, inputs and outputs in the order of the network's."""
+        orders = {
+            "input": [value.name for value in self.network.graph.inputs],
+            "output": [end.name for end in self.outputs],
+        }
+        known = {tensor.name: tensor for tensor in self.layout.tensors}
+        sorted_ = {role: iter([known[name] for name in names]) for role, names in orders.items()}
+        return [next(sorted_[t.role]) if t.role in orders else t for t in self.layout.tensors]
+
+
+def _ending(end: HostOutput) -> dict[str, Any]:
+    """Fields of a tensor that say what a host makes of it."""
+    fields: dict[str, Any] = {"after": end.after, "view": end.view}
+    if end.answer is not None:
+        fields |= {"answer_scale": end.answer.scale, "answer_zero": end.answer.zero}
+        fields |= {"half_away": end.answer.half_away}
+    return fields
 
 
 @singledispatch

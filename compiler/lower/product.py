@@ -65,16 +65,17 @@ def _operand(
     name, dim, network = work.maps[0], lowering.config.dim, lowering.network
     kh, kw, depth, count = weight.shape
     few = -(-kh * kw * depth // dim) < kh * kw * -(-depth // dim)
-    alone = name == network.input.name and network.readers[name] == 1
+    alone = name in network.inputs and network.readers[name] == 1
     if not (few and alone and op.groups == 1 and kh * kw > 1):
         return lowering.stored(name), op.window, weight
-    shape, window, batch = network.input.shape, op.window, lowering.batch
-    height, width = window.output(*shape[:2])
+    given, window, batch = network.values[name], op.window, lowering.batch
+    height, width = window.output(*given.shape[:2])
     packed = kh * kw * depth
     looks = (*window.kernel, *window.stride, *window.padding, *window.dilation)
-    tensor = lowering.input_tensor(batch * height * width, packed, shape, looks)
-    zero = network.input.codes.zero
-    stored = Stored(batch, height, width, -(-packed // dim), packed, tensor, zero_point=zero)
+    tensor = lowering.input_tensor(given, batch * height * width, packed, given.shape, looks)
+    stored = Stored(
+        batch, height, width, -(-packed // dim), packed, tensor, zero_point=given.codes.zero
+    )
     return stored, Window((1, 1)), weight.reshape(1, 1, packed, count)
 
 

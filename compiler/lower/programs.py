@@ -11,13 +11,14 @@ import numpy as np
 from pulsarray.compiler.arguments import instance, integer
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph, Node, needed
-from pulsarray.compiler.ir.host import Host, split_host
+from pulsarray.compiler.ir.host import HostOutput, split_host
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.lower import families as families
 from pulsarray.compiler.lower.checks import require_machine
 from pulsarray.compiler.lower.lowering import Lowering
 from pulsarray.compiler.lower.products.search import EFFORT, Search
 from pulsarray.compiler.lower.residency import (
+    Network,
     network_of,
     resident_units,
     root_of,
@@ -63,9 +64,9 @@ def program_of(
     InputError
         If something does not fit; the text names the place, the rule and the value.
     """
-    graph, host = _checked(graph, config)
+    graph, outputs = _checked(graph, config)
     batch, effort = integer(batch, "batch", least=1), integer(effort, "effort")
-    best, assembly = _best(_candidates(graph, host, config, batch), effort)
+    best, assembly = _best(_candidates(graph, outputs, config, batch), effort)
     layout = best.layout
     ranges = _boundaries(assembly, len(best.lowering.layers))
     layers = [
@@ -77,7 +78,7 @@ def program_of(
         code=assembly.code,
         code_address=layout.code_address,
         memory=layout.image(assembly.code),
-        tensors=layout.tensors,
+        tensors=best.lowering.tensors,
         layers=layers,
         network=name or graph.name,
         batch=batch,
@@ -98,12 +99,12 @@ def compile_layers(graph: Graph, config: Config, *, batch: int = 1) -> list[Prog
     InputError
         As `program_of`.
     """
-    graph, host = _checked(graph, config)
+    graph, outputs = _checked(graph, config)
     batch = integer(batch, "batch", least=1)
     network = network_of(graph, config.dim)
-    works, layout = works_of(network), Layout(config)
+    works, layout = works_of(network), _layout(network, outputs, config)
     shares = shares_of(config, 0, second=any(work.second for work in works))
-    lowering = Lowering(network, host, works, {}, shares, config, batch, layout)
+    lowering = Lowering(network, outputs, works, {}, shares, config, batch, layout)
     assemblies: list[tuple[int, Assembly]] = []
     address = layout.code_address
     for operations in lowering.parts(_search(lowering, layout).chosen):
@@ -121,7 +122,7 @@ def compile_layers(graph: Graph, config: Config, *, batch: int = 1) -> list[Prog
             code=assembly.code,
             code_address=first,
             memory=memory,
-            tensors=layout.tensors,
+            tensors=lowering.tensors,
             layers=[replace(layer, first=0, last=len(assembly.layers))],
             network=graph.name,
             batch=batch,
@@ -131,16 +132,18 @@ def compile_layers(graph: Graph, config: Config, *, batch: int = 1) -> list[Prog
     ]
 
 
-def _checked(graph: Graph, config: Config) -> tuple[Graph, Host]:
-    """What the machine computes of a network, and what a host does."""
+def _checked(graph: Graph, config: Config) -> tuple[Graph, Sequence[HostOutput]]:
+    """What the machine computes of a network, and what a host makes of it."""
     instance(graph, Graph, "graph")
     instance(config, Config, "config")
-    graph, host = split_host(graph)
+    graph, outputs = split_host(graph)
     require_machine(graph, config)
-    return graph.rebuilt(needed(graph.nodes, graph.outputs)), host
+    return graph.rebuilt(needed(graph.nodes, graph.outputs)), outputs
 
 
-def _candidates(graph: Graph, host: Host, config: Config, batch: int) -> list[_Candidate]:
+def _candidates(
+    graph: Graph, outputs: Sequence[HostOutput], config: Config, batch: int
+) -> list[_Candidate]:
     """The network with all maps in memory; and, where they fit, with maps that stay on chip.
 
     Larger networks keep all of their maps on chip, or none.
@@ -153,19 +156,24 @@ def _candidates(graph: Graph, host: Host, config: Config, batch: int) -> list[_C
     for count in (0, *range(most, 0, -1)):
         banks = shares_of(config, count, second=False).resident
         resident = resident_units(network, works, batch, banks, config)
-        whole = len(units) - 1 <= len(resident) or len(works) <= _FEW_OPERATORS
+        whole = len(units) - len(graph.outputs) <= len(resident) or len(works) <= _FEW_OPERATORS
         if count and not (resident and whole):
             continue
-        layout = Layout(config)
+        layout = _layout(network, outputs, config)
         seconds = any(
             work.second and root_of(work.second, network.aliases) not in resident for work in works
         )
         if config.scratchpad_banks - count < 3 + seconds:
             continue
         shares = shares_of(config, count, second=seconds)
-        lowering = Lowering(network, host, works, resident, shares, config, batch, layout)
+        lowering = Lowering(network, outputs, works, resident, shares, config, batch, layout)
         found.append(_Candidate(lowering, layout, _search(lowering, layout)))
     return found
+
+
+def _layout(network: Network, outputs: Sequence[HostOutput], config: Config) -> Layout:
+    """Memory without tensors, in which inputs and outputs will have their names."""
+    return Layout(config, {*network.inputs, *(end.name for end in outputs)})
 
 
 def _best(found: Sequence[_Candidate], effort: int) -> tuple[_Candidate, Assembly]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 
 from pulsarray.compiler.ir.graph import Graph, Node
@@ -96,17 +98,21 @@ class Network:
     nodes: Sequence[Node]
     values: Mapping[str, Value]
     aliases: Mapping[str, Alias]
-    readers: Mapping[str, int]
+    readers: Counter[str]
+
+    @cached_property
+    def inputs(self) -> Collection[str]:
+        """Names of the network's inputs."""
+        return {value.name for value in self.graph.inputs}
 
     @property
-    def input(self) -> Value:
-        """The network's input."""
-        return self.graph.input
+    def outputs(self) -> Collection[str]:
+        """Names of its results."""
+        return self.graph.outputs
 
-    @property
-    def output(self) -> str:
-        """Name of its result."""
-        return self.graph.output.name
+    def is_final(self, name: str) -> bool:
+        """Whether a map is a result that no operator reads, which is only ever written."""
+        return name in self.outputs and not self.readers[name]
 
     def maps_of(self, node: Node) -> tuple[str, ...]:
         """Names of what an operator reads, without constants."""
@@ -126,17 +132,18 @@ def network_of(graph: Graph, dim: int) -> Network:
     """
     aliases: dict[str, Alias] = {}
     nodes: list[Node] = []
-    values, readers, last = dict(graph.values), graph.readers, graph.output.name
+    values, readers = dict(graph.values), graph.readers
+    ends = {*graph.outputs, *(value.name for value in graph.inputs)}
+    network = Network(graph, (), values, aliases, readers)
     for node in reversed(graph.nodes):
         offsets = _offsets(node, values)
-        read_again = node.output == last and readers[last]
-        if offsets is None or any(offset % dim for offset in offsets) or read_again:
+        if offsets is None or any(offset % dim for offset in offsets):
             nodes.append(node)
             continue
-        # What the network gives is written only.
-        final = root_of(node.output, aliases) == last
+        # What only the host reads is written only.
+        final = network.is_final(root_of(node.output, aliases))
         for number, (name, offset) in enumerate(zip(node.inputs, offsets, strict=True)):
-            taken = name in aliases or name in (graph.input.name, last)
+            taken = name in aliases or name in ends
             taken = taken or (final and readers[name] > 1)
             if taken or node.inputs.count(name) > 1:
                 copy = _free(f"{node.name}.{number}", values)
@@ -144,7 +151,7 @@ def network_of(graph: Graph, dim: int) -> Network:
                 nodes.append(Node(copy, Copy(), (name,), copy, "copy"))
                 name = copy
             aliases[name] = Alias(node.output, offset // dim)
-    return Network(graph, tuple(reversed(nodes)), values, aliases, readers)
+    return replace(network, nodes=tuple(reversed(nodes)))
 
 
 def _offsets(node: Node, values: Mapping[str, Value]) -> list[int] | None:
@@ -171,7 +178,7 @@ def _free(name: str, values: Mapping[str, Value]) -> str:
 
 def works_of(network: Network) -> list[Work]:
     """The operators in order; an addition joins the convolution that makes its later operand."""
-    made = {network.input.name: -1}
+    made = dict.fromkeys(network.inputs, -1)
     for number, node in enumerate(network.nodes):
         made[node.output] = number
     joined: dict[int, Work] = {}
@@ -182,7 +189,7 @@ def works_of(network: Network) -> list[Work]:
         places = [made.get(name, -1) for name in node.inputs]
         last = max(range(2), key=lambda k: places[k])
         place, name = places[last], node.inputs[last]
-        alone = network.readers.get(name) == 1 and name != network.output
+        alone = network.readers.get(name) == 1 and name not in network.outputs
         free = place >= 0 and place not in joined and places[0] != places[1]
         if alone and free and traits_of(network.nodes[place].op).takes:
             first = network.nodes[place]
@@ -198,13 +205,13 @@ def works_of(network: Network) -> list[Work]:
 def units_of(network: Network, works: Sequence[Work]) -> dict[str, tuple[int, int]]:
     """Maps that lie in no other one, with the first work that writes and the last that uses each.
 
-    The network's input is not among them.
+    The network's inputs are not among them.
     """
     lives: dict[str, tuple[int, int]] = {}
     for number, work in enumerate(works):
         for name in (work.output, *work.inputs):
             root = root_of(name, network.aliases)
-            if root == network.input.name:
+            if root in network.inputs:
                 continue
             first, _ = lives.get(root, (number, number))
             lives[root] = (first, number)
@@ -221,7 +228,7 @@ def resident_units(
     """
     lives = units_of(network, works)
     apart = _apart(works, network.aliases)
-    loaded = _loaded(works, network.aliases) | {network.output}
+    loaded = _loaded(works, network.aliases) | {*network.outputs}
     placed: dict[str, tuple[int, int]] = {}
     taken: list[tuple[int, int, int, int]] = []
     for name, (first, last) in sorted(lives.items(), key=lambda item: item[1]):

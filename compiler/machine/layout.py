@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -31,6 +31,8 @@ class Layout:
     ----------
     config
         The machine.
+    reserved
+        Names that only inputs and outputs get.
 
     Members
     -------
@@ -38,8 +40,9 @@ class Layout:
         Every tensor so far.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, reserved: Collection[str] = ()) -> None:
         self.config = config
+        self._reserved = frozenset(reserved)
         self.tensors: list[Tensor] = []
         self._contents: list[tuple[int, npt.NDArray[np.uint8]]] = []
         self._end = 0
@@ -74,7 +77,7 @@ class Layout:
             If it does not fit the machine's 32-bit addresses.
         """
         tensor = Tensor(
-            name=self._free_name(name),
+            name=self._free_name(name, role),
             role=role,
             address=0,
             rows=rows,
@@ -116,7 +119,7 @@ class Layout:
 
     def fork(self) -> Layout:
         """A layout that goes on from here by itself."""
-        other = Layout(self.config)
+        other = Layout(self.config, self._reserved)
         other.take(self)
         return other
 
@@ -125,8 +128,13 @@ class Layout:
         self.tensors, self._contents = list(other.tensors), list(other._contents)
         self._end = other._end
 
-    def _free_name(self, name: str) -> str:
+    def share(self, tensor: Tensor) -> None:
+        """Add a tensor whose words are those of one that is there."""
+        self.tensors.append(tensor)
+
+    def _free_name(self, name: str, role: str = "constant") -> str:
         taken = {tensor.name for tensor in self.tensors}
+        taken |= self._reserved if role not in ("input", "output") else set()
         numbered = (f"{name}#{number}" for number in count(2))
         return name if name not in taken else next(n for n in numbered if n not in taken)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pulsarray.compiler.ir.graph import Graph, Node
-from pulsarray.errors import InputError
+from pulsarray.compiler.passes.ends import ending_in
 
-__all__ = ["ending_in", "without_dropout"]
+__all__ = ["without_dropout"]
 
 
 def without_dropout(graph: Graph) -> Graph:
@@ -26,20 +24,4 @@ def without_dropout(graph: Graph) -> Graph:
             names[made.output] = made.inputs[0]
         else:
             kept.append(made)
-    return graph.rebuilt(ending_in(kept, names, graph.output.name))
-
-
-def ending_in(nodes: list[Node], names: Mapping[str, str], output: str) -> list[Node]:
-    """The operators with the network's result under its own name, whatever became of its last.
-
-    Raises
-    ------
-    InputError
-        If no operator writes it.
-    """
-    last = names.get(output, output)
-    if last not in {node.output for node in nodes}:
-        raise InputError(
-            f"{output}: the network's result is its input; there is nothing to compute"
-        )
-    return [node.renamed({last: output}) for node in nodes]
+    return graph.rebuilt(ending_in(kept, names, graph.outputs))

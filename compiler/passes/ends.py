@@ -2,35 +2,104 @@
 
 from __future__ import annotations
 
-from pulsarray.compiler.ir.graph import Graph
+from collections.abc import Collection, Mapping, Sequence
+
+from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Kind
+from pulsarray.compiler.ir.value import Role
+from pulsarray.compiler.ops.identity import Identity
 from pulsarray.compiler.passes.dead import without_dead
 from pulsarray.errors import InputError
 
-__all__ = ["host_function", "with_plain_ends"]
+__all__ = ["ending_in", "host_function", "with_one_end", "with_plain_ends"]
 
 
 def with_plain_ends(graph: Graph) -> Graph:
-    """The operators that the one output depends on, those of the host at the end alone.
+    """The operators that the outputs depend on, those of the host at the ends alone.
 
     Raises
     ------
     InputError
-        If there are several inputs or outputs, or an operator of the host is not the last.
+        If an output is no operator's, or an operator of the host is not the last.
     """
-    _ = graph.input
-    _ = graph.output
     graph = without_dead(graph)
     if not graph.nodes:
         raise InputError(f"{graph.name}: a network needs at least one operator")
-    for node in graph.nodes[:-1]:
-        if node.op.kind is Kind.HOST:
+    for name in graph.outputs:
+        if graph.values[name].role is not Role.ACTIVATION:
+            raise _nothing(name)
+    readers = graph.readers
+    for node in graph.nodes:
+        if node.op.kind is Kind.HOST and readers[node.output]:
             name = node.op.title.capitalize()
             raise InputError(f"{node.name}: {name} is only possible as the last operator")
     return graph
 
 
+def with_one_end(graph: Graph) -> Graph:
+    """The operators that the one output depends on, that of the host at the end alone.
+
+    Raises
+    ------
+    InputError
+        If there are several inputs or outputs, or as :func:`with_plain_ends`.
+    """
+    _ = graph.input
+    _ = graph.output
+    return with_plain_ends(graph)
+
+
 def host_function(graph: Graph) -> str:
-    """Title of the operator that a host applies to the result; empty if there is none."""
-    op = graph.nodes[-1].op
-    return op.title if op.kind is Kind.HOST else ""
+    """Title of the operator that a host applies to the only result; empty if there is none."""
+    name = graph.output.name
+    ops = (node.op for node in graph.nodes if node.output == name)
+    return next((op.title for op in ops if op.kind is Kind.HOST), "")
+
+
+def ending_in(
+    nodes: Sequence[Node], names: Mapping[str, str], outputs: Sequence[str]
+) -> list[Node]:
+    """The operators with the network's results under their own names, whatever wrote them before.
+
+    Parameters
+    ----------
+    nodes
+        What is left of them.
+    names
+        The value that one is, which some operator writes, where its name is another.
+    outputs
+        The results; of those that are one value all but the first are its identity. Other values
+        of their names get others.
+
+    Raises
+    ------
+    InputError
+        If no operator writes one.
+    """
+    written = {node.output for node in nodes}
+    ends = {output: names.get(output, output) for output in outputs}
+    renamed: dict[str, str] = {}
+    for output, source in ends.items():
+        if source not in written:
+            raise _nothing(output)
+        if ends.get(source) != source:
+            renamed.setdefault(source, output)
+    copies = [(name, renamed.get(source, source)) for name, source in ends.items()]
+    for name in written.intersection(outputs) - renamed.keys():
+        if ends[name] != name:
+            renamed[name] = _free(name, {*written, *outputs, *renamed.values()})
+    return [
+        *(node.renamed(renamed) for node in nodes),
+        *(Node(name, Identity(), (end,), name) for name, end in copies if name != end),
+    ]
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, with a sign behind it where it is taken."""
+    while name in taken:
+        name += "'"
+    return name
+
+
+def _nothing(output: str) -> InputError:
+    return InputError(f"{output}: the network's result is its input; there is nothing to compute")

@@ -18,7 +18,7 @@ from pulsarray.compiler.ops.flatten import Flatten, Unflatten
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
 from pulsarray.compiler.ops.transposed import TransposedConvolution
-from pulsarray.compiler.passes.dropout import ending_in
+from pulsarray.compiler.passes.ends import ending_in
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
@@ -40,18 +40,18 @@ def with_maps(graph: Graph) -> Graph:
     draft = _Maps(graph)
     for node in graph.nodes:
         _place(node.op, node, draft)
-    if (last := graph.output.name) in draft.names:
-        draft.names[last] = draft.pixel(last)
-    nodes = ending_in(draft.nodes, draft.names, last)
-    views = {value.name: _view(value, graph) for value in (graph.input, graph.output)}
+    nodes = ending_in(draft.nodes, draft.names, graph.outputs)
+    ends = (*graph.inputs, *(graph.values[name] for name in graph.outputs))
+    views = {value.name: _view(value, draft) for value in ends}
     known = {name: view for name, view in views.items() if view is not None}
     return draft.graph(graph.outputs, known, nodes)
 
 
-def _view(value: Value, graph: Graph) -> HostView | None:
-    """A host's view of a value that becomes a map; of maps it is theirs."""
-    plain = HostView.plain(value.shape) if len(value.shape) == 2 else None
-    return graph.views.get(value.name, plain)
+def _view(value: Value, draft: _Maps) -> HostView | None:
+    """A host's view of a value that becomes a map; of maps, and of their pixels, it is theirs."""
+    shape = draft.shape(draft.map_of(value.name))
+    is_same = shape == value.shape or (len(value.shape) == 1 and shape[:2] == (1, 1))
+    return draft.before.views.get(value.name, None if is_same else HostView.plain(value.shape))
 
 
 class _Maps(Draft):
@@ -59,8 +59,8 @@ class _Maps(Draft):
 
     def __init__(self, graph: Graph) -> None:
         constants = (v for v in graph.declared if v.role.is_constant)
-        source = network_input(graph.input.name, _as_map(graph.input.shape))
-        super().__init__(graph.name, [source, *constants], graph.values)
+        sources = (network_input(v.name, _as_map(v.shape)) for v in graph.inputs)
+        super().__init__(graph.name, [*sources, *constants], graph.values)
         self.before = graph
         self.names: dict[str, str] = {}
 

@@ -36,7 +36,7 @@ def _place(_op: Operator, node: Node, draft: Draft, _graph: Graph) -> None:
 @_place.register
 def _(op: BatchNorm, node: Node, draft: Draft, graph: Graph) -> None:
     factor, offset = op.affine(*graph.arrays_of(node))
-    alone = graph.readers[node.inputs[0]] == 1
+    alone = graph.uses[node.inputs[0]] == 1
     if not (alone and _joins(draft, node, factor, offset)):
         _depthwise(draft, node, factor, offset, Window((1, 1)))
 

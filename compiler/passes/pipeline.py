@@ -6,19 +6,17 @@ shows behind the pass that made it; ``pulsarray inspect NETWORK --after PASS`` p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy.typing as npt
-
-from pulsarray.compiler.interpreter import from_host
+from pulsarray.compiler.interpreter import Samples
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.loss import Loss
 from pulsarray.compiler.passes.arithmetic import with_products
 from pulsarray.compiler.passes.constants import with_constants
 from pulsarray.compiler.passes.dropout import without_dropout
-from pulsarray.compiler.passes.ends import with_plain_ends
+from pulsarray.compiler.passes.ends import with_one_end, with_plain_ends
 from pulsarray.compiler.passes.expand import expand
 from pulsarray.compiler.passes.maps import with_maps
 from pulsarray.compiler.passes.norms import without_norms
@@ -56,16 +54,16 @@ class Setting:
     Parameters
     ----------
     samples
-        Typical inputs, (samples, elements), in the graph's order.
+        Typical data of each input by name, (samples, elements), in the graph's order.
     config
         The machine.
     """
 
-    samples: Floats
+    samples: Mapping[str, Floats]
     config: Config
 
     @classmethod
-    def of(cls, graph: Graph, calibration: npt.ArrayLike | None, config: Config) -> Setting:
+    def of(cls, graph: Graph, calibration: Samples | None, config: Config) -> Setting:
         """From samples as a host gives them.
 
         Raises
@@ -73,8 +71,7 @@ class Setting:
         InputError
             If they are missing, have a wrong shape, or are not finite.
         """
-        samples = from_host(graph, calibrate(graph, calibration), "calibration data")
-        return cls(samples.reshape(len(samples), -1), config)
+        return cls(calibrate(graph, calibration), config)
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ INFERENCE = [*FOLDING, Pass("quantize", quantize, takes=("samples", "config"))]
 """Until the machine's int8 operators are left, which are lowered."""
 
 TRAINING = [
-    Pass("ends", with_plain_ends),
+    Pass("ends", with_one_end),
     Pass("maps", with_learning_maps),
     Pass("statistics", with_statistics),
     Pass("activations", with_activations),
@@ -197,7 +194,7 @@ def up_to(passes: Sequence[Pass], name: str) -> Sequence[Pass]:
     return passes[: names.index(name) + 1]
 
 
-def quantize_graph(graph: Graph, calibration: npt.ArrayLike | None, config: Config) -> Graph:
+def quantize_graph(graph: Graph, calibration: Samples | None, config: Config) -> Graph:
     """Quantize a network for a machine: all of :data:`INFERENCE`.
 
     Parameters
@@ -205,7 +202,8 @@ def quantize_graph(graph: Graph, calibration: npt.ArrayLike | None, config: Conf
     graph
         The network.
     calibration
-        Input samples as a host gives them: typical data, at least one sample.
+        Samples as a host gives them, of each input by name or of the only one: typical data, at
+        least one sample.
     config
         The machine: width of sums and multipliers.
 

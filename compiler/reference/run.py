@@ -13,6 +13,7 @@ import numpy as np
 
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.samples import by_name, require_one_count
 from pulsarray.compiler.ir.value import Array, Value
 from pulsarray.errors import InputError
 
@@ -36,7 +37,8 @@ def run(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
     Raises
     ------
     InputError
-        If an input is missing, has another shape, or is no int8 codes where they are needed.
+        If an input is missing or unknown, has another shape, or is no int8 codes where they are
+        needed, or inputs have not as many samples.
     """
     return _run(graph, inputs, every=True)
 
@@ -106,11 +108,10 @@ def computed(graph: Graph, node: Node, arrays: Sequence[Array]) -> Array:
 
 def _samples(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
     """Samples of all inputs by name."""
-    known = inputs if isinstance(inputs, Mapping) else {graph.input.name: inputs}
-    for value in graph.inputs:
-        if value.name not in known:
-            raise InputError(f"{graph.name}: samples of the input {value.name!r} are missing")
-    return {value.name: _checked(graph, value, known[value.name]) for value in graph.inputs}
+    known = by_name(inputs, [value.name for value in graph.inputs], graph.name)
+    made = {value.name: _checked(graph, value, known[value.name]) for value in graph.inputs}
+    require_one_count(made, graph.name)
+    return made
 
 
 def _checked(graph: Graph, value: Value, samples: Array) -> Array:
@@ -129,9 +130,9 @@ def _codes(graph: Graph, value: Value, codes: Array) -> Array:
     whole = axes.replace("(", "(N, ", 1)
     if codes.dtype.kind not in "iu" or codes.shape[1:] != value.shape or codes.ndim < 1:
         raise InputError(
-            f"{graph.name}: input must be integers of shape {whole} with {axes} = "
+            f"{graph.name}: input {value.name!r} must be integers of shape {whole} with {axes} = "
             f"{value.shape}, not {codes.dtype} of {codes.shape}"
         )
     if codes.size and (int(codes.min()) < _LOW or int(codes.max()) > _HIGH):
-        raise InputError(f"{graph.name}: input codes must be -128 .. 127")
+        raise InputError(f"{graph.name}: codes of the input {value.name!r} must be -128 .. 127")
     return codes.astype(np.int64)

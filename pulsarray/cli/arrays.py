@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pulsarray.errors import InputError, did_you_mean
 from pulsarray.images import from_matrix, to_matrix
 from pulsarray.program import Program, Tensor, pack, unpack
 
-__all__ = ["codes_of", "memory_with_inputs", "real_values", "save_outputs"]
+__all__ = ["codes_of", "memory_with_inputs", "real_values", "save_outputs", "with_arrays"]
 
 
 def memory_with_inputs(program: Program, path: Path | None) -> npt.NDArray[np.uint8]:
@@ -26,21 +27,33 @@ def memory_with_inputs(program: Program, path: Path | None) -> npt.NDArray[np.ui
     InputError
         If the file does not hold exactly the program's inputs, in their shapes.
     """
-    memory = program.memory.copy()
     if path is None:
-        return memory
-    arrays = load_arrays(path)
+        return program.memory.copy()
+    return with_arrays(program, load_arrays(path), str(path))
+
+
+def with_arrays(
+    program: Program, arrays: Mapping[str, npt.NDArray[Any]], where: str = "inputs"
+) -> npt.NDArray[np.uint8]:
+    """The program's memory image with an array for each of its inputs written into it.
+
+    Raises
+    ------
+    InputError
+        If one is missing or there is one too many, or it does not fit its input.
+    """
+    memory = program.memory.copy()
     tensors = {tensor.name: tensor for tensor in program.with_role("input")}
     names = ", ".join(tensors) or "none"
     for name in arrays.keys() - tensors.keys():
         raise InputError(
-            f"{path}: array {name!r} is no input of the program; inputs: {names}"
+            f"{where}: array {name!r} is no input of the program; inputs: {names}"
             f"{did_you_mean(name, tensors)}"
         )
     for name, tensor in tensors.items():
         if name not in arrays:
-            raise InputError(f"{path}: input {name!r} is missing; inputs: {names}")
-        codes = codes_of(arrays[name], tensor, program, str(path))
+            raise InputError(f"{where}: input {name!r} is missing; inputs: {names}")
+        codes = codes_of(arrays[name], tensor, program, where)
         data = pack(codes, tensor, program.config)
         memory[tensor.address : tensor.address + data.size] = data
     return memory

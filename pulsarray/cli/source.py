@@ -12,9 +12,7 @@ from pulsarray.errors import InputError, did_you_mean
 from pulsarray.program import Program
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+    from pulsarray.compiler.interpreter import Samples
     from pulsarray.compiler.ir.graph import Graph
 
 __all__ = ["FILES", "Source", "compile_source", "load_source", "samples_of", "unknown_source"]
@@ -42,7 +40,7 @@ class Source:
 
     name: str
     network: Graph
-    samples: npt.NDArray[np.float64] | None = None
+    samples: Samples | None = None
 
 
 def compile_source(
@@ -145,7 +143,7 @@ def _compile_network(
     return compiler.compile(network, config, batch=batch, calibration=samples, name=name)
 
 
-def samples_of(text: str, source: Source, calibrate: Path | None) -> npt.NDArray[np.float64]:
+def samples_of(text: str, source: Source, calibrate: Path | None) -> Samples:
     """Samples to calibrate a network with: those of a file, else its own.
 
     Raises
@@ -163,18 +161,31 @@ def samples_of(text: str, source: Source, calibrate: Path | None) -> npt.NDArray
 def _no_samples(text: str, graph: Graph) -> InputError:
     from pulsarray.compiler.interpreter import host_shape
 
+    wanted = [
+        f"{value.name!r}, an array of shape (samples, {', '.join(map(str, shape))})"
+        for value in graph.inputs
+        for shape in (host_shape(graph, value),)
+    ]
+    named = "the input" if len(wanted) == 1 else "the inputs"
     return InputError(
-        f"{text}: quantization needs samples of the input {graph.input.name!r}, an array of shape "
-        f"(samples, {', '.join(map(str, host_shape(graph)))}): --calibrate X.npz"
+        f"{text}: quantization needs samples of {named} {'; '.join(wanted)}: --calibrate X.npz"
     )
 
 
-def _samples(graph: Graph, path: Path) -> npt.NDArray[np.float64]:
-    """The one array of an ``.npz`` file, as samples of the network's input."""
+def _samples(graph: Graph, path: Path) -> Samples:
+    """The arrays of an ``.npz`` file, as samples of the network's inputs; a single one of any name.
+
+    Raises
+    ------
+    InputError
+        If there are others than the network has, or they do not fit.
+    """
     from pulsarray.arrays import load_arrays
     from pulsarray.compiler.interpreter import float_inputs
 
     arrays = load_arrays(path)
+    if len(graph.inputs) > 1:
+        return float_inputs(graph, arrays, str(path))
     if len(arrays) != 1:
         names = ", ".join(arrays) or "none"
         raise InputError(f"{path}: must hold one array of samples, not {len(arrays)} ({names})")

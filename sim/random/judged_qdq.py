@@ -137,7 +137,7 @@ def _integers(case: QdqCase, network: QuantizedNetwork, graph: Graph) -> dict[st
     """The codes of quantizers whose result is a map of the network, by name of their result."""
     maps = run(graph, _input_codes(case, graph))
     # A host's softmax takes the network's result.
-    result = network.tensor(network.file.output, "output").value
+    result = network.tensor(network.file.outputs[0], "output").value
     last = next((node for node in reversed(network.nodes) if node.output == result), None)
     result = last.inputs[0] if last and last.op.kind is Kind.HOST else result
     codes: dict[str, Array] = {}

@@ -34,7 +34,7 @@ def result_of(graph: Graph) -> Affine8:
 
 def after(graph: Graph) -> str:
     """What a host applies to it."""
-    return split_host(graph)[1].after
+    return split_host(graph)[1][0].after
 
 
 def host_codes(graph: Graph, values: Codes) -> Codes:

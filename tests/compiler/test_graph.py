@@ -16,7 +16,7 @@ from pulsarray.compiler.ops.clip import Clip
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.relu import Relu
 from pulsarray.compiler.ops.softmax import Softmax
-from pulsarray.compiler.passes.ends import with_plain_ends
+from pulsarray.compiler.passes.ends import with_one_end, with_plain_ends
 from pulsarray.errors import InputError
 
 ONES = np.ones((3, 2))
@@ -85,7 +85,7 @@ def test_several_outputs_are_refused_by_name() -> None:
     for name in ("a", "b"):
         draft.add(name, Relu(), ("in",), name)
     with pytest.raises(InputError, match="net: one output is needed here, not 'a', 'b'"):
-        with_plain_ends(draft.graph(("a", "b")))
+        with_one_end(draft.graph(("a", "b")))
     assert [node.name for node in with_plain_ends(draft.graph(("b",))).nodes] == ["b"]
 
 

@@ -24,11 +24,22 @@ from pulsarray.compiler.importers.onnx.names import (
     where,
 )
 from pulsarray.compiler.importers.onnx.support import refuse_unsupported
-from pulsarray.errors import InputError
+from pulsarray.errors import InputError, did_you_mean
 
-__all__ = ["OPSET", "Call", "Constant", "OnnxFile", "load_model", "read_onnx"]
+__all__ = [
+    "OPSET",
+    "Call",
+    "Constant",
+    "GivenInput",
+    "GivenShapes",
+    "OnnxFile",
+    "load_model",
+    "read_onnx",
+]
 
 Constant = npt.NDArray[Any]
+GivenShapes = Sequence[int] | Mapping[str, Sequence[int]] | None
+"""Shape of a sample of the only input, or of inputs by name."""
 
 OPSET = 7
 """Oldest version of ONNX's operators that importers know."""
@@ -96,42 +107,19 @@ class Call:
         return value
 
 
-@dataclass(frozen=True, eq=False)
-class OnnxFile:
-    """A network as its file has it.
+@dataclass(frozen=True)
+class GivenInput:
+    """An input of a file.
 
     Parameters
     ----------
-    name
-        Its name; the file's if it has none.
-    opset
-        Version of ONNX's operators.
-    input, dims, element
-        Name, shape (None where it is dynamic) and element type of the only input that is read.
-    output
-        Name of the only result.
-    calls
-        The operators, each after those whose results it reads.
-    constants
-        Initializers by name.
-    uses
-        How often each value is read, the result once more.
+    name, dims, element
+        Its name, shape (None where it is dynamic) and element type.
     """
 
     name: str
-    opset: int
-    input: str
     dims: tuple[int | None, ...]
     element: int
-    output: str
-    calls: Sequence[Call]
-    constants: Mapping[str, Constant]
-    uses: Mapping[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        uses = Counter(name for call in self.calls for name in call.inputs)
-        uses[self.output] += 1
-        object.__setattr__(self, "uses", uses)
 
     def sample_shape(self, shape: Sequence[int] | None = None) -> tuple[int, ...]:
         """Shape of one sample; ``shape`` gives the sizes that the file leaves open.
@@ -150,16 +138,90 @@ class OnnxFile:
             if not fits or min(shape, default=0) < 1:
                 given = ", ".join("?" if size is None else str(size) for size in known)
                 raise InputError(
-                    f"input {self.input}: shape {tuple(shape)} does not fit ({given}) of the file"
+                    f"input {self.name}: shape {tuple(shape)} does not fit ({given}) of the file"
                 )
             return shape
         if not known or any(size is None or size < 1 for size in known):
             given = ", ".join("?" if size is None else str(size) for size in self.dims)
             raise InputError(
-                f"input {self.input} needs a batch dimension (which may be dynamic) and then "
+                f"input {self.name} needs a batch dimension (which may be dynamic) and then "
                 f"fixed sizes, not ({given})"
             )
         return tuple(size for size in known if size is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxFile:
+    """A network as its file has it.
+
+    Parameters
+    ----------
+    name
+        Its name; the file's if it has none.
+    opset
+        Version of ONNX's operators.
+    inputs
+        The inputs that are read.
+    outputs
+        Names of the results.
+    calls
+        The operators, each after those whose results it reads.
+    constants
+        Initializers by name.
+    uses
+        How often each value is read, results once more.
+    """
+
+    name: str
+    opset: int
+    inputs: Sequence[GivenInput]
+    outputs: Sequence[str]
+    calls: Sequence[Call]
+    constants: Mapping[str, Constant]
+    uses: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        uses = Counter(name for call in self.calls for name in call.inputs)
+        uses.update(self.outputs)
+        object.__setattr__(self, "uses", uses)
+
+    @property
+    def batch(self) -> int | None:
+        """Samples that the inputs hold; None where the file leaves that open.
+
+        Raises
+        ------
+        InputError
+            If one holds as many as another does not.
+        """
+        sizes = {given.name: given.dims[0] for given in self.inputs if given.dims[:1] != (None,)}
+        if len({*sizes.values()}) > 1:
+            told = ", ".join(f"{size} of {name!r}" for name, size in sizes.items())
+            raise InputError(f"inputs need one batch as their first size, not {told}")
+        return next(iter(sizes.values()), None)
+
+    def sample_shapes(self, shape: GivenShapes = None) -> dict[str, tuple[int, ...]]:
+        """Shape of one sample of each input; ``shape`` gives the sizes that the file leaves open.
+
+        Raises
+        ------
+        InputError
+            If a size is missing, or not that of the file, or a name is that of no input.
+        """
+        names = [given.name for given in self.inputs]
+        if shape is None or isinstance(shape, Mapping):
+            shapes = shape or {}
+        elif len(names) == 1:
+            shapes = {names[0]: shape}
+        else:
+            raise InputError(f"shape: must say of which input it is: {', '.join(names)}")
+        for name in shapes:
+            if name not in names:
+                close = did_you_mean(name, names)
+                raise InputError(f"shape: {name!r} is no input; inputs: {', '.join(names)}{close}")
+        samples = {given.name: given.sample_shape(shapes.get(given.name)) for given in self.inputs}
+        _ = self.batch
+        return samples
 
 
 def load_model(path: Path) -> onnx.ModelProto:
@@ -278,27 +340,28 @@ def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     calls = [_call(node, number) for number, node in enumerate(graph.node)]
     outputs = [output.name for output in graph.output]
-    if len(outputs) != 1:
-        names = ", ".join(outputs) or "none"
-        raise InputError(f"needs one output, the last operator's; it has {names}")
+    if not outputs:
+        raise InputError("needs an output, an operator's; it has none")
     read = {*(name for call in calls for name in call.inputs), *outputs}
     inputs = [v for v in graph.input if v.name not in constants and v.name in read]
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs) or "none"
-        raise InputError(f"needs one input, not {names}")
-    tensor = inputs[0].type.tensor_type
-    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    if not inputs:
+        raise InputError("needs an input that is read; it has none")
     versions = [v.version for v in model.opset_import if v.domain in DOMAINS]
     return OnnxFile(
         name=printable(graph.name) or stem,
         opset=max(versions, default=OPSET),
-        input=inputs[0].name,
-        dims=tuple(None if size in (0, -1) else size for size in dims),
-        element=tensor.elem_type,
-        output=outputs[0],
+        inputs=[_input(value) for value in inputs],
+        outputs=outputs,
         calls=calls,
         constants=constants,
     )
+
+
+def _input(value: onnx.ValueInfoProto) -> GivenInput:
+    tensor = value.type.tensor_type
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    known = tuple(None if size in (0, -1) else size for size in dims)
+    return GivenInput(value.name, known, tensor.elem_type)
 
 
 def _call(node: onnx.NodeProto, number: int) -> Call:

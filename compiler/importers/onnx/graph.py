@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -10,12 +10,13 @@ import onnx
 
 from pulsarray.compiler.arguments import integer
 from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constants
-from pulsarray.compiler.importers.onnx.file import Call, OnnxFile, element_name
+from pulsarray.compiler.importers.onnx.file import Call, GivenShapes, OnnxFile, element_name
 from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
-from pulsarray.compiler.importers.onnx.orders import Arrangement
+from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
 from pulsarray.compiler.importers.onnx.random import random_weight, roles
 from pulsarray.compiler.importers.onnx.tensors import Network, Rearranged
 from pulsarray.compiler.ir.graph import Graph, needed
+from pulsarray.compiler.passes.ends import ending_in
 from pulsarray.errors import InputError
 
 __all__ = ["finish", "fold_call", "graph_of", "imported", "run_call"]
@@ -35,7 +36,7 @@ class LearningNetwork(Network):
 
 
 def graph_of(
-    file: OnnxFile, shape: Sequence[int] | None, seed: int | None, *, learns: bool = False
+    file: OnnxFile, shape: GivenShapes, seed: int | None, *, learns: bool = False
 ) -> Graph:
     """The float network of a file, also one that learns; with a seed, with random weights."""
     if seed is not None:
@@ -52,35 +53,37 @@ def graph_of(
                     network.constants[name] = random_weight(role, made.shape, rng)
             else:
                 run_call(network, call, OPERATORS)
-        network.result()
+        network.results()
 
     return finish(imported(file, shape, IMAGES, LearningNetwork if learns else Network, read))
 
 
 def imported(
     file: OnnxFile,
-    shape: Sequence[int] | None,
+    shape: GivenShapes,
     images: Collection[str],
-    kind: Callable[[OnnxFile, tuple[int, ...], bool, Arrangement | None], Kind],
+    kind: Callable[[OnnxFile, Mapping[str, Shape], bool, Mapping[str, Arrangement]], Kind],
     read: Callable[[Kind], None],
 ) -> Kind:
     """A network that ``read`` has filled; ``images`` are the operators that need images.
 
-    The host can give the input in any order. So where the first operators want it in another, the
+    The host can give inputs in any order. So where the first operators want one in another, the
     import begins anew with that: as a vector, or as the map that an operator on images wants.
     """
-    if file.element not in _FLOATS:
-        element = element_name(file.element)
-        raise InputError(f"input {file.input} must be float, not {element}")
-    sample = file.sample_shape(shape)
-    spatial = len(sample) > 1 and any(call.kind in images for call in file.calls)
-    arrangement: Arrangement | None = None
+    for given in file.inputs:
+        if given.element not in _FLOATS:
+            element = element_name(given.element)
+            raise InputError(f"input {given.name} must be float, not {element}")
+    samples = file.sample_shapes(shape)
+    ranks = map(len, samples.values())
+    spatial = max(ranks) > 1 and any(call.kind in images for call in file.calls)
+    arrangements: dict[str, Arrangement] = {}
     while True:
-        network = kind(file, sample, spatial, arrangement)
+        network = kind(file, samples, spatial, arrangements)
         try:
             read(network)
         except Rearranged as wanted:
-            arrangement = wanted.arrangement
+            arrangements[wanted.name] = wanted.arrangement
         else:
             return network
 
@@ -111,17 +114,14 @@ def run_call(
 
 
 def finish(network: Network) -> Graph:
-    """The graph of what the result depends on."""
-    file = network.file
+    """The graph of what the results depend on."""
     if not network.nodes:
         raise InputError("no operator to compile")
-    value, view = network.result()
-    nodes = needed(network.nodes, (value,))
+    outputs, results = tuple(network.file.outputs), network.results()
+    ends = {name: value for name, (value, _) in results.items()}
+    nodes = needed(network.nodes, ends.values())
     if not nodes:
         raise InputError("no operator to compile")
-    if value != file.output:
-        names = {file.output: network.fresh(file.output), value: file.output}
-        nodes = [node.renamed(names) for node in nodes]
-    views = {file.input: network.input_view(), file.output: view}
+    views = {**network.input_views(), **{name: view for name, (_, view) in results.items()}}
     known = {name: view for name, view in views.items() if view is not None}
-    return network.draft.graph((file.output,), known, nodes)
+    return network.draft.graph(outputs, known, ending_in(nodes, ends, outputs))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pulsarray.compiler.arguments import file_path
 from pulsarray.compiler.importers.onnx.constants import FOLDED
-from pulsarray.compiler.importers.onnx.file import read_onnx
+from pulsarray.compiler.importers.onnx.file import GivenShapes, read_onnx
 from pulsarray.compiler.importers.onnx.graph import graph_of
 from pulsarray.compiler.importers.onnx.operators import OPERATORS
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED, integer_graph_of
@@ -20,7 +19,7 @@ __all__ = ["import_onnx", "import_onnx_any"]
 def import_onnx(
     path: Path | str,
     *,
-    shape: Sequence[int] | None = None,
+    shape: GivenShapes = None,
     random_weights: int | None = None,
     learns: bool = False,
 ) -> Graph:
@@ -32,7 +31,7 @@ def import_onnx(
         The file.
     shape
         Shape of an input sample as the file has it, without the batch: for files that leave
-        sizes open.
+        sizes open; by name where there are several inputs.
     random_weights
         Seed of random weights in place of all that the file makes with ``ConstantOfShape``.
     learns
@@ -53,7 +52,7 @@ def import_onnx(
 
 
 def import_onnx_any(
-    path: Path | str, *, shape: Sequence[int] | None = None, random_weights: int | None = None
+    path: Path | str, *, shape: GivenShapes = None, random_weights: int | None = None
 ) -> Graph:
     """Read a network as it is: in integers if the file has quantized operators, else in float.
 

@@ -19,6 +19,7 @@ from pulsarray.compiler.passes.pipeline import folded
 from pulsarray.compiler.passes.quantize.fuse import fuse_graph
 from pulsarray.compiler.passes.quantize.given_weights import given_columns
 from pulsarray.compiler.passes.quantize.hoist import hoist
+from pulsarray.compiler.passes.quantize.host import host_names, with_host_ends
 from pulsarray.compiler.passes.quantize.integer_nodes import IntegerNodes
 from pulsarray.compiler.passes.quantize.integer_weights import Columns
 from pulsarray.compiler.passes.quantize.rules import keeps_codes
@@ -34,32 +35,39 @@ _BITS = 31
 
 def integers(network: QuantizedNetwork) -> Graph:
     """The integer network of a file that has been read to its end."""
-    value = network.tensor(network.file.output, "output").value
+    values = {name: network.tensor(name, "output").value for name in network.file.outputs}
     graph = finish(network)
     rounded = dict(network.rounded)
-    if (known := network.quantization_of(value)) is not None:
-        rounded[graph.output.name] = known
-    answer = _answer(network, graph, rounded)
+    for name, value in values.items():
+        if (known := network.quantization_of(value)) is not None:
+            rounded[name] = known
+    answers = _answers(network, graph, rounded)
     placed, copied = _placed(network, graph, rounded)
     plain = folded(placed)
-    steps, host = fuse_graph(plain, rounded)
-    made = _integer_nodes(network, copied, _targets(steps, plain.input.name, rounded))
-    made.begin(plain.input.name, plain.input.shape)
+    names, ended = host_names(plain), with_host_ends(plain)
+    rounded, answers = (
+        {names.get(name, name): codes for name, codes in known.items()}
+        for known in (rounded, answers)
+    )
+    steps = fuse_graph(ended, rounded)
+    made = _integer_nodes(network, ended, copied, _targets(steps, ended, rounded))
     for step in steps:
         made.add(step)
-    views = plain.input_view, plain.output_view
-    return made.graph(graph.name, graph.output.name, host, views, answer=answer)
+    return made.finish(answers)
 
 
-def _answer(network: QuantizedNetwork, graph: Graph, rounded: dict[str, Affine8]) -> Affine8 | None:
-    """How a softmax at the end is rounded; the machine's result is then what goes into it."""
-    last = graph.nodes[-1]
-    if last.op.kind is not Kind.HOST:
-        return None
-    answer = rounded.pop(last.output, None)
-    if (known := network.quantization_of(last.inputs[0])) is not None:
-        rounded[graph.output.name] = known
-    return answer
+def _answers(
+    network: QuantizedNetwork, graph: Graph, rounded: dict[str, Affine8]
+) -> dict[str, Affine8]:
+    """How softmaxes at the end are rounded; the machine's results are then what goes into them."""
+    answers: dict[str, Affine8] = {}
+    for node in graph.nodes:
+        if node.op.kind is Kind.HOST:
+            if (answer := rounded.pop(node.output, None)) is not None:
+                answers[node.output] = answer
+            if (known := network.quantization_of(node.inputs[0])) is not None:
+                rounded[node.inputs[0]] = known
+    return answers
 
 
 def _placed(
@@ -67,18 +75,23 @@ def _placed(
 ) -> tuple[Graph, dict[str, str]]:
     """The network with each rounding where a product or the input can take it; copied ones."""
 
-    def is_rounded(name: str) -> bool:
-        return name in rounded or network.quantization_of(name) is not None
+    def is_kept(name: str) -> bool:
+        known = name in rounded or network.quantization_of(name) is not None
+        return known or name in graph.outputs
 
-    source = graph.input.name
-    nodes, copied = split(graph.nodes, is_rounded)
-    nodes = hoist(nodes, source, rounded, is_rounded)
-    nodes, rounded[source] = without_input_rounding(nodes, source, rounded)
+    sources = [value.name for value in graph.inputs]
+    nodes, copied = split(graph.nodes, is_kept)
+    nodes = hoist(nodes, sources, rounded, is_kept)
+    for source in sources:
+        nodes, rounded[source] = without_input_rounding(nodes, source, rounded, graph.outputs)
     return graph.rebuilt(nodes), copied
 
 
 def _integer_nodes(
-    network: QuantizedNetwork, copied: Mapping[str, str], targets: Mapping[str, Affine8]
+    network: QuantizedNetwork,
+    graph: Graph,
+    copied: Mapping[str, str],
+    targets: Mapping[str, Affine8],
 ) -> IntegerNodes:
     """A network of no operators, whose products keep the codes of their weights."""
 
@@ -86,14 +99,14 @@ def _integer_nodes(
         peaks = network.peaks.get(copied.get(name, name), np.ones(len(bias), np.int64))
         return given_columns(name, weight, bias, source, peaks)
 
-    return IntegerNodes(_BITS, targets, product, {}, given=True)
+    return IntegerNodes(graph, _BITS, targets, product, {}, given=True)
 
 
 def _targets(
-    steps: Sequence[Step], source: str, rounded: Mapping[str, Affine8]
+    steps: Sequence[Step], graph: Graph, rounded: Mapping[str, Affine8]
 ) -> dict[str, Affine8]:
-    """Quantization of the input and of each step's result."""
-    known = {source: rounded[source]}
+    """Quantization of each input and of each step's result."""
+    known = {value.name: rounded[value.name] for value in graph.inputs}
     for step in steps:
         codes = rounded.get(step.output)
         given = {known[name] for name in step.inputs}

@@ -51,7 +51,7 @@ class _Trial:
     def __init__(self, network: Network, call: Call) -> None:
         tensor = network.tensor(call.inputs[0], call.where)
         self.call, self.opset, self.given = call, network.file.opset, tensor.shape
-        self.count = network.file.dims[0] or _OPEN_BATCH
+        self.count = network.file.batch or _OPEN_BATCH
         names = [name for name in call.inputs[1:] if name]
         self.constants = [network.raw(name, call.where, "operand") for name in names]
         if call.kind == "CumSum":

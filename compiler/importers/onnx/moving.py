@@ -34,7 +34,7 @@ def cut(network: Network, call: Call) -> None:
     batch, opset = _batch(network, tensor, call.where), network.file.opset
     made = fold_constant(call, [batch, *constants], opset)
     if call.kind == "Slice":
-        count = network.file.dims[0] or OTHER_BATCH
+        count = network.file.batch or OTHER_BATCH
         many = np.broadcast_to(np.int64(0), (count, *tensor.shape))
         _check_batch(call, len(COMPUTED["Slice"](call, [many, *constants], opset)) == count)
     else:

@@ -6,7 +6,7 @@ then each becomes the integer operator that rounds once, half to even, as the st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from pulsarray.compiler.importers.onnx.codes import (
     quantization,
     quantize_constant,
 )
-from pulsarray.compiler.importers.onnx.file import Call, OnnxFile
+from pulsarray.compiler.importers.onnx.file import Call, GivenShapes, OnnxFile
 from pulsarray.compiler.importers.onnx.graph import fold_call, imported, run_call
 from pulsarray.compiler.importers.onnx.integers import integers
 from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
@@ -40,12 +40,12 @@ _ON_CODES = frozenset(
 """Operators that mean the same on codes as on what the codes stand for."""
 
 
-def integer_graph_of(file: OnnxFile, shape: Sequence[int] | None) -> Graph:
+def integer_graph_of(file: OnnxFile, shape: GivenShapes) -> Graph:
     """The network of a quantized file."""
     return integers(quantized_network(file, shape))
 
 
-def quantized_network(file: OnnxFile, shape: Sequence[int] | None) -> QuantizedNetwork:
+def quantized_network(file: OnnxFile, shape: GivenShapes) -> QuantizedNetwork:
     """What a quantized file says: its operators, and where values are rounded."""
     images = IMAGES | {name for name in QUANTIZED if "Conv" in name or "Pool" in name}
     return imported(file, shape, images, QuantizedNetwork, _read)
@@ -58,7 +58,7 @@ def _read(network: QuantizedNetwork) -> None:
             QUANTIZED[call.kind](network, call)
         elif call.kind == "Dropout" or not _fold(network, call):
             _run(network, _with_codes(network, call))
-    network.result()
+    network.results()
 
 
 def _fold(network: QuantizedNetwork, call: Call) -> bool:

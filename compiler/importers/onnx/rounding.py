@@ -7,7 +7,7 @@ shows that it changes no value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -112,9 +112,11 @@ class QuantizedNetwork(Network):
 
 
 def without_input_rounding(
-    nodes: Sequence[Node], source: str, rounded: Mapping[str, Affine8]
+    nodes: Sequence[Node], source: str, rounded: Mapping[str, Affine8], outputs: Collection[str]
 ) -> tuple[list[Node], Affine8]:
-    """The operators without the rounding of the network's input, and what that is.
+    """The operators without the rounding of one of the network's inputs, and what that is.
+
+    One whose result is an output stays, too.
 
     Raises
     ------
@@ -133,6 +135,7 @@ def without_input_rounding(
         elif node.output in rounded and node.op.is_identity:
             names[node.output] = made.inputs[0]
             ways[rounded[node.output]] = node.name
+            kept += [made] if node.output in outputs else []
         else:
             raise InputError(f"input {source}: is not quantized before it is used, by {node.name}")
     if len(ways) != 1:

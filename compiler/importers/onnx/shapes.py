@@ -63,7 +63,7 @@ def reshape(network: Network, call: Call) -> None:
     known = prod(number for number in rest if number != -1)
     if rest.count(-1) == 1 and known > 0 and wanted[0] != -1:
         rest[rest.index(-1)] = size // known
-    batch = network.file.dims[0] or 1
+    batch = network.file.batch or 1
     fits = bool(rest) and min(rest) > 0 and prod(rest) == size and wanted[0] in (-1, 0, batch)
     if not fits:
         raise InputError(
@@ -207,7 +207,7 @@ def softmax(network: Network, call: Call) -> None:
 def shape(network: Network, call: Call) -> None:
     """The shape as a constant; the batch, where it is open, as 0, which Reshape copies."""
     tensor = network.tensor(call.inputs[0], call.where)
-    batch, name = network.file.dims[0], call.outputs[0]
+    batch, name = network.file.batch, call.outputs[0]
     cut = slice(call.integer("start", 0), call.integer("end", len(tensor.shape) + 1))
     network.constants[name] = np.array([batch or 0, *tensor.shape], np.int64)[cut]
     if not batch:

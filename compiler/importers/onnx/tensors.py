@@ -39,17 +39,17 @@ _LARGEST_VIEW = 1 << 26
 
 
 class Rearranged(Exception):
-    """The input is wanted in another arrangement: the host can give it so, the import begins anew.
+    """An input is wanted in another arrangement: the host can give it so, the import begins anew.
 
     Parameters
     ----------
-    arrangement
-        Of the file's input.
+    name, arrangement
+        Which of the file's inputs, and how.
     """
 
-    def __init__(self, arrangement: Arrangement) -> None:
-        super().__init__("the input is wanted in another arrangement")
-        self.arrangement = arrangement
+    def __init__(self, name: str, arrangement: Arrangement) -> None:
+        super().__init__("an input is wanted in another arrangement")
+        self.name, self.arrangement = name, arrangement
 
 
 class Network:
@@ -59,12 +59,12 @@ class Network:
     ----------
     file
         The file.
-    shape
-        Shape of a sample in the file.
+    shapes
+        Shape of a sample of each input in the file.
     images
         Whether the file has operators on images: factors and offsets are normalizations then.
-    arrangement
-        How the graph has the input; None while nothing has asked for one.
+    arrangements
+        How the graph has inputs; none of one while nothing has asked for it.
 
     Members
     -------
@@ -77,11 +77,15 @@ class Network:
     """
 
     def __init__(
-        self, file: OnnxFile, shape: Shape, images: bool, arrangement: Arrangement | None = None
+        self,
+        file: OnnxFile,
+        shapes: Mapping[str, Shape],
+        images: bool,
+        arrangements: Mapping[str, Arrangement],
     ) -> None:
         self.file = file
         self.images = images
-        self.arrangement = arrangement
+        self.arrangements = arrangements
         self.constants: dict[str, Constant] = dict(file.constants)
         self.others: dict[str, Constant] = {}
         self._tensors: dict[str, Tensor] = {}
@@ -90,14 +94,19 @@ class Network:
         self._whole: dict[str, str] = {}
         self._alike: dict[str, str] = {}
         self._labels: set[str] = set()
-        value_shape = arrangement.shape if arrangement else usual_shape(shape)
-        _check_size(value_shape, "input")
         written = {name for call in file.calls for name in call.outputs}
-        self.draft = Draft(file.name, [network_input(file.input, value_shape)], written)
-        made = Tensor(file.input, shape)
-        if arrangement:
-            made = arranged(file.input, value_shape, arrangement.places)
-        self._tensors[file.input] = made
+        self.draft = Draft(file.name, [], {*written, *shapes})
+        self._inputs = frozenset(shapes)
+        for name, shape in shapes.items():
+            self._tensors[name] = self._input(name, shape)
+
+    def _input(self, name: str, shape: Shape) -> Tensor:
+        """Declare an input; what its name in the file stands for."""
+        wanted = self.arrangements.get(name)
+        value_shape = wanted.shape if wanted else usual_shape(shape)
+        _check_size(value_shape, "input")
+        self.draft.values[name] = network_input(name, value_shape)
+        return arranged(name, value_shape, wanted.places) if wanted else Tensor(name, shape)
 
     @property
     def learns(self) -> bool:
@@ -264,8 +273,7 @@ class Network:
         """A tensor of one dimension as a vector of the graph, whatever its order."""
         if len(self.shape(tensor.value)) == 1:
             return tensor
-        if self.arrangement is None:
-            self._ask(tensor, tensor.shape)
+        self._ask(tensor, tensor.shape)
         value = tensor.value
         if value not in self._flat:
             spare = self.fresh(f"{value} flat")
@@ -287,24 +295,28 @@ class Network:
         shape = usual_shape(tensor.shape)
         if len(shape) == 1:
             tensor = self.vector(tensor)
-        elif self.arrangement is None or len(self.arrangement.shape) == 1:
+        else:
             self._ask(tensor, shape)
         if len(shape) == 3 and len(self.shape(tensor.value)) == 1:
             tensor = self._unflattened(tensor, shape)
         return self._shuffled(tensor, where)
 
     def _ask(self, tensor: Tensor, shape: Shape) -> None:
-        """Begin anew with the input so that a tensor is usual, if it has the input's elements."""
+        """Begin anew with an input so that a tensor is usual, if it has the input's elements.
+
+        Of what is asked of one input a map is the last.
+        """
         root = tensor.value
         while root in self._alike:
             root = self._alike[root]
-        if root != self.file.input:
+        known = self.arrangements.get(root)
+        if root not in self._inputs or (known and len(shape) <= len(known.shape)):
             return
         places = np.empty(prod(shape), np.int64)
         places[tensor.places.reshape(-1)] = usual_places(tensor.shape).reshape(-1)
         wanted = places[self._tensors[root].places]
         if HostView.of(wanted) is not None:
-            raise Rearranged(Arrangement(shape, wanted))
+            raise Rearranged(root, Arrangement(shape, wanted))
 
     def _unflattened(self, tensor: Tensor, shape: Shape) -> Tensor:
         """A vector's elements as a map, whose places they take."""
@@ -375,23 +387,25 @@ class Network:
         """The value that one is in another shape; None if it is a value of its own."""
         return self._whole.get(value)
 
-    def input_view(self) -> HostView | None:
-        """How the host has the input; None where it is the graph's vector."""
-        return self._view(self._tensors[self.file.input])
+    def input_views(self) -> dict[str, HostView | None]:
+        """How the host has each input; None where it is the graph's vector."""
+        return {given.name: self._view(self._tensors[given.name]) for given in self.file.inputs}
 
     def _view(self, tensor: Tensor) -> HostView | None:
         view = HostView.of(tensor.places)
         return None if view == HostView.plain(self.shape(tensor.value)) else view
 
-    def result(self) -> tuple[str, HostView | None]:
-        """Name of the value that is the network's result, and how the host has it.
+    def results(self) -> dict[str, tuple[str, HostView | None]]:
+        """By output of the file: the value that it is, and how the host has it.
 
         Raises
         ------
         InputError
-            If no operator writes it, or no loops bring its elements in the file's order.
+            If no operator writes one, or no loops bring its elements in the file's order.
         """
-        name = self.file.output
+        return {name: self._result(name) for name in self.file.outputs}
+
+    def _result(self, name: str) -> tuple[str, HostView | None]:
         tensor = self.tensor(name, f"output {name}")
         if HostView.of(tensor.places) is None:
             tensor = self.usual(tensor, f"output {name}")

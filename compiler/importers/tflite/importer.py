@@ -15,8 +15,12 @@ from pulsarray.compiler.importers.tflite.real_importer import import_real, is_re
 from pulsarray.compiler.importers.tflite.real_operators import TAKEN
 from pulsarray.compiler.ir.formats import REAL
 from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.value import Role
+from pulsarray.compiler.ops.identity import Identity
 from pulsarray.compiler.ops.softmax import Softmax
+from pulsarray.compiler.passes.quantize.host import with_host_ends
 from pulsarray.errors import InputError
+from pulsarray.views import HostView
 
 __all__ = ["import_tflite", "taken"]
 
@@ -41,7 +45,7 @@ def import_tflite(path: Path | str) -> Graph:
         if is_real(file):
             _refuse_missing(file)
             return import_real(file, path.stem)
-        _refuse_inputs(file)
+        _refuse_ends(file)
         _refuse_missing(file)
         return _import(file, path.stem)
     except InputError as error:
@@ -60,10 +64,12 @@ def _refuse_unsupported(file: TfliteFile) -> None:
         raise InputError(f"unsupported operators: {named_once(unknown)}")
 
 
-def _refuse_inputs(file: TfliteFile) -> None:
-    if len(file.inputs) != 1:
-        names = ", ".join(file.tensors[index].short for index in file.inputs[:10]) or "none"
-        raise InputError(f"needs one input, not {names}")
+def _refuse_ends(file: TfliteFile) -> None:
+    for what, places in (("input", file.inputs), ("output", file.outputs)):
+        if not places:
+            raise InputError(f"needs an {what}; it has none")
+        if twice := [index for index in places if places.count(index) > 1]:
+            raise InputError(f"two {what}s are the tensor {file.tensors[twice[0]].short!r}")
 
 
 def _refuse_missing(file: TfliteFile) -> None:
@@ -92,45 +98,82 @@ def _refuse_missing(file: TfliteFile) -> None:
 
 def _import(file: TfliteFile, name: str) -> Graph:
     """The network in a full-integer file that has passed the checks."""
-    given, source, first = _input(file)
-    batch = 1 if given.shape[:1] == (-1,) else next(iter(given.shape), 1)
-    network = Network(file, source, batch)
+    ends = [_input(file, file.tensors[index]) for index in file.inputs]
+    batches = {1 if t.shape[:1] == (-1,) else next(iter(t.shape), 1) for t, _ in ends}
+    if len(batches) > 1:
+        raise InputError(f"inputs must have one batch, not {sorted(batches)}")
+    network = Network(file, [source for source, _ in ends], batches.pop())
+    first = [operator for _, operator in ends]
     for operator in file.operators:
-        if operator is not first:
+        if operator not in first:
             try:
                 OPERATORS[operator.kind](network, operator)
             except InputError as error:
                 raise InputError(f"{file.where(operator)}: {error}") from None
-    if len(file.outputs) != 1 or file.outputs[0] not in network.values:
-        names = ", ".join(file.tensors[index].short for index in file.outputs[:10]) or "none"
-        raise InputError(f"needs one output, an operator's; it has {names}")
-    last = file.tensors[file.outputs[0]]
-    value = network.values[last.index]
-    if not value.host:
-        value = network.with_border(last, value)
-    if not network.parts.nodes:
+    return _finished(network, name)
+
+
+def _finished(network: Network, name: str) -> Graph:
+    """The network once all operators are there, its ends by the names of the file."""
+    file, parts = network.file, network.parts
+    results: dict[str, str] = {}
+    views: dict[str, HostView] = {}
+    for index in file.outputs:
+        made, view = _result(network, file.tensors[index], results)
+        results[made] = _end_name(file, index)
+        if view is not None:
+            views[made] = view
+    if not parts.nodes:
         raise InputError("no operator to compile")
-    output = value.source
-    if value.host == "softmax":
-        shape, form = output.shape, REAL if value.answer is None else value.answer
-        output = network.parts.map(network.parts.free(f"{output.name}.softmax"), shape, form)
-        network.parts.add("softmax", Softmax(), (value.source.name,), output.name)
-    return network.parts.graph(name, (output.name,))
+    graph = parts.graph(name, tuple(results), views=views)
+    inputs = zip(network.inputs.values(), file.inputs, strict=True)
+    names = {value.name: _end_name(file, index) for value, index in inputs}
+    return with_host_ends(graph.renamed(names | results))
 
 
-def _input(file: TfliteFile) -> tuple[Tensor, Tensor, Operator | None]:
-    """The file's input, the tensor with its codes, and the QUANTIZE between them if there is one.
+def _end_name(file: TfliteFile, index: int) -> str:
+    """The name of an input or output; with its index where another has it before."""
+    ends = (*file.inputs, *file.outputs)
+    before = {file.tensors[other].name for other in ends[: ends.index(index)]}
+    name = file.tensors[index].name
+    return name if name not in before else f"{name}#{index}"
+
+
+def _result(
+    network: Network, tensor: Tensor, known: Collection[str]
+) -> tuple[str, HostView | None]:
+    """The value that an output is, beside those that others are, and its shape for the host."""
+    if tensor.index not in network.values:
+        raise InputError(f"output {tensor.short!r} must be an operator's that depends on the input")
+    value = network.values[tensor.index]
+    if not value.host:
+        value = network.with_border(tensor, value)
+    made, view = value.source, None
+    if value.shape != made.shape:
+        view = HostView.plain(tensor.shape[1:])
+    if made.role is Role.INPUT:
+        raise InputError(f"output {tensor.short!r} is the input; there is nothing to compute")
+    op = Softmax() if value.host == "softmax" else Identity()
+    if value.host == "softmax" or made.name in known:
+        form = REAL if value.answer is None else value.answer
+        result = network.parts.map(network.parts.free(f"{made.name}.{op.title}"), made.shape, form)
+        network.parts.add(op.title, op, (made.name,), result.name)
+        made = result
+    return made.name, view
+
+
+def _input(file: TfliteFile, given: Tensor) -> tuple[Tensor, Operator | None]:
+    """The tensor with an input's codes, and the QUANTIZE before that if there is one.
 
     Raises
     ------
     InputError
         If a QUANTIZE does not come first where one is needed.
     """
-    given = file.tensors[file.inputs[0]]
     if given.data is not None:
         raise InputError(f"input {given.short!r} is a constant")
     if given.kind == "int8":
-        return given, given, None
+        return given, None
     readers = [operator for operator in file.operators if given.index in operator.inputs]
     if len(readers) != 1 or readers[0].kind != "QUANTIZE":
         raise InputError(
@@ -142,4 +185,4 @@ def _input(file: TfliteFile) -> tuple[Tensor, Tensor, Operator | None]:
         raise InputError(
             f"{file.where(readers[0])}: must not change codes from {given.kind} to {source.kind}"
         )
-    return given, replace(source, shape=given.shape), readers[0]
+    return replace(source, shape=given.shape), readers[0]

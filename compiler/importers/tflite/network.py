@@ -87,23 +87,24 @@ class Network:
     ----------
     file
         The file.
-    source
-        The tensor that holds the network's input codes.
+    sources
+        The tensors that hold the codes of the network's inputs.
     batch
         Samples that the file's tensors hold.
     """
 
-    def __init__(self, file: TfliteFile, source: Tensor, batch: int) -> None:
+    def __init__(self, file: TfliteFile, sources: Sequence[Tensor], batch: int) -> None:
         self.file = file
         self.batch = batch
         self.parts = Parts()
         self.taken: set[str] = set()
         self.values: dict[int, Meaning] = {}
         self.room = min(_CONSTANTS, _FREE + _SHARED * file.size)
-        shape = map_shape(source, batch)
-        self.input = self.parts.input(source.name, shape, _host_codes(source))
-        self.input_index = source.index
-        self.values[source.index] = Meaning(self.input, shape)
+        self.inputs: dict[int, Value] = {}
+        for source in sources:
+            name, shape = self.parts.free(source.name), map_shape(source, batch)
+            self.inputs[source.index] = self.parts.input(name, shape, _host_codes(source))
+            self.values[source.index] = Meaning(self.inputs[source.index], shape)
 
     def tensor(self, operator: Operator, place: int) -> Tensor | None:
         """An input of an operator; None if it is left out."""
@@ -279,11 +280,12 @@ class Network:
         self.parts.product(name, op, source.name, weight, bias, target.name, operator.kind)
         self.values[self.target(operator).index] = Meaning(target, target.shape)
 
-    def reshape_input(self, shape: Shape) -> Value:
-        """Give the network's input another shape of as many elements."""
-        self.input = self.parts.input(self.input.name, shape, self.input.codes)
-        self.values[self.input_index] = Meaning(self.input, shape)
-        return self.input
+    def reshape_input(self, index: int, shape: Shape) -> Value:
+        """Give an input of the network another shape of as many elements."""
+        known = self.inputs[index]
+        self.inputs[index] = self.parts.input(known.name, shape, known.codes)
+        self.values[index] = Meaning(self.inputs[index], shape)
+        return self.inputs[index]
 
 
 def _host_codes(tensor: Tensor) -> Affine8:

@@ -121,10 +121,10 @@ def _reshape(network: Network, operator: Operator) -> None:
     if not value.host:
         _same_codes(value.source.codes, tensor)
     if shape not in (value.source.shape, (1, 1, size)):
-        reads = sum(o.inputs.count(network.input_index) for o in network.file.operators)
-        if operator.inputs[0] != network.input_index or reads > 1:
-            raise InputError(f"only flattening is supported, not {value.source.shape} to {shape}")
-        value = replace(value, source=network.reshape_input(shape))
+        index = operator.inputs[0]
+        reads = sum(o.inputs.count(index) for o in network.file.operators)
+        if index in network.inputs and reads == 1 and index not in network.file.outputs:
+            value = replace(value, source=network.reshape_input(index, shape))
     network.values[tensor.index] = replace(value, shape=shape)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pulsarray.compiler.importers.tflite.file import Tensor, TfliteFile
 from pulsarray.compiler.importers.tflite.real_network import RealNetwork
 from pulsarray.compiler.importers.tflite.real_operators import import_operator
-from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.graph import Graph, needed
+from pulsarray.compiler.passes.ends import ending_in
 from pulsarray.errors import InputError
 
 __all__ = ["import_real", "is_real"]
@@ -36,10 +37,12 @@ def import_real(file: TfliteFile, name: str) -> Graph:
         except InputError as error:
             raise InputError(f"{file.where(operator)}: {error}") from None
     outputs = [file.tensors[index] for index in file.outputs]
-    names = [_written(network, tensor) for tensor in outputs]
-    if not names or len({*names}) != len(names):
+    ends = {tensor.name: _written(network, tensor) for tensor in outputs}
+    if not ends or len(ends) != len(outputs):
         raise InputError(f"needs outputs that differ, not {[t.short for t in outputs]}")
-    return network.draft.graph(tuple(names))
+    names = tuple(ends)
+    nodes = needed(network.draft.nodes, ends.values())
+    return network.draft.graph(names, nodes=ending_in(nodes, ends, names))
 
 
 def _written(network: RealNetwork, tensor: Tensor) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy.typing as npt
-
-from pulsarray.compiler.interpreter import float_inputs
+from pulsarray.compiler.interpreter import Samples, host_shape, inputs_from_host
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.errors import InputError
@@ -12,8 +10,8 @@ from pulsarray.errors import InputError
 __all__ = ["calibrate"]
 
 
-def calibrate(graph: Graph, calibration: npt.ArrayLike | None) -> Floats:
-    """Calibration samples as a checked (samples, elements) array.
+def calibrate(graph: Graph, calibration: Samples | None) -> dict[str, Floats]:
+    """Calibration samples of each input by name, as the graph has them: (samples, elements).
 
     Raises
     ------
@@ -21,8 +19,9 @@ def calibrate(graph: Graph, calibration: npt.ArrayLike | None) -> Floats:
         If they are missing, have a wrong shape, or are not finite.
     """
     if calibration is None:
+        wanted = (f"{v.name!r} with shape {host_shape(graph, v)}" for v in graph.inputs)
         raise InputError(
-            f"{graph.name}: quantization needs calibration data, "
-            f"samples of {graph.input.name!r} with shape {graph.input.shape}"
+            f"{graph.name}: quantization needs calibration data, samples of {', '.join(wanted)}"
         )
-    return float_inputs(graph, calibration, "calibration data")
+    arrays = inputs_from_host(graph, calibration, "calibration data")
+    return {name: array.reshape(len(array), -1) for name, array in arrays.items()}

@@ -7,26 +7,24 @@ from dataclasses import replace
 
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Kind
-from pulsarray.compiler.ops.clip import Clip
-from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.passes.quantize.rules import rule_of
 from pulsarray.compiler.passes.quantize.steps import Step
 
 __all__ = ["fuse_graph"]
 
 
-def fuse_graph(graph: Graph, rounded: Collection[str] = ()) -> tuple[list[Step], str]:
-    """The steps of a folded network, and what a host applies to the last one's result.
+def fuse_graph(graph: Graph, rounded: Collection[str] = ()) -> list[Step]:
+    """The steps of a folded network, without what a host does.
 
     A function joins the step before it, and a sum the convolution before it, where nothing
-    else reads what is between the two, and it is not one of the values ``rounded``.
+    else reads what is between the two, and it is no output nor one of the values ``rounded``.
 
     Raises
     ------
     InputError
         If an operator is not possible in int8.
     """
-    uses = graph.readers
+    uses = graph.uses
     uses.update(list(rounded))
     steps: list[Step] = []
     for node in graph.nodes:
@@ -39,11 +37,7 @@ def fuse_graph(graph: Graph, rounded: Collection[str] = ()) -> tuple[list[Step],
             _add(steps, step, [name for name in step.sources if uses[name] == 1])
         else:
             steps.append(step)
-    if not steps:
-        name = graph.input.name
-        steps.append(Step(Node(graph.name, Clip(), (name,), ""), (name,), (), "", name))
-    steps[-1] = replace(steps[-1], output=graph.output.name)
-    return steps, host_function(graph)
+    return steps
 
 
 def _step(graph: Graph, node: Node) -> Step:

@@ -6,7 +6,7 @@ what chooses, as a maximum does. Limits commute with rounding if they are rounde
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, MutableMapping, Sequence
 from dataclasses import replace
 from functools import singledispatch
 
@@ -20,7 +20,7 @@ __all__ = ["hoist"]
 
 def hoist(
     nodes: Sequence[Node],
-    source: str,
+    sources: Collection[str],
     rounded: MutableMapping[str, Affine8],
     is_rounded: Callable[[str], bool],
 ) -> list[Node]:
@@ -30,8 +30,8 @@ def hoist(
     ----------
     nodes
         Operators in order; values that are not rounded have one reader each.
-    source
-        The network's input: limits of it, too, go behind its rounding.
+    sources
+        The network's inputs: limits of them, too, go behind their rounding.
     rounded
         Quantization of rounded values; those that this makes are added.
     is_rounded
@@ -47,7 +47,7 @@ def hoist(
             continue
         function = made[reader].op
         limit = node.op.limits is not None and not node.op.is_identity
-        early = limit and node.inputs == (source,) and function.is_identity
+        early = limit and node.inputs[0] in sources and function.is_identity
         late = _commutes(node.op, function) and not all(map(is_rounded, node.inputs))
         if not (early or late):
             place -= 1

@@ -9,9 +9,9 @@ from functools import singledispatchmethod
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.ir.formats import REAL, Affine8
+from pulsarray.compiler.ir.formats import REAL, Affine8, Format
 from pulsarray.compiler.ir.graph import Graph, Node
-from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Floats, Value
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.numerics.fixed_point import fixed_point
@@ -29,7 +29,6 @@ from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.resize import Lines, Resize
 from pulsarray.compiler.ops.shuffle import Shuffle
-from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.compiler.passes.quantize.integer_weights import (
     Columns,
@@ -48,7 +47,6 @@ from pulsarray.compiler.passes.quantize.ranges import (
 from pulsarray.compiler.passes.quantize.scales import scale_of
 from pulsarray.compiler.passes.quantize.steps import Step
 from pulsarray.errors import InputError
-from pulsarray.views import HostView
 
 __all__ = ["IntegerNodes"]
 
@@ -67,10 +65,12 @@ class IntegerNodes:
 
     Parameters
     ----------
+    network
+        The network whose steps these are.
     bits
         Bits of multipliers.
     targets
-        Quantization of the input and of each step's result.
+        Quantization of each input and of each step's result.
     product
         What makes integers of weights.
     ranges
@@ -87,6 +87,7 @@ class IntegerNodes:
 
     def __init__(
         self,
+        network: Graph,
         bits: int,
         targets: Mapping[str, Affine8],
         product: Product,
@@ -94,48 +95,44 @@ class IntegerNodes:
         *,
         given: bool = False,
     ) -> None:
+        self.network = network
         self.bits = bits
         self.given = given
         self.ranges = ranges
         self.targets = targets
         self.product = product
         self.parts = Parts()
+        for value in network.inputs:
+            self.parts.input(value.name, value.shape, targets[value.name])
 
-    def begin(self, name: str, shape: tuple[int, ...]) -> None:
-        """Declare the input."""
-        self.parts.input(name, shape, self.targets[name])
-
-    def graph(
+    def finish(
         self,
-        name: str,
-        output: str,
-        after: str,
-        views: tuple[HostView | None, HostView | None],
-        *,
-        answer: Affine8 | None = None,
+        answers: Mapping[str, Affine8] | None = None,
         notes: Mapping[str, object] | None = None,
     ) -> Graph:
-        """The network, whose result is a map, or what a host makes of it.
+        """The network in integers, with what a host makes of its results.
 
         Parameters
         ----------
-        name, output
-            Its name, and that of the map.
-        after, answer
-            What the host applies: ``softmax``, or nothing if empty; codes to which it rounds that.
-        views
-            Shape and order in which it gives a sample and takes the result.
+        answers
+            Codes to which it rounds that, by name.
         notes
             What is known of how the network came about.
         """
-        result, source = self.parts.values[output], next(iter(self.parts.values))
-        if after:
-            form = REAL if answer is None else answer
-            result = self.parts.map(self.parts.free(f"{output}.{after}"), result.shape, form)
-            self.parts.add(after, Softmax(), (output,), result.name)
-        pairs = zip((source, result.name), views, strict=True)
-        seen = {name: view for name, view in pairs if view is not None}
-        return self.parts.graph(name, (result.name,), views=seen, notes=notes)
+        names: dict[str, str] = {}
+        for node in self.network.nodes:
+            if node.op.kind is Kind.HOST:
+                names[node.output] = self._hosted(node, (answers or {}).get(node.output, REAL))
+        outputs = [names.get(name, name) for name in self.network.outputs]
+        views = {names.get(name, name): view for name, view in self.network.views.items()}
+        return self.parts.graph(self.network.name, outputs, views=views, notes=notes)
+
+    def _hosted(self, node: Node, form: Format) -> str:
+        """Put an operator of the host at the end; its result's name."""
+        shape = self.parts.values[node.inputs[0]].shape
+        made = self.parts.map(self.parts.free(node.output), node.op.shape(shape), form)
+        self.parts.add(node.op.title, node.op, node.inputs, made.name)
+        return made.name
 
     def _map(self, name: str) -> Value:
         """A map so far."""

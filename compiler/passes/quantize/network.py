@@ -7,10 +7,13 @@ rounding of the operator before them; every scale becomes an integer multiplier 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.passes.quantize.fuse import fuse_graph
+from pulsarray.compiler.passes.quantize.host import with_host_ends
 from pulsarray.compiler.passes.quantize.integer_nodes import IntegerNodes
 from pulsarray.compiler.passes.quantize.integer_weights import Columns, integer_columns
 from pulsarray.compiler.passes.quantize.ranges import observe, targets
@@ -19,7 +22,7 @@ from pulsarray.config import Config
 __all__ = ["quantize"]
 
 
-def quantize(folded: Graph, samples: Floats, config: Config) -> Graph:
+def quantize(folded: Graph, samples: Mapping[str, Floats], config: Config) -> Graph:
     """The network in int8 operators, each with its scales and roundings.
 
     Parameters
@@ -27,7 +30,7 @@ def quantize(folded: Graph, samples: Floats, config: Config) -> Graph:
     folded
         The network, all of whose values are feature maps.
     samples
-        Typical inputs, (samples, elements).
+        Typical data of each input by name, (samples, elements).
     config
         The machine: width of sums and multipliers.
 
@@ -37,19 +40,16 @@ def quantize(folded: Graph, samples: Floats, config: Config) -> Graph:
         If an operator is not possible in int8, samples make a value beyond float32, or a sum has
         too many products for the machine.
     """
-    samples = samples.reshape(len(samples), *folded.input.shape)
-    steps, after = fuse_graph(folded)
-    ranges = observe(folded, samples)
-    given = folded.input
+    graph = with_host_ends(folded)
+    shaped = {v.name: samples[v.name].reshape(-1, *v.shape) for v in graph.inputs}
+    steps, ranges = fuse_graph(graph), observe(graph, shaped)
 
     def product(name: str, weight: Floats, bias: Floats, source: Affine8) -> Columns:
         return integer_columns(name, weight, bias, source.scale, config)
 
-    made = IntegerNodes(config.scale_bits, targets(steps, given.name, ranges), product, ranges)
-    made.begin(given.name, given.shape)
+    known = targets(steps, graph, ranges)
+    made = IntegerNodes(graph, config.scale_bits, known, product, ranges)
     for step in steps:
         made.add(step)
-    views = folded.input_view, folded.output_view
-    return made.graph(
-        folded.name, folded.output.name, after, views, notes={"calibration_samples": len(samples)}
-    )
+    count = min(map(len, shaped.values()))
+    return made.finish(notes={"calibration_samples": count})

@@ -62,8 +62,8 @@ def _(op: LocalResponseNorm, x: Array) -> Array | None:
     return np.asarray(x**2 @ op.neighbours(x.shape[-1]))
 
 
-def observe(graph: Graph, samples: Floats) -> dict[str, Range]:
-    """Smallest and largest element of each value.
+def observe(graph: Graph, samples: Mapping[str, Floats]) -> dict[str, Range]:
+    """Smallest and largest element of each value, for samples of each input by name.
 
     Raises
     ------
@@ -73,8 +73,9 @@ def observe(graph: Graph, samples: Floats) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
     sizes = (value.size for value in graph.values.values() if not value.role.is_constant)
     chunk = max(1, _CHUNK // sum(sizes))
-    for start in range(0, len(samples), chunk):
-        values = run(graph, samples[start : start + chunk])
+    for start in range(0, min(map(len, samples.values())), chunk):
+        part = {name: array[start : start + chunk] for name, array in samples.items()}
+        values = run(graph, part)
         for node in graph.nodes:
             if (sums := _sums(node.op, values[graph.sources_of(node)[0]])) is not None:
                 values[sums_of(node)] = sums
@@ -97,13 +98,14 @@ def arguments(step: Step, ranges: Mapping[str, Range]) -> Affine8:
     return covering(max(low, -bound), min(high, bound))
 
 
-def targets(steps: Sequence[Step], source: str, ranges: Mapping[str, Range]) -> dict[str, Affine8]:
-    """Quantization of the input and of each step's result.
+def targets(steps: Sequence[Step], graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Affine8]:
+    """Quantization of each input of a network and of each of its steps' results.
 
     Maps that go side by side into one take its quantization where that costs little: where
     nothing else reads them, or their codes would get at most a little coarser.
     """
     uses = Counter(name for step in steps for name in step.inputs)
+    uses.update(graph.outputs)
     wanted: dict[str, Affine8] = {}
     for step in reversed(steps):
         result, rule = wanted.get(step.output), rule_of(step.node)
@@ -116,7 +118,8 @@ def targets(steps: Sequence[Step], source: str, ranges: Mapping[str, Range]) -> 
         for name in step.inputs:
             if name not in wanted and (uses[name] == 1 or _suits(result, ranges[name])):
                 wanted[name] = result
-    known = {source: wanted.get(source) or covering(*ranges[source])}
+    sources = [value.name for value in graph.inputs]
+    known = {name: wanted.get(name) or covering(*ranges[name]) for name in sources}
     for step in steps:
         known[step.output] = wanted.get(step.output) or _own(step, ranges)
         rule = rule_of(step.node)

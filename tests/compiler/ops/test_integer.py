@@ -314,9 +314,9 @@ def test_all_maps_and_output() -> None:
     ("codes", "text"),
     [
         (np.zeros((1, 2, 3, 1), int), r"shape \(N, H, W, C\) with \(H, W, C\) = \(2, 2, 1\)"),
-        (np.zeros((2, 2, 1), int), "input must be integers"),
+        (np.zeros((2, 2, 1), int), "input 'x' must be integers"),
         (np.zeros((1, 2, 2, 1)), "not float64"),
-        (np.full((1, 2, 2, 1), 128), r"input codes must be -128 \.\. 127"),
+        (np.full((1, 2, 2, 1), 128), r"codes of the input 'x' must be -128 \.\. 127"),
     ],
 )
 def test_wrong_input(codes: np.ndarray, text: str) -> None:

@@ -151,7 +151,7 @@ def test_a_sum_of_constants_is_the_same_for_each_sample() -> None:
 
 def test_samples_are_checked() -> None:
     graph = random_graph(0, (2, 3))
-    with pytest.raises(InputError, match="random0: samples of the input 'x' are missing"):
+    with pytest.raises(InputError, match="random0: input 'x' is missing; inputs: 'x'"):
         run(graph, {})
     with pytest.raises(InputError, match=r"x: samples must have shape \(2, 3\), not \(3,\)"):
         run(graph, {"x": np.zeros((2, 3))})
