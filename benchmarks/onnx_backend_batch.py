@@ -81,8 +81,9 @@ def _axes(node: onnx.NodeProto, values: Arrays, rank: int) -> None:
 
 
 def _axes_attribute(node: onnx.NodeProto, _values: Arrays, rank: int) -> None:
-    """Axes as an attribute; without, all that there are."""
-    axes = _get(node, "axes", [*range(rank)])
+    """Axes as an attribute, without the standard's."""
+    usual = [0, 2, 3] if node.op_type == "MeanVarianceNormalization" else [*range(rank)]
+    axes = _get(node, "axes", usual)
     _set(node, "axes", [_shifted(axis) for axis in axes])
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pulsarray.compiler.importers.onnx.operators import OPERATORS as ONNX
+from pulsarray.compiler.importers.onnx.operators import TAKEN as ONNX
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
 from pulsarray.compiler.importers.tflite.operators import OPERATORS as TFLITE
 from pulsarray.compiler.importers.tflite.real_operators import TAKEN as TFLITE_REAL

@@ -167,7 +167,7 @@ class _Places:
 
     def _of(self, node: Node) -> str:
         """Where an operator runs, or what it becomes part of."""
-        if node.op.kind is Kind.HOST:
+        if node.op.kind is Kind.HOST and node.output not in self._readers:
             return HOST
         if is_nothing(node.op):
             return NOTHING

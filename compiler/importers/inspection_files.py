@@ -15,7 +15,7 @@ from pulsarray.compiler.importers.onnx.constants import FOLDED
 from pulsarray.compiler.importers.onnx.file import load_model
 from pulsarray.compiler.importers.onnx.linear import AFFINE
 from pulsarray.compiler.importers.onnx.names import kind_of, name_of
-from pulsarray.compiler.importers.onnx.operators import OPERATORS as ONNX_OPERATORS
+from pulsarray.compiler.importers.onnx.operators import TAKEN
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
 from pulsarray.compiler.importers.onnx.support import constants_of, graphs_of, lack
 from pulsarray.compiler.importers.tflite.file import Operator, TfliteFile, read_tflite
@@ -24,7 +24,7 @@ from pulsarray.errors import InputError
 
 __all__ = ["list_onnx", "list_tflite"]
 
-_TAKEN = {*ONNX_OPERATORS, *QUANTIZED}
+_TAKEN = {*TAKEN, *QUANTIZED}
 _ONNX_WEIGHTS = {
     "Conv": (1, 2),
     "ConvTranspose": (1, 2),
@@ -88,8 +88,8 @@ def _onnx_rows(graph: onnx.GraphProto, inside: str = "") -> Iterator[Row]:
             continue
         name = inside + name_of(node, number)
         row = replace(_onnx_row(node, shapes, constants), name=name)
-        if node.op_type == "Softmax" and row.supported and not last.intersection(node.output):
-            row = replace(row, supported=False, place=LAST)
+        if node.op_type == "Softmax" and not last.intersection(node.output):
+            row = replace(row, place=row.place.replace(HOST, VECTOR))
         yield replace(row, supported=row.supported and not inside)
         for body, inner in graphs_of(node):
             yield from _onnx_rows(inner, f"{name}/{body}/")

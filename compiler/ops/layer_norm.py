@@ -33,9 +33,11 @@ class LayerNorm(
     """``(x - mean) / sqrt(variance + epsilon) * scale + shift`` (Ba et al. 2016).
 
     Mean and variance are those of the last axis, of size C; scale and shift have shape (C,).
+    Where it does not centre, the mean counts as 0 (Zhang and Sennrich 2019, RMSNorm).
     """
 
     epsilon: float = 1e-5
+    centres: bool = True
 
     def shape(self, *shapes: Shape) -> Shape:
         """Shape of the result, that of x.
@@ -61,7 +63,7 @@ class LayerNorm(
 
     def _normal(self, x: Array) -> tuple[Array, Array]:
         """Normalized values, and the factors that made them."""
-        centred = x - x.mean(axis=-1, keepdims=True)
+        centred = x - x.mean(axis=-1, keepdims=True) if self.centres else x
         variance = (centred**2).mean(axis=-1, keepdims=True)
         factor = 1.0 / np.sqrt(variance + x.dtype.type(self.epsilon))
         return centred * factor, factor
@@ -72,13 +74,14 @@ class LayerNorm(
         normal, factor = self._normal(x)
         scaled, over = error * scale, tuple(range(x.ndim - 1))
         along = (scaled * normal).mean(axis=-1, keepdims=True)
-        by_x = factor * (scaled - scaled.mean(axis=-1, keepdims=True) - normal * along)
+        mean = scaled.mean(axis=-1, keepdims=True) if self.centres else 0.0
+        by_x = factor * (scaled - mean - normal * along)
         return [by_x, (error * normal).sum(axis=over), error.sum(axis=over)]
 
     def expand(self, block: Block, *inputs: Value) -> Value:
         """Two means, a root, and element-wise functions."""
         x, scale, shift = inputs
-        centred = block(Subtract(), x, block(ReduceMean(), x))
+        centred = block(Subtract(), x, block(ReduceMean(), x)) if self.centres else x
         variance = block(ReduceMean(), block(Square(), centred))
         factor = block(ReciprocalRoot(self.epsilon), variance)
         normal = block(Multiply(), centred, factor)
@@ -87,5 +90,5 @@ class LayerNorm(
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
         """With an epsilon that makes a difference."""
-        made = cls(float(rng.uniform(0.01, 0.1)))
+        made = cls(float(rng.uniform(0.01, 0.1)), bool(rng.integers(2)))
         return (made, (shape[-1:], shape[-1:])) if shape else None

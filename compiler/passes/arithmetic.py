@@ -65,11 +65,16 @@ def _(op: ReduceMean, node: Node, draft: Draft) -> None:
 
 @_place.register
 def _(op: ReduceMax, node: Node, draft: Draft) -> None:
-    """A pooling; no unit compares channels."""
-    if -1 in op.axes:
-        raise InputError(f"{node.name}: reduce_max of channels is not possible in int8")
-    kernel = _kernel(op.axes, draft.shape(node.inputs[0]))
-    draft.emit(Node(node.name, MaxPool(Window(kernel, kernel)), node.inputs, node.output))
+    """A pooling; no unit compares channels, so they become rows first."""
+    source = node.inputs[0]
+    (rows, columns), channels = _kernel(op.axes, draft.shape(source)), draft.shape(source)[2]
+    if -1 in op.axes and channels > 1:
+        down = Window((channels, 1), (channels, 1))
+        learned = {"weight": np.eye(channels)[:, None, :, None], "bias": np.zeros(1)}
+        source = _larger(draft, node, source, TransposedConvolution(down), learned)
+        rows *= channels
+    window = Window((rows, columns), (rows, columns))
+    draft.emit(Node(node.name, MaxPool(window), (source,), node.output))
 
 
 @_place.register

@@ -15,12 +15,12 @@ __all__ = ["ending_in", "host_function", "with_one_end", "with_plain_ends"]
 
 
 def with_plain_ends(graph: Graph) -> Graph:
-    """The operators that the outputs depend on, those of the host at the ends alone.
+    """The operators that the outputs depend on.
 
     Raises
     ------
     InputError
-        If an output is no operator's, or an operator of the host is not the last.
+        If an output is no operator's.
     """
     graph = without_dead(graph)
     if not graph.nodes:
@@ -28,11 +28,6 @@ def with_plain_ends(graph: Graph) -> Graph:
     for name in graph.outputs:
         if graph.values[name].role is not Role.ACTIVATION:
             raise _nothing(name)
-    readers = graph.readers
-    for node in graph.nodes:
-        if node.op.kind is Kind.HOST and readers[node.output]:
-            name = node.op.title.capitalize()
-            raise InputError(f"{node.name}: {name} is only possible as the last operator")
     return graph
 
 
@@ -42,11 +37,16 @@ def with_one_end(graph: Graph) -> Graph:
     Raises
     ------
     InputError
-        If there are several inputs or outputs, or as :func:`with_plain_ends`.
+        If there are several inputs or outputs, or an operator of the host is not the last.
     """
     _ = graph.input
     _ = graph.output
-    return with_plain_ends(graph)
+    graph = with_plain_ends(graph)
+    for node in graph.nodes:
+        if node.op.kind is Kind.HOST and graph.readers[node.output]:
+            name = node.op.title.capitalize()
+            raise InputError(f"{node.name}: {name} is only possible as the last operator")
+    return graph
 
 
 def host_function(graph: Graph) -> str:

@@ -22,9 +22,9 @@ from pulsarray.compiler.passes.ends import ending_in
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
-__all__ = ["with_maps"]
+__all__ = ["LARGEST_REORDER", "with_maps"]
 
-_LARGEST_REORDER = 1 << 12
+LARGEST_REORDER = 1 << 12
 """Elements of a map that may become one pixel other than in a dense layer, which is free."""
 
 
@@ -74,7 +74,7 @@ class _Maps(Draft):
         shape = self.shape(known)
         if len(self.before.values[value].shape) != 1 or shape[:2] == (1, 1):
             return known
-        if prod(shape) > _LARGEST_REORDER:
+        if prod(shape) > LARGEST_REORDER:
             raise InputError(
                 f"{value}: a flattened map of {prod(shape)} elements can only be read densely"
             )
@@ -170,10 +170,10 @@ def _(op: Unflatten, node: Node, draft: _Maps) -> None:
     """A product with 0 and 1 for each pixel."""
     height, width, channels = op.sizes
     size = len(op.order)
-    if size > _LARGEST_REORDER:
+    if size > LARGEST_REORDER:
         raise InputError(
             f"{node.name}: a vector of {size} elements cannot become a map, only up to "
-            f"{_LARGEST_REORDER}"
+            f"{LARGEST_REORDER}"
         )
     weight = np.zeros((height, width, size, channels))
     rows, columns, lanes = np.unravel_index(np.arange(size), op.sizes)

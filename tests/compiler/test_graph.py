@@ -77,7 +77,7 @@ def test_graph_wrong(
 )
 def test_ends_wrong(parts: list[Part], text: str) -> None:
     with pytest.raises(InputError, match=text):
-        with_plain_ends(network(parts))
+        with_one_end(network(parts))
 
 
 def test_several_outputs_are_refused_by_name() -> None:

@@ -102,14 +102,14 @@ def test_products_of_as_many_matrices(tmp_path: Path) -> None:
     ("nodes", "constants", "message"),
     [
         (
-            [node("LayerNormalization", ["x", "scale"], axis=1)],
-            {"scale": floats(TOKENS, WIDTH)},
-            "only the last axis can be normalized, not axis 1 on",
+            [node("LayerNormalization", ["x", "scale"], axis=0)],
+            {"scale": floats(WIDTH)},
+            "must be along axes from 1 to 2 on, not 0",
         ),
         (
             [node("LayerNormalization", ["x", "scale"])],
             {"scale": floats(TOKENS)},
-            r"scale must have shape \(6,\), not \(5,\)",
+            r"scale and bias must fit \(6,\), not \(5,\)",
         ),
         (
             [node("MatMul", ["x", "x"])],

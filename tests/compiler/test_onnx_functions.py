@@ -121,12 +121,12 @@ def test_a_root_of_negative_numbers_is_refused(tmp_path: Path) -> None:
         ([node("Pow", ["x", "row"])], r"exponent 'row' must be one number, not \(5,\)"),
         ([node("Pow", ["row", "x"])], "needs a value that depends on the input, not constant"),
         ([node("Celu", ["x"], alpha=0.0)], "alpha must not be 0"),
-        ([node("PRelu", ["x", "row"])], r"one number or one a channel of \(N, 4, 3, 5\)"),
+        ([node("PRelu", ["x", "six"])], r"\(6,\) does not fit \(N, 4, 3, 5\)"),
         ([node("Gelu", ["x"], approximate="erf")], "must be none or tanh, not 'erf'"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, nodes: list[NodeProto], message: str) -> None:
     row = np.arange(1.0, 6.0, dtype=np.float32)
-    made = model(nodes, {"row": row}, ("N", *SHAPE), opset=20)
+    made = model(nodes, {"row": row, "six": np.ones(6, "f")}, ("N", *SHAPE), opset=20)
     with pytest.raises(InputError, match=message):
         import_onnx(write(tmp_path, made))

@@ -78,7 +78,15 @@ def test_slices(tmp_path: Path, lists: tuple[list[int], ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("axis", "indices"), [(1, ints(5, 0, 3)), (3, ints(1, 3, 5)), (2, ints(2)), (1, np.array(4))]
+    ("axis", "indices"),
+    [
+        (1, ints(5, 0, 3)),
+        (3, ints(1, 3, 5)),
+        (2, ints(2)),
+        (1, np.array(4)),
+        (3, ints(0, 1, 3)),
+        (1, ints(0, 0)),
+    ],
 )
 def test_constant_indices(tmp_path: Path, axis: int, indices: np.ndarray) -> None:
     nodes = [node("Gather", ["c", "i"], "p", axis=axis), node("Relu", ["p"])]
@@ -129,11 +137,9 @@ def test_upsample(tmp_path: Path) -> None:
 @pytest.mark.parametrize("axes", [(2, 3), (3,), (1,), (1, 2, 3)])
 @pytest.mark.parametrize("keep", [0, 1])
 def test_reductions(tmp_path: Path, kind: str, axes: tuple[int, ...], keep: int) -> None:
-    if kind in ("ReduceMax", "ReduceMin") and 1 in axes:
-        pytest.skip("no unit compares channels")
     if not keep and axes in [(3,), (1, 2, 3)]:
         pytest.skip("its axes must stay")
-    before = [node("Sigmoid", ["c"], "g")]
+    before = [node("Identity" if kind == "ReduceMin" else "Sigmoid", ["c"], "g")]
     nodes = [*before, node(kind, ["g"], axes=list(axes), keepdims=keep)]
     if kind == "ReduceSum":
         nodes = [*before, node(kind, ["g", "a"], keepdims=keep)]
@@ -163,12 +169,6 @@ def test_reductions(tmp_path: Path, kind: str, axes: tuple[int, ...], keep: int)
             {"i": ints(0)},
             "Gather must keep all samples of a batch",
         ),
-        (
-            [node("Gather", ["c", "i"], axis=3)],
-            {"i": ints(0, 1, 3)},
-            "Gather must leave evenly spaced rows and columns",
-        ),
-        ([node("Gather", ["c", "i"], axis=1)], {"i": ints(0, 0)}, "each element once"),
         ([node("Gather", ["c", "i"], axis=1)], {"i": ints(9)}, "Gather of constants fails"),
         (
             [node("Resize", ["c", "", "s"], mode="linear")],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from pulsarray.compiler.importers.onnx.broadcast import emit_pair
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.functions import emit
 from pulsarray.compiler.importers.onnx.layers import affine
+from pulsarray.compiler.importers.onnx.linear import spread
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.add import Add
@@ -26,6 +29,7 @@ from pulsarray.compiler.ops.reciprocal import Reciprocal
 from pulsarray.compiler.ops.sigmoid import Sigmoid
 from pulsarray.compiler.ops.silu import Silu
 from pulsarray.compiler.ops.subtract import Subtract
+from pulsarray.compiler.passes.maps import LARGEST_REORDER
 from pulsarray.errors import InputError
 
 __all__ = ["add", "div", "dropout", "extreme", "mul", "prelu", "sub", "total"]
@@ -41,28 +45,42 @@ def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
     if constant.size == 1 and constant.ndim <= len(tensor.shape) + 1:
         channels = network.shape(tensor.value)[-1]
         return tensor, np.full(channels, constant.reshape(-1)[0]), swapped
+    tensor = _as_large(network, call, tensor, constant)
     row = _channel_row(network, constant, tensor, call.where)
     if row is None:
-        tensor = network.usual(tensor, call.where)
+        with suppress(InputError):  # Too large to be put in order: it may still be flat.
+            tensor = network.usual(tensor, call.where)
+        row = _channel_row(network, constant, tensor, call.where)
+    if row is None and prod(tensor.shape) <= LARGEST_REORDER:
+        tensor = network.flat(tensor)
         row = _channel_row(network, constant, tensor, call.where)
     if row is None:
         raise InputError(
             f"{call.where}: a constant must be one number or one a channel of (N, "
-            f"{', '.join(map(str, tensor.shape))}), not {constant.shape}"
+            f"{', '.join(map(str, tensor.shape))}), not {constant.shape}, where there are more "
+            f"than {LARGEST_REORDER} elements"
         )
     return tensor, row, swapped
 
 
-def _channel_row(network: Network, constant: Floats, tensor: Tensor, where: str) -> Floats | None:
-    """A constant as one number a channel of the tensor's value; None if it is not that."""
+def _as_large(network: Network, call: Call, tensor: Tensor, constant: Floats) -> Tensor:
+    """A tensor that repeats where the constant has more elements."""
     sample = (1, *tensor.shape)
     try:
-        spread = np.broadcast_to(constant, sample)
+        wide = np.broadcast_shapes(sample, constant.shape)
     except ValueError:
+        wide = (0,)
+    if len(wide) != len(sample) or wide[0] != 1:
         raise InputError(
-            f"{where}: a constant must be one number or one a channel of (N, "
-            f"{', '.join(map(str, tensor.shape))}), not {constant.shape}"
-        ) from None
+            f"{call.where}: a constant of shape {constant.shape} does not fit (N, "
+            f"{', '.join(map(str, tensor.shape))}), each sample by itself"
+        )
+    return tensor if wide == sample else spread(network, call, tensor, wide[1:])
+
+
+def _channel_row(network: Network, constant: Floats, tensor: Tensor, where: str) -> Floats | None:
+    """A constant as one number a channel of the tensor's value; None if it is not that."""
+    spread = np.broadcast_to(constant, (1, *tensor.shape))
     stored = np.empty(spread.size)
     stored[network.places(tensor, where).reshape(-1)] = spread.reshape(-1)
     rows = stored.reshape(-1, network.shape(tensor.value)[-1])
@@ -193,7 +211,7 @@ def prelu(network: Network, call: Call) -> None:
 def dropout(network: Network, call: Call) -> None:
     """Nothing in inference; images keep it to show."""
     tensor = network.tensor(call.inputs[0], call.where)
-    if any(network.file.uses.get(name, 0) for name in call.outputs[1:] if name):
+    if any(network.uses.get(name, 0) for name in call.outputs[1:] if name):
         raise InputError(f"{call.where}: Dropout's mask is not supported")
     name = call.given(2)
     if name and not network.learns and network.raw(name, call.where, "training mode").any():

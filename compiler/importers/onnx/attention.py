@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
+
 import numpy as np
 
 from pulsarray.compiler.importers.onnx import layers
 from pulsarray.compiler.importers.onnx.file import Call
-from pulsarray.compiler.importers.onnx.orders import Shape, arranged
+from pulsarray.compiler.importers.onnx.orders import Ints, Shape, arranged
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
+from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.layer_norm import LayerNorm
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.errors import InputError
@@ -16,23 +20,46 @@ __all__ = ["layer_norm", "matmul"]
 
 
 def layer_norm(network: Network, call: Call) -> None:
-    """Layer normalization along the last axis, which becomes the channels."""
+    """Layer or root-mean-square normalization along an axis and all behind it."""
     tensor = network.tensor(call.inputs[0], call.where)
-    last = len(tensor.shape)
-    axis = call.integer("axis", -1)
-    if axis not in (-1, last):
-        raise InputError(f"{call.where}: only the last axis can be normalized, not axis {axis} on")
-    if any(network.file.uses.get(name, 0) for name in call.outputs[1:] if name):
-        raise InputError(f"{call.where}: LayerNormalization's mean and deviation are not supported")
-    tensor, order = network.by_channel(tensor, last - 1, call.where)
-    scale = layers.of_channels(network, call, call.inputs[1], "scale", order)
-    shift = np.zeros(len(order))
-    if call.given(2):
-        shift = layers.of_channels(network, call, call.given(2), "bias", order)
-    name, op = network.label(call), LayerNorm(call.number("epsilon", 1e-5))
-    learned = {"scale": scale, "shift": shift}
-    made = network.emit(name, op, (tensor.value,), call.outputs[0], learned)
-    network.elementwise(call, tensor, made)
+    rank, axis = len(tensor.shape) + 1, call.integer("axis", -1)
+    if not -rank <= axis < rank or axis % rank == 0:
+        raise InputError(
+            f"{call.where}: {call.kind} must be along axes from 1 to {rank - 1} on, not {axis}"
+        )
+    if any(network.uses.get(name, 0) for name in call.outputs[1:] if name):
+        raise InputError(f"{call.where}: {call.kind}'s mean and deviation are not supported")
+    axes = tensor.shape[axis % rank - 1 :]
+    rows, order = _as_rows(network, tensor, prod(axes), call.where)
+    operands = {"scale": np.ones(axes), "shift": np.zeros(axes)}
+    for what, name in zip(operands, call.inputs[1:], strict=False):
+        if name:
+            operands[what] = network.constant(name, call.where, what)
+    learned = {what: _spread(call, data, axes)[order] for what, data in operands.items()}
+    op = LayerNorm(call.number("epsilon", 1e-5), call.kind == "LayerNormalization")
+    made = network.emit(network.label(call), op, (rows.value,), call.outputs[0], learned)
+    network.elementwise(
+        call, replace(rows, shape=tensor.shape, order=rows.places.reshape(tensor.shape)), made
+    )
+
+
+def _spread(call: Call, data: Floats, axes: Shape) -> Floats:
+    """A constant as one number for each element of the last axes."""
+    try:
+        return np.broadcast_to(data, axes).reshape(-1)
+    except ValueError:
+        raise InputError(
+            f"{call.where}: scale and bias must fit {axes}, not {data.shape}"
+        ) from None
+
+
+def _as_rows(network: Network, tensor: Tensor, columns: int, where: str) -> tuple[Tensor, Ints]:
+    """A tensor as rows that are channels of its value; the element that each channel is."""
+    rows = arranged(tensor.value, network.shape(tensor.value), tensor.places.reshape(-1, columns))
+    if len(rows.shape) and rows.shape[0] == 1:
+        rows = network.flat(rows)
+    rows, channels = network.by_channel(rows, 1, where)
+    return rows, np.argsort(channels)
 
 
 def matmul(network: Network, call: Call) -> None:

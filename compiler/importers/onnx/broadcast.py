@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.linear import spread
 from pulsarray.compiler.importers.onnx.orders import Ints, Shape, Tensor, arranged
 from pulsarray.compiler.importers.onnx.tensors import Network
 from pulsarray.compiler.ops.binary import Binary
@@ -31,11 +32,9 @@ def emit_pair(
         pair = network.usual(pair[0], call.where), network.usual(pair[1], call.where)
         places = _places(network, pair, shape)
     if places is None:
-        raise InputError(
-            f"{call.where}: {call.kind} of (N, {_text(pair[0].shape)}) and (N, "
-            f"{_text(pair[1].shape)}), whose rows, columns and channels do not lie alike, is not "
-            "possible"
-        )
+        pair = spread(network, call, pair[0], shape), spread(network, call, pair[1], shape)
+        places = _places(network, pair, shape)
+        assert places is not None
     made = network.emit(name, op, (pair[0].value, pair[1].value), output)
     return arranged(made.value, network.shape(made.value), places)
 

@@ -27,6 +27,8 @@ from pulsarray.compiler.importers.onnx.support import refuse_unsupported
 from pulsarray.errors import InputError, did_you_mean
 
 __all__ = [
+    "EXPANDED",
+    "FLOATS",
     "OPSET",
     "Call",
     "Constant",
@@ -41,8 +43,22 @@ Constant = npt.NDArray[Any]
 GivenShapes = Sequence[int] | Mapping[str, Sequence[int]] | None
 """Shape of a sample of the only input, or of inputs by name."""
 
+FLOATS = frozenset(
+    {
+        *(onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE),
+        *(onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16),
+    }
+)
+"""Element types of what depends on the input."""
 OPSET = 7
 """Oldest version of ONNX's operators that importers know."""
+EXPANDED = frozenset(
+    {
+        *("GroupNormalization", "LogSoftmax", "MeanVarianceNormalization"),
+        *("RotaryEmbedding", "SwiGLU"),
+    }
+)
+"""Operators in whose place come those that the standard defines them by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,13 +268,48 @@ def read_onnx(path: Path, taken: Collection[str], folded: Collection[str]) -> On
         _refuse_missing(model.graph)
         _load_external(model, path)
         onnx.checker.check_model(model)
-        return _file(model, path.stem)
+        return _file(_expanded(model), path.stem)
     except InputError:
         raise
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror or error}") from None
     except Exception as error:  # of protobuf, the checker, or whatever a broken file provokes
         raise InputError(f"not a valid ONNX file: {_one_line(error)}") from None
+
+
+def _expanded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The file without operators of :data:`EXPANDED`."""
+    kinds = {kind_of(node) for node in model.graph.node} & EXPANDED
+    if not kinds:
+        return model
+    typed = onnx.shape_inference.infer_shapes(model)
+    for tensor in model.graph.initializer:
+        kind = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        typed.graph.value_info.append(kind)
+    chosen = [("", kind) for kind in sorted(kinds)]
+    try:
+        made = onnx.inliner.inline_selected_functions(typed, chosen, inline_schema_functions=True)
+    except Exception as error:  # of the inliner, where a type or shape does not follow
+        kinds_text = ", ".join(sorted(kinds))
+        raise InputError(f"operators {kinds_text} cannot be expanded: {_one_line(error)}") from None
+    _name_parts(model.graph.node, made.graph.node)
+    left = {kind_of(node) for node in made.graph.node} & EXPANDED
+    return made if left & kinds else _expanded(made)
+
+
+def _name_parts(before: Sequence[onnx.NodeProto], after: Sequence[onnx.NodeProto]) -> None:
+    """Name the parts of each operator after it; onnx numbers the operators in the parts' values."""
+    expanded = [node for node in before if kind_of(node) in EXPANDED]
+    origins = {name: node for node in expanded for name in node.output}
+    kept = {name for node in before if kind_of(node) not in EXPANDED for name in node.output}
+    for node in after:
+        output = node.output[0] if node.output else ""
+        number = output.rpartition("__")[2]
+        origin = origins.get(output)
+        if origin is None and number.isdecimal() and 1 <= int(number) <= len(expanded):
+            origin = expanded[int(number) - 1]
+        if origin is not None and output not in kept:
+            node.name = f"{origin.name or origin.output[0]}.{output}"
 
 
 def _one_line(error: Exception) -> str:

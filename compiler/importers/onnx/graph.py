@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-import onnx
 
 from pulsarray.compiler.arguments import integer
+from pulsarray.compiler.importers.onnx.composed import COMPOSED
 from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constants
-from pulsarray.compiler.importers.onnx.file import Call, GivenShapes, OnnxFile, element_name
+from pulsarray.compiler.importers.onnx.file import (
+    FLOATS,
+    Call,
+    Constant,
+    GivenShapes,
+    OnnxFile,
+    element_name,
+)
 from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
 from pulsarray.compiler.importers.onnx.random import random_weight, roles
@@ -22,8 +29,6 @@ from pulsarray.errors import InputError
 __all__ = ["finish", "fold_call", "graph_of", "imported", "run_call"]
 
 Kind = TypeVar("Kind", bound=Network)
-
-_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16)
 
 
 class LearningNetwork(Network):
@@ -71,7 +76,7 @@ def imported(
     import begins anew with that: as a vector, or as the map that an operator on images wants.
     """
     for given in file.inputs:
-        if given.element not in _FLOATS:
+        if given.element not in FLOATS:
             element = element_name(given.element)
             raise InputError(f"input {given.name} must be float, not {element}")
     samples = file.sample_shapes(shape)
@@ -108,9 +113,47 @@ def run_call(
     network: Network, call: Call, operators: Mapping[str, Callable[[Network, Call], None]]
 ) -> None:
     """Put an operator at the end."""
-    if call.kind not in operators:
+    if call.kind in operators:
+        operators[call.kind](network, call)
+    elif call.kind in COMPOSED:
+        name = COMPOSED[call.kind](_Parts(network, call, operators), *call.inputs)
+        network.define(call.outputs[0], network.tensor(name, call.where))
+    else:
         raise InputError(f"{call.where}: {call.kind} is only possible on constants")
-    operators[call.kind](network, call)
+
+
+class _Parts:
+    """Puts operators in the place of one: see :class:`.composed.Make`."""
+
+    def __init__(
+        self, network: Network, call: Call, operators: Mapping[str, Callable[[Network, Call], None]]
+    ) -> None:
+        self.call = call
+        self._network, self._operators = network, operators
+        network.uses.update(call.inputs)  # Each operand may be read by several parts.
+
+    def __call__(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        output = self._network.fresh(f"{self.call.outputs[0]}.{kind.lower()}")
+        name = f"{self.call.name}.{kind.lower()}"
+        part = Call(kind, self.call.where, name, inputs, (output,), attributes)
+        if not fold_call(self._network, part):
+            run_call(self._network, part, self._operators)
+        return output
+
+    def constant(self, values: Any) -> str:
+        name = self._network.fresh(f"{self.call.outputs[0]}.constant")
+        array = values if isinstance(values, np.ndarray) else np.asarray(values, np.float32)
+        self._network.constants[name] = array
+        return name
+
+    def known(self, name: str) -> Constant | None:
+        if not self._network.is_constant(name):
+            return None
+        return self._network.raw(name, self.call.where, "operand")
+
+    def shape(self, name: str) -> Shape:
+        known = self.known(name)
+        return self._network.tensor(name, self.call.where).shape if known is None else known.shape
 
 
 def finish(network: Network) -> Graph:

@@ -8,7 +8,7 @@ from pulsarray.compiler.arguments import file_path
 from pulsarray.compiler.importers.onnx.constants import FOLDED
 from pulsarray.compiler.importers.onnx.file import GivenShapes, read_onnx
 from pulsarray.compiler.importers.onnx.graph import graph_of
-from pulsarray.compiler.importers.onnx.operators import OPERATORS
+from pulsarray.compiler.importers.onnx.operators import TAKEN
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED, integer_graph_of
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.errors import InputError
@@ -45,7 +45,7 @@ def import_onnx(
     """
     path = file_path(path)
     try:
-        file = read_onnx(path, OPERATORS, FOLDED)
+        file = read_onnx(path, TAKEN, FOLDED)
         return graph_of(file, shape, random_weights, learns=learns)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -68,7 +68,7 @@ def import_onnx_any(
     """
     path = file_path(path)
     try:
-        file = read_onnx(path, {*OPERATORS, *QUANTIZED}, FOLDED)
+        file = read_onnx(path, {*TAKEN, *QUANTIZED}, FOLDED)
         if any(call.kind in QUANTIZED for call in file.calls):
             return integer_graph_of(file, shape)
         return graph_of(file, shape, random_weights)

@@ -149,9 +149,7 @@ def _is_alone(network: Network, call: Call, tensor: Tensor, factor: Floats) -> b
         return False
     is_product = "weight" in last.op.reads and len(network.shape(last.output)) == 1
     keeps = bool((factor == 1.0).all()) or not network.learns
-    return (
-        is_product and keeps and tensor.value in call.inputs and network.file.uses[last.output] == 1
-    )
+    return is_product and keeps and tensor.value in call.inputs and network.uses[last.output] == 1
 
 
 def _join(network: Network, call: Call, tensor: Tensor, factor: Floats, offset: Floats) -> None:

@@ -7,20 +7,19 @@ zeros, and of single elements. Where that is too large a matrix, the operator is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 
 from pulsarray.compiler.importers.onnx.evaluate import evaluate
 from pulsarray.compiler.importers.onnx.file import Call, Constant
-from pulsarray.compiler.importers.onnx.orders import Shape, arranged
+from pulsarray.compiler.importers.onnx.orders import Ints, Shape, Tensor, arranged
 from pulsarray.compiler.importers.onnx.tensors import Network
 from pulsarray.compiler.ir.value import Array, Floats
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.errors import InputError
 
-__all__ = ["AFFINE", "affine"]
+__all__ = ["AFFINE", "affine", "gathered", "spread"]
 
 AFFINE = frozenset(
     {
@@ -60,11 +59,7 @@ class _Trial:
             raise InputError(f"{call.where}: {call.kind} must replace, add or multiply elements")
         self.shape: Shape = self(np.zeros((self.count, prod(self.given)))).shape[1:]
         self.size = prod(self.shape)
-        if self.size * prod(self.given) > _LARGEST:
-            raise InputError(
-                f"{call.where}: {call.kind} of {prod(self.given)} elements to {self.size} is too "
-                f"large; their product may be up to {_LARGEST}"
-            )
+        _check_size(call, prod(self.given), self.size)
 
     def __call__(self, samples: Floats) -> Constant:
         """Results of samples (samples, elements)."""
@@ -91,22 +86,51 @@ def affine(network: Network, call: Call) -> None:
         weight = _by_basis(trial, offset)
     if not _is_right(trial, weight, offset):
         raise InputError(f"{call.where}: {call.kind} must do the same with each sample by itself")
-    emit_affine(network, call, weight, offset, trial.shape)
+    output, tensor = call.outputs[0], network.tensor(call.inputs[0], call.where)
+    made = _product(network, call, tensor, weight, offset, network.fresh(output))
+    network.define(output, arranged(made.value, made.shape, made.places.reshape(trial.shape)))
 
 
-def emit_affine(
-    network: Network, call: Call, weight: Floats, offset: Floats, shape: Sequence[int]
-) -> None:
-    """Make an operator's result, of that shape, the product with a matrix, plus an offset."""
-    tensor = network.tensor(call.inputs[0], call.where)
-    places = network.places(tensor, call.where).reshape(-1)
-    row = network.vector(arranged(tensor.value, network.shape(tensor.value), places))
-    ordered: Array = np.empty_like(weight)
-    ordered[row.places] = weight
+def _product(
+    network: Network, call: Call, tensor: Tensor, weight: Array, offset: Floats, output: str
+) -> Tensor:
+    """Elements of a sample times a matrix (elements, results), plus an offset."""
+    row = network.flat(tensor)
+    ordered = np.empty_like(weight)
+    ordered[row.places.reshape(-1)] = weight
     constants = {"weight": ordered, "bias": offset}
-    output = network.fresh(call.outputs[0])
-    made = network.emit(network.label(call), Dense(), (row.value,), output, constants=constants)
-    network.define(call.outputs[0], arranged(made.value, made.shape, made.places.reshape(shape)))
+    return network.emit(network.label(call), Dense(), (row.value,), output, constants=constants)
+
+
+def gathered(network: Network, call: Call, value: str, places: Ints, output: str) -> Tensor:
+    """Elements of a value at any places, each as often as it is named.
+
+    Raises
+    ------
+    InputError
+        If they are too many.
+    """
+    shape = network.shape(value)
+    _check_size(call, prod(shape), places.size)
+    weight = np.zeros((prod(shape), places.size), np.float32)
+    weight[places.reshape(-1), np.arange(places.size)] = 1.0
+    whole = arranged(value, shape, np.arange(prod(shape)))
+    made = _product(network, call, whole, weight, np.zeros(places.size), network.fresh(output))
+    return arranged(made.value, made.shape, made.places.reshape(places.shape))
+
+
+def spread(network: Network, call: Call, tensor: Tensor, shape: Shape) -> Tensor:
+    """A tensor that repeats along axes in which it has size 1, or which it lacks."""
+    output = f"{tensor.value} for {call.outputs[0]}"
+    return gathered(network, call, tensor.value, np.broadcast_to(tensor.places, shape), output)
+
+
+def _check_size(call: Call, count: int, results: int) -> None:
+    if count * results > _LARGEST:
+        raise InputError(
+            f"{call.where}: {call.kind} of {count} elements to {results} is too large; their "
+            f"product may be up to {_LARGEST}"
+        )
 
 
 def _moved(trial: _Trial, offset: Floats) -> Floats:

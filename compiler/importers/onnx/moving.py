@@ -12,6 +12,7 @@ import numpy as np
 
 from pulsarray.compiler.importers.onnx.constants import COMPUTED, fold_constant
 from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.linear import gathered
 from pulsarray.compiler.importers.onnx.orders import Ints, Tensor, arranged
 from pulsarray.compiler.importers.onnx.tensors import OTHER_BATCH, Network
 from pulsarray.compiler.ir.value import Array
@@ -102,10 +103,12 @@ def _check_batch(call: Call, keeps: bool) -> None:
 def place(network: Network, call: Call, tensor: Tensor, places: Ints, output: str) -> None:
     """Make a result of those elements of a tensor's value.
 
+    They are cut out where they are all crossings of some rows, columns and channels, evenly spaced.
+
     Raises
     ------
     InputError
-        If they are not at all crossings of some rows, columns and channels, evenly spaced.
+        If they are not, and too many.
     """
     sizes = (1, 1, *network.shape(tensor.value))[-3:]
     wanted = np.unique(places)
@@ -114,10 +117,8 @@ def place(network: Network, call: Call, tensor: Tensor, places: Ints, output: st
     even = all(len({*np.diff(line)}) <= 1 for line in (rows, columns))
     whole = len(rows) * len(columns) * len(channels) == wanted.size == places.size
     if not (whole and even):
-        raise InputError(
-            f"{call.where}: {call.kind} must leave evenly spaced rows and columns, and some "
-            "channels, each element once"
-        )
+        network.define(output, gathered(network, call, tensor.value, places, output))
+        return
     value = _cropped(network, tensor.value, output, rows, columns)
     value = _chosen(network, value, output, channels)
     at = np.unravel_index(places, sizes)

@@ -16,10 +16,11 @@ from pulsarray.compiler.importers.onnx import (
     resize,
     shapes,
 )
-from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.composed import COMPOSED
+from pulsarray.compiler.importers.onnx.file import EXPANDED, Call
 from pulsarray.compiler.importers.onnx.tensors import Network
 
-__all__ = ["IMAGES", "OPERATORS"]
+__all__ = ["IMAGES", "OPERATORS", "TAKEN"]
 
 OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     **dict.fromkeys(functions.FUNCTIONS, functions.function),
@@ -28,6 +29,8 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "Add": arithmetic.add,
     "AveragePool": pools.average_pool,
     "BatchNormalization": layers.batch_norm,
+    "Cast": shapes.cast,
+    "CastLike": shapes.cast_like,
     "Clip": functions.clip,
     "Concat": shapes.concat,
     "Conv": layers.conv,
@@ -51,6 +54,7 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "Pad": pools.pad,
     "Pow": functions.power,
     "PRelu": arithmetic.prelu,
+    "RMSNormalization": attention.layer_norm,
     "ReduceMean": pools.reduce_mean,
     "Resize": resize.resize,
     "Reshape": shapes.reshape,
@@ -67,6 +71,8 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "Upsample": resize.resize,
 }
 
+TAKEN = frozenset({*OPERATORS, *COMPOSED, *EXPANDED})
+"""All that are taken in a float network."""
 IMAGES = frozenset(
     {
         "AveragePool",

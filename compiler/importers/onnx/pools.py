@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pulsarray.compiler.importers.onnx import reductions
+from pulsarray.compiler.importers.onnx import linear, reductions
 from pulsarray.compiler.importers.onnx.constants import axes_of
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.layers import size_of
@@ -26,7 +26,7 @@ __all__ = [
 
 def max_pool(network: Network, call: Call) -> None:
     """The largest of each window."""
-    if any(network.file.uses[name] for name in call.outputs[1:] if name):
+    if any(network.uses[name] for name in call.outputs[1:] if name):
         raise InputError(f"{call.where}: MaxPool's indices are not supported")
     tensor = network.image(call.inputs[0], call.where)
     rank = len(tensor.shape)
@@ -101,16 +101,27 @@ def reduce_mean(network: Network, call: Call) -> None:
 
 
 def pad(network: Network, call: Call) -> None:
-    """Zeros around rows and columns."""
+    """Zeros around rows and columns, or anything around any axis of few elements."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    rank = len(tensor.shape) + 1
+    first, last = _padding(network, call, rank)
+    zeros = call.text("mode", "constant") == "constant" and not call.number("value", 0.0)
+    if name := call.given(2):
+        zeros = zeros and not network.constant(name, call.where, "value").any()
+    if not zeros or rank not in (3, 4) or any(first[:2] + last[:2]) or min(first + last) < 0:
+        linear.affine(network, call)
+        return
     tensor = network.image(call.inputs[0], call.where)
-    if call.text("mode", "constant") != "constant" or call.number("value", 0.0):
-        raise InputError(f"{call.where}: Pad must be with zeros")
-    if (name := call.given(2)) and network.constant(name, call.where, "value").any():
-        raise InputError(f"{call.where}: Pad must be with zeros")
+    top, bottom = (first[2], last[2]) if rank == 4 else (0, 0)
+    padding = (top, first[rank - 1], bottom, last[rank - 1])
+    network.emit_as(call, rank - 1, Pad(padding), tensor.value)
+
+
+def _padding(network: Network, call: Call, rank: int) -> tuple[list[int], list[int]]:
+    """Elements before and behind each axis."""
     sides = call.integers("pads")
     if call.given(1):
         sides = network.integers(call.given(1), call.where, "pads")
-    rank = len(tensor.shape) + 1
     axes: tuple[int, ...] = tuple(range(rank))
     if call.given(3):
         axes = network.integers(call.given(3), call.where, "axes")
@@ -118,14 +129,9 @@ def pad(network: Network, call: Call) -> None:
         raise InputError(f"{call.where}: Pad needs two numbers for each axis, not {sides}")
     if len({axis % rank for axis in axes}) < len(axes):
         raise InputError(f"{call.where}: Pad has an axis twice among {axes}")
-    first = dict.fromkeys(range(rank), 0)
-    last = dict(first)
+    first, last = [0] * rank, [0] * rank
     for place, axis in enumerate(axes):
         if not -rank <= axis < rank:
             raise InputError(f"{call.where}: Pad has no axis {axis}")
-        first[axis % rank], last[axis % rank] = sides[place], sides[place + len(axes)]
-    if first[0] or first[1] or last[0] or last[1]:
-        raise InputError(f"{call.where}: Pad must be of rows and columns only, not {sides}")
-    top, bottom = (first[2], last[2]) if rank == 4 else (0, 0)
-    padding = (top, first[rank - 1], bottom, last[rank - 1])
-    network.emit_as(call, rank - 1, Pad(padding), tensor.value)
+        first[axis], last[axis] = sides[place], sides[place + len(axes)]
+    return first, last

@@ -91,22 +91,26 @@ def _applied(
 
 
 def _along(network: Network, call: Call, tensor: Tensor, axes: Collection[int]) -> Tensor:
-    """The operator along axes of the value, which those of the file must be.
-
-    Raises
-    ------
-    InputError
-        If they are not.
-    """
+    """The operator along axes of the value, which those of the file become if they are not."""
     made = _of_value(network, call, tensor, axes)
     if made is None:
         made = _of_value(network, call, network.usual(tensor, call.where), axes)
     if made is None:
-        raise InputError(
-            f"{call.where}: {call.kind} along axes {tuple(axis + 1 for axis in axes)} of (N, "
-            f"{', '.join(map(str, tensor.shape))}) must be along whole rows, columns or channels"
-        )
+        made = _of_value(network, call, _with_rows(network, call, tensor, axes), axes)
+    assert made is not None
     return made
+
+
+def _with_rows(network: Network, call: Call, tensor: Tensor, axes: Collection[int]) -> Tensor:
+    """A tensor whose axes that are reduced are, together, the channels of its value."""
+    kept = [axis for axis in range(len(tensor.shape)) if axis not in axes]
+    order = (*kept, *axes)
+    turned = tensor.places.transpose(order)
+    rows = turned.reshape(-1, prod(tensor.shape[axis] for axis in axes))
+    made = arranged(tensor.value, network.shape(tensor.value), rows)
+    made, _ = network.by_channel(made, 1, call.where)
+    places = made.places.reshape(turned.shape).transpose(np.argsort(order))
+    return arranged(made.value, network.shape(made.value), places)
 
 
 def _of_value(network: Network, call: Call, tensor: Tensor, axes: Collection[int]) -> Tensor | None:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from math import prod
 
 import numpy as np
+import onnx
 
 from pulsarray.compiler.importers.onnx.constants import EMPTY_AXES
-from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.file import FLOATS, Call, element_name
 from pulsarray.compiler.importers.onnx.orders import Ints, arranged
 from pulsarray.compiler.importers.onnx.tensors import OTHER_BATCH, Network, Tensor
 from pulsarray.compiler.ops.concat import Concat
@@ -17,6 +18,8 @@ from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.errors import InputError
 
 __all__ = [
+    "cast",
+    "cast_like",
     "concat",
     "flatten",
     "identity",
@@ -32,6 +35,25 @@ __all__ = [
 def identity(network: Network, call: Call) -> None:
     """The same again."""
     network.define(call.outputs[0], network.tensor(call.inputs[0], call.where))
+
+
+def cast(network: Network, call: Call) -> None:
+    """The same in another floating-point format: codes of int8 are coarser than any of them."""
+    kind = call.integer("to", onnx.TensorProto.FLOAT)
+    if kind not in FLOATS:
+        raise InputError(
+            f"{call.where}: {call.kind} of values that depend on the input must be to floating "
+            f"point, not to {element_name(kind)}"
+        )
+    identity(network, call)
+
+
+def cast_like(network: Network, call: Call) -> None:
+    """As :func:`cast`, to the format of another value; those that depend on the input are float."""
+    if (name := call.inputs[1]) in network.constants:
+        kind = onnx.helper.np_dtype_to_tensor_dtype(network.constants[name].dtype)
+        call = replace(call, attributes={"to": kind})
+    cast(network, call)
 
 
 def _reshaped(network: Network, call: Call, tensor: Tensor, wanted: tuple[int, ...]) -> None:

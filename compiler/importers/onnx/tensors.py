@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
@@ -25,6 +26,7 @@ from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Floats, network_input
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
 from pulsarray.compiler.ops.shuffle import Shuffle
+from pulsarray.compiler.passes.maps import LARGEST_REORDER
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
@@ -74,6 +76,8 @@ class Network:
         Constants by name.
     others
         What is known at compile time but for an open batch, as :data:`OTHER_BATCH` makes it.
+    uses
+        How often each value of the file is read, the result once more.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Network:
         self.arrangements = arrangements
         self.constants: dict[str, Constant] = dict(file.constants)
         self.others: dict[str, Constant] = {}
+        self.uses = Counter(file.uses)
         self._tensors: dict[str, Tensor] = {}
         self._flat: dict[str, str] = {}
         self._flattens: dict[str, tuple[str, str]] = {}
@@ -324,8 +329,8 @@ class Network:
         order = np.empty(prod(shape), np.int64)
         order[usual_places(tensor.shape).reshape(-1)] = tensor.places.reshape(-1)
         op = Unflatten(shape, tuple(order.tolist()))
-        made = self.emit(self._unique(output), op, (tensor.value,), output)
-        return _ranked(made, len(tensor.shape))
+        self.emit(self._unique(output), op, (tensor.value,), output)
+        return Tensor(output, tensor.shape)
 
     def _shuffled(self, tensor: Tensor, where: str) -> Tensor:
         """Channels, or the elements of a vector, in the usual order."""
@@ -336,16 +341,29 @@ class Network:
             or usual_shape(tensor.shape) != shape
             or not np.array_equal(tensor.places, _with_channels(tensor.shape, order))
         ):
-            raise InputError(
-                f"{where}: its input's rows, columns and channels are mixed by Reshape or "
-                "Transpose; only the channels may be"
-            )
+            return self._scattered(tensor, where)
         if tensor.order is None or np.array_equal(order, np.arange(len(order))):
             return replace(tensor, order=None)
         output = self.fresh(f"{tensor.value} in order")
         op = Shuffle(tuple(order.tolist()))
-        made = self.emit(self._unique(output), op, (tensor.value,), output)
-        return _ranked(made, len(tensor.shape))
+        self.emit(self._unique(output), op, (tensor.value,), output)
+        return Tensor(output, tensor.shape)
+
+    def _scattered(self, tensor: Tensor, where: str) -> Tensor:
+        """Elements that lie anywhere as a map in the usual order."""
+        if prod(tensor.shape) > LARGEST_REORDER:
+            raise InputError(
+                f"{where}: its input's rows, columns and channels are mixed by Reshape or "
+                f"Transpose; of {prod(tensor.shape)} elements, more than {LARGEST_REORDER}, only "
+                "the channels may be"
+            )
+        return self._unflattened(self.flat(tensor), usual_shape(tensor.shape))
+
+    def flat(self, tensor: Tensor) -> Tensor:
+        """A tensor whose elements are those of a vector of the graph."""
+        shape = self.shape(tensor.value)
+        row = self.vector(arranged(tensor.value, shape, tensor.places.reshape(-1)))
+        return Tensor(row.value, tensor.shape, row.places.reshape(tensor.shape))
 
     def by_channel(self, tensor: Tensor, axis: int, where: str) -> tuple[Tensor, Ints]:
         """A tensor of which an axis is the channels of its value, and the channel of each index.

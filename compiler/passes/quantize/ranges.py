@@ -27,6 +27,8 @@ _CHUNK = 1 << 25
 """Elements of all values together that one pass over calibration samples may make."""
 _LARGEST = float(np.finfo(np.float32).max)
 """Magnitude of a value whose code float32 can tell."""
+_TINIEST = float(np.finfo(np.float32).tiny)
+"""Scale at least."""
 _COARSER = 2.0
 """How much coarser codes a map with other readers may get from a result that it is part of."""
 
@@ -35,7 +37,7 @@ def covering(low: float, high: float) -> Affine8:
     """Codes that cover an interval and zero."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = (high - low) / (HIGH - LOW)
-    if scale < np.finfo(np.float32).tiny:
+    if scale < _TINIEST:
         return Affine8(1.0, 0)
     return Affine8(scale, int(np.clip(round(LOW - low / scale), LOW, HIGH)))
 
@@ -43,7 +45,7 @@ def covering(low: float, high: float) -> Affine8:
 def around_zero(low: float, high: float) -> Affine8:
     """Codes that cover an interval, of which code 0 is zero."""
     scale = max(-low, high) / HIGH
-    return Affine8(scale if scale >= np.finfo(np.float32).tiny else 1.0, 0)
+    return Affine8(scale if scale >= _TINIEST else 1.0, 0)
 
 
 def sums_of(node: Node) -> str:
