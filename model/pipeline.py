@@ -1,7 +1,8 @@
 """VECTOR's pipeline: words that are read before an earlier one has been written.
 
-A word is written :func:`pulsarray.stages.vector_latency` cycles after its issue and may be read
-from the cycle after that on. Nothing waits for it, but the front issues at most one word a cycle.
+A word is written :func:`pulsarray.stages.vector_latency` cycles after its last issue and may be
+read from the cycle after that on. Nothing waits for it, but the front keeps every word for
+``word_cycles``; the first of them reads it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Pipeline:
 
     def __init__(self, config: Config) -> None:
         self._latency, self._scale_cycles = vector_latency(config), scale_cycles(config)
+        self._word_cycles = config.word_cycles
         self._slot = 0  # of the front: where the next instruction begins
         self._recent: deque[tuple[int, int, Sequence[Use]]] = deque()
 
@@ -43,7 +45,7 @@ class Pipeline:
         found = self._early(instruction, uses, known)
         if instruction.op is Opcode.VECTOR:
             targets = [use for use in uses if use.access == WRITE]
-            self._slot += prod(targets[0].words.counts)
+            self._slot += prod(targets[0].words.counts) * self._word_cycles
             self._recent.append((index, self._slot, targets))
         else:
             self._slot += self._scale_cycles if instruction.op is Opcode.SCALE else 1
@@ -73,10 +75,11 @@ class Pipeline:
         after the last of ``target``.
         """
         writes, reads = prod(target.counts), prod(source.counts)
-        first = [source.word(number) for number in range(min(reads, self._latency - gap))]
-        for back in range(1, min(writes, self._latency - gap) + 1):
+        near = (self._latency - gap - 1) // self._word_cycles + 1  # words not yet written, at most
+        first = [source.word(number) for number in range(min(reads, near))]
+        for back in range(1, min(writes, near) + 1):
             word = target.word(writes - back)
-            if word in first[: self._latency + 1 - gap - back]:
+            if word in first[: near + 1 - back]:
                 return word
         return None
 

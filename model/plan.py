@@ -97,7 +97,7 @@ class Plan:
         config = program.config
         self.config = config
         self._word_beats, self._dim = config.beats_per_word, config.dim
-        self._scale_cycles = scale_cycles(config)
+        self._scale_cycles, self._word_cycles = scale_cycles(config), config.word_cycles
         self._bursts = Bursts(config)
         self.steps: list[Step] = []
         self.queues: list[list[Step]] = [[] for _ in Unit]
@@ -152,7 +152,8 @@ class Plan:
 
     def _vector(self, step: Step, instruction: Instruction) -> None:
         a, b, target, acc, *counts = _VECTOR(instruction.values)
-        step.words = step.work = prod(counts)
+        step.words = prod(counts)
+        step.work = step.words * self._word_cycles
         step.sources = (a,) if b == _NONE else (a, b)
         step.targets = tuple(bank for bank in (target, acc) if bank != _NONE)
 

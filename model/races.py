@@ -21,7 +21,7 @@ from pulsarray.model.order import in_order
 from pulsarray.model.pipeline import Pipeline, overtaken
 from pulsarray.model.uses import MEMORY, WRITE, Use, depth, uses
 from pulsarray.program import Program
-from pulsarray.stages import vector_latency
+from pulsarray.stages import vector_distance
 
 __all__ = ["ordered"]
 
@@ -109,7 +109,7 @@ class _Checker:
             earlier, bank, word = early
             raise self._unordered(
                 index, earlier, bank, word,
-                f"VECTOR issues them fewer than {vector_latency(self._config) + 1} words apart, "
+                f"VECTOR issues them fewer than {vector_distance(self._config) + 1} words apart, "
                 "and nothing waits until it is written",
             )  # fmt: skip
         inside = overtaken(touched)

@@ -249,11 +249,11 @@ class _Machine:
         self.finish(step, end, complete)
 
     def start_vector(self, step: Step, cycle: int) -> None:
-        """VECTOR issues a word a cycle; EXPONENT takes one, SCALE all of its pipeline."""
+        """VECTOR issues its words at once; EXPONENT takes a cycle, SCALE all of its pipeline."""
         if not step.words:
             self._start_registers(step, cycle)
             return
-        end = cycle + step.words
+        end = cycle + step.work
         complete = end + self.vector_latency
         for bank in step.sources:
             self.holds.read(bank, cycle + 1, end, _VECTOR, step.index)

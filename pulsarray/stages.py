@@ -16,6 +16,7 @@ __all__ = [
     "scale_cycles",
     "signal_cycles",
     "sum_cycles",
+    "vector_distance",
     "vector_latency",
     "vector_stages",
 ]
@@ -52,8 +53,9 @@ class VectorStages:
         Activation.
     look_up, found
         A table is asked, and answers.
-    reduce, result
-        The first level of the reduction over the lanes, and the result of all.
+    reduce, gather, result
+        The first level of the reduction over the lanes; where a word takes several cycles, what
+        they give is put together; the result of all.
     """
 
     select: int
@@ -75,6 +77,7 @@ class VectorStages:
     look_up: int
     found: int
     reduce: int
+    gather: int
     result: int
 
 
@@ -92,7 +95,7 @@ def _few_stages(config: Config) -> VectorStages:
     scale = dict.fromkeys(("choose", "multiply", "total", "residual"), 4)
     rounded = dict.fromkeys(("round", "window", "increment"), rounding)
     finish = dict.fromkeys(("after", "finish", "look_up"), rounding + 1)
-    late = {"found": rounding + 2, "reduce": 7, "result": 7}
+    late = {"found": rounding + 2, "reduce": 7, "gather": 7, "result": 7}
     return VectorStages(**early, **factor, **scale, **rounded, **finish, **late)
 
 
@@ -111,13 +114,19 @@ def _many_stages(config: Config) -> VectorStages:
     scale |= {"total": operate + 3, "residual": operate + 4}
     rounded = {"round": rounding, "window": rounding + 1, "increment": rounding + 2}
     late = {"after": after, "finish": finish, "look_up": max(finish, found - 1), "found": found}
-    late |= {"reduce": found + 1, "result": found + 1 + (config.dim - 1).bit_length()}
+    gather = found + 1 + (config.lanes - 1).bit_length()
+    late |= {"reduce": found + 1, "gather": gather, "result": gather + (config.word_cycles > 1)}
     return VectorStages(**early, **factor, **scale, **rounded, **late)
 
 
 def vector_latency(config: Config) -> int:
-    """Cycles from the issue of a word in the vector unit to its write."""
+    """Cycles from the last issue of a word in the vector unit to its write."""
     return vector_stages(config).result + 1
+
+
+def vector_distance(config: Config) -> int:
+    """Words that a word is written later than it is issued, of those that follow at once."""
+    return -(-vector_latency(config) // config.word_cycles)
 
 
 def scale_cycles(config: Config) -> int:

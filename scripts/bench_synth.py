@@ -1,8 +1,9 @@
 """Synthesize every preset, keep what it takes, write docs/hardware.md.
 
-Usage: make bench-synth, or python scripts/bench_synth.py [PRESET/TARGET[/UNIT] ...]; a unit is
-placed and routed too. What was measured before and is not named stays in benchmarks/synthesis.json
-with its date and commit; the page is written from that file.
+Usage: make bench-synth, or python scripts/bench_synth.py [MACHINE/TARGET[/UNIT] ...]; a unit is
+placed and routed too. A machine is a preset, or tiny-fast: tiny with fast_clock, without trace. The
+presets of boards must fit theirs, with room left. What was measured before and is not named stays
+in benchmarks/synthesis.json with its date and commit; the page is written from that file.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pulsarray.cli.output import working
-from pulsarray.config import PRESETS
+from pulsarray.config import BOARDS, PRESETS
 from pulsarray.hw.emit import generate
+from pulsarray.synth.fit import misfit, shares
 from pulsarray.synth.place import Placement
 from pulsarray.synth.run import TOP, Wanted, synthesize
+from pulsarray.synth.targets import find_device
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "hardware.md"
@@ -32,8 +36,11 @@ UNITS = (
     *("load", "weight", "stream", "vector", "store", "banks", "fetch", "arbiter", "semaphores"),
     *("errors", "registers", "counters", "load_queue", "vector_queue"),
 )
-"""Parts of the smallest preset that are placed and routed alone."""
-PLACED = ("tiny", "ecp5")
+"""Parts of the smallest machine that are placed and routed alone."""
+FAST = "tiny-fast"
+MACHINES = {**PRESETS, FAST: replace(PRESETS["tiny"], trace=False, fast_clock=True)}
+ROOM = 0.9
+"""Share of any resource of its device that a preset for a board may take."""
 
 Report = dict[str, Any]
 
@@ -48,18 +55,23 @@ Gates are NAND2 equivalents, without memories.
 """
 
 
-def measure(preset: str, target: str, unit: str) -> Report:
+def measure(machine: str, target: str, unit: str) -> Report:
     """The report of one row."""
-    is_placed = (preset, target) == PLACED and unit != TOP
+    placement = Placement(route=unit != TOP) if (machine, target) == (FAST, "ecp5") else None
     wanted = Wanted(
-        config=PRESETS[preset],
+        config=MACHINES[machine],
         target=target,
+        device=machine if machine in BOARDS else "",
         part=unit,
         flat=target != "gates",
-        placement=Placement() if is_placed else None,
+        placement=placement,
     )
-    with working(f"{preset} {unit} for {target}") as work:
-        return synthesize(wanted, generate(wanted.config), work.note)
+    with working(f"{machine} {unit} for {target}") as work:
+        report = synthesize(wanted, generate(wanted.config), work.note)
+    full = {name: share for name, share in shares(report).items() if share > ROOM}
+    if misfit(report) or full:
+        sys.exit(f"{machine}: no room left: {misfit(report) or full}")
+    return report
 
 
 def stamped(report: Report) -> Report:
@@ -76,24 +88,59 @@ def page(record: dict[str, Report]) -> str:
     tools = sorted({tool for row in record.values() for tool in row["tools"]})
     lines = [HEAD, f"Tools: {', '.join(tools)}.", "", "## Presets", ""]
     lines += _table(_PRESET_HEAD, _presets(record))
+    lines += ["", "## Presets for boards", "", BOARD_TEXT, ""]
+    lines += _table(_BOARD_HEAD, _boards(record))
     for name, row in record.items():
         if name.endswith(f"/ecp5/{TOP}"):
             lines += ["", f"## Units of `{name.partition('/')[0]}` on ECP5", ""]
             lines += _table(_UNIT_HEAD, _units(row))
     placed = {name: row for name, row in record.items() if row["timing"]}
     if placed:
-        lines += ["", f"## Units of `{PLACED[0]}` alone on ECP5-85, speed grade 6, routed", ""]
+        lines += ["", f"## Clock of `{FAST}` and of its units alone on ECP5-85, speed grade 6", ""]
         lines += _table(_CLOCK_HEAD, _clocks(placed))
+    lines += [PEERS_TEXT, *_table(_PEERS_HEAD, _peers(record))]
     return "\n".join([*lines, ""])
 
 
+_SAME = tuple((name, name) for name in ("ff", "dsp", "block_ram"))
 _AMOUNTS = ("lut", "carry", "ff", "dsp", "block_ram", "distributed_ram")
+BOARD_TEXT = f"""\
+Each with `fast_clock`, without `trace`, as one module; the command fails if one takes more than
+{ROOM:.0%} of anything that its device has."""
+_BOARD_HEAD = ("preset", "target", "LUT equiv.", "FF", "DSP", "block RAM", "measured")
 _PRESET_HEAD = (
-    *("preset", "target", "LUT", "carry", "FF", "DSP", "block RAM", "distr. RAM"),
+    *("machine", "target", "LUT", "carry", "FF", "DSP", "block RAM", "distr. RAM"),
     *("LUT equiv.", "hierarchy kept", "k gates", "measured"),
 )
 _UNIT_HEAD = ("unit", "LUT", "carry", "FF", "DSP", "block RAM", "distr. RAM", "LUT equiv.", "share")
-_CLOCK_HEAD = ("unit", "LUT equiv.", "FF", "Fmax MHz", "longest path", "measured")
+_CLOCK_HEAD = ("unit", "LUT equiv.", "FF", "Fmax MHz", "stage", "longest path", "measured")
+
+
+PEERS_TEXT = """
+## Beside others
+
+What sources state of whole engines or of a processing element; "-" where they give no figure. In
+what we read Tensil, VTA, NNgen (asked for one in its issue 6), hls4ml and tiny-tpu give none.
+"""
+_PEERS_HEAD = ("engine", "device", "LUT a multiplier", "FF", "DSP", "MHz", "source")
+_VIVADO = "eugene-tarassov/vivado-risc-v issue 20: 136,675 LUT in all"
+_PEERS = (
+    ("Gemmini, 16 x 16: a PE alone", "VC707", "737", "-", "-", "-", "ucb-bar/gemmini issue 262"),
+    ("Gemmini with Rocket", "xc7a100t, too small", "-", "-", "-", "-", _VIVADO),
+    ("8 x 8 int8, shifts to requantize", "xc7a100t", "139", "98", "-", "100", "its README"),
+    ("CGRA4ML, 192 multipliers assumed", "65 nm", "1.6 kGE", "-", "-", "-", "its paper's table"),
+)
+_A_MULTIPLIER = (("lut_equivalents", 0), ("ff", 0), ("dsp", 2))
+
+
+def _peers(record: dict[str, Report]) -> Iterator[list[str]]:
+    yield from map(list, _PEERS)
+    for name, row in record.items():
+        board = name.partition("/")[0]
+        if board in BOARDS:
+            whole, count = row["flat"], MACHINES[board].dim ** 2
+            parts = [f"{whole[n] / count:,.{digits}f}" for n, digits in _A_MULTIPLIER]
+            yield [f"Pulsarray, preset `{board}`", board, *parts, "-", "this page"]
 
 
 def _table(head: tuple[str, ...], rows: Iterator[list[str]]) -> Iterator[str]:
@@ -106,7 +153,7 @@ def _table(head: tuple[str, ...], rows: Iterator[list[str]]) -> Iterator[str]:
 def _presets(record: dict[str, Report]) -> Iterator[list[str]]:
     for name, row in record.items():
         preset, target, unit = name.split("/")
-        if unit != TOP:
+        if unit != TOP or preset in BOARDS:
             continue
         whole, when = row["flat"] or row["total"], f"{row['date']}, {row['commit']}"
         if target == "gates":
@@ -120,6 +167,19 @@ def _presets(record: dict[str, Report]) -> Iterator[list[str]]:
             yield [preset, target, *amounts, kept, "", when]
 
 
+def _boards(record: dict[str, Report]) -> Iterator[list[str]]:
+    for name, row in record.items():
+        board, target, _ = name.split("/")
+        if board in BOARDS:
+            whole = row["flat"]
+            device = find_device(target, board)
+            parts = [
+                f"{whole[amount]:,} of {device.capacity[resource]:,}"
+                for amount, resource in (("lut_equivalents", "lut"), *_SAME)
+            ]
+            yield [board, target, *parts, f"{row['date']}, {row['commit']}"]
+
+
 def _units(row: Report) -> Iterator[list[str]]:
     whole = row["total"]["lut_equivalents"]
     for unit in row["units"]:
@@ -131,17 +191,19 @@ def _clocks(rows: dict[str, Report]) -> Iterator[list[str]]:
     for name, row in sorted(rows.items(), key=lambda item: item[1]["timing"]["fmax_mhz"]):
         flat, timing = row["flat"], row["timing"]
         ends = [f"{s['where']}.{s['signal']}".lstrip(".") for s in timing["path"]]
-        path = f"`{ends[0]}` to `{ends[-1].removesuffix(' (register)')}`"
+        path = f"`{ends[0]}` to `{ends[-1].removesuffix(' (register)')}`" if ends else ""
         yield [
             *(name.split("/")[2], f"{flat['lut_equivalents']:,}", f"{flat['ff']:,}"),
-            *(f"{timing['fmax_mhz']:.1f}", path, f"{row['date']}, {row['commit']}"),
+            *(f"{timing['fmax_mhz']:.1f}", timing["stage"]),
+            *(path, f"{row['date']}, {row['commit']}"),
         ]
 
 
 def _every() -> Iterator[str]:
-    for preset in PRESETS:
+    yield from (f"{FAST}/ecp5/{unit}" for unit in (TOP, *UNITS))
+    yield from (f"{board}/{family}/{TOP}" for board, family in BOARDS.items())
+    for preset in (name for name in PRESETS if name not in BOARDS):
         yield from (f"{preset}/{target}/{TOP}" for target in TARGETS)
-    yield from (f"{'/'.join(PLACED)}/{unit}" for unit in UNITS)
 
 
 def _in_order(record: dict[str, Report]) -> dict[str, Report]:
@@ -154,12 +216,12 @@ def _in_order(record: dict[str, Report]) -> dict[str, Report]:
 def main() -> None:
     """Measure what is named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rows", nargs="*", help="PRESET/TARGET or PRESET/TARGET/UNIT")
+    parser.add_argument("rows", nargs="*", help="MACHINE/TARGET or MACHINE/TARGET/UNIT")
     rows = parser.parse_args().rows
     record: dict[str, Report] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     for name in rows or _every():
-        preset, target, unit = [*name.split("/"), TOP][:3]
-        record[f"{preset}/{target}/{unit}"] = stamped(measure(preset, target, unit))
+        machine, target, unit = [*name.split("/"), TOP][:3]
+        record[f"{machine}/{target}/{unit}"] = stamped(measure(machine, target, unit))
         record = _in_order(record)
         RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page(record), encoding="utf-8")

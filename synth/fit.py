@@ -7,7 +7,7 @@ from typing import Any
 
 from pulsarray.synth.targets import find_device
 
-__all__ = ["misfit"]
+__all__ = ["misfit", "shares"]
 
 _TITLES = {
     "lut": "look-up tables",
@@ -16,7 +16,7 @@ _TITLES = {
     "block_ram": "block RAMs",
 }
 _HELP = {
-    "vector": "dim (a lane for each column) or vector_multiply = false",
+    "vector": "vector_lanes or vector_multiply = false",
     "banks": "scratchpad_banks, accumulator_banks or dim",
     "stream": "dim, or transposer = false",
     "weight": "dim, or transposer = false",
@@ -24,7 +24,7 @@ _HELP = {
     "registers": "counters = false",
 }
 _HELP_OF_RESOURCE = {
-    "dsp": "dim (dim x dim multipliers, and some for each lane) or vector_multiply = false",
+    "dsp": "dim (dim x dim multipliers), vector_lanes or vector_multiply = false",
     "block_ram": "scratchpad_depth, scratchpad_banks, accumulator_depth, parameter_depth or tables",
 }
 
@@ -36,9 +36,9 @@ def misfit(report: Mapping[str, Any]) -> str:
     """
     if not report["device"]:
         return ""
-    whole = report["flat"] or report["total"]
-    for resource, there in find_device(report["target"], report["device"]).capacity.items():
-        needed = whole["lut_equivalents" if resource == "lut" else resource]
+    there_is = find_device(report["target"], report["device"]).capacity
+    for resource, needed in _needs(report).items():
+        there = there_is[resource]
         if needed > there:
             return (
                 f"does not fit {report['device']}: {needed:,} {_TITLES[resource]}, "
@@ -46,6 +46,25 @@ def misfit(report: Mapping[str, Any]) -> str:
                 f"less of this would help: {_help(report, resource)}"
             )
     return ""
+
+
+def shares(report: Mapping[str, Any]) -> dict[str, float]:
+    """How much of each resource of its device a design takes; nothing where none is named."""
+    if not report["device"]:
+        return {}
+    there = find_device(report["target"], report["device"]).capacity
+    return {
+        resource: needed / there[resource]
+        for resource, needed in _needs(report).items()
+        if there[resource]
+    }
+
+
+def _needs(report: Mapping[str, Any]) -> dict[str, int]:
+    """How much of what its device counts a design needs."""
+    whole = report["flat"] or report["total"]
+    capacity = find_device(report["target"], report["device"]).capacity
+    return {name: whole["lut_equivalents" if name == "lut" else name] for name in capacity}
 
 
 def _help(report: Mapping[str, Any], resource: str) -> str:

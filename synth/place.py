@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,16 +56,18 @@ def place(
     said = _Said(note)
     run_tool(tool, arguments, folder, "place.log", said)
     report = json.loads((folder / "timing.json").read_text(encoding="utf-8"))
-    if not report["fmax"]:
+    clocks = [clock["achieved"] for clock in report["fmax"].values()] or said.estimates
+    if not clocks:
         raise CheckFailed("synth: no path leads from a register to a register, so there is no Fmax")
     return {
-        "fmax_mhz": round(min(clock["achieved"] for clock in report["fmax"].values()), 2),
+        "fmax_mhz": round(min(clocks), 2),
         "stage": "routed" if placement.route else "placed",
         "seed": placement.seed,
         "path": named_path(_longest(report["critical_paths"])),
     }
 
 
+_ESTIMATE = re.compile(r"Max frequency for clock .*: ([\d.]+) MHz")
 _UNCONSTRAINED = {"ecp5": ("--lpf-allow-unconstrained",), "ice40": ("--pcf-allow-unconstrained",)}
 
 
@@ -80,10 +83,14 @@ def _longest(paths: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class _Said:
-    """What nextpnr is doing, from the lines that it prints."""
+    """What nextpnr is doing, from the lines that it prints, and the clocks that it estimates.
+
+    Its report has those of a routed netlist alone.
+    """
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note, self._stage = note, "packing"
+        self.estimates: list[float] = []
 
     def __call__(self, line: str) -> None:
         text = line.removeprefix("Info:").strip()
@@ -91,6 +98,8 @@ class _Said:
             self._stage = "placing"
         elif text.startswith("Routing"):
             self._stage = "routing"
+        elif estimate := _ESTIMATE.match(text):
+            self.estimates = [float(estimate[1])]
         if text.startswith("at iteration"):
             self._note(f"nextpnr: {self._stage}, {text.partition(',')[0]}")
         elif self._stage == "routing" and text.count("|") >= 3 and text[:1].isdigit():

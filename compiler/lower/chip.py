@@ -14,7 +14,7 @@ from pulsarray.compiler.machine.transfers import Transfers
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode
 from pulsarray.program import Tensor
-from pulsarray.stages import vector_latency
+from pulsarray.stages import vector_distance
 
 __all__ = ["PARAMETER_COLUMNS", "BankShares", "Cached", "MapChip", "Words"]
 
@@ -95,7 +95,7 @@ class MapChip(Transfers):
     def __init__(self, config: Config, shares: BankShares) -> None:
         super().__init__(config)
         depth = config.scratchpad_depth
-        self._latency = vector_latency(config)
+        self._latency = vector_distance(config)
         self.shares = shares
         self._streamed = (*shares.source, *shares.weight)
         self._split = len(shares.source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -100,34 +100,43 @@ class Errors(Shared):
     def body(self, platform: Any) -> Elaboratable:
         """A tree of choices between everybody who may have found an error."""
         m = Module()
-        code, index = Signal(4), Signal(INDEX_BITS, init=_NOBODY)
-        choices = self._candidates(m)
-        level = 0
+        choices, level = self._candidates(m), 0
+        found: Value | None = None
         while len(choices) > 1:
             if self._config.fast_clock and level == _LEVELS_A_CYCLE:
-                choices = self._registered(m, choices)
+                choices, found = self._registered(m, choices)
             pairs = [choices[first : first + 2] for first in range(0, len(choices), 2)]
             choices = [
                 self._lower(m, f"choice{level}_{place}", pair) for place, pair in enumerate(pairs)
             ]
             level += 1
-        m.d.comb += [code.eq(choices[0][0]), index.eq(choices[0][1])]
-        with m.If(self.running & ~self.halt & (code != ErrorCode.NONE)):
+        self._keep(m, choices[0], found)
+        return m
+
+    def _keep(self, m: Module, least: _Error, found: Value | None) -> None:
+        """The error that counts, from when it is found on; what was found before may stay."""
+        code, index = Signal(4), Signal(INDEX_BITS, init=_NOBODY)
+        m.d.comb += [code.eq(least[0]), index.eq(least[1])]
+        is_first = found if found is not None else ~self.halt & (code != ErrorCode.NONE)
+        with m.If(self.running & is_first):
             m.d.sync += [self.code.eq(code), self.index.eq(index), self.halt.eq(1)]
         with m.If(self.clear):
             m.d.sync += [self.code.eq(0), self.index.eq(_NOBODY), self.halt.eq(0)]
-        return m
 
-    def _registered(self, m: Module, choices: list[_Error]) -> list[_Error]:
-        """What was found in the cycle before."""
+    def _registered(self, m: Module, choices: list[_Error]) -> tuple[list[_Error], Value]:
+        """What was found in the cycle before, or earlier: once there is something it stays."""
         kept: list[_Error] = []
+        found = Signal(name="found")
         for place, (code, index) in enumerate(choices):
-            was_code, was_index = Signal(4, name=f"code{place}"), Signal(32, name=f"index{place}")
-            m.d.sync += [was_code.eq(Mux(self.running, code, 0)), was_index.eq(index)]
+            was_code = Signal(4, name=f"code{place}")
+            was_index = Signal(INDEX_BITS, name=f"index{place}")
+            with m.If(~found):
+                m.d.sync += [was_code.eq(Mux(self.running, code, 0)), was_index.eq(index)]
             with m.If(self.clear):
                 m.d.sync += was_code.eq(0)
             kept.append((was_code, was_index))
-        return kept
+        m.d.comb += found.eq(Cat(code for code, _ in kept).any())
+        return kept, found
 
     def _lower(self, m: Module, name: str, pair: list[_Error]) -> _Error:
         """Of two errors the one that counts; of one that one."""

@@ -127,6 +127,7 @@ class Lane(Shared):
             acc_bits=config.acc_bits,
             scale_bits=config.scale_bits,
             parameter_depth=config.parameter_depth,
+            word_cycles=config.word_cycles,
             vector_multiply=config.vector_multiply,
             tables=config.tables,
             table_segments=config.table_segments,

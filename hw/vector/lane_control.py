@@ -10,7 +10,7 @@ from amaranth.lib import data, enum
 from pulsarray.config import Config
 from pulsarray.hw.vector.exponents import EXPONENT_SUM_BITS, SHIFT_BITS
 from pulsarray.hw.vector.function_table import write_members
-from pulsarray.hw.vector.parameters import COLUMNS, column_cycles
+from pulsarray.hw.vector.parameters import COLUMNS, column_cycles, column_rows
 from pulsarray.isa import Alu, VectorFlag
 from pulsarray.parts import vector_flags
 from pulsarray.stages import vector_stages
@@ -33,7 +33,7 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     at = vector_stages(config)
     controls: dict[int, dict[str, Any]] = {cycle: {} for cycle in range(at.result + 1)}
     for name, cycle in column_cycles(config).items():
-        controls[cycle][f"{name}_row"] = range(max(2, config.parameter_depth))
+        controls[cycle][f"{name}_row"] = range(column_rows(config))
     controls[at.select] |= {"a_is_sum": 1, "b_source": Source, "scalar": signed(32)}
     controls[at.operands] |= {"zero_a": signed(16), "use_bias": 1, "zero_b": signed(16)}
     if config.vector_multiply:
@@ -82,7 +82,7 @@ def control_layout(config: Config) -> data.StructLayout:
         members |= controls
     members |= {
         "parameter_write": len(COLUMNS),
-        "parameter_row": range(max(2, config.parameter_depth)),
+        "parameter_row": range(column_rows(config)),
     }
     if config.tables:
         members |= {f"table_{name}": shape for name, shape in write_members(config).items()}

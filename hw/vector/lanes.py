@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import Config
+from pulsarray.hw.blocks.choice import chosen
 from pulsarray.hw.blocks.shared import Shared
 from pulsarray.hw.vector.lane import Lane, pair, term_bits
 from pulsarray.hw.vector.lane_control import control_layout
@@ -21,7 +22,8 @@ __all__ = ["Lanes"]
 class Lanes(Shared):
     """From the words of both sources to the words that are written.
 
-    The cycles are those of :func:`pulsarray.stages.vector_stages`.
+    The cycles are those of :func:`pulsarray.stages.vector_stages`. With fewer lanes than a word has
+    they take it in parts, one a cycle.
 
     Parameters
     ----------
@@ -32,14 +34,18 @@ class Lanes(Shared):
     -------
     control
         What all lanes are told: the record of :func:`control_layout`.
+    part
+        Which part of its word the lanes have, by cycle; absent where a word has one.
     a_words, a_sums, b_words, b_sums
         What the banks gave, in cycle ``select``.
     count
-        Lanes that are not excluded, in cycle ``reduce``.
-    codes, sums
-        The words that result, in cycle ``result``.
+        Lanes of a word that are not excluded, in cycle ``reduce``.
+    whole_count
+        The same in cycle ``result``; absent where a word has one part.
+    codes, sums, fresh
+        Words that result, in cycle ``result``, and which of their parts do.
     slots
-        A word for the parameter bank, in the format of an accumulator word in memory.
+        A part of a word for the parameter bank, in the format of an accumulator word in memory.
     noting
         With ``training``: lanes that count for the statistic, in cycle ``round``.
     magnitude, near_limit
@@ -59,8 +65,16 @@ class Lanes(Shared):
             "count": In(range(dim + 1)),
             "codes": Out(words),
             "sums": Out(sums),
-            "slots": In(8 * config.acc_word_bytes),
+            "fresh": Out(config.word_cycles),
+            "slots": In(8 * config.acc_slot_bytes * config.lanes),
         }
+        self._at = vector_stages(config)
+        if config.word_cycles > 1:
+            number = range(config.word_cycles)
+            members["part"] = In(
+                data.ArrayLayout(unsigned(len(number).bit_length() - 1), self._at.result + 1)
+            )
+            members["whole_count"] = In(range(dim + 1))
         if config.training:
             members |= {"noting": In(range(dim + 1)), "magnitude": Out(WIDE), "near_limit": Out(1)}
         super().__init__(
@@ -70,6 +84,7 @@ class Lanes(Shared):
             acc_bits=config.acc_bits,
             scale_bits=config.scale_bits,
             parameter_depth=config.parameter_depth,
+            word_cycles=config.word_cycles,
             vector_multiply=config.vector_multiply,
             tables=config.tables,
             table_segments=config.table_segments,
@@ -79,42 +94,75 @@ class Lanes(Shared):
             leaky=config.leaky,
             fast_clock=config.fast_clock,
         )
-        self._at = vector_stages(config)
 
     def body(self, platform: Any) -> Elaboratable:
         """The lanes, and a tree from their terms to the total that all of them get."""
         m = Module()
         config = self._config
-        counted = Signal(config.dim)
+        counted = self._counting(m, "counted", self.count, self._at.reduce)
         m.submodules.total = total = ReductionTotal(config)
-        m.d.comb += counted.eq((1 << self.count) - 1)
         lanes: list[Lane] = []
         slot = 8 * config.acc_slot_bytes
-        for number in range(config.dim):
+        for number in range(config.lanes):
             lane = Lane(config)
             m.submodules[f"lane{number}"] = lane
             m.d.comb += [
                 lane.control.eq(self.control),
-                lane.a_word.eq(self.a_words[number]),
-                lane.a_sum.eq(self.a_sums[number]),
-                lane.b_word.eq(self.b_words[number]),
-                lane.b_sum.eq(self.b_sums[number]),
+                *(
+                    getattr(lane, name).eq(self._of_part(getattr(self, f"{name}s"), number))
+                    for name in ("a_word", "a_sum", "b_word", "b_sum")
+                ),
                 lane.slot.eq(self.slots[slot * number :][:slot]),
                 lane.counted.eq(counted[number]),
                 lane.total.eq(total.total),
-                self.codes[number].eq(lane.result.code),
-                self.sums[number].eq(lane.result.sum),
             ]
             lanes.append(lane)
-        m.d.comb += total.root.eq(self._tree(m, [lane.term for lane in lanes]))
+        root, is_sum = self._tree(m, [lane.term for lane in lanes])
+        m.d.comb += total.root.eq(self._gather(m, root, is_sum))
+        self._results(m, lanes, total.total)
         if config.training:
             self._note(m, lanes)
         return m
 
+    def _part(self, cycle: int) -> Value:
+        """The part of a word that is in a cycle."""
+        return Value.cast(self.part[cycle]) if self._config.word_cycles > 1 else Const(0)
+
+    def _of_part(self, words: Any, number: int) -> Value:
+        """What a lane takes of the words that the banks gave."""
+        lanes = range(number, self._config.dim, self._config.lanes)
+        return chosen([words[lane] for lane in lanes], self._part(self._at.select))
+
+    def _counting(self, m: Module, name: str, count: Value, cycle: int) -> Value:
+        """Lanes, of those that have a part in a cycle, that are not excluded."""
+        size, whole = self._config.lanes, Signal(self._config.dim, name=f"{name}_whole")
+        m.d.comb += whole.eq((1 << count) - 1)
+        parts = [whole[first : first + size] for first in range(0, len(whole), size)]
+        return chosen(parts, self._part(cycle))
+
+    def _results(self, m: Module, lanes: list[Lane], total: Any) -> None:
+        """Parts that the lanes have; with the last one all, where they are a reduction's."""
+        config, control, at = self._config, self.control, self._at
+        is_reduced, last = control.is_max | control.is_sum, config.word_cycles - 1
+        for _ in range(at.reduce, at.result):
+            is_reduced = self._register(m, "was_reduced", is_reduced)
+        here = [self._part(at.result) == number for number in range(last)]
+        m.d.comb += self.fresh.eq(~0)
+        for number, is_here in enumerate(here):
+            ends = self._part(at.result) == last
+            m.d.comb += self.fresh[number].eq(is_here | (ends & is_reduced))
+        for number in range(config.dim):
+            part, lane = divmod(number, config.lanes)
+            for words, name in ((self.codes, "code"), (self.sums, "sum")):
+                result = lanes[lane].result[name]
+                if part < last:
+                    counts = number < self.whole_count
+                    result = Mux(here[part], result, Mux(counts, total[name], 0))
+                m.d.comb += words[number].eq(result)
+
     def _note(self, m: Module, lanes: list[Lane]) -> None:
         """What the lanes say of a word, together."""
-        noted = Signal(len(lanes))
-        m.d.comb += noted.eq((1 << self.noting) - 1)
+        noted = self._counting(m, "noted", self.noting, self._at.round)
         magnitude: Value = Const(0, WIDE)
         for number, lane in enumerate(lanes):
             largest = Signal(WIDE, name=f"magnitude{number}")
@@ -132,20 +180,33 @@ class Lanes(Shared):
         m.d.sync += register.eq(value)
         return register
 
-    def _tree(self, m: Module, terms: list[Any]) -> Any:
-        """The sum or the largest of all terms, at once or a level of the tree a cycle."""
+    def _tree(self, m: Module, terms: list[Any]) -> tuple[Any, Value]:
+        """The sum or the largest of all terms, at once or a level of the tree a cycle; and which
+        of them it is.
+        """
         level, is_sum = 0, self.control.is_sum
-        is_cut = self._at.result > self._at.reduce
         while len(terms) > 1:
             pairs = zip(terms[::2], terms[1::2], strict=False)
             alone = terms[len(terms) - len(terms) % 2 :]
             terms = [self._node(m, f"{level}_{n}", *pair, is_sum) for n, pair in enumerate(pairs)]
             terms += alone
-            if is_cut:
+            if self._at.gather > self._at.reduce:
                 terms = [self._register(m, f"level{level}", term) for term in terms]
                 is_sum = self._register(m, f"is_sum{level}", is_sum)
             level += 1
-        return terms[0]
+        return terms[0], is_sum
+
+    def _gather(self, m: Module, root: Any, is_sum: Value) -> Any:
+        """The parts of a word together: what it has been so far is kept."""
+        if self._config.word_cycles == 1:
+            return root
+        before: Any = Signal(pair(self._config, term_bits(self._config)), name="before")
+        both = self._node(m, "parts", root, before, is_sum)
+        gathered = Signal.like(before, name="gathered")
+        begins = self._part(self._at.gather) == 0
+        m.d.comb += gathered.eq(Mux(begins, Value.cast(root), Value.cast(both)))
+        m.d.sync += before.eq(gathered)
+        return before if self._at.result > self._at.gather else gathered
 
     def _node(self, m: Module, name: str, a: Any, b: Any, is_sum: Value) -> Any:
         node = ReductionNode(self._config)

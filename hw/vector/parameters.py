@@ -11,7 +11,7 @@ from pulsarray.config import Config
 from pulsarray.hw.blocks.memory import Memory1R1W
 from pulsarray.stages import vector_stages
 
-__all__ = ["COLUMNS", "add_columns", "column_cycles"]
+__all__ = ["COLUMNS", "add_columns", "column_cycles", "column_rows"]
 
 COLUMNS = ("bias", "multiplier", "shift", "constant")
 """Constants of a row, in the order of their words (docs/machine.md, section 1)."""
@@ -24,6 +24,14 @@ def column_cycles(config: Config) -> dict[str, int]:
     if config.scale_bits:
         used["multiplier"] = at.choose
     return {name: cycle - 1 for name, cycle in used.items()}
+
+
+def column_rows(config: Config) -> int:
+    """Constants of one column that a lane holds: of each row those of all lanes it stands for.
+
+    The number of such a constant is its row's times ``word_cycles`` plus that of the cycle.
+    """
+    return max(2, config.parameter_depth * config.word_cycles)
 
 
 def add_columns(m: Module, config: Config, control: Any, slot: Value) -> Mapping[str, Value]:
@@ -52,7 +60,7 @@ def add_columns(m: Module, config: Config, control: Any, slot: Value) -> Mapping
         shape = shapes[name]
         if name not in cycles:
             continue
-        rows = Memory1R1W(shape.width, max(2, config.parameter_depth))
+        rows = Memory1R1W(shape.width, column_rows(config))
         m.submodules[f"{name}_column"] = rows
         m.d.comb += [
             rows.write_enable.eq(control.parameter_write[number]),

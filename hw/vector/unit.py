@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from pulsarray.config import SEMAPHORES, Config
 from pulsarray.encoding import Field
 from pulsarray.hw.blocks.addressing import AddressGenerator
+from pulsarray.hw.blocks.choice import chosen
 from pulsarray.hw.blocks.delay import Delay
 from pulsarray.hw.blocks.fields import fields
 from pulsarray.hw.blocks.pipeline import Pipeline
@@ -121,6 +122,7 @@ class VectorUnit(Shared):
             scratchpads=config.scratchpad_banks,
             accumulators=config.accumulator_banks,
             depth=config.parameter_depth,
+            word_cycles=config.word_cycles,
             vector_multiply=config.vector_multiply,
             tables=config.tables,
             table_segments=config.table_segments,
@@ -176,10 +178,11 @@ class VectorUnit(Shared):
         want = self._want
         m.submodules.words = words = AddressGenerator(levels=_LEVELS, streams=len(_STREAMS))
         step, setting, is_vector = Signal(), Signal(), Signal()
+        self._part(m, words)
         m.d.comb += [
             is_vector.eq(want["opcode"] == Opcode.VECTOR),
             words.start.eq(self.start & is_vector),
-            step.eq(words.active & ~self.halt),
+            step.eq(self._issues & (self._parts == self._config.word_cycles - 1)),
             words.step.eq(step),
             words.clear.eq(self.clear),
             self.active.eq(words.active | setting | self._scaling),
@@ -205,6 +208,20 @@ class VectorUnit(Shared):
                 m.d.sync += self._held[name].eq(value)
         return words, step, setting
 
+    def _part(self, m: Module, words: AddressGenerator) -> None:
+        """Parts of the current word, one a cycle; the first one reads it."""
+        cycles = self._config.word_cycles
+        self._issues, self._reads = Signal(name="issues"), Signal(name="reads_word")
+        self._parts = Signal(cycles.bit_length() - 1, name="part")
+        m.d.comb += [
+            self._issues.eq(words.active & ~self.halt),
+            self._reads.eq(self._issues & (self._parts == 0)),
+        ]
+        with m.If(self._issues):
+            m.d.sync += self._parts.eq(self._parts + 1)
+        with m.If(self.start | self.clear):
+            m.d.sync += self._parts.eq(0)
+
     def _flag(self, flag: VectorFlag) -> Value:
         return self._held.flags[int(flag).bit_length() - 1]
 
@@ -216,7 +233,7 @@ class VectorUnit(Shared):
         for stream, (port, bank) in enumerate(((self.a, held.a_bank), (self.b, held.b_bank))):
             used = bank != Bank.NONE
             m.d.comb += [
-                port.enable.eq(step & used),
+                port.enable.eq(self._reads & used),
                 port.bank.eq(bank),
                 port.address.eq(words.addresses[stream]),
                 port.hold.eq(words.active & used),
@@ -225,12 +242,16 @@ class VectorUnit(Shared):
         m.d.comb += count.eq(dim)
         with m.If(words.last[0] & (held.last_lanes != 0) & (held.last_lanes < dim)):
             m.d.comb += count.eq(held.last_lanes)
-        pipe.add("valid", step, until=self._writes, cleared=True)
+        pipe.add("valid", self._issues, until=self._writes, cleared=True)
         ends = setting | (step & words.done)
         if self._config.training:
             ends = ends | self._enter(m, pipe)
         pipe.add("ends", ends, until=self._writes, cleared=True)
-        pipe.add("count", count, until=self._at.reduce)
+        if self._config.word_cycles > 1:
+            pipe.add("part", self._parts, until=self._at.result)
+            pipe.add("whole", step, until=self._writes)
+        is_whole = self._config.word_cycles > 1
+        pipe.add("count", count, until=self._at.result if is_whole else self._at.reduce)
         pipe.add("raw_shift", held.shift, until=2)
         pipe.add("raw_shift2", held.shift2, until=2)
 
@@ -267,8 +288,9 @@ class VectorUnit(Shared):
             m.d.sync += row.eq(row + held.parameter_step)
         used = flag(VectorFlag.BIAS) | flag(VectorFlag.LANE_SCALE) | flag(VectorFlag.B_LANE)
         inside = row < self._config.parameter_depth
-        pipe.add("row", Mux(inside, row, 0), until=max(column_cycles(self._config).values()))
-        with m.If(step & used & ~inside):
+        place = Cat(self._parts, Mux(inside, row, 0))
+        pipe.add("row", place, until=max(column_cycles(self._config).values()))
+        with m.If(self._reads & used & ~inside):
             m.d.comb += [self.error.eq(ErrorCode.ADDRESS), self.error_index.eq(self._index)]
 
     def _check(self, m: Module) -> None:
@@ -444,22 +466,51 @@ class VectorUnit(Shared):
             m.d.comb += control.valid[cycle].eq(values["valid"])
         if cycle == self._at.reduce:
             m.d.comb += lanes.count.eq(values["count"])
+        if "part" in values:
+            m.d.comb += lanes.part[cycle].eq(values["part"])
+        if "part" in values and cycle == self._at.result:
+            m.d.comb += lanes.whole_count.eq(values["count"])
 
     def _feed(self, m: Module, lanes: Lanes) -> None:
         """Words from the banks, and words for the lanes' own memories."""
-        row = self.parameter_write_address[2:]
-        writes = self.parameter_write_enable & (row < self._config.parameter_depth)
         m.d.comb += [
             lanes.a_words.eq(self.a.word),
             lanes.a_sums.eq(self.a.sums),
             lanes.b_words.eq(self.b.word),
             lanes.b_sums.eq(self.b.sums),
-            lanes.slots.eq(self.parameter_write_data),
-            lanes.control.parameter_row.eq(row),
-            lanes.control.parameter_write.eq(writes << self.parameter_write_address[:2]),
         ]
+        self._feed_parameters(m, lanes)
         if self._config.tables:
             self._feed_tables(m, lanes.control)
+
+    def _feed_parameters(self, m: Module, lanes: Lanes) -> None:
+        """A word of constants, its parts in as many cycles.
+
+        LOAD takes longer to bring the next, and what it puts in place of this one's first beat
+        does not reach a part before its turn.
+        """
+        part = Signal(self._config.word_cycles.bit_length() - 1, name="constant_part")
+        first, address = self.parameter_write_enable, self.parameter_write_address
+        enable = first
+        if self._config.word_cycles > 1:
+            kept, now = Signal.like(address, name="kept_address"), Signal.like(address, name="now")
+            m.d.comb += now.eq(Mux(first, address, kept))
+            with m.If(first):
+                m.d.sync += [kept.eq(address), part.eq(1)]
+            with m.Elif(part != 0):
+                m.d.sync += part.eq(part + 1)
+            enable, address = first | (part != 0), now
+        row, size = address[2:], len(lanes.slots)
+        writes = enable & (row < self._config.parameter_depth)
+        slots = [
+            self.parameter_write_data[size * number :][:size]
+            for number in range(self._config.word_cycles)
+        ]
+        m.d.comb += [
+            lanes.slots.eq(chosen(slots, part)),
+            lanes.control.parameter_row.eq(Cat(part, row)),
+            lanes.control.parameter_write.eq(writes << address[:2]),
+        ]
 
     def _feed_tables(self, m: Module, control: Any) -> None:
         """Every lane has all tables; a word is for one plane of one of them."""
@@ -485,13 +536,16 @@ class VectorUnit(Shared):
             with m.If(before["scale"]):
                 for lane in range(self._config.dim):
                     m.d.comb += sums[lane].eq(self._scales.written[lane])
+        scales = before["scale"] if self._config.training else Const(0)
         for name, result in (("target", lanes.codes), ("acc", sums)):
             port, bank = getattr(self, name), self._written[f"{name}_bank"]
             writes = values["valid"] & (bank != Bank.NONE)
             word = Signal.like(port.data, name=f"{name}_word", reset_less=True)
-            m.d.sync += word.eq(result)
+            for lane in range(self._config.dim):
+                with m.If(lanes.fresh[lane // self._config.lanes] | scales):
+                    m.d.sync += word[lane].eq(result[lane])
             m.d.comb += [
-                port.enable.eq(writes),
+                port.enable.eq(writes & values["whole"] if "whole" in values else writes),
                 port.hold.eq(writes),
                 port.bank.eq(bank),
                 port.address.eq(self._written[f"{name}_address"]),

@@ -43,7 +43,7 @@ def work(instruction: Instruction, config: Config) -> int:
         case Opcode.WEIGHT:
             return _loops(instruction, 2) * config.dim
         case Opcode.VECTOR:
-            return _loops(instruction, VECTOR_LEVELS)
+            return _loops(instruction, VECTOR_LEVELS) * config.word_cycles
         case Opcode.EXPONENT:
             return 1
         case Opcode.SCALE:

@@ -24,6 +24,7 @@ from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_jobs, run_model
 from pulsarray.sim.jobs import Job
 from pulsarray.sim.random.graphs import random_graph_program
+from pulsarray.sim.random.machines import fewer_lanes
 from pulsarray.sim.random.maps import MAP_DIMS, map_config, random_map_program
 from pulsarray.sim.random.programs import random_config, random_program
 from pulsarray.sim.random.training import DIMS as TRAINING_DIMS
@@ -227,7 +228,7 @@ def _compiler_config(random: np.random.Generator, dim: int, turn: int) -> Config
     word = 8 << (dim - 1).bit_length()
     buses = [bits for bits in (word, word // 2, word // 4) if bits >= 8]
     bus = buses[(DIMS.index(dim) + turn) % len(buses)]
-    return Config(
+    config = Config(
         dim=dim,
         bus_bits=bus,
         burst_beats=int(random.choice([b for b in (16, 32, 64, 256) if b * bus >= 256])),
@@ -240,6 +241,7 @@ def _compiler_config(random: np.random.Generator, dim: int, turn: int) -> Config
         outstanding=int(random.integers(1, 9)),
         queue_depth=1 + turn * int(random.integers(0, 6)),
     )
+    return fewer_lanes(random, config)
 
 
 def differences(cases: Sequence[Case], config: Config, simulator: str) -> list[list[str]]:

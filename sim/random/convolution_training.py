@@ -26,6 +26,7 @@ from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Program
 from pulsarray.sim.random.cases import Case, Group
+from pulsarray.sim.random.machines import fewer_lanes
 
 __all__ = [
     "DIMS",
@@ -196,7 +197,7 @@ def convolution_config(random: np.random.Generator, dim: int) -> Config:
     """A machine that can train such a network."""
     word = 16 << (dim - 1).bit_length()
     bus = int(random.choice((word, word // 2))) if dim > 2 else word
-    return Config(
+    config = Config(
         dim=dim,
         operand_bits=16,
         acc_bits=48,
@@ -212,6 +213,7 @@ def convolution_config(random: np.random.Generator, dim: int) -> Config:
         outstanding=int(random.integers(1, 9)),
         queue_depth=int(random.integers(1, 7)),
     )
+    return fewer_lanes(random, config)
 
 
 def convolution_step(

@@ -22,6 +22,7 @@ from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.images import host_shape, to_matrix
 from pulsarray.program import Program, pack
+from pulsarray.sim.random.machines import fewer_lanes
 
 __all__ = [
     "MAP_DIMS",
@@ -45,7 +46,7 @@ def map_config(random: Random, dim: int) -> Config:
     word = 8 << (dim - 1).bit_length()
     buses = [bits for bits in (word, word // 2, word // 4) if bits >= 8]
     bus = int(random.choice(buses))
-    return Config(
+    config = Config(
         dim=dim,
         bus_bits=bus,
         burst_beats=int(random.choice([b for b in (16, 64, 256) if b * bus >= 256])),
@@ -59,6 +60,7 @@ def map_config(random: Random, dim: int) -> Config:
         outstanding=int(random.integers(1, 9)),
         queue_depth=int(random.integers(1, 8)),
     )
+    return fewer_lanes(random, config)
 
 
 def with_inputs(program: Program, codes: npt.ArrayLike) -> npt.NDArray[np.uint8]:

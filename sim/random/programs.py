@@ -15,6 +15,7 @@ from pulsarray.config import EXPONENTS, Config
 from pulsarray.isa import Bank, Instruction, Opcode, ScaleAction, encode_all
 from pulsarray.program import Program
 from pulsarray.sim.random.instructions import Draw
+from pulsarray.sim.random.machines import fewer_lanes
 from pulsarray.sim.random.ordering import Ordering, Use
 
 __all__ = ["random_config", "random_program"]
@@ -30,7 +31,7 @@ def random_config(random: np.random.Generator, dim: int, operand_bits: int = 8) 
     bus = int(pick([bits for bits in (word // 4, word // 2, word) if bits >= 8]))
     eight = operand_bits == 8
     training = not eight and bool(random.random() < 0.6)
-    return Config(
+    config = Config(
         dim=dim,
         operand_bits=operand_bits,
         acc_bits=int(
@@ -56,6 +57,7 @@ def random_config(random: np.random.Generator, dim: int, operand_bits: int = 8) 
         residual=bool(random.random() < 0.8),
         leaky=bool(random.random() < 0.8),
     )
+    return fewer_lanes(random, config)
 
 
 def random_program(config: Config, seed: int, length: int = 40) -> Program:

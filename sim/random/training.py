@@ -21,6 +21,7 @@ from pulsarray.compiler.training.interpreter import TrainInterpreter
 from pulsarray.compiler.training.train import compile_training
 from pulsarray.config import Config
 from pulsarray.program import Program
+from pulsarray.sim.random.machines import fewer_lanes
 
 __all__ = ["DIMS", "Setup", "dense_network", "samples", "training_config", "training_program"]
 
@@ -60,7 +61,7 @@ def training_config(random: np.random.Generator, dim: int) -> Config:
     """A small machine that can train; every bus ratio and queue depth occurs."""
     word = 16 << (dim - 1).bit_length()
     bus = int(random.choice((word, word // 2, word // 4)))
-    return Config(
+    config = Config(
         dim=dim,
         operand_bits=16,
         acc_bits=48,
@@ -77,6 +78,7 @@ def training_config(random: np.random.Generator, dim: int) -> Config:
         outstanding=int(random.integers(1, 9)),
         queue_depth=int(random.integers(1, 7)),
     )
+    return fewer_lanes(random, config)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pulsarray.report.compare import check_regression, comparison
 from pulsarray.report.synthesis import RESOURCES
 from pulsarray.synth.fit import misfit
 from pulsarray.synth.path import named_path
+from pulsarray.synth.place import _Said
 
 
 def amounts(**values: float) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def report(device: str = "", **whole: float) -> dict[str, Any]:
         (
             {"lut_equivalents": 25000},
             "does not fit ecp5-25k: 25,000 look-up tables, 712 more than its 24,288; less of this "
-            "would help: dim (a lane for each column) or vector_multiply = false (vector takes ",
+            "would help: vector_lanes or vector_multiply = false (vector takes ",
         ),
         ({"lut_equivalents": 9, "dsp": 30}, "30 multiplier blocks, 2 more than its 28"),
         ({"lut_equivalents": 9, "block_ram": 57}, "1 more than its 56; less of this would help: s"),
@@ -116,3 +117,10 @@ def test_comparison() -> None:
 def test_comparison_of_different_kinds() -> None:
     with pytest.raises(InputError, match=r"compare: b is the report of a synthesis, a of a run"):
         comparison(["a", "b"], [{"kind": ""}, report(lut_equivalents=1)])
+
+
+def test_a_clock_that_was_only_estimated_is_taken_from_what_nextpnr_says() -> None:
+    said = _Said(lambda _: None)
+    for mhz in ("50.25", "71.62"):
+        said(f"Info: Max frequency for clock '$glbnet$clk': {mhz} MHz (FAIL at 80.00 MHz)")
+    assert said.estimates == [71.62]

@@ -62,6 +62,7 @@ OTHER: dict[str, object] = {
     "residual": False,
     "leaky": False,
     "fast_clock": True,
+    "vector_lanes": 2,
 }
 """A legal value other than the default for each parameter that is free on its own."""
 WIDE = {"operand_bits": 16, "acc_bits": 48, "scale_bits": 0, "bus_bits": 128}
@@ -85,6 +86,12 @@ def test_fingerprint_is_stable() -> None:
     assert PRESETS["small"].fingerprint == "a234b0c5ef44e6a8"
 
 
+def test_as_many_lanes_as_columns_are_the_default() -> None:
+    assert Config(vector_lanes=8) == Config()
+    assert [Config(vector_lanes=lanes).word_cycles for lanes in (8, 4, 2)] == [1, 2, 4]
+    assert [Config(dim=6, vector_lanes=lanes).lanes for lanes in (0, 3)] == [6, 3]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_field_has_a_type_and_a_rule(name: str) -> None:
     boolean = type(getattr(Config(), name)) is bool
@@ -105,6 +112,15 @@ def test_every_field_has_a_type_and_a_rule(name: str) -> None:
         ({"dim": True}, "config: dim must be an integer, not True"),
         ({"dim": "8"}, "config: dim must be an integer, not '8'"),
         ({"dim": 8.0}, "config: dim must be an integer, not 8.0"),
+        ({"vector_lanes": 3}, "config: vector_lanes must be one of 0, 8, 4, 2 with dim = 8, not 3"),
+        (
+            {"dim": 12, "vector_lanes": 3},
+            "config: vector_lanes must be one of 0, 12, 6 with dim = 12, not 3",
+        ),
+        (
+            {"dim": 5, "vector_lanes": 1},
+            "config: vector_lanes must be one of 0, 5 with dim = 5, not 1",
+        ),
         ({"operand_bits": 4}, "config: operand_bits must be one of 8, 16, not 4"),
         ({"acc_bits": 40}, "config: acc_bits must be 24 to 32 with operand_bits = 8, not 40"),
         (

@@ -34,6 +34,11 @@ CONFIGS = {
     "fast8": Config(dim=3, bus_bits=32, fast_clock=True, **_INT8),
     "fast24": Config(dim=2, bus_bits=16, scale_bits=24, tables=0, fast_clock=True, **_INT8),
     "fast16": Config(dim=5, bus_bits=64, acc_bits=64, table_segments=16, fast_clock=True, **_INT16),
+    "half-fast": Config(dim=6, bus_bits=64, vector_lanes=3, fast_clock=True, **_INT8),
+    "quarter": Config(dim=8, bus_bits=32, vector_lanes=2, tables=1, **_INT8),
+    "one-fast": Config(dim=4, bus_bits=32, vector_lanes=1, fast_clock=True, **_INT8),
+    "half16": Config(dim=4, bus_bits=64, acc_bits=48, vector_lanes=2, **_TRAIN),
+    "one16": Config(dim=4, bus_bits=32, acc_bits=48, vector_lanes=1, fast_clock=True, **_TRAIN),
     "fast-train": Config(dim=4, bus_bits=64, acc_bits=48, fast_clock=True, **_TRAIN),
 }
 """Machines by name, each with other extremes."""

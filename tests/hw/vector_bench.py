@@ -41,20 +41,25 @@ class Driver:
         self.front = -1  # last cycle of the front's work
         self.last = -1  # last cycle with something to expect
         self.index = 7
-        self._read: dict[str, tuple[int, int] | None] = {"a": None, "b": None}
+        self._read: dict[str, tuple[tuple[int, int] | None, int]] = dict.fromkeys("ab", (None, 0))
 
     async def start(self, rows: int = 8) -> None:
         """Leave reset, and fill the parameter and table banks."""
         config, reference = self.config, self.reference
         await self.bench.start()
         for address in range(4 * min(rows, config.parameter_depth)):
-            reference.parameters[address] = slots = self.cases.parameter_word()
+            slots = self.cases.parameter_word()
+            reference.parameters[address] = list(slots)
             word = {
                 "parameter_write_enable": 1,
                 "parameter_write_address": address,
                 "parameter_write_data": pack(slots, 8 * config.acc_slot_bytes),
             }
             await self.bench.cycle(word)
+            for part in range(1, config.word_cycles):  # the next word's beats come in meanwhile
+                slots[: part * config.lanes] = self.cases.parameter_word()[: part * config.lanes]
+                data = pack(slots, 8 * config.acc_slot_bytes)
+                await self.bench.cycle({"parameter_write_data": data})
         for address in range(config.tables * config.table_planes * config.table_words):
             reference.table[address] = entries = self.cases.table_word()
             word = {
@@ -96,18 +101,26 @@ class Driver:
 
     def _words(self, instruction: Instruction) -> int:
         bits = {"target": self.config.operand_bits, "acc": self.config.acc_bits}
-        cycle = self.bench.now
+        first, cycles = self.bench.now + 1, self.config.word_cycles
         for word in self.reference.vector(instruction):
-            cycle += 1
+            last = first + cycles - 1
             for port, place in (("a", word.a), ("b", word.b)):
                 if place:
-                    self._access(cycle, port, place)
+                    self._hold(first, port, place[0])
+                    self._access(first, port, place)
             for port, place in (("target", word.target), ("acc", word.acc)):
                 if place:
                     lanes = word.codes if port == "target" else word.sums
                     data = pack(lanes, bits[port])
-                    self._access(cycle + self.latency, port, place, {f"{port}__data": data})
-        return cycle
+                    self._hold(first + self.latency, port, place[0])
+                    self._access(last + self.latency, port, place, {f"{port}__data": data})
+            first += cycles
+        return first - 1
+
+    def _hold(self, first: int, port: str, bank: int) -> None:
+        """A word of a bank keeps its port for as long as its parts take."""
+        for cycle in range(first, first + self.config.word_cycles):
+            self.expect(cycle, **{f"{port}__hold": 1, f"{port}__bank": bank})
 
     def _scale(self, instruction: Instruction) -> int:
         end, bank, word = (
@@ -136,9 +149,10 @@ class Driver:
         """One cycle, with the words that were asked for in the one before; checks it."""
         now = self.bench.now
         got = await self.bench.cycle({**self._words_read(), **(inputs or {})}, OUTPUTS)
-        for port in self._read:
-            place = (got[f"{port}__bank"], got[f"{port}__address"])
-            self._read[port] = place if got[f"{port}__enable"] else None
+        for port, (place, left) in self._read.items():
+            asked = (got[f"{port}__bank"], got[f"{port}__address"])
+            again = (place if left > 1 else None, left - 1)
+            self._read[port] = (asked, self.config.word_cycles) if got[f"{port}__enable"] else again
         want = dict.fromkeys(OUTPUTS, 0) | self.expected.pop(now, {})
         want["ready"] = int(now >= self.front or "start" in (inputs or {}))
         relevant = [*STATE, *(n for n in OUTPUTS if n.endswith(("enable", "hold", "complete")))]
@@ -156,7 +170,7 @@ class Driver:
         """What the banks give; whatever was not asked for is noise."""
         config, noise = self.config, self.cases.random.getrandbits
         words = {}
-        for port, place in self._read.items():
+        for port, (place, _) in self._read.items():
             for name, bits in (("word", config.operand_bits), ("sums", config.acc_bits)):
                 data = noise(bits * config.dim)
                 if place and (place[0] >= Bank.ACCUMULATOR) == (name == "sums"):
@@ -224,13 +238,13 @@ async def rows_outside(dut: Any) -> None:
             Opcode.VECTOR, flags=flag, count0=2, **{f"count{i}": 1 for i in (1, 2, 3)}, **fields
         )
         driver.index += 1
-        errors = []
-        for inputs in (driver.raw(instruction), {}, driver.raw(instruction), {}):
+        errors, parts = [], [{}] * (driver.config.word_cycles - 1)
+        for inputs in (driver.raw(instruction), {}, *parts, driver.raw(instruction), {}):
             got = await driver.bench.cycle(inputs, ["error", "error_index"])
             errors.append(got["error"])
             assert not got["error"] or got["error_index"] == driver.index
         outside = ErrorCode.ADDRESS if flag else 0
-        assert errors == [0, 0, outside, 0]
+        assert errors == [0, 0, *(0 for _ in parts), outside, 0]
         await driver.bench.cycle({"clear": 1})
 
 
@@ -242,8 +256,9 @@ async def halt_stops(dut: Any) -> None:
     fields = {"a_bank": 0, "target_bank": 1, "count0": 20}
     instruction = Instruction.make(Opcode.VECTOR, **fields)
     await driver.bench.cycle(driver.raw(instruction))
-    issued = [await driver.bench.cycle({}, ["a__enable"]) for _ in range(3)]
-    assert all(got["a__enable"] for got in issued)
+    parts = driver.config.word_cycles
+    issued = [await driver.bench.cycle({}, ["a__enable"]) for _ in range(3 * parts)]
+    assert [got["a__enable"] for got in issued] == [int(i % parts == 0) for i in range(3 * parts)]
     got = await driver.bench.cycle({"halt": 1}, ["a__enable"])
     assert not got["a__enable"]
     await driver.bench.cycle({"halt": 1, "clear": 1})

@@ -12,7 +12,7 @@ from pulsarray.compiler.training.lower.paging import Paging
 from pulsarray.compiler.training.lower.words import Grid, NoRoom, Words
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode, VectorFlag
-from pulsarray.stages import vector_latency
+from pulsarray.stages import vector_distance
 
 __all__ = ["CODE_MAX", "TrainChip"]
 
@@ -192,7 +192,7 @@ class TrainChip(Transfers):
         Words are written some cycles after they were issued. In the order in which they were
         written they may be read at once if there are enough of them.
         """
-        found, latency = None, vector_latency(self.config)
+        found, latency = None, vector_distance(self.config)
         for written in self._written:
             size = prod(written.shape)
             for source in sources:
