@@ -79,8 +79,7 @@ def identity(training: Training, data: TrainingData, seed: int) -> dict[str, str
 
 def _described(step: Step) -> tuple[object, ...]:
     """What a step computes, but for its weights."""
-    more = (getattr(step, name, None) for name in ("window", "groups", "rate", "epsilon"))
-    return type(step).__name__, step.name, step.sources, step.result, step.activation, *more
+    return repr(step.op), step.name, step.sources, step.result, step.activation
 
 
 def require_fit(options: Options, data: TrainingData, training: Training) -> None:

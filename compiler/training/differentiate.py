@@ -17,11 +17,10 @@ from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Role
 from pulsarray.compiler.ops.loss import LOSSES, Loss
 from pulsarray.compiler.passes.pipeline import TRAINING, Goal, passed
-from pulsarray.compiler.passes.training.ends import TARGET
+from pulsarray.compiler.passes.training.ends import LOSS_ERROR, TARGET
 from pulsarray.compiler.passes.training.maps import INPUT
-from pulsarray.compiler.training.flow import Flow
-from pulsarray.compiler.training.graph import steps_of
-from pulsarray.compiler.training.layers import DropStep, Step, TrainingLayer
+from pulsarray.compiler.training.flow import ERROR, Flow
+from pulsarray.compiler.training.layers import Step, steps_of
 from pulsarray.errors import InputError
 
 __all__ = ["LOSSES", "Loss", "Optimizer", "TrainingNetwork", "differentiate"]
@@ -84,16 +83,16 @@ class TrainingNetwork:
 
     graph: Graph
     nodes: Graph
-    layers: Sequence[TrainingLayer]
+    layers: Sequence[Step]
     loss: Loss
     optimizer: Optimizer
     steps: Sequence[Step]
     frozen: frozenset[str] = frozenset()
 
     @property
-    def learning(self) -> list[TrainingLayer]:
+    def learning(self) -> list[Step]:
         """The layers that learn."""
-        return [layer for layer in self.layers if layer.name not in self.frozen]
+        return [layer for layer in self.layers if layer.scales]
 
     @property
     def answer(self) -> str:
@@ -103,19 +102,23 @@ class TrainingNetwork:
     @property
     def drops(self) -> Mapping[str, float]:
         """Dropouts, with the probability of becoming 0."""
-        return {s.name: s.rate for s in self.steps if isinstance(s, DropStep)}
+        return {step.name: step.rate for step in self.steps if step.op.only_trains}
+
+    @property
+    def needs_whole_batch(self) -> bool:
+        """Whether something of it mixes the samples of a batch."""
+        return any(step.op.mixes_samples for step in self.steps)
 
     @property
     def loss_error(self) -> str:
         """Name of the loss's gradient: ``loss.error``, or the last layer's error itself."""
         last = self.layers[-1]
-        own = last.derivative.own_error and not self.loss.rule.skips
-        return "loss.error" if own else f"{last.name}.error"
+        return next(n for n in (LOSS_ERROR, f"{last.name}{ERROR}") if n in self.nodes.values)
 
     @cached_property
     def flow(self) -> Flow:
         """How values and errors flow through the steps."""
-        return Flow(self.steps, self.frozen)
+        return Flow(self.nodes, self.steps)
 
     @cached_property
     def exponents(self) -> Mapping[str, int | None]:
@@ -138,5 +141,5 @@ def differentiate(
     graph = passed(graph, TRAINING[:1])
     nodes = passed(graph, TRAINING[1:], Goal(loss, frozen))
     steps = steps_of(nodes)
-    layers = [step for step in steps if isinstance(step, TrainingLayer)]
+    layers = [step for step in steps if step.is_layer]
     return TrainingNetwork(graph, nodes, layers, loss, optimizer, steps, frozenset(frozen))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.training.layers import DropStep, Step
+from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.state import TrainState
 
 __all__ = ["draw_masks", "mask_name"]
@@ -18,7 +18,7 @@ __all__ = ["draw_masks", "mask_name"]
 Ints = npt.NDArray[np.int64]
 
 
-def mask_name(step: DropStep) -> str:
+def mask_name(step: Step) -> str:
     """Name of a dropout's mask among tensors."""
     return f"{step.name}.mask"
 
@@ -27,7 +27,7 @@ def draw_masks(steps: Sequence[Step], state: TrainState, batch: int) -> dict[str
     """By ``STEP.mask``, (batch, H, W, C), 1 where a value is left and 0 where it is dropped."""
     found = {}
     for place, step in enumerate(steps):
-        if isinstance(step, DropStep):
+        if step.op.only_trains:
             seeds = np.random.SeedSequence(state.seed, spawn_key=(state.steps, place))
             random = np.random.Generator(np.random.PCG64(seeds))
             kept = random.random((batch, *step.result)) >= step.rate

@@ -1,103 +1,72 @@
-"""How values and errors flow through the steps of a network: who reads what, and at what scale."""
+"""Who reads what in a network that learns, and at which exponents: read off its graph."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
-from pulsarray.compiler.passes.training.exponents import NORMAL
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.passes.training.activations import OUTPUT
 from pulsarray.compiler.passes.training.maps import INPUT
-from pulsarray.compiler.training.layers import (
-    ActivateStep,
-    AddStep,
-    MapLayer,
-    MapShape,
-    NormLayer,
-    PoolStep,
-    Step,
-)
+from pulsarray.compiler.training.layers import MapShape, Step
 
-__all__ = ["INPUT", "NORMAL", "Flow"]
+__all__ = ["ERROR", "Flow"]
+
+ERROR = ".error"
+"""Ends the name of the gradient at a step's sums."""
 
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """What follows from the steps of a network alone.
+    """What the graph of a step says of its steps.
 
     Parameters
     ----------
+    nodes
+        The graph.
     steps
         The steps, each after those whose values it reads.
-    frozen
-        Names of layers that do not learn.
-
-    Members
-    -------
-    outputs
-        By value, the name of its exponent.
-    learning
-        Values that depend on something that learns: they alone have errors.
-    errors
-        By value of ``learning``, the name of the exponent of the gradient at its step's sums.
     """
 
+    nodes: Graph
     steps: Sequence[Step]
-    frozen: frozenset[str]
-    outputs: Mapping[str, str] = field(init=False)
-    learning: frozenset[str] = field(init=False)
-    errors: Mapping[str, str] = field(init=False)
-    _readers: Mapping[str, list[Step]] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        """By value, the name of its exponent."""
+        values = self.nodes.values
+        return {INPUT: INPUT} | {s.name: values[f"{s.name}{OUTPUT}"].scale for s in self.steps}
+
+    @cached_property
+    def errors(self) -> Mapping[str, str]:
+        """By step that depends on something that learns, the name of its error's exponent."""
+        known = {s.name: self.nodes.values.get(f"{s.name}{ERROR}") for s in self.steps}
+        return {name: value.scale for name, value in known.items() if value is not None}
+
+    @cached_property
+    def makers(self) -> Mapping[str, Node]:
+        """By value, the operator that writes it."""
+        return {node.output: node for node in self.nodes.nodes}
+
+    @cached_property
+    def _readers(self) -> Mapping[str, list[Step]]:
         readers: dict[str, list[Step]] = {}
-        outputs = {INPUT: INPUT}
-        learning: set[str] = set()
         for step in self.steps:
             for source in step.sources:
                 readers.setdefault(source, []).append(step)
-            outputs[step.name] = f"{step.name}.output"
-            if isinstance(step, PoolStep):
-                outputs[step.name] = outputs[step.source]
-            if self.learns(step) or learning.intersection(step.sources):
-                learning.add(step.name)
-        for name, value in (
-            ("_readers", readers),
-            ("outputs", outputs),
-            ("learning", frozenset(learning)),
-        ):
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "errors", self._errors())
-
-    def _errors(self) -> dict[str, str]:
-        names: dict[str, str] = {}
-        for step in reversed(self.steps):
-            if step.name not in self.learning:
-                continue
-            name, readers = f"{step.name}.error", self.readers(step.name)
-            if len(readers) == 1:
-                reader = readers[0]
-                if isinstance(reader, PoolStep) and reader.in_place:
-                    name = names[reader.name]
-                if isinstance(reader, AddStep | ActivateStep) and step.activation == "identity":
-                    name = names[reader.name]
-            names[step.name] = name
-        return names
-
-    def learns(self, step: Step) -> bool:
-        """Whether a step has parameters that learn."""
-        return isinstance(step, MapLayer | NormLayer) and step.name not in self.frozen
+        return readers
 
     def readers(self, name: str) -> list[Step]:
         """The steps that read a value, once for each time that they do."""
         return self._readers.get(name, [])
 
-    def follows_pooling(self, step: Step) -> bool:
-        """Whether a maximum pooling reads a step's value and has its activation's derivative."""
-        return not step.derivative.gated and any(
-            isinstance(reader, PoolStep) for reader in self.readers(step.name)
-        )
+    def pooling(self, step: Step) -> Step | None:
+        """The maximum pooling of a step's result, which is then its only reader."""
+        return next((s for s in self.readers(step.name) if s.op.only_chooses), None)
 
     @property
     def input_shape(self) -> MapShape:
         """Shape of the network's input as its first reader sees it."""
-        return self.readers(INPUT)[0].given
+        height, width, channels = self.nodes.values[INPUT].shape
+        return height, width, channels

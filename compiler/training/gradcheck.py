@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.passes.training.activations import OUTPUT
 from pulsarray.compiler.passes.training.ends import TARGET
-from pulsarray.compiler.passes.training.maps import PROBABILITIES
+from pulsarray.compiler.passes.training.maps import PROBABILITIES, is_layer
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.float_reference import FloatNetwork, central_differences
 from pulsarray.compiler.training.interpreter import (
@@ -29,7 +29,7 @@ from pulsarray.compiler.training.interpreter import (
     TrainState,
     real,
 )
-from pulsarray.compiler.training.layers import MapLayer, is_vector
+from pulsarray.compiler.training.layers import is_vector
 from pulsarray.compiler.training.random_rounding import RandomRounding
 from pulsarray.compiler.training.state import real_master
 
@@ -229,7 +229,7 @@ def _differences(reference: FloatNetwork, x: Floats, t: Floats) -> dict[str, flo
     if any(layer.activation == "step" for layer in reference.network.layers):
         return {}
     distance = _DISTANCE
-    if not all(isinstance(s, MapLayer) and is_vector(s.result) for s in reference.network.steps):
+    if not all(is_layer(s.op) and is_vector(s.result) for s in reference.network.steps):
         reference, distance = _beside_kinks(reference), _SHORT
     gradients, found = reference.backward(x, t), {}
     # What differences cannot tell from 0.

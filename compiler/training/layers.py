@@ -1,4 +1,4 @@
-"""The steps that a training network is made of: products, and what combines feature maps.
+"""The steps that a training network is lowered in: an operator each, and its activation.
 
 Every step has a name, which is also that of the value that it gives; ``input`` is the network's
 input. A value is a feature map (H, W, C); a vector of C numbers is the map (1, 1, C).
@@ -6,28 +6,32 @@ input. A value is a feature map (H, W, C); a vector of C numbers is the map (1, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import singledispatch
+from typing import Any
 
+import numpy as np
+
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.numerics.activations import DERIVATIVES, SLOPE, Derivative
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.statistics import Normalize, ScaleShift
+from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
+from pulsarray.compiler.passes.training.maps import INPUT, function_name
 
-__all__ = [
-    "ActivateStep",
-    "AddStep",
-    "AverageStep",
-    "DropStep",
-    "MapLayer",
-    "MapShape",
-    "NormLayer",
-    "PoolStep",
-    "Step",
-    "TrainingLayer",
-    "is_vector",
-]
+__all__ = ["MapShape", "Step", "is_vector", "steps_of"]
 
 MapShape = tuple[int, int, int]
 """Rows, columns and channels."""
+
+
+_ONE = Window((1, 1))
 
 
 def is_vector(shape: MapShape) -> bool:
@@ -41,26 +45,52 @@ class Step:
 
     Parameters
     ----------
-    name
-        Its name.
+    name, op
+        Its name, and its operator; of a normalization :class:`Normalize`.
     sources
         The values that it reads.
     given, result
         Shape of the sources, and of the result.
     activation
-        A name of ``DERIVATIVES``; that of what is added up, or of the source of a pooling.
+        A name of ``DERIVATIVES``: what its sums become before they are rounded.
+    scales
+        By parameter that learns, the name of its gradient's exponent.
+    window, groups, share, rate, epsilon
+        Of the operator, where it has them.
+    weight, bias
+        Parameters before the first step, float64: (kh kw C / groups, N), in the order kernel row,
+        kernel column, channel, and (N,); of a normalization (1, C) and (C,); empty without.
     """
 
     name: str
+    op: Operator
     sources: tuple[str, ...]
     given: MapShape
     result: MapShape
     activation: str = "identity"
+    scales: Mapping[str, str] = field(default_factory=dict)
+    window: Window = _ONE
+    groups: int = 1
+    share: float = 1.0
+    rate: float = 0.0
+    epsilon: float = 0.0
+    weight: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    bias: Floats = field(default_factory=lambda: np.zeros(0))
 
     @property
     def source(self) -> str:
         """The first value that it reads."""
         return self.sources[0]
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether it has parameters."""
+        return self.weight.size > 0
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """Names of the parameters that learn."""
+        return tuple(self.scales)
 
     @property
     def derivative(self) -> Derivative:
@@ -75,147 +105,83 @@ class Step:
         return () if self.derivative.argument is None else (self.activation,)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TrainingLayer(Step):
-    """A step with parameters.
-
-    Parameters
-    ----------
-    weight, bias
-        Values before the first step, (K, N) and (N,), float64.
-    """
-
-    weight: Floats
-    bias: Floats
-
-    @property
-    def learned(self) -> tuple[str, ...]:
-        """Names of the parameters that learn."""
-        return f"{self.name}.weight", f"{self.name}.bias"
-
-    @property
-    def scales(self) -> dict[str, str]:
-        """By parameter that learns, the name of its gradient's exponent."""
-        return {name: f"{name}.gradient" for name in self.learned}
+def steps_of(graph: Graph) -> list[Step]:
+    """The steps of what the passes of training make of a network, in order."""
+    steps: dict[str, Step] = {}
+    for node in graph.nodes:
+        source = node.inputs[0]
+        if source.endswith(SUM):
+            name = source.removesuffix(SUM)
+            steps[name] = replace(steps[name], activation=function_name(node.op))
+        elif node.output.endswith((OUTPUT, SUM)):
+            steps[node.name] = _step(graph, node)
+    return list(steps.values())
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class MapLayer(TrainingLayer):
-    """A convolution; a dense product is one whose kernel is its whole source.
-
-    ``weight`` has shape (kh kw C / groups, N): kernel row, kernel column, channel.
-
-    Parameters
-    ----------
-    window
-        What the kernel sees.
-    groups
-        Groups of channels.
-    normalized
-        Whether a batch normalization reads the result, which undoes a bias: it does not learn.
-    """
-
-    window: Window
-    groups: int = 1
-    normalized: bool = False
-
-    @property
-    def learned(self) -> tuple[str, ...]:
-        """Names of the parameters that learn."""
-        names = super().learned
-        return names[:1] if self.normalized else names
+def _step(graph: Graph, node: Node) -> Step:
+    main = _main(node.op, node, graph)
+    sources = [name for name in main.inputs if name == INPUT or name.endswith(OUTPUT)]
+    fields: dict[str, Any] = {
+        "name": node.name,
+        "op": main.op,
+        "sources": tuple(name.removesuffix(OUTPUT) for name in sources),
+        "given": graph.values[sources[0]].shape,
+        "result": graph.values[node.output].shape,
+        **_attributes(main.op),
+    }
+    if main.op.is_elementwise:
+        fields["activation"] = function_name(main.op)
+    if not node.op.constants:
+        return Step(**fields)
+    weight, bias = (graph.values[name].array for name in node.inputs[1:])
+    flat = weight.reshape(-1, weight.shape[-1])
+    return Step(weight=flat, bias=bias, scales=_scales(graph, node), **fields)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class NormLayer(TrainingLayer):
-    """Batch normalization of a layer's sums, weight (1, C) and bias (C,).
-
-    Its source is a layer without activation whose result nothing else reads.
-
-    Parameters
-    ----------
-    epsilon
-        Added to the variance.
-    """
-
-    epsilon: float
-
-    @property
-    def scales(self) -> dict[str, str]:
-        """By parameter, the name of its gradient's exponent: both have one."""
-        return dict.fromkeys(self.learned, f"{self.name}.gradient")
+def _scales(graph: Graph, node: Node) -> Mapping[str, str]:
+    """Of parameters that have a gradient, the name of its exponent."""
+    gradients = {name: f"{name}.gradient" for name in node.inputs[1:]}
+    known = {name: graph.values.get(gradient) for name, gradient in gradients.items()}
+    return {name: value.scale for name, value in known.items() if value is not None}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PoolStep(Step):
-    """Maximum pooling; nothing else reads its source, whose derivative is applied here.
-
-    Parameters
-    ----------
-    window
-        What an output sees.
-    chained
-        Whether the source needs its values: it is a maximum pooling, or has a gate.
-    """
-
-    window: Window
-    chained: bool = False
-
-    @property
-    def in_place(self) -> bool:
-        """Whether its error becomes that of its source as it is, in the place of its values."""
-        return self.apart and not self.chained
-
-    @property
-    def apart(self) -> bool:
-        """Whether no value is in two windows, and there is no padding."""
-        window = self.window
-        whole = window.kernel == self.given[:2]
-        plain = not any(window.padding) and window.dilation == (1, 1)
-        return plain and (whole or window.stride == window.kernel)
+@singledispatch
+def _main(_op: Operator, node: Node, _graph: Graph) -> Node:
+    """The node that says what a step is."""
+    return node
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class AverageStep(Step):
-    """Average pooling; windows do not overlap and there is no padding.
-
-    Parameters
-    ----------
-    window
-        What an output sees.
-    """
-
-    window: Window
-
-    @property
-    def share(self) -> float:
-        """What a value counts."""
-        return 1.0 / (self.window.kernel[0] * self.window.kernel[1])
+@_main.register
+def _(_op: ScaleShift, node: Node, graph: Graph) -> Node:
+    return next(other for other in graph.nodes if other.output == node.inputs[0])
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class DropStep(Step):
-    """Dropout: in training some values become 0, the others grow; else nothing changes.
-
-    Parameters
-    ----------
-    rate
-        Probability of becoming 0.
-    """
-
-    rate: float
-
-    @property
-    def share(self) -> float:
-        """What a value that is left is multiplied by."""
-        return 1.0 / (1.0 - self.rate)
+@singledispatch
+def _attributes(_op: Operator) -> dict[str, Any]:
+    """What a step has of its operator."""
+    return {}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class AddStep(Step):
-    """The sum of two values, and its activation (identity or ReLU)."""
+@_attributes.register
+def _(op: Convolution) -> dict[str, Any]:
+    return {"window": op.window, "groups": op.groups}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ActivateStep(Step):
-    """An activation by itself, of any value."""
+@_attributes.register
+def _(op: MaxPool) -> dict[str, Any]:
+    return {"window": op.window}
+
+
+@_attributes.register
+def _(op: AveragePool) -> dict[str, Any]:
+    return {"window": op.window, "share": op.share}
+
+
+@_attributes.register
+def _(op: Dropout) -> dict[str, Any]:
+    return {"share": op.share, "rate": op.rate}
+
+
+@_attributes.register
+def _(op: Normalize) -> dict[str, Any]:
+    return {"epsilon": op.epsilon}

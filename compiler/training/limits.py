@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pulsarray.compiler.training.differentiate import TrainingNetwork
-from pulsarray.compiler.training.layers import NormLayer, is_vector
+from pulsarray.compiler.training.layers import is_vector
 from pulsarray.compiler.training.lower.loss import loss_rows
 from pulsarray.compiler.training.lower.lowering import weight_banks
 from pulsarray.compiler.training.lower.tensors import usable_depth
@@ -84,13 +84,12 @@ def chunks_of(network: TrainingNetwork, config: Config, batch: int, given: int |
                 f"chunk: must divide the batch, {batch}, and be at most {most}, not {given}"
             )
         return [given]
-    normalizes = any(isinstance(step, NormLayer) for step in network.steps)
-    if not normalizes:
+    if not network.needs_whole_batch:
         # Vectors of all samples stay on chip.
         words = (config.scratchpad_banks - weight_banks(config)) * config.scratchpad_depth
         most = min(most, max(1, words // _vector_blocks(network, config)))
     sizes = [size for size in range(min(batch, most), 0, -1) if batch % size == 0]
-    return sizes[:1] if normalizes else sizes
+    return sizes[:1] if network.needs_whole_batch else sizes
 
 
 def _vector_blocks(network: TrainingNetwork, config: Config) -> int:

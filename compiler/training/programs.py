@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import draw_masks
-from pulsarray.compiler.training.layers import TrainingLayer
+from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors
 from pulsarray.compiler.training.state import TrainState
 from pulsarray.program import Program, pack
@@ -96,7 +96,7 @@ class Training:
 
     # State
 
-    def _placed(self, layer: TrainingLayer, values: Integers) -> Integers:
+    def _placed(self, layer: Step, values: Integers) -> Integers:
         """Weights (K, N) where they lie in memory."""
         if layer.name not in self.tensors.geometries:
             return values
@@ -104,14 +104,14 @@ class Training:
         found[self.tensors.geometries[layer.name].places(values.shape)] = values
         return found
 
-    def _taken(self, layer: TrainingLayer, values: Integers) -> Integers:
+    def _taken(self, layer: Step, values: Integers) -> Integers:
         """The reverse."""
         if layer.name not in self.tensors.geometries:
             return values
         return values[self.tensors.geometries[layer.name].places(layer.weight.shape)]
 
     def _stored(
-        self, layers: Sequence[TrainingLayer], values: Mapping[str, Integers], end: str
+        self, layers: Sequence[Step], values: Mapping[str, Integers], end: str
     ) -> dict[str, Integers]:
         """Values by ``LAYER.weight`` and ``LAYER.bias`` as tensors."""
         found = {}
@@ -179,9 +179,7 @@ class Training:
                 found.counts[name] = word >> _COUNT & 7
         return found
 
-    def _read(
-        self, read: Callable[[str], Integers], layer: TrainingLayer, kind: str, end: str
-    ) -> Integers:
+    def _read(self, read: Callable[[str], Integers], layer: Step, kind: str, end: str) -> Integers:
         values = read(f"{layer.name}.{kind}.{end}")
         return self._taken(layer, values) if kind == "weight" else values.reshape(-1)
 

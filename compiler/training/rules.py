@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.training.arithmetic import limited, rne, sym
-from pulsarray.compiler.training.layers import TrainingLayer
+from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.state import BIAS, TrainState, working
 
 __all__ = ["ROOM", "adapt", "make_room", "update"]
@@ -23,7 +23,7 @@ _GUARD_BITS = 12
 _FRACTION = 15
 
 
-def update(state: TrainState, layer: TrainingLayer, gradients: Mapping[str, Ints]) -> None:
+def update(state: TrainState, layer: Step, gradients: Mapping[str, Ints]) -> None:
     """Applies a layer's gradients, by ``LAYER.weight.gradient`` and ``LAYER.bias.gradient``."""
     weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
     exponents = state.exponents

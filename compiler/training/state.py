@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.numerics.activations import BIAS, PROBABILITY
 from pulsarray.compiler.training.arithmetic import LARGEST, limited, rne, sym
-from pulsarray.compiler.training.layers import TrainingLayer
+from pulsarray.compiler.training.layers import Step
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -172,7 +172,7 @@ def encode(values: Floats, exponent: int, what: str) -> Ints:
     return codes.astype(np.int64)
 
 
-def add_layer(state: TrainState, layer: TrainingLayer, *, velocities: bool) -> None:
+def add_layer(state: TrainState, layer: Step, *, velocities: bool) -> None:
     """Adds a layer's parameters, as they are before the first step, to a state.
 
     Raises

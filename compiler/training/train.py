@@ -12,7 +12,6 @@ from pulsarray.compiler.machine.assemble import Assembly, assemble
 from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.differentiate import TrainingNetwork
-from pulsarray.compiler.training.layers import NormLayer
 from pulsarray.compiler.training.limits import check_machine, check_sums, chunks_of
 from pulsarray.compiler.training.lower.backward import Backward
 from pulsarray.compiler.training.lower.forward import Forward
@@ -124,7 +123,7 @@ def _lowered_in(chunk: int, task: Task, layout: Layout) -> tuple[TrainTensors, d
     """The same in chunks of so many samples."""
     network, batch, config = task.network, task.batch, layout.config
     whole = chunk == batch
-    if not whole and any(isinstance(step, NormLayer) for step in network.steps):
+    if not whole and network.needs_whole_batch:
         raise InputError(
             f"chunk: batch normalization needs the whole batch of {batch} in one run, not {chunk}"
         )

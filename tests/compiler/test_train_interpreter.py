@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.training.differentiate import (
     Loss,
     Optimizer,
@@ -14,14 +15,15 @@ from pulsarray.compiler.training.differentiate import (
     differentiate,
 )
 from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState, real
-from pulsarray.compiler.training.layers import TrainingLayer
+from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.rules import adapt, make_room, update
 from pulsarray.errors import InputError
 from tests.compiler.backprop import backprop, rounded, targets_of
 
-FC = TrainingLayer(
-    name="fc", sources=("input",), given=(1, 1, 1), result=(1, 1, 1),
+FC = Step(
+    name="fc", op=Dense(), sources=("input",), given=(1, 1, 1), result=(1, 1, 1),
     weight=np.ones((1, 1)), bias=np.ones(1),
+    scales={name: f"{name}.gradient" for name in ("fc.weight", "fc.bias")},
 )  # fmt: skip
 
 

@@ -25,10 +25,12 @@ from pulsarray.compiler.ops.statistics import BatchMean, Normalize, NormalizeGra
 from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
 from pulsarray.compiler.passes.training.maps import function_name
 
-__all__ = ["PULL", "with_gradients"]
+__all__ = ["PULL", "TOTAL", "with_gradients"]
 
 PULL = ".pull"
 """Ends the name of what an operator's error gives to that of what it read."""
+TOTAL = ".total"
+"""Ends the name of a sum of those, where a derivative follows."""
 
 
 class _Way(Enum):
@@ -168,7 +170,9 @@ class _Backward(Draft):
         taken = step.output in self.pooled and not (function and _is_gated(function))
         if function is None or function.learns_as_identity or taken:
             return self._put_new(name, Total(), names)
-        whole = names[0] if len(names) == 1 else self._put_new(f"{step.name}.total", Total(), names)
+        whole = names[0]
+        if len(names) > 1:
+            whole = self._put_new(f"{step.name}{TOTAL}", Total(), names)
         return self._derived(step, function, whole, name)
 
     def _derived(self, step: _Step, function: Function, whole: str, name: str) -> str:

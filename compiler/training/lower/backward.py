@@ -9,19 +9,23 @@ error goes by.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import singledispatch, singledispatchmethod
 
-from pulsarray.compiler.numerics.activations import CODE_ONE, GUARD, SLOPE
-from pulsarray.compiler.training.flow import INPUT
-from pulsarray.compiler.training.layers import (
-    ActivateStep,
-    AddStep,
-    AverageStep,
-    DropStep,
-    MapLayer,
-    PoolStep,
-    Step,
-    is_vector,
-)
+from pulsarray.compiler.ir.graph import Node
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.numerics.activations import CODE_ONE, DERIVATIVES, GUARD, SLOPE
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.gradient import Gradient, Same
+from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.statistics import NormalizeGradient
+from pulsarray.compiler.passes.training.activations import OUTPUT
+from pulsarray.compiler.passes.training.ends import LOSS_ERROR
+from pulsarray.compiler.passes.training.gradients import TOTAL
+from pulsarray.compiler.passes.training.maps import INPUT, function_name, is_layer
+from pulsarray.compiler.training.flow import ERROR
+from pulsarray.compiler.training.layers import Step, is_vector
 from pulsarray.compiler.training.lower.forward import Forward, collect
 from pulsarray.compiler.training.lower.learn import Learning
 from pulsarray.compiler.training.lower.loss import LossGradient
@@ -60,6 +64,28 @@ Part = tuple[Words, tuple[str, ...], int]
 """Part of a gradient, the names of its exponents, and how far it is to be shifted."""
 
 
+@dataclass(frozen=True)
+class _Given:
+    """A tile of a gradient: that at a step's output, of a step that reads it."""
+
+    step: Step
+    reader: Step
+    tile: Tile
+    blocks: range
+    pixels: int
+
+
+@singledispatch
+def _derived(_op: Operator, _node: Node) -> tuple[str, str]:
+    """The activation whose derivative is in an error, and the value that it follows from."""
+    return "identity", ""
+
+
+@_derived.register
+def _(op: Gradient, node: Node) -> tuple[str, str]:
+    return function_name(op.of), node.inputs[0].removesuffix(OUTPUT)
+
+
 class Backward:
     """Emits errors from the loss to the first layer that learns.
 
@@ -80,7 +106,8 @@ class Backward:
         self.product = InputGradient(self.lowering)
         self.learning = Learning(forward, update)
         steps = self.lowering.network.steps
-        self._left = [step for step in steps if step.name in self.flow.learning]
+        self.steps = {step.name: step for step in steps}
+        self._left = [step for step in steps if step.name in self.flow.errors]
 
     def run(self) -> None:
         """From the loss to the first layer."""
@@ -96,7 +123,7 @@ class Backward:
                 self.learning.until(0)
             self._error(step)
             self._left.pop()
-            if not isinstance(step, PoolStep):
+            if not step.op.only_chooses:
                 self.learning.until(0)
                 self.learning.begin(self._known)
             self.learning.wait(step)
@@ -116,11 +143,10 @@ class Backward:
         avoid = banks_of(self.values[last.source])
         LossGradient(network, self.chip, self.rows, z, target, error, avoid).run()
         self.rows.drop(target.segments)
-        if network.loss_error != "loss.error":
+        if network.loss_error != LOSS_ERROR:
             return error
         delta = place(f"{last.name}.error", self.images, last.result)
-        adaptive = "loss.error" in self.lowering.tensors.registers
-        names = ("loss.error" if adaptive else "target",)
+        names = (network.nodes.values[LOSS_ERROR].scale,)
         tile = Tile(0, self.images, 0, 1)
         for block in range(z.cuts()[-1]):
             output = self.rows.get(z.at(0, block))
@@ -134,24 +160,51 @@ class Backward:
 
     # A step's error
 
-    def _error(self, step: Step) -> None:
-        """A step's error from those of the steps that read it."""
-        readers, live = self.flow.readers(step.name), self.live
-        if self.learning.scale(step.name) == f"{step.name}.error":
-            live.share(step, self._pull(step, list(reversed(readers))))
-        elif isinstance(readers[0], PoolStep):
-            live.share(step, self.values[step.name])
-            self.learning.follow(step, self._route(step, readers[0]))
-            return
-        else:
-            live.share(step, self.errors[readers[0].name])
-        if isinstance(readers[0], PoolStep):
-            live.release(readers[0].name)
-        for reader in readers:
-            live.let_go(reader.name)
-        live.release(step.name)
+    def _reader(self, part: str) -> Step:
+        """The step whose error a part of a gradient comes from."""
+        return self.steps[part.rpartition(".")[0]]
 
-    def _route(self, step: Step, pool: PoolStep) -> Iterator[int]:
+    def _error(self, step: Step) -> None:
+        """A step's error, as the graph has it."""
+        node = self.flow.makers[f"{step.name}{ERROR}"]
+        self._from(node.op, step, node)
+
+    @singledispatchmethod
+    def _from(self, _op: Operator, step: Step, node: Node) -> None:
+        """From those of the steps that read its result."""
+        self._pulled(step, node.inputs)
+
+    @_from.register
+    def _(self, _op: Gradient, step: Step, node: Node) -> None:
+        """The same times the derivative of its activation."""
+        whole = node.inputs[-1]
+        several = whole == f"{step.name}{TOTAL}"
+        self._pulled(step, self.flow.makers[whole].inputs if several else (whole,))
+
+    @_from.register
+    def _(self, _op: Same, step: Step, node: Node) -> None:
+        """That of what reads its result, or what a pooling makes of it in the place of values."""
+        reader = self._reader(node.inputs[0])
+        if reader.op.only_chooses:
+            self.live.share(step, self.values[step.name])
+            self.learning.follow(step, self._route(step, reader))
+            return
+        self.live.share(step, self.errors[reader.name])
+        self._finish(step, [reader])
+
+    def _pulled(self, step: Step, parts: Sequence[str]) -> None:
+        self.live.share(step, self._pull(step, parts))
+        self._finish(step, [self._reader(part) for part in parts])
+
+    def _finish(self, step: Step, readers: Sequence[Step]) -> None:
+        """What a step's error was made of may go."""
+        for reader in reversed(readers):
+            if reader.op.only_chooses:
+                self.live.release(reader.name)
+            self.live.let_go(reader.name)
+        self.live.release(step.name)
+
+    def _route(self, step: Step, pool: Step) -> Iterator[int]:
         """The error of what was pooled, in the place of its values: up to which image it is."""
         z, p, error = self.values[step.name], self.values[pool.name], self.errors[pool.name]
         readers = self.flow.readers(pool.name)
@@ -163,26 +216,26 @@ class Backward:
         self.live.release(pool.name)
         self.live.let_go(pool.name)
 
-    def _pull(self, step: Step, readers: list[Step]) -> FeatureMap:
+    def _pull(self, step: Step, parts: Sequence[str]) -> FeatureMap:
         """The gradient at a step's output, tile by tile, and through its activation."""
-        found = self.rows.place(f"{step.name}.error", self.images, step.result)
-        reader = readers[0]
-        if isinstance(reader, MapLayer) and len(readers) == 1 and self._together(reader):
+        found = self.rows.place(f"{step.name}{ERROR}", self.images, step.result)
+        reader = self._reader(parts[0])
+        if is_layer(reader.op) and len(parts) == 1 and self._together(reader):
             self._pull_learning(step, reader, found)
         else:
-            self._pull_tiles(step, readers, found)
+            self._pull_tiles(step, parts, found)
         return found
 
-    def _together(self, reader: MapLayer) -> bool:
+    def _together(self, reader: Step) -> bool:
         """Whether the weights of a step's only reader learn piece by piece as its error goes by.
 
         The array needs each piece once then. Where maps are left, the vector unit has errors to
         route, and a layer's weights wait (LeNet-5, batch 8: 92,385 cycles against 99,450).
         """
-        dense = self.lowering.geometry(reader).dense and self.flow.learns(reader)
+        dense = self.lowering.geometry(reader).dense and bool(reader.scales)
         return dense and all(is_vector(step.result) for step in self._left)
 
-    def _pull_learning(self, step: Step, reader: MapLayer, found: FeatureMap) -> None:
+    def _pull_learning(self, step: Step, reader: Step, found: FeatureMap) -> None:
         self.learning.start(reader)
         delta, pieces = self.errors[reader.name], self.pieces[reader.name]
         tile, geometry = Tile(0, self.images, 0, 1), self.lowering.geometry(reader)
@@ -200,25 +253,26 @@ class Backward:
         written(found, (0, self.images))
         self.learning.end(reader)
 
-    def _pull_tiles(self, step: Step, readers: list[Step], found: FeatureMap) -> None:
+    def _pull_tiles(self, step: Step, parts: Sequence[str], found: FeatureMap) -> None:
         z, depth = self.values[step.name], self.depth
+        readers = [self._reader(part) for part in parts]
         errors = [self.errors[reader.name] for reader in readers]
-        several = len(readers) > 1 or not isinstance(readers[0], MapLayer)
+        several = len(readers) > 1 or not is_layer(readers[0].op)
         norm = self.norms.get(readers[0].name)
         if norm is not None:
             norm.prepare(errors[0])
         elif several:
-            self.chip.exponent(self.lowering.phase, "temporary", -GUARD, f"{step.name}.error")
-        parts = common(z.groups(), *(error.groups() for error in errors))
-        if isinstance(readers[0], PoolStep):
+            self.chip.exponent(self.lowering.phase, "temporary", -GUARD, f"{step.name}{ERROR}")
+        groups = common(z.groups(), *(error.groups() for error in errors))
+        if readers[0].op.only_chooses:
             depth //= 2
-        left = sum(1 for images in parts for _ in tiles(found, images, depth))
-        for images in parts:
+        left = sum(1 for images in groups for _ in tiles(found, images, depth))
+        for images in groups:
             for tile in tiles(found, images, depth):
                 pixels = tile.images * tile.rows * found.shape[1]
                 most = 1 if several else max(1, depth // pixels)
                 for group in cut(found.cuts()[-1], most, z.cuts()):
-                    part = self._gradient(step, readers, tile, range(*group), pixels)
+                    part = self._gradient(step, parts, tile, range(*group), pixels)
                     # While this error is routed, the array works with those that it came from.
                     busy = banks_of(*(self.errors[reader.name] for reader in readers))
                     self._through(step, found, tile, range(*group), part, busy)
@@ -240,15 +294,14 @@ class Backward:
     ) -> None:
         """Times the derivative of a step's activation, and requantized."""
         sums, names, less = gradient
-        # A pooling has already had the derivative.
-        pooled = self.flow.follows_pooling(step)
-        alu, shift = DERIVED["identity" if pooled else step.activation]
-        gated = step.derivative.gated
-        z = self.values[step.source if gated else step.name]
+        node = self.flow.makers[f"{step.name}{ERROR}"]
+        function, value = _derived(node.op, node)
+        alu, shift = DERIVED[function]
+        z = self.values[value or step.name]
         output = self.rows.get(z.at(tile.low, blocks.start), pinned=pinned)
         second = None if alu is Alu.PASS else words_at(z, tile, blocks.start)
         pixels = tile.images * tile.rows * found.shape[1]
-        if second is not None and gated:
+        if second is not None and DERIVATIVES[function].gated:
             second = self._slope(step, second, len(blocks), pixels)
         avoid, pinned = [output.bank, *busy], [output, *pinned]
         self.rows.new(found.at(tile.low, blocks.start), 0, avoid=avoid, pinned=pinned)
@@ -269,45 +322,82 @@ class Backward:
     # What readers give
 
     def _gradient(
-        self, step: Step, readers: list[Step], tile: Tile, blocks: range, pixels: int
+        self, step: Step, parts: Sequence[str], tile: Tile, blocks: range, pixels: int
     ) -> Part:
         """The gradient at a tile of a step's output."""
         sums = Words(self.chip.aux[0], 0, 0)
-        if len(readers) == 1:
-            part, names, less = self._part(step, readers[0], tile, blocks, pixels)
-            if not isinstance(readers[0], AddStep | ActivateStep):
+        if len(parts) == 1:
+            part, names, less = self._part(step, parts[0], tile, blocks, pixels)
+            if not parts[0].endswith(ERROR):
                 return part, names, less
             # It may share a bank with the output.
             self.chip.vector(self.lowering.phase, 1, pixels, part, acc=sums)
             return sums, names, less
-        for number, reader in enumerate(readers):
-            part, names, less = self._part(step, reader, tile, blocks, pixels)
+        for number, value in enumerate(parts):
+            part, names, less = self._part(step, value, tile, blocks, pixels)
             collect(self.lowering, part, sums, pixels, names, add=number > 0, shift=less)
         return sums, ("temporary",), 0
 
-    def _part(self, step: Step, reader: Step, tile: Tile, blocks: range, pixels: int) -> Part:
+    def _part(self, step: Step, value: str, tile: Tile, blocks: range, pixels: int) -> Part:
         """What one reader gives of it."""
-        scale, error, block = self.learning.scale(reader.name), self.errors[reader.name], blocks[0]
-        if isinstance(reader, MapLayer):
-            return self._product(reader, tile, blocks, pixels)
-        if (norm := self.norms.get(reader.name)) is not None:
-            return norm.pull(error, tile, block, pixels, scale), ("guard",), 0
-        bank = self.chip.next_sums()
-        if isinstance(reader, PoolStep):
-            z, p = self.values[step.name], self.values[reader.name]
-            Pooling(reader, self.chip, self.rows, z, p).gradient(error, tile, block, bank)
-            return Words(bank, 0, 0), (scale,), 0
-        if isinstance(reader, DropStep):
-            shift = self.drops[reader.name].backward(error, tile, block, bank)
-            return Words(bank, 0, 0), (scale,), shift
-        if isinstance(reader, AverageStep):
-            averaging = Averaging(reader, self.chip, self.rows)
-            averaging.backward(error, tile, block, bank)
-            return Words(bank, 0, 0), (scale,), averaging.shift
-        self.rows.get(error.at(tile.low, block))
-        return words_at(error, tile, block), (scale,), 0
+        given = _Given(step, self._reader(value), tile, blocks, pixels)
+        return self._given(self.flow.makers[value].op, given)
 
-    def _product(self, layer: MapLayer, tile: Tile, blocks: range, pixels: int) -> Part:
+    @singledispatchmethod
+    def _given(self, _op: Operator, given: _Given) -> Part:
+        """By the operator that made it; of others than these it is the error itself."""
+        return self._passed(given)
+
+    def _passed(self, given: _Given) -> Part:
+        """The error of a reader; the turn of banks goes on as with every other part."""
+        self.chip.next_sums()
+        error, tile, block = self.errors[given.reader.name], given.tile, given.blocks[0]
+        self.rows.get(error.at(tile.low, block))
+        return words_at(error, tile, block), (self.learning.scale(given.reader.name),), 0
+
+    @_given.register
+    def _(self, op: Gradient, given: _Given) -> Part:
+        return self._by_operator(op.of, given)
+
+    @_given.register
+    def _(self, _op: NormalizeGradient, given: _Given) -> Part:
+        reader = given.reader.name
+        norm, error, scale = self.norms[reader], self.errors[reader], self.learning.scale(reader)
+        pulled = norm.pull(error, given.tile, given.blocks[0], given.pixels, scale)
+        return pulled, ("guard",), 0
+
+    @_given.register
+    def _(self, _op: Dropout, given: _Given) -> Part:
+        reader, bank = given.reader.name, self.chip.next_sums()
+        error, drop = self.errors[reader], self.drops[reader]
+        shift = drop.backward(error, given.tile, given.blocks[0], bank)
+        return Words(bank, 0, 0), (self.learning.scale(reader),), shift
+
+    @singledispatchmethod
+    def _by_operator(self, _of: Operator, given: _Given) -> Part:
+        """By the operator whose gradient it is."""
+        return self._passed(given)
+
+    @_by_operator.register
+    def _(self, _of: Convolution, given: _Given) -> Part:
+        return self._product(given.reader, given.tile, given.blocks, given.pixels)
+
+    @_by_operator.register
+    def _(self, _of: MaxPool, given: _Given) -> Part:
+        reader, bank = given.reader, self.chip.next_sums()
+        z, p = self.values[given.step.name], self.values[reader.name]
+        pooling, error = Pooling(reader, self.chip, self.rows, z, p), self.errors[reader.name]
+        pooling.gradient(error, given.tile, given.blocks[0], bank)
+        return Words(bank, 0, 0), (self.learning.scale(reader.name),), 0
+
+    @_by_operator.register
+    def _(self, _of: AveragePool, given: _Given) -> Part:
+        reader, bank = given.reader, self.chip.next_sums()
+        averaging = Averaging(reader, self.chip, self.rows)
+        averaging.backward(self.errors[reader.name], given.tile, given.blocks[0], bank)
+        return Words(bank, 0, 0), (self.learning.scale(reader.name),), averaging.shift
+
+    def _product(self, layer: Step, tile: Tile, blocks: range, pixels: int) -> Part:
         """What a layer's error gives of the gradient of its source."""
         self.lowering.begin_layer(layer, "backward")
         bank = self.chip.next_sums()

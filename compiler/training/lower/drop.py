@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pulsarray.compiler.training.arithmetic import factor
-from pulsarray.compiler.training.layers import DropStep
+from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
@@ -34,9 +34,7 @@ class Dropping:
         The machine, and its maps.
     """
 
-    def __init__(
-        self, step: DropStep, tensors: TrainTensors, chip: TrainChip, cache: Cache
-    ) -> None:
+    def __init__(self, step: Step, tensors: TrainTensors, chip: TrainChip, cache: Cache) -> None:
         self.step, self.chip, self.cache = step, chip, cache
         home = tensors.drops[step.name]
         self.mask = cache.place(f"{step.name}.mask", tensors.rows, step.result, home)

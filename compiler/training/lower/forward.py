@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import singledispatchmethod
 
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.numerics.activations import FRACTION, GUARD
-from pulsarray.compiler.training.flow import INPUT, NORMAL
-from pulsarray.compiler.training.layers import (
-    ActivateStep,
-    AddStep,
-    AverageStep,
-    DropStep,
-    MapLayer,
-    NormLayer,
-    PoolStep,
-    Step,
-)
+from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.convolution import Convolution
+from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.function import Function
+from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.statistics import Normalize
+from pulsarray.compiler.passes.training.exponents import NORMAL
+from pulsarray.compiler.passes.training.maps import INPUT, is_layer
+from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.drop import Dropping
 from pulsarray.compiler.training.lower.live import Live
 from pulsarray.compiler.training.lower.lowering import Lowering
@@ -84,42 +84,30 @@ class Forward:
         """All steps, and the output to memory."""
         self.values[INPUT] = self.lowering.input()
         for step in self.lowering.network.steps:
-            self._step(step)
+            if not is_layer(step.op):
+                self.lowering.prepare()
+            self._emit(step.op, step)
             self.live.release_read(step)
         self.lowering.store_output(self.values[self.lowering.network.steps[-1].name])
 
-    def _step(self, step: Step) -> None:
-        if isinstance(step, MapLayer):
-            self.lowering.begin_layer(step, "forward")
-            self._layer(step)
-            return
-        self.lowering.prepare()
-        if isinstance(step, PoolStep):
-            if step.name not in self.values:
-                # Of the input, or after another pooling: others go with their source.
-                self._pooling_of(step).forward((0, self.images))
-        elif isinstance(step, AddStep):
-            self._add(step)
-        elif isinstance(step, NormLayer):
-            self._norm(step)
-        elif isinstance(step, ActivateStep):
-            self._element_wise(step)
-        elif isinstance(step, AverageStep | DropStep):
-            self._whole(step)
+    @singledispatchmethod
+    def _emit(self, op: Operator, _step: Step) -> None:
+        """All of a step: one function an operator."""
+        raise TypeError(op)
 
     def _new(self, step: Step) -> FeatureMap:
         found = self.rows.place(f"{step.name}.output", self.images, step.result)
         self.values[step.name] = found
         return found
 
-    def _pooling_of(self, step: PoolStep) -> Pooling:
+    def _pooling_of(self, step: Step) -> Pooling:
         x = self.values[step.source]
         return Pooling(step, self.chip, self.rows, x, self._new(step))
 
     def _pooling(self, step: Step) -> Pooling | None:
         """The maximum pooling of a step's result."""
-        pools = (s for s in self.flow.readers(step.name) if isinstance(s, PoolStep))
-        return next((self._pooling_of(pool) for pool in pools), None)
+        pool = self.flow.pooling(step)
+        return None if pool is None else self._pooling_of(pool)
 
     def _done(self, z: FeatureMap, images: tuple[int, int], pooling: Pooling | None) -> None:
         """Some images are computed."""
@@ -129,7 +117,9 @@ class Forward:
 
     # Layers
 
-    def _layer(self, layer: MapLayer) -> None:
+    @_emit.register
+    def _layer(self, _op: Convolution, layer: Step) -> None:
+        self.lowering.begin_layer(layer, "forward")
         x, z = self.values[layer.source], self._new(layer)
         self.pieces[layer.name] = self.lowering.pieces(layer, x)
         blocks, pooling, biases = z.cuts()[-1], self._pooling(layer), None
@@ -149,7 +139,7 @@ class Forward:
             self._done(z, images, pooling)
 
     def _sums(
-        self, layer: MapLayer, z: FeatureMap, tile: Tile, columns: range, pooling: Pooling | None
+        self, layer: Step, z: FeatureMap, tile: Tile, columns: range, pooling: Pooling | None
     ) -> int:
         """The bank of a tile's sums."""
         bank = self.chip.next_sums()
@@ -162,7 +152,7 @@ class Forward:
 
     def _activate(
         self,
-        layer: MapLayer,
+        layer: Step,
         z: FeatureMap,
         tile: Tile,
         group: tuple[int, int],
@@ -185,7 +175,8 @@ class Forward:
             ),
         )  # fmt: skip
 
-    def _norm(self, layer: NormLayer) -> None:
+    @_emit.register
+    def _norm(self, _op: Normalize, layer: Step) -> None:
         """Normalized values times the weights, with the biases, through the activation."""
         self.norms[layer.name] = norm = Normalization(layer, self.lowering)
         norm.forward(self.values[layer.source])
@@ -210,22 +201,37 @@ class Forward:
 
     # What has no parameters
 
-    def _whole(self, step: AverageStep | DropStep) -> None:
-        """Average pooling or dropout of all images."""
+    @_emit.register
+    def _maximum(self, _op: MaxPool, step: Step) -> None:
+        """Of the input, or after another pooling: others go with their source."""
+        if step.name not in self.values:
+            self._pooling_of(step).forward((0, self.images))
+
+    @_emit.register
+    def _average(self, _op: AveragePool, step: Step) -> None:
         x, z = self.values[step.source], self._new(step)
         names = f"{step.name}.output", self.flow.outputs[step.source]
-        if isinstance(step, AverageStep):
-            fields = self.lowering.narrowed(step.activation)
-            Averaging(step, self.chip, self.rows).forward(x, z, names, fields)
-        else:
-            dropping = Dropping(step, self.lowering.tensors, self.chip, self.rows)
-            self.drops[step.name] = dropping
-            dropping.forward(x, z, names, training=self.lowering.training)
+        fields = self.lowering.narrowed(step.activation)
+        Averaging(step, self.chip, self.rows).forward(x, z, names, fields)
+        self._pool_all(step)
+
+    @_emit.register
+    def _drop(self, _op: Dropout, step: Step) -> None:
+        x, z = self.values[step.source], self._new(step)
+        names = f"{step.name}.output", self.flow.outputs[step.source]
+        dropping = Dropping(step, self.lowering.tensors, self.chip, self.rows)
+        self.drops[step.name] = dropping
+        dropping.forward(x, z, names, training=self.lowering.training)
+        self._pool_all(step)
+
+    def _pool_all(self, step: Step) -> None:
+        """The maximum pooling of a result that is all there."""
         pooling = self._pooling(step)
         if pooling is not None:
-            pooling.forward((0, z.images))
+            pooling.forward((0, self.images))
 
-    def _element_wise(self, step: ActivateStep) -> None:
+    @_emit.register
+    def _element_wise(self, _op: Function, step: Step) -> None:
         """An activation of a value; a gate is looked up and multiplied with it."""
         x, z = self.values[step.source], self._new(step)
         pooling = self._pooling(step)
@@ -234,7 +240,7 @@ class Forward:
                 self._activated(step, tile, block, tile.images * tile.rows * z.shape[1])
             self._done(z, images, pooling)
 
-    def _activated(self, step: ActivateStep, tile: Tile, block: int, count: int) -> None:
+    def _activated(self, step: Step, tile: Tile, block: int, count: int) -> None:
         x, z = self.values[step.source], self.values[step.name]
         chip, lowering, scale = self.chip, self.lowering, self.flow.outputs[step.source]
         read = self.rows.get(x.at(tile.low, block))
@@ -256,7 +262,8 @@ class Forward:
             x=(f"{step.name}.output", scale), **lowering.narrowed("identity"),
         )  # fmt: skip
 
-    def _add(self, step: AddStep) -> None:
+    @_emit.register
+    def _add(self, _op: Add, step: Step) -> None:
         """Both at an exponent with guard bits, added, and requantized."""
         z, name = self._new(step), f"{step.name}.output"
         parts = [self.values[source] for source in step.sources]

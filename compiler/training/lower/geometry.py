@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.training.flow import INPUT
-from pulsarray.compiler.training.layers import MapLayer, MapShape, Step, is_vector
+from pulsarray.compiler.passes.training.maps import INPUT, is_layer
+from pulsarray.compiler.training.layers import MapShape, Step, is_vector
 from pulsarray.compiler.training.lower.pieces import cut
 from pulsarray.compiler.training.windows import gather
 
@@ -215,7 +215,7 @@ def _even(low: int, high: int, step: int, most: int) -> list[tuple[int, int]]:
     return [(first, min(high, first + size)) for first in range(low, high, size)]
 
 
-def geometry(layer: MapLayer, dim: int, *, first: bool) -> Geometry:
+def geometry(layer: Step, dim: int, *, first: bool) -> Geometry:
     """A layer on the machine; the ``first`` one's windows may be packed by the host."""
     plain = Geometry(layer.window, layer.given, layer.result, dim, groups=layer.groups)
     depth = layer.weight.shape[0]
@@ -227,11 +227,11 @@ def geometry(layer: MapLayer, dim: int, *, first: bool) -> Geometry:
     return Geometry(Window((1, 1)), given, layer.result, dim, packed=(layer.window, layer.given))
 
 
-def geometries(steps: Sequence[Step], dim: int) -> dict[str, Geometry]:
-    """Every layer of a network on the machine."""
+def geometries(steps: Sequence[Step], layers: Sequence[Step], dim: int) -> dict[str, Geometry]:
+    """Every product with weights of a network on the machine."""
     alone = sum(step.sources.count(INPUT) for step in steps) == 1
     return {
-        step.name: geometry(step, dim, first=alone and step.source == INPUT)
-        for step in steps
-        if isinstance(step, MapLayer)
+        layer.name: geometry(layer, dim, first=alone and layer.source == INPUT)
+        for layer in layers
+        if is_layer(layer.op)
     }

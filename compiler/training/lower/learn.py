@@ -5,33 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pulsarray.compiler.training.flow import INPUT, NORMAL
-from pulsarray.compiler.training.layers import MapLayer, NormLayer, Step, TrainingLayer
+from pulsarray.compiler.passes.training.exponents import NORMAL
+from pulsarray.compiler.passes.training.maps import INPUT, is_layer
+from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.forward import Forward
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.pieces import Pieces
 from pulsarray.compiler.training.lower.products.weights import WeightGradient
 from pulsarray.compiler.training.lower.update import Update
 
-__all__ = ["Learning", "apply", "scale_of"]
+__all__ = ["Learning", "apply"]
 
 Place = tuple[int, tuple[int, int]]
 """A piece of weights: a column block, and a range of tiles."""
-
-
-def scale_of(lowering: Lowering, name: str) -> str:
-    """Name of the exponent of a step's error."""
-    found = lowering.flow.errors[name]
-    return found if found in lowering.tensors.registers else "target"
 
 
 def apply(lowering: Lowering, update: Update) -> None:
     """The update with sums of gradients in memory."""
     lowering.prepare()
     for layer in lowering.network.learning:
-        if isinstance(layer, MapLayer):
+        if is_layer(layer.op):
             lowering.begin(layer.name, "update", 0, 0, 0)
-            names = lowering.flow.outputs[layer.source], scale_of(lowering, layer.name)
+            names = lowering.flow.outputs[layer.source], lowering.flow.errors[layer.name]
             pieces, blocks = lowering.pieces(layer), -(-layer.result[2] // lowering.config.dim)
             update.grow(f"{layer.name}.weight")
             for column in range(blocks):
@@ -70,13 +65,13 @@ class Learning:
 
     def scale(self, name: str) -> str:
         """Name of the exponent of a step's error."""
-        return scale_of(self.lowering, name)
+        return self.flow.errors[name]
 
     # When
 
     def wait(self, step: Step) -> None:
         """A step's error is known; what it has to learn waits until it may."""
-        if isinstance(step, TrainingLayer):
+        if is_layer(step.op) or step.op.mixes_samples:
             self._later.append(step)
 
     def begin(self, known: Callable[[str], bool]) -> None:
@@ -103,16 +98,16 @@ class Learning:
 
     def _places(self, step: Step) -> Iterator[Place]:
         """The pieces of weights that a step has to learn."""
-        if isinstance(step, MapLayer) and self.flow.learns(step):
+        if is_layer(step.op) and step.scales:
             for column in range(-(-step.result[2] // self.lowering.config.dim)):
                 for part in self.pieces[step.name].ranges:
                     yield column, part
 
     def _in_turn(self, step: Step) -> Iterator[None]:
         """All that a step has to learn, a piece of weights at a time."""
-        if isinstance(step, NormLayer):
+        if not is_layer(step.op):
             self._norm(step)
-        elif isinstance(step, MapLayer) and self.flow.learns(step):
+        elif step.scales:
             self._begin(step)
             for place in self._places(step):
                 self.piece(step, place)
@@ -121,16 +116,16 @@ class Learning:
 
     # What
 
-    def start(self, layer: MapLayer) -> None:
+    def start(self, layer: Step) -> None:
         """A layer learns now; :meth:`piece` and :meth:`end` follow."""
         self._later.remove(layer)
         self._begin(layer)
 
-    def _begin(self, layer: MapLayer) -> None:
+    def _begin(self, layer: Step) -> None:
         self.lowering.begin_layer(layer, "backward")
         self.update.grow(f"{layer.name}.weight")
 
-    def piece(self, layer: MapLayer, place: Place, avoid: int = -1) -> None:
+    def piece(self, layer: Step, place: Place, avoid: int = -1) -> None:
         """A piece of weights; its gradient in another bank than one that is to be avoided."""
         x, delta = self.live.values[layer.source], self.live.errors[layer.name]
         geometry, passing = self.lowering.geometry(layer), self._passing(layer)
@@ -144,7 +139,7 @@ class Learning:
         names = self.flow.outputs[layer.source], self.scale(layer.name)
         self.update.piece(layer, names, self.pieces[layer.name], place, product, avoid=avoid)
 
-    def end(self, layer: MapLayer) -> None:
+    def end(self, layer: Step) -> None:
         """Its biases, and what it needed may go."""
         self._routed(layer.name, self.lowering.tensors.rows + 1)
         if layer.learned[1:]:
@@ -152,7 +147,7 @@ class Learning:
         self.live.release(layer.source)
         self.live.let_go(layer.name)
 
-    def _bias(self, layer: TrainingLayer) -> None:
+    def _bias(self, layer: Step) -> None:
         delta = self.live.errors[layer.name]
 
         def product(columns: tuple[int, int], bank: int, add: bool) -> None:
@@ -160,15 +155,15 @@ class Learning:
 
         self.update.bias(layer, self.scale(layer.name), delta.cuts(), product)
 
-    def _norm(self, layer: NormLayer) -> None:
+    def _norm(self, layer: Step) -> None:
         norm = self.norms[layer.name]
-        if self.flow.learns(layer):
+        if layer.scales:
             self._norm_pieces(layer)
             self._bias(layer)
             self.live.let_go(layer.name)
         self.lowering.rows.drop(norm.normal.segments)
 
-    def _norm_pieces(self, layer: NormLayer) -> None:
+    def _norm_pieces(self, layer: Step) -> None:
         norm, delta = self.norms[layer.name], self.live.errors[layer.name]
         weight = self.lowering.tensors.weights[layer.name]
         pieces, part = Pieces(weight, [(0, 1)], self.lowering.config.dim), (0, 1)
@@ -191,7 +186,7 @@ class Learning:
 
     def _passing(self, step: Step) -> bool:
         """Whether a step's errors are used image by image as they come, and no more after."""
-        return isinstance(step, MapLayer) and step.source == INPUT
+        return is_layer(step.op) and step.source == INPUT
 
     def _routed(self, name: str, images: int) -> None:
         """Have the errors of at least so many images on the way to where they belong."""

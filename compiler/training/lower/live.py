@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pulsarray.compiler.training.layers import MapLayer, PoolStep, Step
+from pulsarray.compiler.passes.training.maps import is_layer
+from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import FeatureMap
 
@@ -34,15 +35,15 @@ class Live:
             if self._returns_for(step) or not self.returns_to(source):
                 self._uses[source] += 1
         if self.returns_to(step.name):
-            self._uses[step.name] += 1 + isinstance(step, PoolStep)
+            self._uses[step.name] += 1 + step.op.only_chooses
 
     def returns_to(self, value: str) -> bool:
         """Whether the way back comes by a value."""
-        return self.training and value in self.flow.learning
+        return self.training and value in self.flow.errors
 
     def _returns_for(self, step: Step) -> bool:
         """Whether the gradient of a step's weights needs what it reads."""
-        return self.training and isinstance(step, MapLayer) and self.flow.learns(step)
+        return self.training and is_layer(step.op) and bool(step.scales)
 
     def release(self, name: str) -> None:
         """One use less of a value."""
@@ -59,8 +60,8 @@ class Live:
     def share(self, step: Step, error: FeatureMap) -> None:
         """A step's error is known; several steps may share one."""
         self.errors[step.name] = error
-        self._held[error] += sum(source in self.flow.learning for source in step.sources)
-        self._held[error] += self.flow.learns(step)
+        self._held[error] += sum(source in self.flow.errors for source in step.sources)
+        self._held[error] += bool(step.scales)
 
     def let_go(self, name: str) -> None:
         """One use less of a step's error."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.training.layers import MapLayer, Step, TrainingLayer, is_vector
+from pulsarray.compiler.training.layers import Step, is_vector
 from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.maps import FeatureMap
@@ -105,17 +106,18 @@ class Lowering:
         self.rows.phase = self.weights.phase = len(self.phases)
         self.phases.append(Phase(name, kind, m, k, n, products))
 
-    def begin_layer(self, layer: MapLayer, kind: str) -> None:
+    def begin_layer(self, layer: Step, kind: str) -> None:
         """A layer's phase, once."""
         if (key := f"{layer.name} {kind}") in self._begun:
             return
         self._begun.add(key)
-        k, n = layer.weight.shape
+        *kernel, n = self.network.nodes.values[f"{layer.name}.weight"].shape
+        k = prod(kernel)
         pixels = self.tensors.rows * layer.result[0] * layer.result[1]
         if kind == "forward":
             self.begin(layer.name, kind, pixels, k, n)
         else:
-            products = self.flow.learns(layer) + (layer.source in self.flow.learning)
+            products = bool(layer.scales) + (layer.source in self.flow.errors)
             self.begin(layer.name, kind, k, pixels, n, products)
 
     @property
@@ -169,7 +171,7 @@ class Lowering:
 
     # Layers on the machine
 
-    def geometry(self, layer: MapLayer) -> Geometry:
+    def geometry(self, layer: Step) -> Geometry:
         """How a layer lies on the machine."""
         return self.tensors.geometries[layer.name]
 
@@ -179,7 +181,7 @@ class Lowering:
         largest = self._largest_part(self.tensors.rows) if is_vector(shape) else 0
         return self.rows.place("input", self.tensors.rows, shape, tensor, largest)
 
-    def pieces(self, layer: MapLayer, x: FeatureMap | None = None) -> Pieces:
+    def pieces(self, layer: Step, x: FeatureMap | None = None) -> Pieces:
         """Pieces of weights; of vectors each works on some blocks of one segment of x alone."""
         geometry, cuts = self.geometry(layer), [] if x is None else x.cuts()
         if geometry.dense:
@@ -199,7 +201,7 @@ class Lowering:
         piece = config.scratchpad_depth // _LARGEST_PIECE // dim
         return max(1, min(depth // rows, depth // 2 // dim, piece))
 
-    def bias(self, layer: TrainingLayer, source: str, blocks: int) -> Words:
+    def bias(self, layer: Step, source: str, blocks: int) -> Words:
         """The biases of a layer at the exponent of its sums; ``source`` names that of its input."""
         here, there = self.chip.aux
         self.chip.load(

@@ -10,7 +10,7 @@ from typing import Any
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.numerics.activations import GUARD
-from pulsarray.compiler.training.layers import NormLayer
+from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
@@ -46,7 +46,7 @@ class Normalization:
         The program.
     """
 
-    def __init__(self, layer: NormLayer, lowering: Lowering) -> None:
+    def __init__(self, layer: Step, lowering: Lowering) -> None:
         self.layer, self.tensors, self.chip = layer, lowering.tensors, lowering.chip
         self.rows, self.weights = lowering.rows, lowering.weights
         self.products = WeightGradient(lowering)

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pulsarray.compiler.ops.pooling import MaxPool
 from pulsarray.compiler.training.arithmetic import factor
-from pulsarray.compiler.training.layers import AverageStep, PoolStep
+from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.maps import FeatureMap, Tile, common, tiles, written
 from pulsarray.compiler.training.lower.memory import Cache
@@ -53,7 +54,7 @@ class Averaging:
         The machine, and its maps.
     """
 
-    def __init__(self, step: AverageStep, chip: TrainChip, cache: Cache) -> None:
+    def __init__(self, step: Step, chip: TrainChip, cache: Cache) -> None:
         self.step, self.chip, self.cache = step, chip, cache
         self.mantissa, exponent = factor(step.share, step.name)
         self.shift = -exponent
@@ -134,7 +135,7 @@ class Pooling:
 
     def __init__(
         self,
-        step: PoolStep,
+        step: Step,
         chip: TrainChip,
         cache: Cache,
         source: FeatureMap,
@@ -142,12 +143,13 @@ class Pooling:
     ) -> None:
         self.step, self.chip, self.cache = step, chip, cache
         self.source, self.result = source, result
+        self.apart = MaxPool(step.window).is_apart(step.given)
         kernel = step.window.kernel
         self.taps = [(y, x) for y in range(kernel[0]) for x in range(kernel[1])]
 
     def forward(self, images: tuple[int, int]) -> None:
         """The largest values of some images' windows."""
-        if not self.step.apart:
+        if not self.apart:
             self._overlapping(images)
             return
         for tile, block in self._tiles(images):

@@ -10,7 +10,7 @@ from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import mask_name
-from pulsarray.compiler.training.layers import DropStep, MapShape, NormLayer, Step, TrainingLayer
+from pulsarray.compiler.training.layers import MapShape, Step
 from pulsarray.compiler.training.lower.chip import CODE_MAX
 from pulsarray.compiler.training.lower.geometry import Geometry, geometries
 from pulsarray.compiler.training.lower.paging import lines
@@ -49,7 +49,7 @@ def _exponent_names(network: TrainingNetwork) -> list[str]:
         names.append("decay")
     if network.optimizer.momentum:
         names.append("velocity")
-    if any(isinstance(step, NormLayer) for step in network.steps):
+    if network.needs_whole_batch:
         names.append("guard")
     owned = [name for step in network.steps for name in _owned(network, step)]
     names += [name for name in network.exponents if name not in set(owned)]
@@ -59,13 +59,11 @@ def _exponent_names(network: TrainingNetwork) -> list[str]:
 def _owned(network: TrainingNetwork, step: Step) -> list[str]:
     """Exponents of a step's value, error and parameters."""
     found = [n for kind in ("output", "error") if (n := f"{step.name}.{kind}") in network.exponents]
-    if not isinstance(step, TrainingLayer):
-        return found
-    found.append(f"{step.name}.weight")
-    if network.flow.learns(step):
-        found += dict.fromkeys(step.scales.values())
-        if network.optimizer.momentum:
-            found += [f"{name}.velocity" for name in step.learned]
+    if f"{step.name}.weight" in network.nodes.values:
+        found.append(f"{step.name}.weight")
+    found += dict.fromkeys(step.scales.values())
+    if network.optimizer.momentum:
+        found += [f"{name}.velocity" for name in step.learned]
     return found
 
 
@@ -85,7 +83,7 @@ def _functions(network: TrainingNetwork) -> list[str]:
         names.append("tanh")
     if network.loss.name == "cross-entropy":
         names += ["exp", "reciprocal"]
-    if any(isinstance(step, NormLayer) for step in network.steps):
+    if network.needs_whole_batch:
         names += ["log2", "exp", "reciprocal"]
     return list(dict.fromkeys(names))
 
@@ -167,7 +165,7 @@ class TrainTensors:
                 f"{self.network.graph.name}: training needs {len(self.functions)} function tables, "
                 f"config has tables = {self.config.tables}"
             )
-        self.geometries = geometries(self.network.steps, self.config.dim)
+        self.geometries = geometries(self.network.steps, self.network.layers, self.config.dim)
         self._data()
         self._parameters()
         self._constants()
@@ -219,7 +217,7 @@ class TrainTensors:
         """Of a network of feature maps, the input as the machine reads it."""
         return self.network.flow.input_shape if self.packed is None else self.packed.given
 
-    def shape(self, layer: TrainingLayer) -> tuple[int, int]:
+    def shape(self, layer: Step) -> tuple[int, int]:
         """Shape of a layer's weights in memory."""
         k, n = layer.weight.shape
         found = self.geometries.get(layer.name)
@@ -237,7 +235,7 @@ class TrainTensors:
             for name, rows in ((f"{layer.name}.weight", k), (f"{layer.name}.bias", 1)):
                 master = f"{name}.master"
                 self.masters[name] = self._add(master, "state", rows, n, wide=True)
-                if layer.name in self.network.frozen or name not in layer.learned:
+                if name not in layer.learned:
                     continue
                 if self.network.optimizer.momentum:
                     velocity = f"{name}.velocity"
@@ -252,7 +250,7 @@ class TrainTensors:
             f"{self.prefix}exponents", "state", words, self.config.dim, wide=True
         )
 
-    def _norm(self, layer: NormLayer) -> NormTensors:
+    def _norm(self, layer: Step) -> NormTensors:
         """What a batch normalization keeps: epsilon, and the divisors of the forward pass."""
         dim, channels = self.config.dim, layer.given[2]
         mantissa, exponent = factor(layer.epsilon, f"{layer.name}: epsilon")
@@ -269,7 +267,7 @@ class TrainTensors:
         """Of dropouts, which values are left."""
         self.drops: dict[str, Tensor] = {}
         for step in self.network.steps:
-            if isinstance(step, DropStep):
+            if step.op.only_trains:
                 rows = self.rows * step.result[0] * step.result[1]
                 name = f"{self.prefix}{mask_name(step)}"
                 self.drops[step.name] = self._add(name, "input", rows, step.result[2])
@@ -303,7 +301,7 @@ class TrainTensors:
         self.ones = self.layout.add(
             f"{self.prefix}ones", "constant", 1, 1, values=np.ones((1, 1), np.int64)
         )
-        norms = (step for step in self.network.steps if isinstance(step, NormLayer))
+        norms = (step for step in self.network.steps if step.op.mixes_samples)
         self.norms = {layer.name: self._norm(layer) for layer in norms}
         self.identity = self.ones
         if self.norms:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
 
-from pulsarray.compiler.training.layers import TrainingLayer
+from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import Segment
 from pulsarray.compiler.training.lower.pieces import Pieces
@@ -65,7 +65,7 @@ class Update:
 
     def piece(
         self,
-        layer: TrainingLayer,
+        layer: Step,
         names: tuple[str, str],
         pieces: Pieces,
         place: tuple[int, tuple[int, int]],
@@ -129,7 +129,7 @@ class Update:
 
     def bias(
         self,
-        layer: TrainingLayer,
+        layer: Step,
         error: str,
         cuts: Sequence[int],
         product: Callable[[tuple[int, int], int, bool], None] | None,
@@ -161,7 +161,7 @@ class Update:
             if not self.applies:
                 self._bias_sums(name, low, high, bank, load=False)
             else:
-                last = layer.bias.shape[0] % dim if high == total else 0
+                last = layer.result[2] % dim if high == total else 0
                 sums = Words(bank, 0, dim)
                 self._apply(name, ("", error), sums, low, (high - low, 1), last, None)
             low = high
