@@ -184,6 +184,7 @@ _INTEGER_PLACES: Mapping[type, str] = {
     integer.TransposedConvolution: ARRAY,
     integer.AveragePool: ARRAY,
     integer.Concat: MEMORY,
+    integer.Reshape: MEMORY,
     integer.Resize: ARRAY,
 }
 

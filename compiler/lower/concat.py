@@ -1,30 +1,60 @@
-"""Maps side by side whose channels move between lanes: products with 0 and 1."""
+"""Maps side by side: copies, or products with 0 and 1 where channels move between lanes."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.convolution import emit_convolution
 from pulsarray.compiler.lower.convolve import Term
+from pulsarray.compiler.lower.elementwise import copy_codes
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import finish_of, sums_of
 from pulsarray.compiler.lower.traits import Traits, traits_of
 from pulsarray.compiler.lower.weights import Tiles
-from pulsarray.compiler.ops.integer.concat import Concat
+from pulsarray.compiler.ops.integer.concat import Concat, Reshape
 from pulsarray.compiler.ops.integer.scale import Scale
 
 __all__: list[str] = []
 
 
 @traits_of.register
-def _(_: Concat) -> Traits:
+def _(op: Concat) -> Traits:
+    return Traits(beside=op.axis == -1)
+
+
+@traits_of.register
+def _(_: Reshape) -> Traits:
     return Traits(beside=True)
 
 
 @lower.register
-def _(_: Concat, lowering: Lowering, work: Work) -> tuple[int, int, int]:
+def _(_: Reshape, lowering: Lowering, work: Work) -> tuple[int, int, int]:
+    """A copy, where the result cannot be the input as it lies."""
+    source, result = lowering.stored(work.maps[0]), lowering.stored(work.output)
+    copy_codes(lowering, work, replace(source, height=result.height, width=result.width), result)
+    return 0, 0, 0
+
+
+@lower.register
+def _(op: Concat, lowering: Lowering, work: Work) -> tuple[int, int, int]:
+    if op.axis == -1:
+        _mixed_lanes(lowering, work)
+        return 0, 0, 0
+    result, place = lowering.stored(work.output), [0, 0]
+    for name in work.node.inputs:
+        source = lowering.stored(name)
+        size = source.height, source.width
+        copy_codes(lowering, work, source, result.part((1, 1), (place[0], place[1]), size))
+        place[op.axis + 3] += size[op.axis + 3]
+    return 0, 0, 0
+
+
+def _mixed_lanes(lowering: Lowering, work: Work) -> None:
+    """Products with 0 and 1, whose sums are the channels in order."""
     result, dim = lowering.stored(work.output), lowering.config.dim
     first, terms = 0, []
     for name in work.maps:
@@ -40,4 +70,3 @@ def _(_: Concat, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     emit_convolution(
         lowering, work, terms, result, None, 1, finish_of(lowering, work, result, None, sums)
     )
-    return 0, 0, 0

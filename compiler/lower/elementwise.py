@@ -24,7 +24,7 @@ from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.isa import VectorFlag
 from pulsarray.program import Tensor
 
-__all__: list[str] = []
+__all__ = ["copy_codes"]
 
 _POINT = Window((1, 1))
 
@@ -85,14 +85,15 @@ def _(op: Elementwise, lowering: Lowering, work: Work) -> tuple[int, int, int]:
 
 @lower.register
 def _(_: Copy, lowering: Lowering, work: Work) -> tuple[int, int, int]:
-    result = lowering.stored(work.output)
-    source, scale = (
-        lowering.stored(work.maps[0]),
-        Scale(np.ones(1, np.int64), np.zeros(1, np.int64)),
-    )
+    copy_codes(lowering, work, lowering.stored(work.maps[0]), lowering.stored(work.output))
+    return 0, 0, 0
+
+
+def copy_codes(lowering: Lowering, work: Work, source: Stored, result: Stored) -> None:
+    """The same codes at another place, as part of an operator."""
+    scale = Scale(np.ones(1, np.int64), np.zeros(1, np.int64))
     sums = _sums(lowering, work.node.name, scale, 0, result.channels)
     _later(lowering, work, source, result, sums, None)
-    return 0, 0, 0
 
 
 def _later(

@@ -161,9 +161,11 @@ class Lowering:
         if root not in self._roots:
             self._roots[root] = self._place(root)
         value = self.value(name)
-        channels = value.shape[2]
+        height, width, channels = value.shape
         return replace(
             self._roots[root],
+            height=height,
+            width=width,
             block=block,
             blocks=-(-channels // self.config.dim),
             channels=channels,

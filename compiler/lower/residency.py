@@ -70,7 +70,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Alias:
-    """A map that lies inside another one, from one of its channel blocks on."""
+    """A map that lies inside another one, from one of its channel blocks on; pixels are as many."""
 
     parent: str
     block: int
@@ -155,7 +155,7 @@ def network_of(graph: Graph, dim: int) -> Network:
 
 
 def _offsets(node: Node, values: Mapping[str, Value]) -> list[int] | None:
-    """First channel of each input of a concatenation; None of other operators."""
+    """First channel of each input of a concatenation or reshaping; None of other operators."""
     if not traits_of(node.op).beside:
         return None
     channels = [values[name].shape[2] for name in node.inputs[:-1]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import singledispatch
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
+from pulsarray.compiler.ops.layout import Reshape
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
 from pulsarray.compiler.ops.transposed import TransposedConvolution
@@ -152,6 +153,51 @@ def _(op: MatMul, node: Node, draft: _Maps) -> None:
     weight = (matrix.T if op.transpose_b else matrix)[None, None]
     learned = {"weight": weight, "bias": np.zeros(weight.shape[3])}
     draft.add(node.name, Convolution(Window((1, 1))), (sources[0],), node.output, learned)
+
+
+@_place.register
+def _(op: Reshape, node: Node, draft: _Maps) -> None:
+    """Pixels in other rows; of other channels by products with 0 and 1 that split and join them."""
+    source = draft.map_of(node.inputs[0])
+    if len(op.sizes) == 1:
+        draft.names[node.output] = source
+        return
+    wanted, channels = _as_map(op.sizes), draft.shape(source)[2]
+    common = gcd(channels, wanted[2])
+    source = _split(node, draft, source, channels // common)
+    source = _joined(node, draft, source, wanted[2] // common)
+    if draft.shape(source) != wanted or source == draft.map_of(node.inputs[0]):
+        draft.emit(Node(node.name, Reshape(wanted), (source,), node.output))
+    else:
+        draft.names[node.output] = source
+
+
+def _split(node: Node, draft: _Maps, source: str, parts: int) -> str:
+    """Each pixel's channels as so many pixels beside each other."""
+    if parts == 1:
+        return source
+    channels = draft.shape(source)[2]
+    weight = np.eye(channels).reshape(channels, parts, -1).transpose(1, 0, 2)[None]
+    op = TransposedConvolution(Window((1, parts), (1, parts)))
+    learned = {"weight": weight, "bias": np.zeros(channels // parts)}
+    output = draft.fresh(f"{node.output} split")
+    return draft.add(output, op, (source,), output, learned).name
+
+
+def _joined(node: Node, draft: _Maps, source: str, parts: int) -> str:
+    """So many pixels beside each other as the channels of one."""
+    if parts == 1:
+        return source
+    height, width, channels = draft.shape(source)
+    if width % parts:
+        row = draft.fresh(f"{node.output} in a row")
+        draft.emit(Node(row, Reshape((1, height * width, channels)), (source,), row))
+        source = row
+    weight = np.eye(parts * channels).reshape(1, parts, channels, -1)
+    op = Convolution(Window((1, parts), (1, parts)))
+    learned = {"weight": weight, "bias": np.zeros(parts * channels)}
+    output = draft.fresh(f"{node.output} joined")
+    return draft.add(output, op, (source,), output, learned).name
 
 
 @_place.register

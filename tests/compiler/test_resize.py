@@ -20,7 +20,7 @@ from pulsarray.model.functional import execute
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import unpack
 from pulsarray.sim.random.maps import MAP_DIMS, map_config, with_inputs
-from pulsarray.sim.random.sizes import draw_resizes
+from pulsarray.sim.random.sizes import draw_sizes
 
 
 def random_config(seed: int) -> Config:
@@ -30,7 +30,7 @@ def random_config(seed: int) -> Config:
 def compare(seed: int, config: Config) -> None:
     """A program leaves in memory what its network's definition says."""
     rng = np.random.default_rng(seed)
-    graph, batch = draw_resizes(rng, config.scale_bits), int(rng.integers(1, 4))
+    graph, batch = draw_sizes(rng, config.scale_bits), int(rng.integers(1, 4))
     program = compiler.compile(graph, config, batch=batch)
     codes = rng.integers(-128, 128, (batch, *graph.input.shape))
     memory, (output,) = with_inputs(program, codes), program.with_role("output")

@@ -179,18 +179,11 @@ def _transpose(network: RealNetwork, operator: Operator) -> Value:
 
 
 def _concat(network: RealNetwork, operator: Operator) -> Value:
-    """CONCATENATION along any axis: that becomes the last, and goes back."""
+    """CONCATENATION along any axis but the batch."""
     values = [network.value(operator, place) for place in range(len(operator.inputs))]
     rank = len(values[0].shape) if values else 0
     (axis,) = _axes([operator.option("Axis")], rank + 1)
-    if any(len(value.shape) != rank for value in values):
-        raise InputError("inputs must have as many dimensions")
-    if axis == rank - 1:
-        return network.step(operator, Concat(), *values)
-    order = [*range(axis), *range(axis + 1, rank), axis]
-    moved = [network.step(operator, Transpose(tuple(order)), value) for value in values]
-    joined = network.step(operator, Concat(), *moved)
-    return network.step(operator, Transpose(tuple(int(n) for n in np.argsort(order))), joined)
+    return network.step(operator, Concat(axis - rank), *values)
 
 
 def _pad(network: RealNetwork, operator: Operator) -> Value:

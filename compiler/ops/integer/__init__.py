@@ -1,7 +1,7 @@
 """Operators on int8 codes: the machine's kernels, each defined by integers alone."""
 
 from pulsarray.compiler.ops.integer.add import Add, TfliteAdd
-from pulsarray.compiler.ops.integer.concat import Concat
+from pulsarray.compiler.ops.integer.concat import Concat, Reshape
 from pulsarray.compiler.ops.integer.elementwise import Copy, Elementwise, Multiply
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
@@ -18,6 +18,7 @@ __all__ = [
     "MatMul",
     "MaxPool",
     "Multiply",
+    "Reshape",
     "Resize",
     "TfliteAdd",
     "TransposedConvolution",

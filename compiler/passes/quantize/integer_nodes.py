@@ -23,6 +23,7 @@ from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.integer.parts import Parts
 from pulsarray.compiler.ops.integer.resize import whole_lines
 from pulsarray.compiler.ops.integer.scale import Scale
+from pulsarray.compiler.ops.layout import Reshape
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
@@ -253,7 +254,7 @@ class IntegerNodes:
         self.parts.add(step.name, add, step.sources, step.output, _kind(step, "add"))
 
     @_emit.register
-    def _concat(self, _op: Concat, step: Step) -> None:
+    def _concat(self, op: Concat, step: Step) -> None:
         target = self._map(step.output).codes
         names = []
         for place, name in enumerate(step.sources):
@@ -263,7 +264,7 @@ class IntegerNodes:
                 self.parts.map(name, given.shape, target)
                 self._rescale(f"{step.name} part {place}", given.name, name)
             names.append(name)
-        self.parts.add(step.name, integer.Concat(), names, step.output, "concat")
+        self.parts.add(step.name, integer.Concat(op.axis), names, step.output, "concat")
 
     def _ratio(self, ratio: float, zero: int, table: Ints | None = None) -> Scale:
         multiplier, shift = multipliers(np.array([ratio]), self.bits)
@@ -277,6 +278,18 @@ class IntegerNodes:
         weight[0, 0, list(op.order), np.arange(channels)] = 1
         scale = self._ratio(given.codes.scale / made.scale, made.zero)
         self._whole_numbers(step.name, "shuffle", given.name, step.output, weight, scale)
+
+    @_emit.register
+    def _reshape(self, op: Reshape, step: Step) -> None:
+        """The same pixels; where a file says so, in other codes."""
+        given, made = self._map(step.source), self._map(step.output)
+        source = given.name
+        if given.codes != made.codes:
+            source = f"{step.output} rescaled"
+            self.parts.map(source, given.shape, made.codes)
+            self._rescale(f"{step.name} rescale", given.name, source)
+        sizes = made.shape[0], made.shape[1]
+        self.parts.add(step.name, integer.Reshape(sizes), (source,), step.output, "reshape")
 
     @_emit.register
     def _resize(self, op: Resize, step: Step) -> None:

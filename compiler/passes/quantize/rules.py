@@ -18,6 +18,7 @@ from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
+from pulsarray.compiler.ops.layout import Reshape
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
@@ -121,6 +122,7 @@ _RULES: Mapping[type[Operator], Rule] = {
     Add: Rule(place=Place.VECTOR, takes=Takes.LIMITS, sums=True),
     Concat: Rule(place=Place.MEMORY, takes=Takes.ROUNDING, keeps_codes=True, joins=True),
     Shuffle: Rule(place=Place.ARRAY, keeps_codes=True),
+    Reshape: Rule(place=Place.MEMORY, keeps_codes=True),
     Resize: Rule(place=Place.ARRAY, averages=True),
     Pad: Rule(place=Place.ARRAY, keeps_codes=True),
     Flatten: Rule(place=Place.NOTHING),
