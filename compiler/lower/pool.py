@@ -170,20 +170,43 @@ def _average_pool(
     config, (weights, parameters) = chip.config, constants
     slot = config.scratchpad_depth if result.tensor is not None else config.accumulator_depth
     most = min(config.accumulator_depth, slot)
-    tiles = tiles_of_map(result, source, op.window, most, config.scratchpad_depth, name)
+    pieces = _pieces(op.window, source, config.scratchpad_depth)
+    tiles = tiles_of_map(result, source, pieces[0], most, config.scratchpad_depth, name)
     identity = _load_identity(chip, layer, weights)
     fields = {"zero_target": op.offset, "low": op.low, "high": op.high}
     sums = Sums(parameters, fields, int(VectorFlag.BIAS), single=True)
-    sources = Sources(chip, layer, source, [source_area(op.window, t, source) for t in tiles])
+    areas = [source_area(piece, tile, source) for tile in tiles for piece in pieces]
+    sources = Sources(chip, layer, source, areas)
     places = Places(chip, layer, result, None, tiles)
     finish = Epilogue(chip, layer, places, sums, tiles)
     for tile in tiles:
-        view = sources.next(source_area(op.window, tile, source))
         bank = chip.next_accumulator()
-        touched = spans(identity.bank, identity.base, config.dim, 1, config.dim, write=False)
-        chip.emitter.emit(Opcode.WEIGHT, layer, touched, bank=identity.bank, local=identity.base)
-        _sum_windows(chip, layer, op.window, tile, view, source, bank)
+        for piece in pieces:
+            view = sources.next(source_area(piece, tile, source))
+            touched = spans(identity.bank, identity.base, config.dim, 1, config.dim, write=False)
+            place = {"bank": identity.bank, "local": identity.base}
+            chip.emitter.emit(Opcode.WEIGHT, layer, touched, **place)
+            fresh = piece is pieces[0]
+            _sum_windows(chip, layer, piece, tile, view, source, bank, fresh=fresh)
         finish.run(tile, bank, _parts(op, tile, source))
+
+
+def _pieces(window: Window, source: Stored, bank: int) -> list[Window]:
+    """A window, or its rows in parts, what a result sees of one of which a bank can hold."""
+    (high, wide), (down, across) = window.kernel, window.dilation
+    columns = min(source.width, (wide - 1) * across + 1)
+    rows = max(1, (bank // columns - 1) // down + 1)
+    if min(source.height, (high - 1) * down + 1) * columns <= bank:
+        rows = high
+    top, *rest = window.padding
+    return [
+        replace(
+            window,
+            kernel=(min(rows, high - first), wide),
+            padding=(top - first * down, rest[0], rest[1], rest[2]),
+        )
+        for first in range(0, high, rows)
+    ]
 
 
 def _load_identity(chip: MapChip, layer: int, weights: Tensor) -> Slot:
@@ -196,7 +219,15 @@ def _load_identity(chip: MapChip, layer: int, weights: Tensor) -> Slot:
 
 
 def _sum_windows(
-    chip: MapChip, layer: int, window: Window, tile: Area, view: View, source: Stored, sums: int
+    chip: MapChip,
+    layer: int,
+    window: Window,
+    tile: Area,
+    view: View,
+    source: Stored,
+    sums: int,
+    *,
+    fresh: bool,
 ) -> None:
     """STREAM what is under the windows of a tile, all taps of one onto one word."""
     blocks, images, rows, columns = tile.counts
@@ -225,7 +256,7 @@ def _sum_windows(
         *view.accesses(source_area(window, tile, source), write=False),
         Access(sums, 0, tile.words, True, exclusive=True),
     ]
-    emit_stream(chip, layer, touched, [], inner, fresh=True, fields=fields, summed=summed)
+    emit_stream(chip, layer, touched, [], inner, fresh=fresh, fields=fields, summed=summed)
 
 
 def _parts(op: AveragePool, tile: Area, source: Stored) -> list[tuple[Area, dict[str, int]]]:

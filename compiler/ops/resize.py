@@ -24,8 +24,8 @@ _STEPS = 16
 class Run:
     """Lines ``first``, ``first + step`` ... of a result, alike but for where they begin.
 
-    Their sums begin at line ``source`` of the input, ``stride`` further on from one to the next,
-    and have ``weights`` for what follows.
+    Their sums begin at line ``source`` of the input, ``stride`` further on from one to the next (0
+    where all are the same), and have ``weights`` for what follows.
     """
 
     first: int
@@ -110,11 +110,12 @@ def _run(left: dict[int, _Pattern], first: int, step: int) -> Run:
     """The longest run from a line on with this step, among the lines that are left."""
     source, weights = left[first]
     second = left.get(first + step)
-    stride = second[0] - source if second is not None and second[1] == weights else 0
+    stride = second[0] - source if second is not None else 0
     count = 1
-    while stride > 0 and left.get(first + count * step) == (source + count * stride, weights):
+    while stride >= 0 and left.get(first + count * step) == (source + count * stride, weights):
         count += 1
-    return Run(first, step if count > 1 else 1, count, source, max(stride, 1), weights)
+    alone = count == 1
+    return Run(first, 1 if alone else step, count, source, 1 if alone else stride, weights)
 
 
 def linear(size: int, places: npt.NDArray[np.floating]) -> Lines:

@@ -24,6 +24,7 @@ from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
+from pulsarray.compiler.ops.resize import Resize, nearest
 from pulsarray.compiler.ops.square import Square
 from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.ops.transposed import TransposedConvolution
@@ -175,11 +176,8 @@ def _spread(draft: Draft, node: Node, value: Value, shape: Shape) -> str:
         name = _larger(draft, node, name, Convolution(Window((1, 1))), learned)
     if value.shape[:2] != shape[:2]:
         sizes = zip(value.shape[:2], shape[:2], strict=True)
-        rows, columns = (large // small for small, large in sizes)
-        learned = {"weight": np.ones((rows, columns, shape[2], 1)), "bias": np.zeros(shape[2])}
-        window = Window((rows, columns), (rows, columns))
-        op = TransposedConvolution(window, groups=shape[2])
-        name = _larger(draft, node, name, op, learned)
+        lines = (nearest(n, [0] * made if n == 1 else range(made)) for n, made in sizes)
+        name = _larger(draft, node, name, Resize(*lines), {})
     return name
 
 

@@ -257,6 +257,16 @@ def test_any_order_of_the_units_gives_the_same(seed: int) -> None:
 SAME = Window((3, 3), (1, 1), (1, 1, 1, 1))
 
 
+@pytest.mark.parametrize("include_padding", [False, True])
+@pytest.mark.parametrize("window", [
+    Window((9, 7)), Window((8, 6), (1, 1), (2, 3, 1, 0)), Window((3, 3), (2, 1), dilation=(4, 3)),
+])  # fmt: skip
+def test_means_of_more_than_a_bank_holds(window: Window, include_padding: bool) -> None:
+    net = Net(9, 7, 5)
+    net.mean("x", window, include_padding=include_padding)
+    compiled(net.graph(), SMALLEST, 2)
+
+
 @pytest.mark.parametrize("channels", [5, 16])
 def test_more_constants_than_the_parameter_bank_holds(channels: int) -> None:
     net = Net(1, 1, channels)
