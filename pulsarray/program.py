@@ -50,7 +50,9 @@ class Tensor:
     scale, zero_point
         Real value = (code - zero_point) * scale.
     after
-        What a host applies to the real values of an output: ``""`` or ``"softmax"``.
+        What a host applies to the real values of an output along its columns: ``""``,
+        ``"softmax"``, ``"argmax"``, ``"argmin"``, or the last of equal ones, ``"last_argmax"`` and
+        ``"last_argmin"``.
     answer_scale, answer_zero
         Scale and zero point of the codes to which a host rounds what ``after`` makes; scale 0 where
         it does not round.

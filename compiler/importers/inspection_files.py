@@ -40,7 +40,7 @@ _ONNX_WEIGHTS = {
 _ONNX_PLACES = {
     **dict.fromkeys((*_ONNX_WEIGHTS, *AFFINE, "AveragePool", "GlobalAveragePool", "LRN"), ARRAY),
     **dict.fromkeys(("Concat", "QLinearConcat", "Flatten", "Reshape", "Identity"), MEMORY),
-    "Softmax": HOST,
+    **dict.fromkeys(("ArgMax", "ArgMin", "Softmax"), HOST),
 }
 _TFLITE_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _TFLITE_PLACES = {

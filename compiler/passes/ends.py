@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from pulsarray.compiler.ir.graph import Graph, Node
-from pulsarray.compiler.ir.operator import Kind
+from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Role
 from pulsarray.compiler.ops.identity import Identity
 from pulsarray.compiler.passes.dead import without_dead
@@ -28,7 +28,17 @@ def with_plain_ends(graph: Graph) -> Graph:
     for name in graph.outputs:
         if graph.values[name].role is not Role.ACTIVATION:
             raise _nothing(name)
+    for node in graph.nodes:
+        if node.op.kind is Kind.HOST and type(node.op).expand is Operator.expand:
+            _check_last(graph, node)
     return graph
+
+
+def _check_last(graph: Graph, node: Node) -> None:
+    """Refuse an operator of the host that has others behind it."""
+    if graph.readers[node.output]:
+        name = node.op.title.capitalize()
+        raise InputError(f"{node.name}: {name} is only possible as the last operator")
 
 
 def with_one_end(graph: Graph) -> Graph:
@@ -43,9 +53,8 @@ def with_one_end(graph: Graph) -> Graph:
     _ = graph.output
     graph = with_plain_ends(graph)
     for node in graph.nodes:
-        if node.op.kind is Kind.HOST and graph.readers[node.output]:
-            name = node.op.title.capitalize()
-            raise InputError(f"{node.name}: {name} is only possible as the last operator")
+        if node.op.kind is Kind.HOST:
+            _check_last(graph, node)
     return graph
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from pulsarray.arrays import load_arrays, save_arrays
 from pulsarray.errors import InputError, did_you_mean
 from pulsarray.images import from_matrix, to_matrix
 from pulsarray.program import Program, Tensor, pack, unpack
+
+Reals = npt.NDArray[np.float64]
 
 __all__ = ["codes_of", "memory_with_inputs", "real_values", "save_outputs", "with_arrays"]
 
@@ -96,14 +99,44 @@ def codes_of(
 def real_values(matrix: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np.float64]:
     """Real values of a tensor's matrix, with what a host applies to them, in the host's shape."""
     values = decode(matrix, tensor.scale, tensor.zero_point)
-    if tensor.after == "softmax":
-        powers = np.exp(values - values.max(axis=-1, keepdims=True))
-        values = powers / powers.sum(axis=-1, keepdims=True)
+    if tensor.after:
+        values = _AFTER[tensor.after](values)
+        tensor = replace(tensor, columns=values.shape[1], image=_image(tensor, values.shape[1]))
     if tensor.answer_scale:
         scale, zero = tensor.answer_scale, tensor.answer_zero
         codes = encode(values, scale, zero, half_away=tensor.half_away)
         values = decode(codes, tensor.answer_scale, tensor.answer_zero)
     return from_matrix(values, tensor)
+
+
+def _image(tensor: Tensor, channels: int) -> tuple[int, ...]:
+    """Rows, columns and channels of a map, of which it may have fewer; empty for a matrix."""
+    return (*tensor.image[:2], channels) if tensor.image else ()
+
+
+def _softmax(values: Reals) -> Reals:
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def _first(values: Reals) -> Reals:
+    """Places of the first of the largest."""
+    return np.asarray(values.argmax(axis=-1, keepdims=True), np.float64)
+
+
+def _last(values: Reals) -> Reals:
+    """Places of the last of the largest."""
+    return np.asarray(values.shape[-1] - 1 - _first(values[:, ::-1]))
+
+
+_AFTER: Mapping[str, Callable[[Reals], Reals]] = {
+    "argmax": _first,
+    "argmin": lambda values: _first(-values),
+    "last_argmax": _last,
+    "last_argmin": lambda values: _last(-values),
+    "softmax": _softmax,
+}
+"""What a host applies to the real values of rows, by name."""
 
 
 def _codes(tensor: Tensor) -> str:

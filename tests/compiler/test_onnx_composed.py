@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 from onnx import NodeProto
 
+from pulsarray import compiler
+from pulsarray.cli.arrays import real_values, with_arrays
 from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import run_float
+from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
+from pulsarray.model.functional import execute
+from pulsarray.program import Program, unpack
 from tests.compiler.onnx_files import model, node, write
 from tests.compiler.test_onnx_float_graphs import runtime
 from tests.compiler.test_onnx_moving import DATA, SHAPE, Constants, assert_right, ints, network
@@ -149,3 +154,43 @@ def test_what_is_refused(tmp_path: Path, name: str) -> None:
     nodes, message = REFUSED[name]
     with pytest.raises(InputError, match=message):
         import_onnx(write(tmp_path, network(nodes, {})))
+
+
+@pytest.mark.parametrize("kind", ["ArgMax", "ArgMin"])
+@pytest.mark.parametrize("last", [0, 1])
+@pytest.mark.parametrize(("axis", "keep"), [(1, 1), (2, 0), (-1, 1)])
+def test_places_by_the_host(tmp_path: Path, kind: str, last: int, axis: int, keep: int) -> None:
+    call = node(kind, ["x"], axis=axis, keepdims=keep, select_last_index=last)
+    made = model([call], {}, ("N", *SHAPE), result=7)
+    data = RNG.integers(0, 4, (2, *SHAPE)).astype(np.float32)
+    graph, wanted = import_onnx(write(tmp_path, made)), runtime(made, data)
+    np.testing.assert_array_equal(run_float(graph, data), wanted)
+    program = compiler.compile(graph, PRESETS["small"], batch=2, calibration=data)
+    np.testing.assert_array_equal(ran(program, data), wanted)
+
+
+def test_places_of_vectors(tmp_path: Path) -> None:
+    made = model([node("ArgMax", ["x"], axis=1, keepdims=0)], {}, ("N", 7), result=7)
+    data = RNG.integers(0, 4, (3, 7)).astype(np.float32)
+    graph = import_onnx(write(tmp_path, made))
+    np.testing.assert_array_equal(run_float(graph, data), runtime(made, data))
+    program = compiler.compile(graph, PRESETS["small"], batch=3, calibration=data)
+    np.testing.assert_array_equal(ran(program, data), runtime(made, data))
+
+
+def ran(program: Program, data: np.ndarray) -> np.ndarray:
+    """What a host makes of the golden model's result."""
+    (source,), (target,) = program.with_role("input"), program.with_role("output")
+    memory = with_arrays(program, {source.name: data.astype(np.float64)})
+    return real_values(unpack(execute(program, memory), target, program.config), target)
+
+
+def test_places_inside_are_refused(tmp_path: Path) -> None:
+    nodes = [
+        node("ArgMax", ["c"], "a", axis=1),
+        node("Cast", ["a"], "f", to=1),
+        node("Relu", ["f"]),
+    ]
+    graph = import_onnx(write(tmp_path, network(nodes, {})))
+    with pytest.raises(InputError, match="ArgMax_a: Argmax is only possible as the last operator"):
+        compiler.compile(graph, PRESETS["small"], calibration=DATA)

@@ -18,6 +18,8 @@ from pulsarray.errors import InputError
 
 __all__ = ["COMPOSED", "Make"]
 
+_QONNX = "qonnx.custom_op.general."
+"""The domain of quantized networks for FINN and hls4ml."""
 _TINY = 1e-12
 """A norm at least: zeros stay zeros."""
 _MOST_FACTORS = 64
@@ -208,6 +210,27 @@ def _shifted(make: Make, x: str, axis: int, step: int, back: bool) -> str:
     return make("Pad", kept, make.constant(pads.reshape(-1)), make.constant(1.0))
 
 
+def _quant(make: Make, x: str, scale: str, zero: str, bits: str) -> str:
+    """Values rounded to integers of so many bits, times a scale (QONNX)."""
+    call = make.call
+    width, signed = float(_needed(make, bits, "bits").item()), bool(call.integer("signed", 1))
+    if call.text("rounding_mode", "ROUND").upper() != "ROUND":
+        raise InputError(f"{call.where}: rounding_mode must be ROUND")
+    high = 2.0 ** (width - signed) - 1.0
+    low = (bool(call.integer("narrow", 0)) - high - 1.0) if signed else 0.0
+    high -= 0.0 if signed else float(bool(call.integer("narrow", 0)))
+    codes = make("Round", make("Add", make("Div", x, scale), zero))
+    limited = make("Clip", codes, make.constant(low), make.constant(high))
+    return make("Mul", make("Sub", limited, zero), scale)
+
+
+def _bipolar(make: Make, x: str, scale: str) -> str:
+    """A scale with the sign of a value, that of 0 positive (QONNX)."""
+    step = _greater_or_equal(make, x, make.constant(0.0))
+    sign = make("Sub", make("Mul", step, make.constant(2.0)), make.constant(1.0))
+    return make("Mul", sign, scale)
+
+
 def _needed(make: Make, name: str, what: str) -> Constant:
     known = make.known(name)
     if known is None:
@@ -234,5 +257,7 @@ COMPOSED: Mapping[str, Compose] = {
     "Swish": _swish,
     "Where": _where,
     "Xor": _xor,
+    **dict.fromkeys((f"{_QONNX}Quant", f"{_QONNX}IntQuant"), _quant),
+    f"{_QONNX}BipolarQuant": _bipolar,
 }
 """What each is made of."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,6 +36,8 @@ __all__ = [
     "GivenInput",
     "GivenShapes",
     "OnnxFile",
+    "calls_of",
+    "constants_in",
     "load_model",
     "read_onnx",
 ]
@@ -50,6 +53,16 @@ FLOATS = frozenset(
     }
 )
 """Element types of what depends on the input."""
+_WIDER = {
+    "int4": "int8",
+    "uint4": "uint8",
+    "int2": "int8",
+    "uint2": "uint8",
+    **dict.fromkeys(("bfloat16", "float8_e4m3fn", "float8_e5m2"), "float32"),
+}
+"""Types that NumPy has not, and the next wider ones, which have all of their numbers."""
+_LARGEST = 1 << 28
+"""Elements of a sparse constant."""
 OPSET = 7
 """Oldest version of ONNX's operators that importers know."""
 EXPANDED = frozenset(
@@ -85,6 +98,15 @@ class Call:
     inputs: Sequence[str]
     outputs: Sequence[str]
     attributes: Mapping[str, Any]
+
+    @property
+    def reads(self) -> Iterator[str]:
+        """Names of what it reads, in its bodies, too."""
+        yield from self.inputs
+        for value in self.attributes.values():
+            if isinstance(value, onnx.GraphProto):
+                yield from (name for call in calls_of(value) for name in call.reads)
+                yield from (output.name for output in value.output)
 
     def given(self, place: int) -> str:
         """Name of an input; empty if it is left out."""
@@ -197,7 +219,7 @@ class OnnxFile:
     uses: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        uses = Counter(name for call in self.calls for name in call.inputs)
+        uses = Counter(name for call in self.calls for name in call.reads)
         uses.update(self.outputs)
         object.__setattr__(self, "uses", uses)
 
@@ -264,6 +286,7 @@ def read_onnx(path: Path, taken: Collection[str], folded: Collection[str]) -> On
     try:
         model = load_model(path)
         _check_domains(model)
+        _fill_in(model.graph)
         refuse_unsupported(model.graph, taken, folded)
         _refuse_missing(model.graph)
         _load_external(model, path)
@@ -355,6 +378,27 @@ def _refuse_missing(graph: onnx.GraphProto) -> None:
         known.update(node.output)
 
 
+def _fill_in(graph: onnx.GraphProto) -> None:
+    """Sparse initializers become those that they stand for."""
+    for sparse in graph.sparse_initializer:
+        name, shape = printable(sparse.values.name), tuple(sparse.dims)
+        if prod(shape) > _LARGEST or min(shape, default=1) < 1:
+            raise InputError(f"sparse initializer {name}: a constant of shape {shape} is too large")
+        values, places = (numpy_helper.to_array(t) for t in (sparse.values, sparse.indices))
+        array = np.zeros(shape, values.dtype)
+        flat = np.ravel_multi_index(tuple(places.T), shape) if places.ndim == 2 else places
+        array.reshape(-1)[flat] = values
+        graph.initializer.append(numpy_helper.from_array(array, sparse.values.name))
+    del graph.sparse_initializer[:]
+
+
+def _array(tensor: onnx.TensorProto) -> Constant:
+    """A constant in a type that NumPy has: those that are narrower in the next wider one."""
+    array = numpy_helper.to_array(tensor)
+    wider = _WIDER.get(str(array.dtype))
+    return np.asarray(array if wider is None else array.astype(wider))
+
+
 def _load_external(model: onnx.ModelProto, path: Path) -> None:
     """Load tensors that lie in other files: within the network's folder, or linked from there."""
     constants = [a.t for node in model.graph.node for a in node.attribute if a.HasField("t")]
@@ -388,12 +432,11 @@ def _external_bytes(tensor: onnx.TensorProto, path: Path) -> bytes:
 
 def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:
     graph = model.graph
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    calls = [_call(node, number) for number, node in enumerate(graph.node)]
+    constants, calls = constants_in(graph), calls_of(graph)
     outputs = [output.name for output in graph.output]
     if not outputs:
         raise InputError("needs an output, an operator's; it has none")
-    read = {*(name for call in calls for name in call.inputs), *outputs}
+    read = {*(name for call in calls for name in call.reads), *outputs}
     inputs = [v for v in graph.input if v.name not in constants and v.name in read]
     if not inputs:
         raise InputError("needs an input that is read; it has none")
@@ -415,10 +458,20 @@ def _input(value: onnx.ValueInfoProto) -> GivenInput:
     return GivenInput(value.name, known, tensor.elem_type)
 
 
-def _call(node: onnx.NodeProto, number: int) -> Call:
+def calls_of(graph: onnx.GraphProto, inside: str = "") -> list[Call]:
+    """The operators of a graph; ``inside`` says where that is."""
+    return [_call(node, number, inside) for number, node in enumerate(graph.node)]
+
+
+def constants_in(graph: onnx.GraphProto) -> dict[str, Constant]:
+    """Initializers by name."""
+    return {tensor.name: _array(tensor) for tensor in graph.initializer}
+
+
+def _call(node: onnx.NodeProto, number: int, inside: str = "") -> Call:
     return Call(
         kind=kind_of(node),
-        where=where(node, number),
+        where=inside + where(node, number),
         name=name_of(node, number),
         inputs=tuple(node.input),
         outputs=tuple(node.output),

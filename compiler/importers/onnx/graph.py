@@ -16,9 +16,11 @@ from pulsarray.compiler.importers.onnx.file import (
     Constant,
     GivenShapes,
     OnnxFile,
+    calls_of,
+    constants_in,
     element_name,
 )
-from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
+from pulsarray.compiler.importers.onnx.operators import IF, IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
 from pulsarray.compiler.importers.onnx.random import random_weight, roles
 from pulsarray.compiler.importers.onnx.tensors import Network, Rearranged
@@ -117,9 +119,31 @@ def run_call(
         operators[call.kind](network, call)
     elif call.kind in COMPOSED:
         name = COMPOSED[call.kind](_Parts(network, call, operators), *call.inputs)
-        network.define(call.outputs[0], network.tensor(name, call.where))
+        network.alias(call.outputs[0], name, call.where)
+    elif call.kind == IF:
+        _branch(network, call, operators)
     else:
         raise InputError(f"{call.where}: {call.kind} is only possible on constants")
+
+
+def _branch(
+    network: Network, call: Call, operators: Mapping[str, Callable[[Network, Call], None]]
+) -> None:
+    """Put the operators of the branch at the end that a constant condition takes."""
+    condition = network.raw(call.inputs[0], call.where, "condition")
+    if condition.size != 1:
+        raise InputError(f"{call.where}: condition must be one truth value, not {condition.shape}")
+    name = "then_branch" if condition.item() else "else_branch"
+    body = call.attributes[name]
+    try:
+        network.constants.update(constants_in(body))
+    except Exception as error:  # of the onnx package, on whatever a file may have
+        raise InputError(f"{call.where}, {name}: {' '.join(str(error).split())}") from None
+    for part in calls_of(body, f"{call.where}, {name} "):
+        if not fold_call(network, part):
+            run_call(network, part, operators)
+    for output, made in zip(call.outputs, body.output, strict=True):
+        network.alias(output, made.name, call.where)
 
 
 class _Parts:

@@ -20,13 +20,15 @@ from pulsarray.compiler.importers.onnx.composed import COMPOSED
 from pulsarray.compiler.importers.onnx.file import EXPANDED, Call
 from pulsarray.compiler.importers.onnx.tensors import Network
 
-__all__ = ["IMAGES", "OPERATORS", "TAKEN"]
+__all__ = ["IF", "IMAGES", "OPERATORS", "TAKEN"]
 
 OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     **dict.fromkeys(functions.FUNCTIONS, functions.function),
     **dict.fromkeys(reductions.REDUCTIONS, reductions.reduce),
     **dict.fromkeys(linear.AFFINE, linear.affine),
     "Add": arithmetic.add,
+    "ArgMax": reductions.place_of,
+    "ArgMin": reductions.place_of,
     "AveragePool": pools.average_pool,
     "BatchNormalization": layers.batch_norm,
     "Cast": shapes.cast,
@@ -71,7 +73,9 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "Upsample": resize.resize,
 }
 
-TAKEN = frozenset({*OPERATORS, *COMPOSED, *EXPANDED})
+IF = "If"
+"""What takes one of two graphs, here by a constant."""
+TAKEN = frozenset({*OPERATORS, *COMPOSED, *EXPANDED, IF})
 """All that are taken in a float network."""
 IMAGES = frozenset(
     {

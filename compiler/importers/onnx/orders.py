@@ -54,8 +54,8 @@ class Arrangement:
 
 def usual_shape(shape: Shape) -> Shape:
     """Shape of the value that a tensor usually is: vectors as they are, all others maps."""
-    if len(shape) == 1:
-        return shape
+    if len(shape) < 2:
+        return shape or (1,)
     channels, *rest = shape
     return prod(rest[:-1]), rest[-1], channels
 
@@ -63,8 +63,8 @@ def usual_shape(shape: Shape) -> Shape:
 def usual_places(shape: Shape) -> Ints:
     """Places of a tensor's elements in the value that it usually is."""
     numbers = np.arange(prod(shape))
-    if len(shape) == 1:
-        return numbers
+    if len(shape) < 2:
+        return numbers.reshape(shape)
     return np.moveaxis(numbers.reshape(*shape[1:], shape[0]), -1, 0)
 
 

@@ -14,6 +14,7 @@ from pulsarray.compiler.importers.onnx.orders import Tensor, arranged
 from pulsarray.compiler.importers.onnx.tensors import Network
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ops.exp import Exp
+from pulsarray.compiler.ops.index import ArgMax, ArgMin, LastArgMax, LastArgMin
 from pulsarray.compiler.ops.log import Log
 from pulsarray.compiler.ops.power import Root
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
@@ -21,7 +22,7 @@ from pulsarray.compiler.ops.sign import Absolute, Negate
 from pulsarray.compiler.ops.square import Square
 from pulsarray.errors import InputError
 
-__all__ = ["REDUCTIONS", "reduce"]
+__all__ = ["REDUCTIONS", "place_of", "reduce"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,6 @@ def reduce(network: Network, call: Call) -> None:
     if not axes:
         network.define(call.outputs[0], tensor)
         return
-    if len(axes) == len(tensor.shape) and not call.integer("keepdims", 1):
-        raise InputError(f"{call.where}: {call.kind} must keep an axis of each sample (keepdims)")
     way = REDUCTIONS[call.kind]
     tensor = _applied(network, call, tensor, way.before, "elements")
     made = _applied(network, call, _along(network, call, tensor, axes), way.after, "result")
@@ -77,6 +76,37 @@ def _axes(network: Network, call: Call, rank: int) -> tuple[int, ...]:
     if len({*places}) < len(places):
         raise InputError(f"{call.where}: {call.kind} has an axis twice among {axes}")
     return tuple(axis - 1 for axis in places)
+
+
+def place_of(network: Network, call: Call) -> None:
+    """Places of the largest or smallest along an axis, which becomes the channels."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    rank, axis = len(tensor.shape) + 1, call.integer("axis", 0)
+    if not -rank <= axis < rank or axis % rank == 0:
+        raise InputError(
+            f"{call.where}: {call.kind} must be along an axis from 1 to {rank - 1}, not {axis}"
+        )
+    first = np.moveaxis(tensor.places, axis % rank - 1, 0)
+    shape = network.shape(tensor.value)
+    made = network.usual(arranged(tensor.value, shape, first), call.where)
+    if len(made.shape) == 1:
+        made = network.vector(made)
+    op = PLACES[call.kind, bool(call.integer("select_last_index", 0))]
+    pixels = made.places[0] // made.shape[0]
+    value = network.emit(network.label(call), op, (made.value,), network.fresh(call.outputs[0]))
+    if call.integer("keepdims", 1):
+        pixels = np.expand_dims(pixels, axis % rank - 1)
+    shape = network.shape(value.value)
+    network.define(call.outputs[0], arranged(value.value, shape, np.asarray(pixels)))
+
+
+PLACES: Mapping[tuple[str, bool], Operator] = {
+    ("ArgMax", False): ArgMax(),
+    ("ArgMax", True): LastArgMax(),
+    ("ArgMin", False): ArgMin(),
+    ("ArgMin", True): LastArgMin(),
+}
+"""What each becomes, without and with ``select_last_index``."""
 
 
 def _applied(

@@ -68,8 +68,6 @@ def refuse_unsupported(
     """
     if found := list(_lacks(graph, taken, folded)):
         raise InputError(f"unsupported operators: {named_once(found)}")
-    if graph.sparse_initializer:
-        raise InputError("sparse initializers are not supported")
 
 
 def _lacks(

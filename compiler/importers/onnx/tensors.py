@@ -207,6 +207,15 @@ class Network:
         """Give a tensor a name of the file."""
         self._tensors[name] = tensor
 
+    def alias(self, name: str, other: str, where: str) -> None:
+        """Give a constant or a tensor another name of the file."""
+        if other in self.constants:
+            self.constants[name] = self.constants[other]
+            if other in self.others:
+                self.others[name] = self.others[other]
+        else:
+            self.define(name, self.tensor(other, where))
+
     def label(self, call: Call) -> str:
         """A name for an operator that no other has."""
         name = call.name if call.name not in self._labels else call.outputs[0]
