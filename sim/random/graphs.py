@@ -14,7 +14,9 @@ from pulsarray.compiler import ops
 from pulsarray.compiler.ir.graph import Graph, Node, needed
 from pulsarray.compiler.ir.operator import Kind, Operator, registered
 from pulsarray.compiler.ir.value import Array, Shape, Value, constant, network_input, parameter
+from pulsarray.compiler.ops.exp import Exp
 from pulsarray.compiler.ops.sigmoid import Sigmoid
+from pulsarray.compiler.ops.trigonometric import Cosh, Sinh
 from pulsarray.compiler.passes.pipeline import folded
 from pulsarray.config import Config
 from pulsarray.errors import InputError
@@ -31,6 +33,8 @@ __all__ = [
     "with_one_output",
 ]
 
+_STEEP = (Cosh, Exp, Sinh)
+"""Functions whose results have no bounds if one of them reads another's."""
 OPERATORS = [
     op
     for op in registered().values()
@@ -150,7 +154,7 @@ class _Growing:
         shape = op.shape(self.shapes[source], *more)
         if prod(shape) > _LARGEST:
             return False
-        if 0 in op.positive and source != "x":
+        if (0 in op.positive or isinstance(op, _STEEP)) and source != "x":
             source = self._result(Sigmoid(), (source,))
         places = enumerate(more, 1)
         inputs = (source, *(self._operand(op, place, shape) for place, shape in places))
