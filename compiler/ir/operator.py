@@ -202,6 +202,11 @@ class Operator:
         """Whether it has a definition in integers."""
         return cls.integer is not Operator.integer
 
+    @classmethod
+    def is_composite(cls) -> bool:
+        """Whether it can be made of others."""
+        return cls.expand is not Operator.expand
+
     def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
         """Gradients of a scalar by each input, from its gradient by the result (``error``).
 

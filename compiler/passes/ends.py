@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from pulsarray.compiler.ir.graph import Graph, Node
-from pulsarray.compiler.ir.operator import Kind, Operator
+from pulsarray.compiler.ir.operator import Kind
 from pulsarray.compiler.ir.value import Role
 from pulsarray.compiler.ops.identity import Identity
 from pulsarray.compiler.passes.dead import without_dead
@@ -29,7 +29,7 @@ def with_plain_ends(graph: Graph) -> Graph:
         if graph.values[name].role is not Role.ACTIVATION:
             raise _nothing(name)
     for node in graph.nodes:
-        if node.op.kind is Kind.HOST and type(node.op).expand is Operator.expand:
+        if node.op.kind is Kind.HOST and not node.op.is_composite():
             _check_last(graph, node)
     return graph
 

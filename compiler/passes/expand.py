@@ -34,7 +34,9 @@ def expand(graph: Graph, keep: Collection[str] = (), *, ends: bool = False) -> G
 
 def _is_open(node: Node, inside: bool) -> bool:
     """Whether an operator is a composite at its place."""
-    return node.op.kind is Kind.COMPOSITE or (inside and node.op.kind is Kind.HOST)
+    return node.op.kind is Kind.COMPOSITE or (
+        inside and node.op.kind is Kind.HOST and node.op.is_composite()
+    )
 
 
 def _expanded(graph: Graph, places: Collection[str]) -> Graph:

@@ -41,9 +41,9 @@ def lack(
         Operators on values, and on constants.
     """
     kind = kind_of(node)
-    if kind in taken:
+    if kind in taken and (kind != "If" or node.input[0] in constants):
         return ""
-    if kind in folded:
+    if kind in folded or kind == "If":
         alone = set(node.output) <= set(constants)
         return "" if alone else f"{kind} of values that depend on the input"
     return kind
