@@ -179,7 +179,7 @@ def test_bodies_are_in_the_table(command: Command, tmp_path: Path) -> None:
     result = helper.make_tensor_value_info("b", TensorProto.FLOAT, None)
     inner = helper.make_node("Relu", ["x"], ["b"], name="inner")
     body = helper.make_graph([inner], "body", [], [result])
-    node = helper.make_node("If", ["c"], ["y"], name="if", then_branch=body, else_branch=body)
+    node = helper.make_node("If", ["x"], ["y"], name="if", then_branch=body, else_branch=body)
     rows = rows_of(command, save(tmp_path / "net.onnx", [node], ["n", 3, 8, 8]))
     assert list(rows) == ["if", "if/else_branch/inner", "if/then_branch/inner"]
     assert not any(row["supported"] for row in rows.values())
