@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import prod
@@ -12,7 +12,7 @@ import onnx
 
 from pulsarray.compiler.importers.inspection import ARRAY, HOST, LAST, MEMORY, VECTOR, Row, Shape
 from pulsarray.compiler.importers.onnx.constants import FOLDED
-from pulsarray.compiler.importers.onnx.file import load_model
+from pulsarray.compiler.importers.onnx.file import GivenShapes, load_model
 from pulsarray.compiler.importers.onnx.linear import AFFINE
 from pulsarray.compiler.importers.onnx.names import kind_of, name_of
 from pulsarray.compiler.importers.onnx.operators import TAKEN
@@ -50,7 +50,7 @@ _TFLITE_PLACES = {
 }
 
 
-def list_onnx(path: Path, shape: Shape | None = None) -> list[Row]:
+def list_onnx(path: Path, shape: GivenShapes = None) -> list[Row]:
     """Operators of an ONNX file, and which of them the compiler knows.
 
     Parameters
@@ -58,7 +58,7 @@ def list_onnx(path: Path, shape: Shape | None = None) -> list[Row]:
     path
         The file.
     shape
-        Shape of a sample of its input, where the file leaves it open.
+        Shape of a sample of its input, or of each by name, where the file leaves it open.
 
     Raises
     ------
@@ -95,9 +95,10 @@ def _onnx_rows(graph: onnx.GraphProto, inside: str = "") -> Iterator[Row]:
             yield from _onnx_rows(inner, f"{name}/{body}/")
 
 
-def _set_shape(graph: onnx.GraphProto, shape: Shape) -> None:
+def _set_shape(graph: onnx.GraphProto, shapes: Sequence[int] | Mapping[str, Sequence[int]]) -> None:
     constants = {tensor.name for tensor in graph.initializer}
     for value in graph.input:
+        shape = shapes.get(value.name, ()) if isinstance(shapes, Mapping) else shapes
         dims = value.type.tensor_type.shape.dim
         if value.name not in constants and len(dims) == len(shape) + 1:
             for dim, size in zip(dims[1:], shape, strict=True):

@@ -86,7 +86,7 @@ def compile_(
         batch=None if batch is None else str(batch),
         seed=seed or 0,
     )
-    _check_options(given, training, calibrate, sums, shape)
+    _check_options(given, training, calibrate, sums, shape is not None)
     if training and outputs_only:
         raise InputError("--outputs-only: not with --training")
     require_writable(output, read=[network, calibrate, data, config])
@@ -113,14 +113,14 @@ def compile_(
 
 
 def _check_options(
-    given: Given, training: bool, calibrate: Path | None, sums: bool, shape: str | None
+    given: Given, training: bool, calibrate: Path | None, sums: bool, shape: bool
 ) -> None:
     """Refuse options of training without it, and the reverse."""
     names = ("data", "loss", "momentum", "weight_decay", "learning_rate")
     set_ = [f"--{n.replace('_', '-')}" for n in names if getattr(given, n) is not None]
     if set_ and not training:
         raise InputError(f"{', '.join(set_)}: only with --training")
-    if training and (calibrate is not None or sums or shape is not None):
+    if training and (calibrate is not None or sums or shape):
         raise InputError("--calibrate, --sums, --shape: not with --training")
 
 

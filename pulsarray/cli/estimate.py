@@ -16,6 +16,7 @@ from pulsarray.cli.options import (
     JsonOption,
     LatencyOption,
     NetworkArgument,
+    OutputsOnlyOption,
     SeedOption,
     SetOption,
     ShapeOption,
@@ -39,6 +40,7 @@ def estimate(
     batch: BatchOption = None,
     calibrate: CalibrateOption = None,
     shape: ShapeOption = None,
+    outputs_only: OutputsOnlyOption = None,
     sums: SumsOption = False,
     seed: SeedOption = None,
     memory_latency: LatencyOption = 64,
@@ -67,6 +69,7 @@ def estimate(
             batch=batch,
             calibrate=calibrate,
             shape=parsed_shape(shape),
+            outputs=outputs_only or (),
             sums=sums,
             seed=seed,
         )

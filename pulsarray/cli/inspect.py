@@ -18,6 +18,7 @@ from pulsarray.cli.options import (
     JsonOption,
     SetOption,
     ShapeOption,
+    Shapes,
     chosen_config,
     given_config,
     parsed_shape,
@@ -107,7 +108,7 @@ def inspected(
     source: str,
     config: str | None,
     overrides: list[str] | None,
-    shape: tuple[int, ...] | None,
+    shape: Shapes,
 ) -> Inspection:
     """What a network consists of.
 
@@ -147,7 +148,7 @@ def inspected(
         return _unsupported(path, str(error), shape)
 
 
-def _unsupported(path: Path, problem: str, shape: tuple[int, ...] | None) -> Inspection:
+def _unsupported(path: Path, problem: str, shape: Shapes) -> Inspection:
     """What a file holds that cannot be imported.
 
     Raises

@@ -24,6 +24,7 @@ __all__ = [
     "SeedOption",
     "SetOption",
     "ShapeOption",
+    "Shapes",
     "SumsOption",
     "chosen_config",
     "given_config",
@@ -67,11 +68,12 @@ CalibrateOption = Annotated[
     typer.Option("--calibrate", metavar="X.npz", help="Samples of the input, to choose scales by."),
 ]
 ShapeOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--shape",
-        metavar="CxHxW",
-        help="ONNX: sizes of one sample of the input, where the file leaves them open.",
+        metavar="[NAME=]CxHxW",
+        help="ONNX: sizes of one sample of the input, where the file leaves them open; of several "
+        "inputs each by its name.",
     ),
 ]
 OutputsOnlyOption = Annotated[
@@ -111,16 +113,35 @@ def given_config(config: str | None, overrides: list[str] | None) -> Config | No
     return chosen_config(config, overrides) if config is not None or overrides else None
 
 
-def parsed_shape(text: str | None) -> tuple[int, ...] | None:
-    """Sizes of ``--shape``; None if it is not given.
+Sizes = tuple[int, ...]
+Shapes = Sizes | dict[str, Sizes] | None
+"""Shape of a sample of the only input, or of inputs by name."""
+
+
+def parsed_shape(texts: list[str] | None) -> Shapes:
+    """Sizes of ``--shape``, by name where it has names; None if it is not given.
 
     Raises
     ------
     InputError
-        If they are not positive numbers with an x between them.
+        If they are not positive numbers with an x between them, or names are missing or repeated.
     """
-    if text is None:
+    if not texts:
         return None
+    if len(texts) == 1 and "=" not in texts[0]:
+        return _sizes(texts[0])
+    shapes: dict[str, Sizes] = {}
+    for text in texts:
+        name, _, sizes = text.rpartition("=")
+        if not name:
+            raise InputError(f"--shape: needs NAME=SIZES where there are several, not {text!r}")
+        if name in shapes:
+            raise InputError(f"--shape: two are for {name!r}")
+        shapes[name] = _sizes(sizes)
+    return shapes
+
+
+def _sizes(text: str) -> Sizes:
     if not re.fullmatch(r"[1-9][0-9]{0,6}(x[1-9][0-9]{0,6})*", text):
         raise InputError(f"--shape: expected positive numbers as 3x224x224, not {text!r}")
     return tuple(map(int, text.split("x")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pulsarray.cli.options import Shapes
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 
@@ -11,7 +12,7 @@ __all__ = ["text_after", "training_after"]
 
 
 def text_after(
-    source: str, name: str, calibrate: Path | None, config: Config, shape: tuple[int, ...] | None
+    source: str, name: str, calibrate: Path | None, config: Config, shape: Shapes
 ) -> str:
     """The network of a file or a name after the pass of a name.
 
@@ -35,7 +36,7 @@ def text_after(
     return show(passed(network.network, steps, setting))
 
 
-def training_after(source: str, name: str | None, shape: tuple[int, ...] | None) -> str:
+def training_after(source: str, name: str | None, shape: Shapes) -> str:
     """The same of a pass of training, the last by default, with a loss that suits the end.
 
     Raises

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pulsarray.cli.options import Shapes
 from pulsarray.config import Config
 from pulsarray.errors import InputError, did_you_mean
 from pulsarray.program import Program
@@ -51,7 +52,7 @@ def compile_source(
     calibrate: Path | None,
     sums: bool,
     seed: int | None,
-    shape: tuple[int, ...] | None = None,
+    shape: Shapes = None,
     outputs: Sequence[str] = (),
 ) -> Program:
     """Compile what NETWORK names: ``gemm:MxKxN``, a file, or a built-in network.
@@ -78,7 +79,7 @@ def compile_source(
     return _compile_network(source, loaded, config, batch or 1, calibrate)
 
 
-def load_source(source: str, shape: tuple[int, ...] | None = None) -> Source:
+def load_source(source: str, shape: Shapes = None) -> Source:
     """The network of a file or a name.
 
     Raises

@@ -25,7 +25,7 @@ from pulsarray.sim.device import run_jobs, run_model
 from pulsarray.sim.jobs import Job
 from pulsarray.sim.random.graphs import random_graph_program
 from pulsarray.sim.random.machines import fewer_lanes
-from pulsarray.sim.random.maps import MAP_DIMS, map_config, random_map_program
+from pulsarray.sim.random.maps import MAP_DIMS, map_config, random_ends_program, random_map_program
 from pulsarray.sim.random.programs import random_config, random_program
 from pulsarray.sim.random.training import DIMS as TRAINING_DIMS
 from pulsarray.sim.random.training import Setup, training_config, training_program
@@ -35,6 +35,7 @@ __all__ = [
     "Case",
     "Group",
     "differences",
+    "draw_ends_groups",
     "draw_groups",
     "draw_map_groups",
     "draw_operator_groups",
@@ -82,7 +83,7 @@ class Case:
 class Group:
     """A configuration and the number of cases it gets.
 
-    ``kind`` is ``gemm``, ``instructions``, ``training``, ``convolution``, ``network`` or
+    ``kind`` is ``gemm``, ``instructions``, ``training``, ``convolution``, ``network``, ``ends`` or
     ``operators``.
     """
 
@@ -112,6 +113,8 @@ class Group:
             return f"{titles} batch={len(made.codes)} seed={seed}", made.program
         if self.kind in ("convolution", "network"):
             return self._maps(random, seed)
+        if self.kind == "ends":
+            return self._ends(random, seed)
         if random.random() < 0.3:
             return self._mlp(random, seed)
         m, k, n = _shape(random, self.config.dim)
@@ -126,6 +129,13 @@ class Group:
         )
         kinds = " ".join(node.kind for node in graph.nodes)
         return f"{kinds} {graph.input.shape} batch={len(codes)} seed={seed}", program
+
+    def _ends(self, random: np.random.Generator, seed: int) -> tuple[str, Program]:
+        """Several operators on feature maps, with several inputs and outputs."""
+        graph, program, _ = random_ends_program(random, self.config)
+        kinds = " ".join(node.kind for node in graph.nodes)
+        ends = f"{len(graph.inputs)} inputs, {len(graph.outputs)} outputs"
+        return f"{kinds} {ends} batch={program.batch} seed={seed}", program
 
     def _mlp(self, random: np.random.Generator, seed: int) -> tuple[str, Program]:
         """A network of one to three layers on random weights and inputs."""
@@ -210,6 +220,17 @@ def draw_map_groups(seed: int, cases: int) -> list[Group]:
         kind = "network" if index % 3 == 2 else "convolution"
         groups.append(Group(kind, number, config, count))
     return [group for group in groups if group.count]
+
+
+def draw_ends_groups(seed: int, cases: int) -> list[Group]:
+    """A configuration for networks of several inputs and outputs for each D of feature maps."""
+    groups = []
+    for index, dim in enumerate(MAP_DIMS):
+        number = seed * 100 + 30 + index
+        config = map_config(np.random.default_rng(number), dim)
+        count = cases // len(MAP_DIMS) + (index < cases % len(MAP_DIMS))
+        groups.append(Group("ends", number, config, count))
+    return groups
 
 
 def draw_operator_groups(seed: int, cases: int) -> list[Group]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.images import host_shape, to_matrix
 from pulsarray.program import Program, pack
+from pulsarray.sim.random.ends import with_more_ends
 from pulsarray.sim.random.machines import fewer_lanes
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "draw_convolution",
     "draw_network",
     "map_config",
+    "random_ends_program",
     "random_map_program",
     "with_inputs",
 ]
@@ -63,16 +65,19 @@ def map_config(random: Random, dim: int) -> Config:
     return fewer_lanes(random, config)
 
 
-def with_inputs(program: Program, codes: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-    """The program's memory with codes (samples, H, W, C) as its input."""
-    memory = program.memory.copy()
-    tensor = program.with_role("input")[0]
-    values = np.asarray(codes, np.int64)
-    if tensor.view:
-        values = tensor.view.to_host(values)
-    matrix = to_matrix(values.reshape(host_shape(tensor)), tensor, tensor.name)
-    data = pack(matrix, tensor, program.config)
-    memory[tensor.address : tensor.address + data.size] = data
+def with_inputs(
+    program: Program, codes: npt.ArrayLike | Mapping[str, npt.ArrayLike]
+) -> npt.NDArray[np.uint8]:
+    """The program's memory with codes (samples, H, W, C) as its inputs, or as its only one."""
+    memory, tensors = program.memory.copy(), program.with_role("input")
+    given = codes if isinstance(codes, Mapping) else {tensors[0].name: codes}
+    for tensor in tensors:
+        values = np.asarray(given[tensor.name], np.int64)
+        if tensor.view:
+            values = tensor.view.to_host(values)
+        matrix = to_matrix(values.reshape(host_shape(tensor)), tensor, tensor.name)
+        data = pack(matrix, tensor, program.config)
+        memory[tensor.address : tensor.address + data.size] = data
     return memory
 
 
@@ -319,6 +324,17 @@ _KINDS: dict[str, Callable[[_Draw, str, str], None]] = {
     "multiply": _multiply,
     "concat": _concat,
 }
+
+
+def random_ends_program(
+    random: Random, config: Config
+) -> tuple[Graph, Program, dict[str, npt.NDArray[np.int64]]]:
+    """A graph of several inputs and outputs, its program with random inputs, and these."""
+    graph = with_more_ends(random, draw_network(random, config))
+    batch = int(random.integers(1, 4))
+    codes = {v.name: random.integers(-128, 128, (batch, *v.shape)) for v in graph.inputs}
+    program = compiler.compile(graph, config, batch=batch)
+    return graph, replace(program, memory=with_inputs(program, codes)), codes
 
 
 def random_map_program(

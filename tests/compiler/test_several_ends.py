@@ -10,14 +10,18 @@ import pytest
 from pulsarray import compiler
 from pulsarray.cli.arrays import real_values, with_arrays
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.interpreter import inputs_from_host, run_all
+from pulsarray.compiler.interpreter import float_inputs, inputs_from_host, run_all, run_float
 from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.ir.host import split_host
 from pulsarray.compiler.passes.pipeline import quantize_graph
-from pulsarray.compiler.reference.run import run_outputs
+from pulsarray.compiler.reference.run import run, run_outputs
+from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.config import PRESETS, Config
+from pulsarray.errors import InputError
 from pulsarray.images import host_shape
 from pulsarray.model.functional import execute
 from pulsarray.program import Program, unpack
+from pulsarray.sim.random.maps import MAP_DIMS, map_config, random_ends_program
 
 RNG = np.random.default_rng(12)
 SMALL = PRESETS["small"]
@@ -102,6 +106,127 @@ def assert_as_defined(quantized: Graph, program: Program, arrays: Arrays) -> Arr
         reals = view.to_host(reals) if view else reals.reshape(host_shape(tensor))
         np.testing.assert_allclose(made[tensor.name], reals, rtol=0, atol=1e-12)
     return made
+
+
+def test_several_arrays_or_one() -> None:
+    graph = two_maps()
+    data = samples(graph, 3)
+    assert [array.shape for array in float_inputs(graph, data).values()] == [(3, 144)] * 2 + [
+        (3, 5)
+    ]
+    one = not_read().only(("output",))
+    array = RNG.normal(size=(4, 3))
+    np.testing.assert_array_equal(run_float(one, array), run_float(one, {"used": array}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"flags": None}, "input 'flags' is missing; inputs: 'left', 'right', 'flags'"),
+        (
+            {"flag": np.ones((3, 5))},
+            "'flag' is no input; inputs: 'left', 'right', 'flags'; did you mean 'flags'",
+        ),
+        ({"flags": np.ones((3, 4))}, r"flags: shape must be \(samples, 5\), not \(3, 4\)"),
+        ({"flags": np.ones(5)}, r"flags: shape must be \(samples, 5\), not \(5,\)"),
+        ({"flags": np.full((3, 5), np.nan)}, "flags: values must be finite"),
+        ({"flags": np.ones((3, 5), complex)}, "flags: must be real numbers"),
+        (
+            {"flags": np.ones((2, 5))},
+            "as many samples of each input, not 3 of 'left', 3 of 'right', 2 of 'flags'",
+        ),
+    ],
+)
+def test_wrong_samples(changes: dict[str, np.ndarray | None], message: str) -> None:
+    graph = two_maps()
+    data = {k: v for k, v in (samples(graph, 3) | changes).items() if v is not None}
+    with pytest.raises(InputError, match=f"calibration data: .*{message}"):
+        compiler.compile(graph, SMALL, calibration=data)
+    with pytest.raises(InputError, match=message):
+        run_all(graph, data)
+
+
+def test_wrong_samples_of_several() -> None:
+    graph = two_maps()
+    with pytest.raises(InputError, match="one array for each of the inputs 'left', 'right', 'fl"):
+        compiler.compile(graph, SMALL, calibration=np.ones((3, 6, 6, 4)))
+    wanted = r"samples of 'left' with shape \(6, 6, 4\), 'right' with shape .*, 'flags' with shape"
+    with pytest.raises(InputError, match=wanted):
+        compiler.compile(graph, SMALL)
+    with pytest.raises(InputError, match="maps: one input is needed here, not 'left', 'right'"):
+        _ = graph.input
+    quantized = quantize_graph(graph, samples(graph, 3), SMALL)
+    codes = {value.name: np.zeros((2, *value.shape), np.int64) for value in quantized.inputs}
+    with pytest.raises(InputError, match="maps: input 'flags' is missing"):
+        run(quantized, {name: codes[name] for name in ("left", "right")})
+    with pytest.raises(InputError, match="as many samples of each input, not 2 of 'left', 1 of"):
+        run(quantized, codes | {"right": codes["right"][:1]})
+
+
+def test_arrays_of_programs() -> None:
+    graph = two_maps()
+    program = compiler.compile(graph, SMALL, calibration=samples(graph, 3))
+    arrays = samples(graph, 1)
+    with pytest.raises(InputError, match="inputs: input 'flags' is missing; inputs: left, right"):
+        with_arrays(program, {name: arrays[name] for name in ("left", "right")})
+    with pytest.raises(InputError, match=r"array 'flag' is no input .*; did you mean 'flags'"):
+        with_arrays(program, arrays | {"flag": arrays["flags"]})
+    with pytest.raises(
+        InputError, match=r"inputs: right: shape must be \(1, 6, 6, 4\), not \(2, 6"
+    ):
+        with_arrays(program, arrays | {"right": np.ones((2, 6, 6, 4))})
+
+
+def test_builder_wrong() -> None:
+    b = Builder("net", {"a": 3, "b": 3}).dense(weights(3, 2), name="fc")
+    with pytest.raises(InputError, match="net: output 'y': 'a' is no operator"):
+        b.output("y", source="a")
+    with pytest.raises(InputError, match="net: two outputs are named 'y'"):
+        b.output("y").output("y")
+    with pytest.raises(InputError, match="relu: nothing reads its result"):
+        b.relu().build()
+    with pytest.raises(InputError, match="net: a network needs at least one input"):
+        Builder("net", {})
+
+
+def test_softmax_is_read_or_given_but_not_both() -> None:
+    b = Builder("net", 4).dense(weights(4, 3)).softmax(name="s").output("p").dense(weights(3, 2))
+    graph = b.output("y").build()
+    with pytest.raises(InputError, match="s: Softmax is only possible as the last operator"):
+        compiler.compile(graph, SMALL, calibration=samples(graph, 3))
+
+
+def test_training_takes_one_of_each() -> None:
+    loss, optimizer = Loss("mse"), Optimizer()
+    with pytest.raises(InputError, match="heads: one output is needed here, not 'features', 'box"):
+        differentiate(heads(), loss, optimizer)
+    with pytest.raises(
+        InputError, match="maps: one input is needed here, not 'left', 'right', 'fl"
+    ):
+        differentiate(two_maps(), loss, optimizer)
+
+
+def test_a_scale_for_each_end() -> None:
+    graph = two_maps()
+    data = samples(graph, 20)
+    data["right"] *= 100
+    made = quantize_graph(graph, data, SMALL)
+    left, right, flags = (value.codes.scale for value in made.inputs)
+    assert right > 50 * left
+    assert flags != left
+    assert len({made.values[name].codes.scale for name in made.outputs}) == 2
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_networks(seed: int) -> None:
+    config = map_config(np.random.default_rng((seed, 1)), MAP_DIMS[seed % len(MAP_DIMS)])
+    graph, program, codes = random_ends_program(np.random.default_rng(seed), config)
+    (machine, ends), done = split_host(graph), execute(program)
+    wanted, tensors = run(machine, codes), program.with_role("output")
+    assert [tensor.name for tensor in tensors] == [end.name for end in ends]
+    for end, tensor in zip(ends, tensors, strict=True):
+        expected = wanted[end.source].reshape(tensor.rows, tensor.columns)
+        np.testing.assert_array_equal(unpack(done, tensor, config), expected, end.name)
 
 
 @pytest.mark.parametrize("config", ["small", "base", "few banks"])
