@@ -38,6 +38,7 @@ from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.flatten import Flatten
 from pulsarray.compiler.ops.gelu import Gelu
+from pulsarray.compiler.ops.layer_norm import LayerNorm
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
 from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
@@ -208,6 +209,20 @@ class Builder:
     def global_average_pool(self, name: str = "", *, source: str = "") -> Builder:
         """Mean of each channel: (H, W, C) becomes (1, 1, C)."""
         return self._add(None, name or "global_pool", source)
+
+    def layer_norm(
+        self,
+        scale: npt.ArrayLike,
+        shift: npt.ArrayLike,
+        epsilon: float = 1e-5,
+        name: str = "",
+        *,
+        source: str = "",
+    ) -> Builder:
+        """Mean 0 and variance 1 along the last axis, then ``* scale + shift``, arrays (C,)."""
+        learned = {"scale": array(scale, "scale"), "shift": array(shift, "shift")}
+        op = LayerNorm(number(epsilon, "epsilon"))
+        return self._add(op, name or "layer_norm", source, parameters=learned)
 
     def batch_norm(
         self,

@@ -86,6 +86,8 @@ class Operator:
         The result of a sample depends on the others of the batch.
     has_kinks
         Its gradient jumps where its inputs change a little.
+    keeps_result
+        In training its result is needed until the gradient by what it reads is known.
     """
 
     title: ClassVar[str]
@@ -103,6 +105,7 @@ class Operator:
     only_trains: ClassVar[bool] = False
     mixes_samples: ClassVar[bool] = False
     has_kinks: ClassVar[bool] = False
+    keeps_result: ClassVar[bool] = False
 
     def __init_subclass__(
         cls,

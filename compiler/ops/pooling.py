@@ -63,6 +63,7 @@ class MaxPool(_Pool, title="max_pool", summary="the largest value in each window
 
     only_chooses = True
     has_kinks = True
+    keeps_result = True
 
     def is_apart(self, shape: Shape) -> bool:
         """Whether, of maps of a shape, no value is in two windows, and there is no padding."""

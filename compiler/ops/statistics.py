@@ -1,4 +1,4 @@
-"""What batch normalization is made of in training, over all samples and pixels of a batch."""
+"""What normalizations are made of in training, over a batch or along channels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.ops.images import channels
 from pulsarray.errors import InputError
 
-__all__ = ["BatchMean", "Normalize", "NormalizeGradient", "ScaleShift", "over_channels"]
+__all__ = [
+    "BatchMean",
+    "ChannelMean",
+    "Normalize",
+    "NormalizeChannels",
+    "NormalizeChannelsGradient",
+    "NormalizeGradient",
+    "ScaleShift",
+    "over_channels",
+]
 
 
 def over_channels(values: Array) -> Array:
@@ -21,8 +30,50 @@ def over_channels(values: Array) -> Array:
 
 
 @dataclass(frozen=True)
+class _Mean(Operator):
+    """The mean of x or of x * y: a subclass says over what."""
+
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """The axes of so many that it is over."""
+        raise NotImplementedError
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Shape of the result, x's where the mean is over its channels, with one of them.
+
+        Raises
+        ------
+        InputError
+            If x and y differ, or there is no channel.
+        """
+        if len(set(shapes)) > 1:
+            raise InputError(f"needs values of one shape, not {shapes}")
+        return mean_shape(self.axes(len(shapes[0]) + 1), shapes[0])
+
+    def real(self, *arrays: Array) -> Array:
+        """The mean."""
+        x, *others = arrays
+        values = x * others[0] if others else x
+        return _mean(values, self.axes(x.ndim))
+
+
+def mean_shape(axes: tuple[int, ...], shape: Shape) -> Shape:
+    """Shape of a mean over the last axis, or over all but that."""
+    count = channels(shape)
+    return (*shape[:-1], 1) if axes == (-1,) else (count,)
+
+
+def _mean(values: Array, axes: tuple[int, ...]) -> Array:
+    return np.asarray(values.mean(axis=axes, keepdims=axes == (-1,)))
+
+
+def over_batch(rank: int) -> tuple[int, ...]:
+    """All axes but the last."""
+    return tuple(range(rank - 1))
+
+
+@dataclass(frozen=True)
 class BatchMean(
-    Operator,
+    _Mean,
     title="batch_mean",
     summary="the mean of each channel over the batch, of x or of x * y",
     kind=Kind.TRAINING,
@@ -32,34 +83,29 @@ class BatchMean(
 
     mixes_samples = True
 
-    def shape(self, *shapes: Shape) -> Shape:
-        """Shape of the result, (C,).
-
-        Raises
-        ------
-        InputError
-            If x and y differ, or there is no channel.
-        """
-        if len(set(shapes)) > 1:
-            raise InputError(f"needs values of one shape, not {shapes}")
-        return (channels(shapes[0]),)
-
-    def real(self, *arrays: Array) -> Array:
-        """The mean."""
-        x, *others = arrays
-        values = x * others[0] if others else x
-        return np.asarray(values.mean(axis=tuple(range(x.ndim - 1))))
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """All but the last."""
+        return over_batch(rank)
 
 
 @dataclass(frozen=True)
-class Normalize(
-    Operator,
-    title="normalize",
-    summary="(x - mean) / sqrt(mean of (x - mean)^2 over the batch + epsilon)",
+class ChannelMean(
+    _Mean,
+    title="channel_mean",
+    summary="the mean of all channels of each pixel, of x or of x * y",
     kind=Kind.TRAINING,
-    reads=("x", "mean"),
+    reads=("x", "y?"),
 ):
-    """Each channel less its mean, divided by its deviation in the batch (Ioffe and Szegedy 2015).
+    """The mean along the last axis, which keeps one element, of x or of x * y."""
+
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """The last."""
+        return (-1,)
+
+
+@dataclass(frozen=True)
+class _Normalize(Operator):
+    """Values less their mean, divided by their deviation: a subclass says over what.
 
     Parameters
     ----------
@@ -69,7 +115,9 @@ class Normalize(
 
     epsilon: float
 
-    mixes_samples = True
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """The axes of so many that mean and deviation are over."""
+        raise NotImplementedError
 
     def shape(self, *shapes: Shape) -> Shape:
         """Shape of the result, that of x.
@@ -77,11 +125,12 @@ class Normalize(
         Raises
         ------
         InputError
-            If the mean is not one number a channel.
+            If the mean has another shape than means have.
         """
         x, mean = shapes
-        if mean != (channels(x),):
-            raise InputError(f"mean must have shape ({channels(x)},), not {mean}")
+        wanted = mean_shape(self.axes(len(x) + 1), x)
+        if mean != wanted:
+            raise InputError(f"mean must have shape {wanted}, not {mean}")
         return x
 
     def real(self, *arrays: Array) -> Array:
@@ -90,10 +139,43 @@ class Normalize(
         return np.asarray((x - mean) * self.factor(x, mean))
 
     def factor(self, x: Array, mean: Array) -> Array:
-        """What each channel is multiplied by."""
-        squares = (x - mean) ** 2
-        variance = squares.mean(axis=tuple(range(x.ndim - 1)))
+        """What values are multiplied by."""
+        variance = _mean((x - mean) ** 2, self.axes(x.ndim))
         return np.asarray(1.0 / np.sqrt(variance + x.dtype.type(self.epsilon)))
+
+
+@dataclass(frozen=True)
+class Normalize(
+    _Normalize,
+    title="normalize",
+    summary="(x - mean) / sqrt(mean of (x - mean)^2 over the batch + epsilon)",
+    kind=Kind.TRAINING,
+    reads=("x", "mean"),
+):
+    """Each channel less its mean, divided by its deviation (Ioffe and Szegedy 2015)."""
+
+    mixes_samples = True
+
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """All but the last."""
+        return over_batch(rank)
+
+
+@dataclass(frozen=True)
+class NormalizeChannels(
+    _Normalize,
+    title="normalize_channels",
+    summary="(x - mean) / sqrt(mean of (x - mean)^2 over channels + epsilon)",
+    kind=Kind.TRAINING,
+    reads=("x", "mean"),
+):
+    """Each pixel less its mean, divided by its deviation along the channels (Ba et al. 2016)."""
+
+    keeps_result = True
+
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """The last."""
+        return (-1,)
 
 
 @dataclass(frozen=True)
@@ -137,8 +219,25 @@ class ScaleShift(
 
 
 @dataclass(frozen=True)
+class _NormalizeGradient(Operator):
+    """The gradient by x of a normalization; a subclass says of which."""
+
+    epsilon: float
+
+    def pulled(self, by: _Normalize, arrays: Sequence[Array]) -> Array:
+        """The error less its mean and its slope along the normalized values, divided."""
+        x, mean, normal, along, error = arrays
+        middle = _mean(error, by.axes(x.ndim))
+        return np.asarray(by.factor(x, mean) * (error - middle - normal * along))
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """Shape of the result, that of x."""
+        return shapes[0]
+
+
+@dataclass(frozen=True)
 class NormalizeGradient(
-    Operator,
+    _NormalizeGradient,
     title="normalize_gradient",
     summary="the gradient by x of normalize and scale_shift together",
     kind=Kind.TRAINING,
@@ -156,27 +255,30 @@ class NormalizeGradient(
         Added to the variance.
     """
 
-    epsilon: float
-
     mixes_samples = True
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """Shape of the result, that of x.
-
-        Raises
-        ------
-        InputError
-            If shapes do not fit.
-        """
-        x, *others = shapes
-        count = (channels(x),)
-        if tuple(others) != (count, x, count, x, count):
-            raise InputError(f"shapes {shapes} do not fit")
-        return x
 
     def real(self, *arrays: Array) -> Array:
         """The mean and the slope along the normalized values taken out, then scaled."""
-        x, mean, normal, along, error, scale = arrays
-        slope = scale * Normalize(self.epsilon).factor(x, mean)
-        middle = error.mean(axis=tuple(range(x.ndim - 1)))
-        return np.asarray(slope * (error - middle - normal * along))
+        *others, scale = arrays
+        return np.asarray(self.pulled(Normalize(self.epsilon), others) * scale)
+
+
+@dataclass(frozen=True)
+class NormalizeChannelsGradient(
+    _NormalizeGradient,
+    title="normalize_channels_gradient",
+    summary="the gradient by x of normalize_channels",
+    kind=Kind.TRAINING,
+    reads=("x", "mean", "normal", "along", "error"),
+):
+    """The gradient by x of ``normalize_channels(x, mean(x))``, read as by batches.
+
+    Parameters
+    ----------
+    epsilon
+        Added to the variance.
+    """
+
+    def real(self, *arrays: Array) -> Array:
+        """The same along the channels."""
+        return self.pulled(NormalizeChannels(self.epsilon), arrays)

@@ -110,6 +110,11 @@ class TrainingNetwork:
         return any(step.op.mixes_samples for step in self.steps)
 
     @property
+    def normalizes(self) -> bool:
+        """Whether something of it is divided by a deviation."""
+        return any(step.epsilon for step in self.steps)
+
+    @property
     def loss_error(self) -> str:
         """Name of the loss's gradient: ``loss.error``, or the last layer's error itself."""
         last = self.layers[-1]

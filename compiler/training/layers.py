@@ -21,7 +21,7 @@ from pulsarray.compiler.numerics.activations import DERIVATIVES, SLOPE, Derivati
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
-from pulsarray.compiler.ops.statistics import Normalize, ScaleShift
+from pulsarray.compiler.ops.statistics import Normalize, NormalizeChannels, ScaleShift
 from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
 from pulsarray.compiler.passes.training.maps import INPUT, function_name
 
@@ -153,7 +153,9 @@ def _main(_op: Operator, node: Node, _graph: Graph) -> Node:
 
 @_main.register
 def _(_op: ScaleShift, node: Node, graph: Graph) -> Node:
-    return next(other for other in graph.nodes if other.output == node.inputs[0])
+    """The batch normalization before it."""
+    normal = next(other for other in graph.nodes if other.output == node.inputs[0])
+    return normal if normal.op.mixes_samples else node
 
 
 @singledispatch
@@ -183,5 +185,5 @@ def _(op: Dropout) -> dict[str, Any]:
 
 
 @_attributes.register
-def _(op: Normalize) -> dict[str, Any]:
+def _(op: Normalize | NormalizeChannels) -> dict[str, Any]:
     return {"epsilon": op.epsilon}

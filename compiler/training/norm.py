@@ -1,4 +1,4 @@
-"""Batch normalization on mantissas (docs/training.md)."""
+"""Normalizations on mantissas (docs/training.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ __all__ = [
     "Mean",
     "Normalized",
     "normalize",
+    "normalize_channels",
     "pull",
+    "pull_channels",
     "pulled",
 ]
 
@@ -37,28 +39,40 @@ _CODE_BITS = 12
 
 @dataclass(frozen=True)
 class Mean:
-    """Division by a number of pixels: ``rne(sum * mantissa, shift)``."""
+    """Division by a number of elements: ``rne(sum * mantissa, shift)``."""
 
-    pixels: int
+    count: int
     mantissa: int
     shift: int
 
     @classmethod
     def over(cls, pixels: int, where: str) -> Mean:
-        """The mean over so many pixels.
+        """The mean over so many pixels of a batch.
 
         Raises
         ------
         InputError
             If there are too few or too many.
         """
-        if not 2 <= pixels < _ONE:
-            raise InputError(
-                f"{where}: batch normalization needs 2 to {_ONE - 1} pixels in a batch, "
-                f"not {pixels}"
-            )
-        mantissa, exponent = factor(1.0 / pixels, where)
-        return cls(pixels, mantissa, -exponent)
+        return cls._of(pixels, f"{where}: batch normalization", "pixels in a batch")
+
+    @classmethod
+    def along(cls, channels: int, where: str) -> Mean:
+        """The mean along so many channels.
+
+        Raises
+        ------
+        InputError
+            If there are too few or too many.
+        """
+        return cls._of(channels, f"{where}: layer normalization", "channels")
+
+    @classmethod
+    def _of(cls, count: int, where: str, what: str) -> Mean:
+        if not 2 <= count < _ONE:
+            raise InputError(f"{where} needs 2 to {_ONE - 1} {what}, not {count}")
+        mantissa, exponent = factor(1.0 / count, where)
+        return cls(count, mantissa, -exponent)
 
     def __call__(self, sums: Ints, guard: int = 0) -> Ints:
         """Means with ``guard`` more bits below."""
@@ -67,7 +81,7 @@ class Mean:
 
 @dataclass(frozen=True, eq=False)
 class Normalized:
-    """Normalized values (images, H, W, C) at 2^-12, and by channel what they were divided by.
+    """Normalized values (images, H, W, C) at 2^-12, and what they were divided by.
 
     ``x / deviation`` is ``x * inverse / 2^shift`` at 2^-15.
     """
@@ -92,7 +106,23 @@ def normalize(
     axes = (0, 1, 2)
     total = u.sum(axis=axes)
     centred = sym(u - middle, 16)
-    squares = (u * centred).sum(axis=axes) - middle * (total - mean.pixels * middle)
+    squares = (u * centred).sum(axis=axes) - middle * (total - mean.count * middle)
+    return _divided(centred, squares, exponent, mean, epsilon, segments)
+
+
+def normalize_channels(
+    u: Ints, exponent: int, middle: Ints, mean: Mean, epsilon: float, segments: int
+) -> Normalized:
+    """Mantissas less the mean of their pixel, divided by its deviation."""
+    centred = sym(u - middle, 16)
+    squares = (centred * centred).sum(axis=-1, keepdims=True)
+    return _divided(centred, squares, exponent, mean, epsilon, segments)
+
+
+def _divided(
+    centred: Ints, squares: Ints, exponent: int, mean: Mean, epsilon: float, segments: int
+) -> Normalized:
+    """Values divided by their deviation, from the sum of their squares."""
     mantissa, small = factor(epsilon, "epsilon")
     least = rne(np.array(mantissa), limited(2 * exponent - GUARD_BITS) - small)
     variance = mean(squares, GUARD_BITS) + least
@@ -104,10 +134,11 @@ def normalize(
 
 
 def _shifted(values: Ints, shifts: Ints) -> Ints:
-    """``rne`` with a shift for each channel."""
-    found = np.empty(np.broadcast_shapes(values.shape, shifts.shape), np.int64)
-    for channel, shift in enumerate(shifts):
-        found[..., channel] = rne(values[..., channel], int(shift))
+    """``rne`` with a shift for each channel or pixel."""
+    values, shifts = np.broadcast_arrays(values, shifts)
+    found = np.empty(values.shape, np.int64)
+    for shift in np.unique(shifts):
+        found[shifts == shift] = rne(values[shifts == shift], int(shift))
     return found
 
 
@@ -123,6 +154,13 @@ def pull(
     middle = mean(error.sum(axis=(0, 1, 2)), _CODE_BITS)
     less = sym(normal.values * along - error * (1 << _CODE_BITS), 32)
     return (-middle - less) * weight * normal.inverse, normal.shift
+
+
+def pull_channels(error: Ints, normal: Normalized, along: Ints, mean: Mean) -> tuple[Ints, Ints]:
+    """The same of layer normalization, whose error has the weight in it: a shift a pixel."""
+    middle = mean(error.sum(axis=-1, keepdims=True), _CODE_BITS)
+    less = sym(normal.values * along - error * (1 << _CODE_BITS), 32)
+    return (-middle - less) * normal.inverse, normal.shift
 
 
 def pulled(values: Ints, shifts: Ints, shift: int) -> Ints:

@@ -45,6 +45,26 @@ def test_functions_whose_derivative_needs_their_argument(simulator: str) -> None
     assert not any(differences(cases, config, simulator))
 
 
+def layer_normalized(seed: int) -> Graph:
+    """Layer normalizations of an input, around a residual sum, and before a gate."""
+    random = np.random.default_rng(seed)
+    ones, zeros = np.linspace(0.5, 1.5, 7), np.linspace(-0.2, 0.2, 7)
+    builder = Builder("layers", (3, 4, 3)).layer_norm(ones[:3], zeros[:3])
+    source = builder.convolution(random.normal(0, 0.5, (1, 1, 3, 7)), name="c").last
+    builder.layer_norm(ones, zeros).convolution(random.normal(0, 0.4, (1, 1, 7, 7))).add(source)
+    builder.layer_norm(ones, zeros).silu().flatten()
+    return builder.dense(random.normal(0, 0.3, (84, 2))).build()
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_layer_normalization(simulator: str) -> None:
+    config = SHORT[0].config
+    setups = [NetworkSetup(graph=layer_normalized(k), loss=Loss("mse"), batch=2) for k in range(2)]
+    programs = [prepare(setup, config, seed).program for seed, setup in enumerate(setups)]
+    cases = [Case(f"layers {seed}", program, 20, 1) for seed, program in enumerate(programs)]
+    assert not any(differences(cases, config, simulator))
+
+
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_more_exponents_than_registers(simulator: str) -> None:
     config, random = SHORT[0].config, np.random.default_rng(3)

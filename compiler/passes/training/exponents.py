@@ -17,7 +17,15 @@ from pulsarray.compiler.ops.gradient import Gradient, Same, Total
 from pulsarray.compiler.ops.loss import LossGradient
 from pulsarray.compiler.ops.pooling import MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
-from pulsarray.compiler.ops.statistics import BatchMean, Normalize, NormalizeGradient, ScaleShift
+from pulsarray.compiler.ops.statistics import (
+    BatchMean,
+    ChannelMean,
+    Normalize,
+    NormalizeChannels,
+    NormalizeChannelsGradient,
+    NormalizeGradient,
+    ScaleShift,
+)
 from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
 from pulsarray.compiler.passes.training.ends import TARGET
 from pulsarray.compiler.passes.training.gradients import PULL
@@ -73,12 +81,12 @@ class _Formats:
         return self.of[node.inputs[0]]
 
     @result.register
-    def _(self, _op: BatchMean, node: Node) -> Format:
+    def _(self, _op: BatchMean | ChannelMean, node: Node) -> Format:
         """At the exponent of what it is the mean of, or of the error in it."""
         return self.of[node.inputs[-1]]
 
     @result.register
-    def _(self, _op: Normalize, _node: Node) -> Format:
+    def _(self, _op: Normalize | NormalizeChannels, _node: Node) -> Format:
         return Shared16(NORMAL, NORMAL_EXPONENT)
 
     @result.register
@@ -101,7 +109,7 @@ class _Formats:
         return Wide(guards=self.readers[node.output].output)
 
     @result.register
-    def _(self, _op: NormalizeGradient, node: Node) -> Format:
+    def _(self, _op: NormalizeGradient | NormalizeChannelsGradient, node: Node) -> Format:
         """At the exponent of the error of the layer before it."""
         return Wide(guards=f"{node.inputs[0].removesuffix(OUTPUT)}.error")
 
@@ -119,8 +127,10 @@ class _Formats:
         return Shared16(node.output)
 
     @gradient.register
-    def _(self, _of: ScaleShift, _op: Gradient, node: Node) -> Format:
+    def _(self, _of: ScaleShift, op: Gradient, node: Node) -> Format:
         """One exponent for both parameters."""
+        if op.by == 0:
+            return Wide()
         return Shared16(f"{node.output.rsplit('.', 2)[0]}.gradient")
 
     @gradient.register

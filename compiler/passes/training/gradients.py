@@ -21,7 +21,15 @@ from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gradient import Gradient, Same, Total
 from pulsarray.compiler.ops.pooling import MaxPool
-from pulsarray.compiler.ops.statistics import BatchMean, Normalize, NormalizeGradient, ScaleShift
+from pulsarray.compiler.ops.statistics import (
+    BatchMean,
+    ChannelMean,
+    Normalize,
+    NormalizeChannels,
+    NormalizeChannelsGradient,
+    NormalizeGradient,
+    ScaleShift,
+)
 from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
 from pulsarray.compiler.passes.training.maps import function_name
 
@@ -229,11 +237,24 @@ class _Backward(Draft):
     def _(self, _op: ScaleShift, node: Node, error: str) -> Iterator[tuple[str, _Part]]:
         """Of the normalization before it, too."""
         normal, scale, _ = node.inputs
+        if normal not in self.normals:
+            if normal in self.learning:
+                yield normal, _Part(self._gradient(node, 0, error, f"{node.name}{PULL}"))
+            return
         op, (source, mean) = self.normals[normal]
         if source in self.learning:
             along = self._put_new(f"{node.name}.along", BatchMean(), (normal, error))
             read = (source, mean, normal, along, error, scale)
             yield source, _Part(self._put_new(f"{node.name}{PULL}", op, read))
+
+    @_pulled.register
+    def _(self, op: NormalizeChannels, node: Node, error: str) -> Iterator[tuple[str, _Part]]:
+        (source, mean), name = node.inputs, node.name
+        if source in self.learning:
+            along = self._put_new(f"{name}.along", ChannelMean(), (node.output, error))
+            read = (source, mean, node.output, along, error)
+            pull = self._put_new(f"{name}{PULL}", NormalizeChannelsGradient(op.epsilon), read)
+            yield source, _Part(pull)
 
 
 def _pools(op: Operator) -> bool:

@@ -22,6 +22,7 @@ from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.flatten import Flatten
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gelu import Gelu
+from pulsarray.compiler.ops.layer_norm import LayerNorm
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.errors import InputError
@@ -106,7 +107,7 @@ def _place(op: Operator, node: Node, _maps: _Maps) -> None:
     """Put an operator that reads maps behind those that are there: one function a class."""
     raise InputError(
         f"{node.name}: {type(op).__name__} cannot be trained; dense layers, convolutions, "
-        "pooling, sums, batch normalization and dropout can"
+        "pooling, sums, normalizations and dropout can"
     )
 
 
@@ -181,6 +182,17 @@ def _(op: BatchNorm, node: Node, maps: _Maps) -> None:
             f"not {scale.size}; normalize before Flatten"
         )
     maps.put(node, BatchStatisticsNorm(op.epsilon), weight=scale, bias=shift)
+
+
+@_place.register
+def _(op: LayerNorm, node: Node, maps: _Maps) -> None:
+    scale, shift = maps.arrays(node)
+    if scale.size != (count := maps.source(node)[1][2]):
+        raise InputError(
+            f"{node.name}: training normalizes along the {count} channels of a pixel, not along "
+            f"{scale.size} elements; normalize before Flatten"
+        )
+    maps.put(node, op, weight=scale, bias=shift)
 
 
 @_place.register

@@ -1,4 +1,4 @@
-"""Batch normalization in its parts, which have exponents of their own."""
+"""Normalizations in their parts, which have exponents of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Role
 from pulsarray.compiler.ops.batch_norm import BatchStatisticsNorm
-from pulsarray.compiler.ops.statistics import BatchMean, Normalize, ScaleShift
+from pulsarray.compiler.ops.layer_norm import LayerNorm
+from pulsarray.compiler.ops.statistics import (
+    BatchMean,
+    ChannelMean,
+    Normalize,
+    NormalizeChannels,
+    ScaleShift,
+)
+from pulsarray.compiler.passes.training.activations import OUTPUT
 
 __all__ = ["with_statistics"]
 
@@ -17,7 +25,7 @@ __all__ = ["with_statistics"]
 def with_statistics(graph: Graph) -> Graph:
     """Means, normalized values, and scales; biases before them do not learn."""
     parts = [_parts(node.op, node) for node in graph.nodes]
-    read = {some[0].inputs[0] for some in parts if len(some) > 1}
+    read = {some[0].inputs[0] for some in parts if some[0].op.mixes_samples}
     useless = {node.inputs[2] for node in graph.nodes if node.output in read}
     fixed = [replace(v, role=Role.CONSTANT) for v in graph.constants if v.name in useless]
     return graph.rebuilt([node for some in parts for node in some], more=fixed)
@@ -37,4 +45,17 @@ def _(op: BatchStatisticsNorm, node: Node) -> list[Node]:
         Node(mean, BatchMean(), (x,), mean),
         Node(normal, Normalize(op.epsilon), (x, mean), normal),
         Node(name, ScaleShift(), (normal, scale, shift), node.output),
+    ]
+
+
+@_parts.register
+def _(op: LayerNorm, node: Node) -> list[Node]:
+    """The normalized values are a step of their own: each may be read by others, too."""
+    (x, scale, shift), name = node.inputs, node.name
+    mean, normal = f"{name}.mean", f"{name}.normal"
+    output = f"{normal}{OUTPUT}"
+    return [
+        Node(mean, ChannelMean(), (x,), mean),
+        Node(normal, NormalizeChannels(op.epsilon), (x, mean), output),
+        Node(name, ScaleShift(), (output, scale, shift), node.output),
     ]

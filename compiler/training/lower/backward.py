@@ -19,7 +19,12 @@ from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.gradient import Gradient, Same
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
-from pulsarray.compiler.ops.statistics import NormalizeGradient
+from pulsarray.compiler.ops.statistics import (
+    NormalizeChannels,
+    NormalizeChannelsGradient,
+    NormalizeGradient,
+    ScaleShift,
+)
 from pulsarray.compiler.passes.training.activations import OUTPUT
 from pulsarray.compiler.passes.training.ends import LOSS_ERROR
 from pulsarray.compiler.passes.training.gradients import TOTAL
@@ -27,6 +32,7 @@ from pulsarray.compiler.passes.training.maps import INPUT, function_name, is_lay
 from pulsarray.compiler.training.flow import ERROR
 from pulsarray.compiler.training.layers import Step, is_vector
 from pulsarray.compiler.training.lower.forward import Forward, collect
+from pulsarray.compiler.training.lower.layer_norm import SHARE
 from pulsarray.compiler.training.lower.learn import Learning
 from pulsarray.compiler.training.lower.loss import LossGradient
 from pulsarray.compiler.training.lower.maps import (
@@ -76,6 +82,22 @@ class _Given:
 
 
 @singledispatch
+def _share(_op: Operator) -> int:
+    """One part in so many of a bank is all that a tile of a gradient by what is read may take."""
+    return 1
+
+
+@_share.register
+def _(_op: MaxPool) -> int:
+    return 2
+
+
+@_share.register
+def _(_op: NormalizeChannels) -> int:
+    return SHARE
+
+
+@singledispatch
 def _derived(_op: Operator, _node: Node) -> tuple[str, str]:
     """The activation whose derivative is in an error, and the value that it follows from."""
     return "identity", ""
@@ -100,6 +122,7 @@ class Backward:
     def __init__(self, forward: Forward, update: Update) -> None:
         self.lowering, self.live = forward.lowering, forward.live
         self.pieces, self.norms, self.drops = forward.pieces, forward.norms, forward.drops
+        self.layer_norms, self.scalings = forward.layer_norms, forward.scalings
         self.values, self.errors = self.live.values, self.live.errors
         self.chip, self.rows, self.flow = forward.chip, forward.rows, forward.flow
         self.depth, self.images = forward.depth, forward.images
@@ -199,7 +222,7 @@ class Backward:
     def _finish(self, step: Step, readers: Sequence[Step]) -> None:
         """What a step's error was made of may go."""
         for reader in reversed(readers):
-            if reader.op.only_chooses:
+            if reader.op.keeps_result:
                 self.live.release(reader.name)
             self.live.let_go(reader.name)
         self.live.release(step.name)
@@ -264,8 +287,10 @@ class Backward:
         elif several:
             self.chip.exponent(self.lowering.phase, "temporary", -GUARD, f"{step.name}{ERROR}")
         groups = common(z.groups(), *(error.groups() for error in errors))
-        if readers[0].op.only_chooses:
-            depth //= 2
+        for reader in readers:
+            if (layer_norm := self.layer_norms.get(reader.name)) is not None:
+                layer_norm.prepare()
+        depth //= max(_share(reader.op) for reader in readers)
         left = sum(1 for images in groups for _ in tiles(found, images, depth))
         for images in groups:
             for tile in tiles(found, images, depth):
@@ -367,6 +392,19 @@ class Backward:
         return pulled, ("guard",), 0
 
     @_given.register
+    def _(self, _op: NormalizeChannelsGradient, given: _Given) -> Part:
+        reader = given.reader.name
+        norm, error = self.layer_norms[reader], self.errors[reader]
+        tile, block, pixels = given.tile, given.blocks[0], given.pixels
+        # A gate's slope, or another one's means, come into their bank between blocks.
+        others = self.flow.readers(given.step.name)
+        alone = sum(other.op.keeps_result for other in others) == 1
+        if not block or not alone or given.step.derivative.gated:
+            norm.means(error, tile, pixels)
+        scale = self.learning.scale(reader)
+        return norm.pull(error, tile, block, pixels, scale), ("temporary",), 0
+
+    @_given.register
     def _(self, _op: Dropout, given: _Given) -> Part:
         reader, bank = given.reader.name, self.chip.next_sums()
         error, drop = self.errors[reader], self.drops[reader]
@@ -381,6 +419,13 @@ class Backward:
     @_by_operator.register
     def _(self, _of: Convolution, given: _Given) -> Part:
         return self._product(given.reader, given.tile, given.blocks, given.pixels)
+
+    @_by_operator.register
+    def _(self, _of: ScaleShift, given: _Given) -> Part:
+        reader, bank = given.reader.name, self.chip.next_sums()
+        scaling, error = self.scalings[reader], self.errors[reader]
+        scaling.backward(error, given.tile, given.blocks[0], given.pixels, bank)
+        return Words(bank, 0, 0), (self.learning.scale(reader), f"{reader}.weight"), 0
 
     @_by_operator.register
     def _(self, _of: MaxPool, given: _Given) -> Part:

@@ -12,11 +12,11 @@ from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
-from pulsarray.compiler.ops.statistics import Normalize
-from pulsarray.compiler.passes.training.exponents import NORMAL
+from pulsarray.compiler.ops.statistics import Normalize, NormalizeChannels, ScaleShift
 from pulsarray.compiler.passes.training.maps import INPUT, is_layer
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.drop import Dropping
+from pulsarray.compiler.training.lower.layer_norm import LayerNormalization
 from pulsarray.compiler.training.lower.live import Live
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
@@ -32,6 +32,7 @@ from pulsarray.compiler.training.lower.norm import Normalization
 from pulsarray.compiler.training.lower.pieces import Pieces, cut
 from pulsarray.compiler.training.lower.pool import Averaging, Pooling
 from pulsarray.compiler.training.lower.products.forward import ForwardProduct
+from pulsarray.compiler.training.lower.scaling import Scaling
 from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Alu, VectorFlag
 
@@ -67,8 +68,8 @@ class Forward:
 
     Members
     -------
-    pieces, norms, drops
-        By layer, normalization and dropout, what the way back needs.
+    pieces, norms, layer_norms, scalings, drops
+        By step, what the way back needs.
     """
 
     def __init__(self, lowering: Lowering, live: Live) -> None:
@@ -78,6 +79,8 @@ class Forward:
         self.product = ForwardProduct(lowering)
         self.pieces: dict[str, Pieces] = {}
         self.norms: dict[str, Normalization] = {}
+        self.layer_norms: dict[str, LayerNormalization] = {}
+        self.scalings: dict[str, Scaling] = {}
         self.drops: dict[str, Dropping] = {}
 
     def run(self) -> None:
@@ -180,8 +183,27 @@ class Forward:
         """Normalized values times the weights, with the biases, through the activation."""
         self.norms[layer.name] = norm = Normalization(layer, self.lowering)
         norm.forward(self.values[layer.source])
+        self._scaled(layer, norm)
+        if not self.live.returns_to(layer.name):
+            self.rows.drop(norm.normal.segments)
+
+    @_emit.register
+    def _scale(self, _op: ScaleShift, layer: Step) -> None:
+        x, scale = self.values[layer.source], self.flow.outputs[layer.source]
+        self._scaled(layer, Scaling(layer, self.lowering, x, scale))
+
+    @_emit.register
+    def _normalize(self, _op: NormalizeChannels, step: Step) -> None:
+        x, z = self.values[step.source], self._new(step)
+        norm = self.layer_norms[step.name] = LayerNormalization(step, self.lowering, x, z)
+        norm.forward()
+        self._pool_all(step)
+
+    def _scaled(self, layer: Step, norm: Scaling) -> None:
+        """Values times the weights, with the biases, through the activation."""
+        self.scalings[layer.name] = norm
         z, x = self._new(layer), norm.normal
-        biases = self.lowering.bias(layer, NORMAL, norm.blocks)
+        biases = self.lowering.bias(layer, norm.scale, norm.blocks)
         pooling = self._pooling(layer)
         for images in common(x.groups(), z.groups()):
             for tile, block in self._blocks(z, images):
@@ -193,11 +215,9 @@ class Forward:
                     Words(biases.bank, biases.base + block, 0, 0),
                     target=words_at(z, tile, block), alu=Alu.ADD,
                     last_lanes=self.lowering.lanes(z, block + 1),
-                    **self.lowering.activation(layer, NORMAL, f"{layer.name}.weight"),
+                    **self.lowering.activation(layer, norm.scale, f"{layer.name}.weight"),
                 )  # fmt: skip
             self._done(z, images, pooling)
-        if not self.live.returns_to(layer.name):
-            self.rows.drop(x.segments)
 
     # What has no parameters
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pulsarray.compiler.passes.training.exponents import NORMAL
 from pulsarray.compiler.passes.training.maps import INPUT, is_layer
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.forward import Forward
@@ -56,7 +55,7 @@ class Learning:
 
     def __init__(self, forward: Forward, update: Update) -> None:
         self.lowering, self.live, self.update = forward.lowering, forward.live, update
-        self.flow, self.pieces, self.norms = forward.flow, forward.pieces, forward.norms
+        self.flow, self.pieces, self.norms = forward.flow, forward.pieces, forward.scalings
         self.gradient = WeightGradient(self.lowering)
         self.ones = self.lowering.rows.segment("ones", 1, self.lowering.tensors.ones)
         self._later: list[Step] = []
@@ -71,7 +70,7 @@ class Learning:
 
     def wait(self, step: Step) -> None:
         """A step's error is known; what it has to learn waits until it may."""
-        if is_layer(step.op) or step.op.mixes_samples:
+        if step.is_layer:
             self._later.append(step)
 
     def begin(self, known: Callable[[str], bool]) -> None:
@@ -156,19 +155,21 @@ class Learning:
         self.update.bias(layer, self.scale(layer.name), delta.cuts(), product)
 
     def _norm(self, layer: Step) -> None:
-        norm = self.norms[layer.name]
         if layer.scales:
             self._norm_pieces(layer)
             self._bias(layer)
             self.live.let_go(layer.name)
-        self.lowering.rows.drop(norm.normal.segments)
+        if layer.op.mixes_samples:
+            self.lowering.rows.drop(self.norms[layer.name].normal.segments)
+        elif layer.scales:
+            self.live.release(layer.source)
 
     def _norm_pieces(self, layer: Step) -> None:
         norm, delta = self.norms[layer.name], self.live.errors[layer.name]
         weight = self.lowering.tensors.weights[layer.name]
         pieces, part = Pieces(weight, [(0, 1)], self.lowering.config.dim), (0, 1)
         self.update.grow(f"{layer.name}.weight")
-        names = NORMAL, self.scale(layer.name)
+        names = norm.scale, self.scale(layer.name)
         for block in range(norm.blocks):
 
             def product(bank: int, _add: bool, block: int = block) -> None:

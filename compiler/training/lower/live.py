@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pulsarray.compiler.passes.training.maps import is_layer
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import FeatureMap
@@ -35,7 +34,7 @@ class Live:
             if self._returns_for(step) or not self.returns_to(source):
                 self._uses[source] += 1
         if self.returns_to(step.name):
-            self._uses[step.name] += 1 + step.op.only_chooses
+            self._uses[step.name] += 1 + step.op.keeps_result
 
     def returns_to(self, value: str) -> bool:
         """Whether the way back comes by a value."""
@@ -43,7 +42,7 @@ class Live:
 
     def _returns_for(self, step: Step) -> bool:
         """Whether the gradient of a step's weights needs what it reads."""
-        return self.training and is_layer(step.op) and bool(step.scales)
+        return self.training and bool(step.scales) and not step.op.mixes_samples
 
     def release(self, name: str) -> None:
         """One use less of a value."""

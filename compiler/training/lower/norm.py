@@ -8,34 +8,67 @@ from __future__ import annotations
 
 from typing import Any
 
-from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.numerics.activations import GUARD
+from pulsarray.compiler.passes.training.exponents import NORMAL
 from pulsarray.compiler.training.layers import Step
-from pulsarray.compiler.training.lower.geometry import Geometry
+from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
-    Segment,
     Tile,
     common,
     tiles,
     written,
 )
-from pulsarray.compiler.training.lower.products.weights import WeightGradient
+from pulsarray.compiler.training.lower.scaling import Scaling
+from pulsarray.compiler.training.lower.tensors import NormTensors
 from pulsarray.compiler.training.lower.words import Words
 from pulsarray.compiler.training.norm import DEVIATION, GUARD_BITS, HALF_LOG, Mean
 from pulsarray.errors import InputError
 from pulsarray.isa import Activation, Alu, VectorFlag
 
-__all__ = ["Normalization"]
+__all__ = ["SMALLER", "Normalization", "divide"]
 
 _SCALAR, _SUBTRACT = int(VectorFlag.B_SCALAR), int(VectorFlag.SUB_AFTER)
 _CODE_BITS = 12
-_SMALLER = 27
+SMALLER = 27
 """How far the gradient's exponent is below those of its factors."""
 
 
-class Normalization:
+def divide(
+    chip: TrainChip,
+    phase: int,
+    words: Words,
+    count: int,
+    mean: Mean,
+    kept: NormTensors,
+    source: str,
+) -> None:
+    """From sums of squares to what values are divided by, some words in the second bank.
+
+    ``source`` names the exponent of what was squared.
+    """
+
+    def many(b: Words | None = None, **fields: Any) -> None:
+        chip.vector(phase, 1, count, words, b, acc=words, **fields)
+
+    here = chip.aux[0]
+    many(alu=Alu.MUL, flags=_SCALAR, scalar=mean.mantissa, shift=mean.shift - GUARD_BITS)
+    given, least = Words(here, 0, 0), Words(here, 1, 0)
+    chip.load(
+        phase, kept.epsilon, 0, here, 0, rows=1, blocks=1, local_stride=0, memory_stride=0,
+    )  # fmt: skip
+    chip.exponent(phase, "temporary", -GUARD_BITS, source, source)
+    chip.vector(phase, 1, 1, given, acc=least, shift=-kept.exponent, x=("temporary",))
+    many(Words(here, 1, 0, 0), alu=Alu.ADD, activation=Activation.RECIPROCAL, table="log2")
+    many(
+        alu=Alu.RSUB, flags=_SCALAR, scalar=HALF_LOG, shift=2,
+        activation=Activation.EXP, table="exp",
+    )  # fmt: skip
+    many(activation=Activation.RECIPROCAL, table="reciprocal")
+
+
+class Normalization(Scaling):
     """Emits one batch normalization.
 
     Parameters
@@ -46,26 +79,17 @@ class Normalization:
         The program.
     """
 
+    spare = 4
+
     def __init__(self, layer: Step, lowering: Lowering) -> None:
-        self.layer, self.tensors, self.chip = layer, lowering.tensors, lowering.chip
-        self.rows, self.weights = lowering.rows, lowering.weights
-        self.products = WeightGradient(lowering)
+        normal = lowering.rows.place(f"{layer.name}.normal", lowering.tensors.rows, layer.given)
+        super().__init__(layer, lowering, normal, NORMAL)
         height, width, channels = layer.given
-        self.dim, self.depth = lowering.config.dim, lowering.chip.depth
-        self.blocks = -(-channels // self.dim)
         self.mean = Mean.over(self.tensors.rows * height * width, layer.name)
-        self.geometry = Geometry(Window((1, 1)), layer.given, layer.given, self.dim)
-        self.here, self.there = self.chip.aux
         if (self.dim + 4) * self.blocks > self.depth:
             raise InputError(
                 f"{layer.name}: {channels} channels are too many to normalize on this machine"
             )
-        self.normal = self.rows.place(f"{layer.name}.normal", self.tensors.rows, layer.given)
-
-    @property
-    def phase(self) -> int:
-        """Number of the phase that instructions are counted for."""
-        return self.rows.phase
 
     def forward(self, u: FeatureMap) -> None:
         """Normalized values; the divisors go to memory for the way back."""
@@ -114,7 +138,7 @@ class Normalization:
     def _rest(self, means: Words, total: Words) -> Words:
         """The mean times what the rounded mean leaves of the sum."""
         whole, rest = self._words(self.here, 0), self._words(self.here, 1)
-        self._scaled(means, whole, self.mean.pixels)
+        self._scaled(means, whole, self.mean.count)
         self._many(total, whole, acc=rest, alu=Alu.SUB)
         self._many(rest, means, acc=rest, alu=Alu.MUL)
         return rest
@@ -125,49 +149,13 @@ class Normalization:
         self.diagonal(first, second, block, bank)
         return Words(bank, 0, 0)
 
-    def diagonal(self, first: FeatureMap, second: FeatureMap, block: int, bank: int) -> None:
-        """The same in the first word of a bank."""
-        part = block, block + 1
-        self.products.emit(self.geometry, first, second, (block, part), bank, add=False)
-        one = self.rows.get(self.rows.segment("identity", self.dim, self.tensors.identity))
-        some = Words(self.here, 4 * self.blocks, 0)
-        self.chip.vector(
-            self.phase, 1, self.dim, Words(bank, 0, 0), Words(one.bank, one.base(0), 0),
-            acc=some, alu=Alu.MUL,
-        )  # fmt: skip
-        self.rows.drop([one])
-        result = Words(bank, 0, 0)
-        for row in range(self.dim):
-            a = Words(self.here, some.base + row, 0)
-            if row:
-                self.chip.vector(self.phase, 1, 1, a, result, acc=result, alu=Alu.ADD)
-            else:
-                self.chip.vector(self.phase, 1, 1, a, acc=result)
-
     def _divide(self, words: Words) -> None:
         """From sums of squares to what values are divided by."""
-        kept, phase = self.tensors.norms[self.layer.name], self.phase
+        kept = self.tensors.norms[self.layer.name]
         source = self.tensors.network.flow.outputs[self.layer.source]
-        self._scaled(words, words, self.mean.mantissa, self.mean.shift - GUARD_BITS)
-        given, least = Words(self.here, 0, 0), Words(self.here, 1, 0)
-        self.chip.load(
-            phase, kept.epsilon, 0, self.here, 0,
-            rows=1, blocks=1, local_stride=0, memory_stride=0,
-        )  # fmt: skip
-        self.chip.exponent(phase, "temporary", -GUARD_BITS, source, source)
-        self.chip.vector(phase, 1, 1, given, acc=least, shift=-kept.exponent, x=("temporary",))
-        logarithm = Activation.RECIPROCAL
-        self._many(
-            words, Words(self.here, 1, 0, 0), acc=words, alu=Alu.ADD,
-            activation=logarithm, table="log2",
-        )  # fmt: skip
-        self._many(
-            words, acc=words, alu=Alu.RSUB, flags=_SCALAR, scalar=HALF_LOG, shift=2,
-            activation=Activation.EXP, table="exp",
-        )  # fmt: skip
-        self._many(words, acc=words, activation=Activation.RECIPROCAL, table="reciprocal")
+        divide(self.chip, self.phase, words, self.blocks, self.mean, kept, source)
         self.chip.store(
-            phase, kept.divisor, 0, self.there, words.base,
+            self.phase, kept.divisor, 0, self.there, words.base,
             rows=self.blocks, blocks=1, local_stride=0, memory_stride=0,
         )  # fmt: skip
 
@@ -189,20 +177,6 @@ class Normalization:
                         **fields,
                     )  # fmt: skip
             written(target, images)
-
-    def scaled(self, tile: Tile, block: int, count: int, sums: Words) -> None:
-        """A tile's normalized values times the working weights."""
-        normal = self.rows.get(self.normal.at(tile.low, block))
-        word = Words(normal.bank, self.normal.word(tile.low, block, tile.top), 0)
-        self._weighted(word, block, count, sums)
-
-    def _weighted(self, a: Words, block: int, count: int, sums: Words) -> None:
-        """Words times the working weights."""
-        tensor = self.tensors.weights[self.layer.name]
-        weight = self.weights.get(Segment(tensor, 0, self.blocks, 1, self.blocks))
-        by = Words(weight.bank, weight.base(0) + block, 0, 0)
-        self.chip.vector(self.phase, 1, count, a, by, acc=sums, alu=Alu.MUL)
-        self.weights.drop([weight])
 
     # Backward
 
@@ -226,7 +200,7 @@ class Normalization:
         flow, before = self.tensors.network.flow, self.layer.source
         error, source = flow.errors[before], flow.outputs[before]
         self.chip.exponent(self.phase, "guard", -GUARD, error)
-        self.chip.exponent(self.phase, "temporary", _SMALLER, "guard", source)
+        self.chip.exponent(self.phase, "temporary", SMALLER, "guard", source)
 
     def pull(self, delta: FeatureMap, tile: Tile, block: int, pixels: int, error: str) -> Words:
         """The gradient of a tile of the source at the exponent ``guard``; ``error`` is delta's."""

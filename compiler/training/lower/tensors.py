@@ -49,7 +49,7 @@ def _exponent_names(network: TrainingNetwork) -> list[str]:
         names.append("decay")
     if network.optimizer.momentum:
         names.append("velocity")
-    if network.needs_whole_batch:
+    if network.normalizes:
         names.append("guard")
     owned = [name for step in network.steps for name in _owned(network, step)]
     names += [name for name in network.exponents if name not in set(owned)]
@@ -83,14 +83,14 @@ def _functions(network: TrainingNetwork) -> list[str]:
         names.append("tanh")
     if network.loss.name == "cross-entropy":
         names += ["exp", "reciprocal"]
-    if network.needs_whole_batch:
+    if network.normalizes:
         names += ["log2", "exp", "reciprocal"]
     return list(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)
 class NormTensors:
-    """A batch normalization in memory: epsilon with its exponent, and the divisors."""
+    """A normalization in memory: epsilon with its exponent, and the divisors."""
 
     epsilon: Tensor
     exponent: int
@@ -251,16 +251,15 @@ class TrainTensors:
         )
 
     def _norm(self, layer: Step) -> NormTensors:
-        """What a batch normalization keeps: epsilon, and the divisors of the forward pass."""
-        dim, channels = self.config.dim, layer.given[2]
+        """What a normalization keeps: epsilon, and the divisors of the forward pass."""
+        dim, (height, width, channels) = self.config.dim, layer.given
         mantissa, exponent = factor(layer.epsilon, f"{layer.name}: epsilon")
         epsilon = self.layout.add(
             f"{self.prefix}{layer.name}.epsilon", "constant", 1, dim, element="sum",
             values=np.full((1, dim), mantissa),
         )  # fmt: skip
-        divisor = self._add(
-            f"{self.prefix}{layer.name}.divisor", "intermediate", 1, channels, wide=True
-        )
+        each = (1, channels) if layer.op.mixes_samples else (self.rows * height * width, dim)
+        divisor = self._add(f"{self.prefix}{layer.name}.divisor", "intermediate", *each, wide=True)
         return NormTensors(epsilon, exponent, divisor)
 
     def _drops(self) -> None:
@@ -301,7 +300,7 @@ class TrainTensors:
         self.ones = self.layout.add(
             f"{self.prefix}ones", "constant", 1, 1, values=np.ones((1, 1), np.int64)
         )
-        norms = (step for step in self.network.steps if step.op.mixes_samples)
+        norms = (step for step in self.network.steps if step.epsilon)
         self.norms = {layer.name: self._norm(layer) for layer in norms}
         self.identity = self.ones
         if self.norms:

@@ -1,0 +1,159 @@
+"""Layer normalization as instructions of the vector unit: what there is one number a pixel of lies
+in the words of an accumulator bank, in all lanes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pulsarray.compiler.training.layers import Step
+from pulsarray.compiler.training.lower.lowering import Lowering
+from pulsarray.compiler.training.lower.maps import (
+    FeatureMap,
+    Tile,
+    common,
+    tiles,
+    words_at,
+    written,
+)
+from pulsarray.compiler.training.lower.norm import SMALLER, divide
+from pulsarray.compiler.training.lower.words import Words
+from pulsarray.compiler.training.norm import DEVIATION, Mean
+from pulsarray.isa import Alu, Reduce, VectorFlag
+
+__all__ = ["SHARE", "LayerNormalization"]
+
+SHARE = 3
+"""A tile takes one part in so many of a bank: on the way back three words a pixel."""
+_SCALAR, _SUBTRACT = int(VectorFlag.B_SCALAR), int(VectorFlag.SUB_AFTER)
+_CODE_BITS = 12
+
+
+class LayerNormalization:
+    """Emits one layer normalization, without scale and shift.
+
+    Parameters
+    ----------
+    step
+        What is normalized.
+    lowering
+        The program.
+    source, normal
+        The maps.
+    """
+
+    def __init__(
+        self, step: Step, lowering: Lowering, source: FeatureMap, normal: FeatureMap
+    ) -> None:
+        self.step, self.lowering, self.chip = step, lowering, lowering.chip
+        self.rows, self.source, self.normal = lowering.rows, source, normal
+        self.mean = Mean.along(step.given[2], step.name.rpartition(".")[0])
+        self.kept = lowering.tensors.norms[step.name]
+        self.blocks = source.cuts()[-1]
+        self.here, self.there = self.chip.aux
+        self.scale = lowering.flow.outputs[step.source]
+
+    def _vector(self, count: int, a: Words, b: Words | None = None, **fields: Any) -> None:
+        self.chip.vector(self.rows.phase, 1, count, a, b, **fields)
+
+    def _at(self, found: FeatureMap, tile: Tile, block: int) -> Words:
+        """A tile of a map's block, which is on chip now."""
+        self.rows.get(found.at(tile.low, block))
+        return words_at(found, tile, block)
+
+    def _add(self, count: int, a: Words, total: Words, block: int) -> None:
+        """Words of a block as the beginning of a total or added to it; the last sums up lanes."""
+        last = block == self.blocks - 1
+        self._vector(
+            count, a, total if block else None, acc=total, alu=Alu.ADD if block else Alu.PASS,
+            reduce=Reduce.SUM if last else Reduce.NONE,
+        )  # fmt: skip
+
+    def _scaled(self, count: int, a: Words, acc: Words, factor: int, shift: int) -> None:
+        self._vector(count, a, acc=acc, alu=Alu.MUL, flags=_SCALAR, scalar=factor, shift=shift)
+
+    # Forward
+
+    def forward(self) -> None:
+        """Normalized values; what they were divided by goes to memory for the way back."""
+        x, z = self.source, self.normal
+        for images in common(x.groups(), z.groups()):
+            for tile in tiles(z, images, self.chip.depth // SHARE):
+                self._tile(tile)
+            written(z, images)
+
+    def _tile(self, tile: Tile) -> None:
+        count = tile.images * tile.rows * self.normal.shape[1]
+        means, squares = Words(self.there, 0, 0), Words(self.there, count, 0)
+        for block in range(self.blocks):
+            self._add(count, self._at(self.source, tile, block), means, block)
+        self._scaled(count, means, means, self.mean.mantissa, self.mean.shift)
+        for block in range(self.blocks):
+            self._centre(tile, block, count, means, squares)
+        divide(self.chip, self.rows.phase, squares, count, self.mean, self.kept, self.scale)
+        if self.lowering.training:
+            self._keep(tile, squares.base, count, load=False)
+        self.chip.exponent(self.rows.phase, "temporary", DEVIATION)
+        for block in range(self.blocks):
+            z = self._at(self.normal, tile, block)
+            self._vector(count, z, squares, target=z, alu=Alu.SCALED, x=("temporary",))
+
+    def _centre(self, tile: Tile, block: int, count: int, means: Words, squares: Words) -> None:
+        """Values less their mean, in the place of the result, and the sum of their squares."""
+        read = self.rows.get(self.source.at(tile.low, block))
+        self.rows.new(self.normal.at(tile.low, block), 0, avoid=[read.bank], pinned=[read])
+        z, copy = words_at(self.normal, tile, block), Words(self.here, 0, 0)
+        self._vector(
+            count, words_at(self.source, tile, block), means, target=z, alu=Alu.SUB,
+            last_lanes=self.lowering.lanes(self.normal, block + 1),
+        )  # fmt: skip
+        self._vector(count, z, acc=copy)
+        self._vector(count, z, copy, acc=copy, alu=Alu.MUL)
+        self._add(count, copy, squares, block)
+
+    def _keep(self, tile: Tile, word: int, count: int, *, load: bool) -> None:
+        """What a tile was divided by, from memory or to it."""
+        move = self.chip.load if load else self.chip.store
+        first = tile.low * self.normal.pixels + tile.top * self.normal.shape[1]
+        move(
+            self.rows.phase, self.kept.divisor, first, self.there, word,
+            rows=count, blocks=1, local_stride=0, memory_stride=0,
+        )  # fmt: skip
+
+    # Backward
+
+    def prepare(self) -> None:
+        """The exponent of what is divided, from that with guard bits, ``temporary``."""
+        self.chip.exponent(self.rows.phase, "guard", SMALLER, "temporary", self.scale)
+
+    def pull(self, delta: FeatureMap, tile: Tile, block: int, count: int, error: str) -> Words:
+        """The gradient of a tile of the source at ``temporary``; ``error`` names delta's.
+
+        It takes what :meth:`means` has made of the tile.
+        """
+        sums = Words(self.chip.next_sums(), 0, 0)
+        less, along, divisors = self._parts(count)
+        self._vector(count, self._at(self.normal, tile, block), along, acc=sums, alu=Alu.MUL)
+        a = self._at(delta, tile, block)
+        self._vector(count, a, sums, acc=sums, flags=_SUBTRACT, shift=-_CODE_BITS)
+        self._vector(count, sums, less, acc=sums, alu=Alu.RSUB)
+        self._vector(count, sums, divisors, acc=sums, alu=Alu.SCALED, x=("guard", error))
+        return sums
+
+    def _parts(self, count: int) -> list[Words]:
+        """What there is one number a pixel of in the second bank."""
+        return [Words(self.there, part * count, 0) for part in range(SHARE)]
+
+    def means(self, delta: FeatureMap, tile: Tile, count: int) -> None:
+        """Means of a tile's error and of its products with normalized values, and divisors."""
+        sums, shift = Words(self.chip.next_sums(), 0, 0), self.mean.shift
+        less, along, divisors = self._parts(count)
+        for block in range(self.blocks):
+            self._add(count, self._at(delta, tile, block), sums, block)
+        self._scaled(count, sums, less, -self.mean.mantissa, shift - _CODE_BITS)
+        for block in range(self.blocks):
+            self._vector(count, self._at(delta, tile, block), acc=sums)
+            self._vector(count, self._at(self.normal, tile, block), sums, acc=sums, alu=Alu.MUL)
+            self._add(count, sums, along, block)
+        self._scaled(count, along, along, self.mean.mantissa, shift + _CODE_BITS)
+        self._keep(tile, divisors.base, count, load=True)
