@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal bench bench-resnet50 bench-synth onnx-backend corpus lint docs lock clean
+.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal bench bench-networks bench-resnet50 bench-synth onnx-backend corpus lint docs lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ onnx-backend: setup ## The onnx package's own tests of the operators that are ta
 
 corpus: setup ## Compare what the compiler makes with benchmarks/corpus.txt; ARGS=--help
 	@"$(BIN)"/python -m benchmarks.corpus $(ARGS)
+
+bench-networks: setup ## Compile the networks that ship in Python packages; error beside other runtimes
+	@"$(BIN)"/python -W ignore -m benchmarks.shipped $(ARGS)
 
 bench-synth: setup ## Synthesize every preset; writes docs/hardware.md (needs pulsarray[synth])
 	@"$(BIN)"/python scripts/bench_synth.py

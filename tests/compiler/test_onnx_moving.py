@@ -128,6 +128,29 @@ def test_nearest_neighbours(
     assert_right(tmp_path, nodes, {"s": np.array(scales, np.float32)})
 
 
+WAYS = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("scales", [(1, 1, 2, 2), (1, 1, 1.5, 0.7), (1, 1, 0.25, 3.3)])
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+def test_resize_by_any_factor(
+    tmp_path: Path, way: str, scales: tuple[float, ...], mode: str
+) -> None:
+    attributes = {"coordinate_transformation_mode": way, "mode": mode}
+    nodes = [node("Resize", ["c", "", "s"], **attributes)]
+    assert_right(tmp_path, nodes, {"s": np.array(scales, np.float32)}, opset=19)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_resize_to_sizes_of_some_axes(tmp_path: Path, way: str) -> None:
+    nodes = [
+        node("Resize", ["c", "", "", "s"], coordinate_transformation_mode=way, mode="linear",
+             axes=[-1, 2])
+    ]  # fmt: skip
+    assert_right(tmp_path, nodes, {"s": ints(9, 7)}, opset=19)
+
+
 def test_upsample(tmp_path: Path) -> None:
     constants = {"s": np.array([1, 1, 2, 3], np.float32)}
     assert_right(tmp_path, [node("Upsample", ["c", "s"])], constants, opset=9)
@@ -171,14 +194,24 @@ def test_reductions(tmp_path: Path, kind: str, axes: tuple[int, ...], keep: int)
         ),
         ([node("Gather", ["c", "i"], axis=1)], {"i": ints(9)}, "Gather of constants fails"),
         (
-            [node("Resize", ["c", "", "s"], mode="linear")],
+            [node("Resize", ["c", "", "s"], mode="cubic")],
             {"s": np.array([1, 1, 2, 2], np.float32)},
-            "Resize must be of nearest neighbours, not linear",
+            "Resize must be nearest or linear, without antialias, not cubic",
+        ),
+        (
+            [node("Resize", ["c", "", "s"], coordinate_transformation_mode="tf_crop_and_resize")],
+            {"s": np.array([1, 1, 1.5, 1], np.float32)},
+            "Resize's coordinates must be asymmetric, .*, not tf_crop_and_resize",
         ),
         (
             [node("Resize", ["c", "", "s"])],
-            {"s": np.array([1, 1, 1.5, 1], np.float32)},
-            r"Resize of \(8, 4, 6\) to \(8, 6, 6\) must be by whole factors",
+            {"s": np.array([1, 2], np.float32)},
+            r"scales must be one of each axis, not \[1.0, 2.0\]",
+        ),
+        (
+            [node("Resize", ["c", "", "s"], mode="linear")],
+            {"s": np.array([1, 2, 1, 1], np.float32)},
+            "Resize must leave the channels as they are",
         ),
         (
             [node("Resize", ["c", "", "s"])],

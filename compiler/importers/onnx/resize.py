@@ -1,8 +1,8 @@
-"""ONNX's Resize and Upsample: images repeated or thinned out by whole factors."""
+"""ONNX's Resize and Upsample: images repeated, thinned out, or interpolated."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import floor
 
 import numpy as np
@@ -13,6 +13,7 @@ from pulsarray.compiler.importers.onnx.orders import Ints, Tensor
 from pulsarray.compiler.importers.onnx.tensors import Network
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.ops.resize import Floats32, Lines, Resize, linear, nearest, positions
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.errors import InputError
 
@@ -27,15 +28,29 @@ _ROUNDINGS: Mapping[str, Callable[[Array], Array]] = {
 
 
 def resize(network: Network, call: Call) -> None:
-    """Nearest neighbours of an image's rows and columns."""
-    tensor = network.image(call.inputs[0], call.where)
-    if (mode := call.text("mode", "nearest")) != "nearest":
-        raise InputError(f"{call.where}: {call.kind} must be of nearest neighbours, not {mode}")
+    """Rows and columns of an image, repeated where that is all, else as weighted sums."""
+    tensor, mode = network.image(call.inputs[0], call.where), call.text("mode", "nearest")
+    if mode not in ("nearest", "linear") or call.integer("antialias", 0):
+        more = " with antialias" if call.integer("antialias", 0) else ""
+        raise InputError(
+            f"{call.where}: {call.kind} must be nearest or linear, without antialias, "
+            f"not {mode}{more}"
+        )
     factors, sizes = _factors(network, call, tensor)
-    sources = [
-        _sources(network, call, *axis) for axis in zip(tensor.shape, factors, sizes, strict=True)
-    ]
-    repeats = [-(-new // old) for old, new in zip(tensor.shape, sizes, strict=True)]
+    ends = zip(tensor.shape, factors, sizes, strict=True)
+    places = [_places(network, call, *axis) for axis in ends]
+    if mode == "linear":
+        _interpolated(network, call, tensor, [
+            linear(old, at) for old, at in zip(tensor.shape, places, strict=True)
+        ])  # fmt: skip
+        return
+    pairs = zip(tensor.shape, places, strict=True)
+    _moved(network, call, tensor, [_sources(network, call, old, at) for old, at in pairs])
+
+
+def _moved(network: Network, call: Call, tensor: Tensor, sources: list[Ints]) -> None:
+    """Elements from these places along each axis."""
+    repeats = [-(-len(at) // old) for old, at in zip(tensor.shape, sources, strict=True)]
     wholes = zip(sources, tensor.shape, repeats, strict=True)
     if all(np.array_equal(at, np.arange(old * times) // times) for at, old, times in wholes):
         _repeated(network, call, tensor, repeats)
@@ -43,10 +58,18 @@ def resize(network: Network, call: Call) -> None:
         places = tensor.places[np.ix_(*sources)]
         place(network, call, tensor, places, call.outputs[0])
     else:
-        raise InputError(
-            f"{call.where}: {call.kind} of {tensor.shape} to {tuple(sizes)} must be by whole "
-            "factors"
-        )
+        pairs = zip(tensor.shape, sources, strict=True)
+        _interpolated(network, call, tensor, [nearest(old, at.tolist()) for old, at in pairs])
+
+
+def _interpolated(network: Network, call: Call, tensor: Tensor, lines: list[Lines]) -> None:
+    """Rows and columns as weighted sums of others."""
+    if not lines[0].is_same:
+        raise InputError(f"{call.where}: {call.kind} must leave the channels as they are")
+    rows, columns = [Lines.same(1), *lines[1:]][-2:]
+    name, output = network.label(call), call.outputs[0]
+    value = network.emit(name, Resize(rows, columns), (tensor.value,), output).value
+    network.define(output, Tensor(value, tuple(map(len, lines))))
 
 
 def _repeated(network: Network, call: Call, tensor: Tensor, repeats: list[int]) -> None:
@@ -65,42 +88,58 @@ def _repeated(network: Network, call: Call, tensor: Tensor, repeats: list[int]) 
 
 def _factors(network: Network, call: Call, tensor: Tensor) -> tuple[list[float], list[int]]:
     """Factor and size of each axis after the batch."""
-    rank = len(tensor.shape) + 1
-    if call.attributes.keys() & {"axes", "keep_aspect_ratio_policy"}:
-        raise InputError(f"{call.where}: Resize of chosen axes or shapes is not supported")
+    if (policy := call.text("keep_aspect_ratio_policy", "stretch")) != "stretch":
+        raise InputError(f"{call.where}: {call.kind} must stretch, not keep by {policy}")
+    shape, rank = tensor.shape, len(tensor.shape) + 1
     if call.given(3):
-        sizes = network.integers(call.given(3), call.where, "sizes")[1:]
-        if len(sizes) != rank - 1 or min(sizes, default=0) < 1:
-            raise InputError(f"{call.where}: sizes must be {rank} of at least 1")
-        return [new / old for new, old in zip(sizes, tensor.shape, strict=True)], [*sizes]
+        numbers = network.integers(call.given(3), call.where, "sizes")
+        sizes = [int(n) for n in _each_axis(call, "sizes", numbers, [1, *shape])[1:]]
+        if min(sizes) < 1:
+            raise InputError(f"{call.where}: sizes must be at least 1, not {sizes}")
+        return [new / old for new, old in zip(sizes, shape, strict=True)], sizes
     late = call.kind == "Resize" and network.file.opset > 10
-    name = call.given(2 if late else 1)
-    factors = [float(f) for f in network.constant(name, call.where, "scales").reshape(-1)]
-    if len(factors) != rank or factors[0] != 1.0 or min(factors) <= 0.0:
+    scales = network.constant(call.given(2 if late else 1), call.where, "scales").reshape(-1)
+    factors = _each_axis(call, "scales", [float(f) for f in scales], [1.0] * rank)
+    if factors[0] != 1.0 or min(factors) <= 0.0:
         raise InputError(
             f"{call.where}: scales must be {rank} positive numbers, of the batch 1, not {factors}"
         )
-    sizes = tuple(
-        floor(np.float32(old) * np.float32(factor))
-        for old, factor in zip(tensor.shape, factors[1:], strict=True)
-    )
+    pairs = zip(shape, factors[1:], strict=True)
+    sizes = [floor(np.float32(old) * np.float32(factor)) for old, factor in pairs]
     if min(sizes) < 1:
-        raise InputError(f"{call.where}: scales {factors} leave nothing of {tensor.shape}")
-    return factors[1:], [*sizes]
+        raise InputError(f"{call.where}: scales {factors} leave nothing of {shape}")
+    return factors[1:], sizes
 
 
-def _sources(network: Network, call: Call, old: int, factor: float, new: int) -> Ints:
-    """Which element each of an axis is."""
+def _each_axis(
+    call: Call, what: str, numbers: Sequence[float], usual: Sequence[float]
+) -> list[float]:
+    """A number for each axis, the batch too; the usual one for those that are not chosen."""
+    rank = len(usual)
+    axes = [axis % rank if -rank <= axis < rank else -1
+            for axis in call.integers("axes") or range(rank)]  # fmt: skip
+    if len({*axes}) != len(axes) or -1 in axes or len(numbers) != len(axes):
+        raise InputError(f"{call.where}: {what} must be one of each axis, not {[*numbers]}")
+    made: list[float] = [*usual]
+    for axis, number in zip(axes, numbers, strict=True):
+        made[axis] = number
+    return made
+
+
+def _places(network: Network, call: Call, old: int, factor: float, new: int) -> Floats32:
+    """Where in an axis each of a result's elements lies."""
     late = call.kind == "Resize" and network.file.opset > 10
     way = call.text("coordinate_transformation_mode", "half_pixel") if late else "asymmetric"
+    try:
+        return positions(way, old, new, factor)
+    except InputError as error:
+        raise InputError(f"{call.where}: {call.kind}'s {error}") from None
+
+
+def _sources(network: Network, call: Call, old: int, places: Floats32) -> Ints:
+    """Which element each of an axis is."""
+    late = call.kind == "Resize" and network.file.opset > 10
     rounding = call.text("nearest_mode", "round_prefer_floor") if late else "floor"
-    number, scale = np.arange(new, dtype=np.float32), np.float32(factor)  # As runtimes do.
-    ways: Mapping[str, Array] = {
-        "asymmetric": number / scale,
-        "half_pixel": (number + 0.5) / scale - 0.5,
-        "pytorch_half_pixel": (number + 0.5) / scale - 0.5 if new > 1 else 0.0 * number,
-        "align_corners": number * np.float32((old - 1) / max(new - 1, 1)),
-    }
-    if way not in ways or rounding not in _ROUNDINGS:
-        raise InputError(f"{call.where}: Resize by {way}, {rounding} is not supported")
-    return np.clip(_ROUNDINGS[rounding](ways[way]), 0, old - 1).astype(np.int64)
+    if rounding not in _ROUNDINGS:
+        raise InputError(f"{call.where}: Resize by {rounding} is not supported")
+    return np.clip(_ROUNDINGS[rounding](places), 0, old - 1).astype(np.int64)

