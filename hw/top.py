@@ -45,7 +45,7 @@ def machine_members(config: Config, address_bits: int = 32) -> dict[str, Any]:
         for unit in Unit:
             for event in _EVENTS:
                 name = f"trace_{unit.name.lower()}_{event}"
-                members |= {name: Out(1), f"{name}_index": Out(INDEX_BITS)}
+                members |= {name: Out(1), f"{name}_index": Out(32)}
     return members
 
 
@@ -296,7 +296,9 @@ class Machine(Component):
             failed.eq(self._running & self._halt & idle),
             registers.status.eq(Cat(self._running, status[1:])),
             registers.error_code.eq(errors.code),
-            registers.error_index.eq(errors.index),
+            registers.error_index.eq(
+                Cat(errors.index, errors.index.all().replicate(32 - INDEX_BITS))
+            ),
             errors.clear.eq(self._clear),
             self._halt.eq(errors.halt),
             self.interrupt.eq(status[1:].any() & registers.interrupt_enable[0]),

@@ -136,7 +136,7 @@ def scale_cycles(config: Config) -> int:
 
 def sum_cycles(config: Config) -> int:
     """Cycles from the read of a word that STREAM does not transpose to the write of its sums."""
-    return 2 * config.dim + 3 + config.fast_clock
+    return 2 * config.dim + 3 + 2 * config.fast_clock
 
 
 def signal_cycles(config: Config) -> int:

@@ -119,8 +119,8 @@ _CLOCK_HEAD = ("unit", "LUT equiv.", "FF", "Fmax MHz", "stage", "longest path", 
 PEERS_TEXT = """
 ## Beside others
 
-What sources state of whole engines or of a processing element; "-" where they give no figure. In
-what we read Tensil, VTA, NNgen (asked for one in its issue 6), hls4ml and tiny-tpu give none.
+What sources state of whole engines or of a processing element; "-" where they give no figure. Of
+Tensil, VTA, NNgen (asked for one in its issue 6), hls4ml and tiny-tpu we have read none.
 """
 _PEERS_HEAD = ("engine", "device", "LUT a multiplier", "FF", "DSP", "MHz", "source")
 _VIVADO = "eugene-tarassov/vivado-risc-v issue 20: 136,675 LUT in all"

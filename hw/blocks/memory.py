@@ -32,6 +32,8 @@ endmodule
 
 _BLOCK_BITS = 4096
 """From so many bits on a memory is a block RAM, however few its rows."""
+_BLOCK_ROWS, _BLOCK_ROW_BITS = 17, 64
+"""And so is one of wide rows that are more than one table of a device holds."""
 
 
 class Memory1R1W(Shared):
@@ -73,12 +75,17 @@ class Memory1R1W(Shared):
             depth=depth,
         )
 
+    @property
+    def _is_block(self) -> bool:
+        is_wide = self._depth >= _BLOCK_ROWS and self._bits >= _BLOCK_ROW_BITS
+        return is_wide or self._bits * self._depth >= _BLOCK_BITS
+
     def verilog(self, name: str) -> str:
         """The module with its rows cleared by a loop, which no RTLIL memory can express."""
         return _VERILOG.format(
             name=name,
             bits=self._bits,
-            style=', ram_style = "block"' if self._bits * self._depth >= _BLOCK_BITS else "",
+            style=', ram_style = "block"' if self._is_block else "",
             last=self._depth - 1,
             data_top=self._bits - 1,
             address_top=(self._depth - 1).bit_length() - 1,

@@ -12,8 +12,8 @@ __all__ = ["ADDRESS_BITS", "BANK_BITS", "INDEX_BITS", "ReadPort", "WritePort", "
 
 BANK_BITS = 8
 ADDRESS_BITS = 16
-INDEX_BITS = 32
-"""Width of an instruction's number in the program."""
+INDEX_BITS = 24
+"""Width of an instruction's number in the program, which wraps; all ones is none's."""
 
 
 def target_layout() -> data.StructLayout:

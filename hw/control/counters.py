@@ -22,6 +22,23 @@ _UNITS = len(Unit)
 _COUNTERS = len(COUNTERS)
 _FEW_BITS = _COUNTERS.bit_length()
 """Bits that count what happens from one visit of a counter to the next."""
+_TAPS = (5, 4)
+"""Bits of a shift register whose parity goes in below: it has every state of 6 bits but 0."""
+
+
+def _states() -> list[int]:
+    """What such a register holds after 0, 1, ... steps: counting takes no carries."""
+    states = [1]
+    for _ in range(_COUNTERS):
+        parity = sum(states[-1] >> tap for tap in _TAPS) & 1
+        states.append((states[-1] << 1 | parity) & ((1 << _FEW_BITS) - 1))
+    return states
+
+
+def _counted(state: Value) -> Value:
+    """How many steps have led to a state."""
+    steps = {state: number for number, state in enumerate(_states())}
+    return chosen([Const(steps.get(n, 0), _FEW_BITS) for n in range(1 << _FEW_BITS)], state)
 
 
 class Counters(Shared):
@@ -94,7 +111,7 @@ class Counters(Shared):
         last = place == _COUNTERS - 1
         m.d.sync += [
             place.eq(Mux(last, 0, place + 1)),
-            added.eq(chosen(few, place)),
+            added.eq(_counted(chosen(few, place))),
             Cat(was, was_first).eq(Cat(place, first)),
             self.value.eq(Mux(was_first, 0, words.read_data) + added),
             ended.eq(was),
@@ -116,11 +133,14 @@ class Counters(Shared):
         """What each counter has counted since its last visit."""
         few = []
         for number, name in enumerate(COUNTERS):
-            count = Signal(_FEW_BITS, name=f"{name}_few")
-            m.d.sync += count.eq(Mux(place == number, 0, count) + counts[number])
+            state = Signal(_FEW_BITS, init=1, name=f"{name}_few")
+            following = Cat(state[_TAPS[0]] ^ state[_TAPS[1]], state)[:_FEW_BITS]
+            first, second, *_ = _states()
+            again = Mux(counts[number], second, first)
+            m.d.sync += state.eq(Mux(place == number, again, Mux(counts[number], following, state)))
             with m.If(self.clear):
-                m.d.sync += count.eq(0)
-            few.append(count)
+                m.d.sync += state.eq(first)
+            few.append(state)
         return few
 
 

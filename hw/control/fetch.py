@@ -231,7 +231,7 @@ class Fetch(Shared):
 
     def _errors(self, m: Module, illegal: Value, missing: Value) -> None:
         """The one with the lowest code comes last."""
-        m.d.comb += self.error_index.eq((1 << 32) - 1)
+        m.d.comb += self.error_index.eq((1 << INDEX_BITS) - 1)
         with m.If(missing & self.running):
             m.d.comb += self.error.eq(ErrorCode.PROGRAM_END)
         with m.If(self.beat_valid & self.beat_error):

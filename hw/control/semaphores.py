@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import SEMAPHORE_MAX, SEMAPHORES
+from pulsarray.hw.blocks.choice import chosen
 from pulsarray.hw.blocks.shared import Shared
 
 __all__ = ["Semaphores"]
@@ -97,16 +98,35 @@ class Semaphore(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """The range is checked on the wider sum."""
+        """One adder; a bit more than the count has tells what leaves the range on either side."""
         m = Module()
         count = Signal(SEMAPHORE_MAX.bit_length())
-        following = Signal(range(-self._units, SEMAPHORE_MAX + self._units + 1))
+        following = Signal(len(count) + 1)
+        most = range(-self._units, self._units + 1)
+        number, change = Signal(range(len(most))), Signal(signed(len(following)), name="change")
         m.d.comb += [
-            following.eq(count + sum(self.signal) - sum(self.take)),
+            number.eq(_ones([*self.signal, *(~self.take)])),
+            change.eq(chosen([Const(value, len(following)) for value in most], number)),
+            following.eq(count + change),
             self.available.eq(count != 0),
-            self.error.eq((following < 0) | (following > SEMAPHORE_MAX)),
+            self.error.eq(following[-1]),
         ]
         m.d.sync += count.eq(following)
         with m.If(self.clear):
             m.d.sync += count.eq(0)
         return m
+
+
+def _ones(bits: list[Value]) -> Value:
+    """How many bits are set, of full adders in logic: carry chains are too long for so few."""
+    places, result = [list(bits)], []
+    for column in places:
+        carries: list[Value] = []
+        while len(column) > 1:
+            a, b, c = [*column[:3], Const(0, 1)][:3]
+            column[:3] = [a ^ b ^ c]
+            carries.append((a & b) | (a & c) | (b & c))
+        result.append(column[0])
+        if carries:
+            places.append(carries)
+    return Cat(result)

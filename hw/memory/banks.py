@@ -23,6 +23,7 @@ from pulsarray.hw.blocks.ports import (
 from pulsarray.hw.blocks.shared import Shared
 from pulsarray.hw.memory.bank import MemoryBank, WordSelect
 from pulsarray.isa import Bank, Unit
+from pulsarray.stages import sum_cycles
 
 __all__ = ["Banks", "ReadPort", "WritePort"]
 
@@ -94,9 +95,11 @@ class Banks(Shared):
         """Two groups of banks of one kind each, and the checks."""
         m = Module()
         config = self._config
-        was, psums, update = self._pending(m)
-        before, written = self._written(m, was, update)
-        now, *others = self._streaming(m, was, before)
+        words, psums = self._line(m)
+        update: Any = Signal(data.ArrayLayout(signed(config.acc_bits), config.dim))
+        written = Signal.like(update, name="written", reset_less=True)
+        m.d.sync += written.eq(update)
+        now, *others = self._streaming(m, words)
         result = written if config.fast_clock else update
         readers = {name: getattr(self, name) for name in _READERS}
         scratchpad = _Group(m, "scratchpad", config.scratchpad_banks, config.scratchpad_depth)
@@ -121,7 +124,7 @@ class Banks(Shared):
             port = readers[name]
             m.d.comb += port.sums.eq(accumulator.select(f"{name}_sums", port.bank))
         stored = accumulator.select("target_sums", self.target.bank)
-        old = self._augend(m, stored, was, before, written)
+        old = self._augend(m, stored, words, written)
         for lane in range(config.dim):
             m.d.comb += update[lane].eq(old[lane] + psums[lane])
         m.d.comb += [
@@ -131,57 +134,64 @@ class Banks(Shared):
         ]
         return m
 
-    def _pending(self, m: Module) -> tuple[Any, Signal, Any]:
-        """The word whose sums are added and written in this cycle, its sums, and the result."""
-        was: Any = Signal(target_layout(), name="was")
-        psums = Signal.like(self.sums, name="psums", reset_less=True)
-        update: Any = Signal(data.ArrayLayout(signed(self._config.acc_bits), self._config.dim))
-        m.d.sync += [
-            was.eq(self.target),
-            psums.eq(self.sums),
-            was.write.eq(self.sums_valid & self.target.write & ~self.clear),
-        ]
-        return was, psums, update
+    def _line(self, m: Module) -> tuple[list[Any], Signal]:
+        """Words whose sums are on the way from the array to a bank, and those that are added now.
 
-    def _written(self, m: Module, was: Any, update: Any) -> tuple[Any, Signal]:
-        """The word and the sums of the cycle before, which with ``fast_clock`` are written now."""
-        before: Any = Signal(target_layout(), name="before")
-        written = Signal.like(update, name="written", reset_less=True)
-        m.d.sync += [
-            before.eq(was),
-            before.write.eq(was.write & ~self.clear),
-            written.eq(update),
-        ]
-        return before, written
+        A word is added in the cycle after it was read and written at once; with ``fast_clock`` each
+        of this has a cycle for itself, the old sums one before that.
+        """
+        words: list[Any] = []
+        psums: Any = self.sums
+        valid, coming = self.sums_valid, self.target
+        for number in range(sum_cycles(self._config) - 2 * self._config.dim - 2):
+            word: Any = Signal(target_layout(), name=f"word{number}")
+            m.d.sync += [word.eq(coming), word.write.eq(valid & coming.write & ~self.clear)]
+            words.append(word)
+            valid, coming = Const(1), word
+        for number in range(1 + self._config.fast_clock):
+            kept = Signal.like(self.sums, name=f"psums{number}", reset_less=True)
+            m.d.sync += kept.eq(psums)
+            psums = kept
+        return words, psums
 
-    def _augend(self, m: Module, stored: Value, was: Any, before: Any, written: Signal) -> Any:
+    def _augend(self, m: Module, stored: Value, words: list[Any], written: Signal) -> Any:
         """Old sums, or 0, or those that were made for the same word and cannot be read yet.
 
         Which of them is known a cycle ahead, from the word that is coming and those before it.
         """
-        sums = [(was, written)]
-        if self._config.fast_clock:
+        coming, old = self.target, Signal.like(written, name="old")
+        *recent, last = [self._same(m, number, word) for number, word in enumerate(words)]
+        uses_stored = Signal(name="uses_stored", reset_less=True)
+        earlier = written
+        if recent:
             earlier = Signal.like(written, name="earlier", reset_less=True)
             m.d.sync += earlier.eq(written)
-            sums.append((before, earlier))
-        coming, made = self.target, Signal.like(stored, name="made")
-        uses_stored = Signal(name="uses_stored", reset_less=True)
-        chosen: Value = Const(0, len(made))
-        recent: Value = Const(0, 1)
-        for number, (word, value) in reversed(list(enumerate(sums))):
-            same = word.write & (word.bank == coming.bank) & (word.address == coming.address)
-            again = Signal(name=f"again{number}", reset_less=True)
-            m.d.sync += again.eq(same)
-            recent, chosen = recent | same, Mux(again, Value.cast(value), chosen)
-        m.d.sync += uses_stored.eq(~coming.fresh & ~recent)
-        old: Any = Signal(data.ArrayLayout(signed(self._config.acc_bits), self._config.dim))
-        m.d.comb += [
-            made.eq(Mux(was.fresh, 0, chosen)),
-            old.eq(Mux(uses_stored, stored, made)),
-        ]
+        m.d.sync += uses_stored.eq(~coming.fresh & ~last)
+        again = self._delayed(m, "again", last)
+        chosen = Mux(uses_stored, stored, Mux(again, Value.cast(earlier), 0))
+        if recent:
+            first, second = (
+                self._delayed(m, f"is_recent{number}", self._delayed(m, f"recent{number}", same))
+                for number, same in enumerate(recent)
+            )
+            kept = self._delayed(m, "kept", chosen)
+            chosen = Mux(first, Value.cast(written), Mux(second, Value.cast(earlier), kept))
+        m.d.comb += Value.cast(old).eq(chosen)
         return old
 
-    def _streaming(self, m: Module, was: Any, before: Any) -> list[Any]:
+    def _same(self, m: Module, number: int, word: Any) -> Signal:
+        """Whether the word that is coming is added to one that is on its way."""
+        coming, same = self.target, Signal(name=f"same{number}")
+        is_place = (word.bank == coming.bank) & (word.address == coming.address)
+        m.d.comb += same.eq(word.write & is_place & ~coming.fresh)
+        return same
+
+    def _delayed(self, m: Module, name: str, value: Value) -> Signal:
+        register = Signal(len(value), name=name, reset_less=True)
+        m.d.sync += register.eq(value)
+        return register
+
+    def _streaming(self, m: Module, words: list[Any]) -> list[Any]:
         """What STREAM asks of the accumulator: to read for the sums that come, and to write.
 
         It holds both ports from the first sums of an instruction to the write of the last.
@@ -204,7 +214,7 @@ class Banks(Shared):
             now.hold.eq(self.sums_valid | between),
         ]
         requests, valid = [now], self.sums_valid
-        for number, word in enumerate((was, before)[: 1 + self._config.fast_clock]):
+        for number, word in enumerate(words):
             held = Signal(name=f"holds{number}")
             request: Any = Signal(_REQUEST, name=f"write{number}")
             m.d.sync += held.eq(valid & ~self.clear)

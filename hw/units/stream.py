@@ -19,6 +19,7 @@ from pulsarray.hw.units.array import Array
 from pulsarray.hw.units.transposer import Transposer
 from pulsarray.isa import FORMATS, Bank, Opcode, StreamFlag
 from pulsarray.registers import ErrorCode
+from pulsarray.stages import sum_cycles
 
 __all__ = ["StreamUnit"]
 
@@ -296,12 +297,11 @@ class StreamUnit(Shared):
         ended = self.sums_valid & self.target.last
         parts = (ended & ~self.clear, self.target.index, self.target.signal)
         completion = Cat(self.complete, self.complete_index, self.complete_signal)
-        if self._config.fast_clock:
-            written = Signal.like(completion, name="ended_before")
-            m.d.sync += [written.eq(Cat(parts)), completion.eq(written)]
-            m.d.sync += self.complete.eq(written[0] & ~self.clear)
-        else:
-            m.d.sync += completion.eq(Cat(parts))
+        for number in range(sum_cycles(self._config) - 2 * self._config.dim - 3):
+            before = Signal.like(completion, name=f"ended{number}")
+            m.d.sync += before.eq(Cat(parts))
+            parts = (before[0] & ~self.clear, before[1:])
+        m.d.sync += completion.eq(Cat(parts))
         m.d.sync += started.eq(started + self.start - self.complete)
         m.d.comb += self.busy.eq(started != 0)
         with m.If(self.clear):

@@ -8,6 +8,7 @@ from typing import Any
 import cocotb
 
 from pulsarray.config import Config
+from pulsarray.hw.blocks.ports import INDEX_BITS
 from pulsarray.isa import Bank, Unit
 from tests.hw.bench import Bench, machine, pack, parameters, unpack
 from tests.hw.targets import target_word
@@ -36,7 +37,9 @@ class Target:
         self.left = 0
         self.bank = 0
         # What is on its way to be written, next one first.
-        self.line: list[tuple[dict[str, int], list[int]] | None] = [None] * (1 + config.fast_clock)
+        self.line: list[tuple[dict[str, int], list[int]] | None] = [None] * (
+            1 + 2 * config.fast_clock
+        )
         self.held: set[int] = set()
         self.index = 0  # of the instruction whose sums came last
 
@@ -49,13 +52,13 @@ class Target:
         first = not self.left and self.generator.randrange(3) == 0
         if first:
             self.left = self.generator.randint(1, 12)
-            self.number = self.generator.getrandbits(32)
+            self.number = self.generator.getrandbits(INDEX_BITS)
             self.bank = Bank.ACCUMULATOR + self.generator.randrange(config.accumulator_banks)
         if not self.left:
-            return {"target": self.generator.getrandbits(70)}, writing
+            return {"target": self.generator.getrandbits(60)}, writing
         self.held.add(self.bank)
         if not first and self.generator.randrange(4) == 0:
-            return {"target": self.generator.getrandbits(70)}, writing
+            return {"target": self.generator.getrandbits(60)}, writing
         self.left -= 1
         depth = config.accumulator_depth
         address = pick([0, 1, depth - 1, pick([0, depth, 0xFFFF])])

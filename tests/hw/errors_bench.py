@@ -8,12 +8,13 @@ from typing import Any
 import cocotb
 
 from pulsarray.config import Config
+from pulsarray.hw.blocks.ports import INDEX_BITS
 from pulsarray.isa import Bank, Unit
 from pulsarray.registers import ErrorCode
 from tests.hw.bench import Bench, machine, pack, parameters
 
 OUTPUTS = ("code", "index", "halt")
-NOBODY = (1 << 32) - 1
+NOBODY = (1 << INDEX_BITS) - 1
 UNITS = len(Unit)
 READING = (Unit.WEIGHT, Unit.STREAM, Unit.VECTOR, Unit.STORE)
 WRITING = {Unit.LOAD: "load_index", Unit.STREAM: "target_index", Unit.VECTOR: "vector_index"}
@@ -33,7 +34,7 @@ class Machine:
 
     def number(self) -> int:
         """An instruction's."""
-        return self.generator.getrandbits(31)
+        return self.generator.getrandbits(INDEX_BITS - 1)
 
     def cycle(self) -> tuple[dict[str, int], list[tuple[int, int]]]:
         """Inputs of a cycle, and the errors that they are, as codes and indices."""
@@ -45,7 +46,7 @@ class Machine:
         self._others(inputs, found)
         start = [self.generator.randrange(3) == 0 for _ in Unit]
         indices = [self.number() for _ in Unit]
-        inputs |= {"start": pack(start, 1), "start_index": pack(indices, 32)}
+        inputs |= {"start": pack(start, 1), "start_index": pack(indices, INDEX_BITS)}
         for unit in Unit:
             self.owners[unit] = indices[unit] if start[unit] else self.owners[unit]
         self.cycle_number += 1
@@ -71,8 +72,11 @@ class Machine:
             if self.rare():
                 semaphores[unit] = 1
                 found.append((ErrorCode.SEMAPHORE, takers[unit]))
-        inputs |= {"code_of": pack(codes, 4), "index_of": pack(indices, 32)}
-        inputs |= {"semaphore_error": pack(semaphores, 1), "semaphore_index": pack(takers, 32)}
+        inputs |= {"code_of": pack(codes, 4), "index_of": pack(indices, INDEX_BITS)}
+        inputs |= {
+            "semaphore_error": pack(semaphores, 1),
+            "semaphore_index": pack(takers, INDEX_BITS),
+        }
 
     def _others(self, inputs: dict[str, int], found: list[tuple[int, int]]) -> None:
         config, pick = self.config, self.generator.choice

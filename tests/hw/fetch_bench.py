@@ -9,6 +9,7 @@ from typing import Any
 import cocotb
 
 from pulsarray.config import Config
+from pulsarray.hw.blocks.ports import INDEX_BITS
 from pulsarray.isa import FORMATS, UNIT_BYTES, Opcode
 from pulsarray.registers import ErrorCode
 from tests.hw.bench import Bench, machine, parameters
@@ -18,7 +19,7 @@ OUTPUTS = (
     *("error", "error_index"),
 )
 BUSY, QUEUE, MEMORY, IDLE = 1, 2, 4, 8
-NOBODY = (1 << 32) - 1
+NOBODY = (1 << INDEX_BITS) - 1
 ADDRESS = 0x7000
 
 

@@ -249,7 +249,7 @@ class Streams:
         if word.target["last"]:
             index, signal = word.target["index"], word.target["signal"]
             done = {"complete": 1, "complete_index": index, "complete_signal": signal}
-            self.at(now + latency + 1 + self.config.fast_clock).update(done)
+            self.at(now + latency + 1 + 2 * self.config.fast_clock).update(done)
 
     def _turn(self, first: int) -> None:
         columns = zip(*(values for _, values in self.block), strict=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pulsarray.hw.blocks.ports import INDEX_BITS
+
 __all__ = ["TARGET", "target_fields", "target_word"]
 
-TARGET = {"bank": 8, "address": 16, "write": 1, "fresh": 1, "last": 1, "signal": 16, "index": 32}
+TARGET = {"bank": 8, "address": 16, "write": 1, "fresh": 1, "last": 1, "signal": 16}
+TARGET |= {"index": INDEX_BITS}
 """Its parts and their widths, the first lowest."""
 
 
