@@ -295,13 +295,13 @@ class StreamUnit(Shared):
         # As many instructions as words fit between the front and the accumulator.
         started = Signal(range(3 * self._config.dim + 8))
         ended = self.sums_valid & self.target.last
-        parts = (ended & ~self.clear, self.target.index, self.target.signal)
+        parts: Value = Cat(ended & ~self.clear, self.target.index, self.target.signal)
         completion = Cat(self.complete, self.complete_index, self.complete_signal)
         for number in range(sum_cycles(self._config) - 2 * self._config.dim - 3):
             before = Signal.like(completion, name=f"ended{number}")
-            m.d.sync += before.eq(Cat(parts))
-            parts = (before[0] & ~self.clear, before[1:])
-        m.d.sync += completion.eq(Cat(parts))
+            m.d.sync += before.eq(parts)
+            parts = Cat(before[0] & ~self.clear, before[1:])
+        m.d.sync += completion.eq(parts)
         m.d.sync += started.eq(started + self.start - self.complete)
         m.d.comb += self.busy.eq(started != 0)
         with m.If(self.clear):
