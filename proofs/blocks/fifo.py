@@ -7,7 +7,7 @@ from pulsarray.hw.blocks.fifo import Fifo
 
 __all__ = ["SIZES", "proof", "properties"]
 
-SIZES = ((7, 3), (1, 8), (49, 8), (152, 10), (240, 4), (264, 4), (528, 4), (720, 4), (5, 5), (1, 1))
+SIZES = ((7, 3), (1, 8), (41, 8), (144, 10), (232, 4), (256, 4), (520, 4), (712, 4), (5, 5), (1, 1))
 """All queues of the presets, and odd ones."""
 
 _CLAIM = (
