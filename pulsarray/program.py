@@ -185,7 +185,7 @@ class Program:
         for tensor in self.tensors:
             if tensor.name == name:
                 return tensor
-        names = ", ".join(t.name for t in self.tensors if t.role in ("input", "output"))
+        names = ", ".join(t.name for role in ("input", "output") for t in self.with_role(role))
         close = did_you_mean(name, (tensor.name for tensor in self.tensors))
         raise InputError(f"program: no tensor {name!r}; it has {names}{close}")
 

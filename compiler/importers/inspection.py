@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.host import split_host
 from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Role
 from pulsarray.compiler.ops import integer
@@ -14,6 +15,7 @@ from pulsarray.compiler.passes.quantize.fuse import fuse_graph
 from pulsarray.compiler.passes.quantize.host import with_host_ends
 from pulsarray.compiler.passes.quantize.rules import Place, is_nothing, multiplies_maps, rule_of
 from pulsarray.config import Config
+from pulsarray.images import host_shape
 from pulsarray.program import Program
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "MEMORY",
     "NOTHING",
     "VECTOR",
+    "End",
     "Inspection",
     "Row",
     "inspect_gemm",
@@ -69,6 +72,14 @@ class Row:
 
 
 @dataclass(frozen=True)
+class End:
+    """An input or output: its name, and the shape of a sample for a host."""
+
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True)
 class Inspection:
     """The operators of a network.
 
@@ -80,12 +91,16 @@ class Inspection:
         Its operators, in order.
     problem
         Why it cannot be compiled; empty if it can, or if the rows say why.
+    inputs, outputs
+        Its ends; none where they are not known.
     """
 
     network: str
     form: str
     rows: Sequence[Row]
     problem: str = ""
+    inputs: Sequence[End] = ()
+    outputs: Sequence[End] = ()
 
     @property
     def macs(self) -> int:
@@ -113,7 +128,19 @@ def inspect_graph(graph: Graph, config: Config | None = None) -> Inspection:
     """
     places = _Places(graph)
     rows = [_for_machine(*places.row(node), config) for node in graph.nodes]
-    return Inspection(graph.name, "float, to be quantized to int8", rows)
+    ends = _ends(graph, {name: name for name in graph.outputs})
+    return Inspection(graph.name, "float, to be quantized to int8", rows, "", *ends)
+
+
+def _ends(graph: Graph, outputs: Mapping[str, str]) -> tuple[list[End], list[End]]:
+    """Inputs and outputs; of the latter the name of the value and of what a host has."""
+
+    def end(name: str, told: str) -> End:
+        view = graph.views.get(name)
+        return End(told, tuple(view.shape) if view else graph.values[name].shape)
+
+    inputs = [end(value.name, value.name) for value in graph.inputs]
+    return inputs, [end(name, told) for name, told in outputs.items()]
 
 
 def _for_machine(row: Row, table: bool, product: bool, config: Config | None) -> Row:
@@ -206,7 +233,9 @@ def inspect_integer(graph: Graph, config: Config | None = None) -> Inspection:
             place=_integer_place(node.op),
         )
         rows.append(_for_machine(row, needs.table, needs.product, config))
-    return Inspection(graph.name, "int8", rows)
+    names = [made.name for made in split_host(graph)[1]]
+    ends = _ends(graph, dict(zip(graph.outputs, names, strict=True)))
+    return Inspection(graph.name, "int8", rows, "", *ends)
 
 
 def _integer_place(op: Operator) -> str:
@@ -229,7 +258,11 @@ def inspect_program(program: Program) -> Inspection:
         for layer in program.layers
     ]
     form = f"program, batch {program.batch}, for {program.config.fingerprint}"
-    return Inspection(program.network, form, rows)
+    inputs, outputs = (
+        [End(tensor.name, host_shape(tensor)[1:]) for tensor in program.with_role(role)]
+        for role in ("input", "output")
+    )
+    return Inspection(program.network, form, rows, "", inputs, outputs)
 
 
 def inspect_gemm(m: int, k: int, n: int) -> Inspection:

@@ -29,7 +29,7 @@ from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.errors import CheckFailed, InputError
 
 if TYPE_CHECKING:
-    from pulsarray.compiler.importers.inspection import Inspection, Row, Shape
+    from pulsarray.compiler.importers.inspection import End, Inspection, Row, Shape
 
 __all__ = ["inspect", "inspected"]
 
@@ -100,6 +100,8 @@ def inspect(
     else:
         show(_table(found))
         show(_summary(found))
+        if found.inputs:
+            show(f"{_ends('input', found.inputs)}; {_ends('output', found.outputs)}")
     if found.unsupported or found.problem:
         raise CheckFailed(_complaint(network, found))
 
@@ -230,6 +232,12 @@ def _summary(found: Inspection) -> str:
     )
 
 
+def _ends(what: str, ends: Sequence[End]) -> str:
+    """Inputs or outputs with the shapes of a sample."""
+    told = ", ".join(f"{end.name} {_shapes((end.shape,))}" for end in ends)
+    return f"{what}{'s' if len(ends) > 1 else ''} {escape(told)}"
+
+
 def _count(found: Inspection) -> str:
     return f"{len(found.rows)} operator{'s' if len(found.rows) > 1 else ''}"
 
@@ -242,6 +250,8 @@ def _plain(found: Inspection) -> dict[str, Any]:
         "parameters": found.parameters,
         "supported": not found.unsupported and not found.problem,
         "problem": found.problem,
+        "inputs": [{"name": end.name, "shape": list(end.shape)} for end in found.inputs],
+        "outputs": [{"name": end.name, "shape": list(end.shape)} for end in found.outputs],
         "layers": [_plain_row(row) for row in found.rows],
     }
 

@@ -73,7 +73,13 @@ def test_from_a_file_to_its_answers(command: Command, files: dict[str, Path]) ->
     with np.load(answers) as arrays:
         assert sorted(arrays) == ["kind", "kind.codes", "map", "map.codes"]
         assert (arrays["kind"].shape, arrays["map"].shape) == ((2, 3), (2, 4, 4, 3))
-    assert command("inspect", files["net"], *SHAPE).code == 0
+    told = command("inspect", files["net"], *SHAPE)
+    assert "inputs image 2x6x5, flags 4; outputs kind 3, map 4x4x3" in told.out
+    for source in ([files["net"], *SHAPE], [files["program"]]):
+        facts = json.loads(command("inspect", *source, "--json").out)
+        assert [end["name"] for end in (*facts["inputs"], *facts["outputs"])] == [
+            n for n, _ in wanted
+        ]
     done = command(
         "estimate", files["net"], *SHAPE, "--calibrate", files["data"], "--outputs-only", "map",
         "--json",

@@ -109,6 +109,13 @@ def test_runs_equal_the_model(simulated: Simulated, product: Program, tmp_path: 
     assert np.array_equal(bus.memory, run_model(product).memory)
 
 
+def test_several_inputs_and_outputs(simulated: Simulated, several: Program, tmp_path: Path) -> None:
+    bus = simulated(size=several.memory.size)
+    code, lines = ran(built(tmp_path, several), bus, several.memory.size)
+    assert (code, lines) == (0, expected_lines(several))
+    assert len(lines) == 4 + 3 + 3 + 1
+
+
 def test_refusals(simulated: Simulated, product: Program, small: Config, tmp_path: Path) -> None:
     bus, size = simulated(), product.memory.size
     host = built(tmp_path, product)

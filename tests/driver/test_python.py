@@ -42,6 +42,20 @@ def test_runs_equal_the_model(simulated: Simulated, product: Program) -> None:
     assert not np.array_equal(bus.memory, expected.memory)
 
 
+def test_several_inputs_and_outputs(simulated: Simulated, several: Program) -> None:
+    machine = Accelerator(simulated(size=several.memory.size))
+    machine.load(several)
+    assert machine.run() == run_model(several).counters
+    before = machine.read("scores")
+    machine.write("b", -machine.read("b").clip(-127))
+    machine.run()
+    assert not np.array_equal(machine.read("scores"), before)
+    assert np.array_equal(machine.read("scores"), machine.read("answer"))
+    assert machine.read("first").shape == (1, 4)
+    with pytest.raises(InputError, match="no tensor 'c'; it has a, b, first, scores, answer"):
+        machine.write("c", np.zeros((1, 3)))
+
+
 def program_of(config: Config, *instructions: Instruction) -> Program:
     code = encode_all([*instructions, Instruction.make(Opcode.END)])
     memory = np.zeros(4096, np.uint8)
