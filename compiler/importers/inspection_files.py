@@ -12,7 +12,8 @@ import onnx
 
 from pulsarray.compiler.importers.inspection import ARRAY, HOST, LAST, MEMORY, VECTOR, Row, Shape
 from pulsarray.compiler.importers.onnx.constants import FOLDED
-from pulsarray.compiler.importers.onnx.file import GivenShapes, load_model
+from pulsarray.compiler.importers.onnx.file import load_model
+from pulsarray.compiler.importers.onnx.inputs import GivenShapes
 from pulsarray.compiler.importers.onnx.linear import AFFINE
 from pulsarray.compiler.importers.onnx.names import kind_of, name_of
 from pulsarray.compiler.importers.onnx.operators import TAKEN

@@ -16,7 +16,7 @@ import onnx
 import onnx.inliner
 from onnx import numpy_helper
 
-from pulsarray.compiler.arguments import integers
+from pulsarray.compiler.importers.onnx.inputs import GivenInput, batch_of, given_input
 from pulsarray.compiler.importers.onnx.names import (
     DOMAINS,
     kind_of,
@@ -25,7 +25,7 @@ from pulsarray.compiler.importers.onnx.names import (
     where,
 )
 from pulsarray.compiler.importers.onnx.support import refuse_unsupported
-from pulsarray.errors import InputError, did_you_mean
+from pulsarray.errors import InputError
 
 __all__ = [
     "EXPANDED",
@@ -33,8 +33,6 @@ __all__ = [
     "OPSET",
     "Call",
     "Constant",
-    "GivenInput",
-    "GivenShapes",
     "OnnxFile",
     "calls_of",
     "constants_in",
@@ -43,8 +41,7 @@ __all__ = [
 ]
 
 Constant = npt.NDArray[Any]
-GivenShapes = Sequence[int] | Mapping[str, Sequence[int]] | None
-"""Shape of a sample of the only input, or of inputs by name."""
+
 
 FLOATS = frozenset(
     {
@@ -145,49 +142,6 @@ class Call:
         return value
 
 
-@dataclass(frozen=True)
-class GivenInput:
-    """An input of a file.
-
-    Parameters
-    ----------
-    name, dims, element
-        Its name, shape (None where it is dynamic) and element type.
-    """
-
-    name: str
-    dims: tuple[int | None, ...]
-    element: int
-
-    def sample_shape(self, shape: Sequence[int] | None = None) -> tuple[int, ...]:
-        """Shape of one sample; ``shape`` gives the sizes that the file leaves open.
-
-        Raises
-        ------
-        InputError
-            If a size is missing, or not that of the file.
-        """
-        known = self.dims[1:]
-        if shape is not None:
-            shape = integers(shape, "shape")
-            fits = len(shape) == len(known) and all(
-                b in (None, a) for a, b in zip(shape, known, strict=True)
-            )
-            if not fits or min(shape, default=0) < 1:
-                given = ", ".join("?" if size is None else str(size) for size in known)
-                raise InputError(
-                    f"input {self.name}: shape {tuple(shape)} does not fit ({given}) of the file"
-                )
-            return shape
-        if not known or any(size is None or size < 1 for size in known):
-            given = ", ".join("?" if size is None else str(size) for size in self.dims)
-            raise InputError(
-                f"input {self.name} needs a batch dimension (which may be dynamic) and then "
-                f"fixed sizes, not ({given})"
-            )
-        return tuple(size for size in known if size is not None)
-
-
 @dataclass(frozen=True, eq=False)
 class OnnxFile:
     """A network as its file has it.
@@ -225,41 +179,8 @@ class OnnxFile:
 
     @property
     def batch(self) -> int | None:
-        """Samples that the inputs hold; None where the file leaves that open.
-
-        Raises
-        ------
-        InputError
-            If one holds as many as another does not.
-        """
-        sizes = {given.name: given.dims[0] for given in self.inputs if given.dims[:1] != (None,)}
-        if len({*sizes.values()}) > 1:
-            told = ", ".join(f"{size} of {name!r}" for name, size in sizes.items())
-            raise InputError(f"inputs need one batch as their first size, not {told}")
-        return next(iter(sizes.values()), None)
-
-    def sample_shapes(self, shape: GivenShapes = None) -> dict[str, tuple[int, ...]]:
-        """Shape of one sample of each input; ``shape`` gives the sizes that the file leaves open.
-
-        Raises
-        ------
-        InputError
-            If a size is missing, or not that of the file, or a name is that of no input.
-        """
-        names = [given.name for given in self.inputs]
-        if shape is None or isinstance(shape, Mapping):
-            shapes = shape or {}
-        elif len(names) == 1:
-            shapes = {names[0]: shape}
-        else:
-            raise InputError(f"shape: must say of which input it is: {', '.join(names)}")
-        for name in shapes:
-            if name not in names:
-                close = did_you_mean(name, names)
-                raise InputError(f"shape: {name!r} is no input; inputs: {', '.join(names)}{close}")
-        samples = {given.name: given.sample_shape(shapes.get(given.name)) for given in self.inputs}
-        _ = self.batch
-        return samples
+        """Samples that the inputs hold; None where the file leaves that open."""
+        return batch_of(self.inputs)
 
 
 def load_model(path: Path) -> onnx.ModelProto:
@@ -444,18 +365,11 @@ def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:
     return OnnxFile(
         name=printable(graph.name) or stem,
         opset=max(versions, default=OPSET),
-        inputs=[_input(value) for value in inputs],
+        inputs=[given_input(value) for value in inputs],
         outputs=outputs,
         calls=calls,
         constants=constants,
     )
-
-
-def _input(value: onnx.ValueInfoProto) -> GivenInput:
-    tensor = value.type.tensor_type
-    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    known = tuple(None if size in (0, -1) else size for size in dims)
-    return GivenInput(value.name, known, tensor.elem_type)
 
 
 def calls_of(graph: onnx.GraphProto, inside: str = "") -> list[Call]:

@@ -14,12 +14,12 @@ from pulsarray.compiler.importers.onnx.file import (
     FLOATS,
     Call,
     Constant,
-    GivenShapes,
     OnnxFile,
     calls_of,
     constants_in,
     element_name,
 )
+from pulsarray.compiler.importers.onnx.inputs import GivenShapes, sample_shapes
 from pulsarray.compiler.importers.onnx.operators import IF, IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
 from pulsarray.compiler.importers.onnx.random import random_weight, roles
@@ -81,7 +81,7 @@ def imported(
         if given.element not in FLOATS:
             element = element_name(given.element)
             raise InputError(f"input {given.name} must be float, not {element}")
-    samples = file.sample_shapes(shape)
+    samples = sample_shapes(file.inputs, shape)
     ranks = map(len, samples.values())
     spatial = max(ranks) > 1 and any(call.kind in images for call in file.calls)
     arrangements: dict[str, Arrangement] = {}

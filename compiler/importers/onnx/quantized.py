@@ -18,8 +18,9 @@ from pulsarray.compiler.importers.onnx.codes import (
     quantization,
     quantize_constant,
 )
-from pulsarray.compiler.importers.onnx.file import Call, GivenShapes, OnnxFile
+from pulsarray.compiler.importers.onnx.file import Call, OnnxFile
 from pulsarray.compiler.importers.onnx.graph import fold_call, imported, run_call
+from pulsarray.compiler.importers.onnx.inputs import GivenShapes
 from pulsarray.compiler.importers.onnx.integers import integers
 from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork
