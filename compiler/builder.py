@@ -40,6 +40,7 @@ from pulsarray.compiler.ops.flatten import Flatten
 from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.layer_norm import LayerNorm
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
+from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.relu import Relu
@@ -259,6 +260,19 @@ class Builder:
             number(bias, "bias"),
         )
         return self._add(op, name or "lrn", source)
+
+    def matmul(
+        self,
+        other: str,
+        name: str = "",
+        *,
+        transpose_a: bool = False,
+        transpose_b: bool = False,
+        source: str = "",
+    ) -> Builder:
+        """Products of matrices with those of another operator; either may be transposed."""
+        op = MatMul(transpose_a, transpose_b)
+        return self._add(op, name or "matmul", source, other)
 
     def add(self, other: str, name: str = "", *, source: str = "") -> Builder:
         """Sum with the result of another operator, which has the same shape."""

@@ -88,6 +88,8 @@ class Operator:
         Its gradient jumps where its inputs change a little.
     keeps_result
         In training its result is needed until the gradient by what it reads is known.
+    keeps_others
+        In training each of its two inputs is needed until the gradient by the other is known.
     """
 
     title: ClassVar[str]
@@ -106,6 +108,7 @@ class Operator:
     mixes_samples: ClassVar[bool] = False
     has_kinks: ClassVar[bool] = False
     keeps_result: ClassVar[bool] = False
+    keeps_others: ClassVar[bool] = False
 
     def __init_subclass__(
         cls,

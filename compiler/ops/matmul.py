@@ -25,6 +25,8 @@ class MatMul(Operator, title="matmul", summary="products of matrices a @ b", rea
         Whether a is (..., K, M), and b (..., N, K).
     """
 
+    keeps_others = True
+
     transpose_a: bool = False
     transpose_b: bool = False
 
@@ -65,8 +67,22 @@ class MatMul(Operator, title="matmul", summary="products of matrices a @ b", rea
 
     def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
         """By both: each a product of the error with the other."""
+        return [self.gradient_by(place, arrays, result, error) for place in range(2)]
+
+    def gradient_by(
+        self, place: int, arrays: Sequence[Array], result: Array, error: Array
+    ) -> Array | None:
+        """One of them, from the other input alone."""
         a, b = self._turned(*arrays)
-        return [*self._turned(error @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ error)]
+        if place == 0:
+            by_a = error @ b.swapaxes(-1, -2)
+            return np.asarray(by_a.swapaxes(-1, -2) if self.transpose_a else by_a)
+        by_b = a.swapaxes(-1, -2) @ error
+        return np.asarray(by_b.swapaxes(-1, -2) if self.transpose_b else by_b)
+
+    def gradient_reads(self, place: int) -> tuple[int, ...]:
+        """The other."""
+        return (1 - place,)
 
     def macs(self, *shapes: Shape) -> int:
         """One for each element of a and column of b."""

@@ -27,6 +27,7 @@ from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gradient import Gradient, Same, Total
 from pulsarray.compiler.ops.loss import LossGradient
+from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import (
@@ -120,6 +121,12 @@ def _(_op: ScaleShift, node: Node, parts: Sequence[Part], run: Run) -> Part:
 
 def _biased(node: Node, sums: Ints, exponent: int, bias: Ints, run: Run) -> Part:
     return run.rounded(node, sums + rne(bias, exponent - BIAS), exponent)
+
+
+@computed.register
+def _(op: MatMul, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    (a, e_a), (b, e_b) = parts
+    return run.rounded(node, op.real(a, b), e_a + e_b)
 
 
 # What has no parameters
@@ -341,6 +348,14 @@ def _(_of: ScaleShift, op: Gradient, _node: Node, parts: Sequence[Part], _run: R
         products = x * error
         return products if op.by == 0 else products.sum(axis=(0, 1, 2)), e_x + e_error
     return error.sum(axis=(0, 1, 2)), e_error
+
+
+@_gradient.register
+def _(of: MatMul, op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
+    (other, e_other), (error, e_error) = parts
+    found = of.gradient_by(op.by, [other, other], error, error)
+    assert found is not None
+    return found, e_other + e_error
 
 
 @_gradient.register

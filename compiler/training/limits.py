@@ -54,6 +54,7 @@ def check_sums(network: TrainingNetwork, config: Config, batch: int) -> None:
         If one may.
     """
     sizes = [size for layer in network.layers for size in layer.weight.shape]
+    sizes += [size for step in network.steps for size in (*step.given[1:], *step.result[1:])]
     pixels = max(layer.result[0] * layer.result[1] for layer in network.layers)
     longest = max(*sizes, batch * pixels)
     if longest > 1 << (config.acc_bits - 31):

@@ -11,7 +11,6 @@ from pulsarray.compiler.ops.loss import Loss
 from pulsarray.compiler.training.differentiate import Optimizer
 from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.errors import InputError
-from pulsarray.sim.device import Device
 from pulsarray.sim.random.training_networks import (
     DIMS,
     NetworkSetup,
@@ -19,8 +18,7 @@ from pulsarray.sim.random.training_networks import (
     network_config,
     prepare,
 )
-from pulsarray.trainer.learner import Learner
-from tests.compiler.training_cases import beyond_roundings, differences
+from tests.compiler.training_cases import beside_model, beyond_roundings
 
 QUICK, MANY, BLOCK = 24, 400, 50
 
@@ -89,23 +87,9 @@ def prepared(seed: int) -> Prepared | None:
 
 
 def wrong(seed: int) -> list[str]:
-    """What two steps on the model make of the state other than the interpreter, and outputs."""
+    """What two steps on the model make of it other than the interpreter."""
     made = prepared(seed)
-    if made is None:
-        return []
-    expected, size = made.state.copy(), made.training.chunk
-    x = made.interpreter.encode(made.state, made.inputs)
-    t = made.interpreter.encode_target(made.state, made.targets)
-    parts = [(x[low : low + size], t[low : low + size]) for low in range(0, len(x), size)]
-    with Device("model", timing=False) as device:
-        learner = Learner(made.training, device, made.interpreter, made.state)
-        for _ in range(2):
-            learner.step(made.inputs, made.targets)
-            made.interpreter.step(expected, parts)
-        outputs = learner.outputs(made.inputs)
-        found = differences(learner.state, expected)
-    same = (outputs == made.interpreter.outputs(expected, x)).all()
-    return found if same else [*found, "outputs"]
+    return [] if made is None else beside_model(made)
 
 
 @pytest.mark.parametrize("seed", range(QUICK))

@@ -9,7 +9,6 @@ import pytest
 from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.sim.device import Device
 from pulsarray.sim.random.training_networks import (
     DIMS,
     NetworkSetup,
@@ -17,8 +16,7 @@ from pulsarray.sim.random.training_networks import (
     network_config,
     prepare,
 )
-from pulsarray.trainer.learner import Learner
-from tests.compiler.training_cases import beyond_roundings, differences
+from tests.compiler.training_cases import beside_model, beyond_roundings
 
 QUICK, MANY, BLOCK = 60, 1000, 50
 _FIELDS = {"batch", "chunk", "config", "frozen", "loss", "random", "input"}
@@ -50,30 +48,13 @@ def trainable(setup: NetworkSetup, seed: int) -> Prepared | None:
     return None
 
 
-def chunks(made: Prepared) -> list[tuple[Ints, Ints]]:
-    x = made.interpreter.encode(made.state, made.inputs)
-    t = made.interpreter.encode_target(made.state, made.targets)
-    size = made.training.chunk
-    return [(x[low : low + size], t[low : low + size]) for low in range(0, len(x), size)]
-
-
 def wrong(seed: int) -> list[str]:
     """What two steps on the model make of the state other than the interpreter, and outputs."""
     setup = drawn(seed)
     made = trainable(setup, seed) if setup is not None else None
     if made is None:
         return []
-    expected, parts = made.state.copy(), chunks(made)
-    with Device("model", timing=False) as device:
-        learner = Learner(made.training, device, made.interpreter, made.state)
-        for _ in range(2):
-            learner.step(made.inputs, made.targets)
-            made.interpreter.step(expected, parts)
-        outputs = learner.outputs(made.inputs)
-        found = differences(learner.state, expected)
-    codes = np.concatenate([x for x, _ in parts])
-    same = (outputs == made.interpreter.outputs(expected, codes)).all()
-    return found if same else [*found, "outputs"]
+    return beside_model(made)
 
 
 def far_from_float64(seed: int) -> list[object]:

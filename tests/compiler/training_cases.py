@@ -15,9 +15,12 @@ from pulsarray.compiler.training.train import Training, compile_training
 from pulsarray.config import Config, load_config
 from pulsarray.model.functional import execute
 from pulsarray.program import Program, pack, unpack
+from pulsarray.sim.device import Device
 from pulsarray.sim.random.training import DIMS, Setup, samples, training_config
+from pulsarray.sim.random.training_networks import Prepared
+from pulsarray.trainer.learner import Learner
 
-__all__ = ["SMALL", "Beside", "Case", "any_case", "beyond_roundings", "differences"]
+__all__ = ["SMALL", "Beside", "Case", "any_case", "beside_model", "beyond_roundings", "differences"]
 
 SMALL = load_config("train-small", ["dim=4", "bus_bits=64"])
 Ints = npt.NDArray[np.int64]
@@ -92,6 +95,23 @@ class Beside:
         found = self.training.decode_state(self.read, self.state)
         trace = self.interpreter.step(self.state, self.chunks)
         return found, self.state, trace
+
+
+def beside_model(made: Prepared, steps: int = 2) -> list[str]:
+    """What steps on the model make of the state other than the interpreter, and of outputs."""
+    expected, size = made.state.copy(), made.training.chunk
+    x = made.interpreter.encode(made.state, made.inputs)
+    t = made.interpreter.encode_target(made.state, made.targets)
+    parts = [(x[low : low + size], t[low : low + size]) for low in range(0, len(x), size)]
+    with Device("model", timing=False) as device:
+        learner = Learner(made.training, device, made.interpreter, made.state)
+        for _ in range(steps):
+            learner.step(made.inputs, made.targets)
+            made.interpreter.step(expected, parts)
+        outputs = learner.outputs(made.inputs)
+        found = differences(learner.state, expected)
+    same = (outputs == made.interpreter.outputs(expected, x)).all()
+    return found if same else [*found, "outputs"]
 
 
 def differences(found: TrainState, wanted: TrainState) -> list[str]:

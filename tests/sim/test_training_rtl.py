@@ -56,10 +56,21 @@ def layer_normalized(seed: int) -> Graph:
     return builder.dense(random.normal(0, 0.3, (84, 2))).build()
 
 
+def attentive(seed: int) -> Graph:
+    """Products of results in all three ways, heads one below the other."""
+    random = np.random.default_rng(seed)
+    builder = Builder("attention", (2, 5, 3)).convolution(random.normal(0, 0.5, (1, 1, 3, 7)))
+    values = builder.last
+    keys = builder.convolution(random.normal(0, 0.4, (1, 1, 7, 4))).last
+    builder.convolution(random.normal(0, 0.4, (1, 1, 7, 4)), source=values)
+    builder.matmul(keys, transpose_b=True).matmul(values).matmul(keys, transpose_a=True)
+    return builder.flatten().dense(random.normal(0, 0.3, (56, 2))).build()
+
+
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_layer_normalization(simulator: str) -> None:
-    config = SHORT[0].config
-    setups = [NetworkSetup(graph=layer_normalized(k), loss=Loss("mse"), batch=2) for k in range(2)]
+def test_layer_normalization_and_products_of_results(simulator: str) -> None:
+    config, graphs = SHORT[0].config, [layer_normalized(1), attentive(2)]
+    setups = [NetworkSetup(graph=graph, loss=Loss("mse"), batch=2) for graph in graphs]
     programs = [prepare(setup, config, seed).program for seed, setup in enumerate(setups)]
     cases = [Case(f"layers {seed}", program, 20, 1) for seed, program in enumerate(programs)]
     assert not any(differences(cases, config, simulator))

@@ -20,6 +20,7 @@ from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gradient import Gradient, Same, Total
+from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pooling import MaxPool
 from pulsarray.compiler.ops.statistics import (
     BatchMean,
@@ -219,6 +220,13 @@ class _Backward(Draft):
         """What its mask leaves of the error, too."""
         if (source := node.inputs[0]) in self.learning:
             yield source, _Part(self._put_new(f"{node.name}{PULL}", op, (error, node.inputs[1])))
+
+    @_pulled.register
+    def _(self, _op: MatMul, node: Node, error: str) -> Iterator[tuple[str, _Part]]:
+        for place, source in enumerate(node.inputs):
+            if source in self.learning:
+                name = f"{node.name}{PULL}{place or ''}"
+                yield source, _Part(self._gradient(node, place, error, name))
 
     @_pulled.register
     def _(self, _op: Function, node: Node, error: str) -> Iterator[tuple[str, _Part]]:

@@ -23,6 +23,7 @@ from pulsarray.compiler.ops.flatten import Flatten
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.layer_norm import LayerNorm
+from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.errors import InputError
@@ -107,7 +108,7 @@ def _place(op: Operator, node: Node, _maps: _Maps) -> None:
     """Put an operator that reads maps behind those that are there: one function a class."""
     raise InputError(
         f"{node.name}: {type(op).__name__} cannot be trained; dense layers, convolutions, "
-        "pooling, sums, normalizations and dropout can"
+        "products, pooling, sums, normalizations and dropout can"
     )
 
 
@@ -182,6 +183,20 @@ def _(op: BatchNorm, node: Node, maps: _Maps) -> None:
             f"not {scale.size}; normalize before Flatten"
         )
     maps.put(node, BatchStatisticsNorm(op.epsilon), weight=scale, bias=shift)
+
+
+@_place.register
+def _(op: MatMul, node: Node, maps: _Maps) -> None:
+    values = maps.before.sources_of(node)
+    sources = tuple(maps.names[name] for name in values)
+    if len({*sources}) < 2 or (op.transpose_a and op.transpose_b):
+        raise InputError(
+            f"{node.name}: training needs a product of two different results, "
+            "of which at most one is transposed"
+        )
+    if any(maps.before.values[v].shape != maps.shape(maps.names[v]) for v in values):
+        raise InputError(f"{node.name}: training needs maps (H, W, C), one product for each row")
+    maps.put_of(node, op, sources)
 
 
 @_place.register

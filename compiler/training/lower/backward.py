@@ -18,6 +18,7 @@ from pulsarray.compiler.numerics.activations import CODE_ONE, DERIVATIVES, GUARD
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.gradient import Gradient, Same
+from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.statistics import (
     NormalizeChannels,
@@ -88,13 +89,28 @@ def _share(_op: Operator) -> int:
 
 
 @_share.register
-def _(_op: MaxPool) -> int:
+def _(_op: MaxPool | MatMul) -> int:
     return 2
 
 
 @_share.register
 def _(_op: NormalizeChannels) -> int:
     return SHARE
+
+
+def matrices_of(
+    op: MatMul, by: int, error: FeatureMap, other: FeatureMap
+) -> tuple[FeatureMap, FeatureMap, tuple[bool, bool]]:
+    """The factors of a gradient by one factor of ``op``, and which of them is transposed.
+
+    Of ``a b`` they are ``e b^T`` and ``a^T e``, of ``a b^T`` ``e b`` and ``e^T a``, of ``a^T b``
+    ``b e^T`` and ``a e``.
+    """
+    if op.transpose_a:
+        return other, error, (False, by == 0)
+    if op.transpose_b:
+        return error, other, (by == 1, False)
+    return (error, other, (False, True)) if by == 0 else (other, error, (True, False))
 
 
 @singledispatch
@@ -126,7 +142,7 @@ class Backward:
         self.values, self.errors = self.live.values, self.live.errors
         self.chip, self.rows, self.flow = forward.chip, forward.rows, forward.flow
         self.depth, self.images = forward.depth, forward.images
-        self.product = InputGradient(self.lowering)
+        self.product, self.matrices = InputGradient(self.lowering), forward.matrices
         self.learning = Learning(forward, update)
         steps = self.lowering.network.steps
         self.steps = {step.name: step for step in steps}
@@ -224,6 +240,8 @@ class Backward:
         for reader in reversed(readers):
             if reader.op.keeps_result:
                 self.live.release(reader.name)
+            if reader.op.keeps_others:
+                self.live.release(next(s for s in reader.sources if s != step.name))
             self.live.let_go(reader.name)
         self.live.release(step.name)
 
@@ -411,6 +429,14 @@ class Backward:
         shift = drop.backward(error, given.tile, given.blocks[0], bank)
         return Words(bank, 0, 0), (self.learning.scale(reader),), shift
 
+    def _by_matrix(self, op: MatMul, given: _Given, by: int) -> Part:
+        """A product of the error with the other factor, each transposed or not."""
+        reader, bank = given.reader, self.chip.next_sums()
+        error, other = self.errors[reader.name], reader.sources[1 - by]
+        first, second, turned = matrices_of(op, by, error, self.values[other])
+        self.matrices.emit(first, second, turned, given.tile, given.blocks[0], bank)
+        return Words(bank, 0, 0), (self.learning.scale(reader.name), self.flow.outputs[other]), 0
+
     @singledispatchmethod
     def _by_operator(self, _of: Operator, given: _Given) -> Part:
         """By the operator whose gradient it is."""
@@ -426,6 +452,10 @@ class Backward:
         scaling, error = self.scalings[reader], self.errors[reader]
         scaling.backward(error, given.tile, given.blocks[0], given.pixels, bank)
         return Words(bank, 0, 0), (self.learning.scale(reader), f"{reader}.weight"), 0
+
+    @_by_operator.register
+    def _(self, of: MatMul, given: _Given) -> Part:
+        return self._by_matrix(of, given, given.reader.sources.index(given.step.name))
 
     @_by_operator.register
     def _(self, _of: MaxPool, given: _Given) -> Part:

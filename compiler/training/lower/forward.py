@@ -11,6 +11,7 @@ from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.function import Function
+from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.statistics import Normalize, NormalizeChannels, ScaleShift
 from pulsarray.compiler.passes.training.maps import INPUT, is_layer
@@ -32,6 +33,7 @@ from pulsarray.compiler.training.lower.norm import Normalization
 from pulsarray.compiler.training.lower.pieces import Pieces, cut
 from pulsarray.compiler.training.lower.pool import Averaging, Pooling
 from pulsarray.compiler.training.lower.products.forward import ForwardProduct
+from pulsarray.compiler.training.lower.products.matrices import MatrixProduct
 from pulsarray.compiler.training.lower.scaling import Scaling
 from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Alu, VectorFlag
@@ -77,6 +79,7 @@ class Forward:
         self.chip, self.rows, self.flow = lowering.chip, lowering.rows, lowering.flow
         self.depth, self.images = lowering.chip.depth, lowering.tensors.rows
         self.product = ForwardProduct(lowering)
+        self.matrices = MatrixProduct(lowering)
         self.pieces: dict[str, Pieces] = {}
         self.norms: dict[str, Normalization] = {}
         self.layer_norms: dict[str, LayerNormalization] = {}
@@ -198,6 +201,26 @@ class Forward:
         norm = self.layer_norms[step.name] = LayerNormalization(step, self.lowering, x, z)
         norm.forward()
         self._pool_all(step)
+
+    @_emit.register
+    def _product(self, op: MatMul, step: Step) -> None:
+        """A matrix for each row of pixels, requantized."""
+        (a, b), z = (self.values[name] for name in step.sources), self._new(step)
+        x = (f"{step.name}.output", *(self.flow.outputs[name] for name in step.sources))
+        pooling, fields = self._pooling(step), self.lowering.narrowed("identity")
+        for images in common(a.groups(), b.groups(), z.groups()):
+            for tile in tiles(z, images, self.depth // 2):
+                count = tile.images * tile.rows * z.shape[1]
+                for block in range(z.cuts()[-1]):
+                    bank, turned = self.chip.next_sums(), (op.transpose_a, op.transpose_b)
+                    self.matrices.emit(a, b, turned, tile, block, bank)
+                    self.rows.new(z.at(tile.low, block), 0)
+                    self.chip.vector(
+                        self.lowering.phase, 1, count, Words(bank, 0, 0),
+                        target=words_at(z, tile, block), x=x,
+                        last_lanes=self.lowering.lanes(z, block + 1), **fields,
+                    )  # fmt: skip
+            self._done(z, images, pooling)
 
     def _scaled(self, layer: Step, norm: Scaling) -> None:
         """Values times the weights, with the biases, through the activation."""

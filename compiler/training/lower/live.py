@@ -33,6 +33,9 @@ class Live:
         for source in step.sources:
             if self._returns_for(step) or not self.returns_to(source):
                 self._uses[source] += 1
+        if step.op.keeps_others:
+            for source, other in zip(step.sources, reversed(step.sources), strict=True):
+                self._uses[source] += self.returns_to(other)
         if self.returns_to(step.name):
             self._uses[step.name] += 1 + step.op.keeps_result
 
