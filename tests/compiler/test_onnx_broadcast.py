@@ -43,6 +43,16 @@ def test_a_gate_for_each_channel(tmp_path: Path, kind: str, names: list[str]) ->
     assert_right(tmp_path, nodes)
 
 
+def test_a_gate_of_many_pixels(tmp_path: Path) -> None:
+    """More elements than NumPy looks at together."""
+    shape = (96, 80, 80)
+    made = model([*GATE, node("Mul", ["x", "g"])], {}, ("N", *shape), opset=20)
+    graph = import_onnx(write(tmp_path, made))
+    assert [n.op.title for n in graph.nodes] == ["average_pool", "sigmoid", "multiply"]
+    data = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    np.testing.assert_allclose(run_float(graph, data), runtime(made, data), rtol=2e-6, atol=2e-6)
+
+
 @pytest.mark.parametrize("kind", ["Sub", "Mul", "Max"])
 def test_channels_last(tmp_path: Path, kind: str) -> None:
     """Elements that meet lie alike, whatever the file calls their axes."""

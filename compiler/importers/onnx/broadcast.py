@@ -65,7 +65,8 @@ def _places(network: Network, pair: tuple[Tensor, Tensor], shape: Shape) -> Ints
         return None
     if prod(result) != prod(shape):
         return None
-    wide = [np.broadcast_to(tensor.places, shape) for tensor in pair]
+    # NumPy unravels repeated elements wrongly where they are many and share memory.
+    wide = [np.broadcast_to(tensor.places, shape).copy() for tensor in pair]
     first, second = (np.unravel_index(w, s) for w, s in zip(wide, sizes, strict=True))
     axes = []
     for axis, size in enumerate(result):

@@ -121,7 +121,7 @@ def place(network: Network, call: Call, tensor: Tensor, places: Ints, output: st
         return
     value = _cropped(network, tensor.value, output, rows, columns)
     value = _chosen(network, value, output, channels)
-    at = np.unravel_index(places, sizes)
+    at = np.unravel_index(np.ascontiguousarray(places), sizes)
     inside = [np.searchsorted(line, where) for line, where in zip(lines, at, strict=True)]
     made = np.ravel_multi_index(inside, [len(line) for line in lines])
     network.define(output, arranged(value, network.shape(value), np.asarray(made)))

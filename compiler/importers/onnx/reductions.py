@@ -149,7 +149,7 @@ def _of_value(network: Network, call: Call, tensor: Tensor, axes: Collection[int
     kept = [axis for axis in range(len(tensor.shape)) if axis not in axes]
     turned = tensor.places.transpose(*kept, *axes)
     groups = turned.reshape(prod(tensor.shape[axis] for axis in kept), -1)
-    places = [*np.unravel_index(groups, sizes)]
+    places = [*np.unravel_index(np.ascontiguousarray(groups), sizes)]
     gone = [axis for axis, at in enumerate(places) if (at != at[:, :1]).any()]
     if prod(sizes[axis] for axis in gone) != groups.shape[1]:
         return None
