@@ -39,7 +39,7 @@ UNITS = (
 """Parts of the smallest machine that are placed and routed alone."""
 FAST = "tiny-fast"
 MACHINES = {**PRESETS, FAST: replace(PRESETS["tiny"], trace=False, fast_clock=True)}
-ROOM = 0.9
+ROOM = 0.95
 """Share of any resource of its device that a preset for a board may take."""
 
 Report = dict[str, Any]
@@ -51,7 +51,7 @@ Written by `make bench-synth` (`scripts/bench_synth.py`) with the tools of `puls
 row says when, and of which commit. Look-up table equivalents are LUT4 + 2 CCU2C + 6 TRELLIS_DPR16X4
 on ECP5, and LUT + distributed RAM on Xilinx 7. *Hierarchy kept* maps every module by itself, so
 that each unit's share is known; *as one module* is what is placed: it is optimized across units.
-Gates are NAND2 equivalents, without memories.
+Gates are NAND2 equivalents, without memories. What has no row here was not measured yet.
 """
 
 

@@ -290,12 +290,10 @@ class _Group:
         here, enables, holds = (
             Signal(self._count, name=f"{name}_{what}") for what in ("here", "enables", "holds")
         )
-        number = Signal(BANK_BITS, name=f"{name}_number")
-        low = number[: Shape.cast(range(self._count)).width]
+        banks = range(self._first, self._first + self._count)
         self._m.d.comb += [
             request.eq(value),
-            number.eq(request.bank - self._first),
-            here.eq(Mux(number < self._count, Const(1, self._count) << low, 0)),
+            here.eq(Cat(request.bank == number for number in banks)),
             enables.eq(Mux(request.enable, here, 0)),
             holds.eq(Mux(request.hold, here, 0)),
         ]
