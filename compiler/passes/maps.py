@@ -49,10 +49,12 @@ def with_maps(graph: Graph) -> Graph:
 
 
 def _view(value: Value, draft: _Maps) -> HostView | None:
-    """A host's view of a value that becomes a map; of maps, and of their pixels, it is theirs."""
+    """A host's view of a value that becomes a map; none where it has that, or its one pixel."""
     shape = draft.shape(draft.map_of(value.name))
-    is_same = shape == value.shape or (len(value.shape) == 1 and shape[:2] == (1, 1))
-    return draft.before.views.get(value.name, None if is_same else HostView.plain(value.shape))
+    usual = shape[2:] if shape[:2] == (1, 1) else shape
+    return draft.before.views.get(
+        value.name, None if usual == value.shape else HostView.plain(value.shape)
+    )
 
 
 class _Maps(Draft):

@@ -18,9 +18,10 @@ from pulsarray.compiler.reference.run import run, run_outputs
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
-from pulsarray.images import host_shape
 from pulsarray.model.functional import execute
 from pulsarray.program import Program, unpack
+from pulsarray.sim.random.ends import with_more_ends
+from pulsarray.sim.random.graphs import random_graph, random_samples
 from pulsarray.sim.random.maps import MAP_DIMS, map_config, random_ends_program
 
 RNG = np.random.default_rng(12)
@@ -110,7 +111,7 @@ def assert_as_defined(quantized: Graph, program: Program, arrays: Arrays) -> Arr
         form = quantized.values[name].format
         reals = form.decode(values) if hasattr(form, "decode") else values
         view = quantized.views.get(name)
-        reals = view.to_host(reals) if view else reals.reshape(host_shape(tensor))
+        reals = view.to_host(reals) if view else reals.reshape(made[tensor.name].shape)
         np.testing.assert_allclose(made[tensor.name], reals, rtol=0, atol=1e-12)
     return made
 
@@ -227,6 +228,24 @@ def test_random_networks(seed: int) -> None:
     for end, tensor in zip(ends, tensors, strict=True):
         expected = wanted[end.source].reshape(tensor.rows, tensor.columns)
         np.testing.assert_array_equal(unpack(done, tensor, config), expected, end.name)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_networks_of_real_numbers(seed: int) -> None:
+    """Each end with the name and shape that it has in the network."""
+    rng, config = np.random.default_rng(seed), PRESETS["tiny"]
+    graph = with_more_ends(rng, random_graph(seed))
+    data = random_samples(rng, graph, 16)
+    try:
+        quantized = quantize_graph(graph, data, config)
+        program = compiler.compile(quantized, config, batch=2, effort=0)
+    except InputError:
+        return  # Not every operator is possible everywhere.
+    arrays = {name: array[:2] for name, array in data.items()}
+    made, wanted = assert_as_defined(quantized, program, arrays), run_all(graph, arrays)
+    assert {name: array.shape for name, array in made.items()} == {
+        name: array.shape for name, array in wanted.items()
+    }
 
 
 @pytest.mark.parametrize("config", ["small", "base", "few banks"])

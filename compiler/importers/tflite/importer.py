@@ -149,7 +149,8 @@ def _result(
     if not value.host:
         value = network.with_border(tensor, value)
     made, view = value.source, None
-    if value.shape != made.shape:
+    usual = made.shape[2:] if made.shape[:2] == (1, 1) else made.shape
+    if tensor.shape[1:] != usual:
         view = HostView.plain(tensor.shape[1:])
     if made.role is Role.INPUT:
         raise InputError(f"output {tensor.short!r} is the input; there is nothing to compute")
