@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.numerics.exponents import PROBABILITY
 from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.training.arithmetic import softmax
 from pulsarray.compiler.training.interpreter import TrainInterpreter
 from pulsarray.compiler.training.rules import make_room
-from pulsarray.compiler.training.state import PROBABILITY, TrainState
+from pulsarray.compiler.training.state import TrainState
 from pulsarray.compiler.training.train import Training
 from pulsarray.program import Program, Tensor
 from pulsarray.sim.device import Device

@@ -14,7 +14,7 @@ import numpy as np
 
 from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Array, Shape
-from pulsarray.compiler.numerics.activations import CODE_ONE, FRACTION
+from pulsarray.compiler.numerics.exponents import CODE_ONE, FRACTION
 from pulsarray.errors import InputError, did_you_mean
 
 __all__ = ["LOSSES", "Loss", "LossGradient", "LossRule"]

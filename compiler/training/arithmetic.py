@@ -11,6 +11,9 @@ from math import frexp
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.numerics.exponents import (
+    LOG2_E,
+)
 from pulsarray.compiler.training.tables import table
 from pulsarray.errors import InputError
 
@@ -33,8 +36,6 @@ LARGEST = (1 << 15) - 1
 _SHIFTS = 63
 _WIDE = 1 << 47
 _EXACT = 1 << 53
-_LOG2_E = 23637
-"""log2(e) at 2^-14."""
 _ONE = 1 << 15
 _DEEPEST = 40
 
@@ -103,7 +104,7 @@ def factor(value: float, what: str) -> tuple[int, int]:
 
 def softmax(logits: Ints, exponent: int, segments: int) -> Ints:
     """Probabilities at 2^-31 of mantissas with an exponent, row by row."""
-    below = (logits.max(axis=1, keepdims=True) - logits) * _LOG2_E
+    below = (logits.max(axis=1, keepdims=True) - logits) * LOG2_E
     q = np.clip(rne(below, -1 - exponent), 0, _DEEPEST * _ONE)
     powers = (table("exp", segments)(2 * (q % _ONE) - _ONE) * _ONE) >> (q // _ONE)
     sums = powers.sum(axis=1, keepdims=True)

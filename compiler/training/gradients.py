@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.numerics.activations import DERIVATIVES
+from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.loss import Loss
 from pulsarray.compiler.training.arithmetic import LARGEST, rne, sym
 from pulsarray.compiler.training.losses import ALIGNED

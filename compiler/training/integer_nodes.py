@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from pulsarray.compiler.ir.graph import Node
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.numerics.activations import (
+from pulsarray.compiler.numerics.exponents import (
     BIAS,
     CODE_ONE,
     DERIVATIVES,
     FRACTION,
     GUARD,
-    NORMAL,
     PROBABILITY,
     SLOPE,
 )
@@ -31,27 +30,12 @@ from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import (
-    BatchMean,
-    ChannelMean,
-    Normalize,
-    NormalizeChannels,
-    NormalizeChannelsGradient,
-    NormalizeGradient,
     ScaleShift,
 )
 from pulsarray.compiler.passes.training.maps import function_name
 from pulsarray.compiler.training.arithmetic import blen, factor, limited, product, rne, softmax, sym
 from pulsarray.compiler.training.gradients import class_gradient, gate, loss_gradient
 from pulsarray.compiler.training.losses import ALIGNED
-from pulsarray.compiler.training.norm import (
-    Mean,
-    Normalized,
-    normalize,
-    normalize_channels,
-    pull,
-    pull_channels,
-    pulled,
-)
 from pulsarray.compiler.training.scales import Scales
 from pulsarray.compiler.training.tables import table
 from pulsarray.compiler.training.windows import (
@@ -69,8 +53,6 @@ __all__ = ["Part", "Run", "computed"]
 Ints = npt.NDArray[np.int64]
 Part = tuple[Ints, int]
 """Mantissas, and their exponent."""
-_SMALLER = 27
-"""How far the gradient by what is normalized is below the exponents of its factors."""
 
 
 class Run(Protocol):
@@ -217,85 +199,6 @@ def _(op: LossGradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
     if exponent is None:
         return run.rounded(node, slope, ALIGNED)
     return slope, exponent if isinstance(exponent, int) else e_target
-
-
-# Normalizations
-
-
-def _mean(values: Ints, node: Node) -> Mean:
-    return Mean.over(int(np.prod(values.shape[:3])), node.name.rpartition(".")[0])
-
-
-def _along(values: Ints, node: Node) -> Mean:
-    return Mean.along(values.shape[3], node.name.rpartition(".")[0])
-
-
-@computed.register
-def _(_op: BatchMean, node: Node, parts: Sequence[Part], _run: Run) -> Part:
-    return _middle(parts, _mean(parts[0][0], node), axis=(0, 1, 2), keepdims=False)
-
-
-@computed.register
-def _(_op: ChannelMean, node: Node, parts: Sequence[Part], _run: Run) -> Part:
-    return _middle(parts, _along(parts[0][0], node), axis=(3,), keepdims=True)
-
-
-def _middle(parts: Sequence[Part], mean: Mean, axis: tuple[int, ...], *, keepdims: bool) -> Part:
-    """Means of a value, or of its product with another at the exponent of that."""
-    (x, e_x), *others = parts
-    if not others:
-        return mean(x.sum(axis=axis, keepdims=keepdims)), e_x
-    ((y, e_y),) = others
-    products = (x * y).sum(axis=axis, keepdims=keepdims)
-    return np.clip(mean(products, e_x), -(1 << 15), (1 << 15) - 1), e_y
-
-
-@computed.register
-def _(op: Normalize, node: Node, parts: Sequence[Part], run: Run) -> Part:
-    return _normal(op.epsilon, node, parts, run).values, NORMAL
-
-
-@computed.register
-def _(op: NormalizeChannels, node: Node, parts: Sequence[Part], run: Run) -> Part:
-    return _normal_channels(op.epsilon, node, parts, run).values, NORMAL
-
-
-def _normal(epsilon: float, node: Node, parts: Sequence[Part], run: Run) -> Normalized:
-    (x, e_x), (middle, _) = parts
-    return normalize(x, e_x, middle, _mean(x, node), epsilon, run.segments)
-
-
-def _normal_channels(epsilon: float, node: Node, parts: Sequence[Part], run: Run) -> Normalized:
-    (x, e_x), (middle, _) = parts
-    return normalize_channels(x, e_x, middle, _along(x, node), epsilon, run.segments)
-
-
-@computed.register
-def _(op: NormalizeGradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
-    (x, e_x), _, _, (along, _), (error, e_error), (scale, e_scale) = parts
-    normal = _normal(op.epsilon, node, parts[:2], run)
-    values, shifts = pull(error, normal, along, scale, _mean(x, node))
-    lanes = (blen(values[..., c]) - int(shift) for c, shift in enumerate(shifts))
-    exponent = e_error + e_scale - _SMALLER - e_x
-    return _guarded(node, values, shifts, exponent, max(lanes), run)
-
-
-@computed.register
-def _(op: NormalizeChannelsGradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
-    (x, e_x), _, _, (along, _), (error, e_error) = parts
-    normal = _normal_channels(op.epsilon, node, parts[:2], run)
-    values, shifts = pull_channels(error, normal, along, _along(x, node))
-    most = np.frexp(np.abs(values).max(axis=3, keepdims=True).astype(np.float64))[1]
-    level = int((most - shifts).max())
-    return _guarded(node, values, shifts, e_error - _SMALLER - e_x, level, run)
-
-
-def _guarded(node: Node, values: Ints, shifts: Ints, exponent: int, level: int, run: Run) -> Part:
-    """Values after a last shift, with guard bits below the exponent of the result."""
-    name = run.scale_of(node)
-    run.scales.expect(name, level + exponent)
-    guarded = limited(run.scales[name] - GUARD)
-    return pulled(values, shifts, guarded - exponent), guarded
 
 
 # Gradients

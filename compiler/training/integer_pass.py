@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.graph import Node, needed
-from pulsarray.compiler.numerics.activations import BIAS
+from pulsarray.compiler.numerics.exponents import BIAS
 from pulsarray.compiler.passes.training.ends import TARGET
 from pulsarray.compiler.passes.training.maps import INPUT, PROBABILITIES
+from pulsarray.compiler.training import integer_norms as _norms  # noqa: F401 (registers them)
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.integer_nodes import Part, computed
 from pulsarray.compiler.training.scales import Scales

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.numerics.exponents import PROBABILITY
 from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.training.arithmetic import LARGEST, factor
 from pulsarray.compiler.training.differentiate import TrainingNetwork
@@ -20,7 +21,6 @@ from pulsarray.compiler.training.integer_pass import IntegerPass
 from pulsarray.compiler.training.rules import adapt, make_room, update
 from pulsarray.compiler.training.scales import Scales
 from pulsarray.compiler.training.state import (
-    PROBABILITY,
     StepTrace,
     TrainState,
     add_layer,

@@ -17,7 +17,7 @@ from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.numerics.activations import DERIVATIVES, SLOPE, Derivative
+from pulsarray.compiler.numerics.exponents import DERIVATIVES, SLOPE, Derivative
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool

@@ -7,9 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.numerics.exponents import (
+    BIAS,
+    GUARD,
+    MASTER_BITS,
+)
 from pulsarray.compiler.training.arithmetic import limited, rne, sym
 from pulsarray.compiler.training.layers import Step
-from pulsarray.compiler.training.state import BIAS, TrainState, working
+from pulsarray.compiler.training.state import TrainState, working
 
 __all__ = ["ROOM", "adapt", "make_room", "update"]
 
@@ -18,8 +23,6 @@ Ints = npt.NDArray[np.int64]
 ROOM = 14
 """An exponent is the aimed-at bit length of its tensor less this: one bit is headroom."""
 _PATIENCE = 8
-_MASTER_BITS = 16
-_GUARD_BITS = 12
 _FRACTION = 15
 
 
@@ -27,7 +30,7 @@ def update(state: TrainState, layer: Step, gradients: Mapping[str, Ints]) -> Non
     """Applies a layer's gradients, by ``LAYER.weight.gradient`` and ``LAYER.bias.gradient``."""
     weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
     exponents = state.exponents
-    e_weight = exponents[weight] - _MASTER_BITS
+    e_weight = exponents[weight] - MASTER_BITS
     if state.decay:
         shift = e_weight - exponents[weight] - exponents["decay"]
         less = rne(state.weights[layer.name] * state.decay, shift)
@@ -44,7 +47,7 @@ def _step(state: TrainState, name: str, exponent: int, gradient: Ints, e_gradien
     if state.momentum:
         velocity = f"{name}.velocity"
         before = state.exponents[velocity]
-        e_velocity = max(before, limited(e_gradient - _GUARD_BITS))
+        e_velocity = max(before, limited(e_gradient - GUARD))
         kept = rne(state.velocities[name] * state.momentum, _FRACTION + e_velocity - before)
         total = sym(kept + rne(gradient, e_velocity - e_gradient), 32)
         state.exponents[velocity], state.velocities[name] = e_velocity, total

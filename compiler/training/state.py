@@ -10,14 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.numerics.activations import BIAS, PROBABILITY
+from pulsarray.compiler.numerics.exponents import (
+    BIAS,
+    MASTER_BITS,
+    PROBABILITY,
+)
 from pulsarray.compiler.training.arithmetic import LARGEST, limited, rne, sym
 from pulsarray.compiler.training.layers import Step
 from pulsarray.errors import InputError
 
 __all__ = [
-    "BIAS",
-    "PROBABILITY",
     "StepTrace",
     "TrainState",
     "add_layer",
@@ -32,7 +34,6 @@ __all__ = [
 Ints = npt.NDArray[np.int64]
 
 _NO_VELOCITY = -128
-_MASTER_BITS = 16
 _MASTER_LIMIT = (1 << 31) - 1
 
 
@@ -183,7 +184,7 @@ def add_layer(state: TrainState, layer: Step, *, velocities: bool) -> None:
     weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
     exponent = _weight_exponent(layer.weight)
     state.exponents[weight] = exponent
-    state.masters[weight] = _master(weight, layer.weight, exponent - _MASTER_BITS)
+    state.masters[weight] = _master(weight, layer.weight, exponent - MASTER_BITS)
     state.masters[bias] = _master(bias, layer.bias, BIAS)
     state.weights[layer.name] = working(state.masters[weight])
     if velocities:
@@ -207,7 +208,7 @@ def _master(name: str, values: Floats, exponent: int) -> Ints:
 
 def real_master(state: TrainState, name: str) -> Floats:
     """Real values of the master weights or biases of a name."""
-    exponent = state.exponents[name] - _MASTER_BITS if name in state.exponents else BIAS
+    exponent = state.exponents[name] - MASTER_BITS if name in state.exponents else BIAS
     return np.ldexp(state.masters[name].astype(np.float64), exponent)
 
 

@@ -7,7 +7,7 @@ from functools import singledispatch
 
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.numerics.activations import DERIVATIVES
+from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.statistics import ScaleShift
 from pulsarray.compiler.passes.training.maps import function_name, is_layer

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.value import Role, network_input
-from pulsarray.compiler.numerics.activations import DERIVATIVES
+from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.loss import Loss, LossGradient
 from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.passes.training.activations import SUM

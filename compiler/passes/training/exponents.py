@@ -9,8 +9,8 @@ from pulsarray.compiler.ir.formats import Format, Integers, Shared16, Wide
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Value
-from pulsarray.compiler.numerics.activations import BIAS, DERIVATIVES, PROBABILITY
-from pulsarray.compiler.numerics.activations import NORMAL as NORMAL_EXPONENT
+from pulsarray.compiler.numerics.exponents import BIAS, DERIVATIVES, PROBABILITY
+from pulsarray.compiler.numerics.exponents import NORMAL as NORMAL_EXPONENT
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gradient import Gradient, Same, Total

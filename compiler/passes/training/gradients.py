@@ -15,7 +15,7 @@ from pulsarray.compiler.ir.draft import Draft
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import RESULT, Operator
 from pulsarray.compiler.ir.value import Role, network_input
-from pulsarray.compiler.numerics.activations import DERIVATIVES
+from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.function import Function

@@ -13,7 +13,7 @@ from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Array, Floats, Shape, network_input
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.numerics.activations import DERIVATIVES
+from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.batch_norm import BatchNorm, BatchStatisticsNorm
 from pulsarray.compiler.ops.convolution import Convolution

@@ -9,23 +9,12 @@ error goes by.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import singledispatch, singledispatchmethod
 
 from pulsarray.compiler.ir.graph import Node
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.numerics.activations import CODE_ONE, DERIVATIVES, GUARD, SLOPE
-from pulsarray.compiler.ops.convolution import Convolution
-from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.numerics.exponents import CODE_ONE, DERIVATIVES, GUARD, SLOPE
 from pulsarray.compiler.ops.gradient import Gradient, Same
-from pulsarray.compiler.ops.matmul import MatMul
-from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
-from pulsarray.compiler.ops.statistics import (
-    NormalizeChannels,
-    NormalizeChannelsGradient,
-    NormalizeGradient,
-    ScaleShift,
-)
 from pulsarray.compiler.passes.training.activations import OUTPUT
 from pulsarray.compiler.passes.training.ends import LOSS_ERROR
 from pulsarray.compiler.passes.training.gradients import TOTAL
@@ -33,7 +22,6 @@ from pulsarray.compiler.passes.training.maps import INPUT, function_name, is_lay
 from pulsarray.compiler.training.flow import ERROR
 from pulsarray.compiler.training.layers import Step, is_vector
 from pulsarray.compiler.training.lower.forward import Forward, collect
-from pulsarray.compiler.training.lower.layer_norm import SHARE
 from pulsarray.compiler.training.lower.learn import Learning
 from pulsarray.compiler.training.lower.loss import LossGradient
 from pulsarray.compiler.training.lower.maps import (
@@ -46,9 +34,9 @@ from pulsarray.compiler.training.lower.maps import (
     words_at,
     written,
 )
+from pulsarray.compiler.training.lower.parts import Part, Parts, share
 from pulsarray.compiler.training.lower.pieces import cut
-from pulsarray.compiler.training.lower.pool import Averaging, Pooling
-from pulsarray.compiler.training.lower.products.inputs import InputGradient
+from pulsarray.compiler.training.lower.pool import Pooling
 from pulsarray.compiler.training.lower.update import Update
 from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Alu, VectorFlag
@@ -67,50 +55,6 @@ DERIVED = {
     "silu": (Alu.MUL, -CODE_ONE),
 }
 """By activation, the operation with its output or its slope, and a shift."""
-Part = tuple[Words, tuple[str, ...], int]
-"""Part of a gradient, the names of its exponents, and how far it is to be shifted."""
-
-
-@dataclass(frozen=True)
-class _Given:
-    """A tile of a gradient: that at a step's output, of a step that reads it."""
-
-    step: Step
-    reader: Step
-    tile: Tile
-    blocks: range
-    pixels: int
-
-
-@singledispatch
-def _share(_op: Operator) -> int:
-    """One part in so many of a bank is all that a tile of a gradient by what is read may take."""
-    return 1
-
-
-@_share.register
-def _(_op: MaxPool | MatMul) -> int:
-    return 2
-
-
-@_share.register
-def _(_op: NormalizeChannels) -> int:
-    return SHARE
-
-
-def matrices_of(
-    op: MatMul, by: int, error: FeatureMap, other: FeatureMap
-) -> tuple[FeatureMap, FeatureMap, tuple[bool, bool]]:
-    """The factors of a gradient by one factor of ``op``, and which of them is transposed.
-
-    Of ``a b`` they are ``e b^T`` and ``a^T e``, of ``a b^T`` ``e b`` and ``e^T a``, of ``a^T b``
-    ``b e^T`` and ``a e``.
-    """
-    if op.transpose_a:
-        return other, error, (False, by == 0)
-    if op.transpose_b:
-        return error, other, (by == 1, False)
-    return (error, other, (False, True)) if by == 0 else (other, error, (True, False))
 
 
 @singledispatch
@@ -137,15 +81,18 @@ class Backward:
 
     def __init__(self, forward: Forward, update: Update) -> None:
         self.lowering, self.live = forward.lowering, forward.live
-        self.pieces, self.norms, self.drops = forward.pieces, forward.norms, forward.drops
-        self.layer_norms, self.scalings = forward.layer_norms, forward.scalings
+        self.pieces, self.norms, self.layer_norms = (
+            forward.pieces,
+            forward.norms,
+            forward.layer_norms,
+        )
         self.values, self.errors = self.live.values, self.live.errors
         self.chip, self.rows, self.flow = forward.chip, forward.rows, forward.flow
         self.depth, self.images = forward.depth, forward.images
-        self.product, self.matrices = InputGradient(self.lowering), forward.matrices
+        self.parts = Parts(forward)
+        self.product = self.parts.product
         self.learning = Learning(forward, update)
         steps = self.lowering.network.steps
-        self.steps = {step.name: step for step in steps}
         self._left = [step for step in steps if step.name in self.flow.errors]
 
     def run(self) -> None:
@@ -199,10 +146,6 @@ class Backward:
 
     # A step's error
 
-    def _reader(self, part: str) -> Step:
-        """The step whose error a part of a gradient comes from."""
-        return self.steps[part.rpartition(".")[0]]
-
     def _error(self, step: Step) -> None:
         """A step's error, as the graph has it."""
         node = self.flow.makers[f"{step.name}{ERROR}"]
@@ -223,7 +166,7 @@ class Backward:
     @_from.register
     def _(self, _op: Same, step: Step, node: Node) -> None:
         """That of what reads its result, or what a pooling makes of it in the place of values."""
-        reader = self._reader(node.inputs[0])
+        reader = self.parts.reader(node.inputs[0])
         if reader.op.only_chooses:
             self.live.share(step, self.values[step.name])
             self.learning.follow(step, self._route(step, reader))
@@ -233,7 +176,7 @@ class Backward:
 
     def _pulled(self, step: Step, parts: Sequence[str]) -> None:
         self.live.share(step, self._pull(step, parts))
-        self._finish(step, [self._reader(part) for part in parts])
+        self._finish(step, [self.parts.reader(part) for part in parts])
 
     def _finish(self, step: Step, readers: Sequence[Step]) -> None:
         """What a step's error was made of may go."""
@@ -260,7 +203,7 @@ class Backward:
     def _pull(self, step: Step, parts: Sequence[str]) -> FeatureMap:
         """The gradient at a step's output, tile by tile, and through its activation."""
         found = self.rows.place(f"{step.name}{ERROR}", self.images, step.result)
-        reader = self._reader(parts[0])
+        reader = self.parts.reader(parts[0])
         if is_layer(reader.op) and len(parts) == 1 and self._together(reader):
             self._pull_learning(step, reader, found)
         else:
@@ -296,7 +239,7 @@ class Backward:
 
     def _pull_tiles(self, step: Step, parts: Sequence[str], found: FeatureMap) -> None:
         z, depth = self.values[step.name], self.depth
-        readers = [self._reader(part) for part in parts]
+        readers = [self.parts.reader(part) for part in parts]
         errors = [self.errors[reader.name] for reader in readers]
         several = len(readers) > 1 or not is_layer(readers[0].op)
         norm = self.norms.get(readers[0].name)
@@ -308,7 +251,7 @@ class Backward:
         for reader in readers:
             if (layer_norm := self.layer_norms.get(reader.name)) is not None:
                 layer_norm.prepare()
-        depth //= max(_share(reader.op) for reader in readers)
+        depth //= max(share(reader.op) for reader in readers)
         left = sum(1 for images in groups for _ in tiles(found, images, depth))
         for images in groups:
             for tile in tiles(found, images, depth):
@@ -370,112 +313,13 @@ class Backward:
         """The gradient at a tile of a step's output."""
         sums = Words(self.chip.aux[0], 0, 0)
         if len(parts) == 1:
-            part, names, less = self._part(step, parts[0], tile, blocks, pixels)
+            part, names, less = self.parts.of(step, parts[0], tile, blocks, pixels)
             if not parts[0].endswith(ERROR):
                 return part, names, less
             # It may share a bank with the output.
             self.chip.vector(self.lowering.phase, 1, pixels, part, acc=sums)
             return sums, names, less
         for number, value in enumerate(parts):
-            part, names, less = self._part(step, value, tile, blocks, pixels)
+            part, names, less = self.parts.of(step, value, tile, blocks, pixels)
             collect(self.lowering, part, sums, pixels, names, add=number > 0, shift=less)
         return sums, ("temporary",), 0
-
-    def _part(self, step: Step, value: str, tile: Tile, blocks: range, pixels: int) -> Part:
-        """What one reader gives of it."""
-        given = _Given(step, self._reader(value), tile, blocks, pixels)
-        return self._given(self.flow.makers[value].op, given)
-
-    @singledispatchmethod
-    def _given(self, _op: Operator, given: _Given) -> Part:
-        """By the operator that made it; of others than these it is the error itself."""
-        return self._passed(given)
-
-    def _passed(self, given: _Given) -> Part:
-        """The error of a reader; the turn of banks goes on as with every other part."""
-        self.chip.next_sums()
-        error, tile, block = self.errors[given.reader.name], given.tile, given.blocks[0]
-        self.rows.get(error.at(tile.low, block))
-        return words_at(error, tile, block), (self.learning.scale(given.reader.name),), 0
-
-    @_given.register
-    def _(self, op: Gradient, given: _Given) -> Part:
-        return self._by_operator(op.of, given)
-
-    @_given.register
-    def _(self, _op: NormalizeGradient, given: _Given) -> Part:
-        reader = given.reader.name
-        norm, error, scale = self.norms[reader], self.errors[reader], self.learning.scale(reader)
-        pulled = norm.pull(error, given.tile, given.blocks[0], given.pixels, scale)
-        return pulled, ("guard",), 0
-
-    @_given.register
-    def _(self, _op: NormalizeChannelsGradient, given: _Given) -> Part:
-        reader = given.reader.name
-        norm, error = self.layer_norms[reader], self.errors[reader]
-        tile, block, pixels = given.tile, given.blocks[0], given.pixels
-        # A gate's slope, or another one's means, come into their bank between blocks.
-        others = self.flow.readers(given.step.name)
-        alone = sum(other.op.keeps_result for other in others) == 1
-        if not block or not alone or given.step.derivative.gated:
-            norm.means(error, tile, pixels)
-        scale = self.learning.scale(reader)
-        return norm.pull(error, tile, block, pixels, scale), ("temporary",), 0
-
-    @_given.register
-    def _(self, _op: Dropout, given: _Given) -> Part:
-        reader, bank = given.reader.name, self.chip.next_sums()
-        error, drop = self.errors[reader], self.drops[reader]
-        shift = drop.backward(error, given.tile, given.blocks[0], bank)
-        return Words(bank, 0, 0), (self.learning.scale(reader),), shift
-
-    def _by_matrix(self, op: MatMul, given: _Given, by: int) -> Part:
-        """A product of the error with the other factor, each transposed or not."""
-        reader, bank = given.reader, self.chip.next_sums()
-        error, other = self.errors[reader.name], reader.sources[1 - by]
-        first, second, turned = matrices_of(op, by, error, self.values[other])
-        self.matrices.emit(first, second, turned, given.tile, given.blocks[0], bank)
-        return Words(bank, 0, 0), (self.learning.scale(reader.name), self.flow.outputs[other]), 0
-
-    @singledispatchmethod
-    def _by_operator(self, _of: Operator, given: _Given) -> Part:
-        """By the operator whose gradient it is."""
-        return self._passed(given)
-
-    @_by_operator.register
-    def _(self, _of: Convolution, given: _Given) -> Part:
-        return self._product(given.reader, given.tile, given.blocks, given.pixels)
-
-    @_by_operator.register
-    def _(self, _of: ScaleShift, given: _Given) -> Part:
-        reader, bank = given.reader.name, self.chip.next_sums()
-        scaling, error = self.scalings[reader], self.errors[reader]
-        scaling.backward(error, given.tile, given.blocks[0], given.pixels, bank)
-        return Words(bank, 0, 0), (self.learning.scale(reader), f"{reader}.weight"), 0
-
-    @_by_operator.register
-    def _(self, of: MatMul, given: _Given) -> Part:
-        return self._by_matrix(of, given, given.reader.sources.index(given.step.name))
-
-    @_by_operator.register
-    def _(self, _of: MaxPool, given: _Given) -> Part:
-        reader, bank = given.reader, self.chip.next_sums()
-        z, p = self.values[given.step.name], self.values[reader.name]
-        pooling, error = Pooling(reader, self.chip, self.rows, z, p), self.errors[reader.name]
-        pooling.gradient(error, given.tile, given.blocks[0], bank)
-        return Words(bank, 0, 0), (self.learning.scale(reader.name),), 0
-
-    @_by_operator.register
-    def _(self, _of: AveragePool, given: _Given) -> Part:
-        reader, bank = given.reader, self.chip.next_sums()
-        averaging = Averaging(reader, self.chip, self.rows)
-        averaging.backward(self.errors[reader.name], given.tile, given.blocks[0], bank)
-        return Words(bank, 0, 0), (self.learning.scale(reader.name),), averaging.shift
-
-    def _product(self, layer: Step, tile: Tile, blocks: range, pixels: int) -> Part:
-        """What a layer's error gives of the gradient of its source."""
-        self.lowering.begin_layer(layer, "backward")
-        bank = self.chip.next_sums()
-        delta, pieces = self.errors[layer.name], self.pieces[layer.name]
-        self.product.emit(self.lowering.geometry(layer), delta, pieces, tile, blocks, bank)
-        return Words(bank, 0, pixels), (self.learning.scale(layer.name), f"{layer.name}.weight"), 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import singledispatchmethod
 
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.numerics.activations import FRACTION, GUARD
+from pulsarray.compiler.numerics.exponents import FRACTION, GUARD
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pulsarray.compiler.numerics.exponents import (
+    SMALLER,
+)
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
@@ -16,7 +19,7 @@ from pulsarray.compiler.training.lower.maps import (
     words_at,
     written,
 )
-from pulsarray.compiler.training.lower.norm import SMALLER, divide
+from pulsarray.compiler.training.lower.norm import divide
 from pulsarray.compiler.training.lower.words import Words
 from pulsarray.compiler.training.norm import DEVIATION, Mean
 from pulsarray.isa import Alu, Reduce, VectorFlag

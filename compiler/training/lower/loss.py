@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pulsarray.compiler.numerics.exponents import (
+    LOG2_E,
+    PROBABILITY,
+)
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.losses import ALIGNED
 from pulsarray.compiler.training.lower.chip import CODE_MAX, TrainChip
@@ -17,8 +21,6 @@ from pulsarray.isa import Activation, Alu, Reduce, VectorFlag
 __all__ = ["LossGradient", "loss_rows"]
 
 _ONE, _FRACTION = 1 << 14, 1 << 15
-_LOG2_E = 23637
-_PROBABILITY = 31
 _STATISTIC = int(VectorFlag.STATISTIC)
 _LANE, _SCALAR = int(VectorFlag.B_LANE), int(VectorFlag.B_SCALAR)
 
@@ -176,7 +178,7 @@ class LossGradient:
                 target=rows_of(self.error, block),
                 alu=Alu.SUB,
                 last_lanes=self.last_lanes if block == self.blocks - 1 else 0,
-                shift=_PROBABILITY,
+                shift=-PROBABILITY,
                 x=(self.names[0],),
                 flags=_STATISTIC,
             )
@@ -225,7 +227,7 @@ class LossGradient:
             acc=powers,
             alu=Alu.MUL,
             flags=_SCALAR,
-            scalar=_LOG2_E,
+            scalar=LOG2_E,
             shift=-1,
             x=("", self.names[1]),
             activation=Activation.EXP,

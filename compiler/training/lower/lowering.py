@@ -7,6 +7,9 @@ from math import prod
 from typing import Any
 
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.numerics.exponents import (
+    BIAS,
+)
 from pulsarray.compiler.training.layers import Step, is_vector
 from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.geometry import Geometry
@@ -23,7 +26,6 @@ from pulsarray.program import Tensor
 __all__ = ["Lowering", "Phase", "weight_banks"]
 
 _STATISTIC = int(VectorFlag.STATISTIC)
-_BIAS_SHIFT = 24
 _ONE = 1 << 14
 _WEIGHT_BANKS = 4
 """One bank in so many is for weights."""
@@ -209,7 +211,7 @@ class Lowering:
             rows=blocks, blocks=1, local_stride=0, memory_stride=0,
         )  # fmt: skip
         names = (source, f"{layer.name}.weight")
-        self.chip.exponent(self.phase, "temporary", _BIAS_SHIFT, *names)
+        self.chip.exponent(self.phase, "temporary", -BIAS, *names)
         self.chip.vector(
             self.phase, 1, blocks, Words(here, 0, 0), acc=Words(there, 0, 0), x=("temporary",)
         )

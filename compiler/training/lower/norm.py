@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pulsarray.compiler.numerics.activations import GUARD
+from pulsarray.compiler.numerics.exponents import (
+    GUARD,
+    SMALLER,
+)
 from pulsarray.compiler.passes.training.exponents import NORMAL
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.chip import TrainChip
@@ -27,12 +30,10 @@ from pulsarray.compiler.training.norm import DEVIATION, GUARD_BITS, HALF_LOG, Me
 from pulsarray.errors import InputError
 from pulsarray.isa import Activation, Alu, VectorFlag
 
-__all__ = ["SMALLER", "Normalization", "divide"]
+__all__ = ["Normalization", "divide"]
 
 _SCALAR, _SUBTRACT = int(VectorFlag.B_SCALAR), int(VectorFlag.SUB_AFTER)
 _CODE_BITS = 12
-SMALLER = 27
-"""How far the gradient's exponent is below those of its factors."""
 
 
 def divide(

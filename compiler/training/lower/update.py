@@ -6,6 +6,11 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
 
+from pulsarray.compiler.numerics.exponents import (
+    BIAS,
+    GUARD,
+    MASTER_BITS,
+)
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import Segment
@@ -23,9 +28,6 @@ __all__ = ["Update"]
 
 _STATISTIC, _LANE = int(VectorFlag.STATISTIC), int(VectorFlag.B_LANE)
 _ADD, _SUBTRACT = int(VectorFlag.ADD_AFTER), int(VectorFlag.SUB_AFTER)
-_MASTER_BITS = 16
-_BIAS_EXPONENT = -24
-_GUARD_BITS = 12
 _FRACTION = 15
 _STAGES = 2
 
@@ -115,7 +117,7 @@ class Update:
             register = f"{name}.velocity"
             self.chip.exponent(self.phase, "velocity", 0, register)
             gradient = f"{name}.gradient"
-            self.chip.exponent(self.phase, register, -_GUARD_BITS, gradient, maximum=True)
+            self.chip.exponent(self.phase, register, -GUARD, gradient, maximum=True)
 
     def _sums(self, name: str, word: int, rows: int, bank: int, *, load: bool) -> None:
         """Sums of gradients from memory or to it."""
@@ -241,7 +243,7 @@ class Update:
         self.weights.get(piece)
         self.chip.vector(
             self.phase, 1, rows, Words(piece.bank, piece.base(piece.first), 0), total, acc=total,
-            alu=Alu.MUL, flags=_LANE | _SUBTRACT, parameter=DECAY_ROW, shift=-_MASTER_BITS,
+            alu=Alu.MUL, flags=_LANE | _SUBTRACT, parameter=DECAY_ROW, shift=-MASTER_BITS,
             x=(name, name, "decay"), last_lanes=last_lanes,
         )  # fmt: skip
 
@@ -281,11 +283,11 @@ class Update:
         """The master weights, and from them the working weights."""
         fields: dict[str, Any] = {"flags": _LANE | _SUBTRACT, "parameter": RATE_ROW}
         if piece is None:
-            fields |= {"shift": _BIAS_EXPONENT, "x": ("", exponent, "rate")}
+            fields |= {"shift": BIAS, "x": ("", exponent, "rate")}
         else:
             working = self._stage("weights")
             fields |= {
-                "shift": -_MASTER_BITS,
+                "shift": -MASTER_BITS,
                 "x": (name, exponent, "rate"),
                 "flags": _LANE | _SUBTRACT | _STATISTIC,
                 "activation": Activation.NARROW,

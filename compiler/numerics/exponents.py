@@ -1,4 +1,4 @@
-"""Activations on 16-bit mantissas with shared exponents: at which exponents, by which tables."""
+"""Arithmetic on 16-bit mantissas with shared exponents: its constants, and its activations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ __all__ = [
     "DERIVATIVES",
     "FRACTION",
     "GUARD",
+    "LOG2_E",
+    "MASTER_BITS",
     "NORMAL",
     "PROBABILITY",
     "SLOPE",
+    "SMALLER",
     "Derivative",
 ]
 
@@ -28,7 +31,14 @@ PROBABILITY = -31
 NORMAL = -12
 """Exponent of normalized values."""
 GUARD = 12
-"""Sums of several tensors have so many bits below the exponent of the result."""
+"""Sums of several tensors have so many bits below the exponent of the result, and velocities below
+that of their gradient."""
+MASTER_BITS = 16
+"""How far the exponents of master weights are below those of working weights."""
+LOG2_E = 23637
+"""log2(e) at 2^-14."""
+SMALLER = 27
+"""How far the gradient by what is normalized is below the exponents of its factors."""
 
 
 @dataclass(frozen=True)
