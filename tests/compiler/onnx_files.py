@@ -71,6 +71,9 @@ class Chain:
     def positive(self, *shape: int) -> str:
         return self.constant(self.rng.uniform(0.5, 1.5, shape).astype(np.float32))
 
+    def bools(self, *values: int) -> str:
+        return self.constant(np.array(values, bool))
+
     def ints(self, *values: int) -> str:
         return self.constant(np.array(values, np.int64))
 

@@ -93,9 +93,61 @@ def quantized() -> onnx.ModelProto:
     return chain.model()
 
 
+def moved() -> onnx.ModelProto:
+    """Elements that go anywhere, by operators that are affine in their input."""
+    chain = Chain(1, (1, 4, 4, 3))
+    chain.add("Conv", chain.floats(4, 4, 1, 1))
+    chain.add("Transpose", perm=[0, 2, 1, 3])
+    chain.add("Pad", chain.ints(0, 1, 0, 1, 0, 1, 0, 1), mode="reflect")
+    chain.add("CumSum", chain.constant(np.array(2)), reverse=1)
+    chain.add("GatherElements", chain.constant(np.zeros((1, 6, 4, 2), np.int64)), axis=3)
+    places = chain.constant(np.zeros((1, 1), np.int64))
+    chain.add("ScatterND", places, chain.floats(1, 6, 4, 2))
+    chain.add("Expand", chain.ints(1, 6, 4, 2))
+    chain.add("Tile", chain.ints(1, 1, 2, 1))
+    first = chain.add("Slice", chain.ints(0), chain.ints(5), chain.ints(2), chain.ints(2))
+    chain.add("Concat", first, source=chain.add("Neg", source=first), axis=2)
+    chain.add("CenterCropPad", chain.ints(3, 3), axes=[2, 3])
+    chain.add("GridSample", chain.floats(1, 2, 3, 2), align_corners=1)
+    chain.add("Trilu", upper=1)
+    chain.add(
+        "MatMul", chain.floats(2, 3), source=chain.add("Compress", chain.bools(1, 1, 0), axis=3)
+    )
+    return chain.model(18)
+
+
+def composed() -> onnx.ModelProto:
+    """Operators that are made of others, a branch, and a place by the host."""
+    chain = Chain(1, (1, 4, 4, 3))
+    value = chain.add("Conv", chain.floats(4, 4, 1, 1))
+    other = chain.add("LayerNormalization", chain.positive(4, 3), axis=2)
+    chain.add("RMSNormalization", chain.positive(3))
+    chain.add("GroupNormalization", chain.positive(4), chain.floats(4), num_groups=2)
+    chosen = chain.add("Where", other, value, source=chain.add("Greater", value))
+    chain.add("Softmax", axis=2)
+    chain.add("Mean", chosen, value)
+    chain.add("LogSoftmax", axis=1)
+    chain.add("LpPool", kernel_shape=[2, 2], strides=[1, 1])
+    chain.add("Mul", chain.floats(4, 3, 2))
+    chain.add("ReduceProd", chain.ints(3), keepdims=1)
+    chain.add("Swish", alpha=0.5)
+    body = helper.make_graph(
+        [helper.make_node("Abs", [chain.last], ["inner"])],
+        "body",
+        [],
+        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)],
+    )
+    chain.add("If", source=chain.bools(1), then_branch=body, else_branch=body)
+    chain.add("ArgMax", source=chain.add("Hardmax", axis=1), axis=1, keepdims=0)
+    return chain.model(24)
+
+
 @cache
 def originals() -> tuple[bytes, ...]:
-    return tuple(build().SerializeToString() for build in (images, shapes, quantized))
+    return tuple(build().SerializeToString() for build in ORIGINALS)
+
+
+ORIGINALS = (images, shapes, quantized, moved, composed)
 
 
 def flip(data: bytes, rng: np.random.Generator) -> bytes:
@@ -233,7 +285,7 @@ def fuzz(path: Path, seeds: range) -> Counter[str]:
 
 def test_originals(tmp_path: Path) -> None:
     got = [attempt(tmp_path / "net.onnx", data) for data in originals()]
-    assert got == ["real", "real", "integer"]
+    assert got == ["real", "real", "integer", "real", "real"]
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -246,4 +298,4 @@ def test_mutations(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_many_mutations(tmp_path: Path) -> None:
-    fuzz(tmp_path, range(1500, 30000))
+    fuzz(tmp_path, range(1500, 50000))

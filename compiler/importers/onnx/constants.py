@@ -156,6 +156,13 @@ def _gather(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
     return np.asarray(np.take(inputs[0], places, axis))
 
 
+def _gather_elements(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
+    given, places = inputs[0], inputs[1].astype(np.int64)
+    axis = call.integer("axis", 0) % max(given.ndim, 1)
+    kept = tuple(slice(None if k == axis else size) for k, size in enumerate(places.shape))
+    return np.take_along_axis(given[kept], places, axis)
+
+
 def _slice(call: Call, inputs: Sequence[Constant], opset: int) -> Constant:
     given = inputs[0]
     if opset < 10:
@@ -218,6 +225,7 @@ COMPUTED: Mapping[str, _Fold] = {
     "Div": _arithmetic(np.divide),
     "Flatten": _flatten,
     "Gather": _gather,
+    "GatherElements": _gather_elements,
     "Identity": _identity,
     "Mul": _arithmetic(np.multiply),
     "Neg": _negative,
@@ -240,7 +248,7 @@ _PAIRS = frozenset(
 """Functions of several constants, element by element, which may repeat each other."""
 _BY_REFERENCE = _PAIRS | {
     *("Abs", "ArgMax", "ArgMin", "CastLike", "Ceil", "CenterCropPad", "Clip", "Cos", "CumSum"),
-    *("DepthToSpace", "Erf", "Exp", "Expand", "EyeLike", "Floor", "GatherElements", "GatherND"),
+    *("DepthToSpace", "Erf", "Exp", "Expand", "EyeLike", "Floor", "GatherND"),
     *("IsInf", "IsNaN", "Log", "MatMul", "Not", "OneHot", "Pad", "Range", "Reciprocal"),
     *("ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Relu"),
     *("ReverseSequence", "Round", "ScatterElements", "ScatterND", "Sigmoid", "Sign", "Sin"),

@@ -11,6 +11,7 @@ from math import prod
 
 import numpy as np
 
+from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constants
 from pulsarray.compiler.importers.onnx.evaluate import evaluate
 from pulsarray.compiler.importers.onnx.file import Call, Constant
 from pulsarray.compiler.importers.onnx.orders import Ints, Shape, Tensor, arranged
@@ -19,7 +20,7 @@ from pulsarray.compiler.ir.value import Array, Floats
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.errors import InputError
 
-__all__ = ["AFFINE", "affine", "gathered", "spread"]
+__all__ = ["AFFINE", "LARGEST_MATRIX", "affine", "gathered", "spread"]
 
 AFFINE = frozenset(
     {
@@ -29,10 +30,12 @@ AFFINE = frozenset(
     }
 )
 """Operators that are done so."""
-_LARGEST = 1 << 24
+LARGEST_MATRIX = 1 << 24
 """Elements of a matrix."""
-_LARGEST_BASIS = 1 << 11
-"""Elements of a sample that are tried one by one."""
+_LARGEST_TRIAL = 1 << 18
+"""Elements of all samples on which an operator is tried."""
+_LARGEST_BASIS = 1 << 20
+"""Elements of a matrix whose rows are found one by one."""
 _OPEN_BATCH = 2
 """Samples on which it is tried what an operator does where the file leaves the batch open."""
 _CLOSE = 1e-4
@@ -51,6 +54,11 @@ class _Trial:
         tensor = network.tensor(call.inputs[0], call.where)
         self.call, self.opset, self.given = call, network.file.opset, tensor.shape
         self.count = network.file.batch or _OPEN_BATCH
+        if self.count * prod(self.given) > _LARGEST_TRIAL:
+            raise InputError(
+                f"{call.where}: {call.kind} of {self.count} samples of {prod(self.given)} elements "
+                f"is too large, only up to {_LARGEST_TRIAL} elements"
+            )
         names = [name for name in call.inputs[1:] if name]
         self.constants = [network.raw(name, call.where, "operand") for name in names]
         if call.kind == "CumSum":
@@ -64,7 +72,8 @@ class _Trial:
     def __call__(self, samples: Floats) -> Constant:
         """Results of samples (samples, elements)."""
         data = samples.astype(np.float32).reshape(self.count, *self.given)
-        made = evaluate(self.call, [data, *self.constants], self.opset)[0]
+        how = fold_constants if self.call.kind in FOLDED else evaluate
+        made = how(self.call, [data, *self.constants], self.opset)[0]
         if made.ndim < 2 or len(made) != self.count or not made.size:
             raise InputError(
                 f"{self.call.where}: {self.call.kind} must keep all samples of a batch, and "
@@ -126,10 +135,10 @@ def spread(network: Network, call: Call, tensor: Tensor, shape: Shape) -> Tensor
 
 
 def _check_size(call: Call, count: int, results: int) -> None:
-    if count * results > _LARGEST:
+    if count * results > LARGEST_MATRIX:
         raise InputError(
             f"{call.where}: {call.kind} of {count} elements to {results} is too large; their "
-            f"product may be up to {_LARGEST}"
+            f"product may be up to {LARGEST_MATRIX}"
         )
 
 
@@ -146,10 +155,10 @@ def _moved(trial: _Trial, offset: Floats) -> Floats:
 def _by_basis(trial: _Trial, offset: Floats) -> Floats:
     """The matrix of any operator: a row for each element that is 1 while all others are 0."""
     size = prod(trial.given)
-    if size > _LARGEST_BASIS:
+    if size * trial.size > _LARGEST_BASIS:
         raise InputError(
-            f"{trial.call.where}: {trial.call.kind} of {size} elements is too large, only up to "
-            f"{_LARGEST_BASIS} where it does more than move them"
+            f"{trial.call.where}: {trial.call.kind} of {size} elements to {trial.size} is too "
+            f"large; where it does more than move them, their product may be up to {_LARGEST_BASIS}"
         )
     padded = np.eye(-(-size // trial.count) * trial.count, size)
     groups = padded.reshape(-1, trial.count, size)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pulsarray.compiler.importers.onnx.constants import COMPUTED, fold_constant
 from pulsarray.compiler.importers.onnx.file import Call
-from pulsarray.compiler.importers.onnx.linear import gathered
+from pulsarray.compiler.importers.onnx.linear import LARGEST_MATRIX, gathered
 from pulsarray.compiler.importers.onnx.orders import Ints, Tensor, arranged
 from pulsarray.compiler.importers.onnx.tensors import OTHER_BATCH, Network
 from pulsarray.compiler.ir.value import Array
@@ -151,6 +151,11 @@ def _chosen(network: Network, value: str, output: str, channels: Ints) -> str:
     shape = network.shape(value)
     if len(channels) == shape[-1]:
         return value
+    if shape[-1] * len(channels) > LARGEST_MATRIX:
+        raise InputError(
+            f"{output}: {len(channels)} of {shape[-1]} channels are too many to be chosen; their "
+            f"product may be up to {LARGEST_MATRIX}"
+        )
     weight = np.zeros((shape[-1], len(channels)))
     weight[channels, np.arange(len(channels))] = 1.0
     if len(shape) == 1:
