@@ -38,6 +38,10 @@ CASES: dict[str, tuple[list[NodeProto], Constants]] = {
         [node("GroupNormalization", ["c", "g", "b"], num_groups=2)],
         {"g": RNG.uniform(0.5, 1, 8).astype("f"), "b": RNG.normal(size=8).astype("f")},
     ),
+    "instances": (
+        [node("InstanceNormalization", ["c", "g", "b"])],
+        {"g": RNG.uniform(0.5, 1, 8).astype("f"), "b": RNG.normal(size=8).astype("f")},
+    ),
     "roots of means of squares": (
         [node("RMSNormalization", ["c", "g"], axis=2)],
         {"g": RNG.uniform(0.5, 1, (4, 6)).astype("f")},

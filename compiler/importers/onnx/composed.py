@@ -103,6 +103,19 @@ def _swish(make: Make, x: str) -> str:
     return make("Mul", x, make("Sigmoid", scaled))
 
 
+def _instance_normalization(make: Make, x: str, scale: str, bias: str) -> str:
+    """Mean 0 and variance 1 of each channel of a sample."""
+    rank = len(make.shape(x)) + 1
+    axes, shape = [*range(2, rank)], (-1, *[1] * (rank - 2))
+    centred = make("Sub", x, make("ReduceMean", x, axes=axes, keepdims=1))
+    variance = make("ReduceMean", make("Mul", centred, centred), axes=axes, keepdims=1)
+    epsilon = make.constant(make.call.number("epsilon", 1e-5))
+    normal = make("Div", centred, make("Sqrt", make("Add", variance, epsilon)))
+    learned = [_needed(make, name, "scale and bias").reshape(shape) for name in (scale, bias)]
+    factor, offset = map(make.constant, learned)
+    return make("Add", make("Mul", normal, factor), offset)
+
+
 def _lp_normalization(make: Make, x: str) -> str:
     """Elements divided by their norm along an axis."""
     axis, power = make.call.integer("axis", -1), make.call.integer("p", 2)
@@ -246,6 +259,7 @@ COMPOSED: Mapping[str, Compose] = {
     "Greater": _greater,
     "GreaterOrEqual": _greater_or_equal,
     "Hardmax": _hardmax,
+    "InstanceNormalization": _instance_normalization,
     "Less": _less,
     "LessOrEqual": _less_or_equal,
     "LpNormalization": _lp_normalization,

@@ -22,6 +22,8 @@ __all__ = ["COMPUTED", "EMPTY_AXES", "FOLDED", "axes_of", "fold_constant", "fold
 
 _LARGEST = 1 << 28
 """Elements of a constant."""
+_LARGEST_EVALUATED = 1 << 24
+"""Elements of a constant that ONNX's reference implementation makes, which copies at will."""
 EMPTY_AXES = "Squeeze with an empty list of axes means none to some readers, to others all"
 
 
@@ -67,16 +69,22 @@ def _room(call: Call, shape: Sequence[float]) -> None:
 def _check_room(call: Call, inputs: Sequence[Constant]) -> None:
     """Refuse what would take more memory than a constant may, before it is computed."""
     sizes = [value.size for value in inputs]
-    numbers = [[int(n) for n in v.reshape(-1)] for v in inputs if v.dtype.kind in "iu"]
-    if call.kind in ("Expand", "Tile", "Pad", "CenterCropPad") and numbers:
-        _room(call, [sizes[0], *(max(abs(n), 1) for n in numbers[-1])])
-    elif call.kind == "OneHot":
-        _room(call, [sizes[0], int(inputs[1].reshape(-1)[0])])
-    elif call.kind == "Range" and inputs[2].size and inputs[2].item():
+    if call.kind in ("Expand", "Tile", "Pad", "CenterCropPad"):
+        numbers = [int(n) for v in inputs[1:] if v.dtype.kind in "iu" for n in v.reshape(-1)]
+        numbers += call.integers("pads") or ()
+        _small(call, [sizes[0], *(max(abs(number), 1) for number in numbers)])
+    elif call.kind == "OneHot" and inputs[1].size:
+        _small(call, [sizes[0], int(inputs[1].reshape(-1)[0])])
+    elif call.kind == "Range" and {*sizes} == {1} and inputs[2].item():
         start, end, step = (float(value.item()) for value in inputs)
-        _room(call, [abs(end - start) / abs(step)])
+        _small(call, [abs(end - start) / abs(step)])
     elif call.kind in _PAIRS:
-        _room(call, [max(n) for n in zip_longest(*(v.shape[::-1] for v in inputs), fillvalue=1)])
+        _small(call, [max(n) for n in zip_longest(*(v.shape[::-1] for v in inputs), fillvalue=1)])
+
+
+def _small(call: Call, shape: Sequence[float]) -> None:
+    if prod(shape) > _LARGEST_EVALUATED:
+        raise InputError(f"{call.where}: {call.kind} of constants is too large: {tuple(shape)}")
 
 
 def _constant(call: Call, _inputs: Sequence[Constant], _opset: int) -> Constant:

@@ -63,7 +63,7 @@ def given_input(value: onnx.ValueInfoProto) -> GivenInput:
     """An input as its file declares it."""
     tensor = value.type.tensor_type
     dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    known = tuple(None if size in (0, -1) else size for size in dims)
+    known = tuple(None if size is None or size < 1 else size for size in dims)
     return GivenInput(value.name, known, tensor.elem_type)
 
 
