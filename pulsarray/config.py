@@ -303,7 +303,7 @@ PRESETS: dict[str, Config] = {
     "train": Config(**{**_BASE, **_TRAIN, "bus_bits": 256}),  # type: ignore[arg-type]
     "ecp5-25k": Config(dim=4, bus_bits=32, scratchpad_banks=4, vector_lanes=1, **_BOARD),
     "ecp5-85k": Config(dim=8, vector_lanes=4, **_BOARD),
-    "artix7-35": Config(dim=8, vector_lanes=2, **_BOARD),
+    "artix7-35": Config(dim=8, scratchpad_banks=4, scratchpad_depth=2048, vector_lanes=2, **_BOARD),
     "artix7-100": Config(dim=12, bus_bits=128, vector_lanes=6, **_BOARD),
 }
 """Configurations by name; ``base`` is the reference of the published figures, and those of
