@@ -32,7 +32,7 @@ AFFINE = frozenset(
 """Operators that are done so."""
 LARGEST_MATRIX = 1 << 24
 """Elements of a matrix."""
-_LARGEST_TRIAL = 1 << 18
+_LARGEST_TRIAL = 1 << 15
 """Elements of all samples on which an operator is tried."""
 _LARGEST_BASIS = 1 << 20
 """Elements of a matrix whose rows are found one by one."""

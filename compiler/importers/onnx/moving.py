@@ -24,6 +24,8 @@ from pulsarray.errors import InputError
 
 __all__ = ["cut", "depth_to_space", "place", "space_to_depth", "split"]
 
+_MOST_SAMPLES = 1 << 31
+"""Samples of a batch at most on which it is seen that a Slice keeps them all."""
 _SAMPLES = 3
 """Samples on which it is seen that an operator keeps them apart."""
 
@@ -35,7 +37,7 @@ def cut(network: Network, call: Call) -> None:
     batch, opset = _batch(network, tensor, call.where), network.file.opset
     made = fold_constant(call, [batch, *constants], opset)
     if call.kind == "Slice":
-        count = network.file.batch or OTHER_BATCH
+        count = min(network.file.batch or OTHER_BATCH, _MOST_SAMPLES)
         many = np.broadcast_to(np.int64(0), (count, *tensor.shape))
         _check_batch(call, len(COMPUTED["Slice"](call, [many, *constants], opset)) == count)
     else:
