@@ -47,15 +47,29 @@ def with_one_end(graph: Graph) -> Graph:
     Raises
     ------
     InputError
-        If there are several inputs or outputs, or an operator of the host is not the last.
+        If there are several inputs or outputs, an operator of the host is not the last, or
+        operators share parameters: each would learn a copy of its own.
     """
     _ = graph.input
     _ = graph.output
+    _check_parameters(graph)
     graph = with_plain_ends(graph)
     for node in graph.nodes:
         if node.op.kind is Kind.HOST:
             _check_last(graph, node)
     return graph
+
+
+def _check_parameters(graph: Graph) -> None:
+    readers: dict[str, str] = {}
+    parameters = {value.name for value in graph.declared if value.role is Role.PARAMETER}
+    for node in graph.nodes:
+        for name in parameters.intersection(node.inputs):
+            if readers.setdefault(name, node.name) != node.name:
+                raise InputError(
+                    f"{node.name}: {name} belongs to {readers[name]}, too; layers that share "
+                    "weights cannot be trained"
+                )
 
 
 def host_function(graph: Graph) -> str:

@@ -45,12 +45,17 @@ def training_after(source: str, name: str | None, shape: Shapes) -> str:
         If there is no such pass or network, or it cannot be trained.
     """
     from pulsarray.cli.source import load_source
+    from pulsarray.compiler.importers.onnx.importer import import_onnx
     from pulsarray.compiler.ir.show import show
     from pulsarray.compiler.ops.loss import LOSSES, Loss
     from pulsarray.compiler.passes.pipeline import TRAINING, Goal, passed, up_to
 
     steps = TRAINING if name is None else up_to(TRAINING, name)
-    network = load_source(source, shape).network
+    path = Path(source)
+    if path.suffix == ".onnx":
+        network = import_onnx(path, shape=shape, learns=True)
+    else:
+        network = load_source(source, shape).network
     end = network.nodes[-1].op.title
     suited = (loss for loss, rule in LOSSES.items() if rule.after == end)
     return show(passed(network, steps, Goal(Loss(next(suited, "mse")))))

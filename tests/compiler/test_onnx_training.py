@@ -65,3 +65,16 @@ def test_constant_factors_are_refused(tmp_path: Path) -> None:
     graph = learned(tmp_path, node("Mul", ["a", "factor"], "b"), factor=np.arange(1.0, 7.0))
     with pytest.raises(InputError, match=r"^Mul_b: .*are no normalization"):
         differentiate(graph, Loss("mse"), Optimizer())
+
+
+def test_shared_weights_are_refused(tmp_path: Path) -> None:
+    """Each layer would learn a copy of its own."""
+    square = np.eye(6)
+    with pytest.raises(InputError, match=r"node MatMul_b: s belongs to node MatMul_h, too"):
+        learned(
+            tmp_path,
+            node("MatMul", ["a", "s"], "h"),
+            node("Transpose", ["s"], "st", perm=[1, 0]),
+            node("MatMul", ["h", "st"], "b"),
+            s=square,
+        )

@@ -23,6 +23,7 @@ from pulsarray.compiler.importers.onnx.inputs import GivenShapes, sample_shapes
 from pulsarray.compiler.importers.onnx.operators import IF, IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
 from pulsarray.compiler.importers.onnx.random import random_weight, roles
+from pulsarray.compiler.importers.onnx.shared import require_own_weights
 from pulsarray.compiler.importers.onnx.tensors import Network, Rearranged
 from pulsarray.compiler.ir.graph import Graph, needed
 from pulsarray.compiler.passes.ends import ending_in
@@ -49,6 +50,8 @@ def graph_of(
     if seed is not None:
         seed = integer(seed, "random_weights", least=0)
     random = roles(file.calls) if seed is not None else {}
+    if learns:
+        require_own_weights(file)
 
     def read(network: Network) -> None:
         rng = np.random.default_rng(seed)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.show import show
 from pulsarray.compiler.ops.loss import Loss
 from pulsarray.compiler.passes.pipeline import TRAINING, Goal, passed
+from pulsarray.errors import InputError
 
 
 def trained(graph: Graph, loss: str, *frozen: str) -> list[str]:
@@ -74,3 +78,16 @@ def test_a_bias_before_a_normalization_does_not_learn() -> None:
     assert not [line for line in lines if line.startswith("%a.bias.gradient")]
     gradients = [line for line in lines if line.startswith(("%n.weight.g", "%n.bias.g"))]
     assert ["shared16(n.gradient)" in line for line in gradients] == [True, True]
+
+
+def test_shared_parameters_are_refused() -> None:
+    builder = Builder("net", 3).dense(np.ones((3, 3)), name="a").relu()
+    graph = builder.dense(np.ones((3, 3)), name="b").build()
+    nodes = [
+        replace(node, inputs=(node.inputs[0], "a.weight", *node.inputs[2:]))
+        if node.name == "b"
+        else node
+        for node in graph.nodes
+    ]
+    with pytest.raises(InputError, match=r"b: a.weight belongs to a, too; layers that share"):
+        trained(graph.rebuilt(nodes), "mse")
