@@ -759,7 +759,7 @@ def test_product_without_a_multiplier() -> None:
         compiler.compile(net.graph(), replace(PRESETS["small"], vector_multiply=False))
 
 
-@pytest.mark.parametrize("kind", ["conv", "largest", "mean"])
+@pytest.mark.parametrize("kind", ["conv", "largest"])
 def test_window_that_does_not_fit_a_bank(kind: str) -> None:
     net, window = Net(9, 9, 2), Window((9, 9))
     if kind == "conv":
