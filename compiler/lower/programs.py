@@ -17,6 +17,7 @@ from pulsarray.compiler.lower import families as families
 from pulsarray.compiler.lower.checks import require_machine
 from pulsarray.compiler.lower.lowering import Lowering
 from pulsarray.compiler.lower.products.search import EFFORT, Search
+from pulsarray.compiler.lower.products.tile import Tiling
 from pulsarray.compiler.lower.residency import (
     Network,
     network_of,
@@ -194,10 +195,12 @@ def _search(lowering: Lowering, layout: Layout) -> Search:
     """The search for how to cut a network's products, with the first guess made."""
     config, shares = layout.config, lowering.shares
 
+    def build(tilings: Sequence[Tiling]) -> Assembly:
+        return assemble(lowering.operations(tilings), config, layout.code_address)
+
     others = len(lowering.works) > len(lowering.products)
     free, usual = len(shares.source + shares.weight), len(shares.source) * others
-    lower, address = lowering.operations, layout.code_address
-    return Search(lowering.products, config, free, usual, lower, address)
+    return Search(lowering.products, config, free, usual, build)
 
 
 def _boundaries(assembly: Assembly, count: int) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ the others run out, an instruction of the vector unit that does nothing else pas
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pulsarray.config import SEMAPHORES
@@ -89,10 +89,6 @@ class Operation:
         for name, value in self.fields.items():
             values[form.index[name]] = int(value)
         return Instruction(form, tuple(values))
-
-    def key(self) -> Hashable:
-        """What is equal for equal instructions."""
-        return self.op, self.wait, self.signal, tuple(self.fields.items())
 
 
 @dataclass(slots=True)

@@ -52,9 +52,11 @@ def test_output_tiles_cover(
 
 
 @given(st.integers(1, 99), st.integers(1, 9), st.sampled_from([1.0, 1.5, 2.0]),
-       st.sampled_from([0.0, 1.25, 2.0]))  # fmt: skip
-def test_feed_goes_from_start_to_end(units: int, first: int, growth: float, taper: float) -> None:
-    tiling = Tiling(1, 1, 1, feed_first=first, feed_growth=growth, taper=taper)
+       st.integers(0, 9), st.sampled_from([0.0, 1.25, 2.0]))  # fmt: skip
+def test_feed_goes_from_start_to_end(
+    units: int, first: int, growth: float, most: int, taper: float
+) -> None:
+    tiling = Tiling(1, 1, 1, feed_first=first, feed_growth=growth, feed_most=most, taper=taper)
     cuts = feed(units, tiling)
     assert cuts[0] == 0
     assert cuts[-1] == units

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pulsarray.compiler.lower.products.product import Product
 from pulsarray.compiler.lower.products.tile import Tiling, tilings
-from pulsarray.compiler.machine.assemble import Assembly, assemble
-from pulsarray.compiler.machine.emitter import Operation
+from pulsarray.compiler.machine.assemble import Assembly
 from pulsarray.compiler.machine.transfers import least_run
 from pulsarray.config import Config
 from pulsarray.errors import InputError, ProgramError
@@ -16,23 +15,20 @@ from pulsarray.registers import ErrorCode
 
 __all__ = ["EFFORT", "Search"]
 
-EFFORT = 16000
-"""Instructions that are looked at, all candidates together, where the caller does not say.
-
-Over 50 products and MLPs on `tiny`, `small` and `base`, twice as many are 0.02 % faster on average.
-"""
+EFFORT = 32000
+"""Instructions that are looked at, all candidates together, where the caller does not say."""
 _CANDIDATE = 50
-"""What a candidate costs besides its instructions, in instructions: an empty program's time."""
+"""What a candidate costs besides its instructions, in instructions."""
 _TILE_SIZES = 6
-"""Tile sizes of a layer that are tried; with 4 the MLP for MNIST takes 1.6 % longer on `base`."""
-_BEAM = 2
-"""First guesses of a layer that are refined; with 1, 64 x 64 x 64 takes 3.3 % longer on `base`."""
+"""Tile sizes of a layer that are tried."""
+_BEAM = 3
+"""First guesses of a layer that are refined."""
 _Rank = tuple[int, int]
 _IMPOSSIBLE: _Rank = (1 << 62, 0)
 
 
-Lower = Callable[[Sequence[Tiling]], Sequence[Operation]]
-"""Lowers a network with a tiling for each product."""
+Build = Callable[[Sequence[Tiling]], Assembly]
+"""Makes a program from a tiling for each product."""
 
 
 class Search:
@@ -49,8 +45,8 @@ class Search:
     config, free_banks, usual
         The machine, its scratchpad banks for streamed operands and weights, and for streamed
         operands of other operators, 0 without others.
-    lower, address
-        Lowers the network, and where its code begins in memory.
+    build
+        Makes the program.
 
     Members
     -------
@@ -64,23 +60,21 @@ class Search:
         config: Config,
         free_banks: int,
         usual: int,
-        lower: Lower,
-        address: int,
+        build: Build,
     ) -> None:
-        self.config, self.lower, self.address = config, lower, address
+        self.config, self.build = config, build
         self.options = [
             tilings(product.shape, config, free_banks, product.loads_source, usual)
             for product in products
         ]
         self.ranks: dict[tuple[Tiling, ...], _Rank] = {}
-        self.lowered: dict[Hashable, _Rank] = {}
         self.effort = self.spent = 0
         self.chosen, self.best = self._first()
 
     def _first(self) -> tuple[tuple[Tiling, ...], Assembly]:
         """The first guess that works: in practice the first of all."""
         if not self.options:
-            return (), assemble(self.lower(()), self.config, self.address)
+            return (), self.build(())
         for options in zip(*self.options, strict=False):
             for guess in zip(*map(self._starts, options), strict=True):
                 assembly = self._build(guess)
@@ -138,8 +132,7 @@ class Search:
     def _refine(self, layer: int, start: tuple[Tiling, ...], limit: int) -> None:
         """Improve one layer's tiling from a first guess, some properties at a time."""
         current = start
-        starts, ends = (self._feeds, self._growths, self._heads), (self._tails, self._chunks)
-        for vary in (self._places, *starts, *ends, self._tapers):
+        for vary in (self._places, self._feeds, self._tails, self._tapers):
             for tiling in vary(layer, current[layer]):
                 candidate = (*current[:layer], tiling, *current[layer + 1 :])
                 rank = self._rank(candidate, limit)
@@ -157,32 +150,20 @@ class Search:
         return self.ranks[candidate]
 
     def _build(self, candidate: tuple[Tiling, ...]) -> Assembly | None:
-        """Lower and time a candidate.
-
-        None if its semaphores would overflow, or if another one has the same instructions, as
-        every second has: pieces that are as long as the whole, for example.
-        """
-        operations = self.lower(candidate)
-        key = tuple(operation.key() for operation in operations)
-        self.spent += _CANDIDATE
-        assembly = None
-        if key not in self.lowered:
-            self.spent += len(operations)
-            assembly = self._assemble(operations)
-            # An instruction must be worth a cycle.
-            count = len(operations)
-            self.lowered[key] = (assembly.cycles + count, count) if assembly else _IMPOSSIBLE
-        self.ranks[candidate] = self.lowered[key]
-        return assembly
-
-    def _assemble(self, operations: Sequence[Operation]) -> Assembly | None:
-        """The program; None if its semaphores would overflow."""
+        """Schedule and time a candidate; None if its semaphores would overflow."""
         try:
-            return assemble(operations, self.config, self.address)
+            assembly = self.build(candidate)
         except ProgramError as error:
             if error.code != ErrorCode.SEMAPHORE:
                 raise
+            self.spent += _CANDIDATE
+            self.ranks[candidate] = _IMPOSSIBLE
             return None
+        count = len(assembly.layers)
+        self.spent += count + _CANDIDATE
+        # An instruction must be worth a cycle.
+        self.ranks[candidate] = (assembly.cycles + count, count)
+        return assembly
 
     def _sizes(self, layer: int) -> Iterator[Tiling]:
         """The most promising tile sizes, each in its most promising arrangement."""
@@ -202,34 +183,31 @@ class Search:
                 )
 
     def _feeds(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
-        """The first piece, and whether every pass over the depth is cut."""
-        for first in (0, 1, 2, 3, 4, 6):
-            yield replace(chosen, feed_first=first)
-        yield replace(chosen, feed_growth=1.0, feed_all=True)
-
-    def _growths(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
-        """From piece to piece at the start."""
-        for growth in (1.5, 2.0):
-            yield replace(chosen, feed_growth=growth, feed_all=False)
-
-    def _heads(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
-        """Chunks of the first unit."""
-        for chunks in (0, 1, 2):
-            yield replace(chosen, head=chunks * self.config.dim)
+        """Pieces at the start."""
+        dim = self.config.dim
+        yield replace(chosen, feed_first=0)
+        for first in (1, 2, 3, 4, 6):
+            for growth in (1.0, 1.5, 2.0):
+                for head in (0, dim, 2 * dim) if first == 1 else (0,):
+                    yield replace(
+                        chosen,
+                        feed_first=first,
+                        feed_growth=growth,
+                        feed_all=growth == 1.0,
+                        head=head,
+                    )
 
     def _tapers(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
         """Pieces at the end."""
-        for taper in (0.0, 1.25, 1.5):
-            yield replace(chosen, taper=taper)
+        for taper in (0.0, 1.25, 1.5, 2.0):
+            for most in (0, 4, 8, 16):
+                yield replace(chosen, taper=taper, feed_most=most)
 
     def _tails(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
-        """The last tile."""
+        """Last tiles and chunks."""
         dim = self.config.dim
         for rows in (0, max(1, dim // 2), dim, 2 * dim):
-            yield replace(chosen, tail=rows, halve=False)
-        yield replace(chosen, halve=not chosen.halve)
-
-    def _chunks(self, layer: int, chosen: Tiling) -> Iterator[Tiling]:
-        """Words that leave the last column block at a time."""
-        for count in (0, 1, 2):
-            yield replace(chosen, chunk=count * self.config.dim)
+            for halve in (False, True):
+                yield replace(chosen, tail=rows, halve=halve)
+        for chunk in (0, dim, 2 * dim, 4 * dim):
+            yield replace(chosen, chunk=chunk)

@@ -69,10 +69,10 @@ class Tiling:
         Rows, column blocks and units of depth of a tile.
     rows_outer
         Whether the loop over rows is outside the loop over columns.
-    feed_first, feed_growth, taper
+    feed_first, feed_growth, feed_most, taper
         Units of the first piece that is loaded and used, the ratio from each piece to the next,
-        and the ratio by which the last pieces shrink to ``feed_first`` again (up to 1: they do
-        not). ``feed_first`` 0: steps are whole.
+        the most units of a piece (0: any), and the ratio by which the last pieces shrink to
+        ``feed_first`` again (up to 1: they do not). ``feed_first`` 0: steps are whole.
     feed_all
         Whether every pass over the depth is cut so, or only the first.
     head
@@ -93,6 +93,7 @@ class Tiling:
     rows_outer: bool = True
     feed_first: int = 0
     feed_growth: float = 2.0
+    feed_most: int = 0
     taper: float = 0.0
     feed_all: bool = False
     head: int = 0
@@ -143,16 +144,17 @@ def feed(units: int, tiling: Tiling) -> list[int]:
     first = tiling.feed_first
     if not first:
         return [0, units]
+    most = tiling.feed_most or units
     ends: list[int] = []
     if tiling.taper > 1.0:
         size = float(first)
-        while sum(ends) + ceil(size) <= units // 2:
+        while sum(ends) + ceil(size) <= units // 2 and size < most:
             ends.append(ceil(size))
             size *= tiling.taper
     cuts, low, high, size = [0], 0, units - sum(ends), float(first)
     while low < high:
         # The second piece is no larger than the first: the array is still waiting for data.
-        size = size * tiling.feed_growth if len(cuts) > 2 else size
+        size = min(size * tiling.feed_growth, most) if len(cuts) > 2 else size
         low = min(high, low + ceil(size))
         cuts.append(low)
     for end in reversed(ends):
