@@ -24,7 +24,6 @@ from rich.table import Table
 
 from benchmarks.onnx_backend_cases import Array, Case, cases
 from pulsarray import compiler
-from pulsarray.cli.arrays import memory_with_inputs, real_values
 from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 from pulsarray.compiler.importers.onnx.operators import TAKEN
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
@@ -33,6 +32,7 @@ from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.program import Program, unpack
 from pulsarray.sim.device import run_model
+from pulsarray.tensors import memory_with_inputs, real_values
 
 CONFIG = PRESETS["base"]
 VERDICTS = ("unclear", "wrong", "right", "beyond int8", "refused")

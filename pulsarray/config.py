@@ -13,8 +13,10 @@ from typing import Any
 
 from pulsarray.errors import InputError, did_you_mean
 
-__all__ = ["BOARDS", "PRESETS", "Config", "load_config"]
+__all__ = ["BOARDS", "DEFAULT_CONFIG", "PRESETS", "Config", "load_config"]
 
+DEFAULT_CONFIG = "small"
+"""Preset of who names no machine."""
 SEMAPHORES = 16
 """Counting semaphores (an 8-bit count each)."""
 SEMAPHORE_MAX = 255
@@ -310,7 +312,7 @@ PRESETS: dict[str, Config] = {
 :data:`BOARDS` fit the devices that they are named after."""
 
 
-def load_config(source: str = "small", overrides: Sequence[str] = ()) -> Config:
+def load_config(source: str = DEFAULT_CONFIG, overrides: Sequence[str] = ()) -> Config:
     """The configuration that a preset name or a TOML file gives, with ``key=value`` overrides.
 
     A file may name a ``preset`` to start from and change some parameters of it.

@@ -26,10 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import networks, scale_sim
 from benchmarks import training as training_bench
 from pulsarray import compiler
-from pulsarray.cli.arrays import codes_of
-from pulsarray.cli.report.view import view
 from pulsarray.compiler.gemm import compile_gemm
 from pulsarray.config import PRESETS, load_config
+from pulsarray.display.view import view
 from pulsarray.hw.emit import generate
 from pulsarray.model.functional import execute
 from pulsarray.model.timing import TimingModel, simulate_timing
@@ -38,6 +37,7 @@ from pulsarray.report import build_report
 from pulsarray.run import RunResult
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_model, simulate
+from pulsarray.tensors import codes_of
 from pulsarray.zoo.networks import accuracy, built_in, load_digits
 from pulsarray.zoo.workloads import workload
 

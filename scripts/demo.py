@@ -27,13 +27,12 @@ from rich.table import Table
 from rich.text import Text
 
 from pulsarray import compiler
-from pulsarray.cli.arrays import codes_of
-from pulsarray.cli.report.view import view
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.compiler.training.data import TrainingData
 from pulsarray.compiler.training.train import Training, compile_training
 from pulsarray.config import PRESETS
+from pulsarray.display.view import view
 from pulsarray.errors import PulsarrayError
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program, pack, unpack
@@ -43,6 +42,7 @@ from pulsarray.run import RunResult
 from pulsarray.sim import builds
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import Device, run_model, simulate
+from pulsarray.tensors import codes_of
 from pulsarray.trainer.history import History
 from pulsarray.trainer.setup import Options
 from pulsarray.trainer.trainer import Trainer

@@ -9,8 +9,8 @@ import typer
 
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, given_config
 from pulsarray.cli.output import print_json, require_writable, show, working
-from pulsarray.cli.report.page import comparison_html
-from pulsarray.cli.report.table import comparison_view
+from pulsarray.display.page import comparison_html
+from pulsarray.display.table import comparison_view
 from pulsarray.errors import InputError
 from pulsarray.files import write_atomically
 from pulsarray.report import load_report

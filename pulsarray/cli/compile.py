@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pulsarray.api.source import compile_source
+from pulsarray.api.step import compile_step
+from pulsarray.api.task import Given
 from pulsarray.cli.options import (
     BatchOption,
     CalibrateOption,
@@ -22,9 +25,6 @@ from pulsarray.cli.options import (
     parsed_shape,
 )
 from pulsarray.cli.output import facts, print_json, require_writable, show, working
-from pulsarray.cli.source import compile_source
-from pulsarray.cli.training.program import compile_step
-from pulsarray.cli.training.source import Given
 from pulsarray.errors import InputError
 from pulsarray.images import host_shape
 from pulsarray.program import Program, Tensor

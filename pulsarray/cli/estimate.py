@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pulsarray.api.source import compile_source
 from pulsarray.cli.options import (
     BatchOption,
     CalibrateOption,
@@ -25,8 +26,7 @@ from pulsarray.cli.options import (
     parsed_shape,
 )
 from pulsarray.cli.output import print_json, require_writable, show, working
-from pulsarray.cli.report.view import view
-from pulsarray.cli.source import compile_source
+from pulsarray.display.view import view
 from pulsarray.files import write_atomically
 from pulsarray.report import build_report
 

@@ -78,7 +78,7 @@ def export(
     if name is not None and not as_c:
         raise InputError("--name: only with --c")
     loaded = Program.load(program, given_config(config, overrides))
-    from pulsarray.cli.arrays import memory_with_inputs
+    from pulsarray.tensors import memory_with_inputs
 
     memory = memory_with_inputs(loaded, inputs)
     if as_hex:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from pulsarray.api.task import Given, task_of
 from pulsarray.cli.options import JsonOption, SetOption
 from pulsarray.cli.output import print_json, show, working
-from pulsarray.cli.training.source import Given, task_of
 from pulsarray.config import PRESETS, load_config
 from pulsarray.errors import CheckFailed, InputError
 

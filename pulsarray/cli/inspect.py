@@ -12,13 +12,13 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from pulsarray.api.source import Shapes
 from pulsarray.cli.options import (
     CalibrateOption,
     ConfigOption,
     JsonOption,
     SetOption,
     ShapeOption,
-    Shapes,
     chosen_config,
     given_config,
     parsed_shape,
@@ -119,7 +119,7 @@ def inspected(
     InputError
         If it cannot be read at all.
     """
-    from pulsarray.cli.source import FILES, load_source, unknown_source
+    from pulsarray.api.source import FILES, load_source, unknown_source
     from pulsarray.compiler.importers.inspection import (
         inspect_gemm,
         inspect_graph,

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from pulsarray.config import PRESETS, Config, load_config
+from pulsarray.api.source import Shapes
+from pulsarray.config import DEFAULT_CONFIG, PRESETS, Config, load_config
 from pulsarray.errors import InputError
 
 __all__ = [
-    "DEFAULT_CONFIG",
     "BatchOption",
     "CalibrateOption",
     "ConfigOption",
@@ -24,14 +24,11 @@ __all__ = [
     "SeedOption",
     "SetOption",
     "ShapeOption",
-    "Shapes",
     "SumsOption",
     "chosen_config",
     "given_config",
     "parsed_shape",
 ]
-
-DEFAULT_CONFIG = "small"
 
 ConfigOption = Annotated[
     str | None,
@@ -113,11 +110,6 @@ def given_config(config: str | None, overrides: list[str] | None) -> Config | No
     return chosen_config(config, overrides) if config is not None or overrides else None
 
 
-Sizes = tuple[int, ...]
-Shapes = Sizes | dict[str, Sizes] | None
-"""Shape of a sample of the only input, or of inputs by name."""
-
-
 def parsed_shape(texts: list[str] | None) -> Shapes:
     """Sizes of ``--shape``, by name where it has names; None if it is not given.
 
@@ -130,7 +122,7 @@ def parsed_shape(texts: list[str] | None) -> Shapes:
         return None
     if len(texts) == 1 and "=" not in texts[0]:
         return _sizes(texts[0])
-    shapes: dict[str, Sizes] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for text in texts:
         name, _, sizes = text.rpartition("=")
         if not name:
@@ -141,7 +133,7 @@ def parsed_shape(texts: list[str] | None) -> Shapes:
     return shapes
 
 
-def _sizes(text: str) -> Sizes:
+def _sizes(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9][0-9]{0,6}(x[1-9][0-9]{0,6})*", text):
         raise InputError(f"--shape: expected positive numbers as 3x224x224, not {text!r}")
     return tuple(map(int, text.split("x")))

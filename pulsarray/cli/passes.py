@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pulsarray.cli.options import Shapes
+from pulsarray.api.source import Shapes
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 
@@ -21,7 +21,7 @@ def text_after(
     InputError
         If there is no such pass or network, or it is in int8 already, or the pass cannot take it.
     """
-    from pulsarray.cli.source import load_source, samples_of
+    from pulsarray.api.source import load_source, samples_of
     from pulsarray.compiler.ir.show import show
     from pulsarray.compiler.passes.pipeline import INFERENCE, Setting, passed, up_to
 
@@ -44,7 +44,7 @@ def training_after(source: str, name: str | None, shape: Shapes) -> str:
     InputError
         If there is no such pass or network, or it cannot be trained.
     """
-    from pulsarray.cli.source import load_source
+    from pulsarray.api.source import load_source
     from pulsarray.compiler.importers.onnx.importer import import_onnx
     from pulsarray.compiler.ir.show import show
     from pulsarray.compiler.ops.loss import LOSSES, Loss

@@ -23,7 +23,7 @@ from pulsarray.cli.options import (
     given_config,
 )
 from pulsarray.cli.output import facts, print_json, require_writable, show, working
-from pulsarray.cli.report.view import view
+from pulsarray.display.view import view
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.files import write_atomically
 from pulsarray.program import Program
@@ -94,7 +94,7 @@ def simulate(
     loaded = Program.load(program, given_config(config, overrides))
     _check_options(loaded, on, report, events, waves)
     require_writable(outputs, report, events, waves, read=[program, inputs, config])
-    from pulsarray.cli.arrays import check_output_names, memory_with_inputs, save_outputs
+    from pulsarray.tensors import check_output_names, memory_with_inputs, save_outputs
 
     if outputs is not None:
         check_output_names(outputs, loaded)

@@ -10,7 +10,7 @@ import typer
 
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, chosen_config
 from pulsarray.cli.output import make_folder, print_json, require_writable, show, working
-from pulsarray.cli.report.synthesis import synthesis_html, synthesis_view
+from pulsarray.display.synthesis import synthesis_html, synthesis_view
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.files import write_atomically
 from pulsarray.synth.fit import misfit

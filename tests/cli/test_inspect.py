@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pulsarray import compiler
+from pulsarray.api.source import load_source
 from pulsarray.cli.inspect import inspected
-from pulsarray.cli.source import load_source
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.importers.inspection import (
     HOST,

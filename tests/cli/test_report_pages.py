@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pulsarray.cli.report.page import comparison_html
-from pulsarray.cli.report.table import comparison_view
-from pulsarray.cli.report.view import bar, view
+from pulsarray.display.page import comparison_html
+from pulsarray.display.table import comparison_view
+from pulsarray.display.view import bar, view
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.report.compare import check_regression, comparison
 

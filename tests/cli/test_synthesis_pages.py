@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pulsarray.cli.report.page import comparison_html
-from pulsarray.cli.report.synthesis import synthesis_html, synthesis_view
+from pulsarray.display.page import comparison_html
+from pulsarray.display.synthesis import synthesis_html, synthesis_view
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.report.compare import check_regression, comparison
 from pulsarray.report.synthesis import RESOURCES

@@ -11,7 +11,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pulsarray import compiler
-from pulsarray.cli.arrays import real_values, with_arrays
 from pulsarray.compiler.importers.onnx.importer import import_onnx, import_onnx_any
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape, run_all
@@ -23,6 +22,7 @@ from pulsarray.errors import InputError
 from pulsarray.model.functional import execute
 from pulsarray.program import Program, unpack
 from pulsarray.sim.random.maps import with_inputs
+from pulsarray.tensors import real_values, with_arrays
 from tests.compiler.onnx_files import node, write
 from tests.compiler.tflite_files import FileBuilder
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from pulsarray import compiler
-from pulsarray.cli.arrays import memory_with_inputs, real_values
 from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.graph import Graph
@@ -17,6 +16,7 @@ from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.model.functional import execute
 from pulsarray.program import Program, unpack
+from pulsarray.tensors import memory_with_inputs, real_values
 from tests.compiler.onnx_files import Chain, write
 from tests.compiler.test_onnx_float_graphs import runtime
 

@@ -9,13 +9,13 @@ import pytest
 from onnx import NodeProto
 
 from pulsarray import compiler
-from pulsarray.cli.arrays import real_values, with_arrays
 from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.model.functional import execute
 from pulsarray.program import Program, unpack
+from pulsarray.tensors import real_values, with_arrays
 from tests.compiler.onnx_files import model, node, write
 from tests.compiler.test_onnx_float_graphs import runtime
 from tests.compiler.test_onnx_moving import DATA, SHAPE, Constants, assert_right, ints, network

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pulsarray import compiler
-from pulsarray.cli.arrays import real_values, with_arrays
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.interpreter import float_inputs, inputs_from_host, run_all, run_float
 from pulsarray.compiler.ir.graph import Graph
@@ -23,6 +22,7 @@ from pulsarray.program import Program, unpack
 from pulsarray.sim.random.ends import with_more_ends
 from pulsarray.sim.random.graphs import random_graph, random_samples
 from pulsarray.sim.random.maps import MAP_DIMS, map_config, random_ends_program
+from pulsarray.tensors import real_values, with_arrays
 
 RNG = np.random.default_rng(12)
 SMALL = PRESETS["small"]

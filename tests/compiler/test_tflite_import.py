@@ -14,7 +14,6 @@ import pytest
 import tflite
 
 from pulsarray import compiler
-from pulsarray.cli.arrays import real_values
 from pulsarray.compiler.importers.tflite.file import read_tflite
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.importers.tflite.scales import away_scale
@@ -28,6 +27,7 @@ from pulsarray.errors import InputError
 from pulsarray.program import unpack
 from pulsarray.sim.device import run_model
 from pulsarray.sim.random.maps import with_inputs
+from pulsarray.tensors import real_values
 from tests.compiler.codes import after, codes_of, every_map, result_of
 from tests.compiler.tflite_files import SAME, VALID, FileBuilder
 from tests.models import NETWORKS, model_file

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from pulsarray import compiler
-from pulsarray.cli.arrays import codes_of, real_values
-from pulsarray.cli.source import compile_source
+from pulsarray.api.source import compile_source
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.importers.tflite.real_operators import REAL_OPERATORS
 from pulsarray.compiler.importers.tflite.sparse import Level, Sparsity
@@ -20,6 +19,7 @@ from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.program import Program, pack, unpack
 from pulsarray.sim.device import run_model
+from pulsarray.tensors import codes_of, real_values
 from tests.compiler.tflite_files import SAME, VALID, FileBuilder
 
 litert = pytest.importorskip("ai_edge_litert.interpreter")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pulsarray.api.task import Given, Task, task_of
 from pulsarray.cli.options import IntervalOption, JsonOption, LatencyOption, SetOption
 from pulsarray.cli.output import facts, print_json, require_writable, show, working
 from pulsarray.cli.simulate import Place
@@ -39,7 +40,6 @@ from pulsarray.cli.training.output import (
     write_report,
     write_weights,
 )
-from pulsarray.cli.training.source import Given, Task, task_of
 from pulsarray.config import Config, load_config
 from pulsarray.errors import InputError
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pulsarray.cli.options import Shapes
 from pulsarray.config import Config
 from pulsarray.errors import InputError, did_you_mean
 from pulsarray.program import Program
@@ -16,7 +15,19 @@ if TYPE_CHECKING:
     from pulsarray.compiler.interpreter import Samples
     from pulsarray.compiler.ir.graph import Graph
 
-__all__ = ["FILES", "Source", "compile_source", "load_source", "samples_of", "unknown_source"]
+__all__ = [
+    "FILES",
+    "Shapes",
+    "Source",
+    "compile_source",
+    "load_source",
+    "samples_of",
+    "unknown_source",
+]
+
+Sizes = tuple[int, ...]
+Shapes = Sizes | dict[str, Sizes] | None
+"""Shape of a sample of the only input, or of inputs by name."""
 
 FILES = (".onnx", ".tflite")
 """Files that hold networks."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from pulsarray.cli.report.synthesis import size_chart
-from pulsarray.cli.report.table import figure_text
+from pulsarray.display.synthesis import size_chart
+from pulsarray.display.table import figure_text
 from pulsarray.registers import UNIT_STATES
 from pulsarray.report.compare import comparison, is_synthesis
 
@@ -29,7 +29,7 @@ def comparison_html(names: Sequence[str], reports: Sequence[Report]) -> str:
     """One self-contained page: settings, figures, and charts by unit and layer."""
     from jinja2 import Environment, StrictUndefined
 
-    text = files("pulsarray.cli.report").joinpath("compare.html").read_text(encoding="utf-8")
+    text = files("pulsarray.display").joinpath("compare.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters["number"] = figure_text
     if is_synthesis(reports[0]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pulsarray.cli.training.source import Given, task_of
+from pulsarray.api.task import Given, task_of
 from pulsarray.config import load_config
 from pulsarray.errors import InputError
 

@@ -112,7 +112,7 @@ def synthesis_html(report: Report) -> str:
     """One self-contained page."""
     from jinja2 import Environment, StrictUndefined
 
-    text = files("pulsarray.cli.report").joinpath("synthesis.html").read_text(encoding="utf-8")
+    text = files("pulsarray.display").joinpath("synthesis.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters["number"] = lambda value: f"{value:,}"
     return environment.from_string(text).render(

@@ -1,0 +1,1 @@
+"""What ``import pulsarray`` gives: from a network or a training to programs, runs and reports."""
