@@ -13,7 +13,7 @@ from typing import Any
 
 from pulsarray.errors import InputError, did_you_mean
 
-__all__ = ["BOARDS", "DEFAULT_CONFIG", "PRESETS", "Config", "load_config"]
+__all__ = ["BOARDS", "DEFAULT_CONFIG", "PRESETS", "Config", "label_of", "load_config"]
 
 DEFAULT_CONFIG = "small"
 """Preset of who names no machine."""
@@ -245,6 +245,11 @@ class Config:
         text = json.dumps(values, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def label(self) -> str:
+        """The fingerprint, after the name of the preset that is this machine."""
+        return label_of(self.fingerprint)
+
     def to_dict(self) -> dict[str, int | bool]:
         """Every parameter by name."""
         return dataclasses.asdict(self)
@@ -310,6 +315,12 @@ PRESETS: dict[str, Config] = {
 }
 """Configurations by name; ``base`` is the reference of the published figures, and those of
 :data:`BOARDS` fit the devices that they are named after."""
+
+
+def label_of(fingerprint: str) -> str:
+    """A fingerprint, after the name of the preset that has it."""
+    known = [name for name, preset in PRESETS.items() if preset.fingerprint == fingerprint]
+    return f"{known[0]} ({fingerprint})" if known else fingerprint
 
 
 def load_config(source: str = DEFAULT_CONFIG, overrides: Sequence[str] = ()) -> Config:

@@ -232,8 +232,8 @@ class Program:
         program = _from_header(header, image, path)
         if config is not None and config != program.config:
             raise InputError(
-                f"{path}: compiled for configuration {program.config.fingerprint}, "
-                f"not for {config.fingerprint}; compile it again with --config"
+                f"{path}: compiled for configuration {program.config.label}, "
+                f"not for {config.label}; compile it again with --config"
             )
         return program
 

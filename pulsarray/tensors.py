@@ -19,7 +19,14 @@ from pulsarray.program import Program, Tensor, pack, unpack
 
 Reals = npt.NDArray[np.float64]
 
-__all__ = ["codes_of", "memory_with_inputs", "real_values", "save_outputs", "with_arrays"]
+__all__ = [
+    "codes_of",
+    "memory_with_inputs",
+    "output_values",
+    "real_values",
+    "save_outputs",
+    "with_arrays",
+]
 
 
 def memory_with_inputs(program: Program, path: Path | None) -> npt.NDArray[np.uint8]:
@@ -137,6 +144,16 @@ _AFTER: Mapping[str, Callable[[Reals], Reals]] = {
     "softmax": _softmax,
 }
 """What a host applies to the real values of rows, by name."""
+
+
+def output_values(
+    program: Program, memory: npt.NDArray[np.uint8]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Real values of every output by name, from memory after a run."""
+    return {
+        tensor.name: real_values(unpack(memory, tensor, program.config), tensor)
+        for tensor in program.with_role("output")
+    }
 
 
 def _codes(tensor: Tensor) -> str:

@@ -80,8 +80,8 @@ def run_jobs(
 def _require_fit(program: Program, config: Config) -> None:
     if program.config != config:
         raise InputError(
-            f"simulate: the program is for configuration {program.config.fingerprint}, "
-            f"not for {config.fingerprint}"
+            f"simulate: the program is for configuration {program.config.label}, "
+            f"not for {config.label}"
         )
 
 

@@ -1,1 +1,47 @@
-"""What ``import pulsarray`` gives: from a network or a training to programs, runs and reports."""
+"""What ``import pulsarray`` gives: from a network or a training to programs, runs and reports.
+
+What is named here is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pulsarray.api.compiled import Compiled
+    from pulsarray.api.inspecting import Inspected, inspect
+    from pulsarray.api.network import Network, load
+    from pulsarray.api.report import Report
+    from pulsarray.api.running import Run
+    from pulsarray.api.training import Trained, train
+
+__all__ = [
+    "Compiled",
+    "Inspected",
+    "Network",
+    "Report",
+    "Run",
+    "Trained",
+    "inspect",
+    "load",
+    "train",
+]
+
+_HOMES = {
+    "Compiled": "compiled",
+    "Inspected": "inspecting",
+    "Network": "network",
+    "Report": "report",
+    "Run": "running",
+    "Trained": "training",
+    "inspect": "inspecting",
+    "load": "network",
+    "train": "training",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,11 +1,11 @@
-"""From the NETWORK argument to a compiled program."""
+"""From what names a network to its graph, and from that to a program."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pulsarray.config import Config
 from pulsarray.errors import InputError, did_you_mean
@@ -19,8 +19,10 @@ __all__ = [
     "FILES",
     "Shapes",
     "Source",
-    "compile_source",
+    "compile_network",
+    "compile_product",
     "load_source",
+    "loaded_samples",
     "samples_of",
     "unknown_source",
 ]
@@ -53,41 +55,6 @@ class Source:
     name: str
     network: Graph
     samples: Samples | None = None
-
-
-def compile_source(
-    source: str,
-    config: Config,
-    *,
-    batch: int | None,
-    calibrate: Path | None,
-    sums: bool,
-    seed: int | None,
-    shape: Shapes = None,
-    outputs: Sequence[str] = (),
-) -> Program:
-    """Compile what NETWORK names: ``gemm:MxKxN``, a file, or a built-in network.
-
-    Raises
-    ------
-    InputError
-        If there is no such network, it cannot be compiled, or an option does not apply to it.
-    """
-    from pulsarray.zoo.networks import parse_gemm
-
-    sizes = parse_gemm(source)
-    if sizes is not None:
-        if batch is not None or calibrate is not None or shape is not None or outputs:
-            raise InputError(
-                "--batch, --calibrate, --shape, --outputs-only: not for gemm, whose rows are M"
-            )
-        return _compile_gemm(sizes, config, sums=sums, seed=seed or 0)
-    if sums or seed is not None:
-        raise InputError(f"--sums, --seed: only for gemm:MxKxN, not for {source}")
-    loaded = load_source(source, shape)
-    if outputs:
-        loaded = replace(loaded, network=loaded.network.only(outputs))
-    return _compile_network(source, loaded, config, batch or 1, calibrate)
 
 
 def load_source(source: str, shape: Shapes = None) -> Source:
@@ -128,7 +95,16 @@ def unknown_source(source: str, *more: str) -> InputError:
     )
 
 
-def _compile_gemm(sizes: tuple[int, int, int], config: Config, *, sums: bool, seed: int) -> Program:
+def compile_product(
+    sizes: tuple[int, int, int], config: Config, *, sums: bool, seed: int, effort: int | None
+) -> Program:
+    """Compile a product of random matrices.
+
+    Raises
+    ------
+    InputError
+        If it does not fit the machine, or memory.
+    """
     from pulsarray.compiler.gemm import compile_gemm
 
     m, k, n = sizes
@@ -137,37 +113,54 @@ def _compile_gemm(sizes: tuple[int, int, int], config: Config, *, sums: bool, se
         raise InputError(
             f"gemm:{m}x{k}x{n}: needs {needed:,} bytes of memory, addresses reach {MEMORY_BYTES:,}"
         )
-    return compile_gemm(m, k, n, config, sums=sums, seed=seed)
+    return compile_gemm(m, k, n, config, sums=sums, seed=seed, effort=_effort(effort))
 
 
-def _compile_network(
-    text: str, source: Source, config: Config, batch: int, calibrate: Path | None
+def compile_network(
+    text: str, source: Source, config: Config, batch: int, effort: int | None
 ) -> Program:
-    """Quantize a network, if it is not yet, and compile it."""
+    """Quantize a network, if it is not yet, and compile it.
+
+    Raises
+    ------
+    InputError
+        If it does not fit the machine, or samples are missing.
+    """
     from pulsarray import compiler
 
     network, name = source.network, source.name
-    if network.is_quantized:
-        if calibrate is not None:
-            raise InputError(f"--calibrate: not for {text}, which is in int8 already")
-        return compiler.compile(network, config, batch=batch, name=name)
-    samples = samples_of(text, source, calibrate)
-    return compiler.compile(network, config, batch=batch, calibration=samples, name=name)
+    samples = None if network.is_quantized else samples_of(text, source)
+    return compiler.compile(
+        network, config, batch=batch, calibration=samples, name=name, effort=_effort(effort)
+    )
 
 
-def samples_of(text: str, source: Source, calibrate: Path | None) -> Samples:
-    """Samples to calibrate a network with: those of a file, else its own.
+def _effort(effort: int | None) -> int:
+    """What the search may cost; the compiler's own choice if nothing is said.
+
+    Raises
+    ------
+    InputError
+        If it is below 0.
+    """
+    from pulsarray.compiler.lower.products.search import EFFORT
+
+    if effort is not None and effort < 0:
+        raise InputError(f"--effort: must be at least 0, not {effort}")
+    return EFFORT if effort is None else effort
+
+
+def samples_of(text: str, source: Source) -> Samples:
+    """Samples to calibrate a network with.
 
     Raises
     ------
     InputError
         If there are none.
     """
-    network = source.network
-    samples = source.samples if calibrate is None else _samples(network, calibrate)
-    if samples is None:
-        raise _no_samples(text, network)
-    return samples
+    if source.samples is None:
+        raise _no_samples(text, source.network)
+    return source.samples
 
 
 def _no_samples(text: str, graph: Graph) -> InputError:
@@ -180,12 +173,15 @@ def _no_samples(text: str, graph: Graph) -> InputError:
     ]
     named = "the input" if len(wanted) == 1 else "the inputs"
     return InputError(
-        f"{text}: quantization needs samples of {named} {'; '.join(wanted)}: --calibrate X.npz"
+        f"{text}: quantization needs samples of {named} {'; '.join(wanted)}: --calibrate X.npz, "
+        "in Python quantize(samples)"
     )
 
 
-def _samples(graph: Graph, path: Path) -> Samples:
-    """The arrays of an ``.npz`` file, as samples of the network's inputs; a single one of any name.
+def loaded_samples(graph: Graph, samples: object) -> Samples:
+    """Samples of a network's inputs: arrays, or those of an ``.npz`` file.
+
+    Of a network with one input the only array may have any name.
 
     Raises
     ------
@@ -195,10 +191,13 @@ def _samples(graph: Graph, path: Path) -> Samples:
     from pulsarray.arrays import load_arrays
     from pulsarray.compiler.interpreter import float_inputs
 
-    arrays = load_arrays(path)
-    if len(graph.inputs) > 1:
-        return float_inputs(graph, arrays, str(path))
-    if len(arrays) != 1:
-        names = ", ".join(arrays) or "none"
-        raise InputError(f"{path}: must hold one array of samples, not {len(arrays)} ({names})")
-    return float_inputs(graph, next(iter(arrays.values())), str(path))
+    where = str(samples) if isinstance(samples, str | Path) else "samples"
+    arrays: Any = load_arrays(Path(where)) if isinstance(samples, str | Path) else samples
+    if isinstance(arrays, Mapping) and len(graph.inputs) == 1:
+        if len(arrays) != 1:
+            names = ", ".join(arrays) or "none"
+            raise InputError(
+                f"{where}: must hold one array of samples, not {len(arrays)} ({names})"
+            )
+        arrays = next(iter(arrays.values()))
+    return float_inputs(graph, arrays, where)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pulsarray.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from pulsarray.compiler.training.data import TrainingData
     from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
     from pulsarray.zoo.workloads import Workload
 
-__all__ = ["Given", "Task", "task_of"]
+__all__ = ["Given", "Samples", "Task", "task_of"]
+
+Samples: TypeAlias = "Mapping[str, npt.NDArray[Any]] | str | Path | None"
+"""Arrays to train with by name, or an ``.npz`` file of them; None for a workload's own."""
 
 _DEFAULT_BATCH, _DEFAULT_EPOCHS = 16, 10
 
@@ -27,7 +33,7 @@ class Given:
     network
         A built-in workload, or an ONNX file.
     data
-        An ``.npz`` file of samples.
+        Samples: arrays by name, or an ``.npz`` file of them.
     loss
         ``LOSS`` or ``LOSS:PARAMETER``.
     momentum, weight_decay, learning_rate, epochs
@@ -39,7 +45,7 @@ class Given:
     """
 
     network: str
-    data: Path | None = None
+    data: Samples = None
     loss: str | None = None
     momentum: float | None = None
     weight_decay: float | None = None
@@ -172,10 +178,12 @@ def _batch(text: str | None, default: int, data: TrainingData) -> int:
     return int(text)
 
 
-def _samples(path: Path, network: TrainingNetwork) -> TrainingData:
-    from pulsarray.compiler.training.data import load_npz
+def _samples(data: Samples, network: TrainingNetwork) -> TrainingData:
+    from pulsarray.compiler.training.data import load_npz, prepared
 
-    return load_npz(path, network)
+    if isinstance(data, Mapping):
+        return prepared(data, network)
+    return load_npz(Path(str(data)), network)
 
 
 def _checked(known: Workload, network: TrainingNetwork) -> TrainingData:

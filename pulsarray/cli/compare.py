@@ -9,6 +9,7 @@ import typer
 
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, given_config
 from pulsarray.cli.output import print_json, require_writable, show, working
+from pulsarray.config import label_of
 from pulsarray.display.page import comparison_html
 from pulsarray.display.table import comparison_view
 from pulsarray.errors import InputError
@@ -54,9 +55,8 @@ def compare(
     wanted = given_config(config, overrides)
     for path, report in zip(files, reports, strict=True):
         if wanted is not None and report["fingerprint"] != wanted.fingerprint:
-            raise InputError(
-                f"{path}: is for configuration {report['fingerprint']}, not {wanted.fingerprint}"
-            )
+            label = label_of(report["fingerprint"])
+            raise InputError(f"{path}: is for configuration {label}, not {wanted.label}")
     names = _names(files)
     data = comparison(names, reports)
     if html is not None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from pulsarray.api.source import compile_source
+from pulsarray.api.network import compile_source
 from pulsarray.api.step import compile_step
 from pulsarray.api.task import Given
 from pulsarray.cli.options import (
     BatchOption,
     CalibrateOption,
     ConfigOption,
+    EffortOption,
     JsonOption,
     NetworkArgument,
     OutputsOnlyOption,
@@ -24,12 +25,12 @@ from pulsarray.cli.options import (
     chosen_config,
     parsed_shape,
 )
-from pulsarray.cli.output import facts, print_json, require_writable, show, working
+from pulsarray.cli.output import print_json, require_writable, show, working
+from pulsarray.display.facts import facts
+from pulsarray.display.programs import program_facts, program_text
 from pulsarray.errors import InputError
-from pulsarray.images import host_shape
-from pulsarray.program import Program, Tensor
 
-__all__ = ["compile_", "program_facts", "tensor_text"]
+__all__ = ["compile_"]
 
 
 def compile_(
@@ -45,6 +46,7 @@ def compile_(
     outputs_only: OutputsOnlyOption = None,
     sums: SumsOption = False,
     seed: SeedOption = None,
+    effort: EffortOption = None,
     training: Annotated[
         bool, typer.Option("--training", help="A training step instead of the outputs.")
     ] = False,
@@ -87,8 +89,8 @@ def compile_(
         seed=seed or 0,
     )
     _check_options(given, training, calibrate, sums, shape is not None)
-    if training and outputs_only:
-        raise InputError("--outputs-only: not with --training")
+    if training and (outputs_only or effort is not None):
+        raise InputError("--outputs-only, --effort: not with --training")
     require_writable(output, read=[network, calibrate, data, config])
     with working(f"compiling {network}"):
         if training:
@@ -104,6 +106,7 @@ def compile_(
                 outputs=outputs_only or (),
                 sums=sums,
                 seed=seed,
+                effort=effort,
             )
         program.save(output)
     if as_json:
@@ -122,50 +125,3 @@ def _check_options(
         raise InputError(f"{', '.join(set_)}: only with --training")
     if training and (calibrate is not None or sums or shape):
         raise InputError("--calibrate, --sums, --shape: not with --training")
-
-
-def program_facts(program: Program) -> dict[str, Any]:
-    """What a program file holds, as plain data."""
-    return {
-        "network": program.network,
-        "batch": program.batch,
-        "fingerprint": program.config.fingerprint,
-        "instructions": len(program.instructions),
-        "code_bytes": len(program.code),
-        "memory_bytes": int(program.memory.size),
-        "macs": sum(layer.macs for layer in program.layers),
-        "layers": [
-            {"name": x.name, "kind": x.kind, "m": x.m, "k": x.k, "n": x.n} for x in program.layers
-        ],
-        "inputs": [_tensor_facts(tensor) for tensor in program.with_role("input")],
-        "outputs": [_tensor_facts(tensor) for tensor in program.with_role("output")],
-    }
-
-
-def _tensor_facts(tensor: Tensor) -> dict[str, Any]:
-    return {
-        "name": tensor.name,
-        "shape": list(host_shape(tensor)),
-        "element": tensor.element,
-        "scale": tensor.scale,
-        "zero_point": tensor.zero_point,
-    }
-
-
-def program_text(program: Program) -> dict[str, Any]:
-    """What a program file holds, as rows of a table."""
-    rows = program_facts(program)
-    rows["layers"] = "; ".join(
-        f"{layer.name} {layer.m}x{layer.k}x{layer.n}" if layer.m else layer.name
-        for layer in program.layers
-    )
-    for role in ("input", "output"):
-        del rows[f"{role}s"]
-        rows[role] = "; ".join(tensor_text(tensor) for tensor in program.with_role(role))
-    return rows
-
-
-def tensor_text(tensor: Tensor) -> str:
-    """A tensor in a few words."""
-    text = f"{tensor.name} {host_shape(tensor)} {tensor.element}s"
-    return f"{text}, scale {tensor.scale:.6g}, zero point {tensor.zero_point}"

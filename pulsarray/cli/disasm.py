@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pulsarray.cli.compile import program_facts
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, given_config
 from pulsarray.cli.output import print_json
+from pulsarray.display.programs import program_facts
 from pulsarray.program import Program
 
 __all__ = ["disasm"]

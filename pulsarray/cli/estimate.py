@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pulsarray.api.source import compile_source
+from pulsarray.api.compiled import estimate_program
+from pulsarray.api.network import compile_source
 from pulsarray.cli.options import (
     BatchOption,
     CalibrateOption,
     ConfigOption,
+    EffortOption,
     IntervalOption,
     JsonOption,
     LatencyOption,
@@ -26,9 +27,6 @@ from pulsarray.cli.options import (
     parsed_shape,
 )
 from pulsarray.cli.output import print_json, require_writable, show, working
-from pulsarray.display.view import view
-from pulsarray.files import write_atomically
-from pulsarray.report import build_report
 
 __all__ = ["estimate"]
 
@@ -43,6 +41,7 @@ def estimate(
     outputs_only: OutputsOnlyOption = None,
     sums: SumsOption = False,
     seed: SeedOption = None,
+    effort: EffortOption = None,
     memory_latency: LatencyOption = 64,
     memory_interval: IntervalOption = 1,
     report: Annotated[
@@ -72,17 +71,13 @@ def estimate(
             outputs=outputs_only or (),
             sums=sums,
             seed=seed,
+            effort=effort,
         )
-    from pulsarray.model.timing import simulate_timing
-
-    with working("timing"):
-        result = simulate_timing(
-            program, memory_latency=memory_latency, memory_interval=memory_interval
-        )
-    data = build_report(program, result)
+    times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
+    data = estimate_program(program, times, working)
     if report is not None:
-        write_atomically(report, json.dumps(data, indent=2).encode() + b"\n")
+        data.save(report)
     if as_json:
-        print_json(data)
+        print_json(data.to_dict())
     else:
-        show(view(data))
+        show(data)

@@ -16,13 +16,13 @@ from pulsarray.cli.options import (
     given_config,
 )
 from pulsarray.cli.output import (
-    facts,
     make_folder,
     print_json,
     require_writable,
     show,
     working,
 )
+from pulsarray.display.facts import facts
 from pulsarray.errors import InputError
 from pulsarray.files import write_atomically, write_together
 from pulsarray.program import Program

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, chosen_config
-from pulsarray.cli.output import facts, make_folder, print_json, show, working
+from pulsarray.cli.output import make_folder, print_json, show, working
+from pulsarray.display.facts import facts
 from pulsarray.errors import InputError
 from pulsarray.files import write_together
 from pulsarray.program import Program

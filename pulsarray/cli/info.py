@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, chosen_config
-from pulsarray.cli.output import facts, print_json, show
+from pulsarray.cli.output import print_json, show
 from pulsarray.config import Config
+from pulsarray.display.facts import facts
 from pulsarray.stages import sum_cycles
 
 __all__ = ["info"]

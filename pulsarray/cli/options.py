@@ -16,6 +16,7 @@ __all__ = [
     "BatchOption",
     "CalibrateOption",
     "ConfigOption",
+    "EffortOption",
     "IntervalOption",
     "JsonOption",
     "LatencyOption",
@@ -90,6 +91,15 @@ SeedOption = Annotated[
 LatencyOption = Annotated[
     int,
     typer.Option("--memory-latency", min=1, help="Cycles from an address to its first beat."),
+]
+EffortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--effort",
+        min=0,
+        help="Instructions that the search for a fast program may look at; 0 takes its first "
+        "guess. 32,000 if not given.",
+    ),
 ]
 IntervalOption = Annotated[int, typer.Option("--memory-interval", min=1, help="Cycles a beat.")]
 

@@ -6,21 +6,20 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Timer
-from typing import Any, Self
+from typing import Self
 
 import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from pulsarray.errors import InputError
 
-__all__ = ["facts", "make_folder", "print_json", "require_writable", "show", "working"]
+__all__ = ["make_folder", "print_json", "require_writable", "show", "working"]
 
 PATIENCE = 2.0
 """Seconds without a sign of life."""
@@ -44,16 +43,6 @@ def show(content: RenderableType) -> None:
     with plain.capture() as capture:
         plain.print(content)
     typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
-
-
-def facts(rows: Mapping[str, Any]) -> Table:
-    """A table of names and values."""
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in rows.items():
-        table.add_row(name, f"{value:,}" if type(value) is int else str(value))
-    return table
 
 
 class Work:

@@ -21,19 +21,20 @@ def text_after(
     InputError
         If there is no such pass or network, or it is in int8 already, or the pass cannot take it.
     """
-    from pulsarray.api.source import load_source, samples_of
+    from pulsarray.api.network import load
     from pulsarray.compiler.ir.show import show
     from pulsarray.compiler.passes.pipeline import INFERENCE, Setting, passed, up_to
 
     steps = up_to(INFERENCE, name)
-    network = load_source(source, shape)
-    if network.network.is_quantized:
+    network = load(source, shape=shape)
+    if network.graph.is_quantized:
         raise InputError(f"--after: {source} is in int8 already; no pass changes it")
+    if calibrate is not None:
+        network = network.quantize(calibrate)
     setting = None
     if any(step.takes for step in steps):
-        samples = samples_of(source, network, calibrate)
-        setting = Setting.of(network.network, samples, config)
-    return show(passed(network.network, steps, setting))
+        setting = Setting.of(network.graph, network.samples, config)
+    return show(passed(network.graph, steps, setting))
 
 
 def training_after(source: str, name: str | None, shape: Shapes) -> str:
@@ -44,7 +45,7 @@ def training_after(source: str, name: str | None, shape: Shapes) -> str:
     InputError
         If there is no such pass or network, or it cannot be trained.
     """
-    from pulsarray.api.source import load_source
+    from pulsarray.api.network import load
     from pulsarray.compiler.importers.onnx.importer import import_onnx
     from pulsarray.compiler.ir.show import show
     from pulsarray.compiler.ops.loss import LOSSES, Loss
@@ -55,7 +56,7 @@ def training_after(source: str, name: str | None, shape: Shapes) -> str:
     if path.suffix == ".onnx":
         network = import_onnx(path, shape=shape, learns=True)
     else:
-        network = load_source(source, shape).network
+        network = load(source, shape=shape).graph
     end = network.nodes[-1].op.title
     suited = (loss for loss, rule in LOSSES.items() if rule.after == end)
     return show(passed(network, steps, Goal(Loss(next(suited, "mse")))))

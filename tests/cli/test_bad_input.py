@@ -208,9 +208,9 @@ def test_full_disk(gemm: Path, tmp_path: Path) -> None:
 def test_full_disk_of_waves(
     command: Command, gemm: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from pulsarray.cli import simulate
+    from pulsarray.api import running
 
-    monkeypatch.setattr(simulate, "ROOM_BYTES", 1 << 62)
+    monkeypatch.setattr(running, "ROOM_BYTES", 1 << 62)
     done = command("simulate", gemm, "--on", "icarus", "--waves", tmp_path / "w.vcd")
     assert_refused(done, "the waves may be cut short; make room")
     assert sorted(tmp_path.iterdir()) == [gemm]
@@ -219,13 +219,13 @@ def test_full_disk_of_waves(
 def test_full_disk_of_a_copied_folder(
     command: Command, gemm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pulsarray.cli import simulate
+    from pulsarray.api import running
 
     def fail(*_: object) -> None:
         reason = "[Errno 28] No space left on device: '/a' -> '/cache/a'"
         raise shutil.Error([("/a", "/cache/a", reason)])
 
-    monkeypatch.setattr(simulate, "_on_simulator", fail)
+    monkeypatch.setattr(running, "on_simulator", fail)
     done = command("simulate", gemm, "--on", "icarus")
     assert_refused(done, "/cache/a: No space left on device")
 

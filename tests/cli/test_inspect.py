@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pulsarray import compiler
+from pulsarray.api.inspecting import inspect
 from pulsarray.api.source import load_source
-from pulsarray.cli.inspect import inspected
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.importers.inspection import (
     HOST,
@@ -211,7 +211,7 @@ def is_told_right(path: Path, seed: int) -> bool:
     """Whether a random graph is supported, which must be what compiling it shows."""
     draw = random_graph(seed)
     onnx.save(draw.model(), path)
-    told = inspected(str(path), None, None, None)
+    told = inspect(path).inspection
     says_yes = not told.problem and not told.unsupported
     samples, reason = draw.rng.normal(size=(4, *draw.input)), ""
     try:

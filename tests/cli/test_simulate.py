@@ -96,7 +96,7 @@ def test_waves(command: Command, gemm: Path, tmp_path: Path) -> None:
 
 
 def test_interrupted_waves_are_not_kept(tmp_path: Path) -> None:
-    from pulsarray.cli.simulate import _kept_whole
+    from pulsarray.api.running import _kept_whole
 
     def fail(error: type[BaseException]) -> None:
         with _kept_whole(tmp_path / "w.vcd") as part:
@@ -113,9 +113,9 @@ def test_interrupted_waves_are_not_kept(tmp_path: Path) -> None:
 def test_a_difference_exits_1(
     command: Command, gemm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pulsarray.cli import simulate as verb
+    from pulsarray.api import running
 
-    monkeypatch.setattr(verb, "_on_simulator", lambda program, *_: _broken(program))
+    monkeypatch.setattr(running, "on_simulator", lambda program, *_: _broken(program))
     done = command("simulate", gemm, "--on", "icarus")
     assert done.code == 1
     assert "DIFFERENT" in done.out
@@ -129,7 +129,7 @@ def _broken(program: Program) -> RunResult:
     result = run_model(program)
     memory = result.memory.copy()
     memory[0] ^= 1
-    return replace(result, memory=memory)
+    return replace(result, memory=memory, source="icarus")
 
 
 def reports(command: Command, tmp_path: Path, *latencies: int) -> list[Path]:

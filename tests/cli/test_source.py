@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pulsarray.api.source import compile_source, load_source
+from pulsarray.api.network import compile_source
+from pulsarray.api.source import load_source
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.importers.onnx import importer as onnx_import
 from pulsarray.compiler.importers.tflite import importer as tflite_import

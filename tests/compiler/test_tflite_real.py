@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pulsarray import compiler
-from pulsarray.api.source import compile_source
+from pulsarray.api.network import compile_source
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.importers.tflite.real_operators import REAL_OPERATORS
 from pulsarray.compiler.importers.tflite.sparse import Level, Sparsity

@@ -1,25 +1,26 @@
-"""What ``pulsarray train`` writes and prints: report, curve, tables."""
+"""The course of a training as people read it: tables, curves."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
+from pulsarray.display.facts import facts
 from pulsarray.errors import InputError
 from pulsarray.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pulsarray.compiler.ir.value import Floats
     from pulsarray.trainer.history import Epoch, History
 
-__all__ = ["epoch_table", "require_curve", "write_curve", "write_report", "write_weights"]
+__all__ = ["require_curve", "training_view", "write_curve"]
 
 _CURVES = (".csv", ".html")
 _MOST_ROWS = 20
@@ -39,18 +40,6 @@ def require_curve(path: Path | None) -> None:
     """
     if path is not None and path.suffix not in _CURVES:
         raise InputError(f"--curve: the file must end in {' or '.join(_CURVES)}, not {path.name!r}")
-
-
-def write_report(path: Path, data: dict[str, Any]) -> None:
-    """Write the report as JSON."""
-    write_atomically(path, json.dumps(data, indent=2).encode() + b"\n")
-
-
-def write_weights(path: Path, values: Mapping[str, Floats]) -> None:
-    """Write arrays by name as ``.npz``."""
-    from pulsarray.arrays import save_arrays
-
-    save_arrays(path, values)
 
 
 def write_curve(path: Path, title: str, history: History) -> None:
@@ -94,7 +83,7 @@ def _html(title: str, history: History) -> str:
     return str(chart.to_html(include_plotlyjs=True))
 
 
-def epoch_table(history: History) -> Table:
+def _epoch_table(history: History) -> Table:
     """Epochs in rows; of many only some, evenly spaced, and the last."""
     table = Table(box=None, padding=(0, 1))
     headings = ("epoch", "rate", "loss", "accuracy", "test loss", "test accuracy", "cycles", "s")
@@ -127,3 +116,24 @@ def _number(value: float | None) -> str:
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.1%}"
+
+
+def training_view(setting: Mapping[str, Any], history: History) -> RenderableType:
+    """Epochs, and what they cost."""
+    last = history.epochs[-1]
+    rows: dict[str, Any] = {
+        "network": f"{setting['network']}, loss {setting['loss']['name']}",
+        "ran on": setting["source"],
+        "steps": len(history.losses),
+        "cycles": history.cycles,
+        "cycles a step": round(last.step_cycles),
+    }
+    if setting["compared_with_model"]:
+        rows["compared with the model"] = "every run identical: values, cycles, counters, events"
+    if history.stopped:
+        rows["stopped"] = history.stopped
+    for overflow in history.overflows:
+        rows[f"overflow of {overflow.tensor}"] = (
+            f"{overflow.steps} steps in a row from step {overflow.first}"
+        )
+    return Group(_epoch_table(history), Text(), facts(rows))
