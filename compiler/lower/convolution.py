@@ -10,7 +10,7 @@ from pulsarray.compiler.lower.convolve import Convolver, Term
 from pulsarray.compiler.lower.cuts import ConvolutionShape, Room
 from pulsarray.compiler.lower.cutting import choose, pixel_tiles
 from pulsarray.compiler.lower.lowering import Lowering
-from pulsarray.compiler.lower.products.tile import Tiling
+from pulsarray.compiler.lower.products.tile import Cut
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import Finish
 from pulsarray.compiler.lower.views import Area, Stored
@@ -53,7 +53,7 @@ def emit_convolution(
     tiles = pixel_tiles(shape, cut)
     finished = _finished(tiles, result.blocks, cut.blocks, pixels_outer=cut.pixels_outer)
 
-    def emit(chip: MapChip, _: Sequence[Tiling]) -> None:
+    def emit(chip: MapChip, _: Sequence[Cut]) -> None:
         end = finish(chip, finished).run
         Convolver(chip, number, terms, slices, weights, cut, tiles, result.blocks, end).run()
 

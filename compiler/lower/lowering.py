@@ -14,7 +14,7 @@ from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.lower.chip import BankShares, MapChip
 from pulsarray.compiler.lower.products.product import Product
-from pulsarray.compiler.lower.products.tile import Tiling
+from pulsarray.compiler.lower.products.tile import Cut
 from pulsarray.compiler.lower.residency import Network, Work
 from pulsarray.compiler.lower.views import Stored
 from pulsarray.compiler.machine.emitter import Operation
@@ -26,8 +26,8 @@ from pulsarray.program import Layer, Tensor
 
 __all__ = ["Emission", "Lowering", "lower"]
 
-Emission = Callable[[MapChip, Sequence[Tiling]], None]
-"""Emits an operator, or part of one, on a chip; with the tilings of all products."""
+Emission = Callable[[MapChip, Sequence[Cut]], None]
+"""Emits an operator, or part of one, on a chip; with the cuts of all products."""
 Sizes = tuple[int, int, int]
 """M, K and N of a product; 0 without one."""
 
@@ -55,7 +55,7 @@ class Lowering:
     layers
         One of each operator, without the range of its instructions.
     products
-        The matrix products among them, whose tilings are chosen when they are emitted.
+        The matrix products among them, whose cuts are chosen when they are emitted.
     """
 
     def __init__(
@@ -84,20 +84,20 @@ class Lowering:
             if name not in placed:  # Nothing reads it.
                 self.stored(name)
 
-    def operations(self, tilings: Sequence[Tiling]) -> list[Operation]:
-        """The whole network, with a tiling for each product."""
+    def operations(self, cuts: Sequence[Cut]) -> list[Operation]:
+        """The whole network, with a cut for each product."""
         chip = MapChip(self.config, self.shares)
         for emissions in self._emissions:
             for emit in emissions:
-                emit(chip, tilings)
+                emit(chip, cuts)
         return chip.emitter.operations
 
-    def parts(self, tilings: Sequence[Tiling]) -> Iterator[list[Operation]]:
+    def parts(self, cuts: Sequence[Cut]) -> Iterator[list[Operation]]:
         """Each operator by itself: programs that share only memory."""
         for emissions in self._emissions:
             chip = MapChip(self.config, self.shares)
             for emit in emissions:
-                emit(chip, tilings)
+                emit(chip, cuts)
             yield chip.emitter.operations
 
     @property

@@ -88,7 +88,7 @@ def _matrix_product(
     finish: Finish,
     sums: Sums,
 ) -> None:
-    """A product of matrices, to be emitted with the tiling that a search finds."""
+    """A product of matrices, to be emitted with the cut that a search finds."""
     config, place = lowering.config, len(lowering.products)
     k, n = weight.shape[2:]
     bank, rows = config.scratchpad_depth, config.parameter_depth
@@ -107,7 +107,7 @@ def _matrix_product(
         finish=finish,
     )
     lowering.products.append(made)
-    lowering.later(lambda chip, tilings: schedule_product(chip, made, tilings[place]))
+    lowering.later(lambda chip, cuts: schedule_product(chip, made, cuts[place]))
 
 
 @lower.register

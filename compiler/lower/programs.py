@@ -17,7 +17,7 @@ from pulsarray.compiler.lower import families as families
 from pulsarray.compiler.lower.checks import require_machine
 from pulsarray.compiler.lower.lowering import Lowering
 from pulsarray.compiler.lower.products.search import EFFORT, Search
-from pulsarray.compiler.lower.products.tile import Tiling
+from pulsarray.compiler.lower.products.tile import Cut
 from pulsarray.compiler.lower.residency import (
     Network,
     network_of,
@@ -108,7 +108,8 @@ def compile_layers(graph: Graph, config: Config, *, batch: int = 1) -> list[Prog
     lowering = Lowering(network, outputs, works, {}, shares, config, batch, layout)
     assemblies: list[tuple[int, Assembly]] = []
     address = layout.code_address
-    for operations in lowering.parts(_search(lowering, layout).chosen):
+    search = _search(lowering, layout)
+    for operations in lowering.parts(search.cuts(search.chosen)):
         assembly = assemble(operations, config, address)
         assemblies.append((address, assembly))
         address += -(-len(assembly.code) // _PAGE) * _PAGE
@@ -195,8 +196,8 @@ def _search(lowering: Lowering, layout: Layout) -> Search:
     """The search for how to cut a network's products, with the first guess made."""
     config, shares = layout.config, lowering.shares
 
-    def build(tilings: Sequence[Tiling]) -> Assembly:
-        return assemble(lowering.operations(tilings), config, layout.code_address)
+    def build(cuts: Sequence[Cut]) -> Assembly:
+        return assemble(lowering.operations(cuts), config, layout.code_address)
 
     others = len(lowering.works) > len(lowering.products)
     free, usual = len(shares.source + shares.weight), len(shares.source) * others

@@ -12,6 +12,7 @@ from pulsarray.compiler.lower.products.tile import (
     Shape,
     Tiling,
     balanced,
+    cut_of,
     depth_tiles,
     feed,
     output_tiles,
@@ -66,6 +67,19 @@ def test_feed_goes_from_start_to_end(
 def test_feed_grows_after_the_second_piece() -> None:
     assert feed(20, Tiling(1, 1, 1, feed_first=1, feed_growth=2.0)) == [0, 1, 2, 4, 8, 16, 20]
     assert feed(20, Tiling(1, 1, 1)) == [0, 20]
+
+
+def test_what_changes_nothing_is_not_in_a_cut() -> None:
+    shape = Shape(5, 40, 30, 4, 8, 5, 1)
+    whole = Tiling(5, 4, 5, feed_first=2)
+    cut = cut_of(shape, whole)
+    assert cut.pieces == (0, 2, 4, 5)
+    for nothing in ({"feed_all": True}, {"head": 8}, {"chunk": 20}, {"rows_outer": False}):
+        assert cut_of(shape, replace(whole, **nothing)) == cut
+    one = replace(whole, feed_first=1)
+    assert cut_of(shape, replace(one, head=8)) == cut_of(shape, replace(one, head=5))
+    for change in ({"head": 2}, {"chunk": 19}, {"tail": 1}, {"source_banks": 2}):
+        assert cut_of(shape, replace(one, **change)) != cut_of(shape, one)
 
 
 def test_depth_tiles_stay_in_one_block() -> None:

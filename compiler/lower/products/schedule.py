@@ -1,4 +1,4 @@
-"""From one layer and its tiling to instructions, in sequential order.
+"""From one layer and its cut to instructions, in sequential order.
 
 An output tile is summed up in one accumulator bank, step by step over the depth; a step multiplies
 a block of the source by a block of the weights, both in slots of the scratchpad. A step may be cut
@@ -11,13 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from pulsarray.compiler.lower.chip import MapChip
 from pulsarray.compiler.lower.products.product import Product
-from pulsarray.compiler.lower.products.tile import (
-    OutputTile,
-    Tiling,
-    depth_tiles,
-    feed,
-    output_tiles,
-)
+from pulsarray.compiler.lower.products.tile import Cut, OutputTile
 from pulsarray.compiler.lower.views import Area
 from pulsarray.compiler.machine.banks import BlockCache, Resident
 from pulsarray.compiler.machine.emitter import Access, spans
@@ -31,28 +25,26 @@ _DEPTH = 2
 """Level of STREAM's loops that counts units of depth; columns and rows are inside it."""
 
 
-def schedule_product(chip: MapChip, product: Product, tiling: Tiling) -> None:
+def schedule_product(chip: MapChip, product: Product, cut: Cut) -> None:
     """Emit a product's instructions.
 
     Parameters
     ----------
     chip
         The machine's memories, and the emitter that takes the instructions.
-    product, tiling
+    product, cut
         What to compute, and how it is cut.
     """
-    _Layer(chip, product, tiling).run()
+    _Layer(chip, product, cut).run()
 
 
 class _Layer:
     """One layer being scheduled. ``u`` is a unit of depth, ``b`` a column block, ``r`` a row."""
 
-    def __init__(self, chip: MapChip, product: Product, tiling: Tiling) -> None:
-        self.chip, self.product, self.tiling = chip, product, tiling
+    def __init__(self, chip: MapChip, product: Product, cut: Cut) -> None:
+        self.chip, self.product, self.cut = chip, product, cut
         self.shape, self.number = product.shape, product.layer
-        self.tiles = output_tiles(self.shape, tiling)
-        self.depths = depth_tiles(self.shape, tiling)
-        self.cuts = feed(self.shape.units, tiling)
+        self.tiles, self.depths = cut.tiles, cut.depths
         self.chunks = [list(self._chunks(tile)) for tile in self.tiles]
         self.epilogue = product.finish(chip, [chunk for chunks in self.chunks for chunk in chunks])
         self.step = 0
@@ -68,16 +60,16 @@ class _Layer:
 
     def _cache(self, keys: Sequence[tuple[int, object]], *, weights: bool) -> BlockCache:
         """Slots as large as the largest block, as many as there is room and use for."""
-        tiling = self.tiling
-        split = tiling.source_banks if self.product.loads_source else 0
+        cut = self.cut
+        split = cut.source_banks if self.product.loads_source else 0
         pool = self.chip.pools(split)[weights]
         if weights:
-            size = min(tiling.columns, self.shape.columns) * max(map(self._rows, self.depths))
+            size = min(cut.columns, self.shape.columns) * max(map(self._rows, self.depths))
         else:
             blocks = max(
                 b - a for a, b in map(self.shape.source_blocks, *zip(*self.depths, strict=True))
             )
-            size = min(tiling.rows, self.shape.m) * blocks
+            size = min(cut.rows, self.shape.m) * blocks
         return BlockCache(pool.carve(size, min(len(set(keys)), _MOST_SLOTS)), keys)
 
     def _rows(self, units: tuple[int, int]) -> int:
@@ -121,9 +113,9 @@ class _Step:
         self.first = depth == 0
         self.weights = layer.weights.find((tile.column_block, depth), layer.step)
         self.weight_rows = layer._rows(self.units)
-        self.column_base = tile.column_block * layer.tiling.columns
-        self.row_base = tile.row_block * layer.tiling.rows
-        self.row_count = min(layer.tiling.rows, self.shape.m - self.row_base)
+        self.column_base = tile.column_block * layer.cut.columns
+        self.row_base = tile.row_block * layer.cut.rows
+        self.row_count = min(layer.cut.rows, self.shape.m - self.row_base)
         self.source: Resident | None = None
         if layer.source is not None:
             key = (tile.row_block, layer._source_key(depth))
@@ -159,9 +151,9 @@ class _Step:
     def _pieces(self, loads: bool) -> list[tuple[int, int]]:
         low, high = self.units
         first_pass = self.layer.step < len(self.layer.depths)
-        if not loads or not (first_pass or self.layer.tiling.feed_all):
+        if not loads or not (first_pass or self.layer.cut.feed_all):
             return [self.units]
-        inside = [cut for cut in self.layer.cuts if low < cut < high]
+        inside = [end for end in self.layer.cut.pieces if low < end < high]
         return list(zip([low, *inside], [*inside, high], strict=True))
 
     def _source_is_late(self) -> bool:
@@ -174,7 +166,7 @@ class _Step:
         return self.row_count * 8 <= self.tile.width * self.shape.height
 
     def _heads(self, piece: tuple[int, int]) -> bool:
-        head = self.layer.tiling.head
+        head = self.layer.cut.head
         return bool(head) and not self.layer.step and piece[1] - piece[0] == 1
 
     def _head(self, piece: tuple[int, int], columns: tuple[int, int]) -> None:
@@ -186,8 +178,8 @@ class _Step:
         self._load_weights(piece, first)
         self._weight(piece, first)
         low, high = self.tile.rows
-        for row in range(low, high, self.layer.tiling.head):
-            rows = (row, min(high, row + self.layer.tiling.head))
+        for row in range(low, high, self.layer.cut.head):
+            rows = (row, min(high, row + self.layer.cut.head))
             self._load_source(piece, (rows[0] - self.row_base, rows[1] - self.row_base))
             self._stream(piece, first, rows, keep=row > low)
         if high - self.row_base < self.row_count:

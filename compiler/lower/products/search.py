@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pulsarray.compiler.lower.products.product import Product
-from pulsarray.compiler.lower.products.tile import Tiling, tilings
+from pulsarray.compiler.lower.products.tile import Cut, Tiling, cut_of, tilings
 from pulsarray.compiler.machine.assemble import Assembly
 from pulsarray.compiler.machine.transfers import least_run
 from pulsarray.config import Config
@@ -27,8 +27,8 @@ _Rank = tuple[int, int]
 _IMPOSSIBLE: _Rank = (1 << 62, 0)
 
 
-Build = Callable[[Sequence[Tiling]], Assembly]
-"""Makes a program from a tiling for each product."""
+Build = Callable[[Sequence[Cut]], Assembly]
+"""Makes a program from a cut for each product."""
 
 
 class Search:
@@ -62,14 +62,20 @@ class Search:
         usual: int,
         build: Build,
     ) -> None:
-        self.config, self.build = config, build
+        self.config, self.build, self.products = config, build, products
         self.options = [
             tilings(product.shape, config, free_banks, product.loads_source, usual)
             for product in products
         ]
         self.ranks: dict[tuple[Tiling, ...], _Rank] = {}
+        self._alike: dict[tuple[Cut, ...], _Rank] = {}
         self.effort = self.spent = 0
         self.chosen, self.best = self._first()
+
+    def cuts(self, candidate: Sequence[Tiling]) -> tuple[Cut, ...]:
+        """The cut of every product."""
+        pairs = zip(self.products, candidate, strict=True)
+        return tuple(cut_of(product.shape, tiling) for product, tiling in pairs)
 
     def _first(self) -> tuple[tuple[Tiling, ...], Assembly]:
         """The first guess that works: in practice the first of all."""
@@ -150,20 +156,34 @@ class Search:
         return self.ranks[candidate]
 
     def _build(self, candidate: tuple[Tiling, ...]) -> Assembly | None:
-        """Schedule and time a candidate; None if its semaphores would overflow."""
+        """Schedule and time a candidate; None if it cannot be the fastest.
+
+        Either its semaphores would overflow, or one with the same cuts has been built: as most
+        have, so only the first is. They count as effort all the same.
+        """
+        cuts, assembly = self.cuts(candidate), None
+        if cuts not in self._alike:
+            assembly = self._assembled(cuts)
+            self._alike[cuts] = self._worth(assembly)
+        self.ranks[candidate] = rank = self._alike[cuts]
+        self.spent += rank[1] + _CANDIDATE
+        return assembly
+
+    def _assembled(self, cuts: Sequence[Cut]) -> Assembly | None:
+        """The program; None if its semaphores would overflow."""
         try:
-            assembly = self.build(candidate)
+            return self.build(cuts)
         except ProgramError as error:
             if error.code != ErrorCode.SEMAPHORE:
                 raise
-            self.spent += _CANDIDATE
-            self.ranks[candidate] = _IMPOSSIBLE
             return None
+
+    def _worth(self, assembly: Assembly | None) -> _Rank:
+        """An instruction must be worth a cycle."""
+        if assembly is None:
+            return _IMPOSSIBLE
         count = len(assembly.layers)
-        self.spent += count + _CANDIDATE
-        # An instruction must be worth a cycle.
-        self.ranks[candidate] = (assembly.cycles + count, count)
-        return assembly
+        return assembly.cycles + count, count
 
     def _sizes(self, layer: int) -> Iterator[Tiling]:
         """The most promising tile sizes, each in its most promising arrangement."""

@@ -10,10 +10,12 @@ from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
 from pulsarray.config import Config
 
 __all__ = [
+    "Cut",
     "OutputTile",
     "Shape",
     "Tiling",
     "balanced",
+    "cut_of",
     "depth_tiles",
     "feed",
     "output_tiles",
@@ -134,6 +136,52 @@ class OutputTile:
         return self.columns[1] - self.columns[0]
 
 
+@dataclass(frozen=True)
+class Cut:
+    """What a tiling makes of a product: tilings with equal cuts give equal instructions.
+
+    Parameters
+    ----------
+    rows, columns, source_banks, feed_all, head
+        As of the tiling; the last two are false and 0 where they change nothing.
+    tiles
+        Every output tile in order.
+    depths
+        Ranges of units of the steps of a tile.
+    pieces
+        Where the first pass over the depth is cut, from 0 to its end.
+    """
+
+    rows: int
+    columns: int
+    source_banks: int
+    tiles: tuple[OutputTile, ...]
+    depths: tuple[tuple[int, int], ...]
+    pieces: tuple[int, ...]
+    feed_all: bool
+    head: int
+
+
+def cut_of(shape: Shape, tiling: Tiling) -> Cut:
+    """Cut a product."""
+    tiles, depths, pieces = (
+        output_tiles(shape, tiling),
+        depth_tiles(shape, tiling),
+        feed(shape.units, tiling),
+    )
+    height = tiles[0].height
+    return Cut(
+        tiling.rows,
+        tiling.columns,
+        tiling.source_banks,
+        tuple(tiles),
+        tuple(depths),
+        tuple(pieces),
+        feed_all=tiling.feed_all and len(tiles) > 1 and len(pieces) > 2,
+        head=min(tiling.head, height) if min(pieces[1], depths[0][1]) == 1 else 0,
+    )
+
+
 def balanced(total: int, most: int) -> int:
     """Size of a tile of at most ``most``, such that all tiles of ``total`` are about equal."""
     return -(-total // -(-total // max(1, most)))
@@ -172,7 +220,7 @@ def output_tiles(shape: Shape, tiling: Tiling) -> list[OutputTile]:
     tiles = [OutputTile(i, rows[i], j, columns[j]) for i, j in order]
     if tiling.tail:
         return tiles[:-1] + list(_cut(tiles[-1], tiling))
-    return [*tiles[:-1], replace(tiles[-1], chunk=tiling.chunk)]
+    return [*tiles[:-1], _in_chunks(tiles[-1], tiling.chunk)]
 
 
 def depth_tiles(shape: Shape, tiling: Tiling) -> list[tuple[int, int]]:
@@ -200,9 +248,14 @@ def _cut(tile: OutputTile, tiling: Tiling) -> Iterator[OutputTile]:
     top, bottom = tile.rows
     if bottom - top > tiling.tail:
         middle = bottom - tiling.tail
-        yield replace(tile, rows=(top, middle), columns=(low, high), chunk=tiling.chunk)
+        yield _in_chunks(replace(tile, rows=(top, middle), columns=(low, high)), tiling.chunk)
         top = middle
-    yield replace(tile, rows=(top, bottom), columns=(low, high), chunk=tiling.chunk)
+    yield _in_chunks(replace(tile, rows=(top, bottom), columns=(low, high)), tiling.chunk)
+
+
+def _in_chunks(tile: OutputTile, chunk: int) -> OutputTile:
+    """A tile that leaves in chunks, if it has more words than one."""
+    return replace(tile, chunk=chunk) if chunk < tile.height * tile.width else tile
 
 
 def tilings(
