@@ -21,6 +21,8 @@ SEMAPHORES = 16
 """Counting semaphores (an 8-bit count each)."""
 SEMAPHORE_MAX = 255
 """Largest count of a semaphore; one more signal is an error."""
+QUEUE_MAX = 64
+"""Instructions that a unit's queue holds at most."""
 EXPONENTS = 64
 """Registers of the exponent file; register 0 reads as zero."""
 FETCH_BYTES = 512
@@ -138,7 +140,7 @@ class Config:
         if self.training:
             self._check_range("acc_bits", 40, 48, "with training = true")
         self._check_range("outstanding", 1, 64)
-        self._check_range("queue_depth", 1, 64)
+        self._check_range("queue_depth", 1, QUEUE_MAX)
         self._check_choice("vector_lanes", self._lane_choices(), f"with dim = {self.dim}")
         if self.vector_lanes == self.dim:
             object.__setattr__(self, "vector_lanes", 0)  # equal machines are equal

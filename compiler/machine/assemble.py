@@ -16,7 +16,7 @@ import numpy as np
 
 from pulsarray.compiler.machine.check import check_semaphores
 from pulsarray.compiler.machine.emitter import Operation
-from pulsarray.config import Config
+from pulsarray.config import QUEUE_MAX, Config
 from pulsarray.isa import Instruction, Opcode, Unit, encode_all
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program
@@ -26,7 +26,6 @@ __all__ = ["ASSUMED_LATENCY", "Assembly", "assemble"]
 
 ASSUMED_LATENCY = 64
 """Memory latency, in cycles, that programs are optimized for; they run with any."""
-_LONGEST_QUEUE = 64
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,9 @@ class Assembly:
 
 
 def assemble(operations: Sequence[Operation], config: Config, code_address: int) -> Assembly:
-    """Order the operations and encode them.
-
-    Raises
-    ------
-    ProgramError
-        If a semaphore may overflow: so many instructions of one unit run ahead of another.
-    """
+    """Order the operations and encode them."""
     instructions = [operation.instruction() for operation in operations]
-    patient = replace(config, queue_depth=_LONGEST_QUEUE, trace=True)
+    patient = replace(config, queue_depth=QUEUE_MAX, trace=True)
     times = _simulate(instructions, patient, code_address)[0].events[:, 2]
     order = np.argsort(times, kind="stable")
     ordered = [instructions[i] for i in order]

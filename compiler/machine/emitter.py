@@ -8,16 +8,21 @@ order, an instruction waits for the latest one that it needs, and only if that d
 what it, or something before it in its unit, has waited for: of every instruction a vector clock
 tells what is complete in each unit when it starts. So every signal is taken exactly once.
 
+No count overflows, whatever the time things take. An instruction waits for none that is more than
+:data:`_AHEAD` before the last of its unit (so for a later one), and starts before at most so many
+signals that it knew of are taken; the sum of both, and of all that a queue holds, fits a count.
+
 There are more pairs of units than semaphores. Pairs with the vector unit always have a channel; if
 the others run out, an instruction of the vector unit that does nothing else passes the signal on.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pulsarray.config import SEMAPHORES
+from pulsarray.config import QUEUE_MAX, SEMAPHORE_MAX, SEMAPHORES
 from pulsarray.isa import FORMATS, Bank, Instruction, Opcode, Unit
 
 __all__ = ["MEMORY", "Access", "Emitter", "Operation", "spans"]
@@ -28,6 +33,8 @@ MEMORY = 0x100
 _READ, _WRITE = 1, 2
 _DEFAULTS = {op: Instruction.make(op).values for op in FORMATS}
 _VECTOR_PAIRS = {pair for unit in Unit for pair in ((unit, Unit.VECTOR), (Unit.VECTOR, unit))}
+_AHEAD = (SEMAPHORE_MAX - QUEUE_MAX - 1) // 2
+"""Signals of a channel that may be left, of those known when an instruction is emitted."""
 _MANY = 16
 """More blocks than this are followed as one region, gaps included."""
 
@@ -136,6 +143,8 @@ class Emitter:
         self.operations: list[Operation] = []
         self._banks: dict[int, dict[int, _History]] = {}
         self._channels: dict[tuple[int, int], int] = {}
+        self._places: dict[int, list[int]] = {unit: [] for unit in Unit}
+        self._taken: dict[tuple[int, int], deque[int]] = defaultdict(deque)
         self._clocks: list[list[int]] = []
         self._latest: dict[int, list[int]] = {unit: [-1] * len(Unit) for unit in Unit}
 
@@ -164,6 +173,7 @@ class Emitter:
                         needed[other] = max(needed.get(other, -1), latest)
         if after is not None:
             needed[unit] = after
+        self._limit(unit, needed)
         for other in sorted(needed):
             if not self._direct(other, unit):
                 latest = needed.pop(other)
@@ -180,8 +190,21 @@ class Emitter:
         """An instruction of the vector unit that is complete only after another one."""
         # No register is smaller: nothing is written.
         nothing = {"register": 1, "value": -128, "maximum": 1}
-        self._add(Operation(Opcode.EXPONENT, layer, nothing), Unit.VECTOR, {producer: latest})
+        needed = {producer: latest}
+        self._limit(Unit.VECTOR, needed)
+        self._add(Operation(Opcode.EXPONENT, layer, nothing), Unit.VECTOR, needed)
         return len(self.operations) - 1
+
+    def _limit(self, unit: int, needed: dict[int, int]) -> None:
+        """Wait also for those that take signals of the unit, where many are left."""
+        for other in Unit:
+            left = self._taken.get((unit, other))
+            if not left or other == unit:  # Where a unit waits for itself it has taken them.
+                continue
+            while left and left[0] <= self._latest[unit][other]:
+                left.popleft()
+            if len(left) >= _AHEAD:
+                needed[other] = max(needed.get(other, -1), left[_AHEAD // 2])
 
     def _add(self, operation: Operation, unit: int, needed: dict[int, int]) -> None:
         """Add an operation that waits for the latest of other units that it needs."""
@@ -190,9 +213,11 @@ class Emitter:
         known = self._latest[unit]
         for latest, other in sorted(((j, other) for other, j in needed.items()), reverse=True):
             if known[other] < latest:
+                latest = max(latest, *self._places[other][-_AHEAD:][:1])
                 self._wait(unit, index, other, latest)
                 known = [max(pair) for pair in zip(known, self._clocks[latest], strict=True)]
         self._latest[unit] = known
+        self._places[unit].append(index)
         self._clocks.append([*known[:unit], index, *known[unit + 1 :]])
 
     def _direct(self, producer: int, unit: int) -> bool:
@@ -207,3 +232,4 @@ class Emitter:
         number = self._channels.setdefault((producer, unit), len(self._channels))
         self.operations[index].wait |= 1 << number
         self.operations[latest].signal |= 1 << number
+        self._taken[producer, unit].append(index)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from pulsarray.compiler.machine.emitter import Access, Emitter, spans
-from pulsarray.isa import Bank, Opcode
+from collections import Counter, deque
+from collections.abc import Sequence
+
+import pytest
+
+from pulsarray.compiler.machine.emitter import Access, Emitter, Operation, spans
+from pulsarray.config import QUEUE_MAX, SEMAPHORE_MAX
+from pulsarray.isa import FORMATS, Bank, Opcode, Unit
+from pulsarray.model.plan import bits
 
 LOAD, WEIGHT, STREAM, VECTOR = Opcode.LOAD, Opcode.WEIGHT, Opcode.STREAM, Opcode.VECTOR
+STORE = Opcode.STORE
 
 
 def read(bank: int, low: int, high: int) -> Access:
@@ -112,3 +120,32 @@ def test_pairs_beyond_the_semaphores_go_through_the_vector_unit() -> None:
                 assert waiters.setdefault(k, op) is op
     total = [sum(o.signal >> k & 1 for o in operations) for k in range(16)]
     assert total == [sum(o.wait >> k & 1 for o in operations) for k in range(16)]
+
+
+def run_ahead(operations: Sequence[Operation], order: Sequence[Unit]) -> int:
+    """The largest count of a semaphore where units that come first in ``order`` never wait."""
+    queues = {unit: deque(o for o in operations if FORMATS[o.op].unit is unit) for unit in order}
+    counts, largest = Counter[int](), 0
+    while any(queues.values()):
+        ready = (q for q in queues.values() if q and all(counts[k] for k in bits(q[0].wait)))
+        operation = next(ready).popleft()
+        counts.subtract(bits(operation.wait))
+        counts.update(bits(operation.signal))
+        largest = max([largest, *counts.values()])
+    assert not any(counts.values())
+    return largest
+
+
+@pytest.mark.parametrize("ahead", [1, 7, 400])
+@pytest.mark.parametrize("consumer", [STREAM, STORE, WEIGHT])
+def test_no_count_overflows_however_far_a_unit_runs_ahead(ahead: int, consumer: Opcode) -> None:
+    emitter = Emitter()
+    for start in range(0, 1200, ahead):
+        for word in range(start, start + ahead):
+            emitter.emit(LOAD, 0, [write(0, word, word + 1)])
+        for word in range(start, start + ahead):
+            emitter.emit(consumer, 0, [read(0, word, word + 1), write(1, word, word + 1)])
+            emitter.emit(VECTOR, 0, [read(1, word, word + 1), write(2, word, word + 1)])
+    orders = [[*Unit][first:] + [*Unit][:first] for first in range(len(Unit))]
+    largest = [run_ahead(emitter.operations, order) for order in orders]
+    assert 60 < max(largest) <= SEMAPHORE_MAX - QUEUE_MAX - 1

@@ -10,8 +10,7 @@ from pulsarray.compiler.lower.products.tile import Cut, Tiling, cut_of, tilings
 from pulsarray.compiler.machine.assemble import Assembly
 from pulsarray.compiler.machine.transfers import least_run
 from pulsarray.config import Config
-from pulsarray.errors import InputError, ProgramError
-from pulsarray.registers import ErrorCode
+from pulsarray.errors import InputError
 
 __all__ = ["EFFORT", "Search"]
 
@@ -24,7 +23,6 @@ _TILE_SIZES = 6
 _BEAM = 3
 """First guesses of a layer that are refined."""
 _Rank = tuple[int, int]
-_IMPOSSIBLE: _Rank = (1 << 62, 0)
 
 
 Build = Callable[[Sequence[Cut]], Assembly]
@@ -78,15 +76,13 @@ class Search:
         return tuple(cut_of(product.shape, tiling) for product, tiling in pairs)
 
     def _first(self) -> tuple[tuple[Tiling, ...], Assembly]:
-        """The first guess that works: in practice the first of all."""
-        if not self.options:
-            return (), self.build(())
-        for options in zip(*self.options, strict=False):
-            for guess in zip(*map(self._starts, options), strict=True):
-                assembly = self._build(guess)
-                if assembly is not None:
-                    return guess, assembly
-        raise InputError("compiler: found no way to cut these layers that fits the machine")
+        """The first guess of each product."""
+        if not all(self.options):
+            raise InputError("compiler: found no way to cut these layers that fits the machine")
+        guess = tuple(next(self._starts(options[0])) for options in self.options)
+        assembly = self._build(guess)
+        assert assembly is not None
+        return guess, assembly
 
     def _starts(self, tiling: Tiling) -> Iterator[Tiling]:
         """Guesses at how to begin and end, the first one for where nothing is tried."""
@@ -150,40 +146,25 @@ class Search:
         if candidate not in self.ranks:
             if self.spent + len(self.best.layers) + _CANDIDATE > limit:
                 return None
-            assembly = self._build(candidate)
             if assembly is not None and self.ranks[candidate] < self.ranks[self.chosen]:
+            if self.ranks[candidate] < self.ranks[self.chosen]:
                 self.best, self.chosen = assembly, candidate
         return self.ranks[candidate]
 
     def _build(self, candidate: tuple[Tiling, ...]) -> Assembly | None:
         """Schedule and time a candidate; None if it cannot be the fastest.
 
-        Either its semaphores would overflow, or one with the same cuts has been built: as most
-        have, so only the first is. They count as effort all the same.
+        That is so where one with the same cuts has been built: as most have, so only the first is.
+        They count as effort all the same.
         """
         cuts, assembly = self.cuts(candidate), None
         if cuts not in self._alike:
-            assembly = self._assembled(cuts)
-            self._alike[cuts] = self._worth(assembly)
+            assembly = self.build(cuts)
+            count = len(assembly.layers)
+            self._alike[cuts] = assembly.cycles + count, count  # An instruction is worth a cycle.
         self.ranks[candidate] = rank = self._alike[cuts]
         self.spent += rank[1] + _CANDIDATE
         return assembly
-
-    def _assembled(self, cuts: Sequence[Cut]) -> Assembly | None:
-        """The program; None if its semaphores would overflow."""
-        try:
-            return self.build(cuts)
-        except ProgramError as error:
-            if error.code != ErrorCode.SEMAPHORE:
-                raise
-            return None
-
-    def _worth(self, assembly: Assembly | None) -> _Rank:
-        """An instruction must be worth a cycle."""
-        if assembly is None:
-            return _IMPOSSIBLE
-        count = len(assembly.layers)
-        return assembly.cycles + count, count
 
     def _sizes(self, layer: int) -> Iterator[Tiling]:
         """The most promising tile sizes, each in its most promising arrangement."""
