@@ -5,7 +5,6 @@ Maps (H, W, C) become (C, H, W); what has no ONNX operator of its own becomes pr
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any

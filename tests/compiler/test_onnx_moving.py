@@ -230,3 +230,54 @@ def test_what_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         import_onnx(write(tmp_path, network(nodes, constants)))
+
+
+BATCH_SECOND = {
+    "slices": [
+        *(node("Slice", ["t", f"{k}", f"{k + 1}", "0"], f"s{k}") for k in range(3)),
+        *(node("Squeeze", [f"s{k}", "0"], name) for k, name in enumerate("qkv")),
+    ],
+    "gathers": [node("Gather", ["t", f"at{k}"], name) for k, name in enumerate("qkv")],
+    "a split": [
+        onnx.helper.make_node("Split", ["t"], ["s0", "s1", "s2"], num_outputs=3),
+        *(node("Squeeze", [f"s{k}", "0"], name) for k, name in enumerate("qkv")),
+    ],
+}
+
+
+@pytest.mark.parametrize("parts", BATCH_SECOND.values(), ids=BATCH_SECOND)
+def test_heads_of_attention_behind_an_axis_before_the_batch(
+    tmp_path: Path, parts: list[NodeProto]
+) -> None:
+    nodes = [
+        node("Reshape", ["c", "tokens"], "flat"),
+        node("Transpose", ["flat"], "rows", perm=[0, 2, 1]),
+        node("MatMul", ["rows", "w3"], "all"),
+        node("Reshape", ["all", "heads"], "r"),
+        node("Transpose", ["r"], "t", perm=[2, 0, 3, 1, 4]),
+        *parts,
+        node("Transpose", ["k"], "kt", perm=[0, 1, 3, 2]),
+        node("MatMul", ["q", "kt"], "scores"),
+        node("Softmax", ["scores"], "shares", axis=-1),
+        node("MatMul", ["shares", "v"], "mixed"),
+        node("Transpose", ["mixed"], "back", perm=[0, 2, 1, 3]),
+        node("Reshape", ["back", "joined"], "y0"),
+        node("MatMul", ["y0", "w1"]),
+    ]
+    rng = np.random.default_rng(8)
+    constants = {
+        "tokens": ints(0, 8, -1),
+        "heads": ints(0, 24, 3, 2, 4),
+        "joined": ints(0, 24, 8),
+        "w3": (0.1 * rng.normal(size=(8, 24))).astype(np.float32),
+        "w1": (0.3 * rng.normal(size=(8, 8))).astype(np.float32),
+        **{str(k): ints(k) for k in range(4)},
+        **{f"at{k}": np.int64(k) for k in range(3)},
+    }
+    assert_right(tmp_path, nodes, constants, opset=18)
+
+
+def test_a_batch_that_stays_behind_another_axis_is_refused(tmp_path: Path) -> None:
+    nodes = [node("Transpose", ["c"], "t", perm=[1, 0, 2, 3]), node("Relu", ["t"])]
+    with pytest.raises(InputError, match="needs 't' with the batch first, not as axis 1"):
+        import_onnx(write(tmp_path, network(nodes, {})))

@@ -9,10 +9,11 @@ import numpy as np
 
 from pulsarray.compiler.importers.onnx import layers
 from pulsarray.compiler.importers.onnx.file import Call
-from pulsarray.compiler.importers.onnx.orders import Ints, Shape, arranged
+from pulsarray.compiler.importers.onnx.orders import Ints, Shape, arranged, channel_axis
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.layer_norm import LayerNorm
+from pulsarray.compiler.ops.layout import Reshape
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.errors import InputError
 
@@ -89,10 +90,29 @@ def _matrices(network: Network, call: Call) -> None:
 
 
 def _with_columns(network: Network, tensor: Tensor, where: str) -> Tensor:
-    """A tensor whose columns, or else rows, are the channels of its value."""
-    if network.shape(tensor.value) == _matrix_shape(tensor.shape, turned=True):
+    """A tensor whose columns, or else rows, are the channels of its value, the others its pixels.
+
+    Heads that are groups of channels become rows of pixels.
+    """
+    *_, rows, columns = range(len(tensor.shape))
+    for axis, other in ((columns, rows), (rows, columns)):
+        in_rows = _in_rows(network, tensor, tensor.shape[other])
+        if channel_axis(in_rows, network.shape(in_rows.value)[-1], axis) is not None:
+            return in_rows
+        if grouped := network.grouped(in_rows, axis):
+            return grouped
+    return network.by_channel(tensor, columns, where)[0]
+
+
+def _in_rows(network: Network, tensor: Tensor, size: int) -> Tensor:
+    """A tensor whose value has rows of so many pixels, where that is possible."""
+    height, width, channels = (1, 1, *network.shape(tensor.value))[-3:]
+    if width == size or height * width % size:
         return tensor
-    return network.by_channel(tensor, len(tensor.shape) - 1, where)[0]
+    op, name = Reshape((height * width // size, size, channels)), tensor.value
+    output = network.fresh(f"{name} in rows of {size}")
+    made = network.emit(output, op, (name,), output).value
+    return arranged(made, network.shape(made), tensor.places)
 
 
 def _matrix_shape(shape: Shape, turned: bool) -> Shape:

@@ -7,6 +7,7 @@ is left of a value after that is cut out of it by products with 0 and 1, which r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -32,32 +33,35 @@ _SAMPLES = 3
 
 def cut(network: Network, call: Call) -> None:
     """Slice, or Gather with constant indices."""
-    tensor = network.tensor(call.inputs[0], call.where)
     constants = [network.raw(name, call.where, "operand") for name in call.inputs[1:] if name]
-    batch, opset = _batch(network, tensor, call.where), network.file.opset
-    made = fold_constant(call, [batch, *constants], opset)
+    samples, axis = _samples(network, call)
+    opset = network.file.opset
+    made = fold_constant(call, [samples, *constants], opset)
     if call.kind == "Slice":
         count = min(network.file.batch or OTHER_BATCH, _MOST_SAMPLES)
-        many = np.broadcast_to(np.int64(0), (count, *tensor.shape))
-        _check_batch(call, len(COMPUTED["Slice"](call, [many, *constants], opset)) == count)
+        sizes = (*samples.shape[:axis], count, *samples.shape[axis + 1 :])
+        many = np.broadcast_to(np.int64(0), sizes)
+        sliced = COMPUTED["Slice"](call, [many, *constants], opset)
+        _check_batch(call, np.shape(sliced)[axis] == count)
     else:
-        _check_batch(call, call.integer("axis", 0) % batch.ndim != 0)
-    place(network, call, tensor, _apart(call, batch, made), call.outputs[0])
+        _check_batch(call, call.integer("axis", 0) % samples.ndim != axis)
+    _place_apart(network, call, made, call.outputs[0])
 
 
 def split(network: Network, call: Call) -> None:
     """Parts along an axis, each a result."""
-    tensor = network.tensor(call.inputs[0], call.where)
-    batch, axis = _batch(network, tensor, call.where), call.integer("axis", 0)
-    if not -batch.ndim <= axis < batch.ndim:
+    (samples, batch), axis = _samples(network, call), call.integer("axis", 0)
+    if not -samples.ndim <= axis < samples.ndim:
         raise InputError(f"{call.where}: Split has no axis {axis}")
-    _check_batch(call, axis % batch.ndim != 0)
-    ends = np.cumsum(_parts(network, call, batch.shape[axis]))
-    if ends[-1] != batch.shape[axis]:
-        raise InputError(f"{call.where}: {batch.shape[axis]} elements are not {ends[-1]} in parts")
-    for name, part in zip(call.outputs, np.split(batch, ends[:-1], axis), strict=True):
+    _check_batch(call, axis % samples.ndim != batch)
+    ends = np.cumsum(_parts(network, call, samples.shape[axis]))
+    if ends[-1] != samples.shape[axis]:
+        raise InputError(
+            f"{call.where}: {samples.shape[axis]} elements are not {ends[-1]} in parts"
+        )
+    for name, part in zip(call.outputs, np.split(samples, ends[:-1], axis), strict=True):
         if name:
-            place(network, call, tensor, _apart(call, batch, part), name)
+            _place_apart(network, call, part, name)
 
 
 def _parts(network: Network, call: Call, size: int) -> Sequence[int]:
@@ -74,24 +78,31 @@ def _parts(network: Network, call: Call, size: int) -> Sequence[int]:
     return given
 
 
-def _batch(network: Network, tensor: Tensor, where: str) -> Ints:
-    """Places of the elements of some samples, one after the other."""
-    places = network.places(tensor, where)
-    return np.stack([places + sample * places.size for sample in range(_SAMPLES)])
+def _samples(network: Network, call: Call) -> tuple[Ints, int]:
+    """Places of the elements of some samples, one after the other, and the axis of the batch."""
+    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
+    places, axis = network.places(tensor, call.where), network.batch_axis(call.inputs[0])
+    return np.stack([places + k * places.size for k in range(_SAMPLES)], axis), axis
 
 
-def _apart(call: Call, batch: Ints, made: Array) -> Ints:
-    """Places of the elements of one sample of a result.
+def _place_apart(network: Network, call: Call, made: Array, output: str) -> None:
+    """Make a result of one sample's elements of those of some.
 
     Raises
     ------
     InputError
         If samples are mixed or left out, or nothing is left.
     """
-    starts = batch.size // _SAMPLES * np.arange(_SAMPLES).reshape(-1, *[1] * (made.ndim - 1))
-    same = made.ndim > 1 and len(made) == _SAMPLES and np.array_equal(made, made[:1] + starts)
-    _check_batch(call, same and made.size > 0)
-    return np.asarray(made[0])
+    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
+    axes = [axis for axis in range(made.ndim) if _is_batch(made, axis, prod(tensor.shape))]
+    _check_batch(call, made.ndim > 1 and made.size > 0 and len(axes) == 1)
+    place(network, call, tensor, made.take(0, axes[0]), output, axes[0])
+
+
+def _is_batch(made: Array, axis: int, size: int) -> bool:
+    """Whether an axis is that of the samples, of so many elements each."""
+    starts = size * np.arange(_SAMPLES).reshape(-1, *[1] * (made.ndim - 1 - axis))
+    return made.shape[axis] == _SAMPLES and np.array_equal(made, made.take([0], axis) + starts)
 
 
 def _check_batch(call: Call, keeps: bool) -> None:
@@ -102,7 +113,9 @@ def _check_batch(call: Call, keeps: bool) -> None:
         )
 
 
-def place(network: Network, call: Call, tensor: Tensor, places: Ints, output: str) -> None:
+def place(
+    network: Network, call: Call, tensor: Tensor, places: Ints, output: str, batch_axis: int = 0
+) -> None:
     """Make a result of those elements of a tensor's value.
 
     They are cut out where they are all crossings of some rows, columns and channels, evenly spaced.
@@ -119,14 +132,15 @@ def place(network: Network, call: Call, tensor: Tensor, places: Ints, output: st
     even = all(len({*np.diff(line)}) <= 1 for line in (rows, columns))
     whole = len(rows) * len(columns) * len(channels) == wanted.size == places.size
     if not (whole and even):
-        network.define(output, gathered(network, call, tensor.value, places, output))
+        made = gathered(network, call, tensor.value, places, output)
+        network.define(output, made, batch_axis)
         return
     value = _cropped(network, tensor.value, output, rows, columns)
     value = _chosen(network, value, output, channels)
     at = np.unravel_index(np.ascontiguousarray(places), sizes)
     inside = [np.searchsorted(line, where) for line, where in zip(lines, at, strict=True)]
-    made = np.ravel_multi_index(inside, [len(line) for line in lines])
-    network.define(output, arranged(value, network.shape(value), np.asarray(made)))
+    order = np.asarray(np.ravel_multi_index(inside, [len(line) for line in lines]))
+    network.define(output, arranged(value, network.shape(value), order), batch_axis)
 
 
 def _cropped(network: Network, value: str, output: str, rows: Ints, columns: Ints) -> str:

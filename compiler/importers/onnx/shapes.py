@@ -34,7 +34,7 @@ __all__ = [
 
 def identity(network: Network, call: Call) -> None:
     """The same again."""
-    network.define(call.outputs[0], network.tensor(call.inputs[0], call.where))
+    network.alias(call.outputs[0], call.inputs[0], call.where)
 
 
 def cast(network: Network, call: Call) -> None:
@@ -101,14 +101,15 @@ def _refuse_zeros(call: Call, wanted: Sequence[int]) -> None:
 
 
 def transpose(network: Network, call: Call) -> None:
-    """Other order of dimensions; the batch stays first."""
-    tensor = network.tensor(call.inputs[0], call.where)
-    rank = len(tensor.shape) + 1
+    """Other order of dimensions, the batch among them."""
+    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
+    batch, rank = network.batch_axis(call.inputs[0]), len(tensor.shape) + 1
     order = call.integers("perm") or tuple(reversed(range(rank)))
-    if sorted(order) != list(range(rank)) or order[0] != 0:
-        raise InputError(f"{call.where}: Transpose must keep the batch first, not {order}")
-    places = network.places(tensor, call.where).transpose([axis - 1 for axis in order[1:]])
-    network.rearrange(call, tensor, places)
+    if sorted(order) != list(range(rank)):
+        raise InputError(f"{call.where}: perm must be an order of {rank} axes, not {order}")
+    places = np.expand_dims(network.places(tensor, call.where), batch).transpose(order)
+    moved = order.index(batch)
+    network.rearrange(call, tensor, places.squeeze(moved), moved)
 
 
 def _axes(network: Network, call: Call) -> tuple[int, ...] | None:
@@ -119,18 +120,20 @@ def _axes(network: Network, call: Call) -> tuple[int, ...] | None:
 
 def squeeze(network: Network, call: Call) -> None:
     """Without dimensions of one element."""
-    tensor = network.tensor(call.inputs[0], call.where)
-    axes = _axes(network, call)
+    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
+    axes, batch = _axes(network, call), network.batch_axis(call.inputs[0])
     rank = len(tensor.shape) + 1
     if axes == ():
         raise InputError(f"{call.where}: {EMPTY_AXES}")
-    if axes is None or any(not -rank <= axis < rank or axis % rank == 0 for axis in axes):
-        raise InputError(f"{call.where}: Squeeze needs axes after the batch, not {axes}")
-    gone = {axis % rank - 1 for axis in axes}
-    kept = tuple(size for axis, size in enumerate(tensor.shape) if axis not in gone)
+    if axes is None or any(not -rank <= axis < rank or axis % rank == batch for axis in axes):
+        raise InputError(f"{call.where}: Squeeze needs axes beside the batch, not {axes}")
+    gone = {axis % rank for axis in axes}
+    sizes = (*tensor.shape[:batch], 0, *tensor.shape[batch:])
+    kept = tuple(size for axis, size in enumerate(sizes) if size and axis not in gone)
     if not kept or prod(kept) != prod(tensor.shape):
         raise InputError(f"{call.where}: Squeeze of axes {axes} does not fit {tensor.shape}")
-    _reshaped(network, call, tensor, kept)
+    places = network.places(tensor, call.where).reshape(kept)
+    network.rearrange(call, tensor, places, batch - sum(axis < batch for axis in gone))
 
 
 def unsqueeze(network: Network, call: Call) -> None:

@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 
 from pulsarray.compiler.importers.onnx.file import Call, Constant, OnnxFile, real
+from pulsarray.compiler.importers.onnx.groups import grouping
 from pulsarray.compiler.importers.onnx.orders import (
     Arrangement,
     Ints,
@@ -94,6 +95,7 @@ class Network:
         self.others: dict[str, Constant] = {}
         self.uses = Counter(file.uses)
         self._tensors: dict[str, Tensor] = {}
+        self._batches: dict[str, int] = {}
         self._flat: dict[str, str] = {}
         self._flattens: dict[str, tuple[str, str]] = {}
         self._whole: dict[str, str] = {}
@@ -194,8 +196,14 @@ class Network:
         Raises
         ------
         InputError
-            If it is a constant or missing.
+            If it is a constant or missing, or has its batch elsewhere than first.
         """
+        if axis := self.batch_axis(name):
+            raise InputError(f"{where}: needs {name!r} with the batch first, not as axis {axis}")
+        return self.tensor_of_any_order(name, where)
+
+    def tensor_of_any_order(self, name: str, where: str) -> Tensor:
+        """As :meth:`tensor`, wherever its batch is."""
         if name not in self._tensors:
             kind = "constant " if self.is_constant(name) else ""
             raise InputError(
@@ -203,9 +211,15 @@ class Network:
             )
         return self._tensors[name]
 
-    def define(self, name: str, tensor: Tensor) -> None:
+    def batch_axis(self, name: str) -> int:
+        """Axis of a tensor's batch: 0 but where an operator has moved it."""
+        return self._batches.get(name, 0)
+
+    def define(self, name: str, tensor: Tensor, batch_axis: int = 0) -> None:
         """Give a tensor a name of the file."""
         self._tensors[name] = tensor
+        if batch_axis:
+            self._batches[name] = batch_axis
 
     def alias(self, name: str, other: str, where: str) -> None:
         """Give a constant or a tensor another name of the file."""
@@ -214,7 +228,7 @@ class Network:
             if other in self.others:
                 self.others[name] = self.others[other]
         else:
-            self.define(name, self.tensor(other, where))
+            self.define(name, self.tensor_of_any_order(other, where), self.batch_axis(other))
 
     def label(self, call: Call) -> str:
         """A name for an operator that no other has."""
@@ -320,9 +334,7 @@ class Network:
 
         Of what is asked of one input a map is the last.
         """
-        root = tensor.value
-        while root in self._alike:
-            root = self._alike[root]
+        root = self._root(tensor)
         known = self.arrangements.get(root)
         if root not in self._inputs or (known and len(shape) <= len(known.shape)):
             return
@@ -331,6 +343,13 @@ class Network:
         wanted = places[self._tensors[root].places]
         if HostView.of(wanted) is not None:
             raise Rearranged(root, Arrangement(shape, wanted))
+
+    def _root(self, tensor: Tensor) -> str:
+        """The value whose elements a tensor has in the same order."""
+        root = tensor.value
+        while root in self._alike:
+            root = self._alike[root]
+        return root
 
     def _unflattened(self, tensor: Tensor, shape: Shape) -> Tensor:
         """A vector's elements as a map, whose places they take."""
@@ -385,6 +404,8 @@ class Network:
         order = channel_axis(tensor, self.shape(tensor.value)[-1], axis)
         if order is not None:
             return tensor, order
+        if grouped := self.grouped(tensor, axis):
+            return grouped, np.arange(tensor.shape[axis])
         first = np.moveaxis(tensor.places, axis, 0)
         try:
             made = self.usual(arranged(tensor.value, self.shape(tensor.value), first), where)
@@ -398,17 +419,30 @@ class Network:
         made = arranged(made.value, self.shape(made.value), back)
         return made, np.arange(tensor.shape[axis])
 
+    def grouped(self, tensor: Tensor, axis: int) -> Tensor | None:
+        """A tensor of which an axis was a group of channels, or several rows of them."""
+        shape = self.shape(tensor.value)
+        if len(shape) < 3 or self._root(tensor) in self._inputs:
+            return None
+        made = grouping(tensor.places, shape, axis)
+        if made is None:
+            return None
+        name = self.fresh(f"{tensor.value} in groups of {tensor.shape[axis]}")
+        constants = {"weight": made.weight, "bias": np.zeros(made.weight.shape[3])}
+        value = self.emit(name, made.op, (tensor.value,), name, constants=constants).value
+        return arranged(value, self.shape(value), made.places)
+
     def places(self, tensor: Tensor, where: str) -> Ints:
         """Place of each element of a tensor in its value."""
         _check_view(tensor.shape, where)
         return tensor.places
 
-    def rearrange(self, call: Call, tensor: Tensor, places: Ints) -> None:
+    def rearrange(self, call: Call, tensor: Tensor, places: Ints, batch_axis: int = 0) -> None:
         """Make an operator's result of the same elements in another shape or order."""
         value = tensor.value
         if places.ndim == 1 and len(self.shape(value)) == 3 and value not in self._flattens:
             self._flattens[value] = self.label(call), self.fresh(call.outputs[0])
-        self.define(call.outputs[0], arranged(value, self.shape(value), places))
+        self.define(call.outputs[0], arranged(value, self.shape(value), places), batch_axis)
 
     def origin(self, value: str) -> str | None:
         """The value that one is in another shape; None if it is a value of its own."""
