@@ -146,8 +146,8 @@ class Search:
         if candidate not in self.ranks:
             if self.spent + len(self.best.layers) + _CANDIDATE > limit:
                 return None
+            assembly = self._build(candidate)
             if assembly is not None and self.ranks[candidate] < self.ranks[self.chosen]:
-            if self.ranks[candidate] < self.ranks[self.chosen]:
                 self.best, self.chosen = assembly, candidate
         return self.ranks[candidate]
 
