@@ -97,7 +97,7 @@ class _Export:
 
     def tensor(self, name: str, data: Array, kind: type = np.float32) -> str:
         """A constant; its name."""
-        array = np.ascontiguousarray(data, kind)
+        array: Array = np.ascontiguousarray(data, kind)
         self.tensors[name] = numpy_helper.from_array(array, name)
         return name
 
