@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pulsarray.compiler.arguments import instance
 from pulsarray.compiler.interpreter import Samples
 from pulsarray.compiler.ir.graph import Graph
@@ -13,6 +11,7 @@ from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Program
+from pulsarray.report.listing import disassemble
 
 __all__ = ["compile", "disassemble"]
 
@@ -59,11 +58,3 @@ def compile(  # noqa: A001 (as re.compile: it is called by way of its package)
     elif calibration is not None:
         raise InputError(f"{graph.name}: is in int8 already; calibration data is not for it")
     return program_of(graph, config, batch=batch, name=name, effort=effort)
-
-
-def disassemble(program: Program) -> Iterator[str]:
-    """One line an instruction: index, layer, assembler text."""
-    width = len(str(len(program.instructions)))
-    for index, instruction in enumerate(program.instructions):
-        layer = next((x.name for x in program.layers if x.first <= index < x.last), "")
-        yield f"{index:{width}d}  {layer:<12s}  {instruction.text()}"

@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pulsarray.api import (
+        Catalogue,
         Compiled,
         Inspected,
         Network,
         Report,
         Run,
         Trained,
+        catalogue,
+        estimate_training,
         inspect,
         load,
         train,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRESETS",
+    "Catalogue",
     "Compiled",
     "Config",
     "Inspected",
@@ -43,6 +47,8 @@ __all__ = [
     "Run",
     "Trained",
     "__version__",
+    "catalogue",
+    "estimate_training",
     "inspect",
     "load",
     "load_config",

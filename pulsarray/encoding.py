@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from enum import IntEnum, IntFlag
 from functools import cached_property
 
 from pulsarray.operations import Opcode, Unit
@@ -29,6 +30,8 @@ class Field:
         One sentence for the reference.
     default
         Value when an instruction is built without it.
+    symbols
+        What its values are called; None where they are numbers.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Field:
     kind: str
     doc: str
     default: int = 0
+    symbols: type[IntEnum] | type[IntFlag] | None = None
 
     @property
     def bits(self) -> int:

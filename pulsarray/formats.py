@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pulsarray.encoding import Field, Format
-from pulsarray.operations import Bank, Opcode, Unit
+from pulsarray.operations import (
+    Activation,
+    Alu,
+    Bank,
+    Opcode,
+    Reduce,
+    ScaleAction,
+    Semaphore,
+    StreamFlag,
+    Unit,
+    VectorFlag,
+    WeightFlag,
+)
 
 __all__ = ["FORMATS"]
 
@@ -14,15 +26,27 @@ def _common() -> tuple[Field, ...]:
     return (
         Field("opcode", 0, "u8", "operation"),
         Field("units", 1, "u8", "length of the instruction in multiples of 32 bytes"),
-        Field("wait", 2, "u16", "semaphores to take one from before starting, one bit each"),
-        Field("signal", 4, "u16", "semaphores to add one to on completion, one bit each"),
+        Field(
+            "wait",
+            2,
+            "u16",
+            "semaphores to take one from before starting, one bit each",
+            symbols=Semaphore,
+        ),
+        Field(
+            "signal",
+            4,
+            "u16",
+            "semaphores to add one to on completion, one bit each",
+            symbols=Semaphore,
+        ),
     )
 
 
 def _transfer() -> tuple[Field, ...]:
     return (
         *_common(),
-        Field("bank", 6, "u8", "bank on chip"),
+        Field("bank", 6, "u8", "bank on chip", symbols=Bank),
         Field("local", 8, "u16", "first word in the bank"),
         Field("run", 10, "u16", "contiguous words a run (bank words)", 1),
         Field("address", 12, "u32", "byte address in memory, a multiple of the bank's word"),
@@ -77,8 +101,8 @@ _ALL_FORMATS = (
         2,
         (
             *_common(),
-            Field("bank", 6, "u8", "scratchpad bank"),
-            Field("flags", 7, "u8", "bits of WeightFlag"),
+            Field("bank", 6, "u8", "scratchpad bank", symbols=Bank),
+            Field("flags", 7, "u8", "bits of WeightFlag", symbols=WeightFlag),
             Field("local", 8, "u16", "first word of the first tile"),
             Field("row_stride", 10, "i16", "step from one row of a tile to the next, words", 1),
             Field("row_start", 12, "i16", "row number of the first row of the first tile"),
@@ -100,11 +124,11 @@ _ALL_FORMATS = (
         5,
         (
             *_common(),
-            Field("source_bank", 6, "u8", "scratchpad bank that is streamed"),
-            Field("target_bank", 7, "u8", "accumulator bank that takes the sums"),
+            Field("source_bank", 6, "u8", "scratchpad bank that is streamed", symbols=Bank),
+            Field("target_bank", 7, "u8", "accumulator bank that takes the sums", symbols=Bank),
             Field("source", 8, "u16", "first word in the scratchpad bank"),
             Field("target", 10, "u16", "first word in the accumulator bank"),
-            Field("flags", 12, "u8", "bits of StreamFlag"),
+            Field("flags", 12, "u8", "bits of StreamFlag", symbols=StreamFlag),
             Field("inner", 13, "u8", "innermost levels that make one pass (1 to 5)", 1),
             Field(
                 "fresh",
@@ -128,18 +152,32 @@ _ALL_FORMATS = (
         4,
         (
             *_common(),
-            Field("alu", 6, "u8", "first operation, of Alu"),
-            Field("activation", 7, "u8", "last operation, of Activation"),
-            Field("a_bank", 8, "u8", "bank of source 1 (scratchpad or accumulator)"),
-            Field("b_bank", 9, "u8", "bank of source 2, or 255 for none", Bank.NONE),
-            Field("target_bank", 10, "u8", "scratchpad bank written, or 255 for none", Bank.NONE),
-            Field("acc_bank", 11, "u8", "accumulator bank written, or 255 for none", Bank.NONE),
+            Field("alu", 6, "u8", "first operation, of Alu", symbols=Alu),
+            Field("activation", 7, "u8", "last operation, of Activation", symbols=Activation),
+            Field("a_bank", 8, "u8", "bank of source 1 (scratchpad or accumulator)", symbols=Bank),
+            Field("b_bank", 9, "u8", "bank of source 2, or 255 for none", Bank.NONE, symbols=Bank),
+            Field(
+                "target_bank",
+                10,
+                "u8",
+                "scratchpad bank written, or 255 for none",
+                Bank.NONE,
+                symbols=Bank,
+            ),
+            Field(
+                "acc_bank",
+                11,
+                "u8",
+                "accumulator bank written, or 255 for none",
+                Bank.NONE,
+                symbols=Bank,
+            ),
             Field("a", 12, "u16", "first word of source 1"),
             Field("b", 14, "u16", "first word of source 2"),
             Field("target", 16, "u16", "first word written in the scratchpad bank"),
             Field("acc", 18, "u16", "first word written in the accumulator bank"),
-            Field("flags", 20, "u16", "bits of VectorFlag"),
-            Field("reduce", 22, "u8", "reduction over lanes, of Reduce"),
+            Field("flags", 20, "u16", "bits of VectorFlag", symbols=VectorFlag),
+            Field("reduce", 22, "u8", "reduction over lanes, of Reduce", symbols=Reduce),
             Field("last_lanes", 23, "u8", "valid lanes in the last iteration of level 0", 0),
             Field("parameter", 24, "u16", "row of per-lane constants in the first iteration"),
             Field("parameter_step", 26, "u8", "rows to step in each iteration of level 0"),
@@ -185,9 +223,15 @@ _ALL_FORMATS = (
         0,
         (
             *_common(),
-            Field("action", 6, "u8", "of ScaleAction: a word to registers, the reverse, or adapt"),
+            Field(
+                "action",
+                6,
+                "u8",
+                "of ScaleAction: a word to registers, the reverse, or adapt",
+                symbols=ScaleAction,
+            ),
             Field("register", 7, "u8", "exponent register of lane 0"),
-            Field("bank", 8, "u8", "accumulator bank", Bank.ACCUMULATOR),
+            Field("bank", 8, "u8", "accumulator bank", Bank.ACCUMULATOR, symbols=Bank),
             Field("word", 12, "u16", "word in the bank"),
         ),
         "Exponent registers from a word or to it, or adapted to what was measured.",

@@ -24,6 +24,7 @@ from pulsarray.operations import (
     VectorFlag,
     WeightFlag,
 )
+from pulsarray.symbols import symbol, value_of
 
 __all__ = [
     "FORMATS",
@@ -98,11 +99,11 @@ class Instruction:
         return self.format.packer.pack(*self.values)
 
     def text(self) -> str:
-        """Assembler text: the opcode, then every field that differs from its default."""
+        """Assembler text: the opcode, then every field that differs from its default, by names."""
         parts = [self.op.name]
         for field, value in zip(self.format.fields[2:], self.values[2:], strict=True):
             if value != field.default:
-                parts.append(f"{field.name}={value}")
+                parts.append(f"{field.name}={symbol(field.symbols, value)}")
         return " ".join(parts)
 
 
@@ -153,16 +154,16 @@ def parse(text: str, where: str = "assembler") -> Instruction:
     InputError
         If the opcode or a field is unknown or a value is not a number that fits.
     """
-    name, *assignments = text.split() or [""]
+    name, *assignments = text.partition(";")[0].split() or [""]
     if name not in Opcode.__members__:
         raise InputError(f"{where}: unknown instruction {name!r}")
-    fields = {}
+    known, fields = {field.name: field.symbols for field in FORMATS[Opcode[name]].fields}, {}
     for item in assignments:
         key, equals, value = item.partition("=")
         try:
-            fields[key] = int(value, 0)
+            fields[key] = value_of(known.get(key), value)
         except ValueError:
-            raise InputError(f"{where}: expected field=number, not {item!r}") from None
+            raise InputError(f"{where}: expected field=number or =name, not {item!r}") from None
         if not equals:
-            raise InputError(f"{where}: expected field=number, not {item!r}")
+            raise InputError(f"{where}: expected field=number or =name, not {item!r}")
     return Instruction.make(Opcode[name], **fields)

@@ -11,11 +11,19 @@ __all__ = [
     "Opcode",
     "Reduce",
     "ScaleAction",
+    "Semaphore",
     "StreamFlag",
     "Unit",
     "VectorFlag",
     "WeightFlag",
 ]
+
+
+Semaphore = IntFlag(
+    "Semaphore",
+    "SEM0 SEM1 SEM2 SEM3 SEM4 SEM5 SEM6 SEM7 SEM8 SEM9 SEM10 SEM11 SEM12 SEM13 SEM14 SEM15",
+)
+"""Bits of ``wait`` and ``signal``, one a semaphore."""
 
 
 class Unit(IntEnum):

@@ -24,6 +24,7 @@ from pulsarray.files import cache_folder
 
 __all__ = [
     "BUILT_IN",
+    "DESCRIPTIONS",
     "Digits",
     "accuracy",
     "built_in",
@@ -32,8 +33,15 @@ __all__ = [
     "train",
 ]
 
-BUILT_IN = ("mnist-mlp", "lenet", "resnet8", "resnet50")
-"""Networks that can be compiled by name."""
+DESCRIPTIONS = {
+    "mnist-mlp": "handwritten digits, 784-16-16-10, trained here on 4,000 of them",
+    "lenet": "handwritten digits, two convolutions and two dense layers, trained likewise",
+    "resnet8": "residual network for images of 32 x 32 pixels, random weights",
+    "resnet50": "residual network for images of 224 x 224 pixels, random weights",
+}
+"""Networks that can be compiled by name, and what they are."""
+BUILT_IN = tuple(DESCRIPTIONS)
+"""Their names."""
 
 _SIZES = (784, 16, 16, 10)
 _SIDE = 28

@@ -11,24 +11,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pulsarray.api.compiled import Compiled
     from pulsarray.api.inspecting import Inspected, inspect
+    from pulsarray.api.names import Catalogue, catalogue
     from pulsarray.api.network import Network, load
     from pulsarray.api.report import Report
     from pulsarray.api.running import Run
+    from pulsarray.api.step import estimate_training
     from pulsarray.api.training import Trained, train
 
 __all__ = [
+    "Catalogue",
     "Compiled",
     "Inspected",
     "Network",
     "Report",
     "Run",
     "Trained",
+    "catalogue",
+    "estimate_training",
     "inspect",
     "load",
     "train",
 ]
 
 _HOMES = {
+    "Catalogue": "names",
+    "catalogue": "names",
+    "estimate_training": "step",
     "Compiled": "compiled",
     "Inspected": "inspecting",
     "Network": "network",

@@ -21,7 +21,8 @@ def disasm(
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print every instruction of a program: index, layer, fields that are not at their default.
+    """Print every instruction: index, layer, fields that are not at their default, by names, and
+    after a semicolon the tensor that it moves, or in a training step what a product is for.
 
     For example:
 
@@ -35,7 +36,7 @@ def disasm(
         return
     from pulsarray.compiler.api import disassemble
 
-    typer.echo(f"; {loaded.network}, batch {loaded.batch}, for {loaded.config.fingerprint}")
+    typer.echo(f"; {loaded.network}, batch {loaded.batch}, for {loaded.config.label}")
     for line in disassemble(loaded):
         typer.echo(line)
 
@@ -45,6 +46,14 @@ def _rows(program: Program) -> list[dict[str, Any]]:
     for index, instruction in enumerate(program.instructions):
         names = (field.name for field in instruction.format.fields)
         fields = dict(zip(names, instruction.values, strict=True))
-        rows.append({"index": index, "address": address, "op": instruction.op.name, **fields})
+        rows.append(
+            {
+                "index": index,
+                "address": address,
+                "op": instruction.op.name,
+                **fields,
+                "text": instruction.text(),
+            }
+        )
         address += instruction.format.bytes
     return rows

@@ -9,6 +9,9 @@ import typer
 
 from pulsarray.api.compiled import estimate_program
 from pulsarray.api.network import compile_source
+from pulsarray.api.report import Report
+from pulsarray.api.step import estimate_step
+from pulsarray.api.task import Given, task_of
 from pulsarray.cli.options import (
     BatchOption,
     CalibrateOption,
@@ -24,11 +27,18 @@ from pulsarray.cli.options import (
     ShapeOption,
     SumsOption,
     chosen_config,
+    given_config,
     parsed_shape,
 )
 from pulsarray.cli.output import print_json, require_writable, show, working
+from pulsarray.config import load_config
+from pulsarray.errors import InputError
+from pulsarray.program import Program
 
 __all__ = ["estimate"]
+
+_ANY_RATE = 0.01
+"""Learning rate of a step that is only timed: cycles do not depend on it."""
 
 
 def estimate(
@@ -42,6 +52,16 @@ def estimate(
     sums: SumsOption = False,
     seed: SeedOption = None,
     effort: EffortOption = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="The programs of a training step instead.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="D.npz", help="Samples (training): x with t or labels."),
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option("--loss", help="Loss, or LOSS:PARAMETER (training).")
+    ] = None,
     memory_latency: LatencyOption = 64,
     memory_interval: IntervalOption = 1,
     report: Annotated[
@@ -49,7 +69,7 @@ def estimate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compile a network and say what it costs: exact cycles, without simulating any.
+    """Compile a network, or read a program, and say what it costs: exact cycles, nothing simulated.
 
     For example:
 
@@ -58,26 +78,61 @@ def estimate(
       pulsarray estimate gemm:512x512x512 --config base --memory-latency 100
 
       pulsarray estimate resnet8 --config base
+
+      pulsarray estimate net.pulse
+
+      pulsarray estimate xor --training
     """
-    machine = chosen_config(config, overrides)
-    require_writable(report, read=[network, calibrate, config])
-    with working(f"compiling {network}"):
-        program = compile_source(
-            network,
-            machine,
-            batch=batch,
-            calibrate=calibrate,
-            shape=parsed_shape(shape),
-            outputs=outputs_only or (),
-            sums=sums,
-            seed=seed,
-            effort=effort,
-        )
+    require_writable(report, read=[network, calibrate, data, config])
     times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
-    data = estimate_program(program, times, working)
-    if report is not None:
-        data.save(report)
-    if as_json:
-        print_json(data.to_dict())
+    if not training and (data is not None or loss is not None):
+        raise InputError("--data, --loss: only with --training")
+    if training:
+        if calibrate or shape or outputs_only or sums or seed is not None or effort is not None:
+            raise InputError("--training: only with --config, --set, --batch, --data and --loss")
+        wanted = Given(
+            network=network,
+            data=data,
+            loss=loss,
+            batch=None if batch is None else str(batch),
+            learning_rate=None if data is None else _ANY_RATE,
+        )
+        task = task_of(wanted)
+        machine = load_config(config or task.config, overrides or ())
+        _tell(estimate_step(task, machine, times, working), report, as_json)
+        return
+    if Path(network).suffix == ".pulse":
+        program = Program.load(Path(network), given_config(config, overrides))
     else:
-        show(data)
+        with working(f"compiling {network}"):
+            program = compile_source(
+                network,
+                chosen_config(config, overrides),
+                batch=batch,
+                calibrate=calibrate,
+                shape=parsed_shape(shape),
+                outputs=outputs_only or (),
+                sums=sums,
+                seed=seed,
+                effort=effort,
+            )
+    estimated = estimate_program(program, times, working)
+    if report is not None:
+        estimated.save(report)
+    if as_json:
+        print_json(estimated.to_dict())
+    else:
+        show(estimated)
+
+
+def _tell(reports: dict[str, Report], file: Path | None, as_json: bool) -> None:
+    """Of the programs of a training step: all on standard output, the first in the file."""
+    if file is not None:
+        next(iter(reports.values())).save(file)
+    if as_json:
+        print_json({name: estimated.to_dict() for name, estimated in reports.items()})
+        return
+    for name, estimated in reports.items():
+        show(f"[bold]{name}[/bold]")
+        show(estimated)
+        show("")

@@ -33,6 +33,7 @@ _VERBS = {
     "compare": "compare",
     "disasm": "disasm",
     "info": "info",
+    "list": "list",
     "doctor": "doctor",
 }
 """Each verb's module in this folder; the function has the verb's name."""
@@ -52,7 +53,7 @@ def app(verbs: Iterable[str]) -> typer.Typer:
     command.callback()(_options)
     for verb in verbs:
         module = import_module(f"pulsarray.cli.{_VERBS[verb]}")
-        function = "compile_" if verb == "compile" else verb
+        function = f"{verb}_" if verb in ("compile", "list") else verb
         command.command(name=verb)(getattr(module, function))
     return command
 

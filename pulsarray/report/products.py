@@ -12,7 +12,7 @@ from pulsarray.isa import Instruction, Opcode, StreamFlag
 from pulsarray.program import Layer, Program
 from pulsarray.report.events import stream_end, work
 
-__all__ = ["PRODUCTS", "ProductShare", "product_shares"]
+__all__ = ["PRODUCTS", "ProductShare", "product_kind", "product_shares"]
 
 PRODUCTS = ("forward", "input gradient", "weight gradient")
 """Kinds of products; bias gradients are weight gradients of an input of ones."""
@@ -48,7 +48,7 @@ def product_shares(program: Program, events: npt.NDArray[np.int64]) -> dict[str,
         instruction = program.instructions[index]
         if instruction.op is not Opcode.STREAM:
             continue
-        kind = _kind(instruction, index, program.layers)
+        kind = product_kind(instruction, index, program.layers)
         end = stream_end(instruction, complete, program.config)
         busy[kind] += work(instruction, program.config)
         cycles[kind] += end - (start if before < 0 else before)
@@ -56,7 +56,8 @@ def product_shares(program: Program, events: npt.NDArray[np.int64]) -> dict[str,
     return {kind: ProductShare(busy[kind], cycles[kind]) for kind in PRODUCTS if cycles[kind]}
 
 
-def _kind(instruction: Instruction, index: int, layers: Sequence[Layer]) -> str:
+def product_kind(instruction: Instruction, index: int, layers: Sequence[Layer]) -> str:
+    """Which product of training a STREAM of a program is part of, of :data:`PRODUCTS`."""
     if instruction["flags"] & StreamFlag.TRANSPOSE:
         return PRODUCTS[2]
     backward = any(x.kind == "backward" for x in layers if x.first <= index < x.last)

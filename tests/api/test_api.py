@@ -154,6 +154,21 @@ def test_training_of_arrays() -> None:
     assert own.losses == given.losses
 
 
+def test_training_is_estimated_as_it_is_trained() -> None:
+    reports = pa.estimate_training("xor")
+    trained = pa.train("xor", epochs=1)
+    assert {k: r.to_dict() for k, r in reports.items()} == trained.to_dict()["programs"]
+    assert list(reports) == ["step", "forward"]
+
+
+def test_catalogue() -> None:
+    names = pa.catalogue()
+    assert list(names.presets["name"]) == list(pa.PRESETS)
+    assert "resnet8" in list(names.networks["name"])
+    for name in names.workloads["name"]:
+        assert name in str(names)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

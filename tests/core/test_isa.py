@@ -146,8 +146,23 @@ def test_every_unit_has_an_instruction() -> None:
 
 
 def test_text_names_what_is_not_default() -> None:
-    assert make(Opcode.LOAD, bank=2, run=1, address=64).text() == "LOAD bank=2 address=64"
+    assert make(Opcode.LOAD, bank=2, run=1, address=64).text() == (
+        "LOAD bank=SCRATCHPAD2 address=64"
+    )
     assert make(Opcode.END).text() == "END"
+    flags = make(Opcode.STREAM, wait=0x8001, flags=5, target_bank=0x43)
+    assert flags.text() == (
+        "STREAM wait=SEM0|SEM15 target_bank=ACCUMULATOR3 flags=TRANSPOSE|ACCUMULATE"
+    )
+    vector = make(Opcode.VECTOR, alu=4, activation=200, flags=1 << 15, b_bank=0)
+    assert vector.text() == "VECTOR alu=MUL activation=200 b_bank=SCRATCHPAD0 flags=32768"
+
+
+def test_text_is_read_by_number_too() -> None:
+    named = parse("LOAD wait=SEM3 bank=ACCUMULATOR2 ; fc1.weight")
+    assert named == parse("LOAD wait=8 bank=0x42") == make(Opcode.LOAD, wait=8, bank=0x42)
+    with pytest.raises(InputError, match="expected field=number or =name, not 'bank=MAIN'"):
+        parse("LOAD bank=MAIN")
 
 
 def test_format_wrong() -> None:
@@ -195,8 +210,8 @@ def test_decode_all_needs_an_end() -> None:
     ("text", "message"),
     [
         ("JUMP", "assembler: unknown instruction 'JUMP'"),
-        ("LOAD run", "assembler: expected field=number, not 'run'"),
-        ("LOAD run=x", "assembler: expected field=number, not 'run=x'"),
+        ("LOAD run", "assembler: expected field=number or =name, not 'run'"),
+        ("LOAD run=x", "assembler: expected field=number or =name, not 'run=x'"),
         ("LOAD rum=1", "LOAD: no field rum"),
         ("", "assembler: unknown instruction ''"),
     ],

@@ -64,8 +64,10 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path, saved: Path) -> None:
 
 def test_another_configuration_is_refused_with_both_named(saved: Path) -> None:
     tiny, small = PRESETS["tiny"].fingerprint, PRESETS["small"].fingerprint
-    with pytest.raises(InputError, match=f"compiled for configuration {tiny}, not for {small}"):
+    with pytest.raises(InputError) as error:
         Program.load(saved, PRESETS["small"])
+    named = f"compiled for configuration tiny ({tiny}), not for small ({small})"
+    assert named in str(error.value)
 
 
 @settings(max_examples=60)
