@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
 
-from pulsarray.config import SEMAPHORES
+from pulsarray.config import SEMAPHORES, Config
 from pulsarray.errors import UnknownResult
 from pulsarray.isa import (
     UNIT_BYTES,
@@ -20,7 +21,6 @@ from pulsarray.isa import (
 )
 from pulsarray.model.addresses import getter
 from pulsarray.model.channels import Bursts
-from pulsarray.program import Program
 from pulsarray.stages import scale_cycles
 
 __all__ = ["Plan", "Step", "bits"]
@@ -77,8 +77,10 @@ class Plan:
 
     Parameters
     ----------
-    program
-        The program.
+    config, instructions
+        The machine, and the program's instructions up to END.
+    fetches
+        Fetches of its code.
 
     Members
     -------
@@ -93,29 +95,36 @@ class Plan:
         If two units wait for the same semaphore.
     """
 
-    def __init__(self, program: Program) -> None:
-        config = program.config
-        self.config = config
+    def __init__(self, config: Config, instructions: Sequence[Instruction], fetches: int) -> None:
+        self.config, self.fetches = config, fetches
         self._word_beats, self._dim = config.beats_per_word, config.dim
         self._scale_cycles, self._word_cycles = scale_cycles(config), config.word_cycles
         self._bursts = Bursts(config)
         self.steps: list[Step] = []
-        self.queues: list[list[Step]] = [[] for _ in Unit]
         self.waiter = [-1] * SEMAPHORES
-        for index, instruction in enumerate(program.instructions):
+        for index, instruction in enumerate(instructions):
             form, values = instruction.format, instruction.values
             if form.unit is None:
                 break
             step = Step(index, form.unit, form.units, bits(values[2]), bits(values[3]))
             _COSTS[form.opcode](self, step, instruction)
             self.steps.append(step)
-            self.queues[step.unit].append(step)
             if step.waits:
                 self._note_waits(step)
+        self.queues = self._queues()
         self.fetch_units = sum(step.units for step in self.steps) + 1
         self.units_per_fetch = config.fetch_bytes // UNIT_BYTES
         self.fetch_beats = config.fetch_bytes // config.bus_bytes
-        self.fetches = -(-len(program.code) // config.fetch_bytes)
+
+    def _queues(self) -> list[list[Step]]:
+        return [[step for step in self.steps if step.unit == unit] for unit in Unit]
+
+    def reorder(self, order: Sequence[int], config: Config) -> None:
+        """Put the instructions in another order, for a machine with other queues."""
+        self.config, self.steps = config, [self.steps[index] for index in order]
+        for index, step in enumerate(self.steps):
+            step.index = index
+        self.queues = self._queues()
 
     def reset(self) -> None:
         """Forget the times of a run."""

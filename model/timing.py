@@ -15,7 +15,7 @@ import numpy as np
 
 from pulsarray.config import Config
 from pulsarray.errors import ProgramError
-from pulsarray.isa import Bank, Unit
+from pulsarray.isa import Bank, Instruction, Unit
 from pulsarray.model.channels import ReadChannel, WriteChannel
 from pulsarray.model.counters import count
 from pulsarray.model.fetch import NEVER, Fetch
@@ -51,17 +51,21 @@ def simulate_timing(
     ProgramError
         If the machine would stop: port conflict, semaphore overflow, deadlock.
     """
-    model = TimingModel(program)
+    model = TimingModel.of(program)
     return model.run(memory_latency=memory_latency, memory_interval=memory_interval)
 
 
 class TimingModel:
-    """A program's timing, planned once to be run with one memory after the other.
+    """Timing of instructions, planned once to be run with one memory or order after the other.
 
     Parameters
     ----------
-    program
-        The program.
+    config
+        The machine.
+    instructions
+        A program's, up to END.
+    code_bytes
+        Bytes of its code.
 
     Raises
     ------
@@ -69,8 +73,27 @@ class TimingModel:
         If two units wait for one semaphore.
     """
 
-    def __init__(self, program: Program) -> None:
-        self._plan = Plan(program)
+    def __init__(
+        self, config: Config, instructions: Sequence[Instruction], code_bytes: int
+    ) -> None:
+        self._plan = Plan(config, instructions, -(-code_bytes // config.fetch_bytes))
+
+    @classmethod
+    def of(cls, program: Program) -> TimingModel:
+        """The timing of a program; errors are those of the class."""
+        return cls(program.config, program.instructions, len(program.code))
+
+    def reorder(self, order: Sequence[int], config: Config) -> None:
+        """Put the instructions in another order, for a machine with other queues.
+
+        Parameters
+        ----------
+        order
+            For each instruction but END its place before.
+        config
+            The machine; only ``queue_depth`` and ``trace`` may differ.
+        """
+        self._plan.reorder(order, config)
 
     def run(self, *, memory_latency: int = 64, memory_interval: int = 1) -> RunResult:
         """Run with a memory; parameters and errors are those of :func:`simulate_timing`."""

@@ -114,7 +114,7 @@ def speeds(figures: Figures, program: Program, what: str, with_scale_sim: bool) 
         "Verilator with cocotb and memory, base", f"{cycles / rtl:,.0f} machine cycles a second",
         "at least 150,000", cycles / rtl >= 150_000,
     )  # fmt: skip
-    model = TimingModel(program)
+    model = TimingModel.of(program)
     run = median_seconds(model.run)
     whole = median_seconds(lambda: simulate_timing(program))
     figures.add(

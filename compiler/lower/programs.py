@@ -46,7 +46,6 @@ class _Candidate:
     """A whole network lowered in one way, and the search for how to cut its products."""
 
     lowering: Lowering
-    layout: Layout
     search: Search
 
 
@@ -68,7 +67,7 @@ def program_of(
     graph, outputs = _checked(graph, config)
     batch, effort = integer(batch, "batch", least=1), integer(effort, "effort")
     best, assembly = _best(_candidates(graph, outputs, config, batch), effort)
-    layout = best.layout
+    layout = best.lowering.layout
     ranges = _boundaries(assembly, len(best.lowering.layers))
     layers = [
         replace(layer, first=first, last=last)
@@ -108,9 +107,9 @@ def compile_layers(graph: Graph, config: Config, *, batch: int = 1) -> list[Prog
     lowering = Lowering(network, outputs, works, {}, shares, config, batch, layout)
     assemblies: list[tuple[int, Assembly]] = []
     address = layout.code_address
-    search = _search(lowering, layout)
+    search = _search(lowering)
     for operations in lowering.parts(search.cuts(search.chosen)):
-        assembly = assemble(operations, config, address)
+        assembly = assemble(operations, config)
         assemblies.append((address, assembly))
         address += -(-len(assembly.code) // _PAGE) * _PAGE
     memory = np.zeros(address, np.uint8)
@@ -169,7 +168,7 @@ def _candidates(
             continue
         shares = shares_of(config, count, second=seconds)
         lowering = Lowering(network, outputs, works, resident, shares, config, batch, layout)
-        found.append(_Candidate(lowering, layout, _search(lowering, layout)))
+        found.append(_Candidate(lowering, _search(lowering)))
     return found
 
 
@@ -192,12 +191,12 @@ def _best(found: Sequence[_Candidate], effort: int) -> tuple[_Candidate, Assembl
     return (free, sought) if sought.cycles < first.cycles else (best, first)
 
 
-def _search(lowering: Lowering, layout: Layout) -> Search:
+def _search(lowering: Lowering) -> Search:
     """The search for how to cut a network's products, with the first guess made."""
-    config, shares = layout.config, lowering.shares
+    config, shares = lowering.config, lowering.shares
 
     def build(cuts: Sequence[Cut]) -> Assembly:
-        return assemble(lowering.operations(cuts), config, layout.code_address)
+        return assemble(lowering.operations(cuts), config)
 
     others = len(lowering.works) > len(lowering.products)
     free, usual = len(shares.source + shares.weight), len(shares.source) * others

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -18,9 +19,7 @@ from pulsarray.compiler.machine.check import check_semaphores
 from pulsarray.compiler.machine.emitter import Operation
 from pulsarray.config import QUEUE_MAX, Config
 from pulsarray.isa import Instruction, Opcode, Unit, encode_all
-from pulsarray.model.timing import simulate_timing
-from pulsarray.program import Program
-from pulsarray.run import RunResult
+from pulsarray.model.timing import TimingModel
 
 __all__ = ["ASSUMED_LATENCY", "Assembly", "assemble"]
 
@@ -34,8 +33,6 @@ class Assembly:
 
     Parameters
     ----------
-    code
-        Its bytes.
     instructions
         Its instructions, END included.
     layers
@@ -44,10 +41,14 @@ class Assembly:
         What the timing model says at :data:`ASSUMED_LATENCY`.
     """
 
-    code: bytes
     instructions: Sequence[Instruction]
     layers: Sequence[int]
     cycles: int
+
+    @cached_property
+    def code(self) -> bytes:
+        """Its bytes."""
+        return encode_all(self.instructions)
 
     def boundaries(self, count: int) -> list[tuple[int, int]]:
         """Contiguous ranges of instructions, one a layer: each begins with its first STREAM.
@@ -63,29 +64,17 @@ class Assembly:
         return list(pairwise(firsts))
 
 
-def assemble(operations: Sequence[Operation], config: Config, code_address: int) -> Assembly:
-    """Order the operations and encode them."""
+def assemble(operations: Sequence[Operation], config: Config) -> Assembly:
+    """Order the operations."""
     instructions = [operation.instruction() for operation in operations]
+    end = Instruction.make(Opcode.END)
+    size = sum(instruction.format.bytes for instruction in (*instructions, end))
     patient = replace(config, queue_depth=QUEUE_MAX, trace=True)
-    times = _simulate(instructions, patient, code_address)[0].events[:, 2]
-    order = np.argsort(times, kind="stable")
+    model = TimingModel(patient, instructions, size)
+    times = model.run(memory_latency=ASSUMED_LATENCY).events[:, 2]
+    order = np.argsort(times, kind="stable").tolist()
     ordered = [instructions[i] for i in order]
     check_semaphores(ordered, config)
-    result, code, ended = _simulate(ordered, config, code_address)
-    return Assembly(code, ended, [operations[i].layer for i in order], result.cycles)
-
-
-def _simulate(
-    instructions: Sequence[Instruction], config: Config, code_address: int
-) -> tuple[RunResult, bytes, list[Instruction]]:
-    ended = [*instructions, Instruction.make(Opcode.END)]
-    program = Program(
-        config=config,
-        code=encode_all(ended),
-        code_address=code_address,
-        memory=np.zeros(0, np.uint8),
-        tensors=[],
-        layers=[],
-    )
-    program.__dict__["instructions"] = ended
-    return simulate_timing(program, memory_latency=ASSUMED_LATENCY), program.code, ended
+    model.reorder(order, config)
+    cycles = model.run(memory_latency=ASSUMED_LATENCY).cycles
+    return Assembly([*ordered, end], [operations[i].layer for i in order], cycles)

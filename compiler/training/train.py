@@ -201,7 +201,7 @@ def _programs(
     address = layout.code_address
     assemblies: dict[tuple[int, str], tuple[Assembly, int]] = {}
     for key, lowering in lowered.items():
-        assembly = assemble(lowering.chip.emitter.operations, layout.config, address)
+        assembly = assemble(lowering.chip.emitter.operations, layout.config)
         assemblies[key] = assembly, address
         address += -(-len(assembly.code) // _PAGE) * _PAGE
     image = _image(layout, address, assemblies.values())

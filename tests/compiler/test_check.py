@@ -34,7 +34,7 @@ def broken(op: Opcode, **fields: int) -> Program:
 
 def test_good_program_passes() -> None:
     program = compile_gemm(9, 9, 9, TINY)
-    assert check(program).cycles > 0
+    check(program)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_empty_program_costs_fetch_and_two_cycles() -> None:
 
 def test_a_plan_runs_again_and_again() -> None:
     program = assemble([make(Opcode.LOAD, bank=0, run=4, address=4096, signal=1)])
-    model = TimingModel(program)
+    model = TimingModel.of(program)
     for latency in (10, 200, 10):
         expected = simulate_timing(program, memory_latency=latency)
         result = model.run(memory_latency=latency)

@@ -75,4 +75,6 @@ def _places(network: Network, pair: tuple[Tensor, Tensor], shape: Shape) -> Ints
             return None
         axes.append(one if sizes[0][axis] == size else other)
     places = np.asarray(np.ravel_multi_index(axes, result))
-    return places if len(np.unique(places)) == places.size else None
+    hit = np.zeros(places.size, bool)
+    hit[places.ravel()] = True
+    return places if hit.all() else None
