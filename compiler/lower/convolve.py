@@ -105,15 +105,16 @@ class Convolver:
         weight_keys = [(step.block, step.slice.offset) for step in self.steps]
         largest = max(piece.words for piece in self.slices)
         weights = Cached(self.chip.weights, largest, weight_keys)
-        sources = self._source_cache()
+        areas = [self._source_area(step) for step in self.steps]
+        sources = self._source_cache(areas)
         bank = -1
-        for number, step in enumerate(self.steps):
+        for number, (step, area) in enumerate(zip(self.steps, areas, strict=True)):
             if step.opens:
                 bank = self.chip.next_accumulator()
             local = self._weights(weights, step, number)
-            view = self._source(sources, step, number)
+            view = self._source(sources, step, area, number)
             self._weight(step, local)
-            self._stream(step, view, bank)
+            self._stream(step, area, view, bank)
             if step.closes:
                 self.finish(replace(self.tiles[step.pixels], blocks=step.blocks), bank)
 
@@ -128,9 +129,10 @@ class Convolver:
             input_range(term.window, 1, *tile.columns, term.stored.width),
         )
 
-    def _source_cache(self) -> Cached | None:
+    def _source_cache(self, areas: Sequence[Area]) -> Cached | None:
         """Slots for parts of the inputs that come from memory."""
-        keys = [(step.slice.term, self._source_area(step)) for step in self.steps]
+        terms = (step.slice.term for step in self.steps)
+        keys = list(zip(terms, areas, strict=True))
         loaded = [area for term, area in keys if self.terms[term].stored.tensor is not None]
         if not loaded:
             return None
@@ -155,13 +157,12 @@ class Convolver:
             )
         return slot.bank, slot.base
 
-    def _source(self, cache: Cached | None, step: _Step, number: int) -> View:
+    def _source(self, cache: Cached | None, step: _Step, area: Area, number: int) -> View:
         """The step's input, which is LOADed if it is in memory and not there."""
         stored = self.terms[step.slice.term].stored
         if stored.tensor is None:
             return stored.view
         assert cache is not None
-        area = self._source_area(step)
         resident, missing = cache.find((step.slice.term, area), number)
         slot = resident.slot
         if missing:
@@ -182,13 +183,9 @@ class Convolver:
             stride0=dim if tiles > 1 else 0,
         )
 
-    def _stream(self, step: _Step, view: View, bank: int) -> None:
+    def _stream(self, step: _Step, area: Area, view: View, bank: int) -> None:
         """STREAM the pixels under every tap of a step."""
-        term, tile, area = (
-            self.terms[step.slice.term],
-            self.tiles[step.pixels],
-            self._source_area(step),
-        )
+        term, tile = self.terms[step.slice.term], self.tiles[step.pixels]
         window, (_, images, rows, columns) = term.window, tile.counts
         _, image_step, row_step, _ = view.steps
         (sy, sx), (dy, dx) = window.stride, window.dilation

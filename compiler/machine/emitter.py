@@ -100,7 +100,10 @@ class Operation:
 
 @dataclass(slots=True)
 class _History:
-    """What one unit did to one bank: its last use of each port, and the words of each access."""
+    """What one unit did to one bank: its last use of each port, and the words of each access.
+
+    Accesses are in order of their instructions.
+    """
 
     ports: dict[int, int] = field(default_factory=dict)
     reads: list[tuple[int, int, int]] = field(default_factory=list)
@@ -108,21 +111,22 @@ class _History:
 
     def latest(self, access: Access) -> int:
         """Index of the last instruction that must be complete before ``access``, or -1."""
-        found = -1
-        for port in (_READ, _WRITE):
-            if access.ports & port:
-                found = max(found, self.ports.get(port, -1))
-        regions = (self.reads, self.writes) if access.write else (self.writes,)
-        for region in regions:
-            for low, high, index in region:
-                if index > found and low < access.high and access.low < high:
+        ports, first, last = access.ports, access.low, access.high
+        found = max((index for port, index in self.ports.items() if port & ports), default=-1)
+        for region in (self.reads, self.writes) if access.write else (self.writes,):
+            for low, high, index in reversed(region):
+                if index <= found:
+                    break
+                if low < last and first < high:
                     found = index
+                    break
         return found
 
     def note(self, access: Access, index: int) -> None:
         """Record an access; those that it covers are no longer of interest."""
+        ports = access.ports
         for port in (_READ, _WRITE):
-            if access.ports & port:
+            if ports & port:
                 self.ports[port] = index
         region = self.writes if access.write else self.reads
         low, high = access.low, access.high

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from threadpoolctl import threadpool_limits
+
 from pulsarray.compiler.interpreter import Samples
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
@@ -173,8 +175,9 @@ def passed(graph: Graph, passes: Sequence[Pass], setting: Setting | Goal | None 
     InputError
         If one of them cannot take it.
     """
-    for step in passes:
-        graph = step(graph, setting)
+    with threadpool_limits(1):  # so that scales do not depend on the number of cores
+        for step in passes:
+            graph = step(graph, setting)
     return graph
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.draft import Draft
@@ -127,3 +128,16 @@ def test_a_pass_that_loses_something_is_found_at_once() -> None:
     passes: Sequence[Pass] = [Pass("half", half)]
     with pytest.raises(RuntimeError, match="net: pass half changed its inputs or outputs"):
         passed(network(), passes)
+
+
+def test_sums_do_not_depend_on_the_number_of_cores() -> None:
+    threads = []
+
+    def look(graph: Graph) -> Graph:
+        threads.extend(library["num_threads"] for library in threadpool_info())
+        return graph
+
+    with threadpool_limits(2):
+        passed(network(), [Pass("look", look)])
+    assert threads
+    assert set(threads) == {1}
