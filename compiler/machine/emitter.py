@@ -217,7 +217,8 @@ class Emitter:
         known = self._latest[unit]
         for latest, other in sorted(((j, other) for other, j in needed.items()), reverse=True):
             if known[other] < latest:
-                latest = max(latest, *self._places[other][-_AHEAD:][:1])
+                places = self._places[other]
+                latest = max(latest, places[max(len(places) - _AHEAD, 0)])
                 self._wait(unit, index, other, latest)
                 known = [max(pair) for pair in zip(known, self._clocks[latest], strict=True)]
         self._latest[unit] = known
