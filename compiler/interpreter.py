@@ -80,12 +80,16 @@ def inputs_from_host(graph: Graph, inputs: Samples, what: str = "input") -> dict
         As :func:`float_inputs`.
     """
     arrays = float_inputs(graph, inputs, what)
-    return {value.name: _stored(graph, value, arrays[value.name]) for value in graph.inputs}
+    return {v.name: _stored(graph, v, arrays[v.name], what) for v in graph.inputs}
 
 
-def _stored(graph: Graph, value: Value, samples: Floats) -> Floats:
+def _stored(graph: Graph, value: Value, samples: Floats, what: str) -> Floats:
     view = graph.views.get(value.name)
-    return (view.from_host(samples) if view else samples).reshape(-1, *value.shape)
+    try:
+        stored = view.from_host(samples) if view else samples
+    except InputError as error:
+        raise InputError(f"{what}: {value.name}: {error}") from None
+    return stored.reshape(-1, *value.shape)
 
 
 def from_host(graph: Graph, inputs: Samples, what: str = "input") -> Floats:

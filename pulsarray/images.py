@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.affine import encode
 from pulsarray.errors import InputError
 from pulsarray.program import Tensor
 
@@ -38,6 +39,8 @@ def to_matrix(values: npt.NDArray[Any], tensor: Tensor, where: str) -> Ints:
     stored = values.astype(np.int64)
     if tensor.view:
         stored = tensor.view.from_host(stored)
+        if tensor.view.kinds:
+            stored = encode(np.array([0.0, 1.0]), tensor.scale, tensor.zero_point)[stored]
     if tensor.window:
         stored = _windows(stored.reshape(len(stored), *tensor.image), tensor)
     return stored.reshape(tensor.rows, tensor.columns)

@@ -85,6 +85,8 @@ def codes_of(
     where = f"{where}: {tensor.name}"
     if values.dtype.kind not in "iuf":
         raise InputError(f"{where}: dtype must be integer or floating point, not {values.dtype}")
+    if tensor.view and tensor.view.kinds:
+        return _of_kinds(values, tensor, where)
     high = (1 << (program.config.operand_bits - 1)) - 1
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():
@@ -101,6 +103,16 @@ def codes_of(
         seen = f"{values.min()} to {values.max()}"
         raise InputError(f"{where}: codes must be {-high - 1} to {high}, not {seen}")
     return to_matrix(values, tensor, where)
+
+
+def _of_kinds(values: npt.NDArray[Any], tensor: Tensor, where: str) -> npt.NDArray[np.int64]:
+    """Codes of one-hot rows of whole numbers."""
+    if not (np.isfinite(values) & (values == np.floor(values))).all():
+        raise InputError(f"{where}: values must be whole numbers")
+    try:
+        return to_matrix(values, tensor, where)
+    except InputError as error:
+        raise InputError(str(error) if where in str(error) else f"{where}: {error}") from None
 
 
 def real_values(matrix: npt.NDArray[np.int64], tensor: Tensor) -> npt.NDArray[np.float64]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.errors import InputError
+
 __all__ = ["HostView"]
 
 Array = npt.NDArray[Any]
@@ -26,6 +28,9 @@ class HostView:
     counts, strides
         Loops, outermost first: iterations, and elements from one to the next. The host's elements
         in order are those that the loops visit; each is visited once.
+    kinds
+        If not 0, the host gives whole numbers below it, and stored is a one-hot row of each: 1 at
+        that place, 0 elsewhere.
 
     Raises
     ------
@@ -36,6 +41,7 @@ class HostView:
     shape: Sequence[int]
     counts: Sequence[int]
     strides: Sequence[int]
+    kinds: int = 0
 
     def __post_init__(self) -> None:
         # A file gives lists.
@@ -90,10 +96,24 @@ class HostView:
         return self._of_host(np.ascontiguousarray(stored).reshape(len(stored), prod(self.shape)))
 
     def from_host(self, values: Array) -> Array:
-        """Elements as stored (samples, elements), from samples in the host's shape or flat."""
+        """Elements as stored (samples, elements), from samples in the host's shape or flat.
+
+        Raises
+        ------
+        InputError
+            If they must be whole numbers below :attr:`kinds` and are not.
+        """
         stored = np.empty((len(values), prod(self.shape)), values.dtype)
         self._loops(stored)[...] = values.reshape(len(values), *self.counts)
-        return stored
+        return self._one_hot(stored) if self.kinds else stored
+
+    def _one_hot(self, numbers: Array) -> Array:
+        """A row of 0 and 1 for each number."""
+        wrong = numbers[(numbers != np.floor(numbers)) | (numbers < 0) | (numbers >= self.kinds)]
+        if wrong.size:
+            raise InputError(f"must be whole numbers from 0 to {self.kinds - 1}, not {wrong[0]}")
+        rows = numbers[..., None] == np.arange(self.kinds)
+        return np.asarray(rows.reshape(len(numbers), -1), numbers.dtype)
 
     def _of_host(self, stored: Array) -> Array:
         return np.asarray(self._loops(stored).reshape(len(stored), *self.shape))

@@ -192,8 +192,10 @@ def test_input_wrong(tmp_path: Path) -> None:
     nodes = [node("Relu", ["x"])]
     with pytest.raises(InputError, match="needs a batch dimension"):
         import_onnx(save(tmp_path, nodes, {}, ("n", "m")))
-    with pytest.raises(InputError, match="input x must be float, not INT64"):
+    with pytest.raises(InputError, match="Relu of 'x' is not possible; whole numbers"):
         import_onnx(save(tmp_path, nodes, {}, element=TensorProto.INT64))
+    with pytest.raises(InputError, match="input x must be of numbers, not STRING"):
+        import_onnx(save(tmp_path, nodes, {}, element=TensorProto.STRING))
 
 
 def test_file_wrong(tmp_path: Path) -> None:

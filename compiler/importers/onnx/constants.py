@@ -69,7 +69,7 @@ def _room(call: Call, shape: Sequence[float]) -> None:
 def _check_room(call: Call, inputs: Sequence[Constant]) -> None:
     """Refuse what would take more memory than a constant may, before it is computed."""
     sizes = [value.size for value in inputs]
-    if call.kind in ("Expand", "Tile", "Pad", "CenterCropPad"):
+    if call.kind in ("Tile", "Pad", "CenterCropPad"):
         numbers = [int(n) for v in inputs[1:] if v.dtype.kind in "iu" for n in v.reshape(-1)]
         numbers += call.integers("pads") or ()
         _small(call, [sizes[0], *(max(abs(number), 1) for number in numbers)])
@@ -95,6 +95,12 @@ def _constant(call: Call, _inputs: Sequence[Constant], _opset: int) -> Constant:
             return np.asarray(value)
         raise InputError(f"{call.where}: Constant must be numbers, not {name}")
     raise InputError(f"{call.where}: Constant has no value")
+
+
+def _expand(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
+    shape = np.broadcast_shapes(inputs[0].shape, [int(size) for size in inputs[1].reshape(-1)])
+    _room(call, shape)
+    return np.broadcast_to(inputs[0], shape)
 
 
 def _constant_of_shape(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
@@ -231,6 +237,7 @@ COMPUTED: Mapping[str, _Fold] = {
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
     "Div": _arithmetic(np.divide),
+    "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,
     "GatherElements": _gather_elements,
@@ -256,7 +263,7 @@ _PAIRS = frozenset(
 """Functions of several constants, element by element, which may repeat each other."""
 _BY_REFERENCE = _PAIRS | {
     *("Abs", "ArgMax", "ArgMin", "CastLike", "Ceil", "CenterCropPad", "Clip", "Cos", "CumSum"),
-    *("DepthToSpace", "Erf", "Exp", "Expand", "EyeLike", "Floor", "GatherND"),
+    *("DepthToSpace", "Erf", "Exp", "EyeLike", "Floor", "GatherND"),
     *("IsInf", "IsNaN", "Log", "MatMul", "Not", "OneHot", "Pad", "Range", "Reciprocal"),
     *("ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Relu"),
     *("ReverseSequence", "Round", "ScatterElements", "ScatterND", "Sigmoid", "Sign", "Sin"),

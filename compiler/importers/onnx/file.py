@@ -30,6 +30,7 @@ from pulsarray.errors import InputError
 __all__ = [
     "EXPANDED",
     "FLOATS",
+    "NUMBERS",
     "OPSET",
     "Call",
     "Constant",
@@ -50,6 +51,12 @@ FLOATS = frozenset(
     }
 )
 """Element types of what depends on the input."""
+NUMBERS = FLOATS | {
+    *(onnx.TensorProto.INT8, onnx.TensorProto.INT16, onnx.TensorProto.INT32),
+    *(onnx.TensorProto.INT64, onnx.TensorProto.UINT8, onnx.TensorProto.UINT16),
+    *(onnx.TensorProto.UINT32, onnx.TensorProto.UINT64),
+}
+"""Element types of inputs."""
 _WIDER = {
     "int4": "int8",
     "uint4": "uint8",

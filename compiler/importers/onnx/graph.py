@@ -11,7 +11,7 @@ from pulsarray.compiler.arguments import integer
 from pulsarray.compiler.importers.onnx.composed import COMPOSED
 from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constants
 from pulsarray.compiler.importers.onnx.file import (
-    FLOATS,
+    NUMBERS,
     Call,
     Constant,
     OnnxFile,
@@ -19,6 +19,7 @@ from pulsarray.compiler.importers.onnx.file import (
     constants_in,
     element_name,
 )
+from pulsarray.compiler.importers.onnx.indices import read_numbers
 from pulsarray.compiler.importers.onnx.inputs import GivenShapes, sample_shapes
 from pulsarray.compiler.importers.onnx.operators import IF, IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
@@ -81,9 +82,9 @@ def imported(
     import begins anew with that: as a vector, or as the map that an operator on images wants.
     """
     for given in file.inputs:
-        if given.element not in FLOATS:
+        if given.element not in NUMBERS:
             element = element_name(given.element)
-            raise InputError(f"input {given.name} must be float, not {element}")
+            raise InputError(f"input {given.name} must be of numbers, not {element}")
     samples = sample_shapes(file.inputs, shape)
     ranks = map(len, samples.values())
     spatial = max(ranks) > 1 and any(call.kind in images for call in file.calls)
@@ -118,7 +119,9 @@ def run_call(
     network: Network, call: Call, operators: Mapping[str, Callable[[Network, Call], None]]
 ) -> None:
     """Put an operator at the end."""
-    if call.kind in operators:
+    if any(name in network.numbers for name in call.inputs):
+        read_numbers(network, call)
+    elif call.kind in operators:
         operators[call.kind](network, call)
     elif call.kind in COMPOSED:
         name = COMPOSED[call.kind](_Parts(network, call, operators), *call.inputs)

@@ -23,7 +23,7 @@ from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.errors import InputError
 
-__all__ = ["cut", "depth_to_space", "place", "space_to_depth", "split"]
+__all__ = ["cut", "depth_to_space", "of_one_sample", "place", "space_to_depth", "split"]
 
 _MOST_SAMPLES = 1 << 31
 """Samples of a batch at most on which it is seen that a Slice keeps them all."""
@@ -85,18 +85,24 @@ def _samples(network: Network, call: Call) -> tuple[Ints, int]:
     return np.stack([places + k * places.size for k in range(_SAMPLES)], axis), axis
 
 
-def _place_apart(network: Network, call: Call, made: Array, output: str) -> None:
-    """Make a result of one sample's elements of those of some.
+def of_one_sample(call: Call, made: Array, size: int) -> tuple[Ints, int]:
+    """Elements of one sample of those of some, which have so many each, and the batch's axis.
 
     Raises
     ------
     InputError
         If samples are mixed or left out, or nothing is left.
     """
-    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
-    axes = [axis for axis in range(made.ndim) if _is_batch(made, axis, prod(tensor.shape))]
+    axes = [axis for axis in range(made.ndim) if _is_batch(made, axis, size)]
     _check_batch(call, made.ndim > 1 and made.size > 0 and len(axes) == 1)
-    place(network, call, tensor, made.take(0, axes[0]), output, axes[0])
+    return np.asarray(made.take(0, axes[0])), axes[0]
+
+
+def _place_apart(network: Network, call: Call, made: Array, output: str) -> None:
+    """Make a result of one sample's elements of those of some."""
+    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
+    places, batch_axis = of_one_sample(call, made, prod(tensor.shape))
+    place(network, call, tensor, places, output, batch_axis)
 
 
 def _is_batch(made: Array, axis: int, size: int) -> bool:

@@ -46,10 +46,14 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Arrangement:
-    """How a value has the elements of a file's tensor: its shape, and the place of each."""
+    """How a value has the elements of a file's tensor: its shape, and the place of each.
+
+    Of whole numbers below ``kinds``, if that is not 0, it has one-hot rows, in those places.
+    """
 
     shape: Shape
     places: Ints
+    kinds: int = 0
 
 
 def usual_shape(shape: Shape) -> Shape:

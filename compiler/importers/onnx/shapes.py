@@ -231,10 +231,13 @@ def softmax(network: Network, call: Call) -> None:
 
 def shape(network: Network, call: Call) -> None:
     """The shape as a constant; the batch, where it is open, as 0, which Reshape copies."""
-    tensor = network.tensor(call.inputs[0], call.where)
-    batch, name = network.file.batch, call.outputs[0]
-    cut = slice(call.integer("start", 0), call.integer("end", len(tensor.shape) + 1))
-    network.constants[name] = np.array([batch or 0, *tensor.shape], np.int64)[cut]
+    given, batch, name = call.inputs[0], network.file.batch, call.outputs[0]
+    if given in network.numbers:
+        sizes = network.numbers[given][1].shape
+    else:
+        sizes = network.tensor(given, call.where).shape
+    cut = slice(call.integer("start", 0), call.integer("end", len(sizes) + 1))
+    network.constants[name] = np.array([batch or 0, *sizes], np.int64)[cut]
     if not batch:
-        other = np.array([OTHER_BATCH, *tensor.shape], np.int64)[cut]
+        other = np.array([OTHER_BATCH, *sizes], np.int64)[cut]
         network.note_other(name, other)

@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 
-from pulsarray.compiler.importers.onnx.file import Call, Constant, OnnxFile, real
+from pulsarray.compiler.importers.onnx.file import FLOATS, Call, Constant, OnnxFile, real
 from pulsarray.compiler.importers.onnx.groups import grouping
 from pulsarray.compiler.importers.onnx.orders import (
     Arrangement,
@@ -75,6 +75,10 @@ class Network:
         Its operators and their values.
     constants
         Constants by name.
+    samples
+        Shape of a sample of each input.
+    numbers
+        Whole numbers: the input that they are of, and the place of each in a sample of it.
     others
         What is known at compile time but for an open batch, as :data:`OTHER_BATCH` makes it.
     uses
@@ -104,6 +108,9 @@ class Network:
         written = {name for call in file.calls for name in call.outputs}
         self.draft = Draft(file.name, [], {*written, *shapes})
         self._inputs = frozenset(shapes)
+        self.samples = shapes
+        whole = [given.name for given in file.inputs if given.element not in FLOATS]
+        self.numbers = {n: (n, np.arange(prod(shapes[n])).reshape(shapes[n])) for n in whole}
         for name, shape in shapes.items():
             self._tensors[name] = self._input(name, shape)
 
@@ -113,6 +120,8 @@ class Network:
         value_shape = wanted.shape if wanted else usual_shape(shape)
         _check_size(value_shape, "input")
         self.draft.values[name] = network_input(name, value_shape)
+        if wanted and wanted.kinds:
+            return Tensor(name, shape)
         return arranged(name, value_shape, wanted.places) if wanted else Tensor(name, shape)
 
     @property
@@ -204,6 +213,12 @@ class Network:
 
     def tensor_of_any_order(self, name: str, where: str) -> Tensor:
         """As :meth:`tensor`, wherever its batch is."""
+        if name in self.numbers:
+            raise InputError(f"{where}: needs real numbers, not {name!r}, which are whole")
+        return self.input_of(name, where)
+
+    def input_of(self, name: str, where: str) -> Tensor:
+        """As :meth:`tensor`, of whole numbers, too."""
         if name not in self._tensors:
             kind = "constant " if self.is_constant(name) else ""
             raise InputError(
@@ -223,7 +238,9 @@ class Network:
 
     def alias(self, name: str, other: str, where: str) -> None:
         """Give a constant or a tensor another name of the file."""
-        if other in self.constants:
+        if other in self.numbers:
+            self.numbers[name] = self.numbers[other]
+        elif other in self.constants:
             self.constants[name] = self.constants[other]
             if other in self.others:
                 self.others[name] = self.others[other]
@@ -450,7 +467,13 @@ class Network:
 
     def input_views(self) -> dict[str, HostView | None]:
         """How the host has each input; None where it is the graph's vector."""
-        return {given.name: self._view(self._tensors[given.name]) for given in self.file.inputs}
+        return {given.name: self._input_view(given.name) for given in self.file.inputs}
+
+    def _input_view(self, name: str) -> HostView | None:
+        tensor, wanted = self._tensors[name], self.arrangements.get(name)
+        if wanted and wanted.kinds:
+            return replace(HostView.plain(tensor.shape), kinds=wanted.kinds)
+        return self._view(tensor)
 
     def _view(self, tensor: Tensor) -> HostView | None:
         view = HostView.of(tensor.places)
