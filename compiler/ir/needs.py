@@ -34,6 +34,8 @@ class Needs:
         Whether what the array has as weights is transposed on its way there.
     residual
         Whether it scales a second source.
+    wide
+        Whether words of the accumulator banks hold 32 bits of what is between its VECTORs.
     """
 
     multiplier: int = 1
@@ -45,3 +47,4 @@ class Needs:
     identity: bool = False
     transposer: bool = False
     residual: bool = False
+    wide: bool = False

@@ -15,6 +15,7 @@ __all__ = ["require_machine"]
 
 _ADDITION_BITS = 29
 _FINE_BITS = 32
+_WIDE_BITS = 32
 _TFLITE_BITS = 31
 _HALF = (1 << 30, 31)
 
@@ -89,5 +90,8 @@ def _missing(needs: Needs, config: Config) -> Iterator[str]:
     if needs.fine and config.acc_bits < _FINE_BITS:
         bits = _FINE_BITS
         yield f"sums with bits below a code need acc_bits = {bits}, not {config.acc_bits}"
+    if needs.wide and (config.acc_bits < _WIDE_BITS or config.accumulator_banks < 2):
+        banks = config.accumulator_banks
+        yield f"needs two accumulator banks of {_WIDE_BITS} bits, not {banks} of {config.acc_bits}"
     if needs.table and not config.tables:
         yield "its function needs a table, config has tables = 0"

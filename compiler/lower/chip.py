@@ -127,6 +127,10 @@ class MapChip(Transfers):
         """Slots of so many rows of the parameter bank."""
         return Cached(self._parameters, rows, uses)
 
+    def parameter_rows(self, rows: int) -> int:
+        """The first of so many rows of the parameter bank."""
+        return self._parameters.carve(rows, 1)[0].base
+
     def load_parameters(
         self, layer: int, tensor: Tensor, first: int, count: int, row: int, columns: int
     ) -> None:

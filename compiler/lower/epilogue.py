@@ -85,6 +85,8 @@ class Places:
         Every tile of the result that will be asked for.
     spare
         Whether a tile needs words beside its result.
+    slots
+        Tiles that the words of one must hold.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Places:
         tiles: Sequence[Area],
         *,
         spare: bool = False,
+        slots: int = 1,
     ) -> None:
         self.chip, self.layer, self.stored, self.second = chip, layer, result, second
         size = max(tile.words for tile in tiles)
@@ -103,7 +106,7 @@ class Places:
         if (result.tensor is not None and not result.sums) or spare:
             assert chip.results is not None
             most = min(len(tiles), 4)
-            self._slots = chip.results.carve(size, most)
+            self._slots = chip.results.carve(size * slots, most)
         self._seconds: list[Slot] = []
         if second is not None and second.tensor is not None:
             assert chip.seconds is not None

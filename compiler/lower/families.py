@@ -3,6 +3,28 @@
 A file here has the name of the file in ``compiler/ops/integer`` that says what its operators are.
 """
 
-from pulsarray.compiler.lower import add, concat, elementwise, matmul, pool, product, resize
+from pulsarray.compiler.lower import (
+    add,
+    chain,
+    concat,
+    elementwise,
+    matmul,
+    moving,
+    pool,
+    product,
+    resize,
+    softmax,
+)
 
-__all__ = ["add", "concat", "elementwise", "matmul", "pool", "product", "resize"]
+__all__ = [
+    "add",
+    "chain",
+    "concat",
+    "elementwise",
+    "matmul",
+    "moving",
+    "pool",
+    "product",
+    "resize",
+    "softmax",
+]

@@ -8,6 +8,8 @@ from functools import singledispatch
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from pulsarray.compiler.ir.formats import Affine8, Integers
 from pulsarray.compiler.ir.host import HostOutput
 from pulsarray.compiler.ir.operator import Operator
@@ -187,6 +189,9 @@ class Lowering:
         if value.name in self.network.inputs:
             return self.input_tensor(value, self.batch * height * width, channels, image)
         codes = value.format if isinstance(value.format, Affine8) else Affine8(1.0)
+        if value.role.is_constant:
+            rows = np.tile(value.array.reshape(-1, channels), (self.batch, 1))
+            return self.layout.add(value.name, "constant", *rows.shape, values=rows)
         ends = [end for end in self.outputs if end.source == value.name]
         final = self.network.is_final(value.name)
         made = self.layout.add(

@@ -1,7 +1,8 @@
 """Products of two maps: a matrix of the second one goes to the array as weights do.
 
 The zero point of the first one adds ``zero`` times the sum of the weights to each result. Words
-outside the window, which the array takes for ``-zero`` in every lane, take that away again.
+outside the window, which the array takes for ``-zero`` in every lane, take that away again. The
+zero point of the second one is taken from all weights: the first also goes through tiles of that.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.isa import Opcode, StreamFlag, WeightFlag
+from pulsarray.program import Tensor
 
 __all__: list[str] = []
 
@@ -39,17 +41,39 @@ def _(op: MatMul, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     name, config = work.node.name, lowering.config
     first, second = (lowering.stored(map_name) for map_name in work.maps)
     result = lowering.stored(work.output)
-    _require_sums(name, first, config)
+    _require_sums(name, first, second, config)
     sums = sums_of(lowering, name, op.scale, np.zeros(1, np.int64))
     finish = finish_of(lowering, work, result, None, sums, table_of(lowering, name, op.scale))
-    made = _Matrices(lowering.number, first, second, result, op.transposed, _cut(first, config))
+    made = _Matrices(
+        lowering.number,
+        first,
+        second,
+        result,
+        op.transposed,
+        _cut(first, config),
+        _zeros(lowering, name, second.zero_point),
+    )
     lowering.later(lambda chip, _: _Emission(chip, made, finish).run())
     return result.images * result.height * result.width, first.channels, result.channels
 
 
-def _require_sums(name: str, first: Stored, config: Config) -> None:
-    """Refuse sums that may not fit an accumulator."""
-    reach = first.channels * max(HIGH - first.zero_point, first.zero_point - LOW) * -LOW
+def _zeros(lowering: Lowering, name: str, zero: int) -> tuple[Tensor, ...]:
+    """Tiles whose sum has ``-zero`` in every place; none for a zero point of 0."""
+    dim, parts = lowering.config.dim, [64, 64] if zero == LOW else [-zero] if zero else []
+    return tuple(
+        lowering.layout.add(
+            f"{name}.zero", "weight", dim, dim, values=np.full((dim, dim), part, np.int8)
+        )
+        for part in parts
+    )
+
+
+def _require_sums(name: str, first: Stored, second: Stored, config: Config) -> None:
+    """Refuse sums that may not fit an accumulator, with those before zero points are taken away."""
+    reaches = [
+        max(-LOW, HIGH - stored.zero_point, stored.zero_point - LOW) for stored in (first, second)
+    ]
+    reach = first.channels * reaches[0] * reaches[1]
     bits = min(config.acc_bits, config.alu_bits)
     if reach >= 1 << (bits - 1):
         raise InputError(f"{name}: sums may reach {reach}, which {bits} bits do not hold")
@@ -87,6 +111,8 @@ class _Matrices:
         Whether rows of the second one are columns of its matrices.
     cut
         How it is cut.
+    zeros
+        Tiles that take away the zero point of the second one.
     """
 
     layer: int
@@ -95,6 +121,7 @@ class _Matrices:
     result: Stored
     transposed: bool
     cut: _Cut
+    zeros: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,17 +146,45 @@ class _Emission:
         """Emit everything."""
         made, chip, steps = self.made, self.chip, self.steps
         sources = [step.source for step in steps]
-        weights = [step.weights for step in steps]
+        uses = [use for step in steps for use in (step.weights, *range(len(made.zeros)))]
+        size = max(max(step.weights.words for step in steps), chip.config.dim * bool(made.zeros))
         loaded = made.first.tensor is not None
         streamed = Cached(chip.sources, max(a.words for a in sources), sources) if loaded else None
-        held = Cached(chip.weights, max(a.words for a in weights), weights)
+        held = Cached(chip.weights, size, uses)
         bank = -1
         for number, step in enumerate(steps):
             bank = chip.next_accumulator() if step.opens else bank
-            self._weight(step, self._view(held, made.second, step.weights, number))
-            self._stream(step, self._view(streamed, made.first, step.source, number), bank)
+            place = number * (1 + len(made.zeros))
+            self._weight(step, self._view(held, made.second, step.weights, place))
+            view = self._view(streamed, made.first, step.source, number)
+            self._stream(step, view, bank, fresh=step.opens)
+            for zero in range(len(made.zeros)):
+                self._zero(step, held, zero, place + 1 + zero)
+                self._stream(step, view, bank, fresh=False)
             if step.closes:
                 self.finish.run(step.target, bank)
+
+    def _zero(self, step: _Step, cache: Cached, zero: int, place: int) -> None:
+        """A tile of zero points for each channel block that is streamed, as far as it goes."""
+        chip, made = self.chip, self.made
+        resident, missing = cache.find(zero, place)
+        dim, slot = chip.config.dim, resident.slot
+        if missing:
+            strides = {"local_stride": dim, "memory_stride": dim}
+            tensor = made.zeros[zero]
+            chip.load(made.layer, tensor, 0, slot.bank, slot.base, rows=dim, blocks=1, **strides)
+        low, high = step.source.blocks
+        chip.emitter.emit(
+            Opcode.WEIGHT,
+            made.layer,
+            [Access(slot.bank, slot.base, slot.base + dim, False)],
+            bank=slot.bank,
+            local=slot.base,
+            count0=high - low,
+            row_start=low * dim,
+            row_step0=dim if high - low > 1 else 0,
+            row_limit=made.first.channels,
+        )
 
     def _view(self, cache: Cached | None, stored: Stored, area: Area, number: int) -> View:
         """Part of a map on chip, LOADed if it is in memory and not there."""
@@ -162,7 +217,7 @@ class _Emission:
             **rows,
         )
 
-    def _stream(self, step: _Step, view: View, bank: int) -> None:
+    def _stream(self, step: _Step, view: View, bank: int, *, fresh: bool) -> None:
         """Every pixel of a tile, block after block, onto the same sums; padding after each."""
         pixels, zero = step.target.pixels, self.made.first.zero_point
         padding = 0 if not zero else 1 + (zero == LOW)  # 128 is no code, but twice 64.
@@ -184,7 +239,7 @@ class _Emission:
             ],
             [Loop(step.source.counts[0], view.steps[0])],
             [Loop(pixels, 1, 1)],
-            fresh=step.opens,
+            fresh=fresh,
             summed=[Loop(1 + padding, row=1)],
             fields=fields,
         )

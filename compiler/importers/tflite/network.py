@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import gcd, isfinite, prod
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.operator import Operator as Kernel
 from pulsarray.compiler.ir.value import Shape, Value
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.ops.integer import Convolution
+from pulsarray.compiler.ops.integer import Convolution, Join, Reshape, Split, Swap
 from pulsarray.compiler.ops.integer.parts import Parts
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
@@ -42,6 +42,8 @@ class Meaning:
         Its own shape as a map: that of the source, or flattened, or with a border.
     padding
         A border of zero points that the source does not have yet: top, left, bottom, right.
+    turned
+        Whether the source has its rows as columns: it is (W, H, C).
     host
         What the host computes from the source: "", "real" numbers, or their "softmax".
     answer
@@ -51,6 +53,7 @@ class Meaning:
     source: Value
     shape: Shape
     padding: tuple[int, int, int, int] = NO_PADDING
+    turned: bool = False
     host: str = ""
     answer: Affine8 | None = None
 
@@ -61,7 +64,7 @@ def copying(zero: int) -> Scale:
 
 
 def map_shape(tensor: Tensor, batch: int) -> Shape:
-    """(H, W, C) of a tensor (N, H, W, C), (N, W, C) or (N, C).
+    """(H, W, C) of a tensor (N, H, W, C), (N, W, C) or (N, C); N may be part of the axis after it.
 
     Raises
     ------
@@ -69,12 +72,15 @@ def map_shape(tensor: Tensor, batch: int) -> Shape:
         If the tensor is none of these, has no elements, or is absurdly large.
     """
     shape = tensor.shape
-    if not 2 <= len(shape) <= 4 or min(batch, *shape[1:]) < 1 or shape[0] not in (batch, -1):
+    first = batch if shape[:1] == (-1,) else next(iter(shape), 0)
+    sizes = ((first // batch,) if first > batch else ()) + shape[1:]
+    known = first >= batch > 0 == first % batch
+    if not known or len(sizes) > 3 or min(sizes, default=1) < 1:
         raise InputError(
             f"tensor {tensor.short!r} must have shape ({batch}, H, W, C) or ({batch}, C) with "
             f"fixed sizes of at least 1, not {shape}"
         )
-    height, width, channels = (1,) * (4 - len(shape)) + shape[1:]
+    height, width, channels = (1,) * (3 - len(sizes)) + sizes
     if max(height, width, channels) > _LENGTH or height * width * channels > ELEMENTS:
         raise InputError(f"tensor {tensor.short!r} of shape {shape} is too large")
     return height, width, channels
@@ -154,7 +160,11 @@ class Network:
         return value
 
     def with_border(self, tensor: Tensor, value: Meaning) -> Meaning:
-        """A value whose border is part of its map: an operator makes it if need be."""
+        """A value in order, whose border is part of its map: an operator makes it if need be."""
+        if value.turned:
+            source = self.between(tensor, "swapped", Swap(), value.source, value.shape)
+            self.values[tensor.index] = Meaning(source, value.shape)
+            return self.values[tensor.index]
         if value.padding == NO_PADDING:
             return value
         given, channels = value.source, value.source.shape[2]
@@ -181,12 +191,44 @@ class Network:
         InputError
             If it is flattened, a constant, left out, or computed by the host.
         """
-        return _unflattened(self.plain(operator, place)).source
+        return self.settled(operator, place).source
+
+    def settled(self, operator: Operator, place: int = 0) -> Meaning:
+        """An input whose map has its shape; operators make it if need be.
+
+        Raises
+        ------
+        InputError
+            If it is a constant, left out, or computed by the host.
+        """
+        value, tensor = self.plain(operator, place), self.tensor(operator, place)
+        if value.shape == value.source.shape or tensor is None:
+            return value
+        source = self.reshaped(tensor, value.source, value.shape)
+        self.values[tensor.index] = Meaning(source, value.shape)
+        return self.values[tensor.index]
+
+    def reshaped(self, tensor: Tensor, source: Value, shape: Shape) -> Value:
+        """The elements of a map in order, in another shape."""
+        channels, common = source.shape[2], gcd(source.shape[2], shape[2])
+        if channels != common:
+            source = self._step(tensor, "split", Split(channels // common), source)
+        if (parts := shape[2] // common) > 1:
+            height, width, _ = source.shape
+            if width % parts:
+                source = self._step(tensor, "row", Reshape((1, height * width)), source)
+            source = self._step(tensor, "join", Join(parts), source)
+        if source.shape != shape:
+            source = self._step(tensor, "reshape", Reshape((shape[0], shape[1])), source)
+        return source
+
+    def _step(self, tensor: Tensor, what: str, op: Kernel, source: Value) -> Value:
+        return self.between(tensor, what, op, source, op.shape(source.shape))
 
     def bordered(self, operator: Operator, place: int = 0) -> Meaning:
         """An input, not flattened, whose border the operator makes part of its window."""
         value = self.integers(operator, place)
-        return value if value.padding != NO_PADDING else _unflattened(value)
+        return value if value.padding != NO_PADDING else self.settled(operator, place)
 
     def constant(self, operator: Operator, place: int, kind: str) -> Ints:
         """A constant input's elements.
@@ -207,6 +249,33 @@ class Network:
         self.spend(tensor.size)
         return tensor.constant()
 
+    def shaped(self, operator: Operator, shape: Shape) -> tuple[Value, Shape]:
+        """The map of a result of known shape, and the shape that the file gives it.
+
+        Raises
+        ------
+        InputError
+            If that has other elements.
+        """
+        tensor = self.target(operator)
+        wanted = map_shape(tensor, self.batch)
+        if prod(wanted) != prod(shape):
+            raise InputError(f"result must have shape (H, W, C) = {shape}, not {wanted}")
+        return self.new_map(tensor, shape), wanted
+
+    def alike(self, operator: Operator, value: Meaning) -> Value:
+        """The map of a result with one element for each of an input, flattened or not."""
+        tensor = self.target(operator)
+        if (found := map_shape(tensor, self.batch)) != value.shape:
+            raise InputError(f"result must have shape (H, W, C) = {value.shape}, not {found}")
+        return self.new_map(tensor, value.source.shape)
+
+    def between(self, tensor: Tensor, what: str, op: Kernel, source: Value, shape: Shape) -> Value:
+        """Append an operator that makes the same codes on the way to a tensor."""
+        made = self.parts.map(self.parts.free(f"{tensor.name}.{what}"), shape, source.codes)
+        self.parts.add(self.node_name(tensor, f".{what}"), op, (source.name,), made.name, what)
+        return made
+
     def spend(self, elements: int) -> None:
         """Count the elements of weights, before they take memory.
 
@@ -218,6 +287,14 @@ class Network:
         self.room -= elements
         if self.room < 0:
             raise InputError("weights are too large altogether for a file of this size")
+
+    def is_end(self, tensor: Tensor) -> bool:
+        """Whether nothing but conversions and reshapings comes after a tensor."""
+        readers = [o for o in self.file.operators if tensor.index in o.inputs]
+        return all(
+            o.kind in ("DEQUANTIZE", "QUANTIZE", "RESHAPE") and self.is_end(self.target(o))
+            for o in readers
+        )
 
     def target(self, operator: Operator) -> Tensor:
         """The tensor that an operator makes."""
@@ -249,9 +326,10 @@ class Network:
         scale, zero = quantization(tensor)
         return self.parts.map(self.parts.free(name), shape, Affine8(scale, zero))
 
-    def node_name(self, tensor: Tensor) -> str:
+    def node_name(self, tensor: Tensor, what: str = "") -> str:
         """A short name for the operator that makes a tensor, with its index if it is taken."""
-        name = tensor.short if tensor.short not in self.taken else f"{tensor.short}#{tensor.index}"
+        short = tensor.short + what
+        name = short if short not in self.taken else f"{short}#{tensor.index}"
         while name in self.taken:
             name += "#"
         self.taken.add(name)
@@ -292,15 +370,6 @@ def _host_codes(tensor: Tensor) -> Affine8:
     """Codes that a host makes as LiteRT does."""
     scale, zero = quantization(tensor)
     return Affine8(scale, zero, half_away=True)
-
-
-def _unflattened(value: Meaning) -> Meaning:
-    if value.shape != value.source.shape:
-        raise InputError(
-            f"needs its input as a map of shape {value.source.shape}, not flattened to "
-            f"{value.shape}"
-        )
-    return value
 
 
 def quantization(tensor: Tensor) -> tuple[float, int]:

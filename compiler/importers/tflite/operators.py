@@ -8,22 +8,30 @@ from dataclasses import replace
 import numpy as np
 
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor
+from pulsarray.compiler.importers.tflite.functions import FUNCTIONS, function
+from pulsarray.compiler.importers.tflite.layout import reshape, same_codes, transpose
+from pulsarray.compiler.importers.tflite.matrices import batch_matmul
 from pulsarray.compiler.importers.tflite.network import (
     Meaning,
     Network,
-    copying,
     map_shape,
     quantization,
 )
+from pulsarray.compiler.importers.tflite.pairs import (
+    add,
+    larger,
+    multiply,
+    smaller,
+    squared_difference,
+    subtract,
+)
 from pulsarray.compiler.importers.tflite.products import convolution, dense, depthwise, transposed
 from pulsarray.compiler.importers.tflite.scales import (
-    activation_limits,
     check_sums,
     code_of,
-    function_table,
-    ratio_pair,
     tflite_scale,
 )
+from pulsarray.compiler.importers.tflite.softmax import softmax
 from pulsarray.compiler.importers.tflite.windows import (
     average_pool,
     max_pool,
@@ -32,39 +40,12 @@ from pulsarray.compiler.importers.tflite.windows import (
 )
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.value import Value
-from pulsarray.compiler.ops.integer import Concat, Elementwise, TfliteAdd
+from pulsarray.compiler.ops.integer import Concat, Elementwise
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
 __all__ = ["OPERATORS", "keeps_codes"]
-
-_ADD_SHIFT = 20
-
-
-def _add(network: Network, operator: Operator) -> None:
-    values = network.plain(operator, 0), network.plain(operator, 1)
-    first, second = values[0].source, values[1].source
-    if first.shape != second.shape or values[0].shape != values[1].shape:
-        raise InputError(f"needs inputs of one shape, not {values[0].shape} and {values[1].shape}")
-    target = _alike(network, operator, values[0])
-    sources = first.codes.scale, second.codes.scale
-    largest, made = 2.0 * max(sources), target.codes.scale
-    pairs = ratio_pair(sources[0] / largest), ratio_pair(sources[1] / largest)
-    total = ratio_pair(largest / (2.0**_ADD_SHIFT * made))
-    if min(total[0], pairs[0][0], pairs[1][0]) == 0 or total[1] < 31:
-        raise InputError(f"scales {sources[0]} and {sources[1]} to {made} are too far apart")
-    low, high = activation_limits(operator, target.codes)
-    op = TfliteAdd(pairs, total, target.codes.zero, low, high)
-    network.add(operator, op, [first, second], target, values[0].shape)
-
-
-def _alike(network: Network, operator: Operator, value: Meaning) -> Value:
-    """The map of a result with one element for each of an input, flattened or not."""
-    tensor = network.target(operator)
-    if (found := map_shape(tensor, network.batch)) != value.shape:
-        raise InputError(f"result must have shape (H, W, C) = {value.shape}, not {found}")
-    return network.new_map(tensor, value.source.shape)
 
 
 def _concat(network: Network, operator: Operator) -> None:
@@ -97,39 +78,16 @@ def _pad(network: Network, operator: Operator) -> None:
         raise InputError(f"result must have shape (H, W, C) = {shape}, not {found}")
     old = value.padding
     whole = (old[0] + top, old[1] + left, old[2] + bottom, old[3] + right)
-    _same_codes(value.source.codes, network.target(operator))
+    same_codes(value.source.codes, network.target(operator))
     network.values[operator.outputs[0]] = Meaning(value.source, shape, whole)
 
 
-def _same_codes(source: Affine8, tensor: Tensor) -> None:
-    """Refuse an operator that copies codes to a tensor of another quantization."""
-    scales, zeros = tensor.scales.tolist(), tensor.zeros.tolist()
-    if tensor.kind != "int8" or len(scales) != 1 or len(zeros) > 1:
-        raise InputError(f"result {tensor.short!r} must be int8 with one scale and zero point")
-    same_quantization(source, Affine8(scales[0], sum(zeros)))
-
-
-def _reshape(network: Network, operator: Operator) -> None:
-    value, tensor = network.value(operator), network.target(operator)
-    shape = map_shape(tensor, network.batch)
-    size = shape[0] * shape[1] * shape[2]
-    if size != value.shape[0] * value.shape[1] * value.shape[2]:
-        raise InputError(f"shape {value.shape} has other elements than {shape}")
-    given = network.tensor(operator, 0)
-    if given is not None and not value.host:
-        value = network.with_border(given, value)
-    if not value.host:
-        _same_codes(value.source.codes, tensor)
-    if shape not in (value.source.shape, (1, 1, size)):
-        index = operator.inputs[0]
-        reads = sum(o.inputs.count(index) for o in network.file.operators)
-        if index in network.inputs and reads == 1 and index not in network.file.outputs:
-            value = replace(value, source=network.reshape_input(index, shape))
-    network.values[tensor.index] = replace(value, shape=shape)
-
-
 def _softmax(network: Network, operator: Operator) -> None:
-    value = network.value(operator)
+    """By the host where nothing but it comes after, else by the machine."""
+    value, result = network.value(operator), network.target(operator)
+    if not value.host and result.kind == "int8" and not network.is_end(result):
+        softmax(network, operator)
+        return
     if value.host == "softmax":
         raise InputError("SOFTMAX is only possible as the last operator")
     if value.source.shape[:2] != (1, 1) or operator.options.get("Beta") != 1.0:
@@ -137,7 +95,6 @@ def _softmax(network: Network, operator: Operator) -> None:
             f"needs a vector and a beta of 1, not shape {value.source.shape} and "
             f"{operator.options.get('Beta')}"
         )
-    result = network.target(operator)
     answer = _answer(result) if result.kind == "int8" else None
     network.values[result.index] = replace(value, host="softmax", answer=answer)
 
@@ -170,7 +127,7 @@ def _quantize(network: Network, operator: Operator) -> None:
         network.values[tensor.index] = replace(value, host=value.host or "real")
         return
     value = network.plain(operator)
-    target = _alike(network, operator, value)
+    target = network.alike(operator, value)
     ratio = value.source.codes.scale / target.codes.scale
     _rescale(network, operator, value, target, ratio, LOW)
 
@@ -188,7 +145,7 @@ def _dequantize(network: Network, operator: Operator) -> None:
 def _clip(smallest: float | None, largest: float | None) -> Callable[[Network, Operator], None]:
     def handle(network: Network, operator: Operator) -> None:
         value = network.plain(operator)
-        target = _alike(network, operator, value)
+        target = network.alike(operator, value)
         # The kernel divides scales in float32, and limits are those of the result.
         with np.errstate(all="ignore"):
             scales = np.array([value.source.codes.scale, target.codes.scale], np.float32)
@@ -220,38 +177,32 @@ def _elementwise(
     network.add(operator, Elementwise(scale), [value.source], target, value.shape)
 
 
-def _function(network: Network, operator: Operator) -> None:
-    value = network.plain(operator)
-    target = _alike(network, operator, value)
-    wanted = (1 / 128, 0) if operator.kind == "TANH" else (1 / 256, -128)
-    made = (target.codes.scale, target.codes.zero)
-    if made != wanted:
-        raise InputError(f"result must have scale and zero point {wanted}, not {made}")
-    table = function_table(operator.kind, value.source.codes, target.codes)
-    scale = replace(copying(value.source.codes.zero), table=table)
-    _elementwise(network, operator, value, target, scale)
-
-
 OPERATORS: dict[str, Callable[[Network, Operator], None]] = {
-    "ADD": _add,
+    **dict.fromkeys(FUNCTIONS, function),
+    "ADD": add,
     "AVERAGE_POOL_2D": average_pool,
+    "BATCH_MATMUL": batch_matmul,
     "CONCATENATION": _concat,
     "CONV_2D": convolution,
     "DEPTHWISE_CONV_2D": depthwise,
     "DEQUANTIZE": _dequantize,
-    "EXPAND_DIMS": _reshape,
+    "EXPAND_DIMS": reshape,
     "FULLY_CONNECTED": dense,
-    "LOGISTIC": _function,
+    "MAXIMUM": larger,
     "MAX_POOL_2D": max_pool,
     "MEAN": mean,
+    "MINIMUM": smaller,
+    "MUL": multiply,
     "PAD": _pad,
     "QUANTIZE": _quantize,
     "RELU": _clip(0.0, None),
     "RELU6": _clip(0.0, 6.0),
     "RELU_N1_TO_1": _clip(-1.0, 1.0),
-    "RESHAPE": _reshape,
+    "RESHAPE": reshape,
     "SOFTMAX": _softmax,
-    "SQUEEZE": _reshape,
-    "TANH": _function,
+    "SQUARED_DIFFERENCE": squared_difference,
+    "SQUEEZE": reshape,
+    "SUB": subtract,
+    "TRANSPOSE": transpose,
     "TRANSPOSE_CONV": transposed,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import floor, isfinite
 
 import numpy as np
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 _NONE, _RELU, _RELU_N1_TO_1, _RELU6 = 0, 1, 2, 3
 _REACH = 1 << 31
 _STEPS = 256  # between the codes -128 .. 127 and any zero point
@@ -162,18 +164,12 @@ def check_sums(reach: Ints, scale: Scale) -> None:
         raise InputError("scaled sums may exceed 32 bits, for which TensorFlow Lite has no result")
 
 
-def function_table(kind: str, source: Affine8, target: Affine8) -> Ints:
-    """Codes of LOGISTIC or TANH of all codes, in float32 as the kernels fill their tables."""
+def function_table(function: Callable[[Floats], Floats], source: Affine8, target: Affine8) -> Ints:
+    """Codes of a function of all codes, in float32 as the kernels fill their tables."""
     with np.errstate(all="ignore"):
         inverse = np.float32(1.0) / np.float32(target.scale)
-        values = np.float32(source.scale) * np.arange(
-            LOW - source.zero, HIGH + 1 - source.zero
-        ).astype(np.float32)
-        if kind == "TANH":
-            results = np.tanh(values.astype(np.float64)).astype(np.float32)
-        else:
-            powers = np.exp(-values.astype(np.float64)).astype(np.float32)
-            results = np.float32(1.0) / (np.float32(1.0) + powers)
+        codes = np.arange(LOW - source.zero, HIGH + 1 - source.zero)
+        results = function(np.float32(source.scale) * codes.astype(np.float32))
         scaled = np.clip((results * inverse).astype(np.float64), -1e6, 1e6)
     rounded = np.floor(np.abs(scaled) + 0.5) * np.sign(scaled)  # half way away from zero
     return np.asarray(np.clip(rounded + target.zero, LOW, HIGH), np.int64)

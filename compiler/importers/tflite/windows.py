@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isclose
+from math import isclose, prod
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from pulsarray.compiler.ops.integer.pool import count_scale
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
-__all__ = ["average_pool", "max_pool", "mean", "same_quantization", "window_of"]
+__all__ = ["average_pool", "max_pool", "mean", "reduced_axes", "same_quantization", "window_of"]
 
 Ints = npt.NDArray[np.int64]
 _SAME, _VALID = 0, 1
@@ -115,27 +115,43 @@ def _counts(window: Window, axis: int, size: int) -> list[int]:
 
 
 def mean(network: Network, operator: Operator) -> None:
-    """MEAN over rows and columns: a sum, and its scale divided by the number of elements.
-
-    The kernel rounds twice, which an average, rounding once, cannot; a convolution of ones can.
-    """
+    """MEAN: a product with ones, for the kernel rounds twice as those do."""
     source = network.image(operator)
-    tensor = network.tensor(operator, 0)
-    axes = network.constant(operator, 1, "int32").reshape(-1).tolist()
-    rank = len(tensor.shape) if tensor else 0
-    if rank != 4 or sorted(axis % rank for axis in axes) != [1, 2]:
-        raise InputError(f"MEAN must be over rows and columns of an (N, H, W, C), not axes {axes}")
-    height, width, channels = source.shape
-    if (count := height * width) >= _LARGEST:
+    over = reduced_axes(network, operator)
+    count = prod(size for size, gone in zip(source.shape, over, strict=True) if gone)
+    if count >= _LARGEST:
         raise InputError(f"a window of {count} elements is too large for a mean")
-    target = network.result(operator, (1, 1, channels))
+    height, width, channels = source.shape
+    kernel = height if over[0] else 1, width if over[1] else 1
+    shape = height // kernel[0], width // kernel[1], 1 if over[2] else channels
+    target, wanted = network.shaped(operator, shape)
     multiplier, shift = ratio_pair(source.codes.scale / target.codes.scale)
     # The kernel divides the multiplier by the count, keeping its bits as far as shifts allow.
     further = min(count.bit_length() - 1, 62 - shift)
     pair = (multiplier << further) // count, shift + further
     scale = Scale(np.array(pair[:1]), np.array(pair[1:]), target.codes.zero, tflite=True)
     check_sums(np.array([255 * count]), scale)
-    network.spend(count * channels)
-    ones, bias = np.ones((height, width, 1, channels), np.int64), np.zeros(channels, np.int64)
-    op = Convolution(Window((height, width)), channels, scale)
-    network.add_product(operator, op, source, ones, bias, target)
+    network.spend(count if over[2] else count * channels)
+    ones = np.ones((*kernel, channels if over[2] else 1, shape[2]), np.int64)
+    op = Convolution(Window(kernel, kernel), 1 if over[2] else channels, scale)
+    network.add_product(operator, op, source, ones, np.zeros(shape[2], np.int64), target)
+    network.values[operator.outputs[0]] = Meaning(target, wanted)
+
+
+def reduced_axes(network: Network, operator: Operator) -> tuple[bool, bool, bool]:
+    """Which axes of its input's map an operator reduces.
+
+    Raises
+    ------
+    InputError
+        If the batch is among them, or an axis is none.
+    """
+    tensor = network.tensor(operator, 0)
+    axes = network.constant(operator, 1, "int32").reshape(-1).tolist()
+    rank = len(tensor.shape) if tensor else 0
+    over = {axis % rank for axis in axes if -rank <= axis < rank}
+    places = [place - (rank - 3) for place in over]
+    batch = tensor is not None and tensor.shape[0] in (network.batch, -1) and 0 in over
+    if len(over) != len(axes) or batch or not axes or min(places) < 0:
+        raise InputError(f"axes {axes} of an input of rank {rank} are not possible")
+    return 0 in places, 1 in places, 2 in places

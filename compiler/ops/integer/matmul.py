@@ -22,9 +22,10 @@ __all__ = ["MatMul"]
 class MatMul(
     Operator, title="int8_matmul", summary="products of matrices of codes", reads=("a", "b")
 ):
-    """``scale((a - zero) @ b)`` of the matrices in each row of two maps: a (H, M, K), b (H, K, N).
+    """``scale((a - zero_a) @ (b - zero_b))`` of the matrices in each row of two maps.
 
-    The codes of b are the array's weights, so its zero point must be 0.
+    These are a (H, M, K) and b (H, K, N). The codes of b are the array's weights; a zero point
+    other than 0 costs a second pass.
 
     Parameters
     ----------
@@ -45,17 +46,11 @@ class MatMul(
             raise InputError(f"matrices of {shapes[0]} and {shapes[1]} have no product")
         return height, rows, columns
 
-    def check_formats(self, formats: Sequence[Format]) -> None:
-        """Refuse a matrix of weights with a zero point."""
-        if zero := zero_of(formats[1]):
-            raise InputError(f"its second input must have zero point 0, not {zero}")
-
     def integer(self, arrays: Sequence[Array], formats: Sequence[Format], result: Format) -> Array:
         """Codes of the sums, which float64 holds exactly."""
-        self.check_formats(formats)
-        first, second = (array.astype(np.float64) for array in arrays)
-        turned = second.swapaxes(2, 3) if self.transposed else second
-        sums = (first - zero_of(formats[0])) @ turned
+        pairs = zip(arrays, formats, strict=True)
+        first, second = (array.astype(np.float64) - zero_of(form) for array, form in pairs)
+        sums = first @ (second.swapaxes(2, 3) if self.transposed else second)
         return self.scale.codes(sums.astype(np.int64))
 
     def macs(self, *shapes: Shape) -> int:

@@ -1,0 +1,171 @@
+"""VECTORs in a row on a tile: what is wide between them lies in the accumulator banks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.lower.chip import MapChip, Words
+from pulsarray.compiler.lower.epilogue import Places
+from pulsarray.compiler.lower.lowering import Lowering, lower
+from pulsarray.compiler.lower.pool import Sources
+from pulsarray.compiler.lower.residency import Work
+from pulsarray.compiler.lower.tiles import tiles_of_map
+from pulsarray.compiler.lower.traits import Traits, traits_of
+from pulsarray.compiler.lower.views import Area, Stored, View
+from pulsarray.compiler.ops.integer.chain import Chain, VectorStep
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW
+from pulsarray.isa import Alu, Bank, VectorFlag
+
+__all__: list[str] = []
+
+_POINT = Window((1, 1))
+
+
+@traits_of.register
+def _(op: Chain) -> Traits:
+    return Traits(second=1 if op.inputs > 1 else None, vectors=len(op.steps))
+
+
+@lower.register
+def _(op: Chain, lowering: Lowering, work: Work) -> tuple[int, int, int]:
+    result, number, name = lowering.stored(work.output), lowering.number, work.node.name
+    maps = [lowering.stored(source) for source in work.node.inputs]
+    lowering.later(lambda chip, _: _Emission(chip, number, op, maps, result).run(name))
+    return 0, 0, 0
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where results of steps lie.
+
+    Parameters
+    ----------
+    banks, slots
+        Of each wide value which of the two accumulator banks, and which slot of it.
+    sizes
+        Slots of each of these banks.
+    codes
+        Of each value in codes but the last which slot beside the result's.
+    """
+
+    banks: dict[int, int]
+    slots: dict[int, int]
+    sizes: tuple[int, int]
+    codes: dict[int, int]
+
+
+def _plan(op: Chain) -> _Plan:
+    """Wide values that a step reads together lie in two banks; slots are used again."""
+    wide = [op.inputs + k for k, step in enumerate(op.steps) if step.wide]
+    pairs = [{*step.reads} for step in op.steps if step.b in wide and step.a in wide]
+    banks: dict[int, int] = {}
+    for value in wide:
+        others = {b for pair in pairs if value in pair for b in pair if b in banks}
+        banks[value] = 1 - banks[min(others)] if others else 0
+    if any(len({banks[value] for value in pair}) < 2 for pair in pairs):
+        raise AssertionError("wide values of one step are in one bank")
+    last = {v: k for k, step in enumerate(op.steps) for v in step.reads if v in banks}
+    slots: dict[int, int] = {}
+    free: tuple[list[int], list[int]] = ([], [])
+    sizes = [0, 0]
+    for number, step in enumerate(op.steps):
+        for value in {*step.reads} & {*slots}:
+            if last[value] == number:
+                free[banks[value]].append(slots[value])
+        made = op.inputs + number
+        if made in banks:
+            bank = banks[made]
+            if not free[bank]:
+                free[bank].append(sizes[bank])
+                sizes[bank] += 1
+            slots[made] = free[bank].pop()
+    codes = [op.inputs + k for k, step in enumerate(op.steps[:-1]) if not step.wide]
+    return _Plan(banks, slots, (sizes[0], sizes[1]), {v: k for k, v in enumerate(codes)})
+
+
+class _Emission:
+    """Emits a chain, tile after tile."""
+
+    def __init__(
+        self, chip: MapChip, layer: int, op: Chain, maps: Sequence[Stored], result: Stored
+    ) -> None:
+        self.chip, self.layer, self.op, self.maps, self.result = chip, layer, op, maps, result
+        self.plan = _plan(op)
+        self.together = len(maps) > 1 and all(m.tensor is None for m in maps)
+        self.together = self.together and maps[0].bank == maps[1].bank
+        self.spare = len(self.plan.codes) + self.together
+
+    def run(self, name: str) -> None:
+        """Emit everything."""
+        config, maps, result = self.chip.config, self.maps, self.result
+        room = config.scratchpad_depth // (1 + self.spare)
+        sums = config.accumulator_depth // max(1, *self.plan.sizes)
+        tiles = tiles_of_map(
+            result, maps[0], _POINT, min(sums, room), config.scratchpad_depth, name
+        )
+        second = maps[1] if len(maps) > 1 else None
+        spare, slots = bool(self.spare), 1 + self.spare
+        places = Places(self.chip, self.layer, result, second, tiles, spare=spare, slots=slots)
+        sources = Sources(self.chip, self.layer, maps[0], tiles)
+        for tile in tiles:
+            places.next()
+            inputs = [Words.of(sources.next(tile), tile)]
+            if second is not None:
+                inputs.append(Words.of(places.operand(tile), tile))
+            self._tile(tile, inputs, places)
+            places.store(tile)
+
+    def _tile(self, tile: Area, inputs: list[Words], places: Places) -> None:
+        lanes = self.result.lanes(tile, self.chip.config.dim)
+        spare = places.spare(tile) if self.spare else None
+        if self.together and spare is not None:
+            # One bank cannot give two words in a cycle.
+            copy = Words.of(spare, tile).shifted(self.spare * tile.words)
+            unlimited = {"low": LOW, "high": HIGH}
+            self.chip.vector(self.layer, tile.counts, {"a": inputs[1], "target": copy}, unlimited)
+            inputs[1] = copy
+        values = dict(enumerate(inputs))
+        first = self.chip.next_accumulator() - Bank.ACCUMULATOR
+        for number, step in enumerate(self.op.steps):
+            made = self.op.inputs + number
+            values[made] = self._place(made, tile, first, places)
+            operands = {"a": values[step.a], "acc" if step.wide else "target": values[made]}
+            if step.b is not None:
+                operands["b"] = values[step.b]
+            self.chip.vector(self.layer, tile.counts, operands, _fields(step) | lanes)
+
+    def _place(self, value: int, tile: Area, first: int, places: Places) -> Words:
+        """Where a value goes on chip."""
+        plan = self.plan
+        if value in plan.banks:
+            count = self.chip.config.accumulator_banks
+            bank = Bank.ACCUMULATOR + (first + plan.banks[value]) % count
+            return Words.of(View.of(bank, plan.slots[value] * tile.words, tile), tile)
+        if value in plan.codes:
+            words = Words.of(places.spare(tile), tile)
+            return words.shifted((1 + plan.codes[value]) * tile.words)
+        return Words.of(places.result(tile), tile)
+
+
+def _fields(step: VectorStep) -> dict[str, int]:
+    """Fields of a step's VECTOR."""
+    flags = VectorFlag.TFLITE if step.tflite else VectorFlag(0)
+    flags |= VectorFlag.RESIDUAL if step.factor else VectorFlag(0)
+    fields = {
+        "alu": int(Alu[step.alu.upper()]),
+        "zero_a": step.zero_a,
+        "zero_b": step.zero_b,
+        "multiplier": step.multiplier,
+        "multiplier2": step.factor,
+        "shift": step.shift,
+        "low": step.low,
+        "high": step.high,
+    }
+    if step.b is None and (step.alu != "pass" or step.factor):
+        flags |= VectorFlag.B_SCALAR
+        fields["scalar"] = step.scalar
+    if not step.wide:
+        fields["zero_target"] = step.zero
+    return fields | {"flags": int(flags)}

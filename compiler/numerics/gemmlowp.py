@@ -1,0 +1,83 @@
+"""Functions in fixed point as gemmlowp has them, on which TensorFlow Lite's int8 kernels rely.
+
+A number with n integer bits is an integer of 32 bits that counts steps of 2^(n - 31).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pulsarray.compiler.numerics.rounding import high_multiply, rounding_shift
+
+__all__ = ["ONE_LESS", "RECIPROCAL_FACTOR", "RECIPROCAL_START", "exponential", "inverse_root",
+           "reciprocal"]  # fmt: skip
+
+Ints = npt.NDArray[np.int64]
+ONE_LESS = (1 << 31) - 1
+"""One, with no integer bits, as near as it goes."""
+RECIPROCAL_START, RECIPROCAL_FACTOR = 1515870810, 1010580540
+"""48 / 17 and 32 / 17 with two integer bits: where the reciprocal's iteration starts."""
+_ITERATIONS = 3
+_HALVINGS = ((24, 1672461947), (25, 1302514674), (26, 790015084), (27, 290630308), (28, 39332535),
+             (29, 720401), (30, 242))  # fmt: skip
+"""Bits of an exponent with 5 integer bits, and the factor exp(-2^k) of each."""
+
+
+def exponential(exponents: npt.ArrayLike) -> Ints:
+    """exp_on_negative_values of numbers up to 0 with 5 integer bits; with none in the result."""
+    values = np.asarray(exponents, np.int64)
+    quarter = 1 << 24
+    part = (values & (quarter - 1)) - quarter
+    result, rest = _near_zero(part << 5), part - values
+    for bit, factor in _HALVINGS:
+        result = np.where(rest & (1 << bit), high_multiply(result, factor), result)
+    return np.where(values == 0, ONE_LESS, result)
+
+
+def _near_zero(values: Ints) -> Ints:
+    """Exp of numbers from -1/4 on, by its series around -1/8."""
+    x = values + (1 << 28)
+    square = high_multiply(x, x)
+    cube, fourth = high_multiply(square, x), high_multiply(square, square)
+    third = high_multiply(rounding_shift(fourth, 2) + cube, 715827883)
+    tail = rounding_shift(third + square, 1)
+    return np.asarray(1895147668 + high_multiply(1895147668, x + tail), np.int64)
+
+
+def reciprocal(half: npt.ArrayLike) -> Ints:
+    """2^61 / half, for halves from 2^30 up to 2^31 - 1, saturated: with no integer bits.
+
+    It is one_over_one_plus_x_for_x_in_0_1 of twice that less one.
+    """
+    half = np.asarray(half, np.int64)
+    x = high_multiply(-half, RECIPROCAL_FACTOR) + RECIPROCAL_START
+    for _ in range(_ITERATIONS):
+        rest = (1 << 29) - high_multiply(x, half)
+        x = x + (high_multiply(rest, x) << 2)
+    return np.minimum(x << 1, ONE_LESS)
+
+
+def inverse_root(value: int) -> tuple[int, int]:
+    """GetInvSqrtQuantizedMultiplierExp: multiplier of 31 bits, and the shift right behind it."""
+    if value <= 1:
+        return ONE_LESS, 0
+    pairs = (31 - value.bit_length()) // 2 - 1
+    shift = 11 - pairs
+    given = (value << 2 * pairs) >> 1
+    half, x = (given + 1) >> 1, 1 << 28  # of 3 integer bits
+    three_halves = (1 << 28) + (1 << 27)
+    for _ in range(5):
+        cube = _left(_multiply(_multiply(x, x), x), 6)
+        x = _left(_multiply(three_halves, x) - _multiply(half, cube), 3)
+    x = _multiply(x, 1518500250)  # the root of one half
+    return (x << -shift, 0) if shift < 0 else (x, shift)
+
+
+def _multiply(a: int, b: int) -> int:
+    return int(high_multiply(a, b))
+
+
+def _left(value: int, bits: int) -> int:
+    """A product with a power of two, saturated."""
+    return min(max(value << bits, -(1 << 31)), ONE_LESS)
