@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from pulsarray.compiler.importers.inspection import ARRAY, HOST, LAST, MEMORY, VECTOR, Row, Shape
+from pulsarray.compiler.importers.inspection import ARRAY, HOST, MEMORY, VECTOR, Row, Shape
 from pulsarray.compiler.importers.onnx.constants import FOLDED
 from pulsarray.compiler.importers.onnx.file import load_model
 from pulsarray.compiler.importers.onnx.inputs import GivenShapes
@@ -45,7 +45,7 @@ _ONNX_PLACES = {
 }
 _TFLITE_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _TFLITE_PLACES = {
-    **dict.fromkeys((*_TFLITE_WEIGHTS, "AVERAGE_POOL_2D", "MEAN"), ARRAY),
+    **dict.fromkeys((*_TFLITE_WEIGHTS, "AVERAGE_POOL_2D", "BATCH_MATMUL", "MEAN"), ARRAY),
     **dict.fromkeys(("CONCATENATION", "RESHAPE", "PAD"), MEMORY),
     **dict.fromkeys(("SOFTMAX", "QUANTIZE", "DEQUANTIZE"), HOST),
 }
@@ -164,7 +164,7 @@ def list_tflite(path: Path) -> list[Row]:
     for operator in file.operators:
         row = _tflite_row(file, operator)
         if operator.kind == "SOFTMAX" and not set(operator.outputs) <= _ends(file):
-            row = replace(row, supported=False, place=LAST)
+            row = replace(row, place=VECTOR)
         rows.append(row)
     return rows
 

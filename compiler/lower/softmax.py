@@ -185,48 +185,45 @@ class _Tile:
         alu: Alu,
         a: Words,
         to: Words,
+        fields: Mapping[str, int],
         b: Words | None = None,
         *,
         blocks: int = 1,
         touched: Sequence[Access] = (),
-        more: Mapping[str, int] | None = None,
-        **fields: int,
     ) -> None:
         """A VECTOR of all pixels of so many blocks, whose result is wide if it goes there."""
-        fields |= more or {}
         wide = to.bank >= Bank.ACCUMULATOR
         operands = {"a": a, "acc" if wide else "target": to} | ({"b": b} if b else {})
-        if "scalar" in fields:
-            fields["flags"] = fields.get("flags", 0) | VectorFlag.B_SCALAR
-        usual = {"alu": int(alu), "low": LOW, "high": HIGH}
         counts = (blocks, self.pixels, 1, 1)
-        self.chip.vector(self.all.layer, counts, operands, usual | fields, touched)
+        self.chip.vector(self.all.layer, counts, operands, _usual(alu, fields), touched)
 
     def run(self) -> None:
         """Emit all of them."""
         self.all.shifted(_HALF, self.pixels)
         largest = self.one(1, 0)
-        self._across(Alu.MAX, self.codes, largest, Reduce.MAX, zero_a=LOW)
+        self._across(Alu.MAX, self.codes, largest, Reduce.MAX, {"zero_a": LOW})
         self._powers(largest)
         total = self._sum()
         exponent = self._normalized(total)
         guess = self._reciprocal(total)
-        self.vector(Alu.PASS, guess, guess, shift=-1)
+        self.vector(Alu.PASS, guess, guess, {"shift": -1})
         self.all.pass_on("result", guess, _HALF, _MULTIPLIER, self.pixels)
         self.all.pass_on("exponent", exponent, _HALF, _SHIFT, self.pixels)
         self._finish()
 
-    def _across(self, alu: Alu, given: Words, to: Words, reduce: Reduce, **fields: int) -> None:
+    def _across(
+        self, alu: Alu, given: Words, to: Words, reduce: Reduce, fields: Mapping[str, int]
+    ) -> None:
         """A word for each pixel from those of all blocks, the last one first: it may be partial.
 
         Lanes beyond the last channel are 0 then, which changes neither.
         """
-        last = given.shifted((self.blocks - 1) * given.steps[0])
-        single = {"reduce": int(reduce)} if self.blocks == 1 else {}
-        self.vector(Alu.PASS, last, to, **fields, **self.lanes, **single)
-        for block in range(self.blocks - 1):
-            ends = {"reduce": int(reduce)} if block == self.blocks - 2 else {}
-            self.vector(alu, given.shifted(block * given.steps[0]), to, to, **fields, **ends)
+        last, ends = self.blocks - 1, {"reduce": int(reduce)}
+        whole = {**fields, **self.lanes, **(ends if not last else {})}
+        self.vector(Alu.PASS, given.shifted(last * given.steps[0]), to, whole)
+        for block in range(last):
+            whole = {**fields, **(ends if block == last - 1 else {})}
+            self.vector(alu, given.shifted(block * given.steps[0]), to, whole, to)
 
     def _powers(self, largest: Words) -> None:
         """Exponentials, byte after byte, the highest one first."""
@@ -234,90 +231,96 @@ class _Tile:
         base = view.base + self.blocks * self.pixels
         codes = Words(view.bank, base, (self.pixels, 1, 0, 0))
         for byte in range(_BYTES - 1, -1, -1):
-            table = self.chip.load_table(self.all.layer, self.all.constants.tables[byte])
-            look = {"activation": int(Activation.TABLE), "table": table, "zero_target": LOW}
-            self.vector(
-                Alu.RSUB, self.codes, codes, largest, blocks=self.blocks, zero_a=LOW,
-                touched=[self.chip.table_access(table)], **look, **self.lanes,
-            )  # fmt: skip
+            self._look_up(self.all.constants.tables[byte], largest, codes)
             if byte == _BYTES - 1:
-                self.vector(Alu.PASS, codes, self.powers, blocks=self.blocks, zero_a=LOW,
-                            shift=-8 * byte, **self.lanes)  # fmt: skip
-            else:
-                self.vector(
-                    Alu.PASS, self.powers, self.powers, codes, blocks=self.blocks, zero_b=LOW,
-                    multiplier2=1 << (8 * byte), flags=int(VectorFlag.RESIDUAL), **self.lanes,
-                )  # fmt: skip
+                fields = {"zero_a": LOW, "shift": -8 * byte, **self.lanes}
+                self.vector(Alu.PASS, codes, self.powers, fields, blocks=self.blocks)
+                continue
+            factor = {"multiplier2": 1 << (8 * byte), "flags": int(VectorFlag.RESIDUAL)}
+            fields = {"zero_b": LOW, **factor, **self.lanes}
+            self.vector(Alu.PASS, self.powers, self.powers, fields, codes, blocks=self.blocks)
+
+    def _look_up(self, tensor: Tensor, largest: Words, codes: Words) -> None:
+        """A byte of the exponentials of all codes."""
+        table = self.chip.load_table(self.all.layer, tensor)
+        look = {"activation": int(Activation.TABLE), "table": table, "zero_target": LOW}
+        fields = {"zero_a": LOW, **look, **self.lanes}
+        touched = [self.chip.table_access(table)]
+        self.vector(
+            Alu.RSUB, self.codes, codes, fields, largest, blocks=self.blocks, touched=touched
+        )
 
     def _sum(self) -> Words:
         """The sum of exponentials rounded to their integer bits, half way up: no tie is left."""
         rounded = replace(self.powers, bank=self.banks[1])
-        self.vector(
-            Alu.PASS, self.powers, rounded, blocks=self.blocks, multiplier=2, multiplier2=1,
-            scalar=1, shift=FRACTION + 1, flags=int(VectorFlag.RESIDUAL), **self.lanes,
-        )  # fmt: skip
+        twice_and_one = {"multiplier": 2, "multiplier2": 1, "scalar": 1}
+        fields = {**twice_and_one, "shift": FRACTION + 1, "flags": int(VectorFlag.RESIDUAL)}
+        fields |= self.lanes
+        self.vector(Alu.PASS, self.powers, rounded, fields, blocks=self.blocks)
         total = self.one(0, 0)
-        self._across(Alu.ADD, rounded, total, Reduce.SUM)
+        self._across(Alu.ADD, rounded, total, Reduce.SUM, {})
         return total
 
     def _normalized(self, total: Words) -> Words:
         """Shift the sum until it has 31 bits; what the result is then shifted by."""
-        channels = self.all.source.channels
-        most = channels.bit_length() - 1
+        most = self.all.source.channels.bit_length() - 1
         least = _WHOLE - FRACTION - 8 - most
-        self.vector(Alu.PASS, total, total, shift=-least)
         exponent, spare, other = self.one(0, 1), self.one(1, 0), self.one(1, 1)
-        self.vector(Alu.PASS, total, exponent, multiplier=0)
+        self.vector(Alu.PASS, total, total, {"shift": -least})
+        self.vector(Alu.PASS, total, exponent, {"multiplier": 0})
         for place in range(most.bit_length() - 1, -1, -1):
             bits = 1 << place
-            self.vector(Alu.RSUB, total, spare, scalar=1 << (_WHOLE - bits))
-            self.vector(Alu.GATE, total, other, spare, multiplier=(1 << bits) - 1)
-            self.vector(Alu.ADD, total, total, other)
-            self.vector(Alu.GREATER, other, other, scalar=0, multiplier=bits)
-            self.vector(Alu.ADD, exponent, exponent, other)
+            self.vector(Alu.RSUB, total, spare, {"scalar": 1 << (_WHOLE - bits)})
+            self.vector(Alu.GATE, total, other, {"multiplier": (1 << bits) - 1}, spare)
+            self.vector(Alu.ADD, total, total, {}, other)
+            self.vector(Alu.GREATER, other, other, {"scalar": 0, "multiplier": bits})
+            self.vector(Alu.ADD, exponent, exponent, {}, other)
         whole = _WHOLE + FRACTION + (_WHOLE - 8) - 1
-        self.vector(Alu.RSUB, exponent, exponent, scalar=whole - least)
+        self.vector(Alu.RSUB, exponent, exponent, {"scalar": whole - least})
         return exponent
 
     def _reciprocal(self, half: Words) -> Words:
         """Newton's iteration; the number and what it is so far are multipliers in turn."""
-        tflite = {"flags": int(VectorFlag.TFLITE), "shift": _WHOLE}
         self.all.pass_on("half", half, _HALF, _MULTIPLIER, self.pixels)
         guess, rest, more = self.one(1, 0), self.one(1, 1), self.one(0, 2)
-        self.vector(Alu.RSUB, half, guess, scalar=0, multiplier=RECIPROCAL_FACTOR, **tflite)
-        self.vector(Alu.ADD, guess, guess, scalar=RECIPROCAL_START)
+        factor = {"scalar": 0, "multiplier": RECIPROCAL_FACTOR, "shift": _WHOLE}
+        self.vector(Alu.RSUB, half, guess, {**factor, "flags": int(VectorFlag.TFLITE)})
+        self.vector(Alu.ADD, guess, guess, {"scalar": RECIPROCAL_START})
         for _ in range(_ITERATIONS):
             self.all.pass_on("guess", guess, _GUESS, _MULTIPLIER, self.pixels)
-            self._by_rows(Alu.PASS, guess, rest, _HALF)
-            self._by_rows(Alu.RSUB, rest, rest, _GUESS, scalar=1 << 29)
-            self.vector(Alu.PASS, rest, more, shift=-2)
-            self.vector(Alu.ADD, guess, guess, more)
+            self._by_rows(Alu.PASS, guess, rest, _HALF, {})
+            self._by_rows(Alu.RSUB, rest, rest, _GUESS, {"scalar": 1 << 29})
+            self.vector(Alu.PASS, rest, more, {"shift": -2})
+            self.vector(Alu.ADD, guess, guess, {}, more)
         return guess
 
-    def _by_rows(self, alu: Alu, a: Words, to: Words, which: int, **fields: int) -> None:
+    def _by_rows(
+        self, alu: Alu, a: Words, to: Words, which: int, fields: Mapping[str, int]
+    ) -> None:
         """A VECTOR whose scale is in each pixel's row of parameters; levels are pixels, blocks."""
         row = self.all.rows + which * self.all.most
-        wide = to.bank >= Bank.ACCUMULATOR
-        blocks = 1 if not to.steps[0] else self.blocks
-        flags = VectorFlag.TFLITE | VectorFlag.LANE_SCALE
-        if "scalar" in fields:
-            flags |= VectorFlag.B_SCALAR
+        name = "acc" if to.bank >= Bank.ACCUMULATOR else "target"
         turned = {
-            name: replace(words, steps=(words.steps[1], words.steps[0], 0, 0))
-            for name, words in (("a", a), ("acc" if wide else "target", to))
+            place: replace(words, steps=(words.steps[1], words.steps[0], 0, 0))
+            for place, words in (("a", a), (name, to))
         }
-        usual = {"alu": int(alu), "low": LOW, "high": HIGH, "flags": int(flags)}
-        rows = {"parameter": row, "parameter_step": 1 if self.pixels > 1 else 0}
+        scaled = {"flags": int(VectorFlag.TFLITE | VectorFlag.LANE_SCALE), "parameter": row}
+        scaled |= {"parameter_step": 1 if self.pixels > 1 else 0, **fields}
         low = row * PARAMETER_COLUMNS
         touched = [Access(Bank.PARAMETER, low, low + self.pixels * PARAMETER_COLUMNS, False)]
-        self.chip.vector(
-            self.all.layer, (self.pixels, blocks, 1, 1), turned, usual | rows | fields, touched
-        )
+        counts = (self.pixels, self.blocks if to.steps[0] else 1, 1, 1)
+        self.chip.vector(self.all.layer, counts, turned, _usual(alu, scaled), touched)
 
     def _finish(self) -> None:
         """Exponentials times the reciprocal; lanes beyond the last channel are 0."""
         target = Words.of(self.places.result(self.tile), self.tile)
         target = replace(target, steps=(target.steps[0], 1, 0, 0))
-        self._by_rows(Alu.PASS, self.powers, target, _HALF, zero_target=LOW)
+        self._by_rows(Alu.PASS, self.powers, target, _HALF, {"zero_target": LOW})
         if self.lanes["last_lanes"]:
-            self.vector(Alu.PASS, target, target, blocks=self.blocks, **self.lanes)
+            self.vector(Alu.PASS, target, target, self.lanes, blocks=self.blocks)
+
+
+def _usual(alu: Alu, fields: Mapping[str, int]) -> dict[str, int]:
+    """Fields of a VECTOR, with those that always are there."""
+    flags = fields.get("flags", 0) | (VectorFlag.B_SCALAR if "scalar" in fields else 0)
+    return {"low": LOW, "high": HIGH, **fields, "alu": int(alu), "flags": int(flags)}

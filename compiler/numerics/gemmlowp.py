@@ -32,7 +32,7 @@ def exponential(exponents: npt.ArrayLike) -> Ints:
     result, rest = _near_zero(part << 5), part - values
     for bit, factor in _HALVINGS:
         result = np.where(rest & (1 << bit), high_multiply(result, factor), result)
-    return np.where(values == 0, ONE_LESS, result)
+    return np.asarray(np.where(values == 0, ONE_LESS, result), np.int64)
 
 
 def _near_zero(values: Ints) -> Ints:
@@ -55,7 +55,7 @@ def reciprocal(half: npt.ArrayLike) -> Ints:
     for _ in range(_ITERATIONS):
         rest = (1 << 29) - high_multiply(x, half)
         x = x + (high_multiply(rest, x) << 2)
-    return np.minimum(x << 1, ONE_LESS)
+    return np.asarray(np.minimum(x << 1, ONE_LESS), np.int64)
 
 
 def inverse_root(value: int) -> tuple[int, int]:

@@ -63,18 +63,19 @@ def copying(zero: int) -> Scale:
     return Scale(np.array([1 << 30]), np.array([30]), zero)
 
 
-def map_shape(tensor: Tensor, batch: int) -> Shape:
+def map_shape(tensor: Tensor, batch: int, least: int = 1) -> Shape:
     """(H, W, C) of a tensor (N, H, W, C), (N, W, C) or (N, C); N may be part of the axis after it.
 
     Raises
     ------
     InputError
-        If the tensor is none of these, has no elements, or is absurdly large.
+        If the tensor is none of these, has fewer axes than it must have or no elements, or is
+        absurdly large.
     """
     shape = tensor.shape
     first = batch if shape[:1] == (-1,) else next(iter(shape), 0)
     sizes = ((first // batch,) if first > batch else ()) + shape[1:]
-    known = first >= batch > 0 == first % batch
+    known = first >= batch > 0 == first % batch and len(shape) >= least
     if not known or len(sizes) > 3 or min(sizes, default=1) < 1:
         raise InputError(
             f"tensor {tensor.short!r} must have shape ({batch}, H, W, C) or ({batch}, C) with "
@@ -108,7 +109,7 @@ class Network:
         self.room = min(_CONSTANTS, _FREE + _SHARED * file.size)
         self.inputs: dict[int, Value] = {}
         for source in sources:
-            name, shape = self.parts.free(source.name), map_shape(source, batch)
+            name, shape = self.parts.free(source.name), map_shape(source, batch, 2)
             self.inputs[source.index] = self.parts.input(name, shape, _host_codes(source))
             self.values[source.index] = Meaning(self.inputs[source.index], shape)
 

@@ -1,0 +1,84 @@
+"""Arithmetic of int8 TensorFlow Lite files against LiteRT's reference kernels, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pulsarray.compiler.importers.tflite.importer import import_tflite
+from pulsarray.errors import InputError
+from tests.compiler.tflite_cases import (
+    FORMS,
+    KINDS,
+    differing,
+    draw_function,
+    draw_matmul,
+    draw_mean,
+    draw_moves,
+    draw_pair,
+    draw_softmax,
+)
+from tests.compiler.tflite_files import FileBuilder
+
+pytest.importorskip("ai_edge_litert.interpreter")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_functions_of_two_values(tmp_path: Path, kind: str, form: str) -> None:
+    for seed in range(4):
+        builder, ends = draw_pair(np.random.default_rng(seed), kind, form)
+        assert differing(tmp_path, builder, ends, seed) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["GELU", "RSQRT"])
+def test_functions_of_one_value(tmp_path: Path, kind: str) -> None:
+    for seed in range(10):
+        builder = draw_function(np.random.default_rng(seed), kind)
+        assert differing(tmp_path, builder, [0], seed) == (0, 0)
+
+
+def test_means_over_any_axes(tmp_path: Path) -> None:
+    for seed in range(20):
+        builder = draw_mean(np.random.default_rng(seed))
+        assert differing(tmp_path, builder, [0], seed) == (0, 0)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small"])
+def test_reshapes_and_transposes(tmp_path: Path, preset: str) -> None:
+    for seed in range(20):
+        builder = draw_moves(np.random.default_rng(seed))
+        assert differing(tmp_path, builder, [0], seed, preset=preset) == (0, 0)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small"])
+def test_products_of_two_matrices(tmp_path: Path, preset: str) -> None:
+    for seed in range(12):
+        builder = draw_matmul(np.random.default_rng(seed))
+        assert differing(tmp_path, builder, [0, 1], seed, preset=preset) == (0, 0)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small", "base"])
+def test_softmax_inside_a_network(tmp_path: Path, preset: str) -> None:
+    for seed in range(5):
+        builder = draw_softmax(np.random.default_rng(seed))
+        assert differing(tmp_path, builder, [0], seed, preset=preset) == (0, 0)
+
+
+def test_softmax_of_too_many_channels(tmp_path: Path) -> None:
+    b = FileBuilder()
+    x, y = b.tensor((1, 2000)), b.tensor((1, 2000), 1 / 256, -128)
+    z = b.tensor((1, 2000), 1 / 256, -128)
+    b.operator("SOFTMAX", [x], y, Beta=1.0).operator("MAXIMUM", [y, y], z)
+    with pytest.raises(InputError, match=r"softmax of 2000 channels is not possible, only 1023"):
+        import_tflite(b.save(tmp_path))
+
+
+def test_transposes_of_channels_are_refused(tmp_path: Path) -> None:
+    b = FileBuilder()
+    x, y = b.tensor((1, 2, 3, 4)), b.tensor((1, 4, 2, 3))
+    b.operator("TRANSPOSE", [x, b.constant(np.array([0, 3, 1, 2], np.int32))], y)
+    with pytest.raises(InputError, match="only rows and columns can change places"):
+        import_tflite(b.save(tmp_path))
