@@ -21,7 +21,6 @@ from pulsarray.program import Program
 __all__ = [
     "ARRAY",
     "HOST",
-    "LAST",
     "MEMORY",
     "NOTHING",
     "VECTOR",
@@ -38,7 +37,6 @@ Shape = tuple[int, ...]
 
 ARRAY, VECTOR, MEMORY = Place.ARRAY.value, Place.VECTOR.value, Place.MEMORY.value
 HOST, NOTHING = "host", Place.NOTHING.value
-LAST = "only possible as the last operator"
 
 
 @dataclass(frozen=True, kw_only=True)
