@@ -189,15 +189,6 @@ class Operator:
         """
         raise InputError(f"{self.title} has no definition in integers")
 
-    def check_formats(self, formats: Sequence[Format]) -> None:
-        """Look at the formats of the inputs of its definition in integers.
-
-        Raises
-        ------
-        InputError
-            If it is not defined on them; the text does not name the node.
-        """
-
     @property
     def needs(self) -> Needs:
         """What its definition in integers needs of a machine."""

@@ -40,10 +40,6 @@ def require_machine(graph: Graph, config: Config) -> None:
             raise InputError(f"{node.name}: {node.op.title} is no operator of the machine")
         for problem in _missing(node.op.needs, config):
             raise InputError(f"{node.name}: {problem}")
-        try:
-            node.op.check_formats([value.format for value in graph.inputs_of(node)])
-        except InputError as error:
-            raise InputError(f"{node.name}: {error}") from None
 
 
 def _require_values(graph: Graph, node: Node) -> None:
