@@ -31,6 +31,7 @@ from pulsarray.compiler.ir.value import Array, Floats, network_input
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.batch_norm import BatchNorm
+from pulsarray.compiler.ops.causal_softmax import CausalSoftmax
 from pulsarray.compiler.ops.clip import Clip
 from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.convolution import Convolution
@@ -327,9 +328,9 @@ class Builder:
         """One dimension."""
         return self._add(Flatten(), name or "flatten", source)
 
-    def softmax(self, name: str = "", *, source: str = "") -> Builder:
-        """Softmax; must be the last."""
-        return self._add(Softmax(), name or "softmax", source)
+    def softmax(self, name: str = "", *, causal: bool = False, source: str = "") -> Builder:
+        """Softmax along the last axis; of rows that see no later columns if it is causal."""
+        return self._add(CausalSoftmax() if causal else Softmax(), name or "softmax", source)
 
     def output(self, name: str, *, source: str = "") -> Builder:
         """Make the last operator's result an output; other operators may read it, too."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.ir.operator import Block, Drawn, Kind, Operator
+from pulsarray.compiler.ir.operator import RESULT, Block, Drawn, Kind, Operator
 from pulsarray.compiler.ir.value import Array, Shape, Value
 from pulsarray.compiler.ops.divide import Divide
 from pulsarray.compiler.ops.exp import Exp
@@ -27,6 +27,8 @@ class Softmax(
     reads=("x",),
 ):
     """``exp(x) / (sum of exp(x) along the last axis)``."""
+
+    keeps_result = True
 
     def shape(self, *shapes: Shape) -> Shape:
         """Shape of the result, the same.
@@ -49,6 +51,10 @@ class Softmax(
         """By x."""
         mean = (error * result).sum(axis=-1, keepdims=True)
         return [result * (error - mean)]
+
+    def gradient_reads(self, place: int) -> tuple[int, ...]:
+        """The result alone."""
+        return (RESULT,)
 
     def expand(self, block: Block, *inputs: Value) -> Value:
         """Powers of x less its largest, divided by their sum."""

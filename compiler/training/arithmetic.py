@@ -11,6 +11,7 @@ from math import frexp
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.numerics.exponents import (
     LOG2_E,
 )
@@ -102,12 +103,17 @@ def factor(value: float, what: str) -> tuple[int, int]:
     return mantissa, exponent - 15
 
 
-def softmax(logits: Ints, exponent: int, segments: int) -> Ints:
-    """Probabilities at 2^-31 of mantissas with an exponent, row by row."""
-    below = (logits.max(axis=1, keepdims=True) - logits) * LOG2_E
-    q = np.clip(rne(below, -1 - exponent), 0, _DEEPEST * _ONE)
+def softmax(logits: Ints, exponent: int, segments: int, seen: Array | None = None) -> Ints:
+    """Probabilities at 2^-31 of mantissas with an exponent, along the last axis.
+
+    Where ``seen`` is 0 they are 0.
+    """
+    seen = np.ones(logits.shape[-1]) if seen is None else seen
+    largest = np.where(seen > 0, logits, -_ONE).max(axis=-1, keepdims=True)
+    q = np.clip(rne((largest - logits) * LOG2_E, -1 - exponent), 0, _DEEPEST * _ONE)
     powers = (table("exp", segments)(2 * (q % _ONE) - _ONE) * _ONE) >> (q // _ONE)
-    sums = powers.sum(axis=1, keepdims=True)
+    powers = np.where(seen > 0, powers, 0)
+    sums = powers.sum(axis=-1, keepdims=True)
     # A row's largest power is near 2^30: a sum always has more than 16 bits, and fewer than 53.
     bits = np.frexp(sums.astype(np.float64))[1].astype(np.int64)
     scaled = sums >> (bits - 16)

@@ -21,6 +21,7 @@ from pulsarray.compiler.numerics.exponents import (
     SLOPE,
 )
 from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.causal_softmax import CausalSoftmax, allowed
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.function import Function
@@ -182,10 +183,16 @@ def _looked_up(name: str, argument: int, part: Part, run: Run) -> Ints:
 
 
 @computed.register
-def _(_op: Softmax, _node: Node, parts: Sequence[Part], run: Run) -> Part:
+def _(_op: Softmax, node: Node, parts: Sequence[Part], run: Run) -> Part:
     ((x, e_x),) = parts
-    rows = softmax(x.reshape(len(x), -1), e_x, run.segments)
-    return rows.reshape(x.shape), PROBABILITY
+    return run.rounded(node, softmax(x, e_x, run.segments), PROBABILITY)
+
+
+@computed.register
+def _(_op: CausalSoftmax, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    ((x, e_x),) = parts
+    seen = allowed(*x.shape[-2:])
+    return run.rounded(node, softmax(x, e_x, run.segments, seen), PROBABILITY)
 
 
 @computed.register
@@ -259,6 +266,13 @@ def _(of: MatMul, op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -
     found = of.gradient_by(op.by, [other, other], error, error)
     assert found is not None
     return found, e_other + e_error
+
+
+@_gradient.register
+def _(_of: Softmax, _op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
+    (y, e_y), (error, e_error) = parts
+    along = rne(-(error * y).sum(axis=-1, keepdims=True), -GUARD - e_y)
+    return sym(rne(error, -GUARD) + along, 32) * y, e_error + e_y - GUARD
 
 
 @_gradient.register

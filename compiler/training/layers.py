@@ -21,6 +21,7 @@ from pulsarray.compiler.numerics.exponents import DERIVATIVES, SLOPE, Derivative
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import Normalize, NormalizeChannels, ScaleShift
 from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
 from pulsarray.compiler.passes.training.maps import INPUT, function_name
@@ -57,6 +58,8 @@ class Step:
         By parameter that learns, the name of its gradient's exponent.
     window, groups, share, rate, epsilon
         Of the operator, where it has them.
+    divides
+        The function tables that it takes to divide by sums or deviations.
     weight, bias
         Parameters before the first step, float64: (kh kw C / groups, N), in the order kernel row,
         kernel column, channel, and (N,); of a normalization (1, C) and (C,); empty without.
@@ -74,6 +77,7 @@ class Step:
     share: float = 1.0
     rate: float = 0.0
     epsilon: float = 0.0
+    divides: tuple[str, ...] = ()
     weight: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     bias: Floats = field(default_factory=lambda: np.zeros(0))
 
@@ -186,4 +190,9 @@ def _(op: Dropout) -> dict[str, Any]:
 
 @_attributes.register
 def _(op: Normalize | NormalizeChannels) -> dict[str, Any]:
-    return {"epsilon": op.epsilon}
+    return {"epsilon": op.epsilon, "divides": ("log2", "exp", "reciprocal")}
+
+
+@_attributes.register
+def _(_op: Softmax) -> dict[str, Any]:
+    return {"divides": ("exp", "reciprocal")}

@@ -57,18 +57,19 @@ def layer_normalized(seed: int) -> Graph:
 
 
 def attentive(seed: int) -> Graph:
-    """Products of results in all three ways, heads one below the other."""
+    """Products of results in all three ways, heads one below the other, softmax of two kinds."""
     random = np.random.default_rng(seed)
     builder = Builder("attention", (2, 5, 3)).convolution(random.normal(0, 0.5, (1, 1, 3, 7)))
     values = builder.last
     keys = builder.convolution(random.normal(0, 0.4, (1, 1, 7, 4))).last
     builder.convolution(random.normal(0, 0.4, (1, 1, 7, 4)), source=values)
-    builder.matmul(keys, transpose_b=True).matmul(values).matmul(keys, transpose_a=True)
+    builder.matmul(keys, transpose_b=True).softmax(causal=True).matmul(values)
+    builder.matmul(keys, transpose_a=True).softmax()
     return builder.flatten().dense(random.normal(0, 0.3, (56, 2))).build()
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_layer_normalization_and_products_of_results(simulator: str) -> None:
+def test_layer_normalization_softmax_and_products_of_results(simulator: str) -> None:
     config = next(group.config for group in SHORT if group.config.dim == 5)
     graphs = [layer_normalized(1), attentive(2)]
     setups = [NetworkSetup(graph=graph, loss=Loss("mse"), batch=2) for graph in graphs]

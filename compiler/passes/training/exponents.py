@@ -29,7 +29,7 @@ from pulsarray.compiler.ops.statistics import (
 from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
 from pulsarray.compiler.passes.training.ends import TARGET
 from pulsarray.compiler.passes.training.gradients import PULL
-from pulsarray.compiler.passes.training.maps import function_name
+from pulsarray.compiler.passes.training.maps import PROBABILITIES, function_name
 
 __all__ = ["NORMAL", "with_exponents"]
 
@@ -90,8 +90,9 @@ class _Formats:
         return Shared16(NORMAL, NORMAL_EXPONENT)
 
     @result.register
-    def _(self, _op: Softmax, _node: Node) -> Format:
-        return Wide(PROBABILITY)
+    def _(self, _op: Softmax, node: Node) -> Format:
+        """At the end of the network the host rounds nothing."""
+        return Wide(PROBABILITY) if node.output == PROBABILITIES else Shared16(node.output)
 
     @result.register
     def _(self, op: LossGradient, node: Node) -> Format:

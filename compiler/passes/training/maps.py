@@ -108,7 +108,7 @@ def _place(op: Operator, node: Node, _maps: _Maps) -> None:
     """Put an operator that reads maps behind those that are there: one function a class."""
     raise InputError(
         f"{node.name}: {type(op).__name__} cannot be trained; dense layers, convolutions, "
-        "products, pooling, sums, normalizations and dropout can"
+        "products, pooling, sums, normalizations, softmax and dropout can"
     )
 
 
@@ -212,7 +212,13 @@ def _(op: LayerNorm, node: Node, maps: _Maps) -> None:
 
 @_place.register
 def _(op: Softmax, node: Node, maps: _Maps) -> None:
-    maps.names[node.output] = maps.add(node.name, op, maps.source(node)[:1], PROBABILITIES).name
+    """At the end the host's; elsewhere along the channels of a map."""
+    if _is_last(node, maps.before):
+        maps.names[node.output] = maps.add(node.name, op, maps.source(node)[:1], PROBABILITIES).name
+        return
+    if maps.before.values[node.inputs[0]].shape != maps.source(node)[1]:
+        raise InputError(f"{node.name}: training needs softmax of a map (H, W, C), before Flatten")
+    maps.put(node, op)
 
 
 @_place.register
@@ -266,18 +272,23 @@ def _(_op: Flatten) -> bool:
     return True
 
 
-def _passes(node: Node) -> bool:
+def _is_last(node: Node, graph: Graph) -> bool:
+    """Whether the host computes an operator."""
+    return node.op.kind is Kind.HOST and node.output in graph.outputs
+
+
+def _passes(node: Node, graph: Graph) -> bool:
     """Whether an operator hands its input on as it is, as far as the machine knows."""
-    return _flattens(node.op) or node.op.kind is Kind.HOST
+    return _flattens(node.op) or _is_last(node, graph)
 
 
 def _readers(graph: Graph) -> Counter[str]:
     """By value, how many operators read it, also through Flatten."""
     roots = {name: name for name in graph.values}
     for node in graph.nodes:
-        if _passes(node):
+        if _passes(node, graph):
             roots[node.output] = roots[node.inputs[0]]
-    reads = Counter(roots[name] for n in graph.nodes if not _passes(n) for name in n.inputs)
+    reads = Counter(roots[name] for n in graph.nodes if not _passes(n, graph) for name in n.inputs)
     return Counter({name: reads[root] for name, root in roots.items()})
 
 

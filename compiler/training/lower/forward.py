@@ -13,6 +13,7 @@ from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import Normalize, NormalizeChannels, ScaleShift
 from pulsarray.compiler.passes.training.maps import INPUT, is_layer
 from pulsarray.compiler.training.layers import Step
@@ -35,6 +36,7 @@ from pulsarray.compiler.training.lower.pool import Averaging, Pooling
 from pulsarray.compiler.training.lower.products.forward import ForwardProduct
 from pulsarray.compiler.training.lower.products.matrices import MatrixProduct
 from pulsarray.compiler.training.lower.scaling import Scaling
+from pulsarray.compiler.training.lower.softmax import SoftmaxMap
 from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Alu, VectorFlag
 
@@ -70,7 +72,7 @@ class Forward:
 
     Members
     -------
-    pieces, norms, layer_norms, scalings, drops
+    pieces, norms, layer_norms, softmaxes, scalings, drops
         By step, what the way back needs.
     """
 
@@ -83,6 +85,7 @@ class Forward:
         self.pieces: dict[str, Pieces] = {}
         self.norms: dict[str, Normalization] = {}
         self.layer_norms: dict[str, LayerNormalization] = {}
+        self.softmaxes: dict[str, SoftmaxMap] = {}
         self.scalings: dict[str, Scaling] = {}
         self.drops: dict[str, Dropping] = {}
 
@@ -200,6 +203,13 @@ class Forward:
         x, z = self.values[step.source], self._new(step)
         norm = self.layer_norms[step.name] = LayerNormalization(step, self.lowering, x, z)
         norm.forward()
+        self._pool_all(step)
+
+    @_emit.register
+    def _softmax(self, _op: Softmax, step: Step) -> None:
+        x, y = self.values[step.source], self._new(step)
+        self.softmaxes[step.name] = softmax = SoftmaxMap(step, self.lowering, x, y)
+        softmax.forward()
         self._pool_all(step)
 
     @_emit.register

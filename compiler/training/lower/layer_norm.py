@@ -20,9 +20,10 @@ from pulsarray.compiler.training.lower.maps import (
     written,
 )
 from pulsarray.compiler.training.lower.norm import divide
+from pulsarray.compiler.training.lower.softmax import add_lanes
 from pulsarray.compiler.training.lower.words import Words
 from pulsarray.compiler.training.norm import DEVIATION, Mean
-from pulsarray.isa import Alu, Reduce, VectorFlag
+from pulsarray.isa import Alu, VectorFlag
 
 __all__ = ["SHARE", "LayerNormalization"]
 
@@ -66,11 +67,7 @@ class LayerNormalization:
 
     def _add(self, count: int, a: Words, total: Words, block: int) -> None:
         """Words of a block as the beginning of a total or added to it; the last sums up lanes."""
-        last = block == self.blocks - 1
-        self._vector(
-            count, a, total if block else None, acc=total, alu=Alu.ADD if block else Alu.PASS,
-            reduce=Reduce.SUM if last else Reduce.NONE,
-        )  # fmt: skip
+        add_lanes(self.chip, self.rows.phase, count, a, total, (block, self.blocks))
 
     def _scaled(self, count: int, a: Words, acc: Words, factor: int, shift: int) -> None:
         self._vector(count, a, acc=acc, alu=Alu.MUL, flags=_SCALAR, scalar=factor, shift=shift)

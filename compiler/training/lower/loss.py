@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pulsarray.compiler.numerics.exponents import (
-    LOG2_E,
-    PROBABILITY,
-)
+from pulsarray.compiler.numerics.exponents import PROBABILITY
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.losses import ALIGNED
 from pulsarray.compiler.training.lower.chip import CODE_MAX, TrainChip
 from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, rows_of
 from pulsarray.compiler.training.lower.memory import Cache
+from pulsarray.compiler.training.lower.softmax import SoftmaxRows
 from pulsarray.compiler.training.lower.tensors import LIMIT_ROWS, MASK_ROW
 from pulsarray.compiler.training.lower.words import Words
-from pulsarray.isa import Activation, Alu, Reduce, VectorFlag
+from pulsarray.isa import Activation, Alu, VectorFlag
 
 __all__ = ["LossGradient", "loss_rows"]
 
@@ -156,24 +154,20 @@ class LossGradient:
     def _softmax(self) -> None:
         for block in range(self.blocks):
             self._segments(block, 0)
-        largest = self._largest()
-        powers = Words(self.here, 0, self.rows)
-        self._powers(largest, powers)
-        self._total(powers)
         total = Words(self.there, 0, 0)
-        self._vector(total, acc=total, activation=Activation.RECIPROCAL, table="reciprocal")
-        self.chip.exponent(self.cache.phase, "minus one", -1)
-        self._vector(
-            powers, total, self.blocks, acc=powers, alu=Alu.SCALED, x=("minus one",),
+        softmax = SoftmaxRows(
+            self.chip, self.cache.phase, self.blocks, self.rows, self.last_lanes,
+            lambda block: rows_of(self.output, block), self._masked,
         )  # fmt: skip
-        self._total(powers)
+        softmax.emit(self.names[1])
+        softmax.total(total)
         for block in range(self.blocks):
             gated = Words(self.there, self.rows, 0)
             error = self.cache.new(self.error.at(0, block))
             t = self.cache.get(self.target.at(0, block), pinned=[error])
             self._vector(total, Words(t.bank, t.base(block), 0), acc=gated, alu=Alu.GATE)
             self._vector(
-                Words(self.here, block * self.rows, 0),
+                softmax.here(block),
                 gated,
                 target=rows_of(self.error, block),
                 alu=Alu.SUB,
@@ -183,70 +177,12 @@ class LossGradient:
                 flags=_STATISTIC,
             )
 
-    def _largest(self) -> FeatureMap:
-        """The largest of each row, in all lanes."""
-        phase = self.cache.phase
-        taken = {self.output.at(0, block).bank for block in range(self.blocks)}
-        largest = self.cache.place("largest", self.rows, (1, 1, 1))
-        masked = self.cache.place("masked", self.rows, (1, 1, 1))
-        pinned = [s for m in (self.output, self.target, self.error) for s in m.segments]
-        self.cache.new(largest.segments[0], avoid=taken, pinned=pinned)
-        pinned += largest.segments
-        taken.add(largest.segments[0].bank)
-        self.cache.new(masked.segments[0], avoid=taken, pinned=pinned)
-        result = rows_of(largest, 0)
-        for block in range(self.blocks):
-            a = rows_of(self.output, block)
-            if block == self.blocks - 1 and self.last_lanes:
-                b = rows_of(masked, 0)
-                self._vector(a, target=b, alu=Alu.MIN, flags=_LANE, parameter=MASK_ROW,
-                             low=-CODE_MAX - 1)  # fmt: skip
-                a = b
-            alu = Alu.MAX if block else Alu.PASS
-            self.chip.vector(
-                phase, 1, self.rows, a, result if block else None, target=result,
-                reduce=Reduce.MAX, low=-CODE_MAX - 1, alu=alu,
-            )  # fmt: skip
-        self.cache.drop(masked.segments)
-        return largest
-
-    def _powers(self, largest: FeatureMap, powers: Words) -> None:
-        """exp(z - max z) at 2^-30, lanes that do not count 0."""
-        for block in range(self.blocks):
-            self._vector(
-                rows_of(self.output, block),
-                rows_of(largest, 0),
-                acc=Words(powers.bank, block * self.rows, 0),
-                alu=Alu.RSUB,
-            )
-        self.cache.drop(largest.segments)
-        self._vector(
-            powers,
-            None,
-            self.blocks,
-            acc=powers,
-            alu=Alu.MUL,
-            flags=_SCALAR,
-            scalar=LOG2_E,
-            shift=-1,
-            x=("", self.names[1]),
-            activation=Activation.EXP,
-            table="exp",
-            last_lanes=self.last_lanes,
-        )
-
-    def _total(self, powers: Words) -> None:
-        """Sum of each row, in all lanes of the other bank."""
-        total = Words(self.there, 0, 0)
-        for block in range(self.blocks):
-            last = block == self.blocks - 1
-            self._vector(
-                Words(powers.bank, block * self.rows, 0),
-                total if block else None,
-                acc=total,
-                alu=Alu.ADD if block else Alu.PASS,
-                reduce=Reduce.SUM if last else Reduce.NONE,
-            )
+    def _masked(self, block: int, a: Words, alu: Alu, to: Words) -> bool:
+        """Words beside the mask of a block: of the last one not all lanes count."""
+        if block < self.blocks - 1 or not self.last_lanes:
+            return False
+        self._vector(a, acc=to, alu=alu, flags=_LANE, parameter=MASK_ROW)
+        return True
 
 
 _RULES: dict[str, Callable[[LossGradient, int, int], None]] = {

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import singledispatch, singledispatchmethod
 
 from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.numerics.exponents import GUARD
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.gradient import Gradient
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import (
     NormalizeChannels,
     NormalizeChannelsGradient,
@@ -87,6 +89,7 @@ class Parts:
         self.values, self.errors, self.flow = forward.values, forward.live.errors, forward.flow
         self.pieces, self.norms, self.drops = forward.pieces, forward.norms, forward.drops
         self.layer_norms, self.scalings = forward.layer_norms, forward.scalings
+        self.softmaxes = forward.softmaxes
         self.product, self.matrices = InputGradient(self.lowering), forward.matrices
         self.steps = {step.name: step for step in self.lowering.network.steps}
 
@@ -131,13 +134,19 @@ class Parts:
         reader = given.reader.name
         norm, error = self.layer_norms[reader], self.errors[reader]
         tile, block, pixels = given.tile, given.blocks[0], given.pixels
-        # A gate's slope, or another one's means, come into their bank between blocks.
-        others = self.flow.readers(given.step.name)
-        alone = sum(other.op.keeps_result for other in others) == 1
-        if not block or not alone or given.step.derivative.gated:
+        if self._is_new(given):
             norm.means(error, tile, pixels)
         scale = self._scale(reader)
         return norm.pull(error, tile, block, pixels, scale), ("temporary",), 0
+
+    def _is_new(self, given: _Given) -> bool:
+        """Whether what there is one number a pixel of is not in its bank.
+
+        A gate's slope, or another one's numbers, come into it between blocks.
+        """
+        others = self.flow.readers(given.step.name)
+        alone = sum(other.op.keeps_result for other in others) == 1
+        return not given.blocks[0] or not alone or given.step.derivative.gated
 
     @_given.register
     def _(self, _op: Dropout, given: _Given) -> Part:
@@ -173,6 +182,15 @@ class Parts:
     @_by_operator.register
     def _(self, of: MatMul, given: _Given) -> Part:
         return self._by_matrix(of, given, given.reader.sources.index(given.step.name))
+
+    @_by_operator.register
+    def _(self, _of: Softmax, given: _Given) -> Part:
+        reader = given.reader.name
+        softmax, error = self.softmaxes[reader], self.errors[reader]
+        if self._is_new(given):
+            softmax.along(error, given.tile, given.pixels)
+        sums = softmax.pull(error, given.tile, given.blocks[0], given.pixels)
+        return sums, (self._scale(reader), self.flow.outputs[reader]), GUARD
 
     @_by_operator.register
     def _(self, _of: MaxPool, given: _Given) -> Part:

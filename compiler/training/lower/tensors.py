@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import singledispatch
 
 import numpy as np
 
+from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.ops.causal_softmax import CausalSoftmax, allowed
+from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import mask_name
@@ -83,9 +88,29 @@ def _functions(network: TrainingNetwork) -> list[str]:
         names.append("tanh")
     if network.loss.name == "cross-entropy":
         names += ["exp", "reciprocal"]
-    if network.normalizes:
-        names += ["log2", "exp", "reciprocal"]
+    names += [name for step in network.steps for name in step.divides]
     return list(dict.fromkeys(names))
+
+
+@singledispatch
+def seen(_op: Operator, _shape: MapShape, _dim: int) -> Array | None:
+    """Where elements of a row count for an operator's result, 1, and where not, 0; None if all do.
+
+    Of the last block alone if that is the same for all rows.
+    """
+    return None
+
+
+@seen.register
+def _(_op: Softmax, shape: MapShape, dim: int) -> Array | None:
+    lanes = shape[2] % dim
+    return np.asarray(np.arange(dim) < lanes)[None] if lanes else None
+
+
+@seen.register
+def _(_op: CausalSoftmax, shape: MapShape, dim: int) -> Array | None:
+    mask = allowed(*shape[1:])
+    return np.pad(mask, ((0, 0), (0, -shape[2] % dim)))
 
 
 @dataclass(frozen=True)
@@ -245,6 +270,7 @@ class TrainTensors:
                     self.gradients[name] = self._add(total, "state", rows, n, wide=True)
         self._masks()
         self._drops()
+        self._seen()
         words = -(-max(EXPONENTS, 1 + max(self.registers.values())) // self.config.dim)
         self.exponents = self._add(
             f"{self.prefix}exponents", "state", words, self.config.dim, wide=True
@@ -270,6 +296,17 @@ class TrainTensors:
                 rows = self.rows * step.result[0] * step.result[1]
                 name = f"{self.prefix}{mask_name(step)}"
                 self.drops[step.name] = self._add(name, "input", rows, step.result[2])
+
+    def _seen(self) -> None:
+        """Of softmax, the largest code where elements count, the least elsewhere."""
+        self.seen: dict[str, Tensor] = {}
+        for step in self.network.steps:
+            if (mask := seen(step.op, step.result, self.config.dim)) is not None:
+                values = np.where(mask > 0, CODE_MAX, -CODE_MAX - 1)
+                self.seen[step.name] = self.layout.add(
+                    f"{self.prefix}{step.name}.seen", "constant", *values.shape, element="sum",
+                    values=values,
+                )  # fmt: skip
 
     def _masks(self) -> None:
         """Of layers with groups of channels, which words of memory are weights."""
