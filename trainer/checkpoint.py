@@ -21,9 +21,11 @@ from pulsarray.trainer.history import History, Progress
 
 __all__ = ["Checkpoint", "digest"]
 
-_VERSION = 2
-_ARRAYS = ("weights", "masters", "velocities")
-_INTEGERS = ("exponents", "counts", "rate", "decay", "momentum", "seed", "steps")
+_VERSION = 3
+_ARRAYS = ("weights", "masters", "velocities", "squares")
+_NUMBERS = (
+    "exponents", "counts", "rate", "decay", "momentum", "epsilon", "learning_rate", "seed", "steps"
+)  # fmt: skip
 _META = "meta"
 
 
@@ -66,7 +68,7 @@ class Checkpoint:
         meta = {
             "version": _VERSION,
             "identity": dict(self.identity),
-            "integers": {name: getattr(self.state, name) for name in _INTEGERS},
+            "numbers": {name: getattr(self.state, name) for name in _NUMBERS},
             "generator": dict(self.generator),
             "epoch": self.epoch,
             "step": self.step,
@@ -101,7 +103,7 @@ class Checkpoint:
             _require_same(path, meta["identity"], identity)
             return cls(
                 identity=meta["identity"],
-                state=_state(arrays, meta["integers"]),
+                state=_state(arrays, meta["numbers"]),
                 generator=meta["generator"],
                 epoch=meta["epoch"],
                 step=meta["step"],
@@ -144,9 +146,9 @@ def _require_same(path: Path, found: Mapping[str, str], wanted: Mapping[str, str
             )
 
 
-def _state(arrays: Mapping[str, npt.NDArray[Any]], integers: Mapping[str, Any]) -> TrainState:
+def _state(arrays: Mapping[str, npt.NDArray[Any]], numbers: Mapping[str, Any]) -> TrainState:
     parts: dict[str, dict[str, npt.NDArray[np.int64]]] = {kind: {} for kind in _ARRAYS}
     for key, values in arrays.items():
         kind, _, name = key.partition("/")
         parts[kind][name] = values.astype(np.int64)
-    return TrainState(**parts, **{name: integers[name] for name in _INTEGERS})  # type: ignore[arg-type]
+    return TrainState(**parts, **{name: numbers[name] for name in _NUMBERS})  # type: ignore[arg-type]

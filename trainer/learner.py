@@ -89,7 +89,10 @@ class Learner:
     def set_rate(self, rate: float) -> None:
         """Go on with another learning rate."""
         self.interpreter.set_rate(self.state, rate, self.training.batch)
-        self._put_only(self._tensors.rates, self._tensors.exponents)
+        self._put_rates()
+
+    def _put_rates(self) -> None:
+        self._put_only(*self._tensors.steered)
 
     def _put_only(self, *tensors: Tensor) -> None:
         values = self.training.encode_state(self.state)
@@ -100,6 +103,8 @@ class Learner:
         """Train on a batch."""
         x = self.interpreter.encode(self.state, inputs)
         t = self.interpreter.encode_target(self.state, targets)
+        if self.interpreter.begin(self.state, self.training.batch):
+            self._put_rates()
         whole, chunk = self.training.step, self.training.chunk
         if whole is None:
             self._clear_sums()

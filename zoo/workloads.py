@@ -27,6 +27,7 @@ _DATA_SEED = 2026
 _TABLE = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 _REGRESSION_WEIGHTS, _REGRESSION_BIAS = (0.7, -1.2, 0.4), 0.3
 _REGRESSION_NOISE = 0.01
+_PLAIN = Optimizer()
 _SMALL_TRAIN = 1400
 
 
@@ -42,7 +43,7 @@ class Workload:
         Widths, the input's first, and the activation after each layer.
     data
         Gives the samples.
-    loss, momentum, learning_rate, batch, epochs
+    loss, optimizer, learning_rate, batch, epochs
         How it is trained unless something else is asked for.
     spread
         Standard deviation of the first weights times the square root of their inputs.
@@ -62,7 +63,7 @@ class Workload:
     learning_rate: float
     batch: int
     epochs: int
-    momentum: float = 0.0
+    optimizer: Optimizer = _PLAIN
     spread: float = 1.0
     config: str = "train-small"
 
@@ -82,7 +83,7 @@ class Workload:
 
     def network(self, seed: int) -> TrainingNetwork:
         """What its own settings train."""
-        return differentiate(self.build(seed), self.loss, Optimizer(momentum=self.momentum))
+        return differentiate(self.build(seed), self.loss, self.optimizer)
 
 
 def _truth_table(values: Sequence[float]) -> TrainingData:

@@ -26,16 +26,25 @@ from pulsarray.errors import InputError
 __all__ = ["LOSSES", "Loss", "Optimizer", "TrainingNetwork", "differentiate"]
 
 
+_MOST_SQUARES = 0.9999
+"""Largest beta2: sums of squares have bits below those of gradients then."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """Stochastic gradient descent.
+    """Stochastic gradient descent, or Adam (Kingma and Ba 2015).
 
     Parameters
     ----------
     momentum
-        From 0, without momentum, to below 1.
+        From 0, without momentum, to below 1; of Adam beta1.
     weight_decay
-        Added to the gradient of weights, times the weight; 0 or more.
+        Of weights, times the learning rate, what a step takes off; 0 or more.
+    squares
+        Of Adam beta2, with which it divides steps by the root of the mean of squares of gradients;
+        0 without.
+    epsilon
+        Added to that root.
 
     Raises
     ------
@@ -45,8 +54,24 @@ class Optimizer:
 
     momentum: float = 0.0
     weight_decay: float = 0.0
+    squares: float = 0.0
+    epsilon: float = 1e-8
+
+    @property
+    def divides(self) -> bool:
+        """Whether steps are divided by roots of means of squares."""
+        return self.squares > 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.squares <= _MOST_SQUARES:
+            raise InputError(f"beta2: must be from 0 to {_MOST_SQUARES}, not {self.squares:g}")
+        if self.divides and not 0 < self.momentum**2 < self.squares:
+            raise InputError(
+                f"beta1: must be more than 0 and its square less than beta2 = {self.squares:g}, "
+                f"not {self.momentum:g}"
+            )
+        if not (self.epsilon > 0 and isfinite(self.epsilon)):
+            raise InputError(f"epsilon: must be more than 0 and finite, not {self.epsilon:g}")
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum: must be from 0 to below 1, not {self.momentum:g}")
         if not (self.weight_decay >= 0 and isfinite(self.weight_decay)):

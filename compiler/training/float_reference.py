@@ -40,8 +40,10 @@ class FloatNetwork:
     ----------
     parameters
         ``LAYER.weight`` (K, N) and ``LAYER.bias`` (N,), changed by :meth:`step`.
-    velocities
-        By the same names; zeros at first, used with momentum.
+    velocities, squares
+        By the same names; zeros at first, used with momentum and with Adam.
+    steps
+        Steps so far.
     kept
         By dropout the values that are left; those without an entry drop nothing. :meth:`step`
         draws its own.
@@ -59,6 +61,8 @@ class FloatNetwork:
         self.stored: Stored = exactly
         self._random = np.random.default_rng(0)
         self.velocities = {name: np.zeros_like(v) for name, v in self.parameters.items()}
+        self.squares = {name: np.zeros_like(v) for name, v in self.parameters.items()}
+        self.steps = 0
 
     def _drawn(self, count: int) -> dict[str, Bools]:
         shapes = self.network.nodes.values
@@ -142,7 +146,8 @@ class FloatNetwork:
 
         With the optimizer's momentum and weight decay: ``W -= learning_rate * weight_decay * W``
         for weights alone, then ``v = momentum * v + g`` and ``W -= learning_rate / M * v``, where
-        g sums over the batch: the decay is not divided by the batch and leaves v alone.
+        g sums over the batch: the decay is not divided by the batch and leaves v alone. Adam is
+        that of Kingma and Ba (2015) on the mean over the batch, its decay the same (AdamW).
 
         Parameters
         ----------
@@ -154,15 +159,29 @@ class FloatNetwork:
         self.kept = self._drawn(len(x))
         found = self.backward(x, t)
         self.kept = {}
+        self.steps += 1
         optimizer = self.network.optimizer
+        move = self._adam if optimizer.divides else self._descend
         for layer in self.network.learning:
             weight = f"{layer.name}.weight"
             self.parameters[weight] *= 1.0 - learning_rate * optimizer.weight_decay
             for name in layer.learned:
-                velocity = optimizer.momentum * self.velocities[name] + found[f"{name}.gradient"]
-                self.velocities[name] = velocity
-                self.parameters[name] -= learning_rate / len(x) * velocity
+                move(name, found[f"{name}.gradient"], learning_rate, len(x))
         return float(loss_value(self.network.loss, found[self.network.answer], t).mean())
+
+    def _descend(self, name: str, gradient: Floats, rate: float, batch: int) -> None:
+        velocity = self.network.optimizer.momentum * self.velocities[name] + gradient
+        self.velocities[name] = velocity
+        self.parameters[name] -= rate / batch * velocity
+
+    def _adam(self, name: str, gradient: Floats, rate: float, batch: int) -> None:
+        optimizer, gradient = self.network.optimizer, gradient / batch
+        first, second = optimizer.momentum, optimizer.squares
+        self.velocities[name] = first * self.velocities[name] + (1.0 - first) * gradient
+        self.squares[name] = second * self.squares[name] + (1.0 - second) * gradient**2
+        mean = self.velocities[name] / (1.0 - first**self.steps)
+        root = np.sqrt(self.squares[name] / (1.0 - second**self.steps))
+        self.parameters[name] -= rate * mean / (root + optimizer.epsilon)
 
 
 class _Values:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.numerics.exponents import PROBABILITY
 from pulsarray.compiler.passes.ends import host_function
-from pulsarray.compiler.training.arithmetic import LARGEST, factor
+from pulsarray.compiler.training.adam import corrected, share
+from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import draw_masks
 from pulsarray.compiler.training.integer_pass import IntegerPass
@@ -85,16 +86,16 @@ class TrainInterpreter:
         exponents = {"input": data_exponent(inputs), "target": data_exponent(targets)}
         exponents |= {name: fixed or 0 for name, fixed in self.network.exponents.items()}
         optimizer = self.network.optimizer
-        momentum = min(round(optimizer.momentum * (1 << 15)), LARGEST)
         counts = dict.fromkeys(self._adaptive, 0)
-        state = TrainState({}, {}, {}, exponents, counts, 0, 0, momentum, seed)
+        momentum = share(optimizer.momentum)
+        state = TrainState({}, {}, {}, exponents, counts, 0, 0, momentum, seed=seed)
         for layer in self.network.layers:
-            add_layer(state, layer, velocities=optimizer.momentum > 0)
+            add_layer(state, layer, velocities=momentum > 0, squares=optimizer.divides)
         self.set_rate(state, learning_rate, batch)
         return state
 
     def set_rate(self, state: TrainState, learning_rate: float, batch: int) -> None:
-        """Sets the mantissas and exponents of ``rate`` and ``decay``.
+        """Sets the mantissas and exponents of ``rate`` and ``decay``, and of ``epsilon`` with Adam.
 
         Parameters
         ----------
@@ -112,8 +113,15 @@ class TrainInterpreter:
         """
         if batch < 1:
             raise InputError(f"batch: must be 1 or more, not {batch}")
-        state.rate, state.exponents["rate"] = factor(learning_rate / batch, "learning rate / batch")
-        decay = self.network.optimizer.weight_decay
+        optimizer, state.learning_rate = self.network.optimizer, learning_rate
+        rate, what = learning_rate / batch, "learning rate / batch"
+        if optimizer.divides:
+            mean, root = corrected(optimizer.momentum, optimizer.squares, state.steps + 1)
+            rate, what = learning_rate * mean, "learning rate"
+            least = optimizer.epsilon * batch * root
+            state.epsilon, state.exponents["epsilon"] = factor(least, "epsilon x batch")
+        state.rate, state.exponents["rate"] = factor(rate, what)
+        decay = optimizer.weight_decay
         state.decay, state.exponents["decay"] = (
             factor(learning_rate * decay, "learning rate x weight decay") if decay else (0, 0)
         )
@@ -169,8 +177,10 @@ class TrainInterpreter:
         chunks
             The batch: codes of inputs (rows, K) and targets (rows, N), in one piece or in several.
         """
+        batch_size = sum(len(x_codes) for x_codes, _ in chunks)
+        self.begin(state, batch_size)
         scales = Scales(dict(state.exponents))
-        masks = self.masks(state, sum(len(x_codes) for x_codes, _ in chunks))
+        masks = self.masks(state, batch_size)
         sums: dict[str, Ints] = {}
         parts, first = [], 0
         for batch in chunks:
@@ -183,11 +193,17 @@ class TrainInterpreter:
         tensors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         gradients = run.gradients(sums)
         for layer in self.network.learning:
-            update(state, layer, gradients)
+            update(state, layer, gradients, self.network.optimizer, self.segments)
         saturated = adapt(state, scales.statistics)
         state.steps += 1
         self.make_room(state)
         return StepTrace(tensors | gradients, scales.exponents | run.shared(), saturated)
+
+    def begin(self, state: TrainState, batch: int) -> bool:
+        """Rates of the step that is next, where they change from step to step: whether they do."""
+        if self.network.optimizer.divides:
+            self.set_rate(state, state.learning_rate, batch)
+        return self.network.optimizer.divides
 
     def masks(self, state: TrainState, batch: int) -> dict[str, Ints]:
         """What a step that begins with a state drops, by ``STEP.mask``."""

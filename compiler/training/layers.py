@@ -26,12 +26,14 @@ from pulsarray.compiler.ops.statistics import Normalize, NormalizeChannels, Scal
 from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
 from pulsarray.compiler.passes.training.maps import INPUT, function_name
 
-__all__ = ["MapShape", "Step", "is_vector", "steps_of"]
+__all__ = ["DIVIDES", "MapShape", "Step", "is_vector", "steps_of"]
 
 MapShape = tuple[int, int, int]
 """Rows, columns and channels."""
 
 
+DIVIDES = ("log2", "exp", "reciprocal")
+"""The function tables that division by a root takes."""
 _ONE = Window((1, 1))
 
 
@@ -190,7 +192,7 @@ def _(op: Dropout) -> dict[str, Any]:
 
 @_attributes.register
 def _(op: Normalize | NormalizeChannels) -> dict[str, Any]:
-    return {"epsilon": op.epsilon, "divides": ("log2", "exp", "reciprocal")}
+    return {"epsilon": op.epsilon, "divides": DIVIDES}
 
 
 @_attributes.register

@@ -17,11 +17,13 @@ __all__ = [
     "HALF_LOG",
     "Mean",
     "Normalized",
+    "divisors",
     "normalize",
     "normalize_channels",
     "pull",
     "pull_channels",
     "pulled",
+    "shifted",
 ]
 
 Ints = npt.NDArray[np.int64]
@@ -125,16 +127,23 @@ def _divided(
     """Values divided by their deviation, from the sum of their squares."""
     mantissa, small = factor(epsilon, "epsilon")
     least = rne(np.array(mantissa), limited(2 * exponent - GUARD_BITS) - small)
-    variance = mean(squares, GUARD_BITS) + least
-    fraction, whole = _leading(variance, "log2", segments)
-    power = np.clip(rne(HALF_LOG - (fraction + whole * (1 << 16)), 2), 0, _DEEPEST * _ONE)
+    inverse, shift = divisors(mean(squares, GUARD_BITS) + least, HALF_LOG, segments)
+    return Normalized(sym(shifted(centred * inverse, shift + DEVIATION), 16), inverse, shift)
+
+
+def divisors(squares: Ints, largest: int, segments: int, more: int = 0) -> tuple[Ints, Ints]:
+    """Reciprocals of roots, to which ``more`` is added, and how far they are to be shifted.
+
+    The logarithm ``largest`` belongs to a root of 2^30.
+    """
+    fraction, whole = _leading(squares, "log2", segments)
+    power = np.clip(rne(largest - (fraction + whole * (1 << 16)), 2), 0, _DEEPEST * _ONE)
     root = (table("exp", segments)(2 * (power % _ONE) - _ONE) * _ONE) >> (power // _ONE)
-    inverse, shift = _leading(root, "reciprocal", segments)
-    return Normalized(sym(_shifted(centred * inverse, shift + DEVIATION), 16), inverse, shift)
+    return _leading(root + more, "reciprocal", segments)
 
 
-def _shifted(values: Ints, shifts: Ints) -> Ints:
-    """``rne`` with a shift for each channel or pixel."""
+def shifted(values: Ints, shifts: Ints) -> Ints:
+    """``rne`` with a shift for each element, channel or pixel."""
     values, shifts = np.broadcast_arrays(values, shifts)
     found = np.empty(values.shape, np.int64)
     for shift in np.unique(shifts):
@@ -165,4 +174,4 @@ def pull_channels(error: Ints, normal: Normalized, along: Ints, mean: Mean) -> t
 
 def pulled(values: Ints, shifts: Ints, shift: int) -> Ints:
     """The same after a last shift."""
-    return _shifted(values, shifts + shift)
+    return shifted(values, shifts + shift)

@@ -130,6 +130,10 @@ class Training:
         found |= self._stored(layers, state.masters, "master")
         if self.network.optimizer.momentum:
             found |= self._stored(self.network.learning, state.velocities, "velocity")
+        if self.network.optimizer.divides:
+            found |= self._stored(self.network.learning, state.squares, "squares")
+            dim = self.tensors.config.dim
+            found[self.tensors.epsilon.name] = np.full((1, dim), state.epsilon, np.int64)
         found |= self.encode_masks(state, 0)
         own = {"exponents": self._exponents(state), "rates": self._rates(state)}
         return found | {f"{self.tensors.prefix}{name}": values for name, values in own.items()}
@@ -170,6 +174,8 @@ class Training:
                 found.masters[name] = self._read(read, layer, kind, "master")
                 if self.network.optimizer.momentum:
                     found.velocities[name] = self._read(read, layer, kind, "velocity")
+                if self.network.optimizer.divides:
+                    found.squares[name] = self._read(read, layer, kind, "squares")
         words = read(self.tensors.exponents.name).reshape(-1)
         for name, register in self.tensors.registers.items():
             word = int(words[register])

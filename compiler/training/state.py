@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import frexp
 
 import numpy as np
@@ -20,6 +20,7 @@ from pulsarray.compiler.training.layers import Step
 from pulsarray.errors import InputError
 
 __all__ = [
+    "NO_ROOT",
     "StepTrace",
     "TrainState",
     "add_layer",
@@ -34,6 +35,8 @@ __all__ = [
 Ints = npt.NDArray[np.int64]
 
 _NO_VELOCITY = -128
+NO_ROOT = -64
+"""Exponent of roots of squares at first: twice as much is the least exponent there is."""
 _MASTER_LIMIT = (1 << 31) - 1
 
 
@@ -47,14 +50,16 @@ class TrainState:
         By layer the working weights, 16 bits, (K, N).
     masters
         By ``LAYER.weight`` (K, N) and ``LAYER.bias`` (N,), 32 bits.
-    velocities
-        The same keys, 32 bits; empty without momentum.
+    velocities, squares
+        The same keys, 32 and 48 bits; empty without momentum, and without Adam.
     exponents
         By the names of docs/training.md.
     counts
         Of adaptive exponents.
-    rate, decay, momentum
-        Mantissas; decay and momentum are 0 without.
+    rate, decay, momentum, epsilon
+        Mantissas; decay, momentum and epsilon are 0 without.
+    learning_rate
+        As it was set.
     seed, steps
         Of everything random, and how many steps came before.
     """
@@ -67,6 +72,9 @@ class TrainState:
     rate: int
     decay: int
     momentum: int
+    squares: dict[str, Ints] = field(default_factory=dict)
+    epsilon: int = 0
+    learning_rate: float = 0.0
     seed: int = 0
     steps: int = 0
 
@@ -77,6 +85,7 @@ class TrainState:
             weights={name: values.copy() for name, values in self.weights.items()},
             masters={name: values.copy() for name, values in self.masters.items()},
             velocities={name: values.copy() for name, values in self.velocities.items()},
+            squares={name: values.copy() for name, values in self.squares.items()},
             exponents=dict(self.exponents),
             counts=dict(self.counts),
         )
@@ -173,7 +182,7 @@ def encode(values: Floats, exponent: int, what: str) -> Ints:
     return codes.astype(np.int64)
 
 
-def add_layer(state: TrainState, layer: Step, *, velocities: bool) -> None:
+def add_layer(state: TrainState, layer: Step, *, velocities: bool, squares: bool) -> None:
     """Adds a layer's parameters, as they are before the first step, to a state.
 
     Raises
@@ -191,6 +200,9 @@ def add_layer(state: TrainState, layer: Step, *, velocities: bool) -> None:
         for name in layer.learned:
             state.velocities[name] = np.zeros_like(state.masters[name])
             state.exponents[f"{name}.velocity"] = _NO_VELOCITY
+    for name in layer.learned if squares else ():
+        state.squares[name] = np.zeros_like(state.masters[name])
+        state.exponents[f"{name}.root"] = NO_ROOT
 
 
 def _weight_exponent(weight: Floats) -> int:

@@ -36,8 +36,8 @@ class Given:
         Samples: arrays by name, or an ``.npz`` file of them.
     loss
         ``LOSS`` or ``LOSS:PARAMETER``.
-    momentum, weight_decay, learning_rate, epochs
-        Numbers.
+    momentum, weight_decay, squares, learning_rate, epochs
+        Numbers; ``squares`` is Adam's beta2.
     batch
         Samples of a step, or ``full``.
     seed
@@ -49,6 +49,7 @@ class Given:
     loss: str | None = None
     momentum: float | None = None
     weight_decay: float | None = None
+    squares: float | None = None
     learning_rate: float | None = None
     batch: str | None = None
     epochs: int | None = None
@@ -102,9 +103,11 @@ def _built_in(given: Given, known: Workload) -> Task:
     from pulsarray.compiler.training.differentiate import Optimizer, differentiate
 
     loss = known.loss if given.loss is None else _loss(given.loss)
+    usual = known.optimizer
     optimizer = Optimizer(
-        momentum=known.momentum if given.momentum is None else given.momentum,
-        weight_decay=given.weight_decay or 0.0,
+        momentum=usual.momentum if given.momentum is None else given.momentum,
+        weight_decay=usual.weight_decay if given.weight_decay is None else given.weight_decay,
+        squares=usual.squares if given.squares is None else given.squares,
     )
     network = differentiate(known.build(given.seed), loss, optimizer)
     data = _checked(known, network) if given.data is None else _samples(given.data, network)
@@ -142,7 +145,11 @@ def _own(given: Given) -> Task:
     assert given.data is not None
     assert given.loss is not None
     assert given.learning_rate is not None
-    optimizer = Optimizer(momentum=given.momentum or 0.0, weight_decay=given.weight_decay or 0.0)
+    optimizer = Optimizer(
+        momentum=given.momentum or 0.0,
+        weight_decay=given.weight_decay or 0.0,
+        squares=given.squares or 0.0,
+    )
     network = differentiate(graph, _loss(given.loss), optimizer)
     data = _samples(given.data, network)
     return Task(

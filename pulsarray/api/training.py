@@ -168,6 +168,7 @@ def train(
     learning_rate: float | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
+    squares: float | None = None,
     batch: int | str | None = None,
     epochs: int | None = None,
     seed: int = 0,
@@ -194,8 +195,8 @@ def train(
         any: arrays by name, or an ``.npz`` file. A workload has its own.
     loss
         ``LOSS`` or ``LOSS:PARAMETER`` (docs/training.md).
-    learning_rate, momentum, weight_decay
-        Of the optimizer.
+    learning_rate, momentum, weight_decay, squares
+        Of the optimizer; ``squares`` makes it Adam, whose beta2 it is.
     batch
         Samples of a step, or ``"full"``.
     epochs
@@ -234,6 +235,7 @@ def train(
             loss=loss,
             momentum=momentum,
             weight_decay=weight_decay,
+            squares=squares,
             learning_rate=learning_rate,
             batch=None if batch is None else str(batch),
             epochs=epochs,
@@ -301,6 +303,7 @@ def _facts(training: Training, task: Task, course: Course) -> dict[str, Any]:
         "optimizer": {
             "momentum": network.optimizer.momentum,
             "weight_decay": network.optimizer.weight_decay,
+            "squares": network.optimizer.squares,
             "learning_rate": task.learning_rate,
         },
         "samples": len(task.data.inputs),

@@ -100,3 +100,15 @@ def test_gradients_are_those_of_float64(seed: int) -> None:
     if made is not None:
         found = check_gradients(made.training.network, made.inputs, made.targets)
         assert not beyond_roundings(found)
+
+
+def test_what_is_refused() -> None:
+    """Rows that would see nothing, and softmax of what Flatten made of a map."""
+    tall = Builder("tall", (1, 3, 2))
+    with pytest.raises(InputError, match="softmax: needs at most as many rows as columns"):
+        tall.softmax(causal=True).flatten().dense(np.ones((6, 1))).build()
+    flat = Builder("flat", (1, 3, 2)).convolution(np.ones((1, 1, 2, 2))).flatten().softmax()
+    graph = flat.dense(np.ones((6, 1))).build()
+    setup = NetworkSetup(graph=graph, loss=Loss("mse"), batch=2)
+    with pytest.raises(InputError, match=r"softmax: training needs softmax of a map \(H, W, C\)"):
+        prepare(setup, network_config(np.random.default_rng(0), 4), 0)

@@ -62,7 +62,7 @@ def started(
 
 
 def same(left: TrainState, right: TrainState) -> bool:
-    tensors = ("weights", "masters", "velocities")
+    tensors = ("weights", "masters", "velocities", "squares")
     return (left.exponents, left.counts, left.rate, left.decay, left.momentum) == (
         right.exponents, right.counts, right.rate, right.decay, right.momentum
     ) and all(
@@ -169,7 +169,8 @@ def one_weight(momentum: int = 0, decay: int = 0, velocity: int = 0) -> TrainSta
 
 def test_plain_update_with_decay() -> None:
     state = one_weight(decay=20001)
-    update(state, FC, {f"fc.{kind}.gradient": np.array([[777]]) for kind in ("weight", "bias")})
+    gradients = {f"fc.{kind}.gradient": np.array([[777]]) for kind in ("weight", "bias")}
+    update(state, FC, gradients, Optimizer(weight_decay=0.1), 256)
     weight = (1000 << 16) - rounded(1000 * 20001, -16 + 25) - rounded(777 * 23456, -29 + 12 + 20)
     assert state.masters["fc.weight"] == weight
     assert state.masters["fc.bias"] == (1000 << 16) - rounded(777 * 23456, -24 + 12 + 20)
@@ -178,14 +179,15 @@ def test_plain_update_with_decay() -> None:
 
 def test_momentum_keeps_the_velocity_at_the_larger_exponent() -> None:
     state = one_weight(momentum=29491, velocity=123457)
-    update(state, FC, {f"fc.{kind}.gradient": np.array([[-777]]) for kind in ("weight", "bias")})
+    gradients = {f"fc.{kind}.gradient": np.array([[-777]]) for kind in ("weight", "bias")}
+    update(state, FC, gradients, Optimizer(momentum=0.9), 256)
     velocity = rounded(123457 * 29491, 15 + 2) + rounded(-777, -24 + 12)
     assert state.exponents["fc.weight.velocity"] == -24
     assert state.velocities["fc.weight"] == velocity
     lost = rounded(velocity * 23456, -29 + 24 + 20)
     assert state.masters["fc.weight"] == (1000 << 16) - lost
     state.exponents["fc.weight.gradient"] = -30
-    update(state, FC, {f"fc.{kind}.gradient": np.array([[-777]]) for kind in ("weight", "bias")})
+    update(state, FC, gradients, Optimizer(momentum=0.9), 256)
     assert state.exponents["fc.weight.velocity"] == -24
     velocity = rounded(velocity * 29491, 15) + rounded(-777, 6)
     assert state.velocities["fc.weight"] == velocity

@@ -118,7 +118,7 @@ def differences(found: TrainState, wanted: TrainState) -> list[str]:
     """Names of everything that two states do not agree on."""
     wrong = [
         f"{kind} {name}"
-        for kind in ("weights", "masters", "velocities")
+        for kind in ("weights", "masters", "velocities", "squares")
         for name, values in getattr(wanted, kind).items()
         if not np.array_equal(values, getattr(found, kind)[name])
     ]

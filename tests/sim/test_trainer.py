@@ -94,7 +94,7 @@ def expected(found: TrainingNetwork, epochs: int, chunk: int = BATCH) -> TrainSt
 
 
 def require_equal(first: TrainState, second: TrainState) -> None:
-    for kind in ("weights", "masters", "velocities"):
+    for kind in ("weights", "masters", "velocities", "squares"):
         one, other = getattr(first, kind), getattr(second, kind)
         assert one.keys() == other.keys()
         for name, values in one.items():

@@ -9,7 +9,7 @@ import pytest
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.training.differentiate import Loss
+from pulsarray.compiler.training.differentiate import Loss, Optimizer
 from pulsarray.config import EXPONENTS
 from pulsarray.sim.random.cases import Case, Group, differences, draw_training_groups
 from pulsarray.sim.random.training_networks import NetworkSetup, prepare
@@ -69,10 +69,14 @@ def attentive(seed: int) -> Graph:
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_layer_normalization_softmax_and_products_of_results(simulator: str) -> None:
+def test_layer_normalization_attention_and_adam(simulator: str) -> None:
     config = next(group.config for group in SHORT if group.config.dim == 5)
     graphs = [layer_normalized(1), attentive(2)]
-    setups = [NetworkSetup(graph=graph, loss=Loss("mse"), batch=2) for graph in graphs]
+    optimizers = Optimizer(), Optimizer(momentum=0.9, squares=0.999, weight_decay=0.01)
+    setups = [
+        NetworkSetup(graph=graph, loss=Loss("mse"), optimizer=optimizer, batch=2)
+        for graph, optimizer in zip(graphs, optimizers, strict=True)
+    ]
     programs = [prepare(setup, config, seed).program for seed, setup in enumerate(setups)]
     cases = [Case(f"layers {seed}", program, 20, 1) for seed, program in enumerate(programs)]
     assert not any(differences(cases, config, simulator))

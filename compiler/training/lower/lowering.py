@@ -90,8 +90,8 @@ class Lowering:
         functions = enumerate(tensors.functions.items())
         tables = {name: (number, found.shift) for number, (name, found) in functions}
         self.chip = TrainChip(self.config, tensors.registers, tables)
+        self.chip.depth = tensors.depth
         if tensors.pages:
-            self.chip.depth = tensors.depth
             self.chip.paging = Paging(
                 self.chip, tensors.exponents, tensors.registers, self.chip.aux[1], tensors.depth
             )

@@ -15,7 +15,7 @@ from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import mask_name
-from pulsarray.compiler.training.layers import MapShape, Step
+from pulsarray.compiler.training.layers import DIVIDES, MapShape, Step
 from pulsarray.compiler.training.lower.chip import CODE_MAX
 from pulsarray.compiler.training.lower.geometry import Geometry, geometries
 from pulsarray.compiler.training.lower.paging import lines
@@ -44,7 +44,7 @@ PARAMETER_ROW = 4
 """Accumulator words of a row; the last holds the constant."""
 _ALIGNED_ONE = 1 << 30
 _STAGING = 2
-"""Accumulator words that exponents pass on their way to registers and back."""
+"""Accumulator words that exponents pass on their way to registers and back; or for epsilon."""
 
 
 def _exponent_names(network: TrainingNetwork) -> list[str]:
@@ -54,6 +54,8 @@ def _exponent_names(network: TrainingNetwork) -> list[str]:
         names.append("decay")
     if network.optimizer.momentum:
         names.append("velocity")
+    if network.optimizer.divides:
+        names += ["root", "square", "epsilon"]
     if network.normalizes:
         names.append("guard")
     owned = [name for step in network.steps for name in _owned(network, step)]
@@ -69,6 +71,8 @@ def _owned(network: TrainingNetwork, step: Step) -> list[str]:
     found += dict.fromkeys(step.scales.values())
     if network.optimizer.momentum:
         found += [f"{name}.velocity" for name in step.learned]
+    if network.optimizer.divides:
+        found += [f"{name}.root" for name in step.learned]
     return found
 
 
@@ -79,7 +83,8 @@ def pages(network: TrainingNetwork) -> bool:
 
 def usable_depth(network: TrainingNetwork, config: Config) -> int:
     """Words of an accumulator bank that a training of a network may use."""
-    return config.accumulator_depth - (_STAGING if pages(network) else 0)
+    taken = pages(network) + network.optimizer.divides
+    return config.accumulator_depth - _STAGING * taken
 
 
 def _functions(network: TrainingNetwork) -> list[str]:
@@ -89,6 +94,8 @@ def _functions(network: TrainingNetwork) -> list[str]:
     if network.loss.name == "cross-entropy":
         names += ["exp", "reciprocal"]
     names += [name for step in network.steps for name in step.divides]
+    if network.optimizer.divides:
+        names += DIVIDES
     return list(dict.fromkeys(names))
 
 
@@ -233,6 +240,12 @@ class TrainTensors:
         )  # fmt: skip
 
     @property
+    def steered(self) -> list[Tensor]:
+        """What the learning rate is part of."""
+        least = [self.epsilon] if self.network.optimizer.divides else []
+        return [self.rates, self.exponents, *least]
+
+    @property
     def packed(self) -> Geometry | None:
         """The layer whose windows on the input the host gathers, if there is one."""
         return next((g for g in self.geometries.values() if g.packed is not None), None)
@@ -253,6 +266,7 @@ class TrainTensors:
         self.weights: dict[str, Tensor] = {}
         self.masters: dict[str, Tensor] = {}
         self.velocities: dict[str, Tensor] = {}
+        self.squares: dict[str, Tensor] = {}
         self.gradients: dict[str, Tensor] = {}
         for layer in self.network.layers:
             k, n = self.shape(layer)
@@ -265,6 +279,9 @@ class TrainTensors:
                 if self.network.optimizer.momentum:
                     velocity = f"{name}.velocity"
                     self.velocities[name] = self._add(velocity, "state", rows, n, wide=True)
+                if self.network.optimizer.divides:
+                    squares = f"{name}.squares"
+                    self.squares[name] = self._add(squares, "state", rows, n, wide=True)
                 if self.sums:
                     total = f"{self.prefix}{name}.gradient"
                     self.gradients[name] = self._add(total, "state", rows, n, wide=True)
@@ -324,6 +341,8 @@ class TrainTensors:
     def _constants(self) -> None:
         dim = self.config.dim
         self.rates = self._add(f"{self.prefix}rates", "constant", 3 * PARAMETER_ROW, dim, wide=True)
+        if self.network.optimizer.divides:
+            self.epsilon = self._add(f"{self.prefix}epsilon", "constant", 1, dim, wide=True)
         columns = self.network.layers[-1].weight.shape[1]
         rows = np.zeros((3, PARAMETER_ROW, dim), np.int64)
         valid = np.arange(dim) < (columns - 1) % dim + 1

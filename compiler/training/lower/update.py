@@ -12,6 +12,7 @@ from pulsarray.compiler.numerics.exponents import (
     MASTER_BITS,
 )
 from pulsarray.compiler.training.layers import Step
+from pulsarray.compiler.training.lower.adam import Adam
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import Segment
 from pulsarray.compiler.training.lower.pieces import Pieces
@@ -50,6 +51,7 @@ class Update:
         self.weights = lowering.weights
         self.gradients, self.applies = gradients, applies
         self.config, self.optimizer = lowering.config, lowering.network.optimizer
+        self.adam = Adam(lowering) if self.optimizer.divides else None
         self._stages: dict[str, cycle[tuple[int, int]]] = {}
         self._reserved: list[int] = []
         half = self.chip.depth // 2
@@ -118,6 +120,8 @@ class Update:
             self.chip.exponent(self.phase, "velocity", 0, register)
             gradient = f"{name}.gradient"
             self.chip.exponent(self.phase, register, -GUARD, gradient, maximum=True)
+        if self.applies and self.adam is not None:
+            self.adam.grow(name)
 
     def _sums(self, name: str, word: int, rows: int, bank: int, *, load: bool) -> None:
         """Sums of gradients from memory or to it."""
@@ -212,11 +216,16 @@ class Update:
         total = Words(bank, base, 1)
         if piece is not None and self.optimizer.weight_decay:
             self._decay(name, piece, total, rows, last_lanes)
-        source, exponent = words, f"{name}.gradient"
+        part, spare = (words, f"{name}.gradient", 0), Words(*velocity_place, 1)
+        divisors = None
+        if self.adam is not None:
+            divisors = self.adam.divisors(name, words, sums.bank, spare, word, shape)
         if self.optimizer.momentum:
             source = self._momentum(name, words, velocity_place, word, shape)
-            exponent = f"{name}.velocity"
-        self._step(name, exponent, source, total, word, shape, piece)
+            part = source, f"{name}.velocity", 0
+        if self.adam is not None and divisors is not None:
+            part = self.adam.divide(name, part[0], divisors, shape)
+        self._step(name, part, total, word, shape, piece)
         self._master(master, word, bank, base, rows, load=False)
 
     def _clear(
@@ -273,21 +282,24 @@ class Update:
     def _step(
         self,
         name: str,
-        exponent: str,
-        source: Words,
+        part: tuple[Words, str, int],
         total: Words,
         word: int,
         shape: tuple[int, int],
         piece: Segment | None,
     ) -> None:
-        """The master weights, and from them the working weights."""
+        """The master weights, and from them the working weights.
+
+        ``part`` is what a step takes off: words, the name of their exponent, what it is less.
+        """
+        source, exponent, less = part
         fields: dict[str, Any] = {"flags": _LANE | _SUBTRACT, "parameter": RATE_ROW}
         if piece is None:
-            fields |= {"shift": BIAS, "x": ("", exponent, "rate")}
+            fields |= {"shift": BIAS - less, "x": ("", exponent, "rate")}
         else:
             working = self._stage("weights")
             fields |= {
-                "shift": -MASTER_BITS,
+                "shift": -MASTER_BITS - less,
                 "x": (name, exponent, "rate"),
                 "flags": _LANE | _SUBTRACT | _STATISTIC,
                 "activation": Activation.NARROW,

@@ -42,6 +42,18 @@ class OptimizerName(StrEnum):
 
     SGD = "sgd"
     MOMENTUM = "momentum"
+    ADAM = "adam"
+    ADAMW = "adamw"
+
+    @property
+    def squares(self) -> float:
+        """Beta2 of Adam; 0 for others."""
+        return 0.999 if self in (OptimizerName.ADAM, OptimizerName.ADAMW) else 0.0
+
+    @property
+    def weight_decay(self) -> float:
+        """What it takes off weights unless something else is asked for."""
+        return 0.01 if self is OptimizerName.ADAMW else 0.0
 
 
 TrainedArgument = Annotated[
@@ -67,7 +79,7 @@ OptimizerOption = Annotated[
 ]
 MomentumOption = Annotated[
     float | None,
-    typer.Option("--momentum", help="Share of the step before; 0.9 if not given."),
+    typer.Option("--momentum", help="Share of the step before, beta1 of Adam; 0.9 if not given."),
 ]
 WeightDecayOption = Annotated[
     float | None, typer.Option("--weight-decay", help="Share of weights taken off a step.")

@@ -102,7 +102,10 @@ def train(
             data=data,
             loss=loss,
             momentum=_momentum(optimizer, momentum),
-            weight_decay=weight_decay,
+            weight_decay=optimizer.weight_decay
+            if weight_decay is None and optimizer is not None
+            else weight_decay,
+            squares=None if optimizer is None else optimizer.squares,
             learning_rate=learning_rate,
             batch=batch,
             epochs=epochs,
@@ -128,6 +131,6 @@ def _momentum(optimizer: OptimizerName | None, momentum: float | None) -> float 
         if momentum:
             raise InputError(f"--momentum: {momentum:g} is not for --optimizer sgd")
         return 0.0
-    if optimizer is OptimizerName.MOMENTUM and momentum is None:
+    if optimizer is not None and momentum is None:
         return DEFAULT_MOMENTUM
     return momentum
