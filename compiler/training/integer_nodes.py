@@ -191,7 +191,7 @@ def _(_op: Softmax, node: Node, parts: Sequence[Part], run: Run) -> Part:
 @computed.register
 def _(_op: CausalSoftmax, node: Node, parts: Sequence[Part], run: Run) -> Part:
     ((x, e_x),) = parts
-    seen = allowed(*x.shape[-2:])
+    seen = allowed(x.shape[1:])
     return run.rounded(node, softmax(x, e_x, run.segments, seen), PROBABILITY)
 
 

@@ -116,7 +116,7 @@ def _(_op: Softmax, shape: MapShape, dim: int) -> Array | None:
 
 @seen.register
 def _(_op: CausalSoftmax, shape: MapShape, dim: int) -> Array | None:
-    mask = allowed(*shape[1:])
+    mask = allowed(shape)
     return np.pad(mask, ((0, 0), (0, -shape[2] % dim)))
 
 
