@@ -244,7 +244,7 @@ def _step(number: int, config: Config) -> Made:
 
 def _workload(name: str) -> Made:
     found = WORKLOADS[name]
-    data, config = found.data(), PRESETS[found.config]
+    data, config = found.data(), found.machine
     batch = min(found.batch, len(data.inputs))
     x, t = data.inputs[:batch], data.targets[:batch]
     return _trained(found.network(0), batch, x, t, config)

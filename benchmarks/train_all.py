@@ -67,7 +67,7 @@ def trained(found: Workload, simulator: str, steps: int) -> tuple[list[str], boo
     data, epochs = shortened(found, steps)
     assert data.test_inputs is not None
     assert data.test_targets is not None
-    config = PRESETS[found.config] if found.graph else CONFIG
+    config = found.machine if found.graph else CONFIG
     training = compile_training(found.network(SEED), config, batch=found.batch)
     options = Options(epochs=epochs, rates=lambda _: found.learning_rate, seed=SEED)
     begin = time.perf_counter()

@@ -110,7 +110,7 @@ def accuracy(name: str, seed: int, epochs: int | None = None) -> Accuracy:
     data, epochs = found.data(), epochs or found.epochs
     assert data.test_inputs is not None
     assert data.test_targets is not None
-    training = compile_training(found.network(seed), PRESETS[found.config], batch=found.batch)
+    training = compile_training(found.network(seed), found.machine, batch=found.batch)
     options = Options(epochs=epochs, rates=lambda _: found.learning_rate, seed=seed)
     with Device("model", timing=False) as device:
         trainer = Trainer(training, device, data, options)

@@ -325,8 +325,10 @@ def label_of(fingerprint: str) -> str:
     return f"{known[0]} ({fingerprint})" if known else fingerprint
 
 
-def load_config(source: str = DEFAULT_CONFIG, overrides: Sequence[str] = ()) -> Config:
+def load_config(source: str | Config = DEFAULT_CONFIG, overrides: Sequence[str] = ()) -> Config:
     """The configuration that a preset name or a TOML file gives, with ``key=value`` overrides.
+
+    One that is there already is taken as it is.
 
     A file may name a ``preset`` to start from and change some parameters of it.
 
@@ -346,7 +348,9 @@ def load_config(source: str = DEFAULT_CONFIG, overrides: Sequence[str] = ()) -> 
     return Config.from_dict(values, where or "config")
 
 
-def _read_source(source: str) -> tuple[dict[str, Any], str]:
+def _read_source(source: str | Config) -> tuple[dict[str, Any], str]:
+    if isinstance(source, Config):
+        return dict(source.to_dict()), ""
     if source in PRESETS:
         return dict(PRESETS[source].to_dict()), ""
     path = Path(source)

@@ -18,8 +18,10 @@ from pulsarray.compiler.training.differentiate import (
     TrainingNetwork,
     differentiate,
 )
+from pulsarray.config import Config, load_config
 from pulsarray.errors import InputError, ToolMissing, did_you_mean
 from pulsarray.zoo.networks import load_digits
+from pulsarray.zoo.transformer import digit_transformer, patches
 
 __all__ = ["WORKLOADS", "Workload", "digits_8x8", "workload"]
 
@@ -47,8 +49,8 @@ class Workload:
         How it is trained unless something else is asked for.
     spread
         Standard deviation of the first weights times the square root of their inputs.
-    config
-        Preset of the machine.
+    config, settings
+        Preset of the machine, and what is otherwise of it, ``key=value``.
     graph
         Makes a network of feature maps from a seed; ``sizes`` and ``functions`` are then empty.
     """
@@ -66,6 +68,12 @@ class Workload:
     optimizer: Optimizer = _PLAIN
     spread: float = 1.0
     config: str = "train-small"
+    settings: Sequence[str] = ()
+
+    @property
+    def machine(self) -> Config:
+        """The machine."""
+        return load_config(self.config, self.settings)
 
     def build(self, seed: int) -> Graph:
         """The network with random weights, and biases of 0."""
@@ -141,6 +149,11 @@ def _mnist() -> TrainingData:
         digits.test_images,
         one_hot[digits.test_labels],
     )
+
+
+@cache
+def _mnist_patches() -> TrainingData:
+    return patches(_mnist())
 
 
 def _gate(name: str, values: Sequence[float]) -> Workload:
@@ -303,6 +316,19 @@ _ALL = (
         learning_rate=0.2,
         batch=20,
         epochs=5,
+    ),
+    Workload(
+        name="mnist-transformer",
+        description="MNIST, 16 patches: a transformer of two blocks, four heads, 64 channels",
+        graph=digit_transformer,
+        data=_mnist_patches,
+        loss=Loss("cross-entropy"),
+        optimizer=Optimizer(momentum=0.9, squares=0.999, weight_decay=0.01),
+        learning_rate=0.001,
+        batch=8,
+        epochs=3,
+        config="train",
+        settings=("tables=5",),
     ),
     _regression("regression-mae", Loss("mae"), 0.02, 60),
     _regression("regression-huber", Loss("huber", 0.5), 0.2, 20),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pulsarray.compiler.training.data import TrainingData
     from pulsarray.compiler.training.differentiate import Loss, TrainingNetwork
+    from pulsarray.config import Config
     from pulsarray.zoo.workloads import Workload
 
 __all__ = ["Given", "Samples", "Task", "task_of"]
@@ -69,7 +70,7 @@ class Task:
     learning_rate, batch, epochs
         Settings.
     config
-        Preset of the machine unless another is asked for.
+        Preset of the machine, or a machine, unless another is asked for.
     """
 
     name: str
@@ -78,7 +79,7 @@ class Task:
     learning_rate: float
     batch: int
     epochs: int
-    config: str
+    config: str | Config
 
 
 def task_of(given: Given) -> Task:
@@ -118,7 +119,7 @@ def _built_in(given: Given, known: Workload) -> Task:
         learning_rate=given.learning_rate or known.learning_rate,
         batch=_batch(given.batch, known.batch, data),
         epochs=given.epochs or known.epochs,
-        config=known.config,
+        config=known.machine if known.settings else known.config,
     )
 
 

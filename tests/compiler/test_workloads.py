@@ -9,7 +9,6 @@ from pulsarray.compiler.training.data import batches, prepared
 from pulsarray.compiler.training.float_reference import FloatNetwork
 from pulsarray.compiler.training.losses import correct
 from pulsarray.compiler.training.train import compile_training
-from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from pulsarray.zoo.workloads import WORKLOADS, Workload, workload
 
@@ -49,7 +48,7 @@ def test_every_workload_compiles_and_its_data_fit(name: str) -> None:
         },
         network,
     )
-    training = compile_training(network, PRESETS[found.config], batch=found.batch)
+    training = compile_training(network, found.machine, batch=found.batch)
     assert training.step is not None
 
 
