@@ -110,7 +110,9 @@ class Learner:
             self._clear_sums()
         found, cycles = [], 0
         for first in range(0, self.training.batch, chunk):
-            self._device.write(self._tensors.target.name, t[first : first + chunk])
+            target = self._tensors.target
+            codes = t[first : first + chunk].reshape(-1, target.columns)
+            self._device.write(target.name, codes)
             for name, mask in self.training.encode_masks(self.state, first).items():
                 self._device.write(name, mask)
             codes, used = self._run(self.training.accumulate or whole, x[first : first + chunk])
@@ -130,7 +132,8 @@ class Learner:
             rows = np.zeros((chunk, x.shape[1]), np.int64)
             part = x[first : first + chunk]
             rows[: len(part)] = part
-            found.append(self._run(self.training.forward, rows)[0][: len(part)])
+            codes = self._run(self.training.forward, rows)[0]
+            found.append(codes[: len(part) * self.training.network.judged])
         return self._real(np.concatenate(found))
 
     def _run(self, program: Program | None, x: Ints) -> tuple[Ints, int]:
@@ -152,7 +155,8 @@ class Learner:
         exponent = self.state.exponents[f"{network.layers[-1].name}.output"]
         if host_function(network.graph) == "softmax":
             codes, exponent = softmax(codes, exponent, self.interpreter.segments), PROBABILITY
-        return np.ldexp(codes.astype(np.float64), exponent)
+        rows = codes.reshape(len(codes) // network.judged, -1)
+        return np.ldexp(rows.astype(np.float64), exponent)
 
     def _take(self) -> list[str]:
         """Take the state after a step; what overflowed in it."""

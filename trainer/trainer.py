@@ -154,9 +154,10 @@ class Trainer:
         self._require_convergence(loss)
         self._note_overflows(found.overflows)
         sums = self._sums
-        sums.loss += loss * len(rows)
+        count = len(rows) * self._training.network.judged
+        sums.loss += loss * count
         sums.correct = None if sums.correct is None or right is None else sums.correct + right
-        sums.samples += len(rows)
+        sums.samples += count
         sums.steps += 1
         sums.cycles += found.cycles
         if self._report is not None:
@@ -164,8 +165,12 @@ class Trainer:
             self._report(len(history.losses), whole, loss, found.cycles)
 
     def _judge(self, outputs: Floats, targets: Floats) -> tuple[float, int | None]:
-        """Mean loss, and how many samples are right; None where the loss does not say."""
-        loss = self._training.network.loss
+        """Mean loss, and how many samples are right; None where the loss does not say.
+
+        Pixels of a result count like samples.
+        """
+        loss, count = self._training.network.loss, len(outputs) * self._training.network.judged
+        outputs, targets = outputs.reshape(count, -1), targets.reshape(count, -1)
         right = correct(loss, outputs, targets)
         mean = float(loss_value(loss, outputs, targets).mean())
         return mean, None if right is None else int(right.sum())
@@ -223,7 +228,8 @@ class Trainer:
             return None, None
         outputs = self._learner.outputs(data.test_inputs)
         loss, right = self._judge(outputs, data.test_targets)
-        return loss, None if right is None else right / len(outputs)
+        count = len(outputs) * self._training.network.judged
+        return loss, None if right is None else right / count
 
     def outputs(self, inputs: Floats) -> Floats:
         """What the network answers now, (samples, N), real values."""

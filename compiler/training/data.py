@@ -142,28 +142,36 @@ def _check_targets(t: Floats, network: TrainingNetwork, what: str) -> None:
         raise InputError(
             f"{what}: sample {row} must be {known} with {network.loss.name}, not {t[row, column]:g}"
         )
-    several = np.flatnonzero(t.sum(axis=1) != 1)
+    several = np.flatnonzero(t.reshape(len(t) * network.judged, -1).sum(axis=1) != 1)
     if network.loss.name == "cross-entropy" and several.size:
-        raise InputError(f"{what}: sample {several[0]} must have one class, a single 1")
+        sample = several[0] // network.judged
+        raise InputError(f"{what}: sample {sample} must have one class, a single 1")
 
 
 def _from_labels(labels: npt.NDArray[np.generic], network: TrainingNetwork, what: str) -> Floats:
     """One-hot targets, or one column of classes 0 and 1; 1 and -1 for the hinge loss."""
-    outputs = network.graph.output.size
-    if labels.dtype.kind not in "biu" or labels.ndim != 1 or not len(labels):
+    pixels = network.judged
+    outputs = network.graph.output.size // pixels
+    wanted = "(samples,)" if pixels == 1 else f"(samples, {pixels})"
+    if (
+        labels.dtype.kind not in "biu"
+        or not len(labels)
+        or labels.size != len(labels) * pixels
+        or (labels.ndim > 1 + (pixels > 1))
+    ):
         raise InputError(
-            f"{what}: must be integers of shape (samples,), not {labels.dtype} of {labels.shape}"
+            f"{what}: must be integers of shape {wanted}, not {labels.dtype} of {labels.shape}"
         )
     classes = max(2, outputs)
-    numbers = labels.astype(np.int64)
+    numbers = labels.astype(np.int64).reshape(-1)
     bad = np.flatnonzero((numbers < 0) | (numbers >= classes))
     if bad.size:
         raise InputError(
-            f"{what}: sample {bad[0]} must be 0 to {classes - 1} for {outputs} outputs, "
+            f"{what}: sample {bad[0] // pixels} must be 0 to {classes - 1} for {outputs} outputs, "
             f"not {numbers[bad[0]]}"
         )
     one_hot = np.eye(classes)[numbers]
-    targets = one_hot if outputs > 1 else one_hot[:, 1:]
+    targets = (one_hot if outputs > 1 else one_hot[:, 1:]).reshape(len(labels), -1)
     return np.asarray(2 * targets - 1 if network.loss.name == "hinge" else targets)
 
 

@@ -125,6 +125,12 @@ class TrainingNetwork:
         return self.nodes.outputs[0]
 
     @property
+    def judged(self) -> int:
+        """Pixels of its result: each is compared with a target of its own."""
+        height, width, _ = self.layers[-1].result
+        return height * width
+
+    @property
     def drops(self) -> Mapping[str, float]:
         """Dropouts, with the probability of becoming 0."""
         return {step.name: step.rate for step in self.steps if step.op.only_trains}

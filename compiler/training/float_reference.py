@@ -89,11 +89,15 @@ class FloatNetwork:
 
     def result(self, x: Floats) -> Floats:
         """What the network answers, (M, N): probabilities if it ends with softmax."""
-        return self.forward(x)[self.network.answer]
+        return self.forward(x)[self.network.answer].reshape(len(x), -1)
 
     def loss(self, x: Floats, t: Floats) -> float:
-        """Mean loss over samples (M, K) with targets (M, N)."""
-        return float(loss_value(self.network.loss, self.result(x), t).mean())
+        """Mean loss over samples (M, K) with targets (M, N), and over the pixels of a result."""
+        return self._mean(self.result(x), t)
+
+    def _mean(self, result: Floats, t: Floats) -> float:
+        rows = result.reshape(len(t) * self.network.judged, -1)
+        return float(loss_value(self.network.loss, rows, t.reshape(rows.shape)).mean())
 
     def backward(
         self, x: Floats, t: Floats, sides: Mapping[str, Floats] = _NONE
@@ -160,14 +164,15 @@ class FloatNetwork:
         found = self.backward(x, t)
         self.kept = {}
         self.steps += 1
+        count = len(x) * self.network.judged
         optimizer = self.network.optimizer
         move = self._adam if optimizer.divides else self._descend
         for layer in self.network.learning:
             weight = f"{layer.name}.weight"
             self.parameters[weight] *= 1.0 - learning_rate * optimizer.weight_decay
             for name in layer.learned:
-                move(name, found[f"{name}.gradient"], learning_rate, len(x))
-        return float(loss_value(self.network.loss, found[self.network.answer], t).mean())
+                move(name, found[f"{name}.gradient"], learning_rate, count)
+        return self._mean(found[self.network.answer], t)
 
     def _descend(self, name: str, gradient: Floats, rate: float, batch: int) -> None:
         velocity = self.network.optimizer.momentum * self.velocities[name] + gradient
@@ -260,6 +265,6 @@ def _difference(network: FloatNetwork, x: Floats, t: Floats, at: Floats, distanc
     losses = []
     for moved in (before + distance, before - distance):
         at[0] = moved
-        losses.append(network.loss(x, t) * len(x))
+        losses.append(network.loss(x, t) * len(x) * network.network.judged)
     at[0] = before
     return (losses[0] - losses[1]) / (2.0 * distance)

@@ -20,7 +20,7 @@ _ONE = 1 << 15
 
 def class_gradient(probabilities: Ints, target: Ints) -> Ints:
     """Gradient of cross-entropy at the exponent of probabilities; rows sum to 0."""
-    total = probabilities.sum(axis=1, keepdims=True)
+    total = probabilities.sum(axis=-1, keepdims=True)
     return np.where(target > 0, probabilities - total, probabilities)
 
 

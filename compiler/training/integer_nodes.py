@@ -197,11 +197,10 @@ def _(_op: CausalSoftmax, node: Node, parts: Sequence[Part], run: Run) -> Part:
 
 @computed.register
 def _(op: LossGradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
-    (z, e_z), (target, e_target) = ((values.reshape(len(values), -1), e) for values, e in parts)
-    shape = parts[0][0].shape
+    (z, e_z), (target, e_target) = parts
     if op.loss.name == "cross-entropy":
-        return run.rounded(node, class_gradient(z, target).reshape(shape), e_z)
-    slope = loss_gradient(op.loss, z, e_z, target, e_target, run.segments).reshape(shape)
+        return run.rounded(node, class_gradient(z, target), e_z)
+    slope = loss_gradient(op.loss, z, e_z, target, e_target, run.segments)
     exponent = op.loss.rule.error
     if exponent is None:
         return run.rounded(node, slope, ALIGNED)

@@ -114,6 +114,7 @@ class TrainInterpreter:
         if batch < 1:
             raise InputError(f"batch: must be 1 or more, not {batch}")
         optimizer, state.learning_rate = self.network.optimizer, learning_rate
+        batch *= self.network.judged
         rate, what = learning_rate / batch, "learning rate / batch"
         if optimizer.divides:
             mean, root = corrected(optimizer.momentum, optimizer.squares, state.steps + 1)
@@ -163,9 +164,10 @@ class TrainInterpreter:
         """Real values of the network's output, (samples, N), softmax applied."""
         rows = self.forward(state, x_codes)
         last = f"{self.network.layers[-1].name}.output"
+        codes, exponent = rows[last], state.exponents[last]
         if self._softmax:
-            return np.ldexp(rows["probabilities"].astype(np.float64), PROBABILITY)
-        return np.ldexp(rows[last].astype(np.float64), state.exponents[last])
+            codes, exponent = rows["probabilities"], PROBABILITY
+        return np.ldexp(codes.reshape(len(codes), -1).astype(np.float64), exponent)
 
     def step(self, state: TrainState, chunks: Sequence[tuple[Ints, Ints]]) -> StepTrace:
         """One training step, in place.

@@ -76,6 +76,9 @@ def chunks_of(network: TrainingNetwork, config: Config, batch: int, given: int |
     """
     depth = usable_depth(network, config)
     most = min(depth // loss_rows(network, config.dim), config.scratchpad_depth)
+    if most and network.judged > 1:
+        # Losses of maps are worked on tile by tile.
+        most = batch
     if most < 1:
         columns = network.layers[-1].weight.shape[1]
         raise InputError(f"{network.graph.name}: {columns} outputs are too many for this machine")
@@ -88,7 +91,7 @@ def chunks_of(network: TrainingNetwork, config: Config, batch: int, given: int |
     if not network.needs_whole_batch:
         # Vectors of all samples stay on chip.
         words = (config.scratchpad_banks - weight_banks(config)) * config.scratchpad_depth
-        most = min(most, max(1, words // _vector_blocks(network, config)))
+        most = min(most, max(1, words // max(1, _vector_blocks(network, config))))
     sizes = [size for size in range(min(batch, most), 0, -1) if batch % size == 0]
     return sizes[:1] if network.needs_whole_batch else sizes
 

@@ -80,9 +80,11 @@ class Training:
         """A program with tensors in its memory image; the input as samples (chunk, elements)."""
         memory = program.memory.copy()
         for name, array in values.items():
+            tensor = program.tensor(name)
             if name == self.tensors.input.name:
                 array = self.pack(array)
-            tensor = program.tensor(name)
+            if name == self.tensors.target.name:
+                array = array.reshape(-1, tensor.columns)
             data = pack(array, tensor, program.config)
             memory[tensor.address : tensor.address + data.size] = data
         return replace(program, memory=memory)

@@ -50,11 +50,12 @@ def samples(network: TrainingNetwork, count: int, seed: int = 0) -> tuple[Floats
     random = np.random.default_rng(seed)
     inputs, outputs = network.graph.input.size, network.layers[-1].weight.shape[1]
     x = random.normal(0, 1, (count, inputs))
+    pixels = network.judged
     if network.loss.name == "cross-entropy":
-        return x, np.eye(outputs)[random.integers(0, outputs, count)]
+        return x, np.eye(outputs)[random.integers(0, outputs, count * pixels)].reshape(count, -1)
     if network.loss.rule.targets is not None:
-        return x, random.choice(network.loss.rule.targets, (count, outputs))
-    return x, random.normal(0, 1, (count, outputs))
+        return x, random.choice(network.loss.rule.targets, (count, outputs * pixels))
+    return x, random.normal(0, 1, (count, outputs * pixels))
 
 
 def training_config(random: np.random.Generator, dim: int) -> Config:

@@ -48,7 +48,7 @@ def _last(graph: Graph, nodes: Sequence[Node]) -> Sequence[Node]:
         raise InputError(f"{graph.name}: nothing in it can learn; training needs a dense layer")
     ends = nodes[-2:] if nodes[-1].inputs[0].endswith(SUM) else nodes[-1:]
     last = ends[0]
-    if not is_layer(last.op) or graph.output.shape[:2] != (1, 1):
+    if not is_layer(last.op):
         hint = f"; add one after {last.name}"
         if last.op.only_trains:
             hint = "; what is dropped there would be compared with the target: leave it out"

@@ -54,7 +54,15 @@ def with_learning_maps(graph: Graph) -> Graph:
             maps.names[node.output] = maps.names[node.inputs[0]]
         else:
             _place(node.op, node, maps)
-    return maps.graph((maps.names[graph.output.name],))
+    output = maps.names[graph.output.name]
+    before, shape = graph.output.shape, maps.shape(output)
+    if before != shape and prod(shape[:2]) > 1:
+        name = maps.makers[output].name if output in maps.makers else graph.nodes[-1].name
+        raise InputError(
+            f"{name}: training compares a map pixel by pixel, not the {before[0]} elements that "
+            "Flatten made of it; training needs a dense layer at the end"
+        )
+    return maps.graph((output,))
 
 
 class _Maps(Draft):

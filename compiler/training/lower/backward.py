@@ -133,14 +133,16 @@ class Backward:
             return error
         delta = place(f"{last.name}.error", self.images, last.result)
         names = (network.nodes.values[LOSS_ERROR].scale,)
-        tile = Tile(0, self.images, 0, 1)
-        for block in range(z.cuts()[-1]):
-            output = self.rows.get(z.at(0, block))
-            self.rows.get(error.at(0, block), avoid=[output.bank], pinned=[output])
-            part = words_at(error, tile, block), names, 0
-            blocks, pinned = range(block, block + 1), [error.at(0, block)]
-            self._through(last, delta, tile, blocks, part, avoid, pinned)
-        written(delta, (0, self.images))
+        for images in common(z.groups(), error.groups(), delta.groups()):
+            for tile in tiles(z, images, self.depth):
+                for block in range(z.cuts()[-1]):
+                    output, given = z.at(tile.low, block), error.at(tile.low, block)
+                    self.rows.get(output)
+                    self.rows.get(given, avoid=[output.bank], pinned=[output])
+                    self.rows.part(given, output)
+                    part = words_at(error, tile, block), names, 0
+                    self._through(last, delta, tile, range(block, block + 1), part, avoid, [given])
+            written(delta, images)
         self.rows.drop(error.segments)
         return delta
 

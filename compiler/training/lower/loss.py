@@ -9,7 +9,14 @@ from pulsarray.compiler.numerics.exponents import PROBABILITY
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.losses import ALIGNED
 from pulsarray.compiler.training.lower.chip import CODE_MAX, TrainChip
-from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, rows_of
+from pulsarray.compiler.training.lower.maps import (
+    FeatureMap,
+    Tile,
+    common,
+    tiles,
+    words_at,
+    written,
+)
 from pulsarray.compiler.training.lower.memory import Cache
 from pulsarray.compiler.training.lower.softmax import SoftmaxRows
 from pulsarray.compiler.training.lower.tensors import LIMIT_ROWS, MASK_ROW
@@ -57,38 +64,54 @@ class LossGradient:
         self.avoid = avoid
         self.network, self.chip, self.cache = network, chip, cache
         self.output, self.target, self.error = output, target, error
-        self.rows = output.rows
+        self.tile, self.rows = Tile(0, output.images, 0, output.shape[0]), 0
         self.blocks = output.cuts()[-1]
         self.last_lanes = output.columns % chip.config.dim
         self.names = (network.loss_error, f"{network.layers[-1].name}.output")
         self.here, self.there = chip.aux
 
     def run(self) -> None:
-        """Emit it."""
+        """Emit it, tile by tile; vectors are one."""
+        maps, most = (self.output, self.target, self.error), self.chip.depth
+        most //= loss_rows(self.network, self.chip.config.dim)
+        for images in common(*(found.groups() for found in maps)):
+            for tile in tiles(self.output, images, most):
+                self.tile, self.rows = tile, tile.images * tile.rows * self.output.shape[1]
+                self._emit()
+            written(self.error, images)
+
+    def _emit(self) -> None:
+        """That of a tile."""
         if self.network.loss.name == "cross-entropy":
             self._softmax()
             return
         rule = _RULES[self.network.loss.name]
         for block in range(self.blocks):
             lanes = self.last_lanes if block == self.blocks - 1 else 0
-            z, t = self._segments(block, 1)
+            self._segments(block, 1)
             if self.network.loss.name != "hinge":
-                self._align(block, z, t)
+                self._align(block)
             rule(self, block, lanes)
 
-    def _segments(self, block: int, written: int) -> tuple[Segment, Segment]:
+    def _segments(self, block: int, written: int) -> None:
         """Output and target of a column block, and room for the error, in different banks."""
-        z = self.cache.get(self.output.at(0, block))
-        t = self.cache.get(self.target.at(0, block), avoid=[z.bank], pinned=[z])
-        avoid = [z.bank, t.bank, *self.avoid]
-        self.cache.new(self.error.at(0, block), written, avoid=avoid, pinned=[z, t])
-        return z, t
+        low = self.tile.low
+        z = self.cache.get(self.output.at(low, block))
+        t = self.cache.get(self.target.at(low, block), avoid=[z.bank], pinned=[z])
+        self.cache.part(t, z)
+        avoid, done = [z.bank, t.bank, *self.avoid], written * (self.output.pixels == 1)
+        self.cache.new(self.error.at(low, block), done, avoid=avoid, pinned=[z, t])
 
-    def _align(self, block: int, z: Segment, t: Segment) -> None:
+    def _at(self, found: FeatureMap, block: int) -> Words:
+        """The tile of a map's block, which is on chip."""
+        return words_at(found, self.tile, block)
+
+    def _align(self, block: int) -> None:
         """Output and target at one exponent, one in each bank."""
-        for bank, segment, name in ((self.here, z, self.names[1]), (self.there, t, "target")):
+        sides = (self.here, self.output, self.names[1]), (self.there, self.target, "target")
+        for bank, found, name in sides:
             self._vector(
-                Words(segment.bank, segment.base(block), 0),
+                self._at(found, block),
                 acc=Words(bank, 0, 0),
                 shift=ALIGNED,
                 x=("", name),
@@ -99,7 +122,7 @@ class LossGradient:
 
     def _subtract(self, block: int, lanes: int, **fields: Any) -> None:
         """Output less target, both aligned, to the error."""
-        fields.setdefault("target", rows_of(self.error, block))
+        fields.setdefault("target", self._at(self.error, block))
         self._vector(
             Words(self.here, 0, 0), Words(self.there, 0, 0), alu=Alu.SUB, last_lanes=lanes, **fields
         )
@@ -131,7 +154,7 @@ class LossGradient:
         self._vector(here, acc=here, alu=Alu.MIN, flags=_LANE, parameter=high)
         self._vector(
             here,
-            target=rows_of(self.error, block),
+            target=self._at(self.error, block),
             alu=Alu.MAX,
             parameter=low,
             last_lanes=lanes,
@@ -141,12 +164,12 @@ class LossGradient:
     def _hinge(self, block: int, lanes: int) -> None:
         """The negative target where the margin is less than one."""
         here, there = Words(self.here, 0, 0), Words(self.there, 0, 0)
-        z, t = rows_of(self.output, block), rows_of(self.target, block)
+        z, t = self._at(self.output, block), self._at(self.target, block)
         self._vector(z, t, acc=here, alu=Alu.MUL, shift=ALIGNED, x=("", self.names[1], "target"))
         one = 1 << -ALIGNED
         self._vector(here, acc=here, alu=Alu.RSUB, flags=_SCALAR, scalar=one)
         self._vector(t, here, acc=there, alu=Alu.GATE)
-        error = rows_of(self.error, block)
+        error = self._at(self.error, block)
         self._vector(there, target=error, alu=Alu.RSUB, flags=_SCALAR, last_lanes=lanes)
 
     # Cross-entropy
@@ -157,19 +180,21 @@ class LossGradient:
         total = Words(self.there, 0, 0)
         softmax = SoftmaxRows(
             self.chip, self.cache.phase, self.blocks, self.rows, self.last_lanes,
-            lambda block: rows_of(self.output, block), self._masked,
+            lambda block: self._at(self.output, block), self._masked,
         )  # fmt: skip
         softmax.emit(self.names[1])
         softmax.total(total)
         for block in range(self.blocks):
             gated = Words(self.there, self.rows, 0)
-            error = self.cache.new(self.error.at(0, block))
-            t = self.cache.get(self.target.at(0, block), pinned=[error])
-            self._vector(total, Words(t.bank, t.base(block), 0), acc=gated, alu=Alu.GATE)
+            done = int(self.output.pixels == 1)
+            error = self.cache.new(self.error.at(self.tile.low, block), done)
+            self.cache.get(self.target.at(self.tile.low, block), pinned=[error])
+            t = self._at(self.target, block)
+            self._vector(total, t, acc=gated, alu=Alu.GATE)
             self._vector(
                 softmax.here(block),
                 gated,
-                target=rows_of(self.error, block),
+                target=self._at(self.error, block),
                 alu=Alu.SUB,
                 last_lanes=self.last_lanes if block == self.blocks - 1 else 0,
                 shift=-PROBABILITY,

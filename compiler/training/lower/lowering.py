@@ -247,6 +247,6 @@ class Lowering:
             self.rows.get(segment)
             self.chip.store(
                 self.phase, self.tensors.output, segment.word, segment.bank,
-                segment.base(segment.first), rows=z.rows, blocks=segment.blocks,
-                local_stride=z.rows, memory_stride=z.rows,
+                segment.base(segment.first), rows=segment.rows, blocks=segment.blocks,
+                local_stride=segment.rows, memory_stride=z.rows,
             )  # fmt: skip

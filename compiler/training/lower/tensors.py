@@ -221,8 +221,9 @@ class TrainTensors:
     def _data(self) -> None:
         inputs, outputs = self.network.graph.input.size, self.network.layers[-1].weight.shape[1]
         self.input = self._input(inputs)
-        self.target = self._add(f"{self.prefix}target", "input", self.rows, outputs)
-        self.output = self._add(f"{self.prefix}output", "output", self.rows, outputs)
+        rows = self.rows * self.network.judged
+        self.target = self._add(f"{self.prefix}target", "input", rows, outputs)
+        self.output = self._add(f"{self.prefix}output", "output", rows, outputs)
 
     def _input(self, columns: int) -> Tensor:
         """The input: a matrix of samples, a map's pixels, or all that a kernel sees of each."""
