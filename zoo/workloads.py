@@ -21,7 +21,12 @@ from pulsarray.compiler.training.differentiate import (
 from pulsarray.config import Config, load_config
 from pulsarray.errors import InputError, ToolMissing, did_you_mean
 from pulsarray.zoo.networks import load_digits
-from pulsarray.zoo.transformer import digit_transformer, patches
+from pulsarray.zoo.transformer import (
+    character_transformer,
+    digit_transformer,
+    patches,
+    text_windows,
+)
 
 __all__ = ["WORKLOADS", "Workload", "digits_8x8", "workload"]
 
@@ -326,6 +331,19 @@ _ALL = (
         optimizer=Optimizer(momentum=0.9, squares=0.999, weight_decay=0.01),
         learning_rate=0.001,
         batch=8,
+        epochs=3,
+        config="train",
+        settings=("tables=5",),
+    ),
+    Workload(
+        name="characters",
+        description="Next characters of Python's help: a causal transformer of two blocks",
+        graph=character_transformer,
+        data=text_windows,
+        loss=Loss("cross-entropy"),
+        optimizer=Optimizer(momentum=0.9, squares=0.999, weight_decay=0.01),
+        learning_rate=0.002,
+        batch=4,
         epochs=3,
         config="train",
         settings=("tables=5",),

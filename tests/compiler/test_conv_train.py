@@ -396,7 +396,7 @@ def test_what_cannot_be_trained_is_refused() -> None:
     assert "only this pooling" in refused(end(start().max_pool(1, name="p").add("conv")))
     norms = norm(start().relu(), 4)
     assert "right before it" in refused(end(norms))
-    assert "dense layer at the end" in refused(start().softmax())
+    assert "dense layer at the end" in refused(start().max_pool(2).softmax())
     dropped_last = start().flatten().dense(normal(256, 10)).dropout(0.5, name="drop").softmax()
     assert "drop: training needs a dense layer at the end; what is dropped" in refused(dropped_last)
     flat = start().flatten(name="flat").dense(normal(256, 256)).add("flat")
