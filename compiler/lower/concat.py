@@ -57,7 +57,7 @@ def _mixed_lanes(lowering: Lowering, work: Work) -> None:
     """Products with 0 and 1, whose sums are the channels in order."""
     result, dim = lowering.stored(work.output), lowering.config.dim
     first, terms = 0, []
-    for name in work.maps:
+    for name in work.node.inputs:
         stored = lowering.stored(name)
         values = np.zeros((result.blocks, 1, 1, stored.blocks, dim, dim), np.int8)
         for channel in range(stored.channels):

@@ -86,7 +86,7 @@ def _(op: Elementwise, lowering: Lowering, work: Work) -> tuple[int, int, int]:
 @lower.register
 def _(_: Copy, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     result = lowering.stored(work.output)  # Placed before what it is a copy of.
-    copy_codes(lowering, work, lowering.stored(work.maps[0]), result)
+    copy_codes(lowering, work, lowering.stored(work.node.inputs[0]), result)
     return 0, 0, 0
 
 

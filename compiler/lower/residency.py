@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from pulsarray.compiler.ir.graph import Graph, Node
-from pulsarray.compiler.ir.value import Value
+from pulsarray.compiler.ir.value import Role, Value
 from pulsarray.compiler.lower.chip import BankShares
 from pulsarray.compiler.lower.traits import traits_of
 from pulsarray.compiler.ops.integer.elementwise import Copy
@@ -133,7 +133,8 @@ def network_of(graph: Graph, dim: int) -> Network:
     aliases: dict[str, Alias] = {}
     nodes: list[Node] = []
     values, readers = dict(graph.values), graph.readers
-    ends = {*graph.outputs, *(value.name for value in graph.inputs)}
+    given = (value.name for value in graph.declared if value.role is not Role.ACTIVATION)
+    ends = {*graph.outputs, *given}
     network = Network(graph, (), values, aliases, readers)
     for node in reversed(graph.nodes):
         offsets = _offsets(node, values)
@@ -205,13 +206,13 @@ def works_of(network: Network) -> list[Work]:
 def units_of(network: Network, works: Sequence[Work]) -> dict[str, tuple[int, int]]:
     """Maps that lie in no other one, with the first work that writes and the last that uses each.
 
-    The network's inputs are not among them.
+    The network's inputs and constants are not among them.
     """
     lives: dict[str, tuple[int, int]] = {}
     for number, work in enumerate(works):
         for name in (work.output, *work.inputs):
             root = root_of(name, network.aliases)
-            if root in network.inputs:
+            if root in network.inputs or network.values[root].role.is_constant:
                 continue
             first, _ = lives.get(root, (number, number))
             lives[root] = (first, number)

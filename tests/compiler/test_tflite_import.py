@@ -429,9 +429,9 @@ def test_batches(tmp_path: Path) -> None:
 def test_unsupported_operators_are_all_named(tmp_path: Path) -> None:
     b = FileBuilder()
     x, y, z, last = (b.tensor((1, 4), name=name) for name in ("x", "y", "z;w", "end"))
-    b.operator("HARD_SWISH", [x], y).operator("CUSTOM", [y], z).operator("RELU", [z], last)
+    b.operator("CUMSUM", [x], y).operator("CUSTOM", [y], z).operator("RELU", [z], last)
     text = (
-        r"net\.tflite: unsupported operators: HARD_SWISH \(operator 0 'y'\), "
+        r"net\.tflite: unsupported operators: CUMSUM \(operator 0 'y'\), "
         r"CUSTOM 'my_op' \(operator 1 'z'\)$"
     )
     with pytest.raises(InputError, match=text):
@@ -515,7 +515,7 @@ WRONG = [
     (unary("TANH"), r"result must have scale and zero point \(0\.0078125, 0\)"),
     (unary("RESHAPE", result={"shape": (1, 4, 8, 1)}), "output 'y' is the input"),
     (unary("RESHAPE", result={"shape": (1, 31)}), "has other elements than"),
-    (unary("SOFTMAX", Beta=1.0), "needs a vector and a beta of 1"),
+    (unary("SOFTMAX", Beta=1.0), "result must have scale and zero point"),
     (unary("SOFTMAX", {"shape": (1, 4)}, {"shape": (1, 4)}, Beta=2.0), "and 2.0"),
     (unary("MAX_POOL_2D"), "kernel .* must be 1 .. 32767"),
     (
@@ -533,7 +533,7 @@ WRONG = [
         "larger than the padded input",
     ),
     (unary("MEAN"), "input 1 is left out"),
-    (unary("CONCATENATION", Axis=1), "must be along the channels, not axis 1"),
+    (unary("CONCATENATION", Axis=0), "axis 0 of an input of rank 4 is the batch, or none"),
     (unary("CONCATENATION", Axis=3, FusedActivationFunction=1), "fused activation"),
     (unary("DEQUANTIZE"), "must be from int8 to float32"),
     (unary("FULLY_CONNECTED", WeightsFormat=1), "shuffled weights are not supported"),

@@ -27,7 +27,7 @@ _OLD = (
     *("SUM", "DIV", "EXP", "RSQRT", "SQUARED_DIFFERENCE", "PADV2"),
     *("ABS", "CEIL", "COS", "ELU", "FLOOR", "HARD_SWISH", "LOG", "NEG", "ROUND", "SIGN", "SIN"),
     *("SQRT", "LEAKY_RELU", "PRELU", "DEPTH_TO_SPACE", "MIRROR_PAD", "SPACE_TO_DEPTH"),
-    "DENSIFY",
+    *("DENSIFY", "TILE"),
 )
 """Operators of which LiteRT has the first version alone, or no third one."""
 _ENUMS = {
@@ -44,6 +44,11 @@ _ENUMS = {
     "LEAKY_RELU": "LeakyReluOptions",
     "SUM": "ReducerOptions",
     "REDUCE_MAX": "ReducerOptions",
+    "REDUCE_MIN": "ReducerOptions",
+    "GATHER": "GatherOptions",
+    "PACK": "PackOptions",
+    "SPLIT": "SplitOptions",
+    "UNPACK": "UnpackOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",

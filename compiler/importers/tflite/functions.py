@@ -14,7 +14,7 @@ from pulsarray.compiler.importers.tflite.network import Network, copying
 from pulsarray.compiler.importers.tflite.scales import function_table, ratio_pair
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.numerics.gemmlowp import inverse_root
-from pulsarray.compiler.numerics.rounding import scale_sums
+from pulsarray.compiler.numerics.rounding import rounding_shift, scale_sums
 from pulsarray.compiler.ops.integer import Elementwise
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.errors import InputError
@@ -83,6 +83,7 @@ def _exactly(real: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
 
 
 _REAL: Mapping[str, Callable[[Floats], Floats]] = {
+    "EXP": lambda x: _exactly(np.exp, x),
     "LOGISTIC": _logistic,
     "TANH": lambda x: _exactly(np.tanh, x),
 }
@@ -105,9 +106,95 @@ def _root(value: int, pair: tuple[int, int], zero: int) -> int:
     return int(np.clip(scaled + zero, LOW, HIGH))
 
 
+def _limited(codes: npt.ArrayLike) -> Ints:
+    return np.asarray(np.clip(codes, LOW, HIGH), np.int64)
+
+
+def _leaky(operator: Operator, source: Affine8, target: Affine8) -> Ints:
+    """LEAKY_RELU: another multiplier below zero."""
+    with np.errstate(all="ignore"):
+        ratio = np.float32(source.scale) / np.float32(target.scale)
+        slope = np.float32(operator.options.get("Alpha", 0.0))
+        slope = np.float32(source.scale) * slope / np.float32(target.scale)
+    values = _CODES - source.zero
+    above = scale_sums(values, *ratio_pair(float(ratio)))
+    below = scale_sums(values, *ratio_pair(abs(float(slope))))
+    if slope < 0.0:  # The product with a negative multiplier is that of a negative value.
+        below = scale_sums(-values, *ratio_pair(abs(float(slope))))
+    return _limited(np.where(values >= 0, above, below) + target.zero)
+
+
+def _absolute(_operator: Operator, source: Affine8, target: Affine8) -> Ints:
+    """ABS."""
+    values = np.abs(_CODES - source.zero)
+    if source.scale != target.scale:
+        with np.errstate(all="ignore"):
+            ratio = np.float32(source.scale) / np.float32(target.scale)
+        values = scale_sums(values, *ratio_pair(float(ratio)))
+    return _limited(values + target.zero)
+
+
+def _logarithm(_operator: Operator, source: Affine8, target: Affine8) -> Ints:
+    """LOG: the least result of what has none."""
+    least = np.float32(LOW - target.zero) * np.float32(target.scale)
+
+    def real(x: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            return np.where(x <= 0, least, _exactly(np.log, x))
+
+    return function_table(real, source, target)
+
+
+def _root_of(_operator: Operator, source: Affine8, target: Affine8) -> Ints:
+    """SQRT, rounded towards zero; of what is negative LiteRT has no result."""
+    with np.errstate(all="ignore"):
+        values = np.float32(source.scale) * (_CODES - source.zero).astype(np.float32)
+        scaled = np.sqrt(np.maximum(values, np.float32(0.0))) / np.float32(target.scale)
+    return _limited(np.trunc(np.minimum(scaled, 1e6)).astype(np.int64) + target.zero)
+
+
+def _hard_swish(_operator: Operator, source: Affine8, target: Affine8) -> Ints:
+    """HARD_SWISH in fixed point of 16 bits."""
+    with np.errstate(all="ignore"):
+        fine = np.float32(1.0 / 128.0) * np.float32(source.scale)
+        ratio, step = fine / np.float32(target.scale), np.float32(3.0) / np.float32(32768.0)
+        pairs = [_sixteen(float(ratio)), _sixteen(float(fine / step))]
+    (factor, exponent), (slope, more) = pairs
+    if exponent > 0:
+        raise InputError(f"a result with a scale of {target.scale} is too fine for the kernel")
+    values = (_CODES - source.zero) << 7
+    limited = _high16(_left16(values, more - 1) if more > 0 else values, slope)
+    limited = _left16(limited, 1) if more > 0 else rounding_shift(limited, -more)
+    limited = (limited + (1 << 15)) >> 1
+    product = limited * _high16(values, factor)
+    whole = np.sign(product) * (np.abs(product) >> 15)
+    return _limited(rounding_shift(whole, -exponent) + target.zero)
+
+
+def _sixteen(ratio: float) -> tuple[int, int]:
+    """Multiplier of 15 bits, and exponent, of a ratio."""
+    multiplier, shift = ratio_pair(ratio)
+    return min((multiplier + (1 << 15)) >> 16, (1 << 15) - 1), 31 - shift
+
+
+def _high16(values: Ints, factor: int) -> Ints:
+    """SaturatingRoundingDoublingHighMul of 16 bits."""
+    return np.asarray((values * factor + (1 << 14)) >> 15, np.int64)
+
+
+def _left16(values: Ints, bits: int) -> Ints:
+    return np.asarray(np.clip(values << bits, -(1 << 15), (1 << 15) - 1), np.int64)
+
+
 FUNCTIONS: Mapping[str, Table] = {
+    "ABS": _absolute,
+    "EXP": _real,
     "GELU": _gelu,
+    "HARD_SWISH": _hard_swish,
+    "LEAKY_RELU": _leaky,
+    "LOG": _logarithm,
     "LOGISTIC": _fixed(1 / 256, -128),
     "RSQRT": _rsqrt,
+    "SQRT": _root_of,
     "TANH": _fixed(1 / 128, 0),
 }

@@ -10,7 +10,7 @@ from pulsarray.compiler.arguments import file_path
 from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile, read_tflite
 from pulsarray.compiler.importers.tflite.network import Network
-from pulsarray.compiler.importers.tflite.operators import OPERATORS, keeps_codes
+from pulsarray.compiler.importers.tflite.operators import OPERATORS, SEVERAL, keeps_codes
 from pulsarray.compiler.importers.tflite.real_importer import import_real, is_real
 from pulsarray.compiler.importers.tflite.real_operators import TAKEN
 from pulsarray.compiler.ir.formats import REAL
@@ -78,22 +78,23 @@ def _refuse_missing(file: TfliteFile) -> None:
         raise InputError("no operator to compile")
     written = {*file.inputs, *(t.index for t in file.tensors if t.data is not None)}
     for operator in file.operators:
-        if len(operator.outputs) != 1:
+        targets = operator.outputs
+        if len(targets) != 1 and not (operator.kind in SEVERAL and targets):
             raise InputError(f"{file.where(operator)}: needs one result, not {operator.outputs}")
-        target = operator.outputs[0]
-        for index in (*operator.inputs, target):
-            tensor = file.tensors[index if index is not None else target]
+        for index in (*operator.inputs, *targets):
+            tensor = file.tensors[index if index is not None else targets[0]]
             if tensor.state:
                 raise InputError(f"{file.where(operator)}: {tensor.short!r} is {tensor.state}")
-            if index not in (None, target) and index not in written:
+            if index is not None and index not in (*targets, *written):
                 raise InputError(
                     f"{file.where(operator)}: reads {tensor.short!r}, which is missing: no input, "
                     "constant or operator before it has that index"
                 )
-        if target in written or target in operator.inputs:
-            name = file.tensors[target].short
-            raise InputError(f"{file.where(operator)}: writes {name!r}, which it may not")
-        written.add(target)
+        for target in targets:
+            if target in written or target in operator.inputs:
+                name = file.tensors[target].short
+                raise InputError(f"{file.where(operator)}: writes {name!r}, which it may not")
+            written.add(target)
 
 
 def _import(file: TfliteFile, name: str) -> Graph:

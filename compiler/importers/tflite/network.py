@@ -19,7 +19,18 @@ from pulsarray.compiler.ops.integer.parts import Parts
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
-__all__ = ["ELEMENTS", "NO_PADDING", "Meaning", "Network", "Shape", "copying", "map_shape"]
+__all__ = [
+    "ELEMENTS",
+    "NO_PADDING",
+    "Meaning",
+    "Network",
+    "Shape",
+    "copying",
+    "map_shape",
+    "place_of",
+    "quantization",
+    "sample_sizes",
+]
 
 Ints = npt.NDArray[np.int64]
 ELEMENTS = 1 << 27  # of a map, its padding included
@@ -63,14 +74,14 @@ def copying(zero: int) -> Scale:
     return Scale(np.array([1 << 30]), np.array([30]), zero)
 
 
-def map_shape(tensor: Tensor, batch: int, least: int = 1) -> Shape:
-    """(H, W, C) of a tensor (N, H, W, C), (N, W, C) or (N, C); N may be part of the axis after it.
+def sample_sizes(tensor: Tensor, batch: int, least: int = 1) -> tuple[int, ...]:
+    """Sizes of a tensor's axes without the batch, which may be part of the first one.
 
     Raises
     ------
     InputError
-        If the tensor is none of these, has fewer axes than it must have or no elements, or is
-        absurdly large.
+        If it has fewer axes than it must have, no batch, other axes than a map or no elements, or
+        is absurdly large.
     """
     shape = tensor.shape
     first = batch if shape[:1] == (-1,) else next(iter(shape), 0)
@@ -81,10 +92,36 @@ def map_shape(tensor: Tensor, batch: int, least: int = 1) -> Shape:
             f"tensor {tensor.short!r} must have shape ({batch}, H, W, C) or ({batch}, C) with "
             f"fixed sizes of at least 1, not {shape}"
         )
-    height, width, channels = (1,) * (3 - len(sizes)) + sizes
-    if max(height, width, channels) > _LENGTH or height * width * channels > ELEMENTS:
+    if max(sizes, default=1) > _LENGTH or prod(sizes) > ELEMENTS:
         raise InputError(f"tensor {tensor.short!r} of shape {shape} is too large")
+    return sizes
+
+
+def map_shape(tensor: Tensor, batch: int, least: int = 1) -> Shape:
+    """(H, W, C) of a tensor (N, H, W, C), (N, W, C) or (N, C).
+
+    Raises
+    ------
+    InputError
+        As :func:`sample_sizes`.
+    """
+    sizes = sample_sizes(tensor, batch, least)
+    height, width, channels = (1,) * (3 - len(sizes)) + sizes
     return height, width, channels
+
+
+def place_of(tensor: Tensor, batch: int, axis: int) -> int:
+    """Which axis of its map an axis of a tensor is.
+
+    Raises
+    ------
+    InputError
+        If it is the batch, or none.
+    """
+    rank, sizes = len(tensor.shape), sample_sizes(tensor, batch)
+    if not -rank <= axis < rank or axis % rank < rank - len(sizes):
+        raise InputError(f"axis {axis} of an input of rank {rank} is the batch, or none")
+    return axis % rank - rank + 3
 
 
 class Network:
@@ -289,10 +326,23 @@ class Network:
         if self.room < 0:
             raise InputError("weights are too large altogether for a file of this size")
 
+    def place(self, operator: Operator, axis: int, place: int = 0) -> int:
+        """Which axis of its map an axis of an operator's input is.
+
+        Raises
+        ------
+        InputError
+            As :func:`place_of`, or if the input is left out.
+        """
+        tensor = self.tensor(operator, place)
+        if tensor is None:
+            raise InputError(f"input {place} is left out")
+        return place_of(tensor, self.batch, axis)
+
     def is_end(self, tensor: Tensor) -> bool:
         """Whether nothing but conversions and reshapings comes after a tensor."""
         readers = [o for o in self.file.operators if tensor.index in o.inputs]
-        return all(
+        return (tensor.index in self.file.outputs or bool(readers)) and all(
             o.kind in ("DEQUANTIZE", "QUANTIZE", "RESHAPE") and self.is_end(self.target(o))
             for o in readers
         )

@@ -9,18 +9,30 @@ import numpy as np
 
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor
 from pulsarray.compiler.importers.tflite.functions import FUNCTIONS, function
-from pulsarray.compiler.importers.tflite.layout import reshape, same_codes, transpose
+from pulsarray.compiler.importers.tflite.layout import reshape, transpose
 from pulsarray.compiler.importers.tflite.matrices import batch_matmul
+from pulsarray.compiler.importers.tflite.moving import (
+    SLICES,
+    concatenation,
+    gather,
+    mirror_pad,
+    pack,
+    pad,
+    sliced,
+    split,
+    tile,
+    unpack,
+)
 from pulsarray.compiler.importers.tflite.network import (
     Meaning,
     Network,
-    map_shape,
     quantization,
 )
 from pulsarray.compiler.importers.tflite.pairs import (
     add,
     larger,
     multiply,
+    prelu,
     smaller,
     squared_difference,
     subtract,
@@ -31,66 +43,39 @@ from pulsarray.compiler.importers.tflite.scales import (
     code_of,
     tflite_scale,
 )
+from pulsarray.compiler.importers.tflite.sizes import (
+    depth_to_space,
+    extreme,
+    resize,
+    space_to_depth,
+)
 from pulsarray.compiler.importers.tflite.softmax import softmax
 from pulsarray.compiler.importers.tflite.windows import (
     average_pool,
     max_pool,
     mean,
-    same_quantization,
 )
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.value import Value
-from pulsarray.compiler.ops.integer import Concat, Elementwise
+from pulsarray.compiler.ops.integer import Elementwise
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
-__all__ = ["OPERATORS", "keeps_codes"]
-
-
-def _concat(network: Network, operator: Operator) -> None:
-    if operator.option("FusedActivationFunction"):
-        raise InputError("a fused activation is not supported")
-    tensor = network.target(operator)
-    if operator.option("Axis") not in (-1, len(tensor.shape) - 1):
-        raise InputError(f"must be along the channels, not axis {operator.option('Axis')}")
-    given = [network.image(operator, place) for place in range(len(operator.inputs))]
-    if not given or any(source.shape[:2] != given[0].shape[:2] for source in given):
-        raise InputError(f"inputs must differ in channels only, not {[s.shape for s in given]}")
-    height, width = given[0].shape[:2]
-    shape = (height, width, sum(source.shape[2] for source in given))
-    target = network.result(operator, shape)
-    for source in given:
-        same_quantization(source.codes, target.codes)
-    network.add(operator, Concat(), given, target, shape)
-
-
-def _pad(network: Network, operator: Operator) -> None:
-    tensor = network.tensor(operator, 1)
-    border = network.constant(operator, 1, tensor.kind if tensor else "int32")
-    value = network.bordered(operator)
-    if border.shape != (4, 2) or border[[0, 3]].any() or int(border.min()) < 0:
-        raise InputError(f"padding must be of rows and columns only, not {border.tolist()}")
-    (top, bottom), (left, right) = border[1].tolist(), border[2].tolist()
-    height, width, channels = value.shape
-    shape = (height + top + bottom, width + left + right, channels)
-    if (found := map_shape(network.target(operator), network.batch)) != shape:
-        raise InputError(f"result must have shape (H, W, C) = {shape}, not {found}")
-    old = value.padding
-    whole = (old[0] + top, old[1] + left, old[2] + bottom, old[3] + right)
-    same_codes(value.source.codes, network.target(operator))
-    network.values[operator.outputs[0]] = Meaning(value.source, shape, whole)
+__all__ = ["OPERATORS", "SEVERAL", "keeps_codes"]
 
 
 def _softmax(network: Network, operator: Operator) -> None:
     """By the host where nothing but it comes after, else by the machine."""
     value, result = network.value(operator), network.target(operator)
-    if not value.host and result.kind == "int8" and not network.is_end(result):
+    vector = value.shape[:2] == value.source.shape[:2] == (1, 1)
+    by_host = vector and network.is_end(result)
+    if not value.host and result.kind == "int8" and not by_host:
         softmax(network, operator)
         return
     if value.host == "softmax":
         raise InputError("SOFTMAX is only possible as the last operator")
-    if value.source.shape[:2] != (1, 1) or operator.options.get("Beta") != 1.0:
+    if not vector or operator.options.get("Beta") != 1.0:
         raise InputError(
             f"needs a vector and a beta of 1, not shape {value.source.shape} and "
             f"{operator.options.get('Beta')}"
@@ -177,32 +162,51 @@ def _elementwise(
     network.add(operator, Elementwise(scale), [value.source], target, value.shape)
 
 
+SEVERAL = frozenset(("SPLIT", "SPLIT_V", "UNPACK"))
+"""Operators that may have several results."""
+
 OPERATORS: dict[str, Callable[[Network, Operator], None]] = {
     **dict.fromkeys(FUNCTIONS, function),
+    **dict.fromkeys(SLICES, sliced),
     "ADD": add,
     "AVERAGE_POOL_2D": average_pool,
     "BATCH_MATMUL": batch_matmul,
-    "CONCATENATION": _concat,
+    "CONCATENATION": concatenation,
     "CONV_2D": convolution,
     "DEPTHWISE_CONV_2D": depthwise,
+    "DEPTH_TO_SPACE": depth_to_space,
     "DEQUANTIZE": _dequantize,
     "EXPAND_DIMS": reshape,
     "FULLY_CONNECTED": dense,
+    "GATHER": gather,
     "MAXIMUM": larger,
     "MAX_POOL_2D": max_pool,
     "MEAN": mean,
     "MINIMUM": smaller,
+    "MIRROR_PAD": mirror_pad,
     "MUL": multiply,
-    "PAD": _pad,
+    "PACK": pack,
+    "PAD": pad,
+    "PADV2": pad,
+    "PRELU": prelu,
     "QUANTIZE": _quantize,
+    "REDUCE_MAX": extreme,
+    "REDUCE_MIN": extreme,
     "RELU": _clip(0.0, None),
     "RELU6": _clip(0.0, 6.0),
     "RELU_N1_TO_1": _clip(-1.0, 1.0),
     "RESHAPE": reshape,
+    "RESIZE_BILINEAR": resize,
+    "RESIZE_NEAREST_NEIGHBOR": resize,
     "SOFTMAX": _softmax,
+    "SPACE_TO_DEPTH": space_to_depth,
+    "SPLIT": split,
+    "SPLIT_V": split,
     "SQUARED_DIFFERENCE": squared_difference,
     "SQUEEZE": reshape,
     "SUB": subtract,
+    "TILE": tile,
     "TRANSPOSE": transpose,
     "TRANSPOSE_CONV": transposed,
+    "UNPACK": unpack,
 }

@@ -20,7 +20,7 @@ from pulsarray.compiler.ops.integer.chain import VectorStep
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.errors import InputError
 
-__all__ = ["add", "larger", "multiply", "smaller", "squared_difference", "subtract"]
+__all__ = ["add", "larger", "multiply", "prelu", "smaller", "squared_difference", "subtract"]
 
 _ADD_SHIFT, _SQUARE_SHIFT = 20, 7
 _HALF = (1 << 30, 31)
@@ -95,6 +95,30 @@ def squared_difference(network: Network, operator: Operator) -> None:
             steps.add(VectorStep("mul", twice, above, shift=-7)),
         )
         steps.codes("sub", *products, total, form[2].zero)
+        return steps.chain()
+
+    _pair(network, operator, kernel)
+
+
+def prelu(network: Network, operator: Operator) -> None:
+    """PRELU: what is below zero is multiplied by a constant; one part of each sum is 0."""
+
+    def kernel(form: Form) -> Kernel:
+        with np.errstate(all="ignore"):
+            scales = [np.float32(part.scale) for part in form]
+            same, slope = float(scales[0] / scales[2]), float(scales[0] * scales[1] / scales[2])
+        above, below = ratio_pair(same), ratio_pair(slope)
+        zeros, steps = (form[0].zero, form[1].zero), _Steps()
+        upper = VectorStep("max", _A, zero_a=zeros[0], multiplier=above[0], shift=above[1])
+        kept = steps.add(replace(upper, tflite=True))
+        lower = steps.add(VectorStep("min", _A, zero_a=zeros[0]))
+        whole = steps.add(VectorStep("mul", lower, _B))
+        if zeros[1]:
+            part = steps.add(VectorStep("mul", lower, scalar=zeros[1]))
+            whole = steps.add(VectorStep("sub", whole, part))
+        scaled = VectorStep("pass", whole, multiplier=below[0], shift=below[1], tflite=True)
+        last = VectorStep("add", kept, steps.add(scaled), wide=False, zero=form[2].zero)
+        steps.add(last)
         return steps.chain()
 
     _pair(network, operator, kernel)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import numpy.typing as npt
 
@@ -117,11 +119,11 @@ def dense(network: Network, operator: Operator) -> None:
     if weight.ndim != 2:
         raise InputError(f"weight must have 2 dimensions, not shape {weight.shape}")
     count, depth = weight.shape
-    height, width, channels = source.shape
-    if depth == height * width * channels:
-        kernel, shape = (height, width), (1, 1, count)
-    elif depth == channels and value.shape == source.shape:
-        kernel, shape = (1, 1), (height, width, count)
+    if depth == prod(source.shape):
+        kernel, shape = (source.shape[0], source.shape[1]), (1, 1, count)
+    elif depth == value.shape[2]:
+        source = network.image(operator)
+        kernel, shape = (1, 1), (*source.shape[:2], count)
     else:
         raise InputError(f"weight of shape {weight.shape} does not fit an input of {value.shape}")
     target = network.result(operator, shape)
@@ -129,7 +131,7 @@ def dense(network: Network, operator: Operator) -> None:
     weights = weight_scales(_tensor(network, operator), count, 0)
     ratios = channel_ratios(source.codes, weights, target.codes)
     scale = away_scale(ratios, target.codes, activation_limits(operator, target.codes))
-    laid = np.moveaxis(weight.reshape(count, *kernel, channels), 0, 3)
+    laid = np.moveaxis(weight.reshape(count, *kernel, source.shape[2]), 0, 3)
     check_sums(_reach(laid, bias, source.codes.zero), scale)
     op = Convolution(Window(kernel), 1, scale)
     network.add_product(operator, op, source, laid, bias, target)

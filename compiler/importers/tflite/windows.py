@@ -144,14 +144,10 @@ def reduced_axes(network: Network, operator: Operator) -> tuple[bool, bool, bool
     Raises
     ------
     InputError
-        If the batch is among them, or an axis is none.
+        If the batch is among them, an axis is none, or there are none.
     """
-    tensor = network.tensor(operator, 0)
     axes = network.constant(operator, 1, "int32").reshape(-1).tolist()
-    rank = len(tensor.shape) if tensor else 0
-    over = {axis % rank for axis in axes if -rank <= axis < rank}
-    places = [place - (rank - 3) for place in over]
-    batch = tensor is not None and tensor.shape[0] in (network.batch, -1) and 0 in over
-    if len(over) != len(axes) or batch or not axes or min(places) < 0:
-        raise InputError(f"axes {axes} of an input of rank {rank} are not possible")
+    places = {network.place(operator, axis) for axis in axes}
+    if not places:
+        raise InputError(f"axes {axes} are not possible")
     return 0 in places, 1 in places, 2 in places
