@@ -25,11 +25,13 @@ if TYPE_CHECKING:
         Network,
         Report,
         Run,
+        Sweep,
         Trained,
         catalogue,
         estimate_training,
         inspect,
         load,
+        sweep,
         train,
     )
     from pulsarray.config import PRESETS, Config, load_config
@@ -45,6 +47,7 @@ __all__ = [
     "PulsarrayError",
     "Report",
     "Run",
+    "Sweep",
     "Trained",
     "__version__",
     "catalogue",
@@ -52,6 +55,7 @@ __all__ = [
     "inspect",
     "load",
     "load_config",
+    "sweep",
     "train",
 ]
 

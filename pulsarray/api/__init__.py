@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pulsarray.api.report import Report
     from pulsarray.api.running import Run
     from pulsarray.api.step import estimate_training
+    from pulsarray.api.sweeps.designs import Sweep
+    from pulsarray.api.sweeps.run import sweep
     from pulsarray.api.training import Trained, train
 
 __all__ = [
@@ -25,15 +27,19 @@ __all__ = [
     "Network",
     "Report",
     "Run",
+    "Sweep",
     "Trained",
     "catalogue",
     "estimate_training",
     "inspect",
     "load",
+    "sweep",
     "train",
 ]
 
 _HOMES = {
+    "Sweep": "sweeps.designs",
+    "sweep": "sweeps.run",
     "Catalogue": "names",
     "catalogue": "names",
     "estimate_training": "step",

@@ -28,6 +28,7 @@ _VERBS = {
     "gradcheck": "gradcheck",
     "inspect": "inspect",
     "estimate": "estimate",
+    "sweep": "sweep",
     "synth": "synth",
     "export": "export",
     "compare": "compare",

@@ -1,0 +1,1 @@
+"""Sweeps: many designs, each with its exact cost."""

@@ -1,0 +1,168 @@
+"""A sweep as a page: front, roofline, heat map, best designs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pulsarray.display.designs import best, pareto, settings_that_differ, works
+from pulsarray.display.plotly_page import LAYOUT, chart_html, titles, write_page
+
+__all__ = ["write_sweep"]
+
+Row = Mapping[str, Any]
+
+_FIGURES = ("cycles", "multipliers", "mac_utilization", "bound_ratio", "chip_bytes")
+_COLOURS = ("#2e8b57", "#2a6fb5", "#c0392b", "#8e44ad", "#e0a526", "#2a9fb5", "#7f8c8d")
+_MOST_WORKS = 12
+"""Works that have charts of their own."""
+
+
+def write_sweep(path: Path, rows: Sequence[Row]) -> None:
+    """Write the page of a sweep, and the script beside it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    costed = [row for row in rows if not row["refused"]]
+    settings = settings_that_differ(costed)
+    charts = [_front(costed, settings), _roofline(costed, settings)] if costed else []
+    maps = [_heat(costed, work, settings) for work in works(costed)[:_MOST_WORKS]]
+    charts += [chart for chart in maps if chart is not None]
+    refused: dict[str, int] = {}
+    for row in rows:
+        if row["refused"]:
+            refused[row["refused"]] = refused.get(row["refused"], 0) + 1
+    values = {
+        "points": len(rows),
+        "works": works(rows),
+        "refused": refused,
+        "charts": [chart_html(chart) for chart in charts],
+        "headings": titles(["", "network", *settings, *_FIGURES]),
+        "best": [_cells(row, settings) for row in best(costed)],
+    }
+    write_page(path, "sweep.html", values)
+
+
+def _cells(row: Row, settings: Sequence[str]) -> list[str]:
+    figures = (
+        f"{row['cycles']:,}", f"{row['multipliers']:,}", f"{row['mac_utilization']:.1%}",
+        f"{row['bound_ratio']:.3f}" if row["bound_ratio"] else "", f"{row['chip_bytes']:,}",
+    )  # fmt: skip
+    named = [str(row[name]) for name in settings]
+    return ["*" if row["pareto"] else "", row["network"], *named, *figures]
+
+
+def _told(row: Row, settings: Sequence[str]) -> str:
+    """What is said of a point under the mouse."""
+    parts = [f"<b>{row['network']}</b>", f"{row['cycles']:,} cycles"]
+    parts += [f"{name.replace('_', ' ')} {row[name]}" for name in ("dim", *settings)]
+    return "<br>".join(dict.fromkeys(parts))
+
+
+def _front(rows: Sequence[Row], settings: Sequence[str]) -> Any:
+    """Cycles against bytes on chip; a design that no other beats is large."""
+    from plotly import graph_objects
+
+    figure, front = graph_objects.Figure(), {id(row) for row in pareto(rows)}
+    for number, work in enumerate(works(rows)):
+        chosen = [row for row in rows if row["network"] == work]
+        figure.add_scatter(
+            x=[row["chip_bytes"] for row in chosen],
+            y=[row["cycles"] for row in chosen],
+            mode="markers",
+            name=work,
+            text=[_told(row, settings) for row in chosen],
+            hoverinfo="text",
+            marker={
+                "color": _COLOURS[number % len(_COLOURS)],
+                "size": [12 if id(row) in front else 6 for row in chosen],
+                "opacity": [1.0 if id(row) in front else 0.35 for row in chosen],
+            },
+        )
+    figure.update_layout(
+        LAYOUT,
+        title="Cycles and memory on chip (large: no other is better)",
+        xaxis={"title": "bytes on chip", "type": "log"},
+        yaxis={"title": "cycles", "type": "log"},
+    )
+    return figure
+
+
+def _roofline(rows: Sequence[Row], settings: Sequence[str]) -> Any:
+    """Products a cycle against products a byte, under the roofs of the machines."""
+    from plotly import graph_objects
+
+    figure = graph_objects.Figure()
+    measured = [row for row in rows if row["macs_per_byte"]]
+    ends = [row["macs_per_byte"] for row in measured] or [1.0]
+    low, high = min(ends) / 2, max(ends) * 2
+    roofs = {(row["multipliers"], row["bus_bits"] // 8 / row["memory_interval"]) for row in rows}
+    for peak, bandwidth in sorted(roofs)[:_MOST_WORKS]:
+        knee = min(max(peak / bandwidth, low), high)
+        xs = sorted({low, knee, high})
+        figure.add_scatter(
+            x=xs,
+            y=[min(peak, x * bandwidth) for x in xs],
+            mode="lines",
+            line={"color": "#9aa5ae", "width": 1},
+            hovertext=f"{peak:,} multipliers, {bandwidth:g} bytes a cycle",
+            hoverinfo="text",
+            showlegend=False,
+        )
+    for number, work in enumerate(works(measured)):
+        chosen = [row for row in measured if row["network"] == work]
+        figure.add_scatter(
+            x=[row["macs_per_byte"] for row in chosen],
+            y=[row["macs"] / row["cycles"] for row in chosen],
+            mode="markers",
+            name=work,
+            text=[_told(row, settings) for row in chosen],
+            hoverinfo="text",
+            marker={"color": _COLOURS[number % len(_COLOURS)], "size": 8},
+        )
+    figure.update_layout(
+        LAYOUT,
+        title="Roofline",
+        xaxis={"title": "multiply-accumulates a byte of memory", "type": "log"},
+        yaxis={"title": "multiply-accumulates a cycle", "type": "log"},
+    )
+    return figure
+
+
+def _heat(rows: Sequence[Row], work: str, settings: Sequence[str]) -> Any:
+    """Fewest cycles over the two settings with the most values; None without two."""
+    from plotly import graph_objects
+
+    chosen = [row for row in rows if row["network"] == work]
+    counts = {name: len({row[name] for row in chosen}) for name in settings}
+    varied = sorted((n for n in settings if counts[n] > 1), key=lambda n: -counts[n])[:2]
+    if len(varied) < 2:
+        return None
+    down, along = varied
+    ys, xs = (sorted({row[name] for row in chosen}) for name in varied)
+    least: dict[tuple[Any, Any], int] = {}
+    for row in chosen:
+        place = row[down], row[along]
+        least[place] = min(least.get(place, row["cycles"]), row["cycles"])
+    figure = graph_objects.Figure()
+    cells = [[least.get((y, x)) for x in xs] for y in ys]
+    figure.add_heatmap(
+        x=[str(x) for x in xs],
+        y=[str(y) for y in ys],
+        z=cells,
+        text=[["" if cell is None else f"{cell:,}" for cell in line] for line in cells],
+        texttemplate="%{text}" if len(xs) * len(ys) <= 64 else "",
+        colorscale="Viridis_r",
+        showscale=len(xs) * len(ys) > 64,
+    )
+    figure.update_layout(
+        LAYOUT,
+        title=f"{work}: fewest cycles",
+        xaxis={"title": along.replace("_", " "), "type": "category"},
+        yaxis={"title": down.replace("_", " "), "type": "category"},
+    )
+    return figure
