@@ -246,7 +246,7 @@ def test_parquet(tmp_path: Path) -> None:
     path = tmp_path / "r.parquet"
     first = pa.sweep("gemm:8x8x8", "tiny", scratchpad_depth=[8, 64], workers=1, file=path)
     both = pa.sweep("gemm:8x8x8,9", "tiny", scratchpad_depth=[8, 64], workers=1, file=path)
-    assert both.to_list()[:2] == first.to_list()
+    assert both.to_list()[::2] == first.to_list()
     assert both.to_list()[3]["macs"] == 8 * 8 * 9
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from importlib import import_module
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -117,16 +118,16 @@ def on_dask(
         If there is no scheduler at the address.
     """
     try:
-        from distributed import Client, as_completed
+        distributed: Any = import_module("distributed")
     except ImportError:
         raise ToolMissing("--dask needs distributed: pip install 'pulsarray[dask]'") from None
     try:
-        client: Any = Client(address, timeout=10, set_as_default=False)
+        client = distributed.Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(f"--dask: no scheduler at {address!r}: {error}") from None
     with client:
         left = iter(tasks)
-        running = as_completed([], with_results=True, loop=client.loop)
+        running = distributed.as_completed([], with_results=True, loop=client.loop)
         room = _AHEAD * max(1, len(client.scheduler_info()["workers"]))
         for _, task in zip(range(room), left, strict=False):
             running.add(client.submit(function, task, pure=False))
