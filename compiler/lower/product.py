@@ -6,6 +6,7 @@ from itertools import product
 
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.lower.columns import as_column, kernel_as_column
 from pulsarray.compiler.lower.constants import Sums
 from pulsarray.compiler.lower.convolution import emit_convolution
 from pulsarray.compiler.lower.convolve import Term
@@ -37,6 +38,14 @@ def _(op: Convolution, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     kh, kw, depth, count = weight.shape
     source, window, laid = _operand(op, lowering, work, weight)
     second = lowering.stored(work.second) if work.second else None
+    narrow = (
+        kernel_as_column(source, window, laid)
+        if kw * config.dim > config.scratchpad_depth
+        else None
+    )
+    if narrow:
+        window, laid = narrow
+        source, result, second = as_column(source), as_column(result), second and as_column(second)
     offsets = offsets_of(name, weight, bias, source.zero_point, config)
     point = window.kernel == (1, 1) and not any(window.padding) and op.groups == 1
     whole = point and source.height == source.width == 1

@@ -376,6 +376,28 @@ def test_kernel_rows_in_slices() -> None:
     assert max(i["count0"] for i in instructions(program, Opcode.WEIGHT)) < 49
 
 
+@pytest.mark.parametrize(
+    ("shape", "window"),
+    [
+        ((3, 28, 6), Window((3, 28))),
+        ((1, 90, 3), Window((1, 90))),
+        ((1, 90, 6), Window((1, 31), (2, 2), (0, 9, 0, 12), (1, 2))),
+        ((1, 90, 6), Window((1, 25), padding=(0, 12, 0, 12))),
+    ],
+)
+@pytest.mark.parametrize("depth", [90, 2048])
+def test_kernel_whose_row_fits_no_bank(
+    shape: tuple[int, int, int], window: Window, depth: int
+) -> None:
+    net = Net(*shape)
+    net.codes("x")
+    name = net.conv("n0", 6, window)
+    if net.value(name).shape == shape:
+        net.add(net.conv(name, 6, Window((1, 1)), residual="n0"), "n0")
+        net.add(net.conv(name, 6, window), "n0")
+    compiled(net.graph(), replace(PRESETS["tiny"], scratchpad_depth=depth), 2)
+
+
 def residual_block(channels: int) -> Graph:
     net = Net(6, 6, channels)
     first = net.conv("x", channels, SAME)
