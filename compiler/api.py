@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pulsarray.compiler.arguments import instance
 from pulsarray.compiler.interpreter import Samples
 from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.lower import programs
 from pulsarray.compiler.lower.products.search import EFFORT
-from pulsarray.compiler.lower.programs import program_of
-from pulsarray.compiler.passes.pipeline import quantize_graph
+from pulsarray.compiler.passes.pipeline import INFERENCE, Setting, passed, quantize_graph
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Program
 from pulsarray.report.listing import disassemble
 
-__all__ = ["compile", "disassemble"]
+__all__ = ["compile", "disassemble", "require_room"]
 
 
 def compile(  # noqa: A001 (as re.compile: it is called by way of its package)
@@ -57,4 +59,30 @@ def compile(  # noqa: A001 (as re.compile: it is called by way of its package)
         graph = quantize_graph(graph, calibration, config)
     elif calibration is not None:
         raise InputError(f"{graph.name}: is in int8 already; calibration data is not for it")
-    return program_of(graph, config, batch=batch, name=name, effort=effort)
+    return programs.program_of(graph, config, batch=batch, name=name, effort=effort)
+
+
+def require_room(graph: Graph, config: Config) -> None:
+    """Refuse a network that a machine has no room for, whatever its numbers.
+
+    One of real numbers is quantized for noise; where that cannot be, as before the logarithm of a
+    negative number, nothing is said.
+
+    Parameters
+    ----------
+    graph, config
+        The network and the machine.
+
+    Raises
+    ------
+    InputError
+        If something does not fit; the text names the place, the rule and the value.
+    """
+    if not graph.is_quantized:
+        rng = np.random.default_rng(0)
+        noise = {value.name: rng.normal(size=(1, value.size)) for value in graph.inputs}
+        try:
+            graph = passed(graph, INFERENCE, Setting(noise, config))
+        except InputError:
+            return
+    programs.require_room(graph, config)

@@ -34,7 +34,7 @@ from pulsarray.config import Config
 from pulsarray.isa import Unit
 from pulsarray.program import Program
 
-__all__ = ["compile_layers", "program_of"]
+__all__ = ["compile_layers", "program_of", "require_room"]
 
 _PAGE = 4096
 _FEW_OPERATORS = 8
@@ -99,15 +99,11 @@ def compile_layers(graph: Graph, config: Config, *, batch: int = 1) -> list[Prog
     InputError
         As `program_of`.
     """
-    graph, outputs = _checked(graph, config)
     batch = integer(batch, "batch", least=1)
-    network = network_of(graph, config.dim)
-    works, layout = works_of(network), _layout(network, outputs, config)
-    shares = shares_of(config, 0, second=any(work.second for work in works))
-    lowering = Lowering(network, outputs, works, {}, shares, config, batch, layout)
+    lowering = _in_memory(graph, config, batch)
+    layout, search = lowering.layout, _search(lowering)
     assemblies: list[tuple[int, Assembly]] = []
     address = layout.code_address
-    search = _search(lowering)
     for operations in lowering.parts(search.cuts(search.chosen)):
         assembly = assemble(operations, config)
         assemblies.append((address, assembly))
@@ -127,10 +123,30 @@ def compile_layers(graph: Graph, config: Config, *, batch: int = 1) -> list[Prog
             layers=[replace(layer, first=0, last=len(assembly.layers))],
             network=graph.name,
             batch=batch,
-            notes=_notes(graph, lowering),
+            notes=_notes(lowering.network.graph, lowering),
         )
         for (first, assembly), layer in zip(assemblies, lowering.layers, strict=True)
     ]
+
+
+def require_room(graph: Graph, config: Config) -> None:
+    """Refuse a network in integers that a machine has no room for, before anything is emitted.
+
+    Raises
+    ------
+    InputError
+        As `program_of`.
+    """
+    _in_memory(graph, config, 1)
+
+
+def _in_memory(graph: Graph, config: Config, batch: int) -> Lowering:
+    """A network with all of its maps in memory."""
+    graph, outputs = _checked(graph, config)
+    network = network_of(graph, config.dim)
+    works, layout = works_of(network), _layout(network, outputs, config)
+    shares = shares_of(config, 0, second=any(work.second for work in works))
+    return Lowering(network, outputs, works, {}, shares, config, batch, layout)
 
 
 def _checked(graph: Graph, config: Config) -> tuple[Graph, Sequence[HostOutput]]:

@@ -136,11 +136,17 @@ def inspect_source(source: Source, machine: Config) -> Inspection:
     InputError
         If its operators cannot be combined in this way.
     """
+    from pulsarray.compiler.api import require_room
     from pulsarray.compiler.importers.inspection import inspect_graph, inspect_integer
 
-    if source.network.is_quantized:
-        return inspect_integer(source.network, machine)
-    return inspect_graph(source.network, machine)
+    network = source.network
+    told = (inspect_integer if network.is_quantized else inspect_graph)(network, machine)
+    try:
+        if not told.unsupported:
+            require_room(network, machine)
+    except InputError as error:
+        return _with_problem(told, str(error))
+    return told
 
 
 def _unsupported(path: Path, problem: str, shape: Shapes) -> Inspection:
@@ -155,12 +161,14 @@ def _unsupported(path: Path, problem: str, shape: Shapes) -> Inspection:
     from pulsarray.compiler.importers.inspection_files import list_onnx, list_tflite
 
     rows = list_onnx(path, shape) if path.suffix == ".onnx" else list_tflite(path)
-    problem = problem.removeprefix(f"{path}: ")
-    if all(row.supported for row in rows):
-        rows = [_blamed(row, problem) for row in rows]
-    if any(not row.supported for row in rows):
-        problem = ""
-    return Inspection(path.stem, path.suffix[1:], rows, problem)
+    told = Inspection(path.stem, path.suffix[1:], rows)
+    return told if told.unsupported else _with_problem(told, problem.removeprefix(f"{path}: "))
+
+
+def _with_problem(told: Inspection, problem: str) -> Inspection:
+    """Why a network cannot be compiled, in the row that it is about or apart."""
+    blamed = replace(told, rows=[_blamed(row, problem) for row in told.rows])
+    return blamed if blamed.unsupported else replace(told, problem=problem)
 
 
 def _blamed(row: Row, problem: str) -> Row:

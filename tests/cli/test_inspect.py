@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pulsarray import compiler
-from pulsarray.api.inspecting import inspect
-from pulsarray.api.source import load_source
+from pulsarray.api.inspecting import inspect, inspect_source
+from pulsarray.api.source import Source, load_source
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.importers.inspection import (
     HOST,
@@ -211,7 +211,7 @@ def is_told_right(path: Path, seed: int) -> bool:
     """Whether a random graph is supported, which must be what compiling it shows."""
     draw = random_graph(seed)
     onnx.save(draw.model(), path)
-    told = inspect(path).inspection
+    told = inspect(path, "base").inspection
     says_yes = not told.problem and not told.unsupported
     samples, reason = draw.rng.normal(size=(4, *draw.input)), ""
     try:
@@ -229,6 +229,17 @@ def test_what_a_machine_lacks() -> None:
     for name, value, bad in (("tables", 0, 2), ("vector_multiply", False, 1)):
         config = replace(PRESETS["small"], **{name: value})
         assert len(inspect_graph(graph, config).unsupported) == bad
+
+
+def test_what_a_machine_has_no_room_for() -> None:
+    graph = (
+        Builder("net", (32, 32, 2)).relu().flatten().dense(np.ones((2048, 3)), name="wide").build()
+    )
+    rows = inspect_source(Source("net", graph), PRESETS["tiny"]).rows
+    assert [row.supported for row in rows] == [True, True, False]
+    place = "no tile of (32, 32) over 1 columns fits banks of 512 words; use a larger"
+    assert rows[-1].place == f"{place} scratchpad_depth"
+    assert not inspect_source(Source("net", graph), PRESETS["base"]).unsupported
 
 
 def test_places() -> None:
