@@ -7,6 +7,7 @@ from dataclasses import replace
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.views import Stored
+from pulsarray.config import Config
 
 __all__ = ["as_column", "kernel_as_column"]
 
@@ -16,16 +17,23 @@ def as_column(stored: Stored) -> Stored:
     return replace(stored, height=stored.height * stored.width, width=1)
 
 
-def kernel_as_column(source: Stored, window: Window, weight: Array) -> tuple[Window, Array] | None:
+def kernel_as_column(
+    source: Stored, window: Window, weight: Array, config: Config
+) -> tuple[Window, Array] | None:
     """Window and weights that make of a map as a column what they made of it.
 
-    None where that is not so: of a map with several rows the kernel must be all that is seen.
+    None where nothing is won: weights of a row fit a bank, or not even one tile and what a pixel
+    sees; or where it cannot be: of a map with several rows the kernel must be all that is seen.
     """
     (height, width), (top, left, bottom, right) = window.kernel, window.padding
-    turned = weight.reshape(height * width, 1, *weight.shape[2:])
+    bank, (stride, dilation) = config.scratchpad_depth, (window.stride[1], window.dilation[1])
     if (height, width) == (source.height, source.width) and window == Window(window.kernel):
-        return Window((height * width, 1)), turned
-    if height == source.height == 1 and not top + bottom:
-        stride, dilation = window.stride[1], window.dilation[1]
-        return Window((width, 1), (stride, 1), (left, 0, right, 0), (dilation, 1)), turned
-    return None
+        column = Window((height * width, 1))
+    elif height == source.height == 1 and not top + bottom:
+        column = Window((width, 1), (stride, 1), (left, 0, right, 0), (dilation, 1))
+    else:
+        return None
+    reach = (column.kernel[0] - 1) * column.dilation[0] + 1
+    if width * config.dim <= bank or max(config.dim, reach) > bank:
+        return None
+    return column, weight.reshape(*column.kernel, *weight.shape[2:])

@@ -38,11 +38,7 @@ def _(op: Convolution, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     kh, kw, depth, count = weight.shape
     source, window, laid = _operand(op, lowering, work, weight)
     second = lowering.stored(work.second) if work.second else None
-    narrow = (
-        kernel_as_column(source, window, laid)
-        if kw * config.dim > config.scratchpad_depth
-        else None
-    )
+    narrow = kernel_as_column(source, window, laid, config)
     if narrow:
         window, laid = narrow
         source, result, second = as_column(source), as_column(result), second and as_column(second)
