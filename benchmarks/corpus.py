@@ -10,6 +10,7 @@ then only other integers, and more than 1 % more cycles of a network or plain pr
 --update   write what was measured into the record
 --big      also the networks that take minutes or gigabytes
 --only     cases whose name matches, such as ``graph/1*@base``
+--try      another constant, such as ``lower.cost._STEP=0``: how thresholds are measured
 
 What has been measured is kept under build/ as long as no source changes, so a run that was stopped
 goes on, and ``--update`` after a comparison costs nothing. Exit code 1 for a fault.
@@ -19,12 +20,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import time
+from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from importlib import import_module
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -100,9 +104,17 @@ def kept() -> Path:
     return ROOT / "build" / f"corpus-{found.hexdigest()[:12]}.txt"
 
 
-def measure(cases: Sequence[Case], jobs: int) -> dict[str, Figures]:
-    """Figures of cases: kept ones, and the others on several processes."""
-    path = kept()
+def change(setting: str) -> None:
+    """Set a constant of the compiler, given as ``module.NAME=value``."""
+    place, _, value = setting.partition("=")
+    module, _, name = place.rpartition(".")
+    home = import_module(f"pulsarray.compiler.{module}")
+    getattr(home, name)
+    setattr(home, name, literal_eval(value))
+
+
+def measure(cases: Sequence[Case], jobs: int, path: Path) -> dict[str, Figures]:
+    """Figures of cases: those kept in a file, and the others on several processes."""
     path.parent.mkdir(exist_ok=True)
     figures = read(path)
     missing = [case for case in cases if case.name not in figures]
@@ -175,6 +187,7 @@ def main() -> int:
     parser.add_argument("--merge", action="store_true", help="bytes may differ")
     parser.add_argument("--big", action="store_true", help="also large networks")
     parser.add_argument("--only", action="append", default=[], help="pattern of names")
+    parser.add_argument("--try", action="append", default=[], dest="tried", help="a constant")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
     every = list(all_cases())
@@ -184,9 +197,12 @@ def main() -> int:
         if (options.big or not case.big)
         and (not options.only or any(fnmatch(case.name, pattern) for pattern in options.only))
     ]
+    for setting in options.tried:
+        change(setting)
     begin = time.perf_counter()
     print(f"seed {SEED}: {len(cases)} cases", flush=True)
-    new, old = measure(cases, options.jobs), read(RECORD)
+    path = Path(os.devnull) if options.tried else kept()
+    new, old = measure(cases, options.jobs, path), read(RECORD)
     found = list(compared(old, new, merge=options.merge))
     for text, _ in found:
         print(text)

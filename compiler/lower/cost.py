@@ -17,8 +17,6 @@ __all__ = ["estimate"]
 
 _STEP = 24
 """Estimated cycles that a step costs besides its words: it keeps tiles from becoming tiny."""
-_LATENCY = 200
-"""Estimated cycles from wanting a layer's first words to its first sums."""
 
 
 def estimate(shape: ConvolutionShape, config: Config, room: Room, cut: Cut) -> float:
@@ -48,7 +46,7 @@ class _Estimate:
         vector = self.outputs * self.shape.vector_words
         steps = self.tiles * self.shape.out_blocks * self.slices
         serial = 0 if self._overlaps else min(self.compute, transfer)
-        start = _LATENCY + (self.source_size if self.shape.loads_source else 0) * beats
+        start = self.source_size * beats if self.shape.loads_source else 0
         last = self.shape.vector_words + (beats if stored else 0)
         tail = self.cut.pixels * self.cut.blocks * last
         work = max(self.compute + steps * 2, transfer, stores, vector)
