@@ -30,6 +30,8 @@ class Make(Protocol):
     """Puts ONNX's operators in the place of one, whose attributes and operands it knows."""
 
     call: Call
+    part: str
+    """Stands in the names of what comes next, if it is not empty."""
 
     def __call__(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Name of an operator's result."""
@@ -42,6 +44,12 @@ class Make(Protocol):
 
     def shape(self, name: str) -> Shape:
         """Shape of a sample, or of a constant."""
+
+    def batch_axis(self, name: str) -> int:
+        """The axis of the batch."""
+
+    def is_read(self, name: str) -> bool:
+        """Whether a result of the operator is read, or a result of the file."""
 
 
 Compose = Callable[..., str]

@@ -24,6 +24,7 @@ from pulsarray.compiler.importers.onnx.inputs import GivenShapes, sample_shapes
 from pulsarray.compiler.importers.onnx.operators import IF, IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
 from pulsarray.compiler.importers.onnx.random import random_weight, roles
+from pulsarray.compiler.importers.onnx.recurrent import RECURRENT, recurrent
 from pulsarray.compiler.importers.onnx.shared import require_own_weights
 from pulsarray.compiler.importers.onnx.tensors import Network, Rearranged
 from pulsarray.compiler.ir.graph import Graph, needed
@@ -126,6 +127,11 @@ def run_call(
     elif call.kind in COMPOSED:
         name = COMPOSED[call.kind](_Parts(network, call, operators), *call.inputs)
         network.alias(call.outputs[0], name, call.where)
+    elif call.kind in RECURRENT:
+        parts = recurrent(_Parts(network, call, operators), *call.inputs)
+        for output, name in zip(call.outputs, parts, strict=True):
+            if name:
+                network.alias(output, name, call.where)
     elif call.kind == IF:
         _branch(network, call, operators)
     else:
@@ -158,20 +164,22 @@ class _Parts:
     def __init__(
         self, network: Network, call: Call, operators: Mapping[str, Callable[[Network, Call], None]]
     ) -> None:
-        self.call = call
+        self.call, self.part = call, ""
         self._network, self._operators = network, operators
         network.uses.update(call.inputs)  # Each operand may be read by several parts.
 
     def __call__(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        output = self._network.fresh(f"{self.call.outputs[0]}.{kind.lower()}")
-        name = f"{self.call.name}.{kind.lower()}"
+        what = f"{self.part}.{kind.lower()}" if self.part else kind.lower()
+        output = self._network.fresh(f"{self._result}.{what}")
+        name = f"{self.call.name}.{what}"
         part = Call(kind, self.call.where, name, inputs, (output,), attributes)
         if not fold_call(self._network, part):
             run_call(self._network, part, self._operators)
         return output
 
     def constant(self, values: Any) -> str:
-        name = self._network.fresh(f"{self.call.outputs[0]}.constant")
+        part = f"{self.part}." if self.part else ""
+        name = self._network.fresh(f"{self._result}.{part}constant")
         array = values if isinstance(values, np.ndarray) else np.asarray(values, np.float32)
         self._network.constants[name] = array
         return name
@@ -183,7 +191,20 @@ class _Parts:
 
     def shape(self, name: str) -> Shape:
         known = self.known(name)
-        return self._network.tensor(name, self.call.where).shape if known is None else known.shape
+        if known is not None:
+            return known.shape
+        return self._network.tensor_of_any_order(name, self.call.where).shape
+
+    def batch_axis(self, name: str) -> int:
+        return self._network.batch_axis(name)
+
+    def is_read(self, name: str) -> bool:
+        return self._network.uses[name] > 0
+
+    @property
+    def _result(self) -> str:
+        """The operator's first result that has a name."""
+        return next((name for name in self.call.outputs if name), self.call.name)
 
 
 def finish(network: Network) -> Graph:

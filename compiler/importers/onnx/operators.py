@@ -19,6 +19,7 @@ from pulsarray.compiler.importers.onnx import (
 )
 from pulsarray.compiler.importers.onnx.composed import COMPOSED
 from pulsarray.compiler.importers.onnx.file import EXPANDED, Call
+from pulsarray.compiler.importers.onnx.recurrent import RECURRENT
 from pulsarray.compiler.importers.onnx.tensors import Network
 
 __all__ = ["IF", "IMAGES", "OPERATORS", "TAKEN"]
@@ -77,7 +78,7 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
 
 IF = "If"
 """What takes one of two graphs, here by a constant."""
-TAKEN = frozenset({*OPERATORS, *COMPOSED, *EXPANDED, IF})
+TAKEN = frozenset({*OPERATORS, *COMPOSED, *RECURRENT, *EXPANDED, IF})
 """All that are taken in a float network."""
 IMAGES = frozenset(
     {

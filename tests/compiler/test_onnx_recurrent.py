@@ -1,0 +1,132 @@
+"""LSTM, GRU and RNN of ONNX files: they compute what ONNX Runtime does, or are refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import NodeProto
+
+import pulsarray as pa
+from pulsarray.compiler.importers.onnx.importer import import_onnx
+from pulsarray.compiler.interpreter import run_float
+from pulsarray.errors import InputError
+from tests.compiler.onnx_files import model, node, write
+from tests.compiler.test_onnx_float_graphs import runtime
+
+STEPS, INPUTS, HIDDEN = 4, 3, 5
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+Arrays = Mapping[str, np.ndarray]
+NONE: Arrays = {}
+
+
+def parameters(kind: str, directions: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Random weights and biases."""
+    rng, gates = np.random.default_rng(seed), GATES[kind]
+    shapes = {
+        "w": (directions, gates * HIDDEN, INPUTS),
+        "r": (directions, gates * HIDDEN, HIDDEN),
+        "b": (directions, 2 * gates * HIDDEN),
+    }
+    return {name: rng.normal(0, 0.6, s).astype(np.float32) for name, s in shapes.items()}
+
+
+def network(kind: str, constants: Arrays, more: tuple[str, ...] = (), **given: Any) -> Any:
+    """(N, T, I) to the hidden states of all steps, (N, T, directions x H)."""
+    width = constants["w"].shape[0] * HIDDEN
+    nodes = [
+        node("Transpose", ["x"], "s", perm=[1, 0, 2]),
+        node(kind, ["s", "w", "r", "b", *more], "y", hidden_size=HIDDEN, **given),
+        node("Transpose", ["y"], "t", perm=[2, 0, 1, 3]),
+        node("Reshape", ["t", "shape"], "out"),
+    ]
+    constants = {**constants, "shape": np.array([0, STEPS, width])}
+    return made_of(nodes, constants, 2)
+
+
+def made_of(nodes: list[NodeProto], constants: Mapping[str, np.ndarray], axes: int) -> Any:
+    made = model(nodes, constants, ("N", STEPS, INPUTS), outputs=("out",), opset=20)
+    del made.graph.output[0].type.tensor_type.shape.dim[1:]
+    made.graph.output[0].type.tensor_type.shape.dim.extend(
+        onnx.TensorShapeProto.Dimension(dim_param=f"d{k}") for k in range(axes)
+    )
+    return made
+
+
+def samples(count: int = 6) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(count, STEPS, INPUTS)).astype(np.float32)
+
+
+def compare(path: Path, made: Any) -> None:
+    inputs = samples()
+    graph = import_onnx(write(path, made))
+    wanted = runtime(made, inputs)
+    np.testing.assert_allclose(run_float(graph, inputs).reshape(wanted.shape), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize(
+    ("kind", "given"), [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})]
+)
+def test_all_states(tmp_path: Path, kind: str, given: dict[str, int], direction: str) -> None:
+    constants = parameters(kind, 2 if direction == "bidirectional" else 1)
+    compare(tmp_path, network(kind, constants, direction=direction, **given))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})]
+)
+def test_initial_states(tmp_path: Path, kind: str, given: dict[str, int]) -> None:
+    rng, constants = np.random.default_rng(3), parameters(kind, 1)
+    more = ["", "h"]
+    constants["h"] = np.tile(rng.normal(size=(1, 1, HIDDEN)), (1, 6, 1)).astype(np.float32)
+    if kind == "LSTM":
+        more.append("c")
+        constants["c"] = np.tile(rng.normal(size=(1, 1, HIDDEN)), (1, 6, 1)).astype(np.float32)
+    compare(tmp_path, network(kind, constants, tuple(more), **given))
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_the_last_state_and_cell(tmp_path: Path, place: int) -> None:
+    outputs = ["", "", ""]
+    outputs[place] = "last"
+    recurrent = onnx.helper.make_node(
+        "LSTM", ["s", "w", "r", "b"], outputs, name="lstm", hidden_size=HIDDEN
+    )
+    nodes = [node("Transpose", ["x"], "s", perm=[1, 0, 2]), recurrent]
+    nodes.append(node("Squeeze", ["last", "axes"], "out"))
+    constants = parameters("LSTM", 1) | {"axes": np.array([0])}
+    compare(tmp_path, made_of(nodes, constants, 1))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_int8_on_the_machine_is_near(tmp_path: Path, kind: str) -> None:
+    made, inputs = network(kind, parameters(kind, 1)), samples(16)
+    program = pa.load(write(tmp_path, made)).quantize(inputs).compile("small", batch=16)
+    found, wanted = program.run(inputs).output, runtime(made, inputs)
+    error = np.sqrt(np.mean((found.reshape(wanted.shape) - wanted) ** 2) / np.mean(wanted**2))
+    assert error < 0.05, error
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    def message(kind: str, more: tuple[str, ...] = (), extra: Arrays = NONE, **given: Any) -> str:
+        constants = {**parameters(kind, 1), **extra}
+        with pytest.raises(InputError) as error:
+            import_onnx(write(tmp_path, network(kind, constants, more, **given)))
+        return str(error.value)
+
+    lengths = {"n": np.full(6, STEPS, np.int32)}
+    assert "LSTM with sequence_lens is not supported" in message("LSTM", ("n",), lengths)
+    peepholes = {"p": np.ones((1, 3 * HIDDEN), np.float32)}
+    assert "LSTM with peepholes (input P)" in message("LSTM", ("", "", "", "p"), peepholes)
+    assert "GRU with clip is not supported" in message("GRU", clip=1.0)
+    assert "RNN with layout 1 needs the batch as axis 0" in message("RNN", layout=1)
+    states = {"h": np.arange(6 * HIDDEN, dtype=np.float32).reshape(1, 6, HIDDEN)}
+    assert "must be one for all samples" in message("GRU", ("", "h"), states)
+    small = {"h": np.ones((1, 6, HIDDEN - 1), np.float32)}
+    assert "must have 1 directions of 5 elements" in message("LSTM", ("", "h"), small)
+    assert "activations must be 1 of" in message("RNN", activations=["Softsign"])
