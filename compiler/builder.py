@@ -42,6 +42,7 @@ from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.layer_norm import LayerNorm
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
 from pulsarray.compiler.ops.matmul import MatMul
+from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.relu import Relu
@@ -278,6 +279,10 @@ class Builder:
     def add(self, other: str, name: str = "", *, source: str = "") -> Builder:
         """Sum with the result of another operator, which has the same shape."""
         return self._add(Add(), name or "add", source, other)
+
+    def multiply(self, other: str, name: str = "", *, source: str = "") -> Builder:
+        """Product with the result of another operator, element by element."""
+        return self._add(Multiply(), name or "multiply", source, other)
 
     def concat(self, *others: str, name: str = "", source: str = "") -> Builder:
         """The result, then those of other operators, side by side along the channels."""

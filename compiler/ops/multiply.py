@@ -14,6 +14,8 @@ __all__ = ["Multiply"]
 class Multiply(Binary, title="multiply", summary="a * b, element by element", reads=("a", "b")):
     """The product of two values."""
 
+    keeps_others = True
+
     def apply(self, a: Array, b: Array) -> Array:
         """The function."""
         return a * b
@@ -21,3 +23,7 @@ class Multiply(Binary, title="multiply", summary="a * b, element by element", re
     def slopes(self, a: Array, b: Array, error: Array) -> tuple[Array, Array]:
         """By both."""
         return error * b, error * a
+
+    def gradient_reads(self, place: int) -> tuple[int, ...]:
+        """The other."""
+        return (1 - place,)

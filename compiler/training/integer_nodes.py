@@ -28,6 +28,7 @@ from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gradient import Gradient, Same, Total
 from pulsarray.compiler.ops.loss import LossGradient
 from pulsarray.compiler.ops.matmul import MatMul
+from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import (
@@ -107,7 +108,7 @@ def _biased(node: Node, sums: Ints, exponent: int, bias: Ints, run: Run) -> Part
 
 
 @computed.register
-def _(op: MatMul, node: Node, parts: Sequence[Part], run: Run) -> Part:
+def _(op: MatMul | Multiply, node: Node, parts: Sequence[Part], run: Run) -> Part:
     (a, e_a), (b, e_b) = parts
     return run.rounded(node, op.real(a, b), e_a + e_b)
 
@@ -260,7 +261,7 @@ def _(_of: ScaleShift, op: Gradient, _node: Node, parts: Sequence[Part], _run: R
 
 
 @_gradient.register
-def _(of: MatMul, op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
+def _(of: MatMul | Multiply, op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
     (other, e_other), (error, e_error) = parts
     found = of.gradient_by(op.by, [other, other], error, error)
     assert found is not None

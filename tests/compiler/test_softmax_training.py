@@ -24,7 +24,7 @@ QUICK, MANY, BLOCK = 24, 400, 50
 
 
 def drawn(random: np.random.Generator) -> Graph:
-    """Attention of one to three heads around others, causal or not, and other uses of softmax."""
+    """Attention of one to three heads, causal or not, gates, and softmax by itself."""
     rows, tokens, channels = (int(size) for size in random.integers((1, 2, 1), (4, 12, 7)))
     builder = Builder("attention", (rows, tokens, channels))
 
@@ -46,6 +46,10 @@ def drawn(random: np.random.Generator) -> Graph:
             builder.dropout(0.3)
         weights = builder.last
         builder.matmul(layer(width, width, values), source=weights)
+        if 0.2 < kind < 0.5:
+            mixed = builder.last
+            layer(width, width, values)
+            builder.sigmoid().multiply(mixed)
         if kind < 0.6:
             builder.add(values)
         values = builder.layer_norm(np.ones(width), np.zeros(width)).last

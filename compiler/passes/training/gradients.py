@@ -21,6 +21,7 @@ from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gradient import Gradient, Same, Total
 from pulsarray.compiler.ops.matmul import MatMul
+from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import MaxPool
 from pulsarray.compiler.ops.statistics import (
     BatchMean,
@@ -222,7 +223,7 @@ class _Backward(Draft):
             yield source, _Part(self._put_new(f"{node.name}{PULL}", op, (error, node.inputs[1])))
 
     @_pulled.register
-    def _(self, _op: MatMul, node: Node, error: str) -> Iterator[tuple[str, _Part]]:
+    def _(self, _op: MatMul | Multiply, node: Node, error: str) -> Iterator[tuple[str, _Part]]:
         for place, source in enumerate(node.inputs):
             if source in self.learning:
                 name = f"{node.name}{PULL}{place or ''}"

@@ -24,6 +24,7 @@ from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.layer_norm import LayerNorm
 from pulsarray.compiler.ops.matmul import MatMul
+from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.errors import InputError
@@ -204,6 +205,16 @@ def _(op: MatMul, node: Node, maps: _Maps) -> None:
         )
     if any(maps.before.values[v].shape != maps.shape(maps.names[v]) for v in values):
         raise InputError(f"{node.name}: training needs maps (H, W, C), one product for each row")
+    maps.put_of(node, op, sources)
+
+
+@_place.register
+def _(op: Multiply, node: Node, maps: _Maps) -> None:
+    sources = tuple(maps.names[name] for name in maps.before.sources_of(node))
+    if len({*sources}) < 2 or len({maps.shape(name) for name in sources}) > 1:
+        raise InputError(
+            f"{node.name}: training needs a product of two different results of one shape"
+        )
     maps.put_of(node, op, sources)
 
 

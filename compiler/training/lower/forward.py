@@ -12,6 +12,7 @@ from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.matmul import MatMul
+from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import Normalize, NormalizeChannels, ScaleShift
@@ -314,6 +315,25 @@ class Forward:
             alu=Alu.MUL, shift=-FRACTION, last_lanes=lanes,
             x=(f"{step.name}.output", scale), **lowering.narrowed("identity"),
         )  # fmt: skip
+
+    @_emit.register
+    def _multiply(self, _op: Multiply, step: Step) -> None:
+        (a, b), z = (self.values[name] for name in step.sources), self._new(step)
+        x = (f"{step.name}.output", *(self.flow.outputs[name] for name in step.sources))
+        sums, fields = Words(self.chip.aux[0], 0, 0), self.lowering.narrowed("identity")
+        pooling = self._pooling(step)
+        for images in common(a.groups(), b.groups(), z.groups()):
+            for tile, block in self._blocks(z, images):
+                count = tile.images * tile.rows * z.shape[1]
+                self.rows.get(b.at(tile.low, block))
+                self.chip.vector(self.lowering.phase, 1, count, words_at(b, tile, block), acc=sums)
+                read = self.rows.get(a.at(tile.low, block))
+                self.rows.new(z.at(tile.low, block), 0, pinned=[read])
+                self.chip.vector(
+                    self.lowering.phase, 1, count, words_at(a, tile, block), sums,
+                    target=words_at(z, tile, block), alu=Alu.MUL, x=x, **fields,
+                )  # fmt: skip
+            self._done(z, images, pooling)
 
     @_emit.register
     def _add(self, _op: Add, step: Step) -> None:

@@ -11,6 +11,7 @@ from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.gradient import Gradient
 from pulsarray.compiler.ops.matmul import MatMul
+from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import (
@@ -26,6 +27,7 @@ from pulsarray.compiler.training.lower.maps import FeatureMap, Tile, words_at
 from pulsarray.compiler.training.lower.pool import Averaging, Pooling
 from pulsarray.compiler.training.lower.products.inputs import InputGradient
 from pulsarray.compiler.training.lower.words import Words
+from pulsarray.isa import Alu
 
 __all__ = ["Part", "Parts", "share"]
 
@@ -182,6 +184,19 @@ class Parts:
     @_by_operator.register
     def _(self, of: MatMul, given: _Given) -> Part:
         return self._by_matrix(of, given, given.reader.sources.index(given.step.name))
+
+    @_by_operator.register
+    def _(self, _of: Multiply, given: _Given) -> Part:
+        """The error times the other factor."""
+        reader, tile, block = given.reader, given.tile, given.blocks[0]
+        other = next(name for name in reader.sources if name != given.step.name)
+        sums = Words(self.chip.next_sums(), 0, 0)
+        for number, found in enumerate((self.errors[reader.name], self.values[other])):
+            self.rows.get(found.at(tile.low, block))
+            a, by = words_at(found, tile, block), sums if number else None
+            alu = Alu.MUL if number else Alu.PASS
+            self.chip.vector(self.lowering.phase, 1, given.pixels, a, by, acc=sums, alu=alu)
+        return sums, (self._scale(reader.name), self.flow.outputs[other]), 0
 
     @_by_operator.register
     def _(self, _of: Softmax, given: _Given) -> Part:
