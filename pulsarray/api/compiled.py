@@ -176,9 +176,12 @@ class Compiled(Shown):
 
 
 def estimate_program(
-    program: Program, times: Mapping[str, int], working: Working = quiet
+    program: Program,
+    times: Mapping[str, int],
+    working: Working = quiet,
+    timeline: Path | None = None,
 ) -> Report:
-    """The report of a program from the timing model alone.
+    """The report of a program from the timing model alone, and its timeline if one is asked for.
 
     Raises
     ------
@@ -190,4 +193,8 @@ def estimate_program(
 
     with working("timing"):
         result = simulate_timing(program, **times)
+    if timeline is not None:
+        from pulsarray.display.timeline import write_timeline
+
+        write_timeline(timeline, program, result)
     return Report(build_report(program, result))

@@ -82,6 +82,18 @@ class Run(Shown):
             raise InputError(f"output: there is not one but {', '.join(outputs) or 'none'}")
         return next(iter(outputs.values()))
 
+    def save_timeline(self, path: str | Path) -> None:
+        """Write when each unit worked on what: ``.html``, or ``.json`` for Perfetto and Chrome.
+
+        Raises
+        ------
+        InputError
+            If the name ends in something else, or the machine has no trace.
+        """
+        from pulsarray.display.timeline import write_timeline
+
+        write_timeline(Path(path), self.program, self.result)
+
     @property
     def complaint(self) -> str:
         """What differs first from the model; empty if nothing does."""

@@ -114,12 +114,21 @@ def estimate_training(
 
 
 def estimate_step(
-    task: Task, machine: Config, times: Mapping[str, int], working: Working = quiet
+    task: Task,
+    machine: Config,
+    times: Mapping[str, int],
+    working: Working = quiet,
+    timeline: Path | None = None,
 ) -> dict[str, Report]:
-    """What each program of a task's step costs on a machine: see :func:`estimate_training`."""
+    """What each program of a task's step costs on a machine: see :func:`estimate_training`.
+
+    ``timeline`` is of the first of them.
+    """
     with working(f"compiling {task.name}"):
         training = _compiled(task, machine)
     return {
-        name: estimate_program(program, times, working)
+        name: estimate_program(
+            program, times, working, timeline if program is training.first else None
+        )
         for name, program in training.programs.items()
     }

@@ -48,6 +48,8 @@ class Course:
         File to write after every epoch, and after so many steps.
     resume
         Checkpoint to go on from.
+    timeline
+        File for the timeline of a step (of its first program).
     """
 
     on: str = MODEL
@@ -60,6 +62,7 @@ class Course:
     checkpoint: Path | None = None
     checkpoint_steps: int | None = None
     resume: Path | None = None
+    timeline: Path | None = None
 
     def __post_init__(self) -> None:
         if self.on == MODEL and self.check:
@@ -258,7 +261,14 @@ def train_task(task: Task, machine: Config, course: Course, working: Working = q
         history,
         weights,
         _facts(training, task, course),
-        {name: estimate_program(program, course.times) for name, program in programs},
+        {
+            name: estimate_program(
+                program,
+                course.times,
+                timeline=course.timeline if program is training.first else None,
+            )
+            for name, program in programs
+        },
     )
 
 

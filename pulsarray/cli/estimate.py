@@ -26,12 +26,14 @@ from pulsarray.cli.options import (
     SetOption,
     ShapeOption,
     SumsOption,
+    TimelineOption,
     chosen_config,
     given_config,
     parsed_shape,
 )
 from pulsarray.cli.output import print_json, require_writable, show, working
 from pulsarray.config import load_config
+from pulsarray.display.timeline import require_timeline
 from pulsarray.errors import InputError
 from pulsarray.program import Program
 
@@ -67,6 +69,7 @@ def estimate(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="R.json", help="Write the report.")
     ] = None,
+    timeline: TimelineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compile a network, or read a program, and say what it costs: exact cycles, nothing simulated.
@@ -83,7 +86,8 @@ def estimate(
 
       pulsarray estimate xor --training
     """
-    require_writable(report, read=[network, calibrate, data, config])
+    require_writable(report, timeline, read=[network, calibrate, data, config])
+    require_timeline(timeline)
     times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
     if not training and (data is not None or loss is not None):
         raise InputError("--data, --loss: only with --training")
@@ -99,7 +103,7 @@ def estimate(
         )
         task = task_of(wanted)
         machine = load_config(config or task.config, overrides or ())
-        _tell(estimate_step(task, machine, times, working), report, as_json)
+        _tell(estimate_step(task, machine, times, working, timeline), report, as_json)
         return
     if Path(network).suffix == ".pulse":
         program = Program.load(Path(network), given_config(config, overrides))
@@ -116,7 +120,7 @@ def estimate(
                 seed=seed,
                 effort=effort,
             )
-    estimated = estimate_program(program, times, working)
+    estimated = estimate_program(program, times, working, timeline)
     if report is not None:
         estimated.save(report)
     if as_json:

@@ -26,6 +26,7 @@ __all__ = [
     "SetOption",
     "ShapeOption",
     "SumsOption",
+    "TimelineOption",
     "chosen_config",
     "given_config",
     "parsed_shape",
@@ -80,6 +81,14 @@ OutputsOnlyOption = Annotated[
         "--outputs-only",
         metavar="NAME",
         help="An output to keep of a network that has several; what it does not need is left out.",
+    ),
+]
+TimelineOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--timeline",
+        metavar="T.html|T.json",
+        help="Write when each unit worked on what: a page, or a trace for Perfetto and Chrome.",
     ),
 ]
 SumsOption = Annotated[

@@ -15,9 +15,11 @@ from pulsarray.cli.options import (
     JsonOption,
     LatencyOption,
     SetOption,
+    TimelineOption,
     given_config,
 )
 from pulsarray.cli.output import print_json, require_writable, show, working
+from pulsarray.display.timeline import require_timeline, write_timeline
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.files import write_atomically
 from pulsarray.program import Program
@@ -56,6 +58,7 @@ def simulate(
         Path | None,
         typer.Option("--events", metavar="E.json", help="Write each instruction's cycles."),
     ] = None,
+    timeline: TimelineOption = None,
     waves: Annotated[
         Path | None,
         typer.Option("--waves", metavar="F", help="Write waves, as .fst or .vcd."),
@@ -78,7 +81,8 @@ def simulate(
     """
     loaded = Program.load(program, given_config(config, overrides))
     _check_options(loaded, on, report, events, waves)
-    require_writable(outputs, report, events, waves, read=[program, inputs, config])
+    require_timeline(timeline, loaded)
+    require_writable(outputs, report, events, waves, timeline, read=[program, inputs, config])
     from pulsarray.api.running import run_program
     from pulsarray.tensors import check_output_names, memory_with_inputs, save_outputs
 
@@ -101,6 +105,8 @@ def simulate(
     if events is not None:
         text = json.dumps(_events(loaded, run.result), indent=1)
         write_atomically(events, text.encode() + b"\n")
+    if timeline is not None:
+        write_timeline(timeline, loaded, run.result)
     if as_json:
         data = None if run.report is None else run.report.to_dict()
         print_json({"report": data, "differences": run.differences})

@@ -19,7 +19,7 @@ LAYOUT: dict[str, Any] = {
     "autosize": True,
 }
 """What all charts have."""
-_CONFIG = {"responsive": True, "displaylogo": False}
+_CONFIG = {"responsive": True, "displayModeBar": False}
 
 
 def chart_html(figure: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def _front(rows: Sequence[Row], settings: Sequence[str]) -> Any:
         )
     figure.update_layout(
         LAYOUT,
-        title="Cycles and memory on chip (large: no other is better)",
+        title="Cycles and memory on chip",
         xaxis={"title": "bytes on chip", "type": "log"},
         yaxis={"title": "cycles", "type": "log"},
     )
@@ -133,17 +134,27 @@ def _roofline(rows: Sequence[Row], settings: Sequence[str]) -> Any:
     return figure
 
 
+def _axes(rows: Sequence[Row], settings: Sequence[str]) -> tuple[str, str] | None:
+    """The two settings with the most combinations, of which neither follows from the other."""
+    counts = {name: len({row[name] for row in rows}) for name in settings}
+    pairs = {
+        pair: len({(row[pair[0]], row[pair[1]]) for row in rows})
+        for pair in combinations((name for name in settings if counts[name] > 1), 2)
+    }
+    free = {pair: n for pair, n in pairs.items() if n > max(counts[name] for name in pair)}
+    return max(free, key=lambda pair: free[pair]) if free else None
+
+
 def _heat(rows: Sequence[Row], work: str, settings: Sequence[str]) -> Any:
     """Fewest cycles over the two settings with the most values; None without two."""
     from plotly import graph_objects
 
     chosen = [row for row in rows if row["network"] == work]
-    counts = {name: len({row[name] for row in chosen}) for name in settings}
-    varied = sorted((n for n in settings if counts[n] > 1), key=lambda n: -counts[n])[:2]
-    if len(varied) < 2:
+    axes = _axes(chosen, settings)
+    if axes is None:
         return None
-    down, along = varied
-    ys, xs = (sorted({row[name] for row in chosen}) for name in varied)
+    down, along = axes
+    ys, xs = (sorted({row[name] for row in chosen}) for name in axes)
     least: dict[tuple[Any, Any], int] = {}
     for row in chosen:
         place = row[down], row[along]

@@ -7,7 +7,13 @@ import json
 from pulsarray.api.task import Given, task_of
 from pulsarray.api.training import Course, train_task
 from pulsarray.arrays import save_arrays
-from pulsarray.cli.options import IntervalOption, JsonOption, LatencyOption, SetOption
+from pulsarray.cli.options import (
+    IntervalOption,
+    JsonOption,
+    LatencyOption,
+    SetOption,
+    TimelineOption,
+)
 from pulsarray.cli.output import print_json, require_writable, show, working
 from pulsarray.cli.simulate import Place
 from pulsarray.cli.training.options import (
@@ -35,6 +41,7 @@ from pulsarray.cli.training.options import (
     WeightsOption,
 )
 from pulsarray.config import load_config
+from pulsarray.display.timeline import require_timeline
 from pulsarray.display.training import require_curve
 from pulsarray.errors import InputError
 from pulsarray.files import write_atomically
@@ -60,6 +67,7 @@ def train(
     report: ReportOption = None,
     curve: CurveOption = None,
     weights: WeightsOption = None,
+    timeline: TimelineOption = None,
     checkpoint: CheckpointOption = None,
     every: CheckpointStepsOption = None,
     resume: ResumeOption = None,
@@ -81,9 +89,10 @@ def train(
 
       pulsarray train xor --on verilator --epochs 5 --report rtl.json
     """
-    require_writable(report, curve, weights, checkpoint, read=[network, data, config])
+    require_writable(report, curve, weights, timeline, checkpoint, read=[network, data, config])
     require_writable(report, curve, weights, read=[resume])  # a checkpoint may go on in its file
     require_curve(curve)
+    require_timeline(timeline)
     course = Course(
         on=on.value,
         check=check,
@@ -95,6 +104,7 @@ def train(
         checkpoint=checkpoint,
         checkpoint_steps=every,
         resume=resume,
+        timeline=timeline,
     )
     task = task_of(
         Given(

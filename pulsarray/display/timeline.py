@@ -1,0 +1,117 @@
+"""A timeline as a page, or as a trace that Chrome and Perfetto open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pulsarray.display.plotly_page import LAYOUT, chart_html, write_page
+from pulsarray.errors import InputError
+from pulsarray.files import write_atomically
+from pulsarray.isa import Unit
+from pulsarray.program import Program
+from pulsarray.report.timeline import Span, chrome_trace, spans
+from pulsarray.run import RunResult
+
+__all__ = ["require_timeline", "write_timeline"]
+
+MOST_SPANS = 20_000
+"""Spans that a page takes."""
+_ENDINGS = (".html", ".json")
+_COLOURS = ("#2a6fb5", "#2e8b57", "#8e44ad", "#c77b1f", "#2a9fb5", "#b5475f", "#5d6d1f", "#5b5fc7")
+_SHADES = {"input gradient": 0.75, "weight gradient": 0.5, "backward": 0.6, "update": 0.35}
+_WAIT = "#d5dadf"
+
+
+def require_timeline(path: Path | None, program: Program | None = None) -> None:
+    """Check that a timeline can be written in the form that its name asks for.
+
+    Raises
+    ------
+    InputError
+        If not, or the machine of the program has no trace.
+    """
+    if path is None:
+        return
+    if path.suffix not in _ENDINGS:
+        raise InputError(f"--timeline: must end in {' or '.join(_ENDINGS)}, not {path.name!r}")
+    if program is not None and not program.config.trace:
+        raise InputError("--timeline: the configuration has trace = false; set it to true")
+
+
+def write_timeline(path: Path, program: Program, result: RunResult) -> None:
+    """Write when each unit worked on what: ``.html``, or ``.json`` for Perfetto.
+
+    Raises
+    ------
+    InputError
+        If the name ends in something else, the machine has no trace, or there is too much for a
+        page.
+    """
+    require_timeline(path, program)
+    if path.suffix == ".json":
+        write_atomically(path, json.dumps(chrome_trace(program, result)).encode())
+        return
+    found = spans(program, result)
+    if len(found) > MOST_SPANS:
+        raise InputError(
+            f"{path}: {len(found):,} spans are too many for a page (at most {MOST_SPANS:,}); "
+            "write .json and open it in Perfetto"
+        )
+    values = {
+        "title": f"{program.network}, batch {program.batch}",
+        "cycles": f"{result.cycles:,}",
+        "source": result.source,
+        "config": program.config.label,
+        "chart": chart_html(_chart(found)),
+    }
+    write_page(path, "timeline.html", values)
+
+
+def _chart(found: Sequence[Span]) -> Any:
+    """A lane for each unit, a colour for each layer, a shade for each phase."""
+    from plotly import graph_objects
+
+    figure, groups = graph_objects.Figure(), dict[tuple[str, str], list[Span]]()
+    for span in found:
+        groups.setdefault(("", "wait") if span.waits else (span.layer, span.phase), []).append(span)
+    layers = list(dict.fromkeys(span.layer for span in found))
+    for (layer, phase), members in groups.items():
+        waits = phase == "wait" and not layer
+        colour = _WAIT if waits else _COLOURS[layers.index(layer) % len(_COLOURS)]
+        figure.add_bar(
+            y=[span.unit for span in members],
+            x=[span.after - span.first for span in members],
+            base=[span.first for span in members],
+            orientation="h",
+            name="wait" if waits else " ".join(filter(None, (layer, phase))) or "program",
+            marker={"color": colour, "opacity": _SHADES.get(phase, 1.0), "line": {"width": 0}},
+            width=0.35 if waits else 0.8,
+            hovertext=[_told(span) for span in members],
+            hoverinfo="text",
+        )
+    figure.update_layout(
+        LAYOUT,
+        barmode="overlay",
+        dragmode="pan",
+        xaxis={"title": "cycle"},
+        yaxis={
+            "categoryorder": "array",
+            "categoryarray": [unit.name for unit in reversed(Unit)],
+            "fixedrange": True,
+        },
+    )
+    return figure
+
+
+def _told(span: Span) -> str:
+    """What is said of a span under the mouse."""
+    cycles = f"cycles {span.first:,} to {span.after - 1:,} ({span.after - span.first:,})"
+    name, *fields = span.text.split()
+    lines = [f"<b>{span.index}: {name}</b> {span.layer} {span.phase}".rstrip(), cycles]
+    lines += [" ".join(fields[k : k + 4]) for k in range(0, len(fields), 4)]
+    lines += [f"tensor {span.tensor}"] * bool(span.tensor)
+    lines += [f"waits for {span.waits}" if span.waits else f"complete in {span.complete:,}"]
+    return "<br>".join(lines)
