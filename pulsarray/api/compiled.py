@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.console import RenderableType
 
+    from pulsarray.api.energy import Energy
+
 __all__ = ["Compiled", "Inputs", "estimate_program"]
 
 Inputs: TypeAlias = "npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | str | Path | None"
@@ -106,6 +108,23 @@ class Compiled(Shown):
         """
         times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
         return estimate_program(self.program, times, working)
+
+    def energy(self, energy_table: str | Path | None = None) -> Energy:
+        """An estimate of the energy of a run, by part and by layer.
+
+        Parameters
+        ----------
+        energy_table
+            A TOML file of energies per event; those of 45 nm (Horowitz) if not given.
+
+        Raises
+        ------
+        InputError
+            If the file is no such table.
+        """
+        from pulsarray.api.energy import estimate_energy
+
+        return estimate_energy(self.program, energy_table)
 
     def run(
         self,

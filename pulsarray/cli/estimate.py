@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pulsarray.api.compiled import estimate_program
+from pulsarray.api.energy import estimate_energy
 from pulsarray.api.network import compile_source
 from pulsarray.api.report import Report
 from pulsarray.api.step import estimate_step
@@ -17,6 +18,7 @@ from pulsarray.cli.options import (
     CalibrateOption,
     ConfigOption,
     EffortOption,
+    EnergyTableOption,
     IntervalOption,
     JsonOption,
     LatencyOption,
@@ -70,6 +72,10 @@ def estimate(
         Path | None, typer.Option("--report", metavar="R.json", help="Write the report.")
     ] = None,
     timeline: TimelineOption = None,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Estimate the energy of a run, too.")
+    ] = False,
+    energy_table: EnergyTableOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compile a network, or read a program, and say what it costs: exact cycles, nothing simulated.
@@ -91,6 +97,8 @@ def estimate(
     times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
     if not training and (data is not None or loss is not None):
         raise InputError("--data, --loss: only with --training")
+    if training and (energy or energy_table is not None):
+        raise InputError("--energy, --energy-table: not with --training")
     if training:
         if calibrate or shape or outputs_only or sums or seed is not None or effort is not None:
             raise InputError("--training: only with --config, --set, --batch, --data and --loss")
@@ -120,13 +128,19 @@ def estimate(
                 seed=seed,
                 effort=effort,
             )
+    asked = energy or energy_table is not None
+    told = estimate_energy(program, energy_table) if asked else None
     estimated = estimate_program(program, times, working, timeline)
     if report is not None:
         estimated.save(report)
     if as_json:
-        print_json(estimated.to_dict())
-    else:
-        show(estimated)
+        plain = estimated.to_dict()
+        print_json(plain if told is None else {"report": plain, "energy": told.to_dict()})
+        return
+    show(estimated)
+    if told is not None:
+        show("")
+        show(told)
 
 
 def _tell(reports: dict[str, Report], file: Path | None, as_json: bool) -> None:

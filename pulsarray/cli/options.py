@@ -17,6 +17,7 @@ __all__ = [
     "CalibrateOption",
     "ConfigOption",
     "EffortOption",
+    "EnergyTableOption",
     "IntervalOption",
     "JsonOption",
     "LatencyOption",
@@ -100,6 +101,14 @@ SeedOption = Annotated[
 LatencyOption = Annotated[
     int,
     typer.Option("--memory-latency", min=1, help="Cycles from an address to its first beat."),
+]
+EnergyTableOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--energy-table",
+        metavar="E.toml",
+        help="Energies of events; those of 45 nm (Horowitz) if not given.",
+    ),
 ]
 EffortOption = Annotated[
     int | None,

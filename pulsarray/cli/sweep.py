@@ -10,7 +10,7 @@ import typer
 from pulsarray.api.sweeps.run import EFFORT, sweep_space
 from pulsarray.api.sweeps.space import Space
 from pulsarray.api.sweeps.values import numbers, settings_of, sizes_of
-from pulsarray.cli.options import CalibrateOption, JsonOption
+from pulsarray.cli.options import CalibrateOption, EnergyTableOption, JsonOption
 from pulsarray.cli.output import print_json, require_writable, show, working
 from pulsarray.config import DEFAULT_CONFIG
 
@@ -84,6 +84,7 @@ def sweep(
         ),
     ] = False,
     calibrate: CalibrateOption = None,
+    energy_table: EnergyTableOption = None,
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write a page with charts, its script beside."),
@@ -123,6 +124,7 @@ def sweep(
         effort=effort,
         by_layer=layers,
         calibrate=calibrate,
+        energy_table=energy_table,
         file=output,
         workers=workers,
         dask=dask,

@@ -91,13 +91,22 @@ def sweep_view(rows: Sequence[Row]) -> RenderableType:
 def _table(rows: Sequence[Row], settings: Sequence[str]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     table.add_column("network")
-    for name in (*settings, "cycles", "multipliers", "MACs", "bound", "bytes on chip"):
+    for name in (
+        *settings,
+        "cycles",
+        "microjoule (est.)",
+        "multipliers",
+        "MACs",
+        "bound",
+        "bytes on chip",
+    ):
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
         table.add_row(
             f"{'* ' if row['pareto'] else '  '}{row['network']}",
             *(str(row[name]) for name in settings),
             f"{row['cycles']:,}",
+            f"{row['energy_uj']:,.4g}",
             f"{row['multipliers']:,}",
             f"{row['mac_utilization']:.1%}",
             f"{row['bound_ratio']:.3f}" if row["bound_ratio"] else "",

@@ -15,16 +15,17 @@ LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
     "font": {"family": "system-ui, sans-serif", "size": 13},
     "margin": {"l": 60, "r": 16, "t": 48, "b": 56},
-    "legend": {"orientation": "h", "y": -0.22},
+    "legend": {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0},
     "autosize": True,
 }
 """What all charts have."""
 _CONFIG = {"responsive": True, "displayModeBar": False}
 
 
-def chart_html(figure: Any) -> str:
-    """A chart as a part of a page that has the script already."""
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=_CONFIG))
+def chart_html(figure: Any, *, zooms: bool = False) -> str:
+    """A chart as a part of a page that has the script already; the wheel ``zooms`` it or not."""
+    config = {**_CONFIG, "scrollZoom": zooms}
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=config))
 
 
 def write_page(path: Path, template: str, values: Mapping[str, Any]) -> None:

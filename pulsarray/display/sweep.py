@@ -14,7 +14,10 @@ __all__ = ["write_sweep"]
 
 Row = Mapping[str, Any]
 
-_FIGURES = ("cycles", "multipliers", "mac_utilization", "bound_ratio", "chip_bytes")
+_FIGURES = (
+    *("cycles", "energy_uj (estimate)", "multipliers", "mac_utilization", "bound_ratio"),
+    "chip_bytes",
+)
 _COLOURS = ("#2e8b57", "#2a6fb5", "#c0392b", "#8e44ad", "#e0a526", "#2a9fb5", "#7f8c8d")
 _MOST_WORKS = 12
 """Works that have charts of their own."""
@@ -50,7 +53,8 @@ def write_sweep(path: Path, rows: Sequence[Row]) -> None:
 
 def _cells(row: Row, settings: Sequence[str]) -> list[str]:
     figures = (
-        f"{row['cycles']:,}", f"{row['multipliers']:,}", f"{row['mac_utilization']:.1%}",
+        f"{row['cycles']:,}", f"{row['energy_uj']:,.4g}", f"{row['multipliers']:,}",
+        f"{row['mac_utilization']:.1%}",
         f"{row['bound_ratio']:.3f}" if row["bound_ratio"] else "", f"{row['chip_bytes']:,}",
     )  # fmt: skip
     named = [str(row[name]) for name in settings]
@@ -59,7 +63,11 @@ def _cells(row: Row, settings: Sequence[str]) -> list[str]:
 
 def _told(row: Row, settings: Sequence[str]) -> str:
     """What is said of a point under the mouse."""
-    parts = [f"<b>{row['network']}</b>", f"{row['cycles']:,} cycles"]
+    parts = [
+        f"<b>{row['network']}</b>",
+        f"{row['cycles']:,} cycles",
+        f"{row['energy_uj']:,.4g} microjoule, estimated",
+    ]
     parts += [f"{name.replace('_', ' ')} {row[name]}" for name in ("dim", *settings)]
     return "<br>".join(dict.fromkeys(parts))
 
@@ -128,8 +136,8 @@ def _roofline(rows: Sequence[Row], settings: Sequence[str]) -> Any:
     figure.update_layout(
         LAYOUT,
         title="Roofline",
-        xaxis={"title": "multiply-accumulates a byte of memory", "type": "log"},
-        yaxis={"title": "multiply-accumulates a cycle", "type": "log"},
+        xaxis={"title": "MACs a byte of memory", "type": "log"},
+        yaxis={"title": "MACs a cycle", "type": "log"},
     )
     return figure
 

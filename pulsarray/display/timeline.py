@@ -65,7 +65,7 @@ def write_timeline(path: Path, program: Program, result: RunResult) -> None:
         "cycles": f"{result.cycles:,}",
         "source": result.source,
         "config": program.config.label,
-        "chart": chart_html(_chart(found)),
+        "chart": chart_html(_chart(found), zooms=True),
     }
     write_page(path, "timeline.html", values)
 
@@ -77,17 +77,18 @@ def _chart(found: Sequence[Span]) -> Any:
     figure, groups = graph_objects.Figure(), dict[tuple[str, str], list[Span]]()
     for span in found:
         groups.setdefault(("", "wait") if span.waits else (span.layer, span.phase), []).append(span)
-    layers = list(dict.fromkeys(span.layer for span in found))
+    layers = list(dict.fromkeys(_layer(span.layer) for span in found))
     for (layer, phase), members in groups.items():
         waits = phase == "wait" and not layer
-        colour = _WAIT if waits else _COLOURS[layers.index(layer) % len(_COLOURS)]
+        place = layers.index(_layer(layer)) if not waits else 0
+        colour = _WAIT if waits else _shaded(_COLOURS[place % len(_COLOURS)], phase)
         figure.add_bar(
             y=[span.unit for span in members],
             x=[span.after - span.first for span in members],
             base=[span.first for span in members],
             orientation="h",
-            name="wait" if waits else " ".join(filter(None, (layer, phase))) or "program",
-            marker={"color": colour, "opacity": _SHADES.get(phase, 1.0), "line": {"width": 0}},
+            name="wait" if waits else " ".join(filter(None, (_layer(layer), phase))) or "program",
+            marker={"color": colour, "line": {"width": 0}},
             width=0.35 if waits else 0.8,
             hovertext=[_told(span) for span in members],
             hoverinfo="text",
@@ -104,6 +105,18 @@ def _chart(found: Sequence[Span]) -> Any:
         },
     )
     return figure
+
+
+def _layer(name: str) -> str:
+    """A layer without the kind of its phase, which training has behind it."""
+    return name.removesuffix(" forward").removesuffix(" backward")
+
+
+def _shaded(colour: str, phase: str) -> str:
+    """A colour, lighter for phases after the forward one."""
+    share = _SHADES.get(phase, 1.0)
+    parts = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return "#" + "".join(f"{round(255 - share * (255 - part)):02x}" for part in parts)
 
 
 def _told(span: Span) -> str:

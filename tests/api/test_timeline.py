@@ -85,7 +85,7 @@ def test_pages(command: Command, step: Path, tmp_path: Path) -> None:
     text = page.read_text()
     assert len(list(tmp_path.glob("plotly-*.min.js"))) == 1
     assert page.stat().st_size < 500_000
-    for told in ("fc1 backward weight gradient", "waits for SEM", "fc1.weight.master", "cycles on"):
+    for told in ("fc1 weight gradient", "waits for SEM", "fc1.weight.master", "cycles on"):
         assert told in text
 
 

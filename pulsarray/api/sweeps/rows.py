@@ -15,27 +15,30 @@ from pulsarray.errors import PulsarrayError
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program
 from pulsarray.report import build_report
+from pulsarray.report.energy import EnergyTable, energy
 
 __all__ = ["COLUMNS", "KEYS", "key_of", "measured", "point_keys"]
 
 PARAMETERS = tuple(field.name for field in fields(Config))
 KEYS = (
     *("network", "digest", "batch", "by_layer", "effort", "memory_latency", "memory_interval"),
-    *("version", *PARAMETERS),
+    *("version", "energy_table", *PARAMETERS),
 )
 """Columns that say what was asked: two rows with the same are the same."""
 SUMS = ("cycles", "macs", "bound_cycles", "bytes_read", "bytes_written", "instructions")
 COLUMNS = (
     *KEYS,
     *("fingerprint", "refused", *SUMS, "mac_utilization", "array_utilization", "bound_ratio"),
-    *("macs_per_byte", "multipliers", "chip_bytes", "seconds"),
+    *("macs_per_byte", "multipliers", "chip_bytes", "energy_uj", "seconds"),
 )
 """All columns."""
 
 Row = dict[str, Any]
 
 
-def point_keys(point: Point, work: Work, effort: int, by_layer: bool) -> list[Row]:
+def point_keys(
+    point: Point, work: Work, effort: int, by_layer: bool, energies: EnergyTable
+) -> list[Row]:
     """What is asked at a point, a row a memory."""
     return [
         {
@@ -47,6 +50,7 @@ def point_keys(point: Point, work: Work, effort: int, by_layer: bool) -> list[Ro
             "memory_latency": latency,
             "memory_interval": interval,
             "version": __version__,
+            "energy_table": energies.name,
             **point.design.settings,
         }
         for latency, interval in point.memories
@@ -58,7 +62,9 @@ def key_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in KEYS)
 
 
-def measured(point: Point, work: Work, effort: int, asked: list[Row]) -> list[Row]:
+def measured(
+    point: Point, work: Work, effort: int, asked: list[Row], energies: EnergyTable
+) -> list[Row]:
     """Rows of a point with their costs, or why there are none."""
     begin = time.perf_counter()
     config = point.design.config
@@ -66,7 +72,8 @@ def measured(point: Point, work: Work, effort: int, asked: list[Row]) -> list[Ro
         return [_refused(row, point.design.refusal) for row in asked]
     try:
         programs = programs_of(work, config, point.batch, effort)
-        return [_costs(row, config, programs, begin) for row in asked]
+        spent = sum(count * energy(program, energies)["total_uj"] for program, count in programs)
+        return [_costs(row, config, programs, begin) | {"energy_uj": spent} for row in asked]
     except PulsarrayError as error:
         return [_refused(row, str(error), config.fingerprint) for row in asked]
 

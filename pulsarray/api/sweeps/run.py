@@ -20,6 +20,7 @@ from pulsarray.api.sweeps.values import Value, sizes_of
 from pulsarray.api.sweeps.works import Work, work_of
 from pulsarray.config import DEFAULT_CONFIG
 from pulsarray.errors import InputError
+from pulsarray.report.energy import EnergyTable, load_table
 
 __all__ = ["EFFORT", "Task", "run_task", "sweep", "sweep_space"]
 
@@ -39,12 +40,15 @@ class Task:
         Of the search.
     asked
         The rows that are not there yet, without their costs.
+    energies
+        Energies of events.
     """
 
     point: Point
     work: Work
     effort: int
     asked: Sequence[Row]
+    energies: EnergyTable
 
     @property
     def name(self) -> str:
@@ -55,7 +59,7 @@ class Task:
 
 def run_task(task: Task) -> list[Row]:
     """Rows with their costs."""
-    return measured(task.point, task.work, task.effort, list(task.asked))
+    return measured(task.point, task.work, task.effort, list(task.asked), task.energies)
 
 
 def sweep(
@@ -68,6 +72,7 @@ def sweep(
     effort: int = EFFORT,
     by_layer: bool = False,
     calibrate: str | Path | None = None,
+    energy_table: str | Path | None = None,
     file: str | Path | None = None,
     workers: int | None = None,
     dask: str | None = None,
@@ -96,6 +101,8 @@ def sweep(
         Compile each product of a network alone, and sum up: quick, without what lies between.
     calibrate
         File of samples, for a network of real numbers from a file.
+    energy_table
+        A TOML file of energies per event; those of 45 nm (Horowitz) if not given.
     file
         ``.csv`` or ``.parquet`` to keep rows in; rows that it has are not made again.
     workers
@@ -130,6 +137,7 @@ def sweep(
         effort=effort,
         by_layer=by_layer,
         calibrate=calibrate,
+        energy_table=energy_table,
         file=None if file is None else Path(file),
         workers=workers,
         dask=dask,
@@ -148,6 +156,7 @@ def sweep_space(
     effort: int = EFFORT,
     by_layer: bool = False,
     calibrate: str | Path | None = None,
+    energy_table: str | Path | None = None,
     file: Path | None = None,
     workers: int | None = None,
     dask: str | None = None,
@@ -157,10 +166,11 @@ def sweep_space(
     """Exact costs of every point of a space: see :func:`sweep`."""
     space.require_size(allow_many)
     _require_machine(space)
+    energies = load_table(None if energy_table is None else Path(energy_table))
     with working("reading networks"):
         works = {text: work_of(text, by_layer, calibrate) for text in space.works}
     with Store(file) as store:
-        wanted = partial(_tasks, space, works, effort, by_layer)
+        wanted = partial(_tasks, space, works, effort, by_layer, energies)
         points = [key_of(row) for task in wanted(set()) for row in task.asked]
         left = len(points) - len(store.done & set(points))
         if dask is None:
@@ -199,16 +209,19 @@ def _tasks(
     works: Mapping[str, Work],
     effort: int,
     by_layer: bool,
+    energies: EnergyTable,
     done: set[tuple[str, ...]],
 ) -> Iterator[Task]:
     """Points of which a row is not there yet."""
     for point in space.points():
         work = works[point.work]
         asked = [
-            row for row in point_keys(point, work, effort, by_layer) if key_of(row) not in done
+            row
+            for row in point_keys(point, work, effort, by_layer, energies)
+            if key_of(row) not in done
         ]
         if asked:
-            yield Task(point, work, effort, asked)
+            yield Task(point, work, effort, asked, energies)
 
 
 def _note(made: int, left: int, seconds: float) -> str:
