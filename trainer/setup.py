@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import cos, pi
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ import numpy as np
 from pulsarray.compiler.training.data import TrainingData
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.train import Training
-from pulsarray.errors import InputError
+from pulsarray.errors import InputError, did_you_mean
 from pulsarray.trainer.checkpoint import digest
 
-__all__ = ["Options", "identity", "require_fit"]
+__all__ = ["SCHEDULES", "Options", "identity", "require_fit", "scheduled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,30 @@ class Options:
     notable_overflows: int = 8
     checkpoint: Path | None = None
     checkpoint_steps: int | None = None
+
+
+SCHEDULES: Mapping[str, Callable[[float], float]] = {
+    "constant": lambda _: 1.0,
+    "linear": lambda part: 1.0 - part,
+    "cosine": lambda part: 0.5 + 0.5 * cos(pi * part),
+}
+"""By name, what the learning rate is multiplied by, from the part of all epochs that is over."""
+
+
+def scheduled(name: str, rate: float, epochs: int) -> Callable[[int], float]:
+    """The learning rate by epoch, from 0.
+
+    Raises
+    ------
+    InputError
+        If there is no such schedule.
+    """
+    if name not in SCHEDULES:
+        known = ", ".join(SCHEDULES)
+        raise InputError(
+            f"schedule: must be one of {known}, not {name!r}{did_you_mean(name, SCHEDULES)}"
+        )
+    return lambda epoch: rate * SCHEDULES[name](epoch / epochs)
 
 
 def identity(training: Training, data: TrainingData, seed: int) -> dict[str, str]:

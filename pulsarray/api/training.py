@@ -50,6 +50,8 @@ class Course:
         Checkpoint to go on from.
     timeline
         File for the timeline of a step (of its first program).
+    schedule
+        How the learning rate goes from epoch to epoch: ``constant``, ``linear`` or ``cosine``.
     """
 
     on: str = MODEL
@@ -63,6 +65,7 @@ class Course:
     checkpoint_steps: int | None = None
     resume: Path | None = None
     timeline: Path | None = None
+    schedule: str = "constant"
 
     def __post_init__(self) -> None:
         if self.on == MODEL and self.check:
@@ -84,11 +87,11 @@ class Course:
 
     def options(self, task: Task) -> Options:
         """What a trainer is told."""
-        from pulsarray.trainer.setup import Options
+        from pulsarray.trainer.setup import Options, scheduled
 
         return Options(
             epochs=task.epochs,
-            rates=lambda _: task.learning_rate,
+            rates=scheduled(self.schedule, task.learning_rate, task.epochs),
             seed=self.seed,
             patience=self.patience,
             until=self.until,
@@ -174,6 +177,7 @@ def train(
     squares: float | None = None,
     batch: int | str | None = None,
     epochs: int | None = None,
+    schedule: str = "constant",
     seed: int = 0,
     config: Machine | None = None,
     on: str = MODEL,
@@ -206,7 +210,7 @@ def train(
         Passes over the data.
     config, settings
         The machine: see :func:`pulsarray.api.machine.machine_of`; the workload's if not given.
-    seed, on, check, patience, until, checkpoint, resume, memory_latency, memory_interval
+    schedule, seed, on, check, patience, until, checkpoint, resume, memory_latency, memory_interval
         See :class:`Course`.
     working
         Is told what goes on.
@@ -225,6 +229,7 @@ def train(
         check=check,
         memory_latency=memory_latency,
         memory_interval=memory_interval,
+        schedule=schedule,
         seed=seed,
         patience=patience,
         until=until,

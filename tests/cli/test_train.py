@@ -193,3 +193,22 @@ def test_where_adversarial_training_is(command: Command) -> None:
     done = command("train", "adversarial")
     assert done.code == 2
     assert "examples/adversarial.py" in done.err
+
+
+def test_adam_and_a_schedule(command: Command) -> None:
+    line = ["train", "softmax-regression", "--optimizer", "adamw", "--learning-rate", 0.01]
+    done = command(*line, "--schedule", "cosine", "--epochs", 2, "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["optimizer"] == {
+        "momentum": 0.9, "weight_decay": 0.01, "squares": 0.999, "learning_rate": 0.01
+    }  # fmt: skip
+    epochs = found["history"]["epochs"]
+    assert [epoch["rate"] for epoch in epochs] == [0.01, 0.005]
+    assert epochs[-1]["test_accuracy"] > 0.85
+
+
+def test_an_unknown_schedule(command: Command) -> None:
+    done = command("train", "xor", "--schedule", "cosin")
+    assert done.code == 2
+    assert "schedule: must be one of constant, linear, cosine, not 'cosin'" in done.err

@@ -29,6 +29,7 @@ __all__ = [
     "PlaceOption",
     "ReportOption",
     "ResumeOption",
+    "ScheduleOption",
     "SeedOption",
     "TrainedArgument",
     "UntilOption",
@@ -130,6 +131,14 @@ CheckpointStepsOption = Annotated[
 ResumeOption = Annotated[
     Path | None,
     typer.Option("--resume", metavar="F.npz", help="Go on from a checkpoint."),
+]
+ScheduleOption = Annotated[
+    str,
+    typer.Option(
+        "--schedule",
+        metavar="constant|linear|cosine",
+        help="How the learning rate falls from epoch to epoch.",
+    ),
 ]
 PatienceOption = Annotated[
     int | None,

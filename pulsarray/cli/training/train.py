@@ -34,6 +34,7 @@ from pulsarray.cli.training.options import (
     PlaceOption,
     ReportOption,
     ResumeOption,
+    ScheduleOption,
     SeedOption,
     TrainedArgument,
     UntilOption,
@@ -59,6 +60,7 @@ def train(
     momentum: MomentumOption = None,
     weight_decay: WeightDecayOption = None,
     learning_rate: LearningRateOption = None,
+    schedule: ScheduleOption = "constant",
     batch: BatchOption = None,
     epochs: EpochsOption = None,
     seed: SeedOption = 0,
@@ -105,6 +107,7 @@ def train(
         checkpoint_steps=every,
         resume=resume,
         timeline=timeline,
+        schedule=schedule,
     )
     task = task_of(
         Given(
