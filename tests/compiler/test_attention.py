@@ -1,0 +1,75 @@
+"""Self-attention made of operators, and the transformers that learn with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pulsarray.compiler.attention import Projections, attention
+from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.interpreter import run_float
+from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.training.float_reference import FloatNetwork
+from pulsarray.errors import InputError
+from pulsarray.zoo.transformer import CHARACTERS, text_windows
+from pulsarray.zoo.workloads import workload
+
+TOKENS, CHANNELS, WIDTH = 5, 6, 8
+
+
+def weights() -> Projections:
+    rng = np.random.default_rng(1)
+    return Projections(
+        *(rng.normal(size=(CHANNELS, WIDTH)) for _ in range(3)), rng.normal(size=(WIDTH, CHANNELS))
+    )
+
+
+def definition(x: Floats, given: Projections, heads: int, causal: bool) -> Floats:
+    """Vaswani et al. 2017, equation 1, with heads side by side before the output projection."""
+    parts = [x @ w for w in (given.query, given.key, given.value)]
+    query, key, value = (p.reshape(*p.shape[:2], heads, -1).swapaxes(1, 2) for p in parts)
+    scores = query @ key.swapaxes(2, 3) / np.sqrt(WIDTH // heads)
+    if causal:
+        scores = np.where(np.tri(TOKENS), scores, -np.inf)
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    mixed = (powers / powers.sum(axis=-1, keepdims=True)) @ value
+    return mixed.swapaxes(1, 2).reshape(*x.shape[:2], WIDTH) @ given.output
+
+
+@pytest.mark.parametrize("heads", [1, 2, 8])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_is_its_definition(heads: int, causal: bool) -> None:
+    builder, x = Builder("a", (1, TOKENS, CHANNELS)), np.random.default_rng(2).normal(size=(3, 30))
+    name = attention(builder, weights(), heads, causal=causal, source="input")
+    graph = builder.build()
+    assert name == builder.last
+    wanted = definition(x.reshape(3, TOKENS, CHANNELS), weights(), heads, causal)
+    np.testing.assert_allclose(run_float(graph, x).reshape(wanted.shape), wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("heads", [0, 3])
+def test_heads_that_do_not_fit(heads: int) -> None:
+    builder = Builder("a", (1, TOKENS, CHANNELS))
+    with pytest.raises(InputError, match=f"attention: 8 columns do not fall into {heads} heads"):
+        attention(builder, weights(), heads, source="input")
+
+
+def test_a_window_of_a_text_is_followed_by_its_next_characters() -> None:
+    data = text_windows()
+    count = len(CHARACTERS)
+    symbols = data.inputs[:, 0, :, :count].argmax(axis=-1)
+    targets = data.targets.reshape(*symbols.shape, count).argmax(axis=-1)
+    assert (symbols[:, 1:] == targets[:, :-1]).all()
+    assert "".join(CHARACTERS[c] for c in symbols[0]).strip()
+
+
+def test_a_causal_transformer_does_not_see_what_is_next() -> None:
+    """Answers before a character that is another one stay as they are."""
+    found, data = workload("characters"), text_windows()
+    x = data.inputs[:1].copy()
+    network = FloatNetwork(found.network(0))
+    before = network.result(x.reshape(1, -1)).reshape(32, -1)
+    x[0, 0, 20, : len(CHARACTERS)] = np.roll(x[0, 0, 20, : len(CHARACTERS)], 1)
+    after = network.result(x.reshape(1, -1)).reshape(32, -1)
+    np.testing.assert_array_equal(before[:20], after[:20])
+    assert (before[20:] != after[20:]).any(axis=1).all()
