@@ -151,15 +151,15 @@ def _onnx_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int | N
     return prod(sizes) if known else None
 
 
-def list_tflite(path: Path) -> list[Row]:
-    """Operators of a TensorFlow Lite file, and which of them the compiler knows.
+def list_tflite(path: Path, part: str = "") -> list[Row]:
+    """Operators of a TensorFlow Lite file or a part of it, and which of them the compiler knows.
 
     Raises
     ------
     InputError
         If it cannot be read as one.
     """
-    file = read_tflite(path)
+    file = read_tflite(path, part)
     rows = []
     for operator in file.operators:
         row = _tflite_row(file, operator)

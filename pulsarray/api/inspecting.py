@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pulsarray.api.machine import Machine, machine_of
 from pulsarray.api.shown import Shown, Table, table
-from pulsarray.api.source import FILES, Shapes, Source, load_source, unknown_source
+from pulsarray.api.source import FILES, Shapes, Source, file_of, load_source, unknown_source
 from pulsarray.config import DEFAULT_CONFIG
 from pulsarray.errors import InputError
 
@@ -109,7 +109,7 @@ def _inspection(source: str, config: Machine | None, shape: Shapes) -> Inspectio
     from pulsarray.program import Program
     from pulsarray.zoo.networks import BUILT_IN, parse_gemm
 
-    path, sizes = Path(source), parse_gemm(source)
+    (path, part), sizes = file_of(source), parse_gemm(source)
     if shape is not None and path.suffix != ".onnx":
         raise InputError(f"--shape: only for ONNX files, not for {source}")
     if sizes is not None:
@@ -125,7 +125,7 @@ def _inspection(source: str, config: Machine | None, shape: Shapes) -> Inspectio
     except InputError as error:
         if source in BUILT_IN:
             raise
-        return _unsupported(path, str(error), shape)
+        return _unsupported(path, part, str(error), shape)
 
 
 def inspect_source(source: Source, machine: Config) -> Inspection:
@@ -149,7 +149,7 @@ def inspect_source(source: Source, machine: Config) -> Inspection:
     return told
 
 
-def _unsupported(path: Path, problem: str, shape: Shapes) -> Inspection:
+def _unsupported(path: Path, part: str, problem: str, shape: Shapes) -> Inspection:
     """What a file holds that cannot be imported.
 
     Raises
@@ -160,7 +160,7 @@ def _unsupported(path: Path, problem: str, shape: Shapes) -> Inspection:
     from pulsarray.compiler.importers.inspection import Inspection
     from pulsarray.compiler.importers.inspection_files import list_onnx, list_tflite
 
-    rows = list_onnx(path, shape) if path.suffix == ".onnx" else list_tflite(path)
+    rows = list_onnx(path, shape) if path.suffix == ".onnx" else list_tflite(path, part)
     told = Inspection(path.stem, path.suffix[1:], rows)
     return told if told.unsupported else _with_problem(told, problem.removeprefix(f"{path}: "))
 

@@ -21,6 +21,7 @@ __all__ = [
     "Source",
     "compile_network",
     "compile_product",
+    "file_of",
     "load_source",
     "loaded_samples",
     "samples_of",
@@ -67,7 +68,7 @@ def load_source(source: str, shape: Shapes = None) -> Source:
     """
     from pulsarray.zoo.networks import BUILT_IN, built_in
 
-    path = Path(source)
+    path, part = file_of(source)
     if shape is not None and (source in BUILT_IN or path.suffix != ".onnx"):
         raise InputError(f"--shape: only for ONNX files, not for {source}")
     if source in BUILT_IN:
@@ -79,8 +80,14 @@ def load_source(source: str, shape: Shapes = None) -> Source:
     if path.suffix == ".tflite":
         from pulsarray.compiler.importers.tflite.importer import import_tflite
 
-        return Source(path.stem, import_tflite(path))
+        return Source(path.stem, import_tflite(path, part))
     raise unknown_source(source)
+
+
+def file_of(source: str) -> tuple[Path, str]:
+    """A file, and the name behind ``.tflite:`` of one of its signatures or subgraphs."""
+    file, separator, part = source.rpartition(":")
+    return (Path(file), part) if separator and file.endswith(".tflite") else (Path(source), "")
 
 
 def unknown_source(source: str, *more: str) -> InputError:

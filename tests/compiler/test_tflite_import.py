@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tflite
 
-from pulsarray import compiler
+from pulsarray import compiler, inspect, load
 from pulsarray.compiler.importers.tflite.file import read_tflite
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.importers.tflite.scales import away_scale
@@ -619,3 +619,19 @@ def test_the_first_of_several_subgraphs(tmp_path: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(InputError, match="it has no subgraph"):
         import_tflite(file)
+
+
+def test_parts_by_the_name_of_a_signature_or_subgraph(tmp_path: Path) -> None:
+    b = FileBuilder()
+    x, y, z = (b.tensor((1, 4), 0.1, name=name) for name in "xyz")
+    b.operator("RELU", [x], y).operator("RELU6", [y], z)
+    file = b.save(tmp_path, parts={"first": [y]})
+    assert import_tflite(file).outputs == ("z",)
+    assert load(str(file)).graph.outputs == ("z",)
+    for name in ("first", "first graph"):
+        assert import_tflite(file, name).outputs == ("y",)
+        assert load(f"{file}:{name}").graph.outputs == ("y",)
+        assert inspect(f"{file}:{name}").supported
+    text = r"net\.tflite: has no signature or subgraph 'last': 'main', 'first graph', 'first'"
+    with pytest.raises(InputError, match=text):
+        load(f"{file}:last")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -129,34 +130,67 @@ class FileBuilder:
         shape = self.constant(np.array(self.tensors[result].shape, np.int32))
         return self.operator("RESHAPE", [given, shape], result)
 
-    def bytes(self, inputs: Sequence[int] = (0,), outputs: Sequence[int] | None = None) -> bytes:
+    def bytes(
+        self,
+        inputs: Sequence[int] = (0,),
+        outputs: Sequence[int] | None = None,
+        parts: Mapping[str, Sequence[int]] | None = None,
+    ) -> bytes:
+        """The file; ``parts`` are further subgraphs by their signatures, with other outputs."""
         if outputs is None:
             outputs = self.operators[-1][2]
         b = flatbuffers.Builder(1024)
         kinds = sorted({kind for kind, *_ in self.operators})
-        operators = self._offsets(
-            b,
-            [self._operator(b, kinds.index(k), k, i, o, q) for k, i, o, q in self.operators],
+        parts = parts or {}
+        ends = [("main", outputs), *((f"{name} graph", made) for name, made in parts.items())]
+        graphs = self._offsets(
+            b, [self._graph(b, kinds, name, inputs, made) for name, made in ends]
         )
-        tensors = self._offsets(b, [self._tensor(b, n, t) for n, t in enumerate(self.tensors)])
-        given, results = self._ints(b, inputs), self._ints(b, outputs)
-        tflite.SubGraphStart(b)
-        tflite.SubGraphAddTensors(b, tensors)
-        tflite.SubGraphAddInputs(b, given)
-        tflite.SubGraphAddOutputs(b, results)
-        tflite.SubGraphAddOperators(b, operators)
-        graphs = self._offsets(b, [tflite.SubGraphEnd(b)])
+        keys = self._offsets(
+            b, [self._signature(b, name, place + 1) for place, name in enumerate(parts)]
+        )
         buffers = self._offsets(b, [self._buffer(b, None), *self._buffers(b)])
         codes = self._offsets(b, [self._code(b, kind) for kind in kinds])
         tflite.ModelStart(b)
         tflite.ModelAddVersion(b, 3)
         tflite.ModelAddOperatorCodes(b, codes)
         tflite.ModelAddSubgraphs(b, graphs)
+        tflite.ModelAddSignatureDefs(b, keys)
         tflite.ModelAddBuffers(b, buffers)
         b.Finish(tflite.ModelEnd(b), b"TFL3")
         return bytes(b.Output())
 
-    def save(self, path: Path, **ends: Sequence[int]) -> Path:
+    def _graph(
+        self,
+        b: flatbuffers.Builder,
+        kinds: list[str],
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+    ) -> int:
+        operators = self._offsets(
+            b,
+            [self._operator(b, kinds.index(k), k, i, o, q) for k, i, o, q in self.operators],
+        )
+        tensors = self._offsets(b, [self._tensor(b, n, t) for n, t in enumerate(self.tensors)])
+        given, results, text = self._ints(b, inputs), self._ints(b, outputs), b.CreateString(name)
+        tflite.SubGraphStart(b)
+        tflite.SubGraphAddName(b, text)
+        tflite.SubGraphAddTensors(b, tensors)
+        tflite.SubGraphAddInputs(b, given)
+        tflite.SubGraphAddOutputs(b, results)
+        tflite.SubGraphAddOperators(b, operators)
+        return tflite.SubGraphEnd(b)
+
+    @staticmethod
+    def _signature(b: flatbuffers.Builder, name: str, graph: int) -> int:
+        key = b.CreateString(name)
+        tflite.SignatureDefStart(b)
+        tflite.SignatureDefAddSignatureKey(b, key)
+        tflite.SignatureDefAddSubgraphIndex(b, graph)
+        return tflite.SignatureDefEnd(b)
+
+    def save(self, path: Path, **ends: Any) -> Path:
         file = path / "net.tflite"
         file.write_bytes(self.bytes(**ends))
         return file

@@ -258,13 +258,24 @@ class TfliteFile:
         return f"operator {operator.index} ({', '.join([operator.kind, *map(repr, names)])})"
 
 
-def read_tflite(path: Path) -> TfliteFile:
+class _UnknownPart(InputError):
+    """A part of a file that it does not have."""
+
+
+def read_tflite(path: Path, part: str = "") -> TfliteFile:
     """Read a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    part
+        Name of a signature or subgraph; its first subgraph without.
 
     Raises
     ------
     InputError
-        If it cannot be read, or is not a valid TensorFlow Lite file.
+        If it cannot be read, is not a valid TensorFlow Lite file, or has no such part.
     """
     try:
         if not path.is_file() and path.exists():
@@ -275,7 +286,9 @@ def read_tflite(path: Path) -> TfliteFile:
     except ValueError as error:  # a path that no file can have
         raise InputError(f"{str(path)!r}: cannot read: {error}") from None
     try:
-        return _parse(data)
+        return _parse(data, part)
+    except _UnknownPart as error:
+        raise InputError(f"{path}: {error}") from None
     except InputError as error:
         raise InputError(f"{path}: not a valid TensorFlow Lite file: {error}") from None
     except Exception as error:  # of the readers, or whatever a broken file provokes
@@ -284,13 +297,13 @@ def read_tflite(path: Path) -> TfliteFile:
         raise InputError(f"{path}: not a valid TensorFlow Lite file: {reason}") from None
 
 
-def _parse(data: bytes) -> TfliteFile:
+def _parse(data: bytes, part: str) -> TfliteFile:
     if len(data) < 8 or data[4:8] != _IDENTIFIER:
         raise InputError("it does not have the identifier TFL3")
     model = tflite.Model.GetRootAs(data, 0)
     if model.SubgraphsLength() < 1:
         raise InputError("it has no subgraph")
-    graph = model.Subgraphs(0)  # The main one: others are bodies of operators that are refused.
+    graph = model.Subgraphs(_part(model, part))
     buffers = [
         _buffer(model.Buffers(i), data) for i in range(_count("buffers", model.BuffersLength()))
     ]
@@ -309,6 +322,28 @@ def _parse(data: bytes) -> TfliteFile:
     inputs = _indices(graph.InputsAsNumpy(), "the graph's inputs", len(tensors))
     outputs = _indices(graph.OutputsAsNumpy(), "the graph's outputs", len(tensors))
     return TfliteFile(len(data), tensors, operators, inputs, outputs)
+
+
+def _part(model: Any, part: str) -> int:
+    """The number of a subgraph."""
+    if not part:
+        return 0  # The main one: others are further signatures, or bodies of operators.
+    parts = _parts(model)
+    if part not in parts:
+        known = ", ".join(map(repr, filter(None, parts))) or "none has a name"
+        raise _UnknownPart(f"has no signature or subgraph {part!r}: {known}")
+    return parts[part]
+
+
+def _parts(model: Any) -> Mapping[str, int]:
+    """Numbers of subgraphs by their names and by those of signatures, which come first."""
+    count = _count("subgraphs", model.SubgraphsLength())
+    names = {_text(model.Subgraphs(i).Name(), ""): i for i in range(count)}
+    for i in range(_count("signatures", model.SignatureDefsLength())):
+        signature = model.SignatureDefs(i)
+        if signature.SubgraphIndex() < count:
+            names[_text(signature.SignatureKey(), "")] = int(signature.SubgraphIndex())
+    return names
 
 
 def _count(what: str, count: int) -> int:

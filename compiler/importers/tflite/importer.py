@@ -25,12 +25,19 @@ from pulsarray.views import HostView
 __all__ = ["import_tflite", "taken"]
 
 
-def import_tflite(path: Path | str) -> Graph:
+def import_tflite(path: Path | str, part: str = "") -> Graph:
     """Read a network: in int8 if the file is full-integer, of real numbers if it is in float32.
 
     Codes of the former equal those of TensorFlow Lite's reference kernels. Conversions from and to
     real numbers, or to uint8, at its ends are left to the host, as is a softmax at its end.
     Constants of the latter may be float16, or codes of 4, 8 or 16 bits with scales.
+
+    Parameters
+    ----------
+    path
+        The file.
+    part
+        Name of a signature or subgraph; its first subgraph without.
 
     Raises
     ------
@@ -39,7 +46,7 @@ def import_tflite(path: Path | str) -> Graph:
         operator is named, with its node, in one message.
     """
     path = file_path(path)
-    file = read_tflite(path)
+    file = read_tflite(path, part)
     try:
         _refuse_unsupported(file)
         if is_real(file):
