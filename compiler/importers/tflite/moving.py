@@ -18,7 +18,7 @@ from pulsarray.compiler.importers.tflite.network import (
     place_of,
     quantization,
 )
-from pulsarray.compiler.importers.tflite.operands import constant_map, is_constant
+from pulsarray.compiler.importers.tflite.operands import LONGEST, constant_map, is_constant
 from pulsarray.compiler.importers.tflite.windows import same_quantization
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.value import Array, Shape, Value
@@ -42,6 +42,8 @@ Places = Sequence[Sequence[int]]
 def chosen(network: Network, tensor: Tensor, source: Value, places: Places) -> Value:
     """Elements of a map along each axis, on the way to a tensor."""
     height, width, channels = source.shape
+    if (longest := max(map(len, places[:2]))) > LONGEST:
+        raise InputError(f"rows or columns of {longest} are too many to be moved")
     if [*places[0]] != [*range(height)] or [*places[1]] != [*range(width)]:
         rows, columns = (
             whole_lines(nearest(n, line))
@@ -94,6 +96,8 @@ def sliced(network: Network, operator: Operator) -> None:
         for place in range(1, len(operator.inputs))
     ]
     shape = (network.batch if given.shape[0] == -1 else given.shape[0], *given.shape[1:])
+    if max(shape) > LONGEST:
+        raise InputError(f"an axis of {max(shape)} elements is too long to be chosen from")
     if operator.kind == "SLICE":
         begin, size = numbers
         lines = axis_indices(shape, begin, size)
@@ -133,7 +137,8 @@ def tile(network: Network, operator: Operator) -> None:
     for axis, count in enumerate(times):
         if count > 1:
             place = place_of(given, network.batch, axis)
-            network.spend(count * source.shape[place])
+            if count * source.shape[place] > LONGEST:
+                raise InputError(f"{count} times {source.shape[place]} elements are too many")
             places[place] = [*range(source.shape[place])] * count
     _define(network, tensor, chosen(network, tensor, source, places))
 

@@ -19,7 +19,11 @@ from pulsarray.compiler.ops.integer.resize import whole_lines
 from pulsarray.compiler.ops.resize import nearest
 from pulsarray.errors import InputError
 
-__all__ = ["constant_map", "is_constant", "is_number", "number_of", "pair_of", "spread"]
+__all__ = ["LONGEST", "constant_map", "is_constant", "is_number", "number_of", "pair_of", "spread"]
+
+LONGEST = 1 << 14
+"""Rows or columns that can be chosen one by one."""
+_BITS = 31
 
 
 def is_constant(network: Network, operator: Operator, place: int) -> bool:
@@ -107,15 +111,14 @@ def spread(network: Network, operator: Operator, value: Value, shape: Shape) -> 
     if value.shape[2] != shape[2]:
         value = _more_channels(network, operator, value, shape[2])
     if value.shape != shape:
+        if max(shape[:2]) > LONGEST:
+            raise InputError(f"rows or columns of {max(shape[:2])} are too many to be repeated")
         rows, columns = (
             whole_lines(nearest(n, [0] * m if n == 1 else range(m))) for n, m in pairs[:2]
         )
         op = Resize.rounded(rows, columns, _BITS)
         value = network.between(network.target(operator), "repeated", op, value, shape)
     return value
-
-
-_BITS = 31
 
 
 def _more_channels(network: Network, operator: Operator, value: Value, channels: int) -> Value:

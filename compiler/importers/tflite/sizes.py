@@ -11,6 +11,7 @@ from pulsarray.compiler.importers.tflite.file import Operator
 from pulsarray.compiler.importers.tflite.layout import same_codes
 from pulsarray.compiler.importers.tflite.lines import resized
 from pulsarray.compiler.importers.tflite.network import Meaning, Network, copying
+from pulsarray.compiler.importers.tflite.operands import LONGEST
 from pulsarray.compiler.importers.tflite.windows import reduced_axes, same_quantization
 from pulsarray.compiler.ir.value import Array, Shape, Value
 from pulsarray.compiler.ir.window import Window
@@ -37,6 +38,9 @@ def resize(network: Network, operator: Operator) -> None:
     """RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR."""
     source = network.image(operator)
     sizes = network.constant(operator, 1, "int32").reshape(-1).tolist()
+    if max((*sizes, *source.shape[:2])) > LONGEST:
+        raise InputError(f"from {source.shape[:2]} to {sizes}: rows or columns are too many")
+    target = network.result(operator, (*sizes[:2], source.shape[2]))
     op = resized(operator, source.shape, sizes)
     rows, columns = op.rows, op.columns
     if operator.kind == "RESIZE_BILINEAR":
@@ -45,7 +49,6 @@ def resize(network: Network, operator: Operator) -> None:
             _bilinear(old, new, corners=bool(corners), half=bool(half))
             for old, new in zip(source.shape[:2], sizes, strict=True)
         )
-    target = network.result(operator, (sizes[0], sizes[1], source.shape[2]))
     same_quantization(source.codes, target.codes)
     made = Resize.away(whole_lines(rows), whole_lines(columns))
     if made.largest > HIGH:
