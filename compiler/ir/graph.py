@@ -12,7 +12,7 @@ from pulsarray.compiler.ir.value import Array, Role, Value, activation
 from pulsarray.errors import InputError, did_you_mean
 from pulsarray.views import HostView
 
-__all__ = ["Graph", "Node", "needed", "result_of"]
+__all__ = ["Graph", "Node", "free_name", "needed", "result_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,17 +157,6 @@ class Graph:
         return self.views.get(self.input.name)
 
     @property
-    def output_view(self) -> HostView | None:
-        """How a host takes the only output; None where as its value is."""
-        return self.views.get(self.output.name)
-
-    @property
-    def is_chain(self) -> bool:
-        """Whether every operator reads what the one before it wrote, and constants alone."""
-        names = [self.inputs[0].name, *(node.output for node in self.nodes)]
-        return all(self.sources_of(n) == (k,) for n, k in zip(self.nodes, names, strict=False))
-
-    @property
     def constants(self) -> Iterator[Value]:
         """Constants and parameters."""
         return (value for value in self.declared if value.role.is_constant)
@@ -242,7 +231,7 @@ class Graph:
         names = dict(names)
         for name in self.values:
             if name in given and name not in names:
-                names[name] = _free(name, {*self.values, *given, *names.values()})
+                names[name] = free_name(name, {*self.values, *given, *names.values()})
         declared = [replace(v, name=names.get(v.name, v.name)) for v in self.declared]
         nodes = [node.renamed(names) for node in self.nodes]
         outputs = tuple(names.get(name, name) for name in self.outputs)
@@ -271,7 +260,7 @@ class Graph:
         return Graph(self.name, declared, nodes, tuple(outputs), views, self.notes)
 
 
-def _free(name: str, taken: Collection[str]) -> str:
+def free_name(name: str, taken: Collection[str]) -> str:
     """The name, with a sign behind it where it is taken."""
     while name in taken:
         name += "'"

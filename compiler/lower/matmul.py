@@ -17,10 +17,11 @@ from pulsarray.compiler.lower.chip import Cached, MapChip
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import Finish, finish_of, sums_of, table_of
-from pulsarray.compiler.lower.streams import Loop, emit_stream
+from pulsarray.compiler.lower.streams import emit_stream
 from pulsarray.compiler.lower.traits import Traits, traits_of
 from pulsarray.compiler.lower.views import Area, Stored, View
 from pulsarray.compiler.machine.emitter import Access
+from pulsarray.compiler.machine.loops import Loop
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.config import Config

@@ -13,13 +13,14 @@ from pulsarray.compiler.lower.constants import Sums
 from pulsarray.compiler.lower.epilogue import Epilogue, Places
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.residency import Work
-from pulsarray.compiler.lower.streams import Loop, emit_stream, window_fields
+from pulsarray.compiler.lower.streams import emit_stream, window_fields
 from pulsarray.compiler.lower.tiles import source_area, tiles_of_map
 from pulsarray.compiler.lower.traits import Traits, traits_of
 from pulsarray.compiler.lower.views import Area, Stored, View
 from pulsarray.compiler.machine.banks import Slot
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.machine.loops import Loop
 from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
 from pulsarray.isa import Alu, Opcode, VectorFlag
 from pulsarray.program import Tensor

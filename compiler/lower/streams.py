@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import product
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.chip import MapChip
 from pulsarray.compiler.lower.views import Stored
 from pulsarray.compiler.machine.emitter import Access
+from pulsarray.compiler.machine.loops import LEVELS, Loop, fewest, nest_fields
 from pulsarray.isa import Opcode, StreamFlag
 
-__all__ = ["Loop", "emit_stream", "window_fields"]
-
-_LEVELS = 5
-
-
-@dataclass(frozen=True)
-class Loop:
-    """A level of STREAM: iterations, steps of source and target, and of the window."""
-
-    count: int
-    source: int = 0
-    target: int = 0
-    row: int = 0
-    column: int = 0
-
-    @property
-    def steps(self) -> tuple[int, int, int, int]:
-        """All steps."""
-        return self.source, self.target, self.row, self.column
+__all__ = ["emit_stream", "window_fields"]
 
 
 def window_fields(window: Window, stored: Stored, row: int, column: int) -> dict[str, int]:
@@ -76,14 +58,14 @@ def emit_stream(
         Levels inside a pass, the innermost ones, that add up in one word.
     """
     # A pass has a level of its own, be it of a single word.
-    outside, inside, within = _fewest(outer), _fewest(inner) or [Loop(1)], _fewest(summed)
+    outside, inside, within = fewest(outer), fewest(inner) or [Loop(1)], fewest(summed)
     levels = [(loop, True) for loop in outside]
     levels += [(loop, False) for loop in inside] + [(loop, True) for loop in within]
-    loose = max(0, len(levels) - _LEVELS)
-    kept, first = levels[loose:], _LEVELS - len(levels[loose:])
+    loose = max(0, len(levels) - LEVELS)
+    kept, first = levels[loose:], LEVELS - len(levels[loose:])
     pass_levels = min(len(kept), len(inside) + len(within))
     mask = sum(1 << first + n for n, (_, adds) in enumerate(kept) if adds)
-    nest = _nest([loop for loop, _ in kept], first)
+    nest = nest_fields([loop for loop, _ in kept], first)
     for steps in _unrolled(levels[:loose]):
         begins = fresh and not any(adds for *_, adds in steps)
         # Inside a pass the tile of weights stays.
@@ -120,30 +102,3 @@ def _moved(fields: dict[str, int], steps: Sequence[_Step]) -> dict[str, int]:
         moved["column_start"] = moved.get("column_start", 0) + index * loop.column
     moved["source"] &= 0xFFFF
     return moved
-
-
-def _nest(loops: Sequence[Loop], first: int) -> dict[str, int]:
-    """Fields of the levels from one on."""
-    fields: dict[str, int] = {}
-    for level, loop in enumerate(loops, first):
-        fields |= {
-            f"count{level}": loop.count,
-            f"source_stride{level}": loop.source,
-            f"target_stride{level}": loop.target,
-            f"row_step{level}": loop.row,
-            f"column_step{level}": loop.column,
-        }
-    return fields
-
-
-def _fewest(loops: Sequence[Loop]) -> list[Loop]:
-    """The same nest with as few levels as possible."""
-    nest: list[Loop] = []
-    for loop in loops:
-        if loop.count == 1:
-            continue
-        if nest and nest[-1].steps == tuple(loop.count * step for step in loop.steps):
-            nest[-1] = replace(loop, count=nest[-1].count * loop.count)
-        else:
-            nest.append(loop)
-    return nest

@@ -14,7 +14,7 @@ from pulsarray.errors import InputError
 from pulsarray.program import Tensor, pack
 from pulsarray.views import HostView
 
-__all__ = ["Layout", "total_bytes"]
+__all__ = ["Layout"]
 
 _PAGE = 4096
 _SMALLEST = 256
@@ -168,8 +168,3 @@ class Layout:
             memory[address : address + contents.size] = contents
         memory[self.code_address : end] = np.frombuffer(code, np.uint8)
         return memory
-
-
-def total_bytes(tensors: Sequence[Tensor | None], config: Config) -> int:
-    """Bytes of those tensors that there are."""
-    return sum(tensor.bytes(config) for tensor in tensors if tensor is not None)

@@ -10,6 +10,7 @@ import numpy as np
 from pulsarray.compiler.ir.operator import Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.ops.images import channels
+from pulsarray.compiler.ops.statistics import over_channels
 from pulsarray.errors import InputError
 
 __all__ = ["BatchNorm", "BatchStatisticsNorm"]
@@ -87,8 +88,8 @@ class BatchNorm(
         """By x, scale, shift, mean and variance."""
         x, scale, shift, mean, variance = arrays
         factor, _ = self.affine(scale, shift, mean, variance)
-        total = _over_channels(error)
-        by_factor = _over_channels(error * x) - mean * total
+        total = over_channels(error)
+        by_factor = over_channels(error * x) - mean * total
         deviation = np.sqrt(variance + self.epsilon)
         by_variance = by_factor * scale * -0.5 / deviation**3
         return [error * factor, by_factor / deviation, total, -factor * total, by_variance]
@@ -123,11 +124,6 @@ class BatchStatisticsNorm(
         x, scale, _ = arrays
         size = x.dtype.type(x.size // x.shape[-1])
         normal, inverse = self._normal(x)
-        along, total = _over_channels(error * normal), _over_channels(error)
+        along, total = over_channels(error * normal), over_channels(error)
         by_x = (error - (total + normal * along) / size) * (scale * inverse)
         return [by_x, along, total]
-
-
-def _over_channels(values: Array) -> Array:
-    """Sum of all but the last axis."""
-    return np.asarray(values.sum(axis=tuple(range(values.ndim - 1))))

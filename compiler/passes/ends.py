@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.graph import Graph, Node, free_name
 from pulsarray.compiler.ir.operator import Kind
 from pulsarray.compiler.ir.value import Role
 from pulsarray.compiler.ops.identity import Identity
@@ -106,18 +106,11 @@ def ending_in(
     copies = [(name, renamed.get(source, source)) for name, source in ends.items()]
     for name in written.intersection(outputs) - renamed.keys():
         if ends[name] != name:
-            renamed[name] = _free(name, {*written, *outputs, *renamed.values()})
+            renamed[name] = free_name(name, {*written, *outputs, *renamed.values()})
     return [
         *(node.renamed(renamed) for node in nodes),
         *(Node(name, Identity(), (end,), name) for name, end in copies if name != end),
     ]
-
-
-def _free(name: str, taken: Collection[str]) -> str:
-    """The name, with a sign behind it where it is taken."""
-    while name in taken:
-        name += "'"
-    return name
 
 
 def _nothing(output: str) -> InputError:

@@ -26,6 +26,7 @@ __all__ = [
     "Network",
     "Shape",
     "copying",
+    "host_codes",
     "map_shape",
     "place_of",
     "quantization",
@@ -147,7 +148,7 @@ class Network:
         self.inputs: dict[int, Value] = {}
         for source in sources:
             name, shape = self.parts.free(source.name), map_shape(source, batch, 2)
-            self.inputs[source.index] = self.parts.input(name, shape, _host_codes(source))
+            self.inputs[source.index] = self.parts.input(name, shape, host_codes(source))
             self.values[source.index] = Meaning(self.inputs[source.index], shape)
 
     def tensor(self, operator: Operator, place: int) -> Tensor | None:
@@ -417,8 +418,8 @@ class Network:
         return self.inputs[index]
 
 
-def _host_codes(tensor: Tensor) -> Affine8:
-    """Codes that a host makes as LiteRT does."""
+def host_codes(tensor: Tensor) -> Affine8:
+    """Codes that a host makes as LiteRT does, of what it gives or of a softmax."""
     scale, zero = quantization(tensor)
     return Affine8(scale, zero, half_away=True)
 

@@ -26,7 +26,7 @@ from pulsarray.compiler.importers.tflite.moving import (
 from pulsarray.compiler.importers.tflite.network import (
     Meaning,
     Network,
-    quantization,
+    host_codes,
 )
 from pulsarray.compiler.importers.tflite.pairs import (
     add,
@@ -55,7 +55,6 @@ from pulsarray.compiler.importers.tflite.windows import (
     max_pool,
     mean,
 )
-from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.ops.integer import Elementwise
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
@@ -80,14 +79,8 @@ def _softmax(network: Network, operator: Operator) -> None:
             f"needs a vector and a beta of 1, not shape {value.source.shape} and "
             f"{operator.options.get('Beta')}"
         )
-    answer = _answer(result) if result.kind == "int8" else None
+    answer = host_codes(result) if result.kind == "int8" else None
     network.values[result.index] = replace(value, host="softmax", answer=answer)
-
-
-def _answer(tensor: Tensor) -> Affine8:
-    """Codes to which a host rounds a softmax."""
-    scale, zero = quantization(tensor)
-    return Affine8(scale, zero, half_away=True)
 
 
 def keeps_codes(given: Tensor, result: Tensor) -> bool:
@@ -105,7 +98,7 @@ def _quantize(network: Network, operator: Operator) -> None:
     if value.host == "softmax" and not keeps_codes(network.file.tensors[given], tensor):
         if value.answer is not None:
             raise InputError("codes of a SOFTMAX cannot be rounded again")
-        value = replace(value, answer=_answer(tensor))
+        value = replace(value, answer=host_codes(tensor))
         network.values[tensor.index] = value
         return
     if value.host == "softmax" or keeps_codes(network.file.tensors[given], tensor):

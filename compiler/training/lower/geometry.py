@@ -9,57 +9,23 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.machine.loops import LEVELS, Loop, fewest, nest_fields
 from pulsarray.compiler.passes.training.maps import INPUT, is_layer
 from pulsarray.compiler.training.layers import MapShape, Step, is_vector
 from pulsarray.compiler.training.lower.pieces import cut
 from pulsarray.compiler.training.windows import gather
 
-__all__ = ["Geometry", "Loop", "Taps", "fits", "geometries", "loops"]
+__all__ = ["Geometry", "Taps", "fits", "geometries", "loops"]
 
 Ints = npt.NDArray[np.int64]
 
-LEVELS = 5
-"""Loops of STREAM."""
 _GAIN = 2
 """Windows are packed by the host if that makes tiles at least so many times fewer."""
 
 
-@dataclass(frozen=True)
-class Loop:
-    """One loop of STREAM: iterations, and steps of source, target, window row and column."""
-
-    count: int
-    source: int = 0
-    target: int = 0
-    row: int = 0
-    column: int = 0
-
-    def around(self, inner: Loop) -> Loop | None:
-        """Both loops as one, if one loop can be both."""
-        steps = (self.source, self.target, self.row, self.column)
-        inside = (inner.source, inner.target, inner.row, inner.column)
-        if any(step != inner.count * own for step, own in zip(steps, inside, strict=True)):
-            return None
-        return replace(inner, count=self.count * inner.count)
-
-
-def merged(nest: Sequence[Loop]) -> list[Loop]:
-    """The same words in the same order with fewer loops, outermost first."""
-    found: list[Loop] = []
-    for loop in nest:
-        if loop.count == 1:
-            continue
-        joined = found[-1].around(loop) if found else None
-        if joined is None:
-            found.append(loop)
-        else:
-            found[-1] = joined
-    return found
-
-
 def fits(outer: Sequence[Loop], inner: Sequence[Loop]) -> bool:
     """Whether STREAM has enough loops for passes (outer) of words (inner)."""
-    return len(merged(outer)) + max(1, len(merged(inner))) <= LEVELS
+    return len(fewest(outer)) + max(1, len(fewest(inner))) <= LEVELS
 
 
 def loops(outer: Sequence[Loop], inner: Sequence[Loop]) -> dict[str, int]:
@@ -67,19 +33,9 @@ def loops(outer: Sequence[Loop], inner: Sequence[Loop]) -> dict[str, int]:
 
     ``fresh`` names all outer loops: sums begin with the first pass.
     """
-    passes, words = merged(outer), merged(inner) or [Loop(1)]
-    gap = LEVELS - len(words)
+    passes, words = fewest(outer), fewest(inner) or [Loop(1)]
     fields = {"inner": len(words), "fresh": sum(1 << level for level in range(len(passes)))}
-    places = [*range(len(passes)), *range(gap, LEVELS)]
-    for level, loop in zip(places, [*passes, *words], strict=True):
-        fields |= {
-            f"count{level}": loop.count,
-            f"source_stride{level}": loop.source,
-            f"target_stride{level}": loop.target,
-            f"row_step{level}": loop.row,
-            f"column_step{level}": loop.column,
-        }
-    return fields
+    return fields | nest_fields(passes, 0) | nest_fields(words, LEVELS - len(words))
 
 
 @dataclass(frozen=True)

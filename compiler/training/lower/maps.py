@@ -17,7 +17,6 @@ __all__ = [
     "Tile",
     "banks_of",
     "common",
-    "rows_of",
     "segments_of",
     "tiles",
     "words_at",
@@ -270,9 +269,3 @@ def words_at(found: FeatureMap, tile: Tile, block: int) -> Words:
     """A tile of a map on chip, from a channel block on."""
     segment = found.at(tile.low, block)
     return Words(segment.bank, found.word(tile.low, block, tile.top), segment.rows)
-
-
-def rows_of(found: FeatureMap, block: int) -> Words:
-    """Vectors of all images from a column block on."""
-    segment = found.at(0, block)
-    return Words(segment.bank, segment.base(block), segment.rows)

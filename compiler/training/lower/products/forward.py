@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pulsarray.compiler.training.lower.geometry import Geometry, Loop, Taps, fits, loops
+from pulsarray.compiler.machine.loops import Loop
+from pulsarray.compiler.training.lower.geometry import Geometry, Taps, fits, loops
 from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, Tile
 from pulsarray.compiler.training.lower.pieces import Pieces
 from pulsarray.compiler.training.lower.products.stream import ACCUMULATE, Limits, Streams

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pulsarray.compiler.training.lower.geometry import Geometry, Loop, Taps, loops
+from pulsarray.compiler.machine.loops import Loop
+from pulsarray.compiler.training.lower.geometry import Geometry, Taps, loops
 from pulsarray.compiler.training.lower.maps import FeatureMap, Tile
 from pulsarray.compiler.training.lower.pieces import Pieces
 from pulsarray.compiler.training.lower.products.stream import ACCUMULATE, Limits, Streams

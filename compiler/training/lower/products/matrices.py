@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pulsarray.compiler.training.lower.geometry import Loop, loops
+from pulsarray.compiler.machine.loops import Loop
+from pulsarray.compiler.training.lower.geometry import loops
 from pulsarray.compiler.training.lower.maps import FeatureMap, Tile
 from pulsarray.compiler.training.lower.products.stream import ACCUMULATE, Limits, Streams
 from pulsarray.isa import Opcode, StreamFlag, WeightFlag

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.training.lower.geometry import Geometry, Loop, Taps, loops
+from pulsarray.compiler.machine.loops import Loop
+from pulsarray.compiler.training.lower.geometry import Geometry, Taps, loops
 from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, common
 from pulsarray.compiler.training.lower.pieces import cut_within
 from pulsarray.compiler.training.lower.products.stream import ACCUMULATE, Limits, Streams
