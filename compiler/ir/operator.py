@@ -73,8 +73,6 @@ class Operator:
         It is a function of single elements of one input.
     is_monotonic
         Such a function, and it never falls.
-    saturation
-        Magnitude of arguments beyond which such a function is flat to within half a code of int8.
     only_moves
         The elements of its result are those of its inputs in other places: all functions of single
         elements can as well come before it.
@@ -101,7 +99,6 @@ class Operator:
 
     is_elementwise: ClassVar[bool] = False
     is_monotonic: ClassVar[bool] = False
-    saturation: ClassVar[float] = inf
     only_moves: ClassVar[bool] = False
     only_chooses: ClassVar[bool] = False
     only_trains: ClassVar[bool] = False

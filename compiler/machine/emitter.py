@@ -8,9 +8,9 @@ order, an instruction waits for the latest one that it needs, and only if that d
 what it, or something before it in its unit, has waited for: of every instruction a vector clock
 tells what is complete in each unit when it starts. So every signal is taken exactly once.
 
-No count overflows, whatever the time things take. An instruction waits for none that is more than
-:data:`_AHEAD` before the last of its unit (so for a later one), and starts before at most so many
-signals that it knew of are taken; the sum of both, and of all that a queue holds, fits a count.
+No count overflows, whatever the time things take. An instruction waits for one of the last
+:data:`_LATE` of a unit (so for a later one than it needs), and at most :data:`_AHEAD` signals that it
+knew of are left when it starts; the sum of both, and of all that a queue holds, fits a count.
 
 There are more pairs of units than semaphores. Pairs with the vector unit always have a channel; if
 the others run out, an instruction of the vector unit that does nothing else passes the signal on.
@@ -33,7 +33,9 @@ MEMORY = 0x100
 _READ, _WRITE = 1, 2
 _DEFAULTS = {op: Instruction.make(op).values for op in FORMATS}
 _VECTOR_PAIRS = {pair for unit in Unit for pair in ((unit, Unit.VECTOR), (Unit.VECTOR, unit))}
-_AHEAD = (SEMAPHORE_MAX - QUEUE_MAX - 1) // 2
+_LATE = 40
+"""An instruction that is waited for is one of so many of its unit, the last ones then."""
+_AHEAD = SEMAPHORE_MAX - QUEUE_MAX - 1 - _LATE
 """Signals of a channel that may be left, of those known when an instruction is emitted."""
 _MANY = 16
 """More blocks than this are followed as one region, gaps included."""
@@ -218,7 +220,7 @@ class Emitter:
         for latest, other in sorted(((j, other) for other, j in needed.items()), reverse=True):
             if known[other] < latest:
                 places = self._places[other]
-                latest = max(latest, places[max(len(places) - _AHEAD, 0)])
+                latest = max(latest, places[max(len(places) - _LATE, 0)])
                 self._wait(unit, index, other, latest)
                 known = [max(pair) for pair in zip(known, self._clocks[latest], strict=True)]
         self._latest[unit] = known

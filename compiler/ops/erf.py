@@ -26,7 +26,6 @@ class Erf(Function, title="erf", summary="the error function of x", reads=("x",)
     """The error function: ``2 / sqrt(pi)`` times the integral of ``exp(-t^2)`` from 0 to x."""
 
     is_monotonic = True
-    saturation = 2.1
 
     def real(self, *arrays: Array) -> Array:
         """At x."""

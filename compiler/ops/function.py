@@ -19,7 +19,7 @@ class Function(Operator):
     """A function of single elements: a subclass gives ``real`` and ``derivative``.
 
     It is a table of 256 codes in int8, but where ``limits`` says that it cuts to an interval and
-    does nothing else. ``is_monotonic`` and ``saturation`` say more of it.
+    does nothing else. ``is_monotonic`` says more of it.
 
     Class attributes
     ----------------

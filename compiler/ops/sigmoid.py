@@ -18,7 +18,6 @@ class Sigmoid(Function, title="sigmoid", summary="1 / (1 + exp(-x))", reads=("x"
 
     is_monotonic = True
     keeps_slope = True
-    saturation = 8.0
 
     def real(self, *arrays: Array) -> Array:
         """``1 / (1 + exp(-x))``, as a hyperbolic tangent, which cannot overflow."""

@@ -18,7 +18,6 @@ class Tanh(Function, title="tanh", summary="the hyperbolic tangent", reads=("x",
 
     is_monotonic = True
     keeps_slope = True
-    saturation = 4.0
 
     def real(self, *arrays: Array) -> Array:
         """``tanh(x)``."""

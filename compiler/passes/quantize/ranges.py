@@ -29,6 +29,10 @@ _LARGEST = float(np.finfo(np.float32).max)
 """Magnitude of a value whose code float32 can tell."""
 _TINIEST = float(np.finfo(np.float32).tiny)
 """Scale at least."""
+_FLAT = 1 / 8
+"""Part of a result's code that a curve may change where all arguments get one code."""
+_PLACES = 257
+"""Places at which a curve is looked at, twice: over all of a range, and over what is left."""
 _COARSER = 2.0
 """How much coarser codes a map with other readers may get from a result that it is part of."""
 
@@ -94,10 +98,21 @@ def observe(graph: Graph, samples: Mapping[str, Floats]) -> dict[str, Range]:
 
 
 def arguments(step: Step, ranges: Mapping[str, Range]) -> Affine8:
-    """Codes for what goes into a step's curve."""
+    """Codes for what goes into a step's curve: of its range but for ends where the curve is flat.
+
+    How flat is a matter of the results that come, not of those that the function has elsewhere.
+    """
     low, high = ranges[step.raw]
-    bound = step.functions[0].op.saturation
-    return covering(max(low, -bound), min(high, bound))
+    slack = np.inf
+    for _ in range(2):
+        places = np.linspace(low, high, _PLACES)
+        values = step.activate(places)
+        slack = min(slack, _FLAT * float(np.ptp(values)) / (HIGH - LOW))
+        rising = np.flatnonzero(abs(values - values[0]) > slack)
+        falling = np.flatnonzero(abs(values - values[-1]) > slack)
+        if rising.size:
+            low, high = float(places[rising[0] - 1]), float(places[falling[-1] + 1])
+    return covering(low, high)
 
 
 def targets(steps: Sequence[Step], graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Affine8]:

@@ -112,10 +112,6 @@ def test_what_passes_are_told_is_true(kind: type[Operator]) -> None:
             assert (np.diff(node.op.real(np.sort(x.reshape(-1)))) >= 0.0).all()
         if node.op.limits is not None:
             np.testing.assert_array_equal(result, np.clip(x, *node.op.limits))
-        if kind.saturation < np.inf:
-            ends = node.op.real(kind.saturation * np.array([-1.0, -2.0, 1.0, 2.0, -100.0, 100.0]))
-            code = (ends.max() - ends.min()) / 255
-            assert (np.abs(ends[[0, 1, 2, 3]] - ends[[4, 4, 5, 5]]) <= code / 2).all()
         if kind.only_trains:
             np.testing.assert_array_equal(result, x)
         if kind.only_moves or kind.only_chooses:
