@@ -9,8 +9,8 @@ what it, or something before it in its unit, has waited for: of every instructio
 tells what is complete in each unit when it starts. So every signal is taken exactly once.
 
 No count overflows, whatever the time things take. An instruction waits for one of the last
-:data:`_LATE` of a unit (so for a later one than it needs), and at most :data:`_AHEAD` signals that it
-knew of are left when it starts; the sum of both, and of all that a queue holds, fits a count.
+:data:`_LATE` of a unit (so for a later one than it needs), and at most :data:`_AHEAD` signals that
+it knew of are left when it starts; the sum of both, and of all that a queue holds, fits a count.
 
 There are more pairs of units than semaphores. Pairs with the vector unit always have a channel; if
 the others run out, an instruction of the vector unit that does nothing else passes the signal on.
