@@ -105,7 +105,7 @@ class Network(Shown):
         """
         if self.graph.is_quantized:
             raise InputError(f"--calibrate: not for {self.text}, which is in int8 already")
-        checked = loaded_samples(self.graph, samples)
+        checked = loaded_samples(self._source, samples)
         return Network(self.text, replace(self._source, samples=checked))
 
     def only(self, *outputs: str) -> Network:
@@ -116,7 +116,7 @@ class Network(Shown):
         InputError
             If it has no such output.
         """
-        return Network(self.text, replace(self._source, network=self.graph.only(outputs)))
+        return Network(self.text, self._source.only(outputs))
 
     def compile(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +51,26 @@ class Source:
         In floating point, or in integers already.
     samples
         Samples to calibrate it with, where it brings its own.
+    pruned
+        Inputs that only outputs left out depended on.
     """
 
     name: str
     network: Graph
     samples: Samples | None = None
+    pruned: frozenset[str] = frozenset()
+
+    def only(self, outputs: Sequence[str]) -> Source:
+        """The same with some of its outputs.
+
+        Raises
+        ------
+        InputError
+            If it has no such output.
+        """
+        kept = self.network.only(outputs)
+        gone = {v.name for v in self.network.inputs} - {v.name for v in kept.inputs}
+        return replace(self, network=kept, pruned=self.pruned | gone)
 
 
 def load_source(source: str, shape: Shapes = None) -> Source:
@@ -185,10 +200,11 @@ def _no_samples(text: str, graph: Graph) -> InputError:
     )
 
 
-def loaded_samples(graph: Graph, samples: object) -> Samples:
+def loaded_samples(source: Source, samples: object) -> Samples:
     """Samples of a network's inputs: arrays, or those of an ``.npz`` file.
 
-    Of a network with one input the only array may have any name.
+    Of a network with one input the only array may have any name. Arrays of inputs that are pruned
+    are left aside.
 
     Raises
     ------
@@ -200,6 +216,9 @@ def loaded_samples(graph: Graph, samples: object) -> Samples:
 
     where = str(samples) if isinstance(samples, str | Path) else "samples"
     arrays: Any = load_arrays(Path(where)) if isinstance(samples, str | Path) else samples
+    graph = source.network
+    if isinstance(arrays, Mapping):
+        arrays = {name: array for name, array in arrays.items() if name not in source.pruned}
     if isinstance(arrays, Mapping) and len(graph.inputs) == 1:
         if len(arrays) != 1:
             names = ", ".join(arrays) or "none"

@@ -142,12 +142,32 @@ def composed() -> onnx.ModelProto:
     return chain.model(24)
 
 
+def tokens() -> onnx.ModelProto:
+    """Whole numbers, their table, and attention of two heads behind an axis before the batch."""
+    chain = Chain(1, (1, 5))
+    table = chain.floats(7, 8)
+    chain.add("Reshape", chain.ints(1, 5, 1))
+    ids = chain.add("Squeeze", chain.ints(2), source=chain.add("Expand", chain.ints(1, 5, 1)))
+    chain.add("Gather", ids, source=table)
+    chain.add("Reshape", chain.ints(0, 5, 3, 2, 4), source=chain.add("MatMul", chain.floats(8, 24)))
+    parts = chain.add("Transpose", perm=[2, 0, 3, 1, 4])
+    q, v = (chain.add("Gather", chain.constant(np.array(k)), source=parts) for k in (0, 2))
+    chain.add("Slice", chain.ints(1), chain.ints(2), chain.ints(0), source=parts)
+    k = chain.add("Transpose", perm=[0, 1, 3, 2], source=chain.add("Squeeze", chain.ints(0)))
+    chain.add("MatMul", v, source=chain.add("Softmax", source=chain.add("MatMul", k, source=q)))
+    chain.add("Transpose", perm=[0, 2, 1, 3])
+    chain.add("MatMul", chain.floats(8, 8), source=chain.add("Reshape", chain.ints(0, 5, 8)))
+    made = chain.model(18)
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    return made
+
+
 @cache
 def originals() -> tuple[bytes, ...]:
     return tuple(build().SerializeToString() for build in ORIGINALS)
 
 
-ORIGINALS = (images, shapes, quantized, moved, composed)
+ORIGINALS = (images, shapes, quantized, moved, composed, tokens)
 
 
 def flip(data: bytes, rng: np.random.Generator) -> bytes:
@@ -285,7 +305,7 @@ def fuzz(path: Path, seeds: range) -> Counter[str]:
 
 def test_originals(tmp_path: Path) -> None:
     got = [attempt(tmp_path / "net.onnx", data) for data in originals()]
-    assert got == ["real", "real", "integer", "real", "real"]
+    assert got == ["real", "real", "integer", "real", "real", "real"]
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

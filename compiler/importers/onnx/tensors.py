@@ -109,10 +109,13 @@ class Network:
         self.draft = Draft(file.name, [], {*written, *shapes})
         self._inputs = frozenset(shapes)
         self.samples = shapes
-        whole = [given.name for given in file.inputs if given.element not in FLOATS]
-        self.numbers = {n: (n, np.arange(prod(shapes[n])).reshape(shapes[n])) for n in whole}
-        for name, shape in shapes.items():
-            self._tensors[name] = self._input(name, shape)
+        self.numbers: dict[str, tuple[str, Ints]] = {}
+        for given in file.inputs:
+            shape = shapes[given.name]
+            self._tensors[given.name] = self._input(given.name, shape)
+            if given.element not in FLOATS:
+                _check_view(shape, f"input {given.name}")
+                self.numbers[given.name] = given.name, np.arange(prod(shape)).reshape(shape)
 
     def _input(self, name: str, shape: Shape) -> Tensor:
         """Declare an input; what its name in the file stands for."""
