@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pulsarray.display.facts import facts
+from pulsarray.display.plotly_page import LAYOUT, chart_html, write_page
 from pulsarray.errors import InputError
 from pulsarray.files import write_atomically
 
@@ -24,6 +27,8 @@ __all__ = ["require_curve", "training_view", "write_curve"]
 
 _CURVES = (".csv", ".html")
 _MOST_ROWS = 20
+_MOST_POINTS = 4000
+"""Steps that a page shows."""
 _COLUMNS = (
     *("epoch", "rate", "loss", "accuracy", "test_loss", "test_accuracy"),
     *("steps", "cycles", "seconds"),
@@ -43,9 +48,18 @@ def require_curve(path: Path | None) -> None:
 
 
 def write_curve(path: Path, title: str, history: History) -> None:
-    """Write the epochs' figures as CSV, or a page with their curves."""
-    text = _csv(history) if path.suffix == ".csv" else _html(title, history)
-    write_atomically(path, text.encode())
+    """Write the epochs' figures as CSV, or a page with their curves, its script beside it."""
+    if path.suffix == ".csv":
+        write_atomically(path, _csv(history).encode())
+        return
+    values = {
+        "title": title,
+        "steps": f"{len(history.losses):,}",
+        "epochs": f"{len(history.epochs):,}",
+        "cycles": f"{history.cycles:,}",
+        "charts": [chart_html(chart) for chart in _charts(history)],
+    }
+    write_page(path, "curve.html", values)
 
 
 def _csv(history: History) -> str:
@@ -58,29 +72,37 @@ def _csv(history: History) -> str:
     return buffer.getvalue()
 
 
-def _html(title: str, history: History) -> str:
+def _charts(history: History) -> Iterator[Any]:
+    """Losses over steps, and accuracies, where there are any."""
     from plotly import graph_objects
 
-    ends: list[int] = []
-    for epoch in history.epochs:
-        ends.append((ends[-1] if ends else 0) + epoch.steps)
-    steps = list(range(1, len(history.losses) + 1))
-    chart = graph_objects.Figure()
-    chart.add_scatter(x=steps, y=history.losses, name="loss of a step", line={"width": 1})
+    ends = list(accumulate(epoch.steps for epoch in history.epochs))
+    losses, accuracies = graph_objects.Figure(), graph_objects.Figure()
+    xs, ys = _thinned(history.losses)
+    losses.add_scatter(x=xs, y=ys, name="loss of a step", line={"width": 1, "color": "#c3ccd4"})
     for name in ("loss", "test_loss", "accuracy", "test_accuracy"):
         values = [getattr(epoch, name) for epoch in history.epochs]
         if None in values:
             continue
-        axis = "y2" if name.endswith("accuracy") else "y"
-        label = name.replace("_", " ")
-        chart.add_scatter(x=ends, y=values, name=label, yaxis=axis, mode="lines+markers")
-    chart.update_layout(
-        title=title,
-        xaxis_title="training step",
-        yaxis_title="loss",
-        yaxis2={"title": "accuracy", "overlaying": "y", "side": "right", "range": [0, 1.02]},
+        figure = accuracies if name.endswith("accuracy") else losses
+        figure.add_scatter(x=ends, y=values, name=name.replace("_", " "), mode="lines+markers")
+    losses.update_layout(
+        LAYOUT, title="Loss", xaxis={"title": "training step"}, yaxis={"rangemode": "tozero"}
     )
-    return str(chart.to_html(include_plotlyjs=True))
+    yield losses
+    if accuracies.data:
+        percent = {"range": [0, 1.02], "dtick": 0.2, "tickformat": ".0%"}
+        accuracies.update_layout(
+            LAYOUT, title="Accuracy", xaxis={"title": "training step"}, yaxis=percent
+        )
+        yield accuracies
+
+
+def _thinned(losses: Sequence[float]) -> tuple[list[int], list[float]]:
+    """Steps and losses; of many only some, evenly spaced, and the last."""
+    every = -(-len(losses) // _MOST_POINTS) or 1
+    steps = [n for n in range(1, len(losses) + 1) if n % every == 1 % every or n == len(losses)]
+    return steps, [float(f"{losses[n - 1]:.6g}") for n in steps]
 
 
 def _epoch_table(history: History) -> Table:

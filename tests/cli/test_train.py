@@ -66,7 +66,16 @@ def test_a_workload(command: Command, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [float(row["loss"]) for row in rows] == [epoch["loss"] for epoch in epochs]
     assert command("train", "xor", "--epochs", 1, "--curve", page).code == 0
-    assert "plotly" in page.read_text()
+    assert "training step" in page.read_text()
+    assert page.stat().st_size < 200_000
+    assert len(list(tmp_path.glob("plotly-*.min.js"))) == 1
+
+
+def test_accuracy_is_told_from_0_to_100_percent(command: Command, tmp_path: Path) -> None:
+    page = tmp_path / "c.html"
+    assert command("train", "softmax-regression", "--epochs", 1, "--curve", page).code == 0
+    assert '"tickformat":".0%"' in page.read_text()
+    assert '"range":[0,1.02]' in page.read_text()
 
 
 def test_json(command: Command) -> None:
