@@ -13,10 +13,13 @@ from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ops.batch_norm import BatchNorm
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
+from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.compiler.training.train import compile_training
 from pulsarray.config import load_config
 from pulsarray.errors import InputError
+from pulsarray.sim.random.training_networks import NetworkSetup, prepare
 from tests.compiler.onnx_files import model, node, write
+from tests.compiler.training_cases import beside_model
 
 
 def learned(path: Path, *middle: onnx.NodeProto, **constants: np.ndarray) -> Graph:
@@ -65,6 +68,43 @@ def test_constant_factors_are_refused(tmp_path: Path) -> None:
     graph = learned(tmp_path, node("Mul", ["a", "factor"], "b"), factor=np.arange(1.0, 7.0))
     with pytest.raises(InputError, match=r"^Mul_b: .*are no normalization"):
         differentiate(graph, Loss("mse"), Optimizer())
+
+
+def test_attention_learns(tmp_path: Path) -> None:
+    """As frameworks write it: scores divided by a root, residual sums, and a mean over tokens."""
+    random = np.random.default_rng(3)
+
+    def weight(*shape: int) -> np.ndarray:
+        return random.normal(0, shape[0] ** -0.5, shape).astype(np.float32)
+
+    names = {"wq": (6, 6), "wk": (6, 6), "wv": (6, 6), "w1": (6, 12), "w2": (12, 6), "wf": (6, 3)}
+    constants = {name: weight(*shape) for name, shape in names.items()}
+    constants |= {"scale": np.ones(6), "shift": np.zeros(6), "root": np.array(6.0**0.5)}
+    arrays = {name: np.asarray(values, np.float32) for name, values in constants.items()}
+    nodes = [
+        node("LayerNormalization", ["x", "scale", "shift"], "n"),
+        *(node("MatMul", ["n", f"w{name}"], name) for name in "qkv"),
+        node("Transpose", ["k"], "kt", perm=[0, 2, 1]),
+        node("MatMul", ["q", "kt"], "scores"),
+        node("Div", ["scores", "root"], "scaled"),
+        node("Softmax", ["scaled"], "p"),
+        node("MatMul", ["p", "v"], "mixed"),
+        node("Add", ["mixed", "x"], "a"),
+        node("MatMul", ["a", "w1"], "hidden"),
+        node("Gelu", ["hidden"], "gated"),
+        node("MatMul", ["gated", "w2"], "back"),
+        node("Add", ["back", "a"], "e"),
+        node("ReduceMean", ["e", "axes"], "mean", keepdims=0),
+        node("MatMul", ["mean", "wf"], "logits"),
+        node("Softmax", ["logits"], "y"),
+    ]
+    made = model(nodes, arrays | {"axes": np.array([1])}, ("n", 5, 6), opset=20)
+    graph = import_onnx(write(tmp_path, made), learns=True)
+    x, t = random.normal(size=(4, 30)), np.eye(3)[[0, 2, 1, 2]]
+    adam = Optimizer(momentum=0.9, squares=0.999)
+    setup = NetworkSetup(graph=graph, loss=Loss("cross-entropy"), optimizer=adam, batch=4)
+    assert check_gradients(setup.network(), x, t).passes
+    assert not beside_model(prepare(setup, load_config("train-small", ["tables=5"]), 1))
 
 
 def test_shared_weights_are_refused(tmp_path: Path) -> None:

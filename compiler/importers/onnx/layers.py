@@ -17,6 +17,7 @@ from pulsarray.compiler.ops.batch_norm import BatchNorm
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
+from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.errors import InputError
 
@@ -130,7 +131,11 @@ def affine(network: Network, call: Call, tensor: Tensor, factor: Floats, offset:
         _join(network, call, tensor, factor, offset)
         return
     name, sources, output = network.label(call), (tensor.value,), call.outputs[0]
-    if network.keeps_norms(tensor):
+    if network.learns and factor[0] > 0.0 and not offset.any() and (factor == factor[0]).all():
+        # A number for all is no normalization.
+        number = {"factor": factor[:1]}
+        made = network.emit(name, Multiply(), sources, output, constants=number)
+    elif network.keeps_norms(tensor):
         none, one = np.zeros(len(factor)), np.ones(len(factor))
         learned, known = {"scale": factor, "shift": offset}, {"mean": none, "variance": one}
         made = network.emit(name, BatchNorm(epsilon=0.0), sources, output, learned, known)

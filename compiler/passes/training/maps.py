@@ -26,6 +26,7 @@ from pulsarray.compiler.ops.layer_norm import LayerNorm
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.scale import Scale
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.errors import InputError
 
@@ -210,7 +211,14 @@ def _(op: MatMul, node: Node, maps: _Maps) -> None:
 
 @_place.register
 def _(op: Multiply, node: Node, maps: _Maps) -> None:
+    """Of two results; or of one and a number."""
     sources = tuple(maps.names[name] for name in maps.before.sources_of(node))
+    if len({*sources}) < 2 and (factors := maps.arrays(node)):
+        factor = float(factors[0].flat[0])
+        if not factor > 0.0 or (factors[0] != factor).any():
+            raise InputError(f"{node.name}: training needs one factor of more than 0 for all")
+        maps.put(node, Scale(factor=factor))
+        return
     if len({*sources}) < 2 or len({maps.shape(name) for name in sources}) > 1:
         raise InputError(
             f"{node.name}: training needs a product of two different results of one shape"
