@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal bench bench-networks bench-resnet50 bench-synth onnx-backend corpus lint docs lock clean
+.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal bench bench-networks bench-resnet50 bench-synth onnx-backend corpus lint docs docs-site lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,9 @@ lint: setup ## Check style, types, imports between layers, and generated pages
 
 docs: setup ## Write the pages of docs/ that derive from definitions
 	@"$(BIN)"/python scripts/make_docs.py
+
+docs-site: setup ## Build the documentation site into build/site (needs pulsarray[docs])
+	@"$(BIN)"/mkdocs build --strict --quiet
 
 lock: setup ## Write requirements.lock from the packages installed
 	@"$(BIN)"/python scripts/make_lock.py
