@@ -47,7 +47,7 @@ _TFLITE_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE
 _TFLITE_PLACES = {
     **dict.fromkeys((*_TFLITE_WEIGHTS, "AVERAGE_POOL_2D", "BATCH_MATMUL", "MEAN"), ARRAY),
     **dict.fromkeys(("CONCATENATION", "RESHAPE", "PAD"), MEMORY),
-    **dict.fromkeys(("SOFTMAX", "QUANTIZE", "DEQUANTIZE"), HOST),
+    **dict.fromkeys(("ARG_MAX", "ARG_MIN", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"), HOST),
 }
 
 

@@ -40,7 +40,7 @@ def _(_: MatMul) -> Traits:
 @lower.register
 def _(op: MatMul, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     name, config = work.node.name, lowering.config
-    first, second = (lowering.stored(map_name) for map_name in work.maps)
+    first, second = (lowering.stored(map_name) for map_name in work.node.inputs)
     result = lowering.stored(work.output)
     _require_sums(name, first, second, config)
     sums = sums_of(lowering, name, op.scale, np.zeros(1, np.int64))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pulsarray.compiler.importers.tflite.importer import import_tflite
+from pulsarray.compiler.reference.run import run_outputs
 from pulsarray.errors import InputError
 from tests.compiler.tflite_cases import (
     FORMS,
@@ -19,6 +21,7 @@ from tests.compiler.tflite_cases import (
     draw_moves,
     draw_pair,
     draw_softmax,
+    litert_codes,
 )
 from tests.compiler.tflite_files import FileBuilder
 
@@ -76,9 +79,30 @@ def test_softmax_of_too_many_channels(tmp_path: Path) -> None:
         import_tflite(b.save(tmp_path))
 
 
-def test_transposes_of_channels_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", [*permutations((1, 2, 3))])
+def test_transposes_of_all_axes(tmp_path: Path, order: tuple[int, ...]) -> None:
+    b, shape = FileBuilder(), (1, 2, 5, 7)
+    x, y, z = b.tensor(shape, 0.1, 5), b.tensor([shape[k] for k in (0, *order)], 0.1, 5), 0
+    b.operator("TRANSPOSE", [x, b.constant(np.array([0, *order], np.int32))], y)
+    z = b.tensor(b.tensors[y].shape, 0.2, 1)
+    b.operator("RELU", [y], z)
+    assert differing(tmp_path, b, [x], 1) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["ARG_MAX", "ARG_MIN"])
+def test_places_of_the_largest_and_smallest(tmp_path: Path, kind: str) -> None:
     b = FileBuilder()
-    x, y = b.tensor((1, 2, 3, 4)), b.tensor((1, 4, 2, 3))
-    b.operator("TRANSPOSE", [x, b.constant(np.array([0, 3, 1, 2], np.int32))], y)
-    with pytest.raises(InputError, match="only rows and columns can change places"):
+    x, y = b.tensor((1, 3, 40)), b.tensor((1, 3, 40), 0.2)
+    z = b.tensor((1, 3), kind="int32")
+    b.operator("RELU6", [x], y).operator(
+        kind, [y, b.constant(np.array([2], np.int32))], z, OutputType=2
+    )
+    file = b.save(tmp_path)
+    codes = np.random.default_rng(1).integers(-30, 10, (1, 1, 3, 40))
+    graph = import_tflite(file)
+    result = run_outputs(graph, codes)[graph.outputs[0]]
+    assert result.ravel().tolist() == litert_codes(file.read_bytes(), [codes])[0].tolist()
+    text = "ARG_M.* is only possible as the last operator"
+    b.operator("RELU", [z], b.tensor((1, 3)))
+    with pytest.raises(InputError, match=text):
         import_tflite(b.save(tmp_path))

@@ -28,7 +28,7 @@ _OLD = (
     *("SUM", "DIV", "EXP", "RSQRT", "SQUARED_DIFFERENCE", "PADV2"),
     *("ABS", "CEIL", "COS", "ELU", "FLOOR", "HARD_SWISH", "LOG", "NEG", "ROUND", "SIGN", "SIN"),
     *("SQRT", "LEAKY_RELU", "PRELU", "DEPTH_TO_SPACE", "MIRROR_PAD", "SPACE_TO_DEPTH"),
-    *("DENSIFY", "TILE"),
+    *("ARG_MAX", "ARG_MIN", "DENSIFY", "TILE"),
 )
 """Operators of which LiteRT has the first version alone, or no third one."""
 _ENUMS = {
@@ -46,6 +46,8 @@ _ENUMS = {
     "SUM": "ReducerOptions",
     "REDUCE_MAX": "ReducerOptions",
     "REDUCE_MIN": "ReducerOptions",
+    "ARG_MAX": "ArgMaxOptions",
+    "ARG_MIN": "ArgMinOptions",
     "GATHER": "GatherOptions",
     "PACK": "PackOptions",
     "SPLIT": "SplitOptions",

@@ -126,9 +126,9 @@ def _reshape(d: Drawing, x: int) -> int:
 def _transpose(d: Drawing, x: int) -> int | None:
     if len(d.shape(x)) != 4:
         return None
-    one, height, width, channels = d.shape(x)
-    y = d.like(x, (one, width, height, channels))
-    d.b.operator("TRANSPOSE", [x, d.ints(0, 2, 1, 3)], y)
+    order = [0, *(1 + d.rng.permutation(3)).tolist()]
+    y = d.like(x, tuple(d.shape(x)[axis] for axis in order))
+    d.b.operator("TRANSPOSE", [x, d.ints(*order)], y)
     return y
 
 

@@ -17,6 +17,7 @@ from pulsarray.compiler.ir.formats import REAL
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Role
 from pulsarray.compiler.ops.identity import Identity
+from pulsarray.compiler.ops.index import ArgMax, ArgMin
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.passes.quantize.host import with_host_ends
 from pulsarray.errors import InputError
@@ -156,19 +157,21 @@ def _result(
     value = network.values[tensor.index]
     if not value.host:
         value = network.with_border(tensor, value)
-    made, view = value.source, None
-    usual = made.shape[2:] if made.shape[:2] == (1, 1) else made.shape
-    if tensor.shape[1:] != usual:
-        view = HostView.plain(tensor.shape[1:])
+    made, op = value.source, _HOSTED.get(value.host, Identity())
     if made.role is Role.INPUT:
         raise InputError(f"output {tensor.short!r} is the input; there is nothing to compute")
-    op = Softmax() if value.host == "softmax" else Identity()
-    if value.host == "softmax" or made.name in known:
+    shape = op.shape(made.shape)
+    usual = shape[2:] if shape[:2] == (1, 1) else shape
+    view = None if tensor.shape[1:] == usual else HostView.plain(tensor.shape[1:])
+    if value.host in _HOSTED or made.name in known:
         form = REAL if value.answer is None else value.answer
-        result = network.parts.map(network.parts.free(f"{made.name}.{op.title}"), made.shape, form)
+        result = network.parts.map(network.parts.free(f"{made.name}.{op.title}"), shape, form)
         network.parts.add(op.title, op, (made.name,), result.name)
         made = result
     return made.name, view
+
+
+_HOSTED = {"softmax": Softmax(), "argmax": ArgMax(), "argmin": ArgMin()}
 
 
 def _input(file: TfliteFile, given: Tensor) -> tuple[Tensor, Operator | None]:

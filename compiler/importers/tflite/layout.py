@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
+import numpy as np
+
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor
-from pulsarray.compiler.importers.tflite.network import Meaning, Network, map_shape
+from pulsarray.compiler.importers.tflite.network import (
+    NO_PADDING,
+    Meaning,
+    Network,
+    copying,
+    map_shape,
+)
 from pulsarray.compiler.importers.tflite.windows import same_quantization
 from pulsarray.compiler.ir.formats import Affine8
-from pulsarray.compiler.ir.value import Shape
-from pulsarray.compiler.ops.integer import Join, Split
+from pulsarray.compiler.ir.value import Shape, Value
+from pulsarray.compiler.ops.integer import Join, MatMul, Split, Swap
 from pulsarray.errors import InputError
 
 __all__ = ["reshape", "same_codes", "transpose"]
@@ -52,7 +60,7 @@ def _ready(network: Network, given: Tensor, value: Meaning, shape: Shape) -> Mea
 
 
 def transpose(network: Network, operator: Operator) -> None:
-    """TRANSPOSE of rows and columns; parts of channels become rows at once."""
+    """TRANSPOSE; parts of channels become rows at once."""
     value, tensor = network.integers(operator), network.target(operator)
     value = network.plain(operator) if value.turned else value
     given = network.tensor(operator, 0)
@@ -72,21 +80,54 @@ def transpose(network: Network, operator: Operator) -> None:
 
 
 def _turn(network: Network, operator: Operator, value: Meaning, order: list[int]) -> None:
-    """Rows and columns, of which one may have size 1, change places."""
+    """Axes in another order; those of size 1 are nowhere in particular."""
     tensor = network.target(operator)
     height, width, channels = value.shape
+    shape = (value.shape[order[0]], value.shape[order[1]], value.shape[order[2]])
     kept = [axis for axis in order if value.shape[axis] > 1]
     if kept == sorted(kept):  # Nothing moves.
-        shape = (value.shape[order[0]], value.shape[order[1]], value.shape[order[2]])
         network.values[tensor.index] = replace(network.plain(operator), shape=shape)
         return
-    if order != [1, 0, 2]:
-        raise InputError(f"only rows and columns can change places, not {value.shape} to {order}")
     row = value.source.shape == (1, height, width * channels)
-    if row and value.padding == (0, 0, 0, 0):
-        op = Split(width, rows=True)
-        made = network.between(tensor, "parts", op, value.source, (width, height, channels))
-        network.values[tensor.index] = Meaning(made, made.shape)
+    if order == [1, 0, 2] and row and value.padding == NO_PADDING:
+        made = network.between(tensor, "parts", Split(width, rows=True), value.source, shape)
+        network.values[tensor.index] = Meaning(made, shape)
         return
-    source = network.image(operator)
-    network.values[tensor.index] = Meaning(source, (width, height, channels), turned=True)
+    source, ways = network.image(operator), _WAYS[order[0], order[1], order[2]]
+    for way in ways[:-1]:
+        source = _swapped(network, tensor, source, way)
+    if ways[-1] == "rows":
+        network.values[tensor.index] = Meaning(source, shape, turned=True)
+    else:
+        network.values[tensor.index] = Meaning(_channels(network, tensor, source), shape)
+
+
+_WAYS = {
+    (0, 2, 1): ["channels"],
+    (1, 0, 2): ["rows"],
+    (1, 2, 0): ["rows", "channels"],
+    (2, 0, 1): ["channels", "rows"],
+    (2, 1, 0): ["channels", "rows", "channels"],
+}
+"""What changes places with columns, one after the other."""
+
+
+def _swapped(network: Network, tensor: Tensor, source: Value, way: str) -> Value:
+    if way == "channels":
+        return _channels(network, tensor, source)
+    height, width, channels = source.shape
+    return network.between(tensor, "swapped", Swap(), source, (width, height, channels))
+
+
+def _channels(network: Network, tensor: Tensor, source: Value) -> Value:
+    """Columns as channels, in each row: the product of the identity and that, transposed."""
+    height, width, channels = source.shape
+    network.spend(height * channels**2)
+    whole = np.broadcast_to(np.eye(channels, dtype=np.int8), (height, channels, channels))
+    identity = network.parts.constant(f"{tensor.name}.identity", whole, Affine8(1.0))
+    shape = (height, channels, width)
+    made = network.parts.map(network.parts.free(f"{tensor.name}.turned"), shape, source.codes)
+    op = MatMul(copying(source.codes.zero), transposed=True)
+    name = network.node_name(tensor, ".turned")
+    network.parts.add(name, op, (identity, source.name), made.name, "turned")
+    return made

@@ -21,6 +21,7 @@ from pulsarray.errors import InputError
 
 __all__ = [
     "ELEMENTS",
+    "HOSTED",
     "NO_PADDING",
     "Meaning",
     "Network",
@@ -40,6 +41,8 @@ _CONSTANTS = 1 << 28  # elements of all weights
 _FREE = 1 << 20  # of them whatever the file's size
 _SHARED = 64  # operators that may share one constant
 NO_PADDING = (0, 0, 0, 0)
+HOSTED = {"softmax": "SOFTMAX", "argmax": "ARG_MAX", "argmin": "ARG_MIN"}
+"""Operators of a host, by their titles."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Meaning:
     turned
         Whether the source has its rows as columns: it is (W, H, C).
     host
-        What the host computes from the source: "", "real" numbers, or their "softmax".
+        What the host computes from the source: "", "real" numbers, or a key of :data:`HOSTED`.
     answer
         Codes to which the host rounds a softmax; None for none.
     """
@@ -144,6 +147,7 @@ class Network:
         self.parts = Parts()
         self.taken: set[str] = set()
         self.values: dict[int, Meaning] = {}
+        self.repeated: dict[tuple[str, Shape], Value] = {}
         self.room = min(_CONSTANTS, _FREE + _SHARED * file.size)
         self.inputs: dict[int, Value] = {}
         for source in sources:
@@ -192,8 +196,8 @@ class Network:
             If it is a constant, left out, or computed by the host.
         """
         value = self.value(operator, place)
-        if value.host == "softmax":
-            raise InputError("SOFTMAX is only possible as the last operator")
+        if value.host in HOSTED:
+            raise InputError(f"{HOSTED[value.host]} is only possible as the last operator")
         if value.host:
             raise InputError("works on real numbers; int8 is supported (full-integer files)")
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -24,9 +25,11 @@ from pulsarray.compiler.importers.tflite.moving import (
     unpack,
 )
 from pulsarray.compiler.importers.tflite.network import (
+    HOSTED,
     Meaning,
     Network,
     host_codes,
+    map_shape,
 )
 from pulsarray.compiler.importers.tflite.pairs import (
     add,
@@ -72,8 +75,8 @@ def _softmax(network: Network, operator: Operator) -> None:
     if not value.host and result.kind == "int8" and not by_host:
         softmax(network, operator)
         return
-    if value.host == "softmax":
-        raise InputError("SOFTMAX is only possible as the last operator")
+    if value.host in HOSTED:
+        raise InputError(f"{HOSTED[value.host]} is only possible as the last operator")
     if not vector or operator.options.get("Beta") != 1.0:
         raise InputError(
             f"needs a vector and a beta of 1, not shape {value.source.shape} and "
@@ -81,6 +84,20 @@ def _softmax(network: Network, operator: Operator) -> None:
         )
     answer = host_codes(result) if result.kind == "int8" else None
     network.values[result.index] = replace(value, host="softmax", answer=answer)
+
+
+def _index(network: Network, operator: Operator) -> None:
+    """ARG_MAX, ARG_MIN along the last axis: by the host."""
+    value, tensor = network.settled(operator), network.target(operator)
+    numbers = network.tensor(operator, 1)
+    axis = network.constant(operator, 1, numbers.kind if numbers else "int32").reshape(-1)
+    if network.place(operator, int(axis[0])) != 2 or tensor.kind not in ("int32", "int64"):
+        raise InputError("must be along the last axis, with a result of integers")
+    shape = map_shape(tensor, network.batch)
+    if prod(shape) != prod(value.shape[:2]):
+        raise InputError(f"result must be one of each of {value.shape[:2]}, not {shape}")
+    host = operator.kind.replace("_", "").lower()
+    network.values[tensor.index] = Meaning(value.source, shape, host=host)
 
 
 def keeps_codes(given: Tensor, result: Tensor) -> bool:
@@ -95,6 +112,8 @@ def keeps_codes(given: Tensor, result: Tensor) -> bool:
 def _quantize(network: Network, operator: Operator) -> None:
     value, tensor, given = network.value(operator), network.target(operator), operator.inputs[0]
     assert given is not None
+    if value.host in HOSTED and value.host != "softmax":
+        raise InputError(f"{HOSTED[value.host]} is only possible as the last operator")
     if value.host == "softmax" and not keeps_codes(network.file.tensors[given], tensor):
         if value.answer is not None:
             raise InputError("codes of a SOFTMAX cannot be rounded again")
@@ -159,6 +178,8 @@ SEVERAL = frozenset(("SPLIT", "SPLIT_V", "UNPACK"))
 """Operators that may have several results."""
 
 OPERATORS: dict[str, Callable[[Network, Operator], None]] = {
+    "ARG_MAX": _index,
+    "ARG_MIN": _index,
     **dict.fromkeys(FUNCTIONS, function),
     **dict.fromkeys(SLICES, sliced),
     "ADD": add,
