@@ -8,11 +8,12 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, Out, Signature, connect
 
 from pulsarray.config import SEMAPHORES, Config
-from pulsarray.hw.blocks.fields import packed, packed_place, packed_width, unpacked
+from pulsarray.hw.blocks.fields import packed, packed_parts, packed_place, unpacked
+from pulsarray.hw.blocks.fifo import Fifo
 from pulsarray.hw.blocks.ports import INDEX_BITS
 from pulsarray.hw.control.counters import Counters
 from pulsarray.hw.control.errors import Errors
-from pulsarray.hw.control.fetch import Fetch
+from pulsarray.hw.control.fetch import LONGEST, Fetch
 from pulsarray.hw.control.registers import Registers
 from pulsarray.hw.control.semaphores import Semaphores
 from pulsarray.hw.control.sequencer import Sequencer
@@ -96,7 +97,7 @@ class Machine(Component):
             Unit.STORE: StoreUnit(config),
         }
         self._queues = {
-            unit: Sequencer(packed_width(unit), packed_place(unit, "wait"), config.queue_depth)
+            unit: Sequencer(packed_parts(unit), packed_place(unit, "wait"), config.queue_depth)
             for unit in Unit
         }
         for unit in Unit:
@@ -169,12 +170,13 @@ class Machine(Component):
             with m.If(fetch.opcode == form.opcode):
                 m.d.comb += [
                     fetch.ready.eq(queue.room),
+                    queue.write.eq(fetch.shown),
                     queue.push.eq(fetch.valid & queue.room),
                 ]
         for unit, queue in self._queues.items():
             m.d.comb += [
-                queue.push_instruction.eq(packed(unit, fetch.instruction)),
-                queue.push_index.eq(fetch.index),
+                queue.part.eq(packed(unit, fetch.unit.replicate(LONGEST))),
+                queue.part_index.eq(fetch.index),
             ]
 
     def _order(self, m: Module) -> None:
@@ -376,9 +378,16 @@ class Machine(Component):
     def _trace(self, m: Module) -> None:
         m.d.comb += [self.running.eq(self._running), self.cycle.eq(self._cycle)]
         for unit, queue in self._queues.items():
-            part = self._units[unit]
+            part, name = self._units[unit], f"{unit.name.lower()}_indices"
+            m.submodules[name] = queued = Fifo(INDEX_BITS, self._config.queue_depth)
+            m.d.comb += [
+                queued.push.eq(queue.push),
+                queued.entering.eq(self._fetch.index),
+                queued.pop.eq(queue.pop),
+                queued.clear.eq(self._clear),
+            ]
             sources: dict[str, tuple[Value, Value]] = {
-                "queue": (queue.pop, queue.pop_index),
+                "queue": (queue.pop, queued.head),
                 "start": (queue.start, queue.index),
                 "complete": (part.complete, part.complete_index),
             }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Const, Value
 
-from pulsarray.encoding import Format
+from pulsarray.encoding import UNIT_BYTES, Format
 from pulsarray.isa import FORMATS, Unit
 
-__all__ = ["fields", "packed", "packed_place", "packed_width", "unpacked"]
+__all__ = ["fields", "packed", "packed_parts", "packed_place", "unpacked"]
 
 
 def fields(form: Format, raw: Value) -> dict[str, Value]:
@@ -47,9 +49,14 @@ def _runs(unit: Unit) -> list[tuple[int, int]]:
     return list(zip(starts, ends, strict=True))
 
 
-def packed_width(unit: Unit) -> int:
-    """Bits of an instruction in a unit's queue."""
-    return sum(end - start for start, end in _runs(unit))
+def packed_parts(unit: Unit) -> list[int]:
+    """Bits of an instruction in a unit's queue, of each of the units of length that it has."""
+    longest = max(form.units for form in FORMATS.values() if form.unit is unit)
+    ends = [8 * UNIT_BYTES * number for number in range(longest + 1)]
+    return [
+        sum(max(0, min(end, last) - max(start, first)) for start, end in _runs(unit))
+        for first, last in pairwise(ends)
+    ]
 
 
 def packed_place(unit: Unit, name: str) -> int:

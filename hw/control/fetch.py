@@ -21,6 +21,8 @@ LONGEST = max(form.units for form in FORMATS.values())
 """Longest instruction, in multiples of 32 bytes."""
 
 _UNIT_BITS = 8 * UNIT_BYTES
+_COLUMN_BITS = 64
+"""A row of the buffer is written in parts of so many bits, or of a beat."""
 
 
 class Fetch(Shared):
@@ -39,8 +41,11 @@ class Fetch(Shared):
         Read request.
     beat_valid, beat_data, beat_error
         A beat of it, and whether it came with an error response.
-    valid, instruction, opcode, index
-        An instruction is ready, dispatched in a cycle with ``ready``; END is not offered.
+    unit, shown
+        The unit of 32 bytes that was popped last, and which of its instruction it is: one bit.
+    valid, opcode, index
+        An instruction is ready, its last unit shown, and dispatched in a cycle with ``ready``; END
+        is not offered. Opcode and index are there from its first unit on.
     ready
         The queue of the instruction's unit has room.
     state
@@ -68,7 +73,8 @@ class Fetch(Shared):
                 "beat_data": In(config.bus_bits),
                 "beat_error": In(1),
                 "valid": Out(1),
-                "instruction": Out(_UNIT_BITS * LONGEST),
+                "unit": Out(_UNIT_BITS),
+                "shown": Out(LONGEST),
                 "opcode": Out(8),
                 "index": Out(INDEX_BITS),
                 "ready": In(1),
@@ -120,17 +126,16 @@ class Fetch(Shared):
         config = self._config
         row_bytes = max(config.bus_bytes, UNIT_BYTES)
         rows = 2 * config.fetch_bytes // row_bytes
-        m.submodules.buffer = buffer = Memory1R1W(8 * row_bytes, max(2, rows))
-        write, whole = self._pack(m, buffer)
+        width = max(config.bus_bits, _COLUMN_BITS)
+        columns = [Memory1R1W(width, max(2, rows)) for _ in range(8 * row_bytes // width)]
+        write, whole = self._pack(m, columns)
         per_row = row_bytes // UNIT_BYTES
         read, lane = Signal(range(max(2, rows))), Signal(range(per_row))
         shown = Signal(range(per_row))
         level = Signal(range(2 * config.fetch_bytes // UNIT_BYTES + 1))
         step = pop & (lane == per_row - 1)
-        m.d.comb += [
-            buffer.read_enable.eq(pop),
-            buffer.read_address.eq(read),
-        ]
+        for column in columns:
+            m.d.comb += [column.read_enable.eq(pop), column.read_address.eq(read)]
         m.d.sync += level.eq(level + Mux(whole, per_row, 0) - pop)
         with m.If(pop):
             m.d.sync += [shown.eq(lane), lane.eq(Mux(lane == per_row - 1, 0, lane + 1))]
@@ -140,31 +145,34 @@ class Fetch(Shared):
             m.d.sync += write.eq(Mux(write == rows - 1, 0, write + 1))
         with m.If(self.clear):
             m.d.sync += [s.eq(0) for s in (read, lane, level, write)]
-        units = [buffer.read_data[_UNIT_BITS * i :][:_UNIT_BITS] for i in range(per_row)]
+        row = Cat(column.read_data for column in columns)
+        units = [row[_UNIT_BITS * i :][:_UNIT_BITS] for i in range(per_row)]
         return Array(units)[shown], level
 
-    def _pack(self, m: Module, buffer: Memory1R1W) -> tuple[Signal, Signal]:
+    def _pack(self, m: Module, columns: list[Memory1R1W]) -> tuple[Signal, Signal]:
         """Beats into rows of at least a unit; returns the row to write and when it is whole."""
         config = self._config
         rows = 2 * config.fetch_bytes // max(config.bus_bytes, UNIT_BYTES)
-        beats = max(1, UNIT_BYTES // config.bus_bytes)
         write, whole = Signal(range(max(2, rows))), Signal()
+        each = columns[0].write_data.shape().width // config.bus_bits
+        beats = each * len(columns)
         place = Signal(range(beats))
+        with m.If(self.beat_valid):
+            m.d.sync += place.eq(Mux(place == beats - 1, 0, place + 1))
+        m.d.comb += whole.eq(self.beat_valid & (place == beats - 1))
         row: Value = self.beat_data
-        if beats > 1:
-            earlier = Signal(config.bus_bits * (beats - 1))
+        if each > 1:
+            earlier = Signal(config.bus_bits * (each - 1))
             row = Cat(earlier, self.beat_data)
             with m.If(self.beat_valid):
-                m.d.sync += [
-                    earlier.eq(row[config.bus_bits :]),
-                    place.eq(Mux(place == beats - 1, 0, place + 1)),
-                ]
-        m.d.comb += [
-            whole.eq(self.beat_valid & (place == beats - 1)),
-            buffer.write_enable.eq(whole),
-            buffer.write_address.eq(write),
-            buffer.write_data.eq(row),
-        ]
+                m.d.sync += earlier.eq(row[config.bus_bits :])
+        for number, column in enumerate(columns):
+            m.submodules[f"column{number}"] = column
+            m.d.comb += [
+                column.write_enable.eq(self.beat_valid & (place == each * (number + 1) - 1)),
+                column.write_address.eq(write),
+                column.write_data.eq(row),
+            ]
         with m.If(self.clear):
             m.d.sync += place.eq(0)
         return write, whole
@@ -172,14 +180,16 @@ class Fetch(Shared):
     def _gather(self, m: Module, unit: Value, level: Value, pop: Signal, was_end: Signal) -> None:
         """The units of one instruction, dispatched in the cycle after the last is popped."""
         have = Signal(range(LONGEST + 1))
-        earlier = [Signal(_UNIT_BITS, name=f"unit{i}") for i in range(LONGEST - 1)]
         taken = Signal(MEMORY_BITS)
-        parts = [Mux(have == i + 1, unit, earlier[i]) for i in range(LONGEST - 1)]
+        header, kept = Signal(16, name="header"), Signal(16, name="kept_header")
         m.d.comb += [
-            self.instruction.eq(Cat(*parts, unit)),
-            self.opcode.eq(self.instruction[:8]),
+            self.unit.eq(unit),
+            self.shown.eq(Cat(have == number + 1 for number in range(LONGEST))),
+            header.eq(Mux(self.shown[0], unit, kept)),
+            self.opcode.eq(header),
         ]
-        needed, legal = self._length(m)
+        m.d.sync += kept.eq(header)
+        needed, legal = self._length(m, header)
         whole = (have != 0) & (have == needed)
         dispatch = Signal()
         is_end = self.opcode == Opcode.END
@@ -200,9 +210,6 @@ class Fetch(Shared):
         ]
         with m.If(pop):
             m.d.sync += taken.eq(taken + 1)
-            for number, register in enumerate(earlier):
-                with m.If(have == number + 1):
-                    m.d.sync += register.eq(unit)
         m.d.sync += have.eq(Mux(dispatch, 0, have) + pop)
         with m.If(dispatch):
             m.d.sync += self.index.eq(self.index + 1)
@@ -220,12 +227,12 @@ class Fetch(Shared):
         with m.If(self.clear):
             m.d.sync += [s.eq(0) for s in (have, taken, self.index, ended)]
 
-    def _length(self, m: Module) -> tuple[Signal, Signal]:
+    def _length(self, m: Module, header: Value) -> tuple[Signal, Signal]:
         """Units of the instruction whose first unit is there, and whether it is a legal one."""
         needed, legal = Signal(range(LONGEST + 1), init=1), Signal()
         m.d.comb += needed.eq(1)
         for form in FORMATS.values():
-            with m.If(self.instruction[:16] == Cat(Const(form.opcode, 8), Const(form.units, 8))):
+            with m.If(header == Cat(Const(form.opcode, 8), Const(form.units, 8))):
                 m.d.comb += [needed.eq(form.units), legal.eq(1)]
         return needed, legal
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
+from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import SEMAPHORES
-from pulsarray.hw.blocks.fifo import Fifo
 from pulsarray.hw.blocks.ports import INDEX_BITS
 from pulsarray.hw.blocks.shared import Shared
 
@@ -58,17 +59,25 @@ def unit_members(instruction_bits: int) -> dict[str, Any]:
 class Sequencer(Shared):
     """Queue, instruction register and start of one unit.
 
+    The instruction register is a row of the queue's memory, and one more row takes what FETCH is
+    gathering, which is why nothing is copied from one to the other.
+
     Parameters
     ----------
-    instruction_bits, wait
-        Width of what is kept of an instruction, and the first bit of its field ``wait``.
+    parts
+        Bits that are kept of each part of an instruction (:func:`packed_parts`).
+    wait
+        The first bit of the field ``wait`` in what is kept.
     depth
         Instructions that the queue holds.
 
     Members
     -------
-    push, push_instruction, push_index
-        FETCH dispatches an instruction (only while ``room``).
+    write, part[number], part_index
+        FETCH shows parts of the instruction that it gathers (one bit each), and its index with
+        part 0; there is always room for one instruction.
+    push
+        FETCH dispatches that instruction (only while ``room``).
     room
         The queue has room.
     available
@@ -79,7 +88,7 @@ class Sequencer(Shared):
         Semaphores to take one from, in the cycle of the start.
     occupied
         The IR holds an instruction; ``missing`` semaphores keep it from starting.
-    pop, pop_index
+    pop
         An instruction leaves the queue for the IR.
     empty
         Neither queue nor IR holds anything.
@@ -87,60 +96,123 @@ class Sequencer(Shared):
         As in :func:`unit_members`.
     """
 
-    def __init__(self, instruction_bits: int, wait: int, depth: int) -> None:
-        self._bits, self._wait, self._depth = instruction_bits, wait, depth
+    def __init__(self, parts: Sequence[int], wait: int, depth: int) -> None:
+        self._parts, self._wait, self._depth = parts, wait, depth
+        bits = sum(parts)
         super().__init__(
             {
+                "write": In(len(parts)),
+                "part": In(bits),
+                "part_index": In(INDEX_BITS),
                 "push": In(1),
-                "push_instruction": In(instruction_bits),
-                "push_index": In(INDEX_BITS),
                 "room": Out(1),
                 "available": In(SEMAPHORES),
                 "ready": In(1),
                 "start": Out(1),
-                "instruction": Out(instruction_bits),
+                "instruction": Out(bits),
                 "index": Out(INDEX_BITS),
                 "take": Out(SEMAPHORES),
                 "occupied": Out(1),
                 "missing": Out(SEMAPHORES),
                 "pop": Out(1),
-                "pop_index": Out(INDEX_BITS),
                 "empty": Out(1),
                 "halt": In(1),
                 "clear": In(1),
             },
-            instruction_bits=instruction_bits,
+            **{f"part{number}": bits for number, bits in enumerate(parts)},
             wait=wait,
             depth=depth,
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """The IR reloads in the cycle in which its instruction starts."""
+        """The IR reloads in the cycle in which its instruction starts: it moves on by a row."""
         m = Module()
-        queue = Fifo(self._bits + INDEX_BITS, self._depth)
-        m.submodules.queue = queue
-        head, level = queue.head, queue.level
+        level = Signal(range(self._depth + 1))
         wait = self.instruction[self._wait :][:SEMAPHORES]
         m.d.comb += [
             self.missing.eq(wait & ~self.available),
             self.start.eq(self.occupied & self.ready & ~self.missing.any() & ~self.halt),
             self.take.eq(Mux(self.start, wait, 0)),
             self.pop.eq((level != 0) & (~self.occupied | self.start)),
-            self.pop_index.eq(head[:INDEX_BITS]),
             self.room.eq(level != self._depth),
             self.empty.eq((level == 0) & ~self.occupied),
-            queue.push.eq(self.push),
-            queue.entering.eq(Cat(self.push_index, self.push_instruction)),
-            queue.pop.eq(self.pop),
-            queue.clear.eq(self.clear),
         ]
+        m.d.sync += level.eq(level + self.push - self.pop)
         with m.If(self.pop):
-            m.d.sync += [
-                Cat(self.index, self.instruction).eq(head),
-                self.occupied.eq(1),
-            ]
+            m.d.sync += self.occupied.eq(1)
         with m.Elif(self.start):
             m.d.sync += self.occupied.eq(0)
         with m.If(self.clear):
-            m.d.sync += self.occupied.eq(0)
+            m.d.sync += [self.occupied.eq(0), level.eq(0)]
+        self._rows(m)
+        return m
+
+    def _rows(self, m: Module) -> None:
+        """A ring: the IR, the queue behind it, and the row that FETCH fills."""
+        rows = self._depth + 2
+        enter, leave = Signal(range(rows), name="enter"), Signal(range(rows), name="leave")
+        for moved, place in ((self.push, enter), (self.start, leave)):
+            with m.If(moved):
+                m.d.sync += place.eq(Mux(place == rows - 1, 0, place + 1))
+            with m.If(self.clear):
+                m.d.sync += place.eq(0)
+        first = 0
+        for number, bits in enumerate(self._parts):
+            written, read = self.part[first : first + bits], self.instruction[first : first + bits]
+            if number == 0:
+                written, read = Cat(written, self.part_index), Cat(read, self.index)
+            m.submodules[f"part{number}"] = store = Rows(len(written), rows)
+            m.d.comb += [
+                store.write.eq(self.write[number]),
+                store.write_place.eq(enter),
+                store.written.eq(written),
+                store.place.eq(leave),
+                read.eq(store.row),
+            ]
+            first += bits
+
+
+class Rows(Shared):
+    """A few rows that are read without being asked for.
+
+    Parameters
+    ----------
+    bits, rows
+        Width of a row, and how many there are.
+
+    Members
+    -------
+    write, write_place, written
+        A row changes at the end of the cycle.
+    place, row
+        A row that is read.
+    """
+
+    def __init__(self, bits: int, rows: int) -> None:
+        self._bits, self._rows = bits, rows
+        super().__init__(
+            {
+                "write": In(1),
+                "write_place": In(range(rows)),
+                "written": In(bits),
+                "place": In(range(rows)),
+                "row": Out(bits),
+            },
+            bits=bits,
+            rows=rows,
+        )
+
+    def body(self, platform: Any) -> Elaboratable:
+        """A memory of tables."""
+        m = Module()
+        store: Any = memory.Memory(shape=self._bits, depth=self._rows, init=[])
+        m.submodules.store = store
+        enter, leave = store.write_port(), store.read_port(domain="comb")
+        m.d.comb += [
+            enter.en.eq(self.write),
+            enter.addr.eq(self.write_place),
+            enter.data.eq(self.written),
+            leave.addr.eq(self.place),
+            self.row.eq(leave.data),
+        ]
         return m

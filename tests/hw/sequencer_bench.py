@@ -13,7 +13,7 @@ from tests.hw.bench import Bench, parameters
 
 OUTPUTS = (
     *("room", "start", "instruction", "index", "take", "occupied", "missing"),
-    *("pop", "pop_index", "empty"),
+    *("pop", "empty"),
 )
 
 
@@ -22,7 +22,12 @@ class Sequence:
 
     def __init__(self, generator: random.Random, sizes: dict[str, int], pace: float) -> None:
         self.generator, self.pace = generator, pace
-        self.bits, self.wait, self.depth = sizes["bits"], sizes["wait"], sizes["depth"]
+        self.wait, self.depth = sizes["wait"], sizes["depth"]
+        parts = [bits for number in range(3) if (bits := sizes[f"part{number}"])]
+        self.bits = sum(parts)
+        self.places = [(sum(parts[:number]), bits) for number, bits in enumerate(parts)]
+        self.shown = 0  # part of the next instruction that comes next
+        self.gathering = self.instruction()
         self.queue: deque[tuple[int, int]] = deque()
         self.holds: tuple[int, int] | None = None  # IR: instruction and index
         self.pushed = 0
@@ -56,17 +61,31 @@ class Sequence:
         pop = level > 0 and (holds is None or start)
         expected |= {"start": start, "pop": pop}
         if pop:
-            expected["pop_index"] = self.queue[0][1]
             self.holds = self.queue.popleft()
         elif start:
             self.holds = None
         inputs = {"ready": ready, "available": available, "halt": halt}
-        if level < self.depth and self.chance():
-            following = self.instruction(), self.pushed
-            inputs |= {"push": 1, "push_instruction": following[0], "push_index": following[1]}
-            self.queue.append(following)
+        return inputs | self._gather(level), expected
+
+    def _gather(self, level: int) -> dict[str, int]:
+        """What FETCH shows: a part of the next instruction beside noise, or none; with the last
+        part, which it may show again, the instruction is pushed when there is room.
+        """
+        inputs = {"part": self.generator.getrandbits(self.bits), "part_index": self.pushed}
+        if not self.chance():
+            return inputs
+        place, (first, bits) = self.shown, self.places[self.shown]
+        part = self.gathering >> first & (1 << bits) - 1
+        noise = inputs["part"] & ~((1 << bits) - 1 << first)
+        inputs |= {"write": 1 << place, "part": noise | part << first}
+        if place + 1 < len(self.places):
+            self.shown += 1
+        elif level < self.depth and self.chance():
+            inputs["push"] = 1
+            self.queue.append((self.gathering, self.pushed))
             self.pushed += 1
-        return inputs, expected
+            self.shown, self.gathering = 0, self.instruction()
+        return inputs
 
 
 @cocotb.test()

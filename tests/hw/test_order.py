@@ -8,7 +8,7 @@ from amaranth.sim import Simulator, SimulatorContext
 
 from pulsarray.config import SEMAPHORES
 from pulsarray.encoding import Format
-from pulsarray.hw.blocks.fields import fields, packed, packed_place, packed_width, unpacked
+from pulsarray.hw.blocks.fields import fields, packed, packed_parts, packed_place, unpacked
 from pulsarray.hw.control.semaphores import Semaphores
 from pulsarray.hw.control.sequencer import Sequencer
 from pulsarray.isa import FORMATS, Unit
@@ -16,12 +16,18 @@ from tests.hw.harness import run_bench
 
 
 @pytest.mark.parametrize(
-    ("simulator", "bits", "wait", "depth"),
-    [("icarus", 64, 16, 1), ("icarus", 250, 0, 3), ("icarus", 24, 8, 4), ("verilator", 250, 7, 3)],
+    ("simulator", "parts", "wait", "depth"),
+    [
+        ("icarus", [64], 16, 1),
+        ("icarus", [200, 50], 0, 3),
+        ("icarus", [24], 8, 4),
+        ("verilator", [90, 100, 60], 7, 3),
+    ],
 )
-def test_sequencer(simulator: str, bits: int, wait: int, depth: int) -> None:
-    parameters = {"bits": bits, "wait": wait, "depth": depth}
-    run_bench(Sequencer(bits, wait, depth), "sequencer_bench", simulator, parameters)
+def test_sequencer(simulator: str, parts: list[int], wait: int, depth: int) -> None:
+    parameters = {"wait": wait, "depth": depth}
+    parameters |= {f"part{number}": bits for number, bits in enumerate([*parts, 0, 0][:3])}
+    run_bench(Sequencer(parts, wait, depth), "sequencer_bench", simulator, parameters)
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS.values() if form.unit is not None])
@@ -30,7 +36,7 @@ def test_queue_keeps_every_field(form: Format) -> None:
     assert unit is not None
     highest = [(1 << field.bits) - 1 << 8 * field.offset for field in form.fields]
     raw = Signal(8 * form.bytes, init=sum(highest))
-    kept = Signal(packed_width(unit))
+    kept = Signal(sum(packed_parts(unit)))
     back = Signal(max(8 * other.bytes for other in FORMATS.values() if other.unit is unit))
     m = Module()
     m.d.comb += [
