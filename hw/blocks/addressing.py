@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, s
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from pulsarray.hw.blocks.choice import chosen
 from pulsarray.hw.blocks.shared import Shared
 
 __all__ = ["AddressGenerator"]
@@ -96,18 +97,17 @@ class AddressGenerator(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """Down counters for the loops, and a walker for each position."""
+        """Counters for the loops, and a walker for each position."""
         m = Module()
         self._control(m)
-        advance = self._loops(m)
+        move = self._loops(m)
         for stream in range(self._streams):
-            walker = self._walk(
-                m, f"stream{stream}", self.bases[stream], self.strides[stream], advance
-            )
+            base, strides = self.bases[stream], self.strides[stream]
+            walker = self._walk(m, f"stream{stream}", base, strides, move)
             m.d.comb += self.addresses[stream].eq(walker.position)
         inside: Value | int = 1
         if self._window:
-            inside = self._axis(m, "row", advance) & self._axis(m, "column", advance)
+            inside = self._axis(m, "row", move) & self._axis(m, "column", move)
         m.d.comb += self.inside.eq(inside)
         return m
 
@@ -118,60 +118,72 @@ class AddressGenerator(Shared):
         with m.Elif((self.step & self.done) | self.clear):
             m.d.sync += self.active.eq(0)
 
-    def _loops(self, m: Module) -> Signal:
-        """Counters; returns one bit a level: this level advances at a step (none at the end).
+    def _loops(self, m: Module) -> dict[str, Value]:
+        """Counters; returns what the walkers do: which level's index grows, and which of them take
+        what that makes of their position, or the base.
 
-        Whether an index is its first or its last is known one step ahead.
+        Whether an index is its first or its last is known one step ahead: ``second`` is the
+        index and 2.
         """
         levels = self._levels
-        advance = Signal(levels)
-        for level in range(levels):
-            names = ("highest", "remaining")
-            highest, remaining = (
-                Signal(COUNT_BITS, name=f"{name}{level}", reset_less=True) for name in names
-            )
-            zero, last, only = (
-                Signal(name=f"{name}{level}", reset_less=True) for name in ("zero", "last", "only")
-            )
-            inner_last = self.last[level + 1 :].all() if level + 1 < levels else Const(1)
-            first, is_only = self.counts[level] - 1, self.counts[level] == 1
-            m.d.comb += [
-                Cat(self.zero[level], self.last[level]).eq(Cat(zero, last)),
-                advance[level].eq(inner_last & ~last),
-            ]
-            with m.If(self.start):
-                m.d.sync += [highest.eq(first), remaining.eq(first)]
-                m.d.sync += [zero.eq(1), last.eq(is_only), only.eq(is_only)]
-            with m.Elif(self.step & inner_last):
-                m.d.sync += [
-                    remaining.eq(Mux(last, highest, remaining - 1)),
-                    zero.eq(last),
-                    last.eq(Mux(last, only, remaining == 1)),
-                ]
-        return advance
+        turns = Signal(range(max(2, levels)), name="turns")
+        inner_lasts = [self.last[level + 1 :].all() for level in range(levels - 1)]
+        inner_lasts.append(Const(1))
+        for level, inner_last in reversed(list(enumerate(inner_lasts))):
+            self._loop(m, level, inner_last)
+            with m.If(inner_last):
+                m.d.comb += turns.eq(level)
+        grown = [self.start | (self.step & inner_last & ~self.done) for inner_last in inner_lasts]
+        return {"turns": turns, "moves": Cat(grown)}
+
+    def _loop(self, m: Module, level: int, inner_last: Value) -> None:
+        """One level's index."""
+        size, second = (
+            Signal(COUNT_BITS, name=f"{name}{level}", reset_less=True)
+            for name in ("size", "second")
+        )
+        zero, last, only = (
+            Signal(name=f"{name}{level}", reset_less=True) for name in ("zero", "last", "only")
+        )
+        is_only, steps = self.counts[level] == 1, self.step & inner_last
+        m.d.comb += Cat(self.zero[level], self.last[level]).eq(Cat(zero, last))
+        with m.If(self.start | (steps & last)):
+            m.d.sync += second.eq(2)
+        with m.Elif(steps):
+            m.d.sync += second.eq(second + 1)
+        with m.If(self.start):
+            m.d.sync += [size.eq(self.counts[level]), only.eq(is_only)]
+            m.d.sync += [zero.eq(1), last.eq(is_only)]
+        with m.Elif(steps):
+            m.d.sync += [zero.eq(last), last.eq(Mux(last, only, second == size))]
 
     def _walk(
-        self, m: Module, name: str, base: Value, strides: Any, advance: Signal, limit: Any = None
+        self,
+        m: Module,
+        name: str,
+        base: Value,
+        strides: Any,
+        move: dict[str, Value],
+        limit: Any = None,
     ) -> Walker:
         """One stream, or one axis of the window, which has a limit."""
         bits, step_bits = len(base), strides.shape().elem_shape.width
-        walker = Walker(len(advance), bits, step_bits, limited=limit is not None)
+        walker = Walker(self._levels, bits, step_bits, limited=limit is not None)
         m.submodules[name] = walker
         m.d.comb += [
             walker.start.eq(self.start),
             walker.base.eq(base),
             walker.strides.eq(strides),
-            walker.step.eq(self.step),
-            walker.advance.eq(advance),
+            *(getattr(walker, part).eq(value) for part, value in move.items()),
         ]
         if limit is not None:
             m.d.comb += walker.limit.eq(limit)
         return walker
 
-    def _axis(self, m: Module, axis: str, advance: Signal) -> Value:
+    def _axis(self, m: Module, axis: str, move: dict[str, Value]) -> Value:
         """Whether the position along one axis is inside the window."""
         ports = {part: getattr(self, f"{axis}_{part}") for part in ("start", "steps", "limit")}
-        walker = self._walk(m, axis, ports["start"], ports["steps"], advance, ports["limit"])
+        walker = self._walk(m, axis, ports["start"], ports["steps"], move, ports["limit"])
         return Value.cast(walker.inside)
 
 
@@ -189,8 +201,9 @@ class Walker(Shared):
     -------
     start, base, strides[level]
         Latch the strides and go to the base.
-    step, advance
-        Go on: one bit of ``advance`` says which level's index grows (inner ones return to 0).
+    turns, moves
+        The level whose index grows; and one bit for each pointer that becomes what this makes of
+        its own, or the base.
     position
         Where the nest is now.
     limit, inside
@@ -203,8 +216,8 @@ class Walker(Shared):
             "start": In(1),
             "base": In(bits),
             "strides": In(data.ArrayLayout(signed(step_bits), levels)),
-            "step": In(1),
-            "advance": In(levels),
+            "turns": In(range(max(2, levels))),
+            "moves": In(levels),
             "position": Out(bits),
         }
         if limited:
@@ -212,23 +225,24 @@ class Walker(Shared):
         super().__init__(members, levels=levels, bits=bits, step_bits=step_bits, limited=limited)
 
     def body(self, platform: Any) -> Elaboratable:
-        """One adder, whose sum replaces the pointer that advances and those inside it."""
+        """One adder, whose sum replaces the pointer that moves and those inside it."""
         m = Module()
         strides = Signal.like(self.strides, name="latched", reset_less=True)
         levels = range(self._levels)
         pointers = [Signal(self._bits, name=f"pointer{i}", reset_less=True) for i in levels]
-        pointer, stride = Signal(self._bits), Signal.like(self.strides[0], name="stride")
-        for level in levels:
-            with m.If(self.advance[level]):
-                m.d.comb += [pointer.eq(pointers[level]), stride.eq(strides[level])]
-        following = Signal(self._bits)
-        m.d.comb += [following.eq(pointer + stride), self.position.eq(pointers[-1])]
+        pointer, following = Signal(self._bits), Signal(self._bits)
+        stride = Signal.like(self.strides[0], name="stride")
+        m.d.comb += [
+            pointer.eq(chosen(pointers, self.turns)),
+            stride.eq(chosen([strides[level] for level in levels], self.turns)),
+            following.eq(pointer + stride),
+            self.position.eq(pointers[-1]),
+        ]
         with m.If(self.start):
-            m.d.sync += [strides.eq(self.strides), *(p.eq(self.base) for p in pointers)]
-        with m.Elif(self.step):
-            for level in levels:
-                with m.If(self.advance[: level + 1].any()):
-                    m.d.sync += pointers[level].eq(following)
+            m.d.sync += strides.eq(self.strides)
+        for level in levels:
+            with m.If(self.moves[level]):
+                m.d.sync += pointers[level].eq(Mux(self.start, self.base, following))
         if self._limited:
             self._compare(m, pointer, stride, following)
         return m
@@ -243,5 +257,5 @@ class Walker(Shared):
         m.d.comb += [below.eq(pointer + stride - limit), self.inside.eq(inside)]
         with m.If(self.start):
             m.d.sync += [limit.eq(most), inside.eq(~self.base[-1] & (self.base < self.limit))]
-        with m.Elif(self.step & self.advance.any()):
+        with m.Elif(self.moves[-1]):
             m.d.sync += inside.eq(~following[-1] & below[-1])

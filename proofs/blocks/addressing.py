@@ -31,8 +31,8 @@ _LOOP = """
   always @* begin
     assume (!start || counts[{l} * 16 +: 16] != 0);
     if (active) begin
-      assert (index{l} < count{l} && highest{l} == count{l} - 1);
-      assert (remaining{l} == highest{l} - index{l});
+      assert (index{l} < count{l} && size{l} == count{l});
+      assert (second{l} == index{l} + 16'd2);
       assert (only{l} == (count{l} == 1));
       assert (last[{l}] == at_end{l} && zero[{l}] == (index{l} == 0));
     end
@@ -85,10 +85,10 @@ _INSIDE = "  always @* if (active) assert (\\inside  == (row_fits && column_fits
 _FAULTS = (
     Fault(
         "an inner loop returns to where it is",
-        r"(position <= start \? base : step \? \(\()\|advance\)",
-        r"\1advance[0])",
+        r"(position <= moves\[)\d(\] \? \w+ : position;\n  end)",
+        r"\g<1>0\2",
     ),
-    Fault("a loop ends late", r"(last1 \? only1 : \(remaining1 == 16'h)1", r"\g<1>0"),
+    Fault("a loop ends late", r"(last1 \? only1 : \(second1) ==", r"\1 - 16'h1 =="),
     Fault("a limit above all positions", r"limit\[15\] \? 16'h8000 : limit", "limit"),
     Fault("what is negative is inside", r"~following\[15\] & below\[15\]", "below[15]"),
 )
