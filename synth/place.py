@@ -14,7 +14,10 @@ from pulsarray.synth.path import named_path
 from pulsarray.synth.targets import Device
 from pulsarray.synth.tools import Tool, run_tool
 
-__all__ = ["Placement", "place"]
+__all__ = ["MHZ", "Placement", "place"]
+
+MHZ = 80.0
+"""Frequency to aim at where none is named."""
 
 
 @dataclass(frozen=True)
@@ -23,23 +26,25 @@ class Placement:
 
     Parameters
     ----------
-    mhz
-        Frequency to aim at.
     seed
         Of the placement; figures of different seeds differ by some percent.
     route
         Whether to route; else the time is estimated from the placement.
     """
 
-    mhz: float = 80.0
     seed: int = 1
     route: bool = True
 
 
 def place(
-    tool: Tool, device: Device, folder: Path, placement: Placement, note: Callable[[str], None]
+    tool: Tool,
+    device: Device,
+    folder: Path,
+    placement: Placement,
+    mhz: float,
+    note: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The report's ``timing`` of the netlist in a folder.
+    """The report's ``timing`` of the netlist in a folder, for a frequency to aim at.
 
     Raises
     ------
@@ -49,7 +54,7 @@ def place(
     arguments = [
         *device.place,
         *("--json", "netlist.json", "--report", "timing.json"),
-        *("--freq", str(placement.mhz), "--seed", str(placement.seed)),
+        *("--freq", str(mhz), "--seed", str(placement.seed)),
         *("--timing-allow-fail", *_UNCONSTRAINED.get(tool_family(tool), ())),
         *(() if placement.route else ("--no-route",)),
     ]

@@ -15,7 +15,7 @@ from pulsarray.report.synthesis import KIND, SYNTHESIS_VERSION
 from pulsarray.synth.fit import misfit
 from pulsarray.synth.hierarchy import Hierarchy, read_hierarchy
 from pulsarray.synth.liberty import Liberty, load_liberty
-from pulsarray.synth.place import Placement, place
+from pulsarray.synth.place import MHZ, Placement, place
 from pulsarray.synth.resources import Netlist, Resources, read_statistics
 from pulsarray.synth.script import LIBRARY, flat_script, kept_script
 from pulsarray.synth.targets import Target, find_device, find_target
@@ -49,6 +49,8 @@ class Wanted:
         How to place and route, if that is wanted.
     folder
         Where what the tools read and write stays; None: nowhere.
+    mhz
+        Clock to aim at: mapping takes fewer cells where it need not be faster.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class Wanted:
     flat: bool = False
     placement: Placement | None = None
     folder: Path | None = None
+    mhz: float = MHZ
 
     def __post_init__(self) -> None:
         target = find_target(self.target)
@@ -143,7 +146,9 @@ class _Run:
         }
         if wanted.placement and self._nextpnr and not misfit(report):
             device = find_device(wanted.target, self._device)
-            report["timing"] = place(self._nextpnr, device, folder, wanted.placement, self._note)
+            report["timing"] = place(
+                self._nextpnr, device, folder, wanted.placement, wanted.mhz, self._note
+            )
         return report
 
     def _run_yosys(self, folder: Path, script: str, name: str) -> None:
@@ -157,7 +162,7 @@ class _Run:
 
     def _kept(self, folder: Path, module: str) -> tuple[Netlist, set[str]]:
         """Every module apart, and the names of the top's cells."""
-        script = kept_script(self._target, module, self._liberty is not None)
+        script = kept_script(self._target, module, self._liberty is not None, self._wanted.mhz)
         self._run_yosys(folder, script, "kept")
         lines = (folder / "top.txt").read_text(encoding="utf-8").split()
         return self._statistics(folder), {line.partition("/")[2] for line in lines}
@@ -177,9 +182,8 @@ class _Run:
             text = wrapper_text(module, read_ports((folder / "ports.txt").read_text("utf-8")))
             (folder / "wrapper.v").write_text(text, encoding="utf-8")
         wrapper = WRAPPER if wanted.placement else ""
-        self._run_yosys(
-            folder, flat_script(self._target, module, self._liberty is not None, wrapper), "flat"
-        )
+        script = flat_script(self._target, module, self._liberty is not None, wanted.mhz, wrapper)
+        self._run_yosys(folder, script, "flat")
         return self._statistics(folder).total(module)
 
 

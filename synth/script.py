@@ -9,10 +9,12 @@ __all__ = ["LIBRARY", "flat_script", "kept_script"]
 LIBRARY = "library.lib"
 """The liberty file beside the script."""
 
+_ROUTED = 0.5
+"""Share of a cycle that mapping may fill: the wires take the rest."""
 _MAP_GATES = "abc -g NAND,NOR,AOI3,OAI3,AOI4,OAI4,XOR,XNOR,MUX"
 
 
-def kept_script(target: Target, name: str, with_library: bool) -> str:
+def kept_script(target: Target, name: str, with_library: bool, mhz: float) -> str:
     """Statistics of every module, and the cells of the top.
 
     Parameters
@@ -21,10 +23,13 @@ def kept_script(target: Target, name: str, with_library: bool) -> str:
         The top module.
     with_library
         Map to the cells of :data:`LIBRARY`, of target ``gates``.
+    mhz
+        Clock to aim at: what is faster anyway is mapped to few cells.
     """
     return "\n".join(
         [
             *_read(target, name),
+            _aim(mhz),
             *_synthesize(target, target.synthesis, name, with_library),
             "tee -q -o statistics.json stat -json",
             f"tee -q -o top.txt select -list {name}/c:*",
@@ -33,7 +38,9 @@ def kept_script(target: Target, name: str, with_library: bool) -> str:
     )
 
 
-def flat_script(target: Target, name: str, with_library: bool, wrapper: str = "") -> str:
+def flat_script(
+    target: Target, name: str, with_library: bool, mhz: float, wrapper: str = ""
+) -> str:
     """The same design as one module.
 
     Parameters
@@ -41,7 +48,7 @@ def flat_script(target: Target, name: str, with_library: bool, wrapper: str = ""
     wrapper
         A module around it that is synthesized beside it and becomes the netlist to place.
     """
-    lines = [*_read(target, name), "proc", "flatten"]
+    lines = [*_read(target, name), _aim(mhz), "proc", "flatten"]
     top = name
     if wrapper:
         top = wrapper
@@ -57,6 +64,11 @@ def _read(target: Target, name: str) -> list[str]:
         # After `hierarchy`, that has dropped the memories that are not used.
         lines += ["blackbox memory1r1w_*"]
     return lines
+
+
+def _aim(mhz: float) -> str:
+    """Tell the mapper, in picoseconds; one that has no such target ignores it."""
+    return f"scratchpad -set abc9.D {round(_ROUTED * 1e6 / mhz)}"
 
 
 def _synthesize(target: Target, command: str, name: str, with_library: bool) -> list[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
@@ -14,15 +18,29 @@ from pulsarray.hw.blocks.shared import Shared
 from pulsarray.isa import Bank, Unit
 from pulsarray.registers import ErrorCode
 
-__all__ = ["Errors"]
+__all__ = ["FETCH_CODES", "UNIT_CODES", "Errors"]
 
 _NOBODY = (1 << INDEX_BITS) - 1
 _UNITS = len(Unit)
-_LEVELS_A_CYCLE = 2
-"""Levels of the tree before its register, where it has one."""
+UNIT_CODES = (ErrorCode.BAD_FIELD, ErrorCode.ADDRESS, ErrorCode.AXI_READ, ErrorCode.AXI_WRITE)
+FETCH_CODES = (ErrorCode.ILLEGAL_OPCODE, ErrorCode.AXI_READ, ErrorCode.PROGRAM_END)
+"""What units and FETCH find by themselves."""
+_GROUPS = 4
+"""Groups of errors, each with a register, of a machine with ``fast_clock``."""
 
-_Error = tuple[Value, Value | int]
-"""A code, zero where nothing is wrong, and whose it is."""
+
+_Owner = tuple[str, Value]
+"""Name and number of an instruction that an error may be of."""
+
+
+@dataclass(frozen=True)
+class _Error:
+    """An error that may arise: its code, whether it is there, and whose it is."""
+
+    code: ErrorCode
+    there: Value
+    owner: str
+    index: Value
 
 
 class Errors(Shared):
@@ -40,7 +58,8 @@ class Errors(Shared):
     stop
         The host asks to stop.
     fetch_code, fetch_index, code_of[unit], index_of[unit]
-        Errors that a unit or FETCH found, with the instruction.
+        Errors that FETCH or a unit found, of :data:`FETCH_CODES` and :data:`UNIT_CODES`, with the
+        instruction.
     semaphore_error, semaphore_index
         One bit a unit: a semaphore that it takes from or signals leaves its range; and by which
         instruction.
@@ -98,96 +117,102 @@ class Errors(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """A tree of choices between everybody who may have found an error."""
+        """The first that is there of all that may be, in the order in which they count."""
         m = Module()
-        choices, level = self._candidates(m), 0
-        found: Value | None = None
-        while len(choices) > 1:
-            if self._config.fast_clock and level == _LEVELS_A_CYCLE:
-                choices, found = self._registered(m, choices)
-            pairs = [choices[first : first + 2] for first in range(0, len(choices), 2)]
-            choices = [
-                self._lower(m, f"choice{level}_{place}", pair) for place, pair in enumerate(pairs)
-            ]
-            level += 1
-        self._keep(m, choices[0], found)
-        return m
-
-    def _keep(self, m: Module, least: _Error, found: Value | None) -> None:
-        """The error that counts, from when it is found on; what was found before may stay."""
-        code, index = Signal(4), Signal(INDEX_BITS, init=_NOBODY)
-        m.d.comb += [code.eq(least[0]), index.eq(least[1])]
-        is_first = found if found is not None else ~self.halt & (code != ErrorCode.NONE)
+        owners = self._owners(m)
+        errors = [error for code in ErrorCode for error in self._of_code(code, owners)]
+        number = _GROUPS if self._config.fast_clock else 1
+        size = -(-len(errors) // number)
+        groups = [self._first(m, place, errors[place * size :][:size]) for place in range(number)]
+        code: Value = groups[0][0]
+        index: Value = groups[0][1]
+        is_first = ~self.halt & (code != ErrorCode.NONE)
+        if self._config.fast_clock:
+            code, index, is_first = self._registered(m, groups)
         with m.If(self.running & is_first):
             m.d.sync += [self.code.eq(code), self.index.eq(index), self.halt.eq(1)]
         with m.If(self.clear):
             m.d.sync += [self.code.eq(0), self.index.eq(_NOBODY), self.halt.eq(0)]
+        return m
 
-    def _registered(self, m: Module, choices: list[_Error]) -> tuple[list[_Error], Value]:
+    def _first(self, m: Module, place: int, errors: list[_Error]) -> tuple[Signal, Signal]:
+        """Code and index of the first of some errors that is there; zeros if none is."""
+        code, index = Signal(4, name=f"code{place}"), Signal(INDEX_BITS, name=f"index{place}")
+        there = Signal(len(errors), name=f"there{place}")
+        m.d.comb += there.eq(Cat(error.there for error in errors))
+        first = Signal(len(errors), name=f"first{place}")
+        m.d.comb += first.eq(Cat(bit & ~there[:n].any() for n, bit in enumerate(there)))
+        chosen: dict[str, list[Value]] = {}
+        indices = {error.owner: error.index for error in errors}
+        for bit, error in zip(first, errors, strict=True):
+            chosen.setdefault(error.owner, []).append(bit)
+        m.d.comb += [
+            code.eq(_any(Mux(bit, e.code, 0) for bit, e in zip(first, errors, strict=True))),
+            index.eq(_any(Mux(Cat(b).any(), indices[owner], 0) for owner, b in chosen.items())),
+        ]
+        return code, index
+
+    def _registered(
+        self, m: Module, groups: list[tuple[Signal, Signal]]
+    ) -> tuple[Value, Value, Value]:
         """What was found in the cycle before, or earlier: once there is something it stays."""
-        kept: list[_Error] = []
         found = Signal(name="found")
-        for place, (code, index) in enumerate(choices):
-            was_code = Signal(4, name=f"code{place}")
-            was_index = Signal(INDEX_BITS, name=f"index{place}")
+        least_code, least_index = Value.cast(0), Value.cast(_NOBODY)
+        codes: list[Value] = []
+        for place, (code, index) in reversed(list(enumerate(groups))):
+            was_code = Signal(4, name=f"was_code{place}")
+            was_index = Signal(INDEX_BITS, name=f"was_index{place}")
             with m.If(~found):
                 m.d.sync += [was_code.eq(Mux(self.running, code, 0)), was_index.eq(index)]
             with m.If(self.clear):
                 m.d.sync += was_code.eq(0)
-            kept.append((was_code, was_index))
-        m.d.comb += found.eq(Cat(code for code, _ in kept).any())
-        return kept, found
+            codes.append(was_code)
+            least_code = Mux(was_code.any(), was_code, least_code)
+            least_index = Mux(was_code.any(), was_index, least_index)
+        m.d.comb += found.eq(Cat(codes).any())
+        return least_code, least_index, found
 
-    def _lower(self, m: Module, name: str, pair: list[_Error]) -> _Error:
-        """Of two errors the one that counts; of one that one."""
-        if len(pair) == 1:
-            return pair[0]
-        (code, index), (other_code, other_index) = pair
-        m.submodules[name] = choice = LowerCode()
-        m.d.comb += [
-            choice.code.eq(code),
-            choice.index.eq(index),
-            choice.other_code.eq(other_code),
-            choice.other_index.eq(other_index),
-        ]
-        return choice.least_code, choice.least_index
-
-    def _owners(self, m: Module) -> list[tuple[int, Value]]:
+    def _owners(self, m: Module) -> dict[int, _Owner]:
         """Bits of ``address`` and ``conflict`` that can be set, and the instruction of each.
 
         Words are read for the instruction that started last; what is written may be older.
         """
-        owners: list[tuple[int, Value]] = []
+        owners: dict[int, _Owner] = {}
         for unit in (Unit.WEIGHT, Unit.STREAM, Unit.VECTOR, Unit.STORE):
             owner = Signal(INDEX_BITS, name=f"{unit.name.lower()}_owner")
             with m.If(self.start[unit]):
                 m.d.sync += owner.eq(self.start_index[unit])
-            owners.append((unit, owner))
+            owners[unit] = (f"read {unit}", owner)
         writers = {Unit.LOAD: self.load_index, Unit.STREAM: self.target_index}
         writers[Unit.VECTOR] = self.vector_index
-        return [*owners, *((_UNITS + unit, index) for unit, index in writers.items())]
+        return owners | {_UNITS + unit: (f"write {unit}", i) for unit, i in writers.items()}
 
-    def _candidates(self, m: Module) -> list[_Error]:
-        """Everybody who may have found one; of equal codes the first counts."""
-        found: list[_Error] = []
-        for bit, owner in self._owners(m):
-            conflict = Mux(self.conflict[bit], ErrorCode.PORT_CONFLICT, ErrorCode.NONE)
-            found.append((Mux(self.address[bit], ErrorCode.ADDRESS, conflict), owner))
+    def _of_code(self, code: ErrorCode, owners: dict[int, _Owner]) -> Iterator[_Error]:
+        """Errors of a code in the order in which they count."""
         for unit in Unit:
-            semaphore = Mux(self.semaphore_error[unit], ErrorCode.SEMAPHORE, ErrorCode.NONE)
-            found += [
-                (self.code_of[unit], self.index_of[unit]),
-                (semaphore, self.semaphore_index[unit]),
-            ]
+            yield from self._of_unit(code, unit, owners)
+        if code in FETCH_CODES:
+            yield _Error(code, self.fetch_code == code, "fetch", self.fetch_index)
         at_limit = (self.cycle_limit != 0) & (self.cycle == self.cycle_limit)
-        return [
-            *found,
-            (self.fetch_code, self.fetch_index),
-            (Mux(self.target_error, ErrorCode.ADDRESS, ErrorCode.NONE), self.target_index),
-            (Mux(self._load_outside(), ErrorCode.ADDRESS, ErrorCode.NONE), self.load_index),
-            (Mux(at_limit, ErrorCode.CYCLE_LIMIT, ErrorCode.NONE), _NOBODY),
-            (Mux(self.stop, ErrorCode.STOPPED, ErrorCode.NONE), _NOBODY),
-        ]
+        nobodys = {ErrorCode.CYCLE_LIMIT: at_limit, ErrorCode.STOPPED: self.stop}
+        if code in nobodys:
+            yield _Error(code, nobodys[code], "nobody", Const(_NOBODY, INDEX_BITS))
+
+    def _of_unit(self, code: ErrorCode, unit: Unit, owners: dict[int, _Owner]) -> Iterator[_Error]:
+        """Errors of a code and a unit."""
+        banks = {ErrorCode.ADDRESS: self.address, ErrorCode.PORT_CONFLICT: self.conflict}
+        more = {Unit.LOAD: self._load_outside(), Unit.STREAM: self.target_error}
+        for bit in (unit, _UNITS + unit) if code in banks else ():
+            if bit in owners:
+                there = banks[code][bit]
+                if code == ErrorCode.ADDRESS and bit >= _UNITS and unit in more:
+                    there = there | more[unit]
+                yield _Error(code, there, *owners[bit])
+        if code in UNIT_CODES:
+            yield _Error(code, self.code_of[unit] == code, f"own {unit}", self.index_of[unit])
+        if code == ErrorCode.SEMAPHORE:
+            there, index = self.semaphore_error[unit], self.semaphore_index[unit]
+            yield _Error(code, there, f"semaphore {unit}", index)
 
     def _load_outside(self) -> Value:
         config = self._config
@@ -202,29 +227,5 @@ class Errors(Shared):
         return self.load_address >= rows if rows else Const(1)
 
 
-class LowerCode(Shared):
-    """Of two errors the one with the lower code, or the first.
-
-    Members
-    -------
-    code, index, other_code, other_index
-        Two errors; code 0 is none.
-    least_code, least_index
-        The one that counts.
-    """
-
-    def __init__(self) -> None:
-        members: dict[str, Any] = {}
-        for name in ("", "other_"):
-            members |= {f"{name}code": In(4), f"{name}index": In(INDEX_BITS)}
-        super().__init__({**members, "least_code": Out(4), "least_index": Out(INDEX_BITS)})
-
-    def body(self, platform: Any) -> Elaboratable:
-        """One comparison."""
-        m = Module()
-        other = (self.other_code != 0) & ((self.code == 0) | (self.other_code < self.code))
-        m.d.comb += [
-            self.least_code.eq(Mux(other, self.other_code, self.code)),
-            self.least_index.eq(Mux(other, self.other_index, self.index)),
-        ]
-        return m
+def _any(values: Iterable[Value]) -> Value:
+    return functools.reduce(operator.or_, values)

