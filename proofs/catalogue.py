@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from proofs.blocks import addressing, bursts, fifo, read_arbiter, rounding, semaphores, store
 from proofs.prover import Proof
 from pulsarray.config import PRESETS, Config
+from pulsarray.hw.memory.bursts import run_bits
 from pulsarray.isa import Unit
 
 __all__ = ["all_proofs", "first_of_each"]
@@ -36,10 +37,8 @@ def all_proofs() -> Iterator[Proof]:
     for units in (_UNITS, 2):
         yield semaphores.count_proof(units)
         yield semaphores.joined_proof(units)
-    for burst_bytes, bus_bytes in dict.fromkeys(
-        (c.burst_bytes, c.bus_bytes) for c in configs.values()
-    ):
-        yield bursts.proof(burst_bytes, bus_bytes)
+    for sizes in dict.fromkeys((c.burst_bytes, c.bus_bytes, run_bits(c)) for c in configs.values()):
+        yield bursts.proof(*sizes)
     arbiters = {(c.bus_bits, c.outstanding): name for name, c in reversed(configs.items())}
     for name in reversed(arbiters.values()):
         yield read_arbiter.proof(name, configs[name])

@@ -34,6 +34,8 @@ _BLOCK_BITS = 4096
 """From so many bits on a memory is a block RAM, however few its rows."""
 _BLOCK_ROWS, _BLOCK_ROW_BITS = 17, 64
 """And so is one of wide rows that are more than one table of a device holds."""
+_MANY_ROWS = 64
+"""And one of so many rows, however narrow: tables would take a multiplexer for every bit too."""
 
 
 class Memory1R1W(Shared):
@@ -78,7 +80,8 @@ class Memory1R1W(Shared):
     @property
     def _is_block(self) -> bool:
         is_wide = self._depth >= _BLOCK_ROWS and self._bits >= _BLOCK_ROW_BITS
-        return is_wide or self._bits * self._depth >= _BLOCK_BITS
+        is_deep = self._depth >= _MANY_ROWS
+        return is_wide or is_deep or self._bits * self._depth >= _BLOCK_BITS
 
     def verilog(self, name: str) -> str:
         """The module with its rows cleared by a loop, which no RTLIL memory can express."""

@@ -10,11 +10,34 @@ from amaranth.lib.wiring import In, Out
 from pulsarray.config import Config
 from pulsarray.hw.blocks.shared import Shared
 
-__all__ = ["BEATS_BITS", "MEMORY_BITS", "Bursts"]
+__all__ = ["BEATS_BITS", "MEMORY_BITS", "Bursts", "bytes_of", "run_bits"]
 
 MEMORY_BITS = 32
 BEATS_BITS = 9
 _PAGE_BITS = 12
+
+
+class _Beats:
+    """A register of bytes that are whole beats.
+
+    Attributes
+    ----------
+    bytes
+        What it holds, with the bits below a beat.
+    """
+
+    def __init__(self, name: str, bits: int, shift: int) -> None:
+        self._register = Signal(bits - shift, name=f"{name}_beats")
+        self._shift = shift
+        self.bytes = Signal(bits, name=name)
+
+    def whole(self) -> Value:
+        """What it holds."""
+        return Cat(Const(0, self._shift), self._register)
+
+    def set(self, value: Value) -> Any:
+        """The statement that loads it."""
+        return self._register.eq(value[self._shift :])
 
 
 class Bursts(Shared):
@@ -23,7 +46,9 @@ class Bursts(Shared):
     Parameters
     ----------
     burst_bytes, bus_bytes
-        Longest burst, and bytes of a beat.
+        Longest burst, and bytes of a beat, of which addresses, strides and runs are multiples.
+    run_bits
+        Width of a run's length in bytes.
 
     Members
     -------
@@ -37,13 +62,14 @@ class Bursts(Shared):
         Forget the transfer.
     """
 
-    def __init__(self, burst_bytes: int, bus_bytes: int) -> None:
+    def __init__(self, burst_bytes: int, bus_bytes: int, run_bits: int) -> None:
         self._burst_bytes, self._bus_bytes = burst_bytes, bus_bytes
+        self._run_bits, self._shift = run_bits, bus_bytes.bit_length() - 1
         super().__init__(
             {
                 "start": In(1),
                 "address": In(MEMORY_BITS),
-                "run_bytes": In(MEMORY_BITS),
+                "run_bytes": In(run_bits),
                 "count0": In(16),
                 "stride0": In(signed(MEMORY_BITS)),
                 "count1": In(16),
@@ -57,47 +83,59 @@ class Bursts(Shared):
             },
             burst_bytes=burst_bytes,
             bus_bytes=bus_bytes,
+            run_bits=run_bits,
         )
 
     @classmethod
     def of(cls, config: Config) -> Bursts:
         """The bursts of a machine's bus."""
-        return cls(config.burst_bytes, config.bus_bytes)
+        return cls(config.burst_bytes, config.bus_bytes, run_bits(config))
 
     def body(self, platform: Any) -> Elaboratable:
         """Where the next burst is, where its run began, and where its outer iteration began."""
         m = Module()
-        here = self.burst_address
-        run, outer = Signal(MEMORY_BITS), Signal(MEMORY_BITS)
-        left, length = Signal(MEMORY_BITS), Signal(MEMORY_BITS)
-        strides = [Signal(signed(MEMORY_BITS), name=f"step{level}") for level in range(2)]
-        ends, go_on = self._size(m, left)
+        here, run, outer, *strides = (
+            self._beats(m, name, MEMORY_BITS) for name in ("here", "run", "outer", "step0", "step1")
+        )
+        left, length = (self._beats(m, name, self._run_bits) for name in ("left", "length"))
+        m.d.comb += self.burst_address.eq(here.bytes)
+        ends, go_on = self._size(m, left.bytes)
         turn, last_turn = self._turns(m, ends)
-        m.d.comb += self.last.eq(ends & last_turn)
-        run_next, outer_next = Signal(MEMORY_BITS), Signal(MEMORY_BITS)
-        m.d.comb += [run_next.eq(run + strides[1]), outer_next.eq(outer + strides[0])]
+        jump, target = Signal(MEMORY_BITS), Signal(MEMORY_BITS)
+        m.d.comb += [
+            self.last.eq(ends & last_turn),
+            jump.eq(
+                Mux(turn, outer.bytes, run.bytes) + Mux(turn, strides[0].bytes, strides[1].bytes)
+            ),
+            target.eq(Mux(self.start, self.address, jump)),
+        ]
+        begins = self.step & ends
         with m.If(self.start):
             m.d.sync += [
                 self.active.eq(1),
-                *(position.eq(self.address) for position in (here, run, outer)),
-                left.eq(self.run_bytes),
-                length.eq(self.run_bytes),
-                strides[0].eq(self.stride0),
-                strides[1].eq(self.stride1),
+                length.set(self.run_bytes),
+                strides[0].set(self.stride0),
+                strides[1].set(self.stride1),
             ]
-        with m.Elif(self.step):
-            m.d.sync += [here.eq(go_on[0]), left.eq(go_on[1])]
-            with m.If(ends):
-                m.d.sync += left.eq(length)
-            with m.If(self.last):
-                m.d.sync += self.active.eq(0)
-            with m.If(ends & turn):
-                m.d.sync += [position.eq(outer_next) for position in (here, run, outer)]
-            with m.Elif(ends):
-                m.d.sync += [here.eq(run_next), run.eq(run_next)]
+        with m.Elif(self.step & self.last):
+            m.d.sync += self.active.eq(0)
         with m.If(self.clear):
             m.d.sync += self.active.eq(0)
+        with m.If(self.start | (begins & turn)):
+            m.d.sync += outer.set(target)
+        with m.If(self.start | begins):
+            m.d.sync += run.set(target)
+        with m.If(self.start | self.step):
+            m.d.sync += [
+                here.set(Mux(self.start | ends, target, go_on[0])),
+                left.set(Mux(self.start, self.run_bytes, Mux(ends, length.bytes, go_on[1]))),
+            ]
         return m
+
+    def _beats(self, m: Module, name: str, bits: int) -> _Beats:
+        beats = _Beats(name, bits, self._shift)
+        m.d.comb += beats.bytes.eq(beats.whole())
+        return beats
 
     def _size(self, m: Module, left: Signal) -> tuple[Signal, tuple[Value, Value]]:
         """Length of the burst; whether it ends its run; if not, where and how much goes on.
@@ -142,6 +180,11 @@ class Bursts(Shared):
             with m.If(last[1]):
                 m.d.sync += [left[0].eq(left[0] - 1), last[0].eq(left[0] == 2)]
         return last[1], both
+
+
+def run_bits(config: Config) -> int:
+    """Width of the bytes of a run: 16 bits of words, which have up to four operand words each."""
+    return 18 + config.word_bytes.bit_length() - 1
 
 
 def _all(bits: Value) -> Value:

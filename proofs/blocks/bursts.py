@@ -47,16 +47,16 @@ _PROPERTIES = """
     assert (last == (bytes == rest && final_run));
     // What the module holds is what the loops say.
     assert (i < end_i && j < end_j && done < whole);
-    assert (left == rest && left0 == end_i - i && left1 == end_j - j && inner_count == end_j);
+    assert ({left} * {bus} == rest && left0 == end_i - i && left1 == end_j - j);
+    assert (inner_count == end_j);
     assert (last0 == (left0 == 1) && last1 == (left1 == 1) && single == (inner_count == 1));
-    assert (run == place_j && outer == place_i && length == whole);
-    assert (step0 == by_i && step1 == by_j);
-    assert (left % {bus} == 0 && burst_address % {bus} == 0 && length % {bus} == 0);
-    assert (step0 % {bus} == 0 && step1 % {bus} == 0 && outer % {bus} == 0 && run % {bus} == 0);
+    assert ({run} * {bus} == place_j && {outer} * {bus} == place_i);
+    assert ({length} * {bus} == whole && burst_address % {bus} == 0);
+    assert ({step0} * {bus} == by_i && {step1} * {bus} == by_j);
   end
 
   // It ends: with every burst that is not the last, what is left becomes less.
-  wire [63:0] measure = {{left0, left1, left}};
+  wire [63:0] measure = {{left0, left1, {left}}};
   reg stepped = 0;
   reg [63:0] measure_before;
   always @(posedge clk) begin
@@ -69,11 +69,19 @@ _PROPERTIES = """
 """
 _FAULTS = (
     Fault(
-        "bursts cross 4 KiB", r"crosses \? \((\d+'h\w+) - burst_address\[\d+:0\]\) :(\s+)\1", r"\1"
+        "bursts cross 4 KiB",
+        r"crosses \? \((\d+'h\w+) - \{ here_beats\[\d+:0\],\s+\d+'h0\s+\}\) :(\s+)\1",
+        r"\1",
     ),
-    Fault("a page is a beat longer", r"(- burst_address\[\d+:0\])\) :", r"\1 + 3'h4) :"),
     Fault(
-        "an outer loop goes on from the inner one's end", r"\$signed\(outer\) \+", "$signed(run) +"
+        "a page is a beat longer",
+        r"(- \{ here_beats\[\d+:0\],\s+\d+'h0\s+\})\) :",
+        r"\1 + 3'h4) :",
+    ),
+    Fault(
+        "an outer loop goes on from the inner one's end",
+        r"last1 \? \{ outer_beats",
+        "0 ? { outer_beats",
     ),
     Fault("the last run is not the last", r"last = ends & last_turn", "last = ends"),
     Fault("the inner loop is not begun again", r"inner_count :(\s+)\(left1", r"left1 :\1(left1"),
@@ -81,16 +89,18 @@ _FAULTS = (
 )
 
 
-def proof(burst_bytes: int, bus_bytes: int) -> Proof:
-    """Of a longest burst, on a bus."""
+def proof(burst_bytes: int, bus_bytes: int, run_bits: int) -> Proof:
+    """Of a longest burst, on a bus, of runs whose bytes have so many bits."""
+    names = ("left", "run", "outer", "length", "step0", "step1")
+    beats = {name: f"{name}_beats" if bus_bytes > 1 else name for name in names}
     return Proof(
         name="bursts",
-        variant=f"{burst_bytes} bytes, bus {bus_bytes}",
+        variant=f"{burst_bytes} bytes, bus {bus_bytes}, runs of {run_bits} bits",
         claim="Bursts cover every run of a transfer from its start to its end, in order, without a "
         "gap; each is as long as it may be; none crosses 4 KiB; there are 1 to as many beats as a "
         "burst may have; the last is marked, and there is one: what is left becomes less.",
-        component=lambda: Bursts(burst_bytes, bus_bytes),
-        properties=_PROPERTIES.format(burst=burst_bytes, bus=bus_bytes),
+        component=lambda: Bursts(burst_bytes, bus_bytes, run_bits),
+        properties=_PROPERTIES.format(burst=burst_bytes, bus=bus_bytes, **beats),
         cover_depth=10,
         faults=_FAULTS,
     )

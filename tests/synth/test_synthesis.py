@@ -21,6 +21,7 @@ from pulsarray.synth.liberty import load_liberty
 from pulsarray.synth.place import Placement
 from pulsarray.synth.resources import Netlist
 from pulsarray.synth.run import Wanted, synthesize
+from pulsarray.synth.script import flat_script, kept_script
 from pulsarray.synth.targets import TARGETS
 
 Synthesize = Callable[..., dict[str, Any]]
@@ -66,6 +67,18 @@ def test_units_and_modules_sum_to_the_whole(synthesized: Synthesize, target: str
         else:
             assert whole["block_ram"] * 36 * 1024 >= MEMORY_BITS
             assert whole["distributed_ram"] == 0
+
+
+def test_mapping_aims_at_the_clock() -> None:
+    for mhz, picoseconds in ((80.0, 6250), (50.0, 10000)):
+        scripts = (
+            kept_script(TARGETS["ecp5"], "top", False, mhz),
+            flat_script(TARGETS["ecp5"], "top", False, mhz),
+        )
+        for script in scripts:
+            lines = script.splitlines()
+            aim = lines.index(f"scratchpad -set abc9.D {picoseconds}")
+            assert aim < next(n for n, line in enumerate(lines) if line.startswith("synth_ecp5"))
 
 
 def test_part(synthesized: Synthesize) -> None:
