@@ -1,9 +1,10 @@
 """Synthesize every preset, keep what it takes, write docs/hardware.md.
 
 Usage: make bench-synth, or python scripts/bench_synth.py [MACHINE/TARGET[/UNIT] ...]; a unit is
-placed and routed too. A machine is a preset, or tiny-fast: tiny with fast_clock, without trace. The
-presets of boards must fit theirs, with room left. What was measured before and is not named stays
-in benchmarks/synthesis.json with its date and commit; the page is written from that file.
+placed and routed too. A machine is a preset without trace, which is for simulation, or tiny-fast:
+that of tiny with fast_clock. The presets of boards must fit theirs, with room left. What was
+measured before and is not named stays in benchmarks/synthesis.json with its date and commit; the
+page is written from that file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pulsarray.cli.output import working
 from pulsarray.config import BOARDS, PRESETS
 from pulsarray.hw.emit import generate
 from pulsarray.synth.fit import misfit, shares
-from pulsarray.synth.place import Placement
+from pulsarray.synth.place import MHZ, Placement
 from pulsarray.synth.run import TOP, Wanted, synthesize
 from pulsarray.synth.targets import find_device
 
@@ -38,20 +39,25 @@ UNITS = (
 )
 """Parts of the smallest machine that are placed and routed alone."""
 FAST = "tiny-fast"
-MACHINES = {**PRESETS, FAST: replace(PRESETS["tiny"], trace=False, fast_clock=True)}
+MACHINES = {name: replace(config, trace=False) for name, config in PRESETS.items()}
+MACHINES[FAST] = replace(MACHINES["tiny"], fast_clock=True)
+SLOW_MHZ = 20.0
+"""What machines without fast_clock are mapped for; the others for :data:`MHZ`."""
 ROOM = 0.95
 """Share of any resource of its device that a preset for a board may take."""
 
 Report = dict[str, Any]
 
-HEAD = """\
+HEAD = f"""\
 # What the machine takes on hardware
 
 Written by `make bench-synth` (`scripts/bench_synth.py`) with the tools of `pulsarray[synth]`; each
 row says when, and of which commit. Look-up table equivalents are LUT4 + 2 CCU2C + 6 TRELLIS_DPR16X4
 on ECP5, and LUT + distributed RAM on Xilinx 7. *Hierarchy kept* maps every module by itself, so
 that each unit's share is known; *as one module* is what is placed: it is optimized across units.
-Gates are NAND2 equivalents, without memories. What has no row here was not measured yet.
+Gates are NAND2 equivalents, without memories. What has no row here was not measured yet. All are
+without `trace`, which is for simulation. On ECP5 mapping aims at {MHZ:.0f} MHz, of machines without
+`fast_clock` at {SLOW_MHZ:.0f}: what is faster anyway takes few cells.
 """
 
 
@@ -65,6 +71,7 @@ def measure(machine: str, target: str, unit: str) -> Report:
         part=unit,
         flat=target != "gates",
         placement=placement,
+        mhz=MHZ if MACHINES[machine].fast_clock else SLOW_MHZ,
     )
     with working(f"{machine} {unit} for {target}") as work:
         report = synthesize(wanted, generate(wanted.config), work.note)
@@ -105,7 +112,7 @@ def page(record: dict[str, Report]) -> str:
 _SAME = tuple((name, name) for name in ("ff", "dsp", "block_ram"))
 _AMOUNTS = ("lut", "carry", "ff", "dsp", "block_ram", "distributed_ram")
 BOARD_TEXT = f"""\
-Each with `fast_clock`, without `trace`, as one module; the command fails if one takes more than
+Each with `fast_clock`, as one module; the command fails if one takes more than
 {ROOM:.0%} of anything that its device has."""
 _BOARD_HEAD = ("preset", "target", "LUT equiv.", "FF", "DSP", "block RAM", "measured")
 _PRESET_HEAD = (
