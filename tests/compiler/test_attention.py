@@ -9,7 +9,9 @@ from pulsarray.compiler.attention import Projections, attention
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.training.data import batches
 from pulsarray.compiler.training.float_reference import FloatNetwork
+from pulsarray.compiler.training.interpreter import TrainInterpreter, real
 from pulsarray.errors import InputError
 from pulsarray.zoo.transformer import CHARACTERS, text_windows
 from pulsarray.zoo.workloads import workload
@@ -73,3 +75,26 @@ def test_a_causal_transformer_does_not_see_what_is_next() -> None:
     after = network.result(x.reshape(1, -1)).reshape(32, -1)
     np.testing.assert_array_equal(before[:20], after[:20])
     assert (before[20:] != after[20:]).any(axis=1).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["characters", "mnist-transformer"])
+def test_transformers_learn_as_in_float64(name: str) -> None:
+    """Mean losses of 40 steps from the same weights, in the same order."""
+    found = workload(name)
+    data, network = found.data(), found.network(0)
+    interpreter, exact = TrainInterpreter(network), FloatNetwork(network)
+    rate, losses = found.learning_rate, np.zeros((2, 40))
+    state = interpreter.initial(data.inputs, data.targets, learning_rate=rate, batch=found.batch)
+    order = batches(np.random.default_rng(0), len(data.inputs), found.batch)
+    for step, rows in zip(range(40), order, strict=False):
+        x, t = data.inputs[rows], data.targets[rows]
+        codes = interpreter.encode(state, x), interpreter.encode_target(state, t)
+        if not step:
+            interpreter.calibrate(state, *codes)
+        answers = real("probabilities", interpreter.step(state, [codes]))
+        chosen = (answers.reshape(t.shape) * t).reshape(len(x) * network.judged, -1).sum(axis=1)
+        losses[:, step] = -np.log(chosen).mean(), exact.step(x, t, rate)
+    machine, reference = losses.reshape(2, 2, 20).mean(axis=2)
+    np.testing.assert_allclose(machine, reference, rtol=5e-3)
+    assert machine[1] < machine[0]
