@@ -14,8 +14,8 @@ from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import network_input
 from pulsarray.compiler.ops.clip import Clip
 from pulsarray.compiler.ops.dense import Dense
+from pulsarray.compiler.ops.index import ArgMax
 from pulsarray.compiler.ops.relu import Relu
-from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.passes.ends import with_one_end, with_plain_ends
 from pulsarray.errors import InputError
 
@@ -70,8 +70,8 @@ def test_graph_wrong(
     [
         ([], "net: a network needs at least one operator"),
         (
-            [(Softmax(), "in", "x"), (Relu(), "x", "y")],
-            "softmax: Softmax is only possible as the last operator",
+            [(ArgMax(), "in", "x"), (Relu(), "x", "y")],
+            "argmax: Argmax is only possible as the last operator",
         ),
     ],
 )
