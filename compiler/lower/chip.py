@@ -21,7 +21,6 @@ __all__ = ["PARAMETER_COLUMNS", "BankShares", "Cached", "MapChip", "Words"]
 PARAMETER_COLUMNS = 4
 """Words of one row of the parameter bank: bias, multiplier, shift, constant."""
 
-_MOST_SLOTS = 32
 _TRANSFER_LEVELS = 2
 
 
@@ -70,8 +69,7 @@ class Cached:
     """Blocks of one operand in slots of a pool, loaded where they are not there yet."""
 
     def __init__(self, pool: Pool, size: int, uses: Sequence[Hashable]) -> None:
-        limit = min(len(set(uses)), _MOST_SLOTS)
-        self._cache = BlockCache(pool.carve(size, limit), uses)
+        self._cache = BlockCache(pool.carve(size, len(set(uses))), uses)
 
     def find(self, key: Hashable, step: int) -> tuple[Resident, bool]:
         """The block, and whether it has to be loaded now."""

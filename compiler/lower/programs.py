@@ -38,7 +38,9 @@ __all__ = ["compile_layers", "program_of", "require_room"]
 
 _PAGE = 4096
 _FEW_OPERATORS = 8
-"""Networks so small that keeping some of their maps on chip is tried too: it costs little time."""
+"""Networks so small that keeping some of their maps on chip is tried too: it costs little time.
+
+With 0, 120 random networks take 7.0 % more cycles on the corpus' machine `odd`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,6 @@ from pulsarray.isa import Opcode, StreamFlag
 
 __all__ = ["schedule_product"]
 
-_MOST_SLOTS = 64
-"""More would let LOAD run so far ahead that semaphores overflow."""
 _DEPTH = 2
 """Level of STREAM's loops that counts units of depth; columns and rows are inside it."""
 
@@ -70,7 +68,7 @@ class _Layer:
                 b - a for a, b in map(self.shape.source_blocks, *zip(*self.depths, strict=True))
             )
             size = min(cut.rows, self.shape.m) * blocks
-        return BlockCache(pool.carve(size, min(len(set(keys)), _MOST_SLOTS)), keys)
+        return BlockCache(pool.carve(size, len(set(keys))), keys)
 
     def _rows(self, units: tuple[int, int]) -> int:
         """Rows of the weights in a range of units."""

@@ -17,11 +17,13 @@ __all__ = ["EFFORT", "Search"]
 EFFORT = 32000
 """Instructions that are looked at, all candidates together, where the caller does not say."""
 _CANDIDATE = 50
-"""What a candidate costs besides its instructions, in instructions."""
+"""What a candidate costs besides its instructions, in instructions: an empty program's time.
+
+With 0 more are looked at: of 30 products and MLPs of the corpus three take 2 % fewer cycles."""
 _TILE_SIZES = 6
-"""Tile sizes of a layer that are tried."""
+"""Tile sizes of a layer that are tried; with 3, `mlp/000@base` of the corpus takes 5.0 % longer."""
 _BEAM = 3
-"""First guesses of a layer that are refined."""
+"""First guesses of a layer that are refined; with 1, 64 x 64 x 64 takes 3.5 % longer on `base`."""
 _Rank = tuple[int, int]
 
 
