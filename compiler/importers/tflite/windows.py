@@ -133,7 +133,7 @@ def mean(network: Network, operator: Operator) -> None:
     check_sums(np.array([255 * count]), scale)
     network.spend(count if over[2] else count * channels)
     ones = np.ones((*kernel, channels if over[2] else 1, shape[2]), np.int64)
-    op = Convolution(Window(kernel, kernel), 1 if over[2] else channels, scale)
+    op = Convolution(Window(kernel), 1 if over[2] else channels, scale)
     network.add_product(operator, op, source, ones, np.zeros(shape[2], np.int64), target)
     network.values[operator.outputs[0]] = Meaning(target, wanted)
 
