@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from amaranth.lib import wiring
@@ -16,7 +17,7 @@ from pulsarray.hw.blocks.shared import ports_of
 from pulsarray.hw.emit import emit
 from pulsarray.sim import toolchain
 
-__all__ = ["ROOT", "run_bench"]
+__all__ = ["ROOT", "TOP", "Subject", "run_bench"]
 
 ROOT = Path(__file__).parents[2]
 TOP = "dut"
@@ -49,36 +50,72 @@ def run_bench(
     CheckFailed
         If a test of the bench fails.
     """
-    verilog = emit(component, TOP)
-    ports = {name: is_input for name, is_input, _ in ports_of(component)}
-    clocks = sorted({"clk", "rst"} & set(_header(verilog)))
-    folder = _folder(verilog, simulator, f"-{waves.suffix[1:]}" if waves else "")
+    subject = Subject.of(component)
+    folder = _folder(subject.verilog, simulator, f"-{waves.suffix[1:]}" if waves else "")
     source = folder.with_suffix(".v")
     source.parent.mkdir(parents=True, exist_ok=True)
-    source.write_text(verilog, encoding="utf-8")
-    public = {TOP: [*ports, *clocks]}
+    source.write_text(subject.verilog, encoding="utf-8")
     toolchain.build(
         simulator,
         [source],
         TOP,
         folder,
-        public=public,
+        public=subject.public,
         waves=toolchain.wave_format(waves) if waves else "",
     )
-    settings = {
-        "parameters": {"seed": int(os.environ.get("PULSARRAY_SEED", "1")), **(parameters or {})},
-        "inputs": [name for name, is_input in ports.items() if is_input],
-        "clocks": clocks,
-    }
     toolchain.run(
         simulator,
         TOP,
         folder,
         f"tests.hw.{module}",
-        env={"PULSARRAY_BENCH": json.dumps(settings)},
+        env=subject.environment(parameters or {}),
         python_path=[ROOT],
         waves=waves,
     )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A component as a bench sees it.
+
+    Members
+    -------
+    verilog
+        Its text; the module is :data:`TOP`.
+    inputs, outputs, clocks
+        Names of its ports.
+    """
+
+    verilog: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    clocks: tuple[str, ...]
+
+    @classmethod
+    def of(cls, component: wiring.Component) -> Subject:
+        """Emit a component."""
+        verilog = emit(component, TOP)
+        ports = {name: is_input for name, is_input, _ in ports_of(component)}
+        return cls(
+            verilog,
+            tuple(name for name, is_input in ports.items() if is_input),
+            tuple(name for name, is_input in ports.items() if not is_input),
+            tuple(sorted({"clk", "rst"} & set(_header(verilog)))),
+        )
+
+    @property
+    def public(self) -> dict[str, list[str]]:
+        """What the simulator must show of it."""
+        return {TOP: [*self.inputs, *self.outputs, *self.clocks]}
+
+    def environment(self, parameters: Mapping[str, int]) -> dict[str, str]:
+        """What its bench reads; ``parameters`` as for :func:`run_bench`."""
+        settings = {
+            "parameters": {"seed": int(os.environ.get("PULSARRAY_SEED", "1")), **parameters},
+            "inputs": self.inputs,
+            "clocks": self.clocks,
+        }
+        return {"PULSARRAY_BENCH": json.dumps(settings)}
 
 
 def _header(verilog: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""Faults drawn in the netlists of blocks, and whether the benches notice."""

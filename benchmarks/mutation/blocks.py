@@ -1,0 +1,84 @@
+"""The blocks that are mutated, and the bench of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from amaranth.lib import wiring
+
+from pulsarray.config import Config
+from pulsarray.hw.blocks.addressing import AddressGenerator
+from pulsarray.hw.blocks.memory import Memory1R1W
+from pulsarray.hw.control.counters import Counters
+from pulsarray.hw.control.errors import Errors
+from pulsarray.hw.control.fetch import Fetch
+from pulsarray.hw.control.registers import Registers
+from pulsarray.hw.control.semaphores import Semaphores
+from pulsarray.hw.control.sequencer import Sequencer
+from pulsarray.hw.memory.banks import Banks
+from pulsarray.hw.memory.read_arbiter import ReadArbiter
+from pulsarray.hw.units.array import Array
+from pulsarray.hw.units.load import LoadUnit
+from pulsarray.hw.units.store import StoreUnit
+from pulsarray.hw.units.stream import StreamUnit
+from pulsarray.hw.units.transposer import Transposer
+from pulsarray.hw.vector.unit import VectorUnit
+from pulsarray.hw.units.weight import WeightUnit
+from tests.hw.configs import CONFIGS, settings
+
+__all__ = ["BLOCKS", "Block"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of one size.
+
+    Members
+    -------
+    component
+        Makes it.
+    bench
+        Module of ``tests/hw`` with its tests.
+    parameters
+        Numbers for the bench.
+    """
+
+    component: Callable[[], wiring.Component]
+    bench: str
+    parameters: Mapping[str, int]
+
+
+def _of_machine(component: Callable[[Config], wiring.Component], bench: str, name: str) -> Block:
+    config = CONFIGS[name]
+    return Block(lambda: component(config), bench, settings(config))
+
+
+def _of_sizes(component: Callable[..., wiring.Component], bench: str, **sizes: int) -> Block:
+    return Block(lambda: component(*sizes.values()), bench, {**sizes, "seed": 1})
+
+
+BLOCKS = {
+    "address generator": Block(
+        lambda: AddressGenerator(3, 1, window=True),
+        "addressing_bench",
+        {"levels": 3, "streams": 1, "window": 1, "seed": 3},
+    ),
+    "array": _of_sizes(Array, "array_bench", dim=3, operand_bits=8, psum_bits=18),
+    "banks": _of_machine(Banks, "banks_bench", "d5-wide"),
+    "counters": Block(Counters, "counters_bench", {}),
+    "errors": _of_machine(Errors, "errors_bench", "d5-wide"),
+    "fetch": _of_machine(Fetch, "fetch_bench", "d2-word"),
+    "load": _of_machine(LoadUnit, "load_bench", "d3-half"),
+    "memory": _of_sizes(Memory1R1W, "memory_bench", bits=8, depth=13),
+    "read arbiter": _of_machine(ReadArbiter, "read_arbiter_bench", "d3-half"),
+    "registers": _of_machine(Registers, "registers_bench", "d3-half"),
+    "semaphores": _of_sizes(Semaphores, "semaphores_bench", units=5),
+    "sequencer": _of_sizes(Sequencer, "sequencer_bench", bits=64, wait=16, depth=1),
+    "store": _of_machine(StoreUnit, "store_bench", "d5-wide"),
+    "stream": _of_machine(StreamUnit, "stream_bench", "d5-wide"),
+    "transposer": _of_sizes(Transposer, "transposer_bench", dim=3, operand_bits=8),
+    "vector": _of_machine(VectorUnit, "vector_bench", "d2-word"),
+    "weight": _of_machine(WeightUnit, "weight_bench", "d4-quarter"),
+}
+"""By name."""

@@ -1,0 +1,92 @@
+"""Mutants of a block: Yosys draws them, one netlist holds them all, and proves some equivalent.
+
+A mutant is one bit of one cell's port that is inverted, constant, or inverted where another bit is
+0 or 1 (Yosys' ``mutate``). In the netlist ``mutant`` is a register that the simulation sets once,
+from its command line: 0 is the block as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pulsarray.synth.tools import find_yosys, run_tool
+from tests.hw.harness import TOP
+
+__all__ = ["draw", "equivalent", "netlist"]
+
+_READ = f"""\
+read_verilog block.v
+hierarchy -top {TOP}
+proc -norom
+flatten
+opt_clean
+"""
+_DRAW = "mutate -list {number} -seed {seed} -o mutants.txt\n"
+_ALL = """\
+{mutants}
+delete -port w:mutant
+write_verilog -noattr netlist.v
+"""
+_PROVE = f"""\
+memory_collect
+design -save plain
+{{mutant}}
+rename {TOP} mutated
+expose -evert -evert-dff
+design -stash mutated
+design -load plain
+expose -evert -evert-dff
+design -copy-from mutated mutated
+miter -equiv -flatten {TOP} mutated miter
+hierarchy -top miter
+opt -full
+sat -timeout 60 -prove trigger 0 miter
+"""
+_PROVEN = "SAT proof finished - no model found: SUCCESS!"
+_DECLARED = re.compile(r"^  wire (\[\d+:0\] )mutant;$", re.MULTILINE)
+_REGISTER = r"""  reg \1mutant;
+  initial if (!$value$plusargs("mutant=%d", mutant)) mutant = 0;"""
+
+
+def draw(verilog: str, number: int, seed: int, folder: Path) -> list[str]:
+    """Mutants of a block, as commands of Yosys.
+
+    Parameters
+    ----------
+    verilog
+        Of the block.
+    folder
+        Where Yosys works; the functions below use the same.
+    """
+    (folder / "block.v").write_text(verilog, encoding="utf-8")
+    _run(folder, "draw", _READ + _DRAW.format(number=number, seed=seed))
+    return (folder / "mutants.txt").read_text(encoding="utf-8").splitlines()
+
+
+def netlist(mutants: Sequence[str], folder: Path) -> Path:
+    """Verilog of the block with its mutants, of which ``+mutant=1`` is the first."""
+    bits = len(mutants).bit_length()
+    lines = [f"{line} -ctrl mutant {bits} {place}" for place, line in enumerate(mutants, 1)]
+    _run(folder, "netlist", _READ + _ALL.format(mutants="\n".join(lines)))
+    path = folder / "netlist.v"
+    text, changed = _DECLARED.subn(_REGISTER, path.read_text(encoding="utf-8"))
+    assert changed == 1, "the netlist has no wire named mutant"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def equivalent(mutant: str, folder: Path) -> bool:
+    """Whether a mutant computes the same outputs and next states, whatever the inputs and states.
+
+    Some mutants that no input reveals are not proven so: those that differ only in states that
+    are never reached.
+    """
+    return _PROVEN in _run(folder, "prove", _READ + _PROVE.format(mutant=mutant))
+
+
+def _run(folder: Path, name: str, script: str) -> str:
+    (folder / f"{name}.ys").write_text(script, encoding="utf-8")
+    arguments = ["-Q", "-T", f"{name}.ys"]
+    return run_tool(find_yosys(), arguments, folder, f"{name}.log", lambda _: None)
