@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cocotb
@@ -19,17 +19,30 @@ HALF = 1 << 15
 class Nest:
     """A random loop nest, and the outputs that it must give."""
 
-    def __init__(self, generator: random.Random, levels: int, streams: int, window: bool) -> None:
-        self.counts = [generator.choice([1, 1, 2, 3, 4]) for _ in range(levels)]
+    def __init__(
+        self,
+        generator: random.Random,
+        levels: int,
+        streams: int,
+        window: bool,
+        counts: Sequence[int] = (1, 1, 2, 3, 4),
+    ) -> None:
+        self.counts = [generator.choice(counts) for _ in range(levels)]
         self.bases = [generator.randrange(1 << 16) for _ in range(streams)]
         self.strides = [
             [generator.choice([0, 1, -1, generator.randrange(-HALF, HALF)]) for _ in self.counts]
             for _ in range(streams)
         ]
         self.window = window
-        self.starts = {axis: generator.randrange(-4, 4) for axis in AXES}
-        self.steps = {axis: [generator.randrange(-2, 4) for _ in self.counts] for axis in AXES}
-        self.limits = {axis: generator.choice([0, 3, 6, 0xFFFF]) for axis in AXES}
+        self.starts, self.steps, self.limits = {}, {}, {}
+        for axis in AXES:
+            near = bool(generator.randrange(2))
+            starts, steps = (range(-4, 4), range(-2, 4)) if near else (range(-HALF, HALF),) * 2
+            self.starts[axis] = generator.choice(starts)
+            self.steps[axis] = [generator.choice(steps) for _ in self.counts]
+            edge = generator.choice([*self._positions(axis), generator.randrange(HALF)])
+            far = [max(0, edge) + generator.randrange(2), 0xFFFF]
+            self.limits[axis] = generator.choice([0, 3, 6, 0xFFFF] if near else far)
 
     def inputs(self) -> dict[str, int]:
         """Ports of the component, with ``start``."""
@@ -56,8 +69,17 @@ class Nest:
             yield addresses.tolist(), zero, last, int(inside)
 
     def _inside(self, axis: str, place: np.ndarray) -> bool:
+        return not self.window or 0 <= self._position(axis, place) < self.limits[axis]
+
+    def _position(self, axis: str, place: np.ndarray) -> int:
+        """It wraps in 16 bits."""
         position = self.starts[axis] + int(np.dot(self.steps[axis], place))
-        return not self.window or 0 <= position < self.limits[axis]
+        return (position + HALF) % (1 << 16) - HALF
+
+    def _positions(self, axis: str) -> list[int]:
+        """Of the first words."""
+        indices = itertools.product(*(range(count) for count in self.counts))
+        return [self._position(axis, np.array(i)) for i in itertools.islice(indices, 30)]
 
 
 OUTPUTS = ("active", "addresses", "zero", "last", "done", "inside")
@@ -80,6 +102,23 @@ async def nests(dut: Any) -> None:
             got = await bench.cycle(following.inputs(), ["active"])
             assert got["active"] == 0
         nest = following
+
+
+@cocotb.test()
+async def large_counts(dut: Any) -> None:
+    """Loops with far too many words to see the end of: the first ones, then ``clear``."""
+    levels, streams = parameters()["levels"], parameters()["streams"]
+    generator = random.Random(parameters()["seed"])
+    bench = Bench(dut)
+    await bench.start()
+    for _ in range(40):
+        counts = [(1 << generator.randrange(2, 16)) + generator.randrange(3) for _ in range(6)]
+        nest = Nest(generator, levels, streams, bool(parameters()["window"]), [1, 2, *counts])
+        await bench.cycle(nest.inputs(), ["active"])
+        for addresses, zero, last, inside in itertools.islice(nest.words(), 24):
+            await expect(bench, {"step": 1}, addresses, zero, last, inside)
+        await bench.cycle({"clear": 1}, ["active"])
+        assert (await bench.cycle({}, ["active"]))["active"] == 0
 
 
 async def check(bench: Bench, generator: random.Random, nest: Nest, following: Nest | None) -> None:
