@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal bench bench-networks bench-resnet50 bench-synth onnx-backend corpus lint docs docs-site lock clean
+.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal mutate bench bench-networks bench-resnet50 bench-synth onnx-backend corpus lint docs docs-site lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ equivalence: setup ## Prove the Verilog of tiny and small equal to what Yosys wr
 
 formal: setup ## Prove the control blocks, and find planted faults (quarter of an hour)
 	@"$(BIN)"/python -m proofs.formal --faults --jobs 2 $(ARGS)
+
+mutate: setup ## How many faults drawn in each block its bench notices (hours)
+	@"$(BIN)"/python -m benchmarks.mutation $(ARGS)
 
 bench: setup ## Measure; writes docs/benchmarks.md
 	@"$(BIN)"/python scripts/bench.py

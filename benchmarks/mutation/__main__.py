@@ -71,7 +71,7 @@ class Simulation:
     def __init__(self, block: Block, subject: Subject, path: Path, folder: Path) -> None:
         self._module = f"tests.hw.{block.bench}"
         self._folder = folder / "build"
-        os.environ |= subject.environment(block.parameters)
+        os.environ |= subject.environment(block.settings)
         toolchain.build("verilator", [path], TOP, self._folder, public=subject.public)
         self._limit, started = math.inf, time.monotonic()
         if not self.passes(0):
@@ -106,8 +106,8 @@ def score(block: Block, number: int, seed: int, jobs: int, what: str) -> Score:
         simulation = Simulation(block, subject, netlist(mutants, folder), folder)
         places = range(1, len(mutants) + 1)
         with ThreadPoolExecutor(jobs) as pool:
-            passed = pool.map(simulation.passes, places)
-            passed = list(track(passed, what, len(mutants), console=_CONSOLE, transient=True))
+            results = pool.map(simulation.passes, places)
+            passed = list(track(results, what, len(mutants), console=_CONSOLE, transient=True))
         unnoticed = [mutant for mutant, passes in zip(mutants, passed, strict=True) if passes]
         survivors = [mutant for mutant in unnoticed if not equivalent(mutant, folder)]
     return Score(len(mutants), len(unnoticed) - len(survivors), survivors)

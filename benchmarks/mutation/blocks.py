@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth.lib import wiring
 
@@ -23,8 +24,8 @@ from pulsarray.hw.units.load import LoadUnit
 from pulsarray.hw.units.store import StoreUnit
 from pulsarray.hw.units.stream import StreamUnit
 from pulsarray.hw.units.transposer import Transposer
-from pulsarray.hw.vector.unit import VectorUnit
 from pulsarray.hw.units.weight import WeightUnit
+from pulsarray.hw.vector.unit import VectorUnit
 from tests.hw.configs import CONFIGS, settings
 
 __all__ = ["BLOCKS", "Block"]
@@ -40,21 +41,23 @@ class Block:
         Makes it.
     bench
         Module of ``tests/hw`` with its tests.
-    parameters
+    settings
         Numbers for the bench.
     """
 
-    component: Callable[[], wiring.Component]
+    component: Callable[[], wiring.Component[Any]]
     bench: str
-    parameters: Mapping[str, int]
+    settings: Mapping[str, int]
 
 
-def _of_machine(component: Callable[[Config], wiring.Component], bench: str, name: str) -> Block:
+def _of_machine(
+    component: Callable[[Config], wiring.Component[Any]], bench: str, name: str
+) -> Block:
     config = CONFIGS[name]
     return Block(lambda: component(config), bench, settings(config))
 
 
-def _of_sizes(component: Callable[..., wiring.Component], bench: str, **sizes: int) -> Block:
+def _of_sizes(component: Callable[..., wiring.Component[Any]], bench: str, **sizes: int) -> Block:
     return Block(lambda: component(*sizes.values()), bench, {**sizes, "seed": 1})
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from amaranth.lib import wiring
 
@@ -24,7 +25,7 @@ TOP = "dut"
 
 
 def run_bench(
-    component: wiring.Component,
+    component: wiring.Component[Any],
     module: str,
     simulator: str,
     parameters: Mapping[str, int] | None = None,
@@ -92,7 +93,7 @@ class Subject:
     clocks: tuple[str, ...]
 
     @classmethod
-    def of(cls, component: wiring.Component) -> Subject:
+    def of(cls, component: wiring.Component[Any]) -> Subject:
         """Emit a component."""
         verilog = emit(component, TOP)
         ports = {name: is_input for name, is_input, _ in ports_of(component)}
