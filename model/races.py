@@ -22,6 +22,7 @@ from pulsarray.model.pipeline import Pipeline, overtaken
 from pulsarray.model.uses import MEMORY, WRITE, Use, depth, uses
 from pulsarray.program import Program
 from pulsarray.stages import vector_distance
+from pulsarray.symbols import symbol
 
 __all__ = ["ordered"]
 
@@ -195,4 +196,4 @@ def _place(bank: int, word: int, size: int = 0) -> str:
         return f"memory at {word * size:#x}"
     if bank == Bank.PARAMETER:
         return f"parameter row {word // 4}, column {word % 4}"
-    return f"word {word} of bank {bank:#04x}"
+    return f"word {word} of {symbol(Bank, bank)}"

@@ -58,7 +58,7 @@ def test_endless_program() -> None:
 def test_message_names_instruction_field_rule_and_value() -> None:
     error = refused(make(Opcode.LOAD, bank=9, run=2))
     assert str(error) == (
-        "instruction 1 (LOAD bank=9 run=2): bank must be a scratchpad bank (0 to 3), "
+        "instruction 1 (LOAD bank=SCRATCHPAD9 run=2): bank must be a scratchpad bank (0 to 3), "
         "an accumulator bank (64 to 65), 128, 129, not 9 (seen ahead of the run)"
     )
 
@@ -66,7 +66,7 @@ def test_message_names_instruction_field_rule_and_value() -> None:
 def test_address_message() -> None:
     error = refused(make(Opcode.LOAD, bank=1, local=30, run=3))
     assert str(error) == (
-        "instruction 1 (LOAD bank=1 local=30 run=3): "
+        "instruction 1 (LOAD bank=SCRATCHPAD1 local=30 run=3): "
         "local must stay within the bank's words 0 to 31, not reach 32 (seen ahead of the run)"
     )
 

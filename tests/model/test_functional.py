@@ -273,7 +273,7 @@ def test_waiting_for_ever_names_the_first_stuck_instruction() -> None:
         make(Opcode.LOAD, bank=0, run=4),
         make(Opcode.STORE, bank=0, address=RESULT, wait=mask(5)),
     )
-    with pytest.raises(ProgramError, match=r"instruction 1 \(STORE .*wait=32") as caught:
+    with pytest.raises(ProgramError, match=r"instruction 1 \(STORE .*wait=SEM5") as caught:
         execute(program)
     assert (caught.value.code, caught.value.index) == (ErrorCode.CYCLE_LIMIT, -1)
 

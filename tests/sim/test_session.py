@@ -134,7 +134,7 @@ def test_an_unknown_result_is_not_compared(program: Program, device: Device) -> 
     memory = program.memory.copy()
     memory[program.code_address :][: len(code)] = np.frombuffer(code, np.uint8)
     device.load(replace(program, code=code, memory=memory))
-    with pytest.raises(UnknownResult, match="reads word 0 of bank 0x00"):
+    with pytest.raises(UnknownResult, match="reads word 0 of SCRATCHPAD0"):
         device.run()
     device.load(program)
     device.run()
