@@ -115,7 +115,7 @@ def test_int8_files(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     network = quantized()
-    monkeypatch.setattr(tflite_import, "import_tflite", lambda _: network)
+    monkeypatch.setattr(tflite_import, "import_tflite", lambda *_: network)
     monkeypatch.setattr(onnx_import, "import_onnx_any", lambda _, **__: network)
     path, program = tmp_path / f"some.{ending}", tmp_path / "p.pulse"
     done = command("compile", path, "-c", "tiny", "-o", program, "--batch", "3", "--json")
