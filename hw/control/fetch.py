@@ -93,6 +93,7 @@ class Fetch(Shared):
         """Requests, a buffer of two fetches, and the gathering of instructions."""
         m = Module()
         pop, was_end = Signal(), Signal()
+        self._taken = Signal(MEMORY_BITS, name="taken")  # units that were popped
         unit, level = self._buffer(m, pop)
         self._requests(m, pop, was_end)
         self._gather(m, unit, level, pop, was_end)
@@ -102,24 +103,19 @@ class Fetch(Shared):
         """One fetch may be asked for in advance of the one that is being popped."""
         units = self._config.fetch_bytes // UNIT_BYTES
         fetches = Signal(MEMORY_BITS)
-        asked, allowed = Signal(MEMORY_BITS), Signal(MEMORY_BITS, init=2)
-        place = Signal(range(units))
+        asked, ahead = Signal(MEMORY_BITS), Signal(range(3), init=2)
+        passes = pop & (self._taken[: units.bit_length() - 1] == units - 1)  # a fetch's last unit
         m.d.comb += [
             fetches.eq((self.program_units + units - 1) >> (units.bit_length() - 1)),
-            self.want.eq(
-                self.running & (asked != fetches) & (asked != allowed) & ~was_end & ~self.halt
-            ),
+            self.want.eq(self.running & (asked != fetches) & (ahead != 0) & ~was_end & ~self.halt),
             self.address.eq(self.program_address + asked * self._config.fetch_bytes),
             self.beats.eq(self._config.fetch_bytes // self._config.bus_bytes),
         ]
         with m.If(self.grant):
             m.d.sync += asked.eq(asked + 1)
-        with m.If(pop):
-            m.d.sync += place.eq(Mux(place == units - 1, 0, place + 1))
-            with m.If(place == units - 1):
-                m.d.sync += allowed.eq(allowed + 1)
+        m.d.sync += ahead.eq(ahead + passes - self.grant)
         with m.If(self.clear):
-            m.d.sync += [asked.eq(0), allowed.eq(2), place.eq(0)]
+            m.d.sync += [asked.eq(0), ahead.eq(2)]
 
     def _buffer(self, m: Module, pop: Value) -> tuple[Value, Signal]:
         """Units of 32 bytes: the one popped in the cycle before, and how many are there."""
@@ -130,21 +126,20 @@ class Fetch(Shared):
         columns = [Memory1R1W(width, max(2, rows)) for _ in range(8 * row_bytes // width)]
         write, whole = self._pack(m, columns)
         per_row = row_bytes // UNIT_BYTES
-        read, lane = Signal(range(max(2, rows))), Signal(range(per_row))
+        # Rows, and units in a row, are powers of two: their places are bits of the count of units.
+        lanes = per_row.bit_length() - 1
+        lane, read = self._taken[:lanes], self._taken[lanes:][: (rows - 1).bit_length()]
         shown = Signal(range(per_row))
         level = Signal(range(2 * config.fetch_bytes // UNIT_BYTES + 1))
-        step = pop & (lane == per_row - 1)
         for column in columns:
             m.d.comb += [column.read_enable.eq(pop), column.read_address.eq(read)]
         m.d.sync += level.eq(level + Mux(whole, per_row, 0) - pop)
         with m.If(pop):
-            m.d.sync += [shown.eq(lane), lane.eq(Mux(lane == per_row - 1, 0, lane + 1))]
-        with m.If(step):
-            m.d.sync += read.eq(Mux(read == rows - 1, 0, read + 1))
+            m.d.sync += shown.eq(lane)
         with m.If(whole):
             m.d.sync += write.eq(Mux(write == rows - 1, 0, write + 1))
         with m.If(self.clear):
-            m.d.sync += [s.eq(0) for s in (read, lane, level, write)]
+            m.d.sync += [level.eq(0), write.eq(0)]
         row = Cat(column.read_data for column in columns)
         units = [row[_UNIT_BITS * i :][:_UNIT_BITS] for i in range(per_row)]
         return Array(units)[shown], level
@@ -180,7 +175,7 @@ class Fetch(Shared):
     def _gather(self, m: Module, unit: Value, level: Value, pop: Signal, was_end: Signal) -> None:
         """The units of one instruction, dispatched in the cycle after the last is popped."""
         have = Signal(range(LONGEST + 1))
-        taken = Signal(MEMORY_BITS)
+        taken = self._taken
         header, kept = Signal(16, name="header"), Signal(16, name="kept_header")
         m.d.comb += [
             self.unit.eq(unit),

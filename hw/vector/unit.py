@@ -142,7 +142,7 @@ class VectorUnit(Shared):
             {field.name: _shape(field) for field in _KEPT if field.name not in absent}
         )
         self._held: Any = Signal(kept, reset_less=True)
-        self._index = Signal(INDEX_BITS, reset_less=True)
+        self._index = Signal(INDEX_BITS)  # with a reset, as what keeps errors has it too
         self._scaling, self._emptying = Signal(name="scaling"), Signal(name="emptying")
         if self._config.training:
             self._scales = ScaleController(dim=self._config.dim)
