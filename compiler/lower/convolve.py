@@ -188,20 +188,20 @@ class Convolver:
         """STREAM the pixels under every tap of a step."""
         term, tile = self.terms[step.slice.term], self.tiles[step.pixels]
         window, (_, images, rows, columns) = term.window, tile.counts
-        _, image_step, row_step, _ = view.steps
+        _, image_step, row_step, column_step = view.steps
         (sy, sx), (dy, dx) = window.stride, window.dilation
         row = tile.rows[0] * sy - window.padding[0] + step.slice.taps[0] * dy
         column = tile.columns[0] * sx - window.padding[1]
         see = int(any(window.padding))
         outer = [
             Loop(step.slice.taps[1] - step.slice.taps[0], dy * row_step, row=see * dy),
-            Loop(window.kernel[1], dx, column=see * dx),
+            Loop(window.kernel[1], dx * column_step, column=see * dx),
             Loop(area.counts[0], view.steps[0]),
         ]
         inner = [
             Loop(images, image_step, rows * columns),
             Loop(rows, sy * row_step, columns, row=see * sy),
-            Loop(columns, sx, 1, column=see * sx),
+            Loop(columns, sx * column_step, 1, column=see * sx),
         ]
         target = (step.block - step.blocks[0]) * tile.pixels
         fields = {
