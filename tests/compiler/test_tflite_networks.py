@@ -29,6 +29,11 @@ def test_networks(tmp_path: Path, first: int) -> None:
         assert found == (0, 0), seed
 
 
+def test_channels_of_a_map_that_stays_on_chip_are_joined(tmp_path: Path) -> None:
+    found = differing(tmp_path, draw_network(1_000_508), [0], 1, preset="base", runs=1)
+    assert found == (0, 0)
+
+
 def test_every_kind_is_drawn() -> None:
     kinds = {kind for seed in range(200) for kind, *_ in draw_network(seed).operators}
     assert len(kinds) > 1.5 * len(KINDS)
