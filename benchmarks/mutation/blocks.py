@@ -77,7 +77,11 @@ BLOCKS = {
     "read arbiter": _of_machine(ReadArbiter, "read_arbiter_bench", "d3-half"),
     "registers": _of_machine(Registers, "registers_bench", "d3-half"),
     "semaphores": _of_sizes(Semaphores, "semaphores_bench", units=5),
-    "sequencer": _of_sizes(Sequencer, "sequencer_bench", bits=64, wait=16, depth=1),
+    "sequencer": Block(
+        lambda: Sequencer([64, 40], 16, 2),
+        "sequencer_bench",
+        {"part0": 64, "part1": 40, "part2": 0, "wait": 16, "depth": 2},
+    ),
     "store": _of_machine(StoreUnit, "store_bench", "d5-wide"),
     "stream": _of_machine(StreamUnit, "stream_bench", "d5-wide"),
     "transposer": _of_sizes(Transposer, "transposer_bench", dim=3, operand_bits=8),
