@@ -24,7 +24,7 @@ proc -norom
 flatten
 opt_clean
 """
-_DRAW = "mutate -list {number} -seed {seed} -o mutants.txt\n"
+_DRAW = "mutate -list {number} -seed {seed} -o mutants.txt t:* t:$meminit* %d\n"
 _ALL = """\
 {mutants}
 delete -port w:mutant
