@@ -61,6 +61,7 @@ def _of_sizes(component: Callable[..., wiring.Component[Any]], bench: str, **siz
     return Block(lambda: component(*sizes.values()), bench, {**sizes, "seed": 1})
 
 
+_LANES = Config(dim=2, bus_bits=16, parameter_depth=8)
 BLOCKS = {
     "address generator": Block(
         lambda: AddressGenerator(3, 1, window=True),
@@ -85,7 +86,7 @@ BLOCKS = {
     "store": _of_machine(StoreUnit, "store_bench", "d5-wide"),
     "stream": _of_machine(StreamUnit, "stream_bench", "d5-wide"),
     "transposer": _of_sizes(Transposer, "transposer_bench", dim=3, operand_bits=8),
-    "vector": _of_machine(VectorUnit, "vector_bench", "d2-word"),
+    "vector": Block(lambda: VectorUnit(_LANES), "vector_bench", {**settings(_LANES), "seed": 1}),
     "weight": _of_machine(WeightUnit, "weight_bench", "d4-quarter"),
 }
 """By name."""
