@@ -11,7 +11,7 @@ from pulsarray.compiler.machine.emitter import Access
 from pulsarray.isa import Activation, Bank
 from pulsarray.program import Tensor
 
-__all__ = ["Constants", "Sums"]
+__all__ = ["Constants", "Sums", "row_of"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Sums:
         Bits below a code to which a VECTOR of its own scales sums first; 0 without.
     together
         Whether all rows are LOADed at once.
+    by_row
+        Whether each row of pixels has rows of its own, of which only the bias is used.
     """
 
     parameters: Tensor | None
@@ -40,6 +42,18 @@ class Sums:
     single: bool = False
     fine: int = 0
     together: bool = False
+    by_row: bool = False
+
+    @property
+    def columns(self) -> int:
+        """Columns of a row of parameters that are used."""
+        return 1 if self.by_row else PARAMETER_COLUMNS - (not self.fine)
+
+
+def row_of(area: Area, result: Stored) -> int:
+    """First row of parameters of a tile in one row of pixels, where each has its own."""
+    row = area.images[0] * result.height + area.rows[0]
+    return row * result.blocks + area.blocks[0]
 
 
 class Constants:
@@ -102,6 +116,9 @@ class Constants:
         """Rows of parameters that are LOADed for a tile."""
         if self.sums.together:
             return 0, self.result.blocks
+        if self.sums.by_row:
+            first = row_of(area, self.result)
+            return first, first + area.counts[0]
         return (0, 1) if self.sums.single else area.blocks
 
     def _row(self, rows: Cached, area: Area) -> tuple[int, int]:
@@ -111,7 +128,7 @@ class Constants:
         row, count = resident.slot.base, key[1] - key[0]
         if missing:
             assert self.sums.parameters is not None
-            columns = PARAMETER_COLUMNS - (not self.sums.fine)
+            columns = self.sums.columns
             self.chip.load_parameters(self.layer, self.sums.parameters, key[0], count, row, columns)
         if self.sums.together:
             return row + area.blocks[0], area.counts[0]

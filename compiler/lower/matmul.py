@@ -1,35 +1,43 @@
 """Products of two maps: a matrix of the second one goes to the array as weights do.
 
-The zero point of the first one adds ``zero`` times the sum of the weights to each result. Words
-outside the window, which the array takes for ``-zero`` in every lane, take that away again. The
-zero point of the second one is taken from all weights: the first also goes through tiles of that.
+The zero point of the first one adds ``zero`` times the sum of the weights to each result. That is
+made once for each block of a matrix: of a word outside the window, which the array takes for
+``zero`` in every lane. By way of memory it comes back as a bias. Of few pixels each is followed by
+such a word, of ``-zero``, so that nothing waits for memory.
+The zero point of the second one is taken from all weights: the first also goes through tiles of
+that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
-from pulsarray.compiler.lower.chip import Cached, MapChip
+from pulsarray.compiler.lower.chip import PARAMETER_COLUMNS, Cached, MapChip, Words
+from pulsarray.compiler.lower.constants import row_of
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import Finish, finish_of, sums_of, table_of
 from pulsarray.compiler.lower.streams import emit_stream
 from pulsarray.compiler.lower.traits import Traits, traits_of
 from pulsarray.compiler.lower.views import Area, Stored, View
+from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.loops import Loop
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.isa import Opcode, StreamFlag, WeightFlag
+from pulsarray.isa import Alu, Opcode, StreamFlag, VectorFlag, WeightFlag
 from pulsarray.program import Tensor
 
 __all__: list[str] = []
+
+_ROUND_TRIP = 4 * ASSUMED_LATENCY
+"""Cycles from the last word of a block's sums until its bias is on chip again."""
 
 
 @traits_of.register
@@ -43,19 +51,31 @@ def _(op: MatMul, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     first, second = (lowering.stored(map_name) for map_name in work.node.inputs)
     result = lowering.stored(work.output)
     _require_sums(name, first, second, config)
+    cut, zeros = _cut(first, config), _zeros(lowering, name, second.zero_point)
     sums = sums_of(lowering, name, op.scale, np.zeros(1, np.int64))
+    offsets = _offsets(lowering, name, first, result, cut)
+    if offsets is not None:
+        sums = replace(sums, parameters=offsets, uses=int(VectorFlag.BIAS), by_row=True)
     finish = finish_of(lowering, work, result, None, sums, table_of(lowering, name, op.scale))
-    made = _Matrices(
-        lowering.number,
-        first,
-        second,
-        result,
-        op.transposed,
-        _cut(first, config),
-        _zeros(lowering, name, second.zero_point),
-    )
+    made = _Matrices(lowering.number, first, second, result, op.transposed, cut, zeros, offsets)
     lowering.later(lambda chip, _: _Emission(chip, made, finish).run())
     return result.images * result.height * result.width, first.channels, result.channels
+
+
+def _offsets(
+    lowering: Lowering, name: str, first: Stored, result: Stored, cut: _Cut
+) -> Tensor | None:
+    """Rows of parameters for what is added to each block of each matrix; None where words are.
+
+    While sums go to memory and back the array makes the next block's: it must be busy so long.
+    """
+    config, size = lowering.config, first.images * first.height * result.blocks
+    late = first.blocks * cut.pixels < _ROUND_TRIP or config.accumulator_banks < 2
+    if not first.zero_point or late or cut.pixels >= config.accumulator_depth:
+        return None
+    return lowering.layout.add(
+        f"{name}.offsets", "intermediate", size * PARAMETER_COLUMNS, config.dim, element="sum"
+    )
 
 
 def _zeros(lowering: Lowering, name: str, zero: int) -> tuple[Tensor, ...]:
@@ -90,8 +110,10 @@ class _Cut:
 
 def _cut(first: Stored, config: Config) -> _Cut:
     """As many pixels as sums fit a bank, then as much depth as half a bank holds."""
-    half = config.scratchpad_depth // 2
-    pixels = max(1, min(first.width, config.accumulator_depth, half))
+    half, most = config.scratchpad_depth // 2, config.accumulator_depth
+    if first.zero_point and first.width >= most > 1:  # Leave a word for what it adds.
+        most = -(-first.width // -(-first.width // (most - 1)))
+    pixels = max(1, min(first.width, most, half))
     depth = min(first.blocks, half // max(pixels, config.dim))
     if not depth:
         pixels, depth = max(1, min(pixels, half // 2)), 1
@@ -114,6 +136,9 @@ class _Matrices:
         How it is cut.
     zeros
         Tiles that take away the zero point of the second one.
+    offsets
+        Where what the zero point of the first one adds lies on its way; None where each pixel is
+        followed by words that take it away.
     """
 
     layer: int
@@ -123,6 +148,13 @@ class _Matrices:
     transposed: bool
     cut: _Cut
     zeros: tuple[Tensor, ...] = ()
+    offsets: Tensor | None = None
+
+    @property
+    def padding(self) -> int:
+        """Words behind each pixel that take the first one's zero point away."""
+        zero = 0 if self.offsets else self.first.zero_point
+        return 0 if not zero else 1 + (zero == LOW)  # 128 is no code, but twice 64.
 
 
 @dataclass(frozen=True)
@@ -142,6 +174,7 @@ class _Emission:
     def __init__(self, chip: MapChip, made: _Matrices, finish: Finish) -> None:
         self.chip, self.made, self.steps = chip, made, list(_steps(made, chip.config.dim))
         self.finish = finish(chip, [step.target for step in self.steps if step.opens])
+        self.waiting: list[tuple[Area, int]] = []
 
     def run(self) -> None:
         """Emit everything."""
@@ -158,12 +191,41 @@ class _Emission:
             place = number * (1 + len(made.zeros))
             self._weight(step, self._view(held, made.second, step.weights, place))
             view = self._view(streamed, made.first, step.source, number)
-            self._stream(step, view, bank, fresh=step.opens)
+            summed = made.offsets is not None and step.target.columns[0] == 0
+            self._stream(step, view, bank, fresh=step.opens, summed=summed)
             for zero in range(len(made.zeros)):
                 self._zero(step, held, zero, place + 1 + zero)
                 self._stream(step, view, bank, fresh=False)
             if step.closes:
-                self.finish.run(step.target, bank)
+                self._close(step.target, bank, summed=summed)
+        self._finish()
+
+    def _close(self, target: Area, bank: int, *, summed: bool) -> None:
+        """What follows the last step of a tile; of one whose bias is on its way a tile later."""
+        if self.made.offsets is None:
+            self.finish.run(target, bank)
+            return
+        self._finish()
+        if summed:
+            self._pass_on(target, bank)
+        self.waiting.append((target, bank))
+
+    def _finish(self) -> None:
+        while self.waiting:
+            self.finish.run(*self.waiting.pop())
+
+    def _pass_on(self, target: Area, bank: int) -> None:
+        """What is to be added to a block's sums, made of those of its zero word, to memory."""
+        chip, made, place = self.chip, self.made, target.pixels
+        word = Words(bank, place, (0, 0, 0, 0))
+        zeros = made.first.zero_point * made.second.zero_point
+        fields = {"alu": int(Alu.RSUB), "flags": int(VectorFlag.B_SCALAR)}
+        fields |= {"scalar": made.first.channels * zeros, "low": LOW, "high": HIGH}
+        chip.vector(made.layer, (1, 1, 1, 1), {"a": word, "acc": word}, fields)
+        row = row_of(target, made.result) * PARAMETER_COLUMNS
+        assert made.offsets is not None
+        whole = {"rows": 1, "blocks": 1, "local_stride": 0, "memory_stride": 0}
+        chip.store(made.layer, made.offsets, row, bank, place, **whole)
 
     def _zero(self, step: _Step, cache: Cached, zero: int, place: int) -> None:
         """A tile of zero points for each channel block that is streamed, as far as it goes."""
@@ -218,28 +280,33 @@ class _Emission:
             **rows,
         )
 
-    def _stream(self, step: _Step, view: View, bank: int, *, fresh: bool) -> None:
-        """Every pixel of a tile, block after block, onto the same sums; padding after each."""
-        pixels, zero = step.target.pixels, self.made.first.zero_point
-        padding = 0 if not zero else 1 + (zero == LOW)  # 128 is no code, but twice 64.
+    def _stream(
+        self, step: _Step, view: View, bank: int, *, fresh: bool, summed: bool = False
+    ) -> None:
+        """Every pixel of a tile, block after block, onto the same sums; padding after each.
+
+        Where weights are ``summed`` a word of zero points follows the pixels, for a sum of its own.
+        """
+        pixels, padding, zero = step.target.pixels, self.made.padding, self.made.first.zero_point
         fields = {
             "source_bank": view.bank,
             "source": view.first(step.source),
             "target_bank": bank,
             "target": 0,
         }
-        if padding:
-            fields |= {"row_limit": 1, "column_limit": 1, "pad": -zero // padding}
-            fields["flags"] = int(StreamFlag.WINDOW_READ)
+        if padding or summed:
+            fields |= {"row_limit": 1, "column_limit": pixels if summed else 1}
+            fields |= {"flags": int(StreamFlag.WINDOW_READ)}
+            fields["pad"] = zero if summed else -zero // padding
         emit_stream(
             self.chip,
             self.made.layer,
             [
                 *view.accesses(step.source, write=False),
-                Access(bank, 0, pixels, True, exclusive=True),
+                Access(bank, 0, pixels + summed, True, exclusive=True),
             ],
             [Loop(step.source.counts[0], view.steps[0])],
-            [Loop(pixels, 1, 1)],
+            [Loop(pixels + summed, 1, 1, column=int(summed))],
             fresh=fresh,
             summed=[Loop(1 + padding, row=1)],
             fields=fields,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.chip import MapChip, Words
 from pulsarray.compiler.lower.constants import Sums
-from pulsarray.compiler.lower.epilogue import Epilogue, Places
+from pulsarray.compiler.lower.epilogue import Places
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.residency import Work
+from pulsarray.compiler.lower.scaling import Finish, finish_of
 from pulsarray.compiler.lower.streams import emit_stream, window_fields
 from pulsarray.compiler.lower.tiles import source_area, tiles_of_map
 from pulsarray.compiler.lower.traits import Traits, traits_of
@@ -25,7 +26,7 @@ from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
 from pulsarray.isa import Alu, Opcode, VectorFlag
 from pulsarray.program import Tensor
 
-__all__ = ["Sources"]
+__all__ = ["Sources", "WindowSums"]
 
 _NOTHING = (1, 0)
 """Scale of the sum of no elements."""
@@ -140,8 +141,12 @@ def _(op: AveragePool, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     result, number, name = lowering.stored(work.output), lowering.number, work.node.name
     zero = op.zero(lowering.value(work.maps[0]).format)
     source = replace(lowering.stored(work.maps[0]), zero_point=zero)
-    constants = _average_constants(lowering.layout, name, op, zero)
-    lowering.later(lambda chip, _: _average_pool(chip, number, name, op, source, result, constants))
+    weights, parameters = _average_constants(lowering.layout, name, op, zero)
+    fields = {"zero_target": op.offset, "low": op.low, "high": op.high}
+    sums = Sums(parameters, fields, int(VectorFlag.BIAS), single=True)
+    finish = finish_of(lowering, work, result, None, sums)
+    made = WindowSums(number, name, op.window, source, result, weights, finish)
+    lowering.later(lambda chip, _: made.emit(chip, lambda tile: _parts(op, tile, source)))
     return 0, 0, 0
 
 
@@ -158,38 +163,62 @@ def _average_constants(
     return weights, layout.add(f"{name}.bias", "constant", 4, dim, element="sum", values=rows)
 
 
-def _average_pool(
-    chip: MapChip,
-    layer: int,
-    name: str,
-    op: AveragePool,
-    source: Stored,
-    result: Stored,
-    constants: tuple[Tensor, Tensor],
-) -> None:
-    """Sums of windows on the array, with the identity for weights, then a division."""
-    config, (weights, parameters) = chip.config, constants
-    slot = config.scratchpad_depth if result.tensor is not None else config.accumulator_depth
-    most = min(config.accumulator_depth, slot)
-    pieces = _pieces(op.window, source, config.scratchpad_depth)
-    tiles = tiles_of_map(result, source, pieces[0], most, config.scratchpad_depth, name)
-    identity = _load_identity(chip, layer, weights)
-    fields = {"zero_target": op.offset, "low": op.low, "high": op.high}
-    sums = Sums(parameters, fields, int(VectorFlag.BIAS), single=True)
-    areas = [source_area(piece, tile, source) for tile in tiles for piece in pieces]
-    sources = Sources(chip, layer, source, areas)
-    places = Places(chip, layer, result, None, tiles)
-    finish = Epilogue(chip, layer, places, sums, tiles)
-    for tile in tiles:
-        bank = chip.next_accumulator()
-        for piece in pieces:
-            view = sources.next(source_area(piece, tile, source))
-            touched = spans(identity.bank, identity.base, config.dim, 1, config.dim, write=False)
-            place = {"bank": identity.bank, "local": identity.base}
-            chip.emitter.emit(Opcode.WEIGHT, layer, touched, **place)
-            fresh = piece is pieces[0]
-            _sum_windows(chip, layer, piece, tile, view, source, bank, fresh=fresh)
-        finish.run(tile, bank, _parts(op, tile, source))
+_Parts = Callable[[Area], Sequence[tuple[Area, dict[str, int]]]]
+"""Parts of a tile with fields of their own; none where one VECTOR does for all."""
+
+
+@dataclass(frozen=True)
+class WindowSums:
+    """Sums of what is under each window, channel by channel, all through one tile of the array.
+
+    Parameters
+    ----------
+    layer, name
+        For which layer, and its name.
+    window
+        What is summed.
+    source, result
+        The maps.
+    weights
+        The tile: the same number at each place of the diagonal.
+    finish
+        What takes finished tiles to their place.
+    rows
+        Channel blocks whose parameters are on chip at a time; None without limit.
+    """
+
+    layer: int
+    name: str
+    window: Window
+    source: Stored
+    result: Stored
+    weights: Tensor
+    finish: Finish
+    rows: int | None = None
+
+    def emit(self, chip: MapChip, parts: _Parts = lambda _: ()) -> None:
+        """Emit everything."""
+        config, layer, source, result = chip.config, self.layer, self.source, self.result
+        bank = config.scratchpad_depth
+        most = min(config.accumulator_depth, bank)
+        pieces = _pieces(self.window, source, bank)
+        tiles = tiles_of_map(
+            result, source, pieces[0], most, bank, self.name, blocks_at_most=self.rows
+        )
+        identity = _load_identity(chip, layer, self.weights)
+        areas = [source_area(piece, tile, source) for tile in tiles for piece in pieces]
+        sources = Sources(chip, layer, source, areas)
+        finish = self.finish(chip, tiles)
+        touched = spans(identity.bank, identity.base, config.dim, 1, config.dim, write=False)
+        place = {"bank": identity.bank, "local": identity.base}
+        for tile in tiles:
+            sums = chip.next_accumulator()
+            for piece in pieces:
+                view = sources.next(source_area(piece, tile, source))
+                chip.emitter.emit(Opcode.WEIGHT, layer, touched, **place)
+                fresh = piece is pieces[0]
+                _sum_windows(chip, layer, piece, tile, view, source, sums, fresh=fresh)
+            finish.run(tile, sums, parts(tile))
 
 
 def _pieces(window: Window, source: Stored, bank: int) -> list[Window]:

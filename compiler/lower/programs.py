@@ -15,6 +15,7 @@ from pulsarray.compiler.ir.host import HostOutput, split_host
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.lower import families as families
 from pulsarray.compiler.lower.checks import require_machine
+from pulsarray.compiler.lower.fuse import with_tables
 from pulsarray.compiler.lower.lowering import Lowering
 from pulsarray.compiler.lower.products.search import EFFORT, Search
 from pulsarray.compiler.lower.products.tile import Cut
@@ -67,6 +68,7 @@ def program_of(
         If something does not fit; the text names the place, the rule and the value.
     """
     graph, outputs = _checked(graph, config)
+    graph = with_tables(graph, config)
     batch, effort = integer(batch, "batch", least=1), integer(effort, "effort")
     best, assembly = _best(_candidates(graph, outputs, config, batch), effort)
     layout = best.lowering.layout

@@ -97,6 +97,16 @@ def test_products_on_any_machine(seed: int) -> None:
     assert_equal(graph, config, int(rng.integers(1, 4)))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_products_of_many_pixels_on_any_machine(seed: int) -> None:
+    rng = np.random.default_rng((seed, 1))
+    config = map_config(rng, int(rng.choice([2, 3, 4, 5, 8])))
+    sizes = (int(rng.integers(1, 3)), int(rng.integers(80, 140)), int(rng.integers(1, 40)))
+    zeros = {"first_zero": int(rng.choice([-128, 9])), "zero": int(rng.choice([0, -5]))}
+    graph = products(*sizes, transposed=bool(rng.integers(2)), **zeros)
+    assert_equal(graph, config, int(rng.integers(1, 3)))
+
+
 @pytest.mark.parametrize("zero", [-128, -127, -1, 1, 127])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_zero_points_of_what_streams(transposed: bool, zero: int) -> None:
@@ -108,6 +118,30 @@ def test_zero_points_of_what_streams(transposed: bool, zero: int) -> None:
 def test_zero_points_of_what_goes_to_the_array(transposed: bool, zero: int) -> None:
     graph = products(2, 5, 11, transposed=transposed, first_zero=7, zero=zero)
     assert_equal(graph, PRESETS["tiny"])
+
+
+@pytest.mark.parametrize("zero", [-128, -127, 5, 127])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_zero_points_of_many_pixels_are_a_bias(transposed: bool, zero: int) -> None:
+    """Sums of a tile of weights are made once.
+
+    Tiles have fewer pixels than a bank holds, for that word; 2 rows of parameters fit at a time.
+    """
+    config = replace(PRESETS["tiny"], accumulator_depth=128, parameter_depth=2)
+    graph = products(1, 140, 21, transposed=transposed, first_zero=zero, zero=-3)
+    assert_equal(graph, config)
+    program = compiler.compile(graph, config)
+    assert "y.offsets" in [tensor.name for tensor in program.tensors]
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("sizes", [(1, 66, 18)])
+def test_bias_of_zero_points_on_rtl(simulator: str, sizes: tuple[int, int, int]) -> None:
+    graph = products(*sizes, transposed=True, first_zero=-128, zero=3)
+    codes = np.random.default_rng(1).integers(-128, 128, (1, *graph.input.shape))
+    program = compiler.compile(graph, replace(PRESETS["tiny"], accumulator_depth=128))
+    program = replace(program, memory=with_inputs(program, codes))
+    assert compare(run_model(program), simulate(program, simulator), program) == []
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)

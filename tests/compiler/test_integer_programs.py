@@ -126,9 +126,9 @@ class Net:
         op = integer.AveragePool(window, include_padding, scales, 7)
         return self._put(op, "mean", (source,), *window.output(height, width), channels)
 
-    def codes(self, source: str, **scale: object) -> str:
+    def codes(self, source: str, *, scales: int = 0, **scale: object) -> str:
         shape = self.value(source).shape
-        op = integer.Elementwise(self.scale(shape[2], 1.0, **scale))
+        op = integer.Elementwise(self.scale(scales or shape[2], 1.0, **scale))
         return self._put(op, "codes", (source,), *shape)
 
     def add(self, first: str, second: str) -> str:
@@ -656,6 +656,35 @@ def test_tables_of_convolutions_and_codes() -> None:
         last = net.conv(net.maps[-1], 9, table=rng.integers(-128, 128, 256))
         net.codes(last, table=rng.integers(-128, 128, 256), low=-50, high=60)
     compiled(net.graph(), PRESETS["small"])
+
+
+def test_function_is_looked_up_as_its_codes_are_made() -> None:
+    table = np.random.default_rng(7).permutation(256) - 128
+    net = Net(5, 5, 9)
+    first = net.conv("x", 9)
+    last = net.codes(net.codes(first, scales=1, low=-50), scales=1, table=table)
+    net.codes(net.conv(net.add(last, first), 4, SAME), scales=1, table=table)
+    kinds = [layer.kind for layer in compiled(net.graph(), PRESETS["small"]).layers]
+    assert kinds == ["conv", "codes+codes", "add", "conv+codes"]
+
+
+def test_codes_are_scaled_by_themselves_without_tables_or_by_channel() -> None:
+    net = Net(5, 5, 9)
+    net.codes(net.codes(net.conv("x", 9), scales=1), low=-50)
+    kinds = [layer.kind for layer in compiled(net.graph(), PRESETS["small"]).layers]
+    assert kinds == ["conv+codes", "codes"]
+    kinds = [p.kind for p in compiled(net.graph(), replace(PRESETS["small"], tables=0)).layers]
+    assert kinds == ["conv", "codes", "codes"]
+
+
+def test_channels_times_one_number_need_one_tile() -> None:
+    net = Net(6, 9, 40, zero=11)
+    for window in (Window((6, 9)), Window((3, 2), (2, 1), (1, 0, 2, 1))):
+        net.conv("x", 40, window, 40)
+        net.constant(-1, 1, np.full((*window.kernel, 1, 40), 3))
+        program = compiled(net.graph(), PRESETS["small"], 2)
+        tiles = [w["count0"] * w["count1"] for w in instructions(program, Opcode.WEIGHT)]
+        assert sum(tiles) < window.kernel[0] * window.kernel[1]
 
 
 @pytest.mark.parametrize("kind", ["conv", "mean"])
