@@ -190,6 +190,11 @@ class Graph:
         """Constants that an operator reads."""
         return [value.array for value in self.inputs_of(node) if value.role.is_constant]
 
+    def operands_of(self, node: Node) -> tuple[Value, ...]:
+        """What an operator combines: its inputs but for those that are always constants."""
+        fixed = node.op.constants
+        return tuple(v for place, v in enumerate(self.inputs_of(node)) if place not in fixed)
+
     def macs_of(self, node: Node) -> int:
         """Multiply-accumulates of one operator for one sample."""
         return node.op.macs(*(value.shape for value in self.inputs_of(node)))

@@ -28,19 +28,12 @@ from pulsarray.compiler.ops.resize import Resize, nearest
 from pulsarray.compiler.ops.square import Square
 from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.ops.transposed import TransposedConvolution
-from pulsarray.errors import InputError
 
 __all__ = ["with_products"]
 
 
 def with_products(graph: Graph) -> Graph:
-    """A network of maps (H, W, C) with the same results.
-
-    Raises
-    ------
-    InputError
-        If a constant is neither one number nor one a channel, or axes lead to another map.
-    """
+    """A network of maps (H, W, C) with the same results."""
     draft = Draft.of(graph)
     for node in graph.nodes:
         _place(node.op, node, draft)
@@ -140,7 +133,7 @@ def _(op: Multiply, node: Node, draft: Draft) -> None:
 
 
 def _operands(draft: Draft, node: Node) -> tuple[str, str, Array | None]:
-    """Both maps, as large as the result; of one the map, and the constant a channel."""
+    """Both maps, as large as the result; of one the map, and the constant a channel or a map."""
     values = [draft.values[name] for name in node.inputs]
     shape = node.op.shape(*(value.shape for value in values))
     maps = [value for value in values if not value.role.is_constant]
@@ -148,17 +141,11 @@ def _operands(draft: Draft, node: Node) -> tuple[str, str, Array | None]:
     if len(maps) == 2:
         return names[0], names[1], None
     (fixed,) = (value for value in values if value.role.is_constant)
-    return names[0], "", _row(node, fixed, shape[-1])
-
-
-def _row(node: Node, fixed: Value, channels: int) -> Array:
-    """A constant as one number a channel."""
-    if prod(fixed.shape[:-1]) != 1:
-        raise InputError(
-            f"{node.name}: {node.op.title} with a constant of shape {fixed.shape} is not possible "
-            "in int8, only with one number or one a channel"
-        )
-    return np.asarray(np.broadcast_to(fixed.array.reshape(-1), (channels,)))
+    if prod(fixed.shape[:-1]) == 1:
+        row = np.broadcast_to(fixed.array.reshape(-1), shape[-1:])
+        return names[0], "", np.asarray(row)
+    whole = np.array(np.broadcast_to(fixed.array, shape))
+    return names[0], draft.hold(constant(draft.fresh(f"{node.name} constant"), whole)), None
 
 
 def _affine(draft: Draft, node: Node, source: str, factor: Array, offset: Array) -> None:

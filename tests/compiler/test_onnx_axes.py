@@ -109,11 +109,67 @@ def nothing_last(chain: Chain) -> None:
     chain.add("Identity", source=chain.add("Dropout"))
 
 
+def columns_beside_columns(chain: Chain) -> None:
+    narrow = chain.add("Conv", chain.floats(4, 3, 3, 3), pads=[1, 0, 1, 0])
+    chain.add("Conv", chain.floats(4, 3, 1, 1), source="x")
+    chain.add("Conv", chain.floats(2, 4, 2, 2), source=chain.add("Concat", narrow, axis=3))
+
+
+def rows_behind_rows(chain: Chain) -> None:
+    low = chain.add("Conv", chain.floats(4, 3, 3, 3), pads=[0, 1, 0, 1])
+    chain.add("Conv", chain.floats(4, 3, 1, 1), source="x")
+    chain.add("Conv", chain.floats(2, 4, 2, 2), source=chain.add("Concat", low, axis=-2))
+
+
+def boxes_of_three_sizes(chain: Chain) -> None:
+    """As YOLO v8 ends: bins of distances, softmax, mean place, anchors, strides."""
+    heads = []
+    for size in (1, 2, 4):
+        chain.add("Conv", chain.floats(18, 3, size, size), source="x", strides=[size, size])
+        heads.append(chain.add("Reshape", chain.ints(0, 18, -1)))
+    places = 20 + 2 * 2 + 1
+    whole = chain.add("Concat", *heads[1:], source=heads[0], axis=2)
+    boxes, scores = (
+        chain.add("Slice", *map(chain.ints, cut), source=whole) for cut in ((0, 16, 1), (16, 18, 1))
+    )
+    bins = chain.add("Reshape", chain.ints(0, 4, 4, places), source=boxes)
+    chain.add("Transpose", source=bins, perm=[0, 2, 1, 3])
+    line = chain.constant(np.arange(4, dtype=np.float32).reshape(1, 4, 1, 1))
+    chain.add("Conv", line, source=chain.add("Softmax", axis=1))
+    sides = chain.add("Reshape", chain.ints(0, 4, places))
+    low, high = (
+        chain.add("Slice", *map(chain.ints, cut), source=sides) for cut in ((0, 2, 1), (2, 4, 1))
+    )
+    anchors = chain.floats(1, 2, places)
+    first = chain.add("Sub", low, source=anchors)
+    second = chain.add("Add", anchors, source=high)
+    chain.add("Concat", second, source=first, axis=1)
+    decoded = chain.add("Mul", chain.positive(1, places))
+    chain.add("Concat", chain.add("Sigmoid", source=scores), source=decoded, axis=1)
+
+
+def attention_between_positions(chain: Chain) -> None:
+    """As in YOLO v11: two heads whose values are rows of channels, and their products turned."""
+    chain.add("Conv", chain.floats(24, 3, 1, 1))
+    chain.add("Reshape", chain.ints(0, 2, 12, 20))
+    parts = [chain.add("Slice", *map(chain.ints, cut), source="v1") for cut in
+             ((0, 4, 2), (4, 8, 2), (8, 12, 2))]  # fmt: skip
+    turned = chain.add("Transpose", source=parts[0], perm=[0, 1, 3, 2])
+    chain.add("MatMul", parts[1], source=turned)
+    chain.add("Softmax", source=chain.add("Mul", chain.constant(np.float32(0.5))), axis=-1)
+    chain.add("MatMul", chain.add("Transpose", perm=[0, 1, 3, 2]), source=parts[2])
+    mixed = chain.add("Reshape", chain.ints(0, 8, 4, 5))
+    values = chain.add("Reshape", chain.ints(0, 8, 4, 5), source=parts[2])
+    chain.add("Conv", chain.floats(8, 1, 3, 3), source=values, group=8, pads=[1, 1, 1, 1])
+    chain.add("Conv", chain.floats(3, 8, 1, 1), source=chain.add("Add", mixed))
+
+
 NETWORKS = [
     softmax_over_channels, softmax_of_a_channels_last_map, softmax_over_all,
     joined_without_an_image, joined_channels_last, normalized_without_an_image, detection_head,
     depth_to_space, rows_and_columns_swapped, channels_shuffled_input, row_of_pixels,
     vector_to_a_map, dense_of_every_pixel, means_of_tokens, nothing_last,
+    columns_beside_columns, rows_behind_rows, boxes_of_three_sizes, attention_between_positions,
 ]  # fmt: skip
 
 

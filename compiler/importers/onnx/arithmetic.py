@@ -36,7 +36,7 @@ __all__ = ["add", "div", "dropout", "extreme", "mul", "prelu", "sub", "total"]
 
 
 def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
-    """A value, a constant for each of its channels, and whether the constant comes first."""
+    """A value, a constant for each of its channels or elements, and whether that comes first."""
     first, second = call.inputs
     swapped = network.is_constant(first)
     data, other = (second, first) if swapped else (first, second)
@@ -46,21 +46,21 @@ def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
         channels = network.shape(tensor.value)[-1]
         return tensor, np.full(channels, constant.reshape(-1)[0]), swapped
     tensor = _as_large(network, call, tensor, constant)
-    row = _channel_row(network, constant, tensor, call.where)
-    if row is None:
+    stored = _stored(network, constant, tensor, call.where)
+    if stored is None:
         with suppress(InputError):  # Too large to be put in order: it may still be flat.
             tensor = network.usual(tensor, call.where)
-        row = _channel_row(network, constant, tensor, call.where)
-    if row is None and prod(tensor.shape) <= LARGEST_REORDER:
+        stored = _stored(network, constant, tensor, call.where)
+    if stored is None and prod(tensor.shape) <= LARGEST_REORDER:
         tensor = network.flat(tensor)
-        row = _channel_row(network, constant, tensor, call.where)
-    if row is None:
+        stored = _stored(network, constant, tensor, call.where)
+    if stored is None:
         raise InputError(
             f"{call.where}: a constant must be one number or one a channel of (N, "
             f"{', '.join(map(str, tensor.shape))}), not {constant.shape}, where there are more "
             f"than {LARGEST_REORDER} elements"
         )
-    return tensor, row, swapped
+    return tensor, stored, swapped
 
 
 def _as_large(network: Network, call: Call, tensor: Tensor, constant: Floats) -> Tensor:
@@ -78,20 +78,43 @@ def _as_large(network: Network, call: Call, tensor: Tensor, constant: Floats) ->
     return tensor if wide == sample else spread(network, call, tensor, wide[1:])
 
 
-def _channel_row(network: Network, constant: Floats, tensor: Tensor, where: str) -> Floats | None:
-    """A constant as one number a channel of the tensor's value; None if it is not that."""
-    spread = np.broadcast_to(constant, (1, *tensor.shape))
-    stored = np.empty(spread.size)
-    stored[network.places(tensor, where).reshape(-1)] = spread.reshape(-1)
-    rows = stored.reshape(-1, network.shape(tensor.value)[-1])
-    return rows[0] if bool((rows == rows[0]).all()) else None
+def _stored(network: Network, constant: Floats, tensor: Tensor, where: str) -> Floats | None:
+    """A constant as one number a channel of the tensor's value, or a map like it; None if neither.
+
+    What learns, or is quantized already, has no constant maps.
+    """
+    shape, places = network.shape(tensor.value), network.places(tensor, where)
+    stored: Floats = np.zeros(shape)
+    wide = np.broadcast_to(constant, (1, *tensor.shape))
+    stored.reshape(-1)[places.reshape(-1)] = wide.reshape(-1)
+    rows = stored.reshape(-1, shape[-1])
+    if bool((rows == rows[0]).all()):
+        return np.asarray(rows[0])
+    fits = len(shape) == 3 and places.size == stored.size
+    return stored if fits and not network.learns and not network.folds_later else None
+
+
+def _scaled(network: Network, call: Call, tensor: Tensor, factor: Floats, offset: Floats) -> None:
+    """A tensor times a factor plus an offset, of each channel of its value or of each element."""
+    if factor.ndim == offset.ndim == 1:
+        affine(network, call, tensor, factor, offset)
+        return
+    name, value, output = network.label(call), tensor.value, call.outputs[0]
+    if (factor != 1.0).any():
+        made = network.fresh(f"{output} scaled") if offset.any() else output
+        part = {"factor": factor}
+        label = f"{name} factor" if offset.any() else name
+        value = network.emit(label, Multiply(), (value,), made, constants=part).value
+    if offset.any():
+        value = network.emit(name, Add(), (value,), output, constants={"offset": offset}).value
+    network.elementwise(call, tensor, replace(tensor, value=value))
 
 
 def add(network: Network, call: Call) -> None:
     """The sum of two values, or of a value and a constant."""
     if any(network.is_constant(name) for name in call.inputs):
         tensor, offset, _ = _operands(network, call)
-        affine(network, call, tensor, np.ones(len(offset)), offset)
+        _scaled(network, call, tensor, np.ones(offset.shape[-1]), offset)
         return
     total(network, call)
 
@@ -140,11 +163,11 @@ def sub(network: Network, call: Call) -> None:
         _pair(network, call, Subtract())
         return
     tensor, constant, swapped = _operands(network, call)
-    ones = np.ones(len(constant))
+    ones = np.ones(constant.shape[-1])
     if swapped:
-        affine(network, call, tensor, -ones, constant)
+        _scaled(network, call, tensor, -ones, constant)
     else:
-        affine(network, call, tensor, ones, -constant)
+        _scaled(network, call, tensor, ones, -constant)
 
 
 def mul(network: Network, call: Call) -> None:
@@ -153,7 +176,7 @@ def mul(network: Network, call: Call) -> None:
         _product(network, call)
         return
     tensor, factor, _ = _operands(network, call)
-    affine(network, call, tensor, factor, np.zeros(len(factor)))
+    _scaled(network, call, tensor, factor, np.zeros(factor.shape[-1]))
 
 
 def _product(network: Network, call: Call) -> None:
@@ -190,12 +213,12 @@ def div(network: Network, call: Call) -> None:
         output = network.fresh(f"{call.outputs[0]} reciprocal")
         name = f"{network.label(call)} reciprocal"
         made = network.emit(name, Reciprocal(), (tensor.value,), output)
-        zeros = np.zeros(len(divisor))
-        affine(network, call, replace(tensor, value=made.value), divisor, zeros)
+        zeros = np.zeros(divisor.shape[-1])
+        _scaled(network, call, replace(tensor, value=made.value), divisor, zeros)
         return
     if not divisor.all():
         raise InputError(f"{call.where}: Div must be by a constant other than 0")
-    affine(network, call, tensor, 1.0 / divisor, np.zeros(len(divisor)))
+    _scaled(network, call, tensor, 1.0 / divisor, np.zeros(divisor.shape[-1]))
 
 
 def prelu(network: Network, call: Call) -> None:
@@ -203,6 +226,8 @@ def prelu(network: Network, call: Call) -> None:
     tensor, slope, swapped = _operands(network, call)
     if swapped:
         raise InputError(f"{call.where}: PRelu of a constant is not supported")
+    if slope.ndim > 1:
+        raise InputError(f"{call.where}: a slope must be one number or one a channel")
     name, op = network.label(call), PRelu()
     made = network.emit(name, op, (tensor.value,), call.outputs[0], {"slope": slope})
     network.elementwise(call, tensor, made)

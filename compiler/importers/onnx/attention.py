@@ -13,7 +13,6 @@ from pulsarray.compiler.importers.onnx.orders import Ints, Shape, arranged, chan
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.layer_norm import LayerNorm
-from pulsarray.compiler.ops.layout import Reshape
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.errors import InputError
 
@@ -83,9 +82,13 @@ def _matrices(network: Network, call: Call) -> None:
     tensors = [_with_columns(network, tensor, call.where) for tensor in tensors]
     turned = [_is_turned(network, tensor, call.where) for tensor in tensors]
     name, sources = network.label(call), [tensor.value for tensor in tensors]
+    both = all(turned) and shapes[0][-1] == shapes[1][-2]
+    if both:  # The product of both as they are, in the other order, is the result turned.
+        sources, turned = sources[::-1], [False, False]
     made = network.emit(name, MatMul(*turned), sources, call.outputs[0])
     shape = network.shape(made.value)
     places = np.arange(np.prod(shape)).reshape(shape[3 - len(shapes[0]) :])
+    places = places.swapaxes(-1, -2) if both else places
     network.define(call.outputs[0], arranged(made.value, shape, places))
 
 
@@ -106,13 +109,11 @@ def _with_columns(network: Network, tensor: Tensor, where: str) -> Tensor:
 
 def _in_rows(network: Network, tensor: Tensor, size: int) -> Tensor:
     """A tensor whose value has rows of so many pixels, where that is possible."""
-    height, width, channels = (1, 1, *network.shape(tensor.value))[-3:]
+    height, width, _ = (1, 1, *network.shape(tensor.value))[-3:]
     if width == size or height * width % size:
         return tensor
-    op, name = Reshape((height * width // size, size, channels)), tensor.value
-    output = network.fresh(f"{name} in rows of {size}")
-    made = network.emit(output, op, (name,), output).value
-    return arranged(made, network.shape(made), tensor.places)
+    value = network.with_pixels(tensor.value, (height * width // size, size))
+    return arranged(value, network.shape(value), tensor.places)
 
 
 def _matrix_shape(shape: Shape, turned: bool) -> Shape:

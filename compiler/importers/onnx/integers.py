@@ -22,6 +22,7 @@ from pulsarray.compiler.passes.quantize.hoist import hoist
 from pulsarray.compiler.passes.quantize.host import host_names, with_host_ends
 from pulsarray.compiler.passes.quantize.integer_nodes import IntegerNodes
 from pulsarray.compiler.passes.quantize.integer_weights import Columns
+from pulsarray.compiler.passes.quantize.ranges import constant_maps
 from pulsarray.compiler.passes.quantize.rules import keeps_codes
 from pulsarray.compiler.passes.quantize.split import split
 from pulsarray.compiler.passes.quantize.steps import Step
@@ -107,6 +108,8 @@ def _targets(
 ) -> dict[str, Affine8]:
     """Quantization of each input and of each step's result."""
     known = {value.name: rounded[value.name] for value in graph.inputs}
+    for value in constant_maps(graph):
+        raise InputError(f"{value.name}: this constant is not quantized")
     for step in steps:
         codes = rounded.get(step.output)
         given = {known[name] for name in step.inputs}

@@ -11,19 +11,18 @@ import onnx
 
 from pulsarray.compiler.importers.onnx.constants import EMPTY_AXES
 from pulsarray.compiler.importers.onnx.file import FLOATS, Call, element_name
-from pulsarray.compiler.importers.onnx.orders import Ints, arranged
+from pulsarray.compiler.importers.onnx.orders import arranged
 from pulsarray.compiler.importers.onnx.tensors import OTHER_BATCH, Network, Tensor
-from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.errors import InputError
 
 __all__ = [
     "cast",
     "cast_like",
-    "concat",
     "flatten",
     "identity",
     "reshape",
+    "sample_axis",
     "shape",
     "softmax",
     "squeeze",
@@ -149,28 +148,7 @@ def unsqueeze(network: Network, call: Call) -> None:
     _reshaped(network, call, tensor, wanted)
 
 
-def concat(network: Network, call: Call) -> None:
-    """Values side by side along an axis, which is that of the channels in every one."""
-    tensors = [network.tensor(name, call.where) for name in call.inputs]
-    axis = _axis(call, call.integer("axis", 1), tensors[0])
-    _check_joinable(call, tensors, axis)
-    pairs = [network.by_channel(tensor, axis, call.where) for tensor in tensors]
-    if not _have_one_grid(network, [tensor for tensor, _ in pairs], axis):
-        firsts = [_moved(network, tensor, axis, 0) for tensor in tensors]
-        made = [network.usual(tensor, call.where) for tensor in firsts]
-        tensors = [_moved(network, tensor, 0, axis) for tensor in made]
-        pairs = [network.by_channel(tensor, axis, call.where) for tensor in tensors]
-    names = tuple(tensor.value for tensor, _ in pairs)
-    joined = network.emit(network.label(call), Concat(), names, call.outputs[0])
-    channels = network.shape(joined.value)[-1]
-    starts = np.cumsum([0, *(len(order) for _, order in pairs)])
-    orders = [order + start for (_, order), start in zip(pairs, starts, strict=False)]
-    grid = _grid(network, pairs[0][0], axis)
-    places = grid[..., None] * channels + np.concatenate(orders)
-    network.rearrange(call, joined, np.moveaxis(places, -1, axis))
-
-
-def _axis(call: Call, axis: int, tensor: Tensor) -> int:
+def sample_axis(call: Call, axis: int, tensor: Tensor) -> int:
     """An axis of a sample."""
     rank = len(tensor.shape) + 1
     if not -rank <= axis < rank or axis % rank == 0:
@@ -180,37 +158,11 @@ def _axis(call: Call, axis: int, tensor: Tensor) -> int:
     return axis % rank - 1
 
 
-def _check_joinable(call: Call, tensors: Sequence[Tensor], axis: int) -> None:
-    shapes = [(*t.shape[:axis], *t.shape[axis + 1 :]) for t in tensors]
-    if len({len(t.shape) for t in tensors}) > 1 or len(set(shapes)) > 1:
-        raise InputError(
-            f"{call.where}: Concat needs inputs that differ along axis {axis + 1} only, not "
-            + ", ".join(str(tensor.shape) for tensor in tensors)
-        )
-
-
-def _moved(network: Network, tensor: Tensor, start: int, end: int) -> Tensor:
-    places = np.moveaxis(tensor.places, start, end)
-    return arranged(tensor.value, network.shape(tensor.value), places)
-
-
-def _grid(network: Network, tensor: Tensor, axis: int) -> Ints:
-    """The pixel of each element but along the axis of the channels."""
-    channels = network.shape(tensor.value)[-1]
-    return np.asarray(np.moveaxis(tensor.places, axis, -1)[..., 0] // channels)
-
-
-def _have_one_grid(network: Network, tensors: Sequence[Tensor], axis: int) -> bool:
-    shapes = {network.shape(tensor.value)[:-1] for tensor in tensors}
-    grids = [_grid(network, tensor, axis) for tensor in tensors]
-    return len(shapes) == 1 and all(np.array_equal(grid, grids[0]) for grid in grids)
-
-
 def softmax(network: Network, call: Call) -> None:
     """Softmax over the channels, whichever axis they are, or over all of a sample."""
     tensor = network.tensor(call.inputs[0], call.where)
     coerced = network.file.opset < 13
-    axis = _axis(call, call.integer("axis", 1 if coerced else -1), tensor)
+    axis = sample_axis(call, call.integer("axis", 1 if coerced else -1), tensor)
     axes = range(axis, len(tensor.shape)) if coerced else [axis]
     wide = [a for a in axes if tensor.shape[a] > 1] or [axis]
     name, output = network.label(call), call.outputs[0]

@@ -26,6 +26,7 @@ from pulsarray.compiler.ir.graph import Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Floats, network_input
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
+from pulsarray.compiler.ops.layout import Reshape
 from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.compiler.passes.maps import LARGEST_REORDER
 from pulsarray.errors import InputError
@@ -345,9 +346,27 @@ class Network:
             tensor = self.vector(tensor)
         else:
             self._ask(tensor, shape)
-        if len(shape) == 3 and len(self.shape(tensor.value)) == 1:
-            tensor = self._unflattened(tensor, shape)
+        if len(shape) == 3:
+            tensor = self._as_map(tensor, shape)
         return self._shuffled(tensor, where)
+
+    def _as_map(self, tensor: Tensor, shape: Shape) -> Tensor:
+        """A tensor whose value has a shape (H, W, C), where that is possible without more."""
+        if len(self.shape(tensor.value)) == 1:
+            return self._unflattened(tensor, shape)
+        if self.shape(tensor.value)[2] != shape[2]:
+            tensor = self.grouped(tensor, 0) or tensor
+        if self.shape(tensor.value)[2] != shape[2]:
+            return tensor
+        return arranged(self.with_pixels(tensor.value, shape[:2]), shape, tensor.places)
+
+    def with_pixels(self, value: str, sizes: Shape) -> str:
+        """A map with its pixels in so many rows and columns, in the same order."""
+        shape = (*sizes, self.shape(value)[-1])
+        if self.shape(value) == shape:
+            return value
+        output = self.fresh(f"{value} as {sizes[0]} x {sizes[1]}")
+        return self.emit(self._unique(output), Reshape(shape), (value,), output).value
 
     def _ask(self, tensor: Tensor, shape: Shape) -> None:
         """Begin anew with an input so that a tensor is usual, if it has the input's elements.

@@ -43,7 +43,9 @@ def fuse_graph(graph: Graph, rounded: Collection[str] = ()) -> list[Step]:
 def _step(graph: Graph, node: Node) -> Step:
     """An operator by itself."""
     rule_of(node)
-    sources, constants = graph.sources_of(node), tuple(graph.arrays_of(node))
+    operands = graph.operands_of(node)
+    sources = tuple(value.name for value in operands)
+    constants = tuple(v.array for v in graph.inputs_of(node) if v not in operands)
     raw = sources[0] if node.op.is_elementwise else node.output
     return Step(node, sources, constants, node.output, raw)
 

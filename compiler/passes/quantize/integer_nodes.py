@@ -42,6 +42,7 @@ from pulsarray.compiler.passes.quantize.ranges import (
     Range,
     arguments,
     around_zero,
+    constant_maps,
     covering,
     sums_of,
 )
@@ -71,7 +72,7 @@ class IntegerNodes:
     bits
         Bits of multipliers.
     targets
-        Quantization of each input and of each step's result.
+        Quantization of each input, constant map and step's result.
     product
         What makes integers of weights.
     ranges
@@ -105,6 +106,9 @@ class IntegerNodes:
         self.parts = Parts()
         for value in network.inputs:
             self.parts.input(value.name, value.shape, targets[value.name])
+        for value in constant_maps(network):
+            codes = targets[value.name]
+            self.parts.constant(value.name, codes.encode(value.array).astype(np.int8), codes)
 
     def finish(
         self,

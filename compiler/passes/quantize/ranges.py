@@ -11,14 +11,14 @@ import numpy as np
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.ir.value import Array, Floats
+from pulsarray.compiler.ir.value import Array, Floats, Value
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
 from pulsarray.compiler.passes.quantize.rules import rule_of
 from pulsarray.compiler.passes.quantize.steps import Step
 from pulsarray.compiler.reference.run import run
 from pulsarray.errors import InputError
 
-__all__ = ["Range", "around_zero", "covering", "observe", "sums_of", "targets"]
+__all__ = ["Range", "around_zero", "constant_maps", "covering", "observe", "sums_of", "targets"]
 
 Range = tuple[float, float]
 LOW, HIGH = -128, 127
@@ -68,15 +68,22 @@ def _(op: LocalResponseNorm, x: Array) -> Array | None:
     return np.asarray(x**2 @ op.neighbours(x.shape[-1]))
 
 
+def constant_maps(graph: Graph) -> list[Value]:
+    """Constants that are combined with maps, element by element."""
+    read = {value for node in graph.nodes for value in graph.operands_of(node)}
+    return [value for value in graph.declared if value.role.is_constant and value in read]
+
+
 def observe(graph: Graph, samples: Mapping[str, Floats]) -> dict[str, Range]:
-    """Smallest and largest element of each value, for samples of each input by name.
+    """Smallest and largest element of each map, for samples of each input by name.
 
     Raises
     ------
     InputError
         If a value is not finite.
     """
-    ranges: dict[str, Range] = {}
+    fixed = {value.name: value.array for value in constant_maps(graph)}
+    ranges = {name: (float(array.min()), float(array.max())) for name, array in fixed.items()}
     sizes = (value.size for value in graph.values.values() if not value.role.is_constant)
     chunk = max(1, _CHUNK // sum(sizes))
     for start in range(0, min(map(len, samples.values())), chunk):
@@ -116,7 +123,7 @@ def arguments(step: Step, ranges: Mapping[str, Range]) -> Affine8:
 
 
 def targets(steps: Sequence[Step], graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Affine8]:
-    """Quantization of each input of a network and of each of its steps' results.
+    """Quantization of each input and constant map of a network and of each of its steps' results.
 
     Maps that go side by side into one take its quantization where that costs little: where
     nothing else reads them, or their codes would get at most a little coarser.
@@ -135,7 +142,7 @@ def targets(steps: Sequence[Step], graph: Graph, ranges: Mapping[str, Range]) ->
         for name in step.inputs:
             if name not in wanted and (uses[name] == 1 or _suits(result, ranges[name])):
                 wanted[name] = result
-    sources = [value.name for value in graph.inputs]
+    sources = [value.name for value in (*graph.inputs, *constant_maps(graph))]
     known = {name: wanted.get(name) or covering(*ranges[name]) for name in sources}
     for step in steps:
         known[step.output] = wanted.get(step.output) or _own(step, ranges)

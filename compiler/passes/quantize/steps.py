@@ -23,9 +23,9 @@ class Step:
     node
         The operator; a function where nothing before it can take it in.
     sources
-        Names of the values that it reads, without constants.
+        Names of the maps that it reads, constant ones too.
     constants
-        Constants that it reads: weight and bias of products.
+        Weight and bias of products.
     output
         Name of the result.
     raw
