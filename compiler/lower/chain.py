@@ -13,7 +13,7 @@ from pulsarray.compiler.lower.pool import Sources
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.tiles import tiles_of_map
 from pulsarray.compiler.lower.traits import Traits, traits_of
-from pulsarray.compiler.lower.views import Area, Stored, View
+from pulsarray.compiler.machine.views import Area, Stored, View
 from pulsarray.compiler.ops.integer.chain import Chain, VectorStep
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.isa import Alu, Bank, VectorFlag

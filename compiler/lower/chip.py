@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import product
 
-from pulsarray.compiler.lower.views import Area, Stored, View, accesses
 from pulsarray.compiler.machine.banks import BlockCache, Pool, Resident
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.machine.transfers import Transfers
+from pulsarray.compiler.machine.loops import merged
+from pulsarray.compiler.machine.vector import VectorUnit
+from pulsarray.compiler.machine.views import Area, Stored, View, Words
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode
 from pulsarray.program import Tensor
-from pulsarray.stages import vector_distance
 
 __all__ = ["PARAMETER_COLUMNS", "BankShares", "Cached", "MapChip", "Words"]
 
@@ -47,24 +46,6 @@ class BankShares:
     resident: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Words:
-    """Words that VECTOR steps through: bank, first word, and a step for each of four levels."""
-
-    bank: int
-    base: int
-    steps: tuple[int, int, int, int]
-
-    @classmethod
-    def of(cls, view: View, area: Area) -> Words:
-        """An area: levels are blocks, images, rows and columns."""
-        return cls(view.bank, view.first(area), view.steps)
-
-    def shifted(self, words: int) -> Words:
-        """The same from another word on."""
-        return Words(self.bank, self.base + words, self.steps)
-
-
 class Cached:
     """Blocks of one operand in slots of a pool, loaded where they are not there yet."""
 
@@ -79,7 +60,7 @@ class Cached:
         return resident, missing
 
 
-class MapChip(Transfers):
+class MapChip(VectorUnit):
     """Pools of banks, the parameter and table banks, and the vector unit.
 
     Parameters
@@ -93,7 +74,6 @@ class MapChip(Transfers):
     def __init__(self, config: Config, shares: BankShares) -> None:
         super().__init__(config)
         depth = config.scratchpad_depth
-        self._latency = vector_distance(config)
         self.shares = shares
         self._streamed = (*shares.source, *shares.weight)
         self._split = len(shares.source)
@@ -104,9 +84,6 @@ class MapChip(Transfers):
         self._parameters = Pool((Bank.PARAMETER,), config.parameter_depth)
         self._tile = 0
         self._table = 0
-        self._issued = 0
-        self._recent: deque[tuple[int, int, int]] = deque()
-        self._last_vector = -1
 
     def pools(self, source_banks: int) -> tuple[Pool, Pool]:
         """Pools for the streamed operand and for weights; 0 keeps the split of the layer before."""
@@ -137,34 +114,16 @@ class MapChip(Transfers):
         The others are left out of a single row, where that makes no further bursts.
         """
         used = columns if count == 1 else PARAMETER_COLUMNS
-        self.load(
-            layer,
-            tensor,
-            first * PARAMETER_COLUMNS,
-            Bank.PARAMETER,
-            row * PARAMETER_COLUMNS,
-            rows=used,
-            blocks=count,
-            local_stride=PARAMETER_COLUMNS,
-            memory_stride=PARAMETER_COLUMNS,
-        )
+        word, local = first * PARAMETER_COLUMNS, row * PARAMETER_COLUMNS
+        strides = PARAMETER_COLUMNS, PARAMETER_COLUMNS
+        self.load(layer, tensor, word, Bank.PARAMETER, local, used, count, *strides)
 
     def load_table(self, layer: int, tensor: Tensor) -> int:
         """LOAD a function table; its number."""
         words = self.config.table_words
         table = self._table % self.config.tables
         self._table += 1
-        self.load(
-            layer,
-            tensor,
-            0,
-            Bank.TABLE,
-            table * words,
-            rows=words,
-            blocks=1,
-            local_stride=0,
-            memory_stride=0,
-        )
+        self.load(layer, tensor, 0, Bank.TABLE, table * words, words)
         return table
 
     def table_access(self, table: int) -> Access:
@@ -185,12 +144,11 @@ class MapChip(Transfers):
     def _move(self, op: Opcode, layer: int, stored: Stored, area: Area, view: View) -> None:
         tensor = stored.tensor
         assert tensor is not None
-        number = self._tensors.setdefault(tensor.name, len(self._tensors))
         to_memory = op is Opcode.STORE
         size = 4 if stored.sums else 1
         touched = view.accesses(area, write=not to_memory)
         if tensor.role == "intermediate":
-            touched += stored.in_memory(area, number, write=to_memory)
+            touched += stored.in_memory(area, self.number(tensor), write=to_memory)
         loops = _loops(area, view, stored)
         run = loops.pop()[0] if loops and loops[-1][1:] == (1, 1) else 1
         split = max(len(loops) - _TRANSFER_LEVELS, 0)
@@ -213,87 +171,7 @@ class MapChip(Transfers):
             }
             self.emitter.emit(op, layer, touched, **fields | levels)
 
-    def vector(
-        self,
-        layer: int,
-        counts: tuple[int, int, int, int],
-        operands: Mapping[str, Words],
-        fields: Mapping[str, int],
-        touched: Sequence[Access] = (),
-    ) -> None:
-        """VECTOR over a loop nest, after all that it reads has been written.
 
-        Parameters
-        ----------
-        layer, counts
-            For which layer, and iterations of the four levels.
-        operands
-            Sources ``a`` and ``b``, and one or both destinations ``target`` and ``acc``, which
-            step alike.
-        fields
-            Further fields.
-        touched
-            Constants that it reads.
-        """
-        found = list(touched)
-        given: dict[str, int] = {f"count{level}": count for level, count in enumerate(counts)}
-        for name, words in operands.items():
-            write = name in ("target", "acc")
-            loops = list(zip(counts, words.steps, strict=True))
-            found += accesses(words.bank, words.base, loops, write=write)
-            given |= {f"{name}_bank": words.bank, name: words.base}
-            side = "target" if write else name
-            for level, (count, step) in enumerate(loops):
-                given[f"{side}_stride{level}"] = step if count > 1 else 0
-        after = self._hazard(counts, [operands[name] for name in ("a", "b") if name in operands])
-        self._last_vector = self.emitter.emit(
-            Opcode.VECTOR, layer, found, after=after, **given, **fields
-        )
-        self._note(counts, [operands[name] for name in ("target", "acc") if name in operands])
-
-    def _hazard(self, counts: Sequence[int], sources: Sequence[Words]) -> int | None:
-        """The instruction to wait for if a word is read that may not be written yet.
-
-        Words follow each other in consecutive cycles at best, so those that matter are the first
-        of this instruction and the last before it.
-        """
-        while self._recent and self._issued - self._recent[0][0] > self._latency:
-            self._recent.popleft()
-        for number, index in enumerate(islice(product(*map(range, counts)), self._latency)):
-            for words in sources:
-                word = words.base + sum(i * s for i, s in zip(index, words.steps, strict=True))
-                for issued, bank, written in self._recent:
-                    late = self._issued + number - issued <= self._latency
-                    if late and (bank, written) == (words.bank, word):
-                        self._recent.clear()
-                        return self._last_vector
-        return None
-
-    def _note(self, counts: Sequence[int], targets: Sequence[Words]) -> None:
-        """Remember the last words that are written."""
-        total = 1
-        for count in counts:
-            total *= count
-        for number in range(max(0, total - self._latency), total):
-            index, rest = [], number
-            for count in reversed(counts):
-                rest, place = divmod(rest, count)
-                index.append(place)
-            for words in targets:
-                steps = zip(reversed(index), words.steps, strict=True)
-                word = words.base + sum(i * s for i, s in steps)
-                self._recent.append((self._issued + number, words.bank, word))
-        self._issued += total
-
-
-def _loops(area: Area, view: View, stored: Stored) -> list[tuple[int, int, int]]:
+def _loops(area: Area, view: View, stored: Stored) -> list[tuple[int, ...]]:
     """Count, step on chip and step in memory of each loop over an area, as few as possible."""
-    loops: list[tuple[int, int, int]] = []
-    for count, local, memory in zip(area.counts, view.steps, stored.steps, strict=True):
-        if count == 1:
-            continue
-        if loops and loops[-1][1:] == (count * local, count * memory):
-            loops[-1] = (loops[-1][0] * count, local, memory)
-        else:
-            loops.append((count, local, memory))
-    return loops
+    return merged(zip(area.counts, view.steps, stored.steps, strict=True))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.lower.views import Stored
+from pulsarray.compiler.machine.views import Stored
 from pulsarray.config import Config
 
 __all__ = ["as_column", "kernel_as_column"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pulsarray.compiler.lower.chip import PARAMETER_COLUMNS, Cached, MapChip
-from pulsarray.compiler.lower.views import Area, Stored
 from pulsarray.compiler.machine.emitter import Access
+from pulsarray.compiler.machine.views import Area, Stored
 from pulsarray.isa import Activation, Bank
 from pulsarray.program import Tensor
 

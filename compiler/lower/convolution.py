@@ -13,8 +13,8 @@ from pulsarray.compiler.lower.lowering import Lowering
 from pulsarray.compiler.lower.products.tile import Cut
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import Finish
-from pulsarray.compiler.lower.views import Area, Stored
 from pulsarray.compiler.lower.weights import place_weights, slices_of
+from pulsarray.compiler.machine.views import Area, Stored
 
 __all__ = ["emit_convolution"]
 

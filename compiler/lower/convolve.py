@@ -15,10 +15,10 @@ from pulsarray.compiler.lower.chip import Cached, MapChip
 from pulsarray.compiler.lower.cuts import Cut
 from pulsarray.compiler.lower.cutting import input_range
 from pulsarray.compiler.lower.streams import emit_stream, window_fields
-from pulsarray.compiler.lower.views import Area, Stored, View
 from pulsarray.compiler.lower.weights import Slice, Tiles
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.machine.loops import Loop
+from pulsarray.compiler.machine.views import Area, Stored, View
 from pulsarray.isa import Opcode
 from pulsarray.program import Tensor
 

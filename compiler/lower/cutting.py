@@ -8,7 +8,7 @@ from itertools import product
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.cost import estimate
 from pulsarray.compiler.lower.cuts import ConvolutionShape, Cut, Room, source_words
-from pulsarray.compiler.lower.views import Area
+from pulsarray.compiler.machine.views import Area
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 

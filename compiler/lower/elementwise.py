@@ -15,8 +15,8 @@ from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import table_of
 from pulsarray.compiler.lower.tiles import tiles_of_map
 from pulsarray.compiler.lower.traits import traits_of
-from pulsarray.compiler.lower.views import Stored, View
 from pulsarray.compiler.lower.weights import parameter_rows
+from pulsarray.compiler.machine.views import Stored, View
 from pulsarray.compiler.ops.integer.add import Add, TfliteAdd
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.elementwise import Copy, Elementwise, Multiply

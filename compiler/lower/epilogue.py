@@ -9,9 +9,9 @@ from functools import singledispatch
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.lower.chip import MapChip, Words
 from pulsarray.compiler.lower.constants import Constants, Sums
-from pulsarray.compiler.lower.views import Area, Stored, View
 from pulsarray.compiler.machine.banks import Slot
 from pulsarray.compiler.machine.emitter import Access
+from pulsarray.compiler.machine.views import Area, Stored, View
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.scale import Residual
 from pulsarray.errors import InputError

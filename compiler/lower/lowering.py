@@ -18,9 +18,9 @@ from pulsarray.compiler.lower.chip import BankShares, MapChip
 from pulsarray.compiler.lower.products.product import Product
 from pulsarray.compiler.lower.products.tile import Cut
 from pulsarray.compiler.lower.residency import Network, Work
-from pulsarray.compiler.lower.views import Stored
 from pulsarray.compiler.machine.emitter import Operation
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.machine.views import Stored
 from pulsarray.compiler.ops.integer.codes import zero_of
 from pulsarray.config import Config
 from pulsarray.errors import InputError

@@ -23,10 +23,10 @@ from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import Finish, finish_of, sums_of, table_of
 from pulsarray.compiler.lower.streams import emit_stream
 from pulsarray.compiler.lower.traits import Traits, traits_of
-from pulsarray.compiler.lower.views import Area, Stored, View
 from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.loops import Loop
+from pulsarray.compiler.machine.views import Area, Stored, View
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.config import Config
@@ -233,9 +233,8 @@ class _Emission:
         resident, missing = cache.find(zero, place)
         dim, slot = chip.config.dim, resident.slot
         if missing:
-            strides = {"local_stride": dim, "memory_stride": dim}
             tensor = made.zeros[zero]
-            chip.load(made.layer, tensor, 0, slot.bank, slot.base, rows=dim, blocks=1, **strides)
+            chip.load(made.layer, tensor, 0, slot.bank, slot.base, rows=dim)
         low, high = step.source.blocks
         chip.emitter.emit(
             Opcode.WEIGHT,

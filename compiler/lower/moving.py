@@ -19,8 +19,8 @@ from pulsarray.compiler.lower.pool import Sources
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import finish_of, sums_of
 from pulsarray.compiler.lower.tiles import tiles_of_map
-from pulsarray.compiler.lower.views import Area, Stored
 from pulsarray.compiler.lower.weights import Tiles
+from pulsarray.compiler.machine.views import Area, Stored
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.moving import Join, Split, Swap
 from pulsarray.compiler.ops.integer.scale import Scale

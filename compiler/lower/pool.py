@@ -17,11 +17,11 @@ from pulsarray.compiler.lower.scaling import Finish, finish_of
 from pulsarray.compiler.lower.streams import emit_stream, window_fields
 from pulsarray.compiler.lower.tiles import source_area, tiles_of_map
 from pulsarray.compiler.lower.traits import Traits, traits_of
-from pulsarray.compiler.lower.views import Area, Stored, View
 from pulsarray.compiler.machine.banks import Slot
 from pulsarray.compiler.machine.emitter import Access, spans
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.machine.loops import Loop
+from pulsarray.compiler.machine.views import Area, Stored, View
 from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
 from pulsarray.isa import Alu, Opcode, VectorFlag
 from pulsarray.program import Tensor
@@ -243,8 +243,7 @@ def _load_identity(chip: MapChip, layer: int, weights: Tensor) -> Slot:
     """LOAD a tile of weights that changes nothing; where it is."""
     dim = chip.config.dim
     slot = chip.weights.carve(dim, 1)[0]
-    strides = {"local_stride": dim, "memory_stride": dim}
-    chip.load(layer, weights, 0, slot.bank, slot.base, rows=dim, blocks=1, **strides)
+    chip.load(layer, weights, 0, slot.bank, slot.base, rows=dim)
     return slot
 
 

@@ -21,8 +21,8 @@ from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import Finish, finish_of, offsets_of, sums_of, table_of
 from pulsarray.compiler.lower.traits import Traits, traits_of
 from pulsarray.compiler.lower.transposed import grouped, taps_of_phase
-from pulsarray.compiler.lower.views import Stored
 from pulsarray.compiler.lower.weights import tiles_of
+from pulsarray.compiler.machine.views import Stored
 from pulsarray.compiler.ops.integer.product import Convolution, TransposedConvolution
 from pulsarray.config import Config
 from pulsarray.program import Tensor

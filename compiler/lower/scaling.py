@@ -12,8 +12,8 @@ from pulsarray.compiler.lower.constants import Sums
 from pulsarray.compiler.lower.epilogue import Addition, Epilogue, Places
 from pulsarray.compiler.lower.lowering import Lowering
 from pulsarray.compiler.lower.residency import Work
-from pulsarray.compiler.lower.views import Area, Stored
 from pulsarray.compiler.lower.weights import parameter_rows
+from pulsarray.compiler.machine.views import Area, Stored
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW, Ints, zero_of
 from pulsarray.compiler.ops.integer.scale import Residual, Scale
 from pulsarray.config import Config

@@ -20,8 +20,8 @@ from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.pool import Sources
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.tiles import tiles_of_map
-from pulsarray.compiler.lower.views import Area, Stored
 from pulsarray.compiler.machine.emitter import Access
+from pulsarray.compiler.machine.views import Area, Stored
 from pulsarray.compiler.numerics.gemmlowp import RECIPROCAL_FACTOR, RECIPROCAL_START
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.softmax import FRACTION, Softmax

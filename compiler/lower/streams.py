@@ -7,9 +7,9 @@ from itertools import product
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.chip import MapChip
-from pulsarray.compiler.lower.views import Stored
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.loops import LEVELS, Loop, fewest, nest_fields
+from pulsarray.compiler.machine.views import Stored
 from pulsarray.isa import Opcode, StreamFlag
 
 __all__ = ["emit_stream", "window_fields"]

@@ -8,7 +8,7 @@ from itertools import product
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.cutting import input_range
-from pulsarray.compiler.lower.views import Area, Stored
+from pulsarray.compiler.machine.views import Area, Stored
 from pulsarray.errors import InputError
 
 __all__ = ["source_area", "tiles_of_map"]

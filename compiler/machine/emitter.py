@@ -19,13 +19,14 @@ the others run out, an instruction of the vector unit that does nothing else pas
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from pulsarray.compiler.machine.loops import merged
 from pulsarray.config import QUEUE_MAX, SEMAPHORE_MAX, SEMAPHORES
 from pulsarray.isa import FORMATS, Bank, Instruction, Opcode, Unit
 
-__all__ = ["MEMORY", "Access", "Emitter", "Operation", "spans"]
+__all__ = ["MEMORY", "Access", "Emitter", "Operation", "accesses", "spans"]
 
 MEMORY = 0x100
 """Where :class:`Access` numbers what lies in memory: this, plus the number of the tensor."""
@@ -37,8 +38,8 @@ _LATE = 40
 """An instruction that is waited for is one of so many of its unit, the last ones then."""
 _AHEAD = SEMAPHORE_MAX - QUEUE_MAX - 1 - _LATE
 """Signals of a channel that may be left, of those known when an instruction is emitted."""
-_MANY = 16
-"""More blocks than this are followed as one region, gaps included."""
+_MANY = 64
+"""More separate ranges than this are followed as one, gaps included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,25 @@ class Access:
         return _READ | _WRITE if self.exclusive else (_WRITE if self.write else _READ)
 
 
+def accesses(
+    bank: int, base: int, loops: Sequence[tuple[int, int]], *, write: bool
+) -> Iterator[Access]:
+    """Ranges of words that a nest of (count, step) touches: one an outermost iteration.
+
+    Steps are not negative. Gaps inside an iteration count as touched.
+    """
+    nest = merged(loops)
+    apart = bool(nest) and nest[0][0] <= _MANY and (len(nest) > 1 or nest[0][1] > 1)
+    (count, step), inner = (nest[0], nest[1:]) if apart else ((1, 0), nest)
+    size = 1 + sum((n - 1) * s for n, s in inner)
+    for index in range(count):
+        low = base + index * step
+        yield Access(bank, low, low + size, write)
+
+
 def spans(bank: int, low: int, rows: int, blocks: int, stride: int, *, write: bool) -> list[Access]:
     """Accesses to ``rows`` words of each of ``blocks`` blocks, ``stride`` words apart."""
-    if blocks > _MANY or stride == rows or blocks == 1:
-        return [Access(bank, low, low + (blocks - 1) * stride + rows, write)]
-    starts = (low + block * stride for block in range(blocks))
-    return [Access(bank, start, start + rows, write) for start in starts]
+    return list(accesses(bank, low, [(blocks, stride), (rows, 1)], write=write))
 
 
 @dataclass(slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-__all__ = ["LEVELS", "Loop", "fewest", "nest_fields"]
+__all__ = ["LEVELS", "Loop", "fewest", "merged", "nest_fields"]
 
 LEVELS = 5
 """Levels that an instruction has."""
@@ -27,17 +27,22 @@ class Loop:
         return self.source, self.target, self.row, self.column
 
 
+def merged(loops: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """A nest of (count, steps...), outermost first, with as few levels as possible."""
+    nest: list[tuple[int, ...]] = []
+    for count, *steps in loops:
+        if count == 1:
+            continue
+        if nest and list(nest[-1][1:]) == [count * step for step in steps]:
+            nest[-1] = (nest[-1][0] * count, *steps)
+        else:
+            nest.append((count, *steps))
+    return nest
+
+
 def fewest(loops: Sequence[Loop]) -> list[Loop]:
     """The same words in the same order with as few levels as possible, outermost first."""
-    nest: list[Loop] = []
-    for loop in loops:
-        if loop.count == 1:
-            continue
-        if nest and nest[-1].steps == tuple(loop.count * step for step in loop.steps):
-            nest[-1] = replace(loop, count=nest[-1].count * loop.count)
-        else:
-            nest.append(loop)
-    return nest
+    return [Loop(*nest) for nest in merged((loop.count, *loop.steps) for loop in loops)]
 
 
 def nest_fields(loops: Sequence[Loop], first: int) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
-from pulsarray.compiler.machine.emitter import MEMORY, Access, Emitter, spans
+from pulsarray.compiler.machine.emitter import MEMORY, Emitter, spans
 from pulsarray.config import Config
 from pulsarray.isa import Opcode
 from pulsarray.program import Tensor
@@ -45,21 +45,30 @@ class Transfers:
         word: int,
         bank: int,
         local: int,
-        *,
         rows: int,
-        blocks: int,
-        local_stride: int,
-        memory_stride: int,
+        blocks: int = 1,
+        local_stride: int = 0,
+        memory_stride: int = 0,
+        *,
+        op: Opcode = Opcode.LOAD,
     ) -> None:
         """LOAD ``rows`` words of each of ``blocks`` blocks of a tensor, from its word ``word`` on.
 
         They go to the bank from word ``local`` on, blocks ``local_stride`` apart there and
-        ``memory_stride`` in the tensor.
+        ``memory_stride`` in the tensor. With ``op`` STORE they come from there.
         """
-        transfer = self._transfer(tensor, word, rows, blocks, local_stride, memory_stride)
-        memory = self._in_memory(tensor, word, rows, blocks, memory_stride, write=False)
-        accesses = spans(bank, local, rows, blocks, local_stride, write=True) + memory
-        self.emitter.emit(Opcode.LOAD, layer, accesses, bank=bank, local=local, **transfer)
+        size, writes = 1 if tensor.element == "code" else 4, op is Opcode.STORE
+        fields = {"address": tensor.address + word * size * self.config.word_bytes}
+        if blocks == 1 or local_stride == memory_stride == rows:
+            fields |= {"run": rows * blocks}  # Blocks that touch on both sides are one run.
+        else:
+            fields |= {"run": rows, "count1": blocks, "local_stride1": local_stride}
+            fields |= {"memory_stride1": memory_stride * size}
+        accesses = spans(bank, local, rows, blocks, local_stride, write=not writes)
+        if tensor.role in _REWRITTEN:  # The others need no order.
+            number = MEMORY + self.number(tensor)
+            accesses += spans(number, word, rows, blocks, memory_stride, write=writes)
+        self.emitter.emit(op, layer, accesses, bank=bank, local=local, **fields)
 
     def store(
         self,
@@ -68,44 +77,15 @@ class Transfers:
         word: int,
         bank: int,
         local: int,
-        *,
         rows: int,
-        blocks: int,
-        local_stride: int,
-        memory_stride: int,
+        blocks: int = 1,
+        local_stride: int = 0,
+        memory_stride: int = 0,
     ) -> None:
         """STORE, as :meth:`load`."""
-        transfer = self._transfer(tensor, word, rows, blocks, local_stride, memory_stride)
-        memory = self._in_memory(tensor, word, rows, blocks, memory_stride, write=True)
-        accesses = spans(bank, local, rows, blocks, local_stride, write=False) + memory
-        self.emitter.emit(Opcode.STORE, layer, accesses, bank=bank, local=local, **transfer)
+        sizes = rows, blocks, local_stride, memory_stride
+        self.load(layer, tensor, word, bank, local, *sizes, op=Opcode.STORE)
 
-    def _transfer(
-        self,
-        tensor: Tensor,
-        word: int,
-        rows: int,
-        blocks: int,
-        local_stride: int,
-        memory_stride: int,
-    ) -> dict[str, int]:
-        """Fields of a transfer; blocks that touch on both sides become one run."""
-        size = 1 if tensor.element == "code" else 4
-        fields = {"address": tensor.address + word * size * self.config.word_bytes}
-        if blocks == 1 or local_stride == memory_stride == rows:
-            return fields | {"run": rows * blocks}
-        return fields | {
-            "run": rows,
-            "count1": blocks,
-            "local_stride1": local_stride,
-            "memory_stride1": memory_stride * size,
-        }
-
-    def _in_memory(
-        self, tensor: Tensor, word: int, rows: int, blocks: int, stride: int, *, write: bool
-    ) -> list[Access]:
-        """Words of a tensor that is written and read; the others need no order."""
-        if tensor.role not in _REWRITTEN:
-            return []
-        bank = MEMORY + self._tensors.setdefault(tensor.name, len(self._tensors))
-        return spans(bank, word, rows, blocks, stride, write=write)
+    def number(self, tensor: Tensor) -> int:
+        """A number for a tensor, always the same."""
+        return self._tensors.setdefault(tensor.name, len(self._tensors))

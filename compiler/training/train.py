@@ -14,13 +14,13 @@ from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.limits import check_machine, check_sums, chunks_of
 from pulsarray.compiler.training.lower.backward import Backward
+from pulsarray.compiler.training.lower.chip import NoRoom
 from pulsarray.compiler.training.lower.forward import Forward
 from pulsarray.compiler.training.lower.learn import apply
 from pulsarray.compiler.training.lower.live import Live
 from pulsarray.compiler.training.lower.lowering import Lowering, Phase
 from pulsarray.compiler.training.lower.tensors import TrainTensors
 from pulsarray.compiler.training.lower.update import Update
-from pulsarray.compiler.training.lower.words import NoRoom
 from pulsarray.compiler.training.programs import Training
 from pulsarray.config import Config
 from pulsarray.errors import InputError

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulsarray.compiler.lower.views import Area, Stored, View, accesses, merged
-from pulsarray.compiler.machine.emitter import MEMORY
+from pulsarray.compiler.machine.emitter import MEMORY, accesses
+from pulsarray.compiler.machine.loops import merged
+from pulsarray.compiler.machine.views import Area, Stored, View
 
 NESTS = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 40)), max_size=5)
 RANGE = st.tuples(st.integers(0, 5), st.integers(1, 4)).map(lambda r: (r[0], r[0] + r[1]))
@@ -41,7 +43,7 @@ def inside(stored: Stored, area: Area) -> Area:
 
 @given(NESTS)
 def test_merged_nest_visits_the_same_words_in_the_same_order(nest: list[tuple[int, int]]) -> None:
-    def order(loops: list[tuple[int, int]]) -> list[int]:
+    def order(loops: Sequence[tuple[int, ...]]) -> list[int]:
         places = product(*(range(count) for count, _ in loops))
         return [sum(i * s for i, (_, s) in zip(p, loops, strict=True)) for p in places]
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.memory import Cache, Pool
-from pulsarray.compiler.training.lower.words import Words
 from pulsarray.errors import InputError
 from pulsarray.isa import Bank, Opcode
 from tests.compiler.training_cases import SMALL
@@ -19,7 +19,7 @@ ACC = int(Bank.ACCUMULATOR)
 
 
 def cache(banks: int = 2) -> Cache:
-    chip = TrainChip(CONFIG, {"x": 1}, {})
+    chip = TrainChip(CONFIG, {"x": 1}, {}, CONFIG.accumulator_depth)
     return Cache(chip, Layout(CONFIG), Pool(range(banks), CONFIG.scratchpad_depth))
 
 
@@ -84,17 +84,17 @@ def test_operands_that_are_read_at_once_are_moved_apart() -> None:
 def test_a_vector_waits_for_words_that_are_on_their_way(
     rows: int, between: int, waits: bool
 ) -> None:
-    chip = TrainChip(CONFIG, {}, {})
-    here, there = Words(ACC, 0, 0), Words(ACC + 1, 0, 0)
-    chip.vector(0, 1, rows, here, acc=there)
+    chip = TrainChip(CONFIG, {}, {}, CONFIG.accumulator_depth)
+    here, there = Words.at(ACC), Words.at(ACC + 1)
+    chip.compute(rows, here, acc=there)
     if between:
-        chip.vector(0, 1, between, Words(0, 0, 0), target=Words(1, 0, 0))
-    chip.vector(0, 1, rows, there, acc=Words(ACC + 2, 0, 0))
+        chip.compute(between, Words.at(0), target=Words.at(1))
+    chip.compute(rows, there, acc=Words.at(ACC + 2))
     assert bool(chip.emitter.operations[-1].wait) is waits
 
 
 def test_another_order_waits_for_the_whole() -> None:
-    chip = TrainChip(CONFIG, {}, {})
-    chip.vector(0, 1, 20, Words(ACC, 0, 0), acc=Words(ACC + 1, 0, 0))
-    chip.vector(0, 1, 1, Words(ACC + 1, 19, 0), acc=Words(ACC + 2, 0, 0))
+    chip = TrainChip(CONFIG, {}, {}, CONFIG.accumulator_depth)
+    chip.compute(20, Words.at(ACC), acc=Words.at(ACC + 1))
+    chip.compute(1, Words.at(ACC + 1, 19), acc=Words.at(ACC + 2))
     assert chip.emitter.operations[-1].wait

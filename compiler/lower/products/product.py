@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pulsarray.compiler.lower.chip import MapChip
 from pulsarray.compiler.lower.epilogue import Epilogue
 from pulsarray.compiler.lower.products.tile import Shape
-from pulsarray.compiler.lower.views import Area, Stored
+from pulsarray.compiler.machine.views import Area, Stored
 from pulsarray.program import Tensor
 
 __all__ = ["Product"]

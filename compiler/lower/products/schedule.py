@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from pulsarray.compiler.lower.chip import MapChip
 from pulsarray.compiler.lower.products.product import Product
 from pulsarray.compiler.lower.products.tile import Cut, OutputTile
-from pulsarray.compiler.lower.views import Area
 from pulsarray.compiler.machine.banks import BlockCache, Resident
 from pulsarray.compiler.machine.emitter import Access, spans
+from pulsarray.compiler.machine.views import Area
 from pulsarray.isa import Opcode, StreamFlag
 
 __all__ = ["schedule_product"]

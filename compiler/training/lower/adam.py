@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.training.adam import DIVIDED, HALF_LOG, ROOT, guard, share
 from pulsarray.compiler.training.lower.lowering import Lowering
-from pulsarray.compiler.training.lower.words import Words
-from pulsarray.isa import Activation, Alu, VectorFlag
+from pulsarray.isa import Activation, Alu, Opcode, VectorFlag
 
 __all__ = ["Adam"]
 
@@ -29,26 +29,16 @@ class Adam:
         squares = lowering.network.optimizer.squares
         self.kept, self.guard = share(squares), guard(squares)
         last = lowering.config.accumulator_depth - 1
-        self.here, self.there = (Words(bank, last, 0, 0) for bank in self.chip.aux)
-
-    @property
-    def phase(self) -> int:
-        """Number of the phase that instructions are counted for."""
-        return self.rows.phase
+        self.here, self.there = (Words.at(bank, last, 0, 0) for bank in self.chip.aux)
 
     def grow(self, name: str) -> None:
         """The exponent of the root of a parameter's squares, and epsilon at that of roots."""
         register, exponent = f"{name}.root", self.chip.exponent
-        exponent(self.phase, "root", 0, register)
-        exponent(self.phase, register, -self.guard, f"{name}.gradient", maximum=True)
-        exponent(self.phase, "square", 0, register, register)
-        self.chip.load(
-            self.phase, self.tensors.epsilon, 0, self.here.bank, self.here.base,
-            rows=1, blocks=1, local_stride=0, memory_stride=0,
-        )  # fmt: skip
-        self.chip.vector(
-            self.phase, 1, 1, self.here, acc=self.there, shift=ROOT, x=(register, "epsilon")
-        )
+        exponent("root", 0, register)
+        exponent(register, -self.guard, f"{name}.gradient", maximum=True)
+        exponent("square", 0, register, register)
+        self.chip.move(Opcode.LOAD, self.tensors.epsilon, 0, self.here, 1)
+        self.chip.compute(1, self.here, acc=self.there, shift=ROOT, x=(register, "epsilon"))
 
     def divisors(
         self, name: str, gradient: Words, bank: int, spare: Words, word: int, shape: tuple[int, int]
@@ -62,35 +52,31 @@ class Adam:
         bank, spare
             What else may be used: a bank, and words of another one.
         """
-        squares, tensor = Words(bank, 0, 1), self.tensors.squares[name]
+        squares, tensor = Words.at(bank, 0, 1), self.tensors.squares[name]
 
         def many(a: Words, b: Words | None = None, acc: Words = squares, **fields: Any) -> None:
-            self.chip.vector(self.phase, *shape, a, b, acc=acc, **fields)
+            self.chip.compute(shape, a, b, acc=acc, **fields)
 
-        def move(*, load: bool) -> None:
-            transfer = self.chip.load if load else self.chip.store
-            transfer(
-                self.phase, tensor, word, bank, 0, rows=shape[0] * shape[1], blocks=1,
-                local_stride=0, memory_stride=0,
-            )  # fmt: skip
+        def move(op: Opcode) -> None:
+            self.chip.move(op, tensor, word, squares, shape[0] * shape[1])
 
         scale = f"{name}.gradient"
         many(gradient, acc=spare)
         many(gradient, spare, acc=spare, alu=Alu.MUL, x=("square", scale, scale))
-        move(load=True)
+        move(Opcode.LOAD)
         many(
             squares, alu=Alu.MUL, flags=_SCALAR, scalar=self.kept, shift=_FRACTION,
             x=("square", "root", "root"),
         )  # fmt: skip
         many(squares, spare, alu=Alu.ADD)
-        move(load=False)
+        move(Opcode.STORE)
         many(squares, activation=Activation.RECIPROCAL, table="log2")
         many(
             squares, alu=Alu.RSUB, flags=_SCALAR, scalar=HALF_LOG, shift=2,
             activation=Activation.EXP, table="exp",
         )  # fmt: skip
         many(
-            squares, Words(self.there.bank, self.there.base, 0, 0), alu=Alu.ADD,
+            squares, Words.at(self.there.bank, self.there.base, 0, 0), alu=Alu.ADD,
             activation=Activation.RECIPROCAL, table="reciprocal",
         )  # fmt: skip
         return squares
@@ -99,8 +85,8 @@ class Adam:
         self, name: str, velocity: Words, divisors: Words, shape: tuple[int, int]
     ) -> tuple[Words, str, int]:
         """Velocities divided, in their place; the name of their exponent, and what is beside it."""
-        self.chip.vector(
-            self.phase, *shape, velocity, divisors, acc=velocity, alu=Alu.SCALED,
+        self.chip.compute(
+            shape, velocity, divisors, acc=velocity, alu=Alu.SCALED,
             x=(f"{name}.root", f"{name}.velocity"),
         )  # fmt: skip
         return velocity, "", DIVIDED

@@ -13,6 +13,7 @@ from functools import singledispatch, singledispatchmethod
 
 from pulsarray.compiler.ir.graph import Node
 from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import CODE_ONE, DERIVATIVES, GUARD, SLOPE
 from pulsarray.compiler.ops.gradient import Gradient, Same
 from pulsarray.compiler.passes.training.activations import OUTPUT
@@ -38,7 +39,6 @@ from pulsarray.compiler.training.lower.parts import Part, Parts, share
 from pulsarray.compiler.training.lower.pieces import cut
 from pulsarray.compiler.training.lower.pool import Pooling
 from pulsarray.compiler.training.lower.update import Update
-from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Alu, VectorFlag
 
 __all__ = ["Backward"]
@@ -232,7 +232,7 @@ class Backward:
                 place = column, part
                 self.product.piece(geometry, delta, pieces, place, bank)
                 self.learning.piece(reader, place, avoid=bank)
-            sums = Words(bank, 0, self.images), names, 0
+            sums = Words.at(bank, 0, self.images), names, 0
             # Their own gradient reads the source beside the error.
             busy = banks_of(*(self.values[source] for source in step.sources))
             self._through(step, found, tile, range(*part), sums, busy)
@@ -248,7 +248,7 @@ class Backward:
         if norm is not None:
             norm.prepare(errors[0])
         elif several:
-            self.chip.exponent(self.lowering.phase, "temporary", -GUARD, f"{step.name}{ERROR}")
+            self.chip.exponent("temporary", -GUARD, f"{step.name}{ERROR}")
         groups = common(z.groups(), *(error.groups() for error in errors))
         for reader in readers:
             if (layer_norm := self.layer_norms.get(reader.name)) is not None:
@@ -293,8 +293,8 @@ class Backward:
             second = self._slope(step, second, len(blocks), pixels)
         avoid, pinned = [output.bank, *busy], [output, *pinned]
         self.rows.new(found.at(tile.low, blocks.start), 0, avoid=avoid, pinned=pinned)
-        self.chip.vector(
-            self.lowering.phase, len(blocks), pixels, sums, second,
+        self.chip.compute(
+            (len(blocks), pixels), sums, second,
             target=words_at(found, tile, blocks.start), alu=alu, shift=shift + less,
             x=(f"{step.name}.error", *names), flags=_STATISTIC,
             last_lanes=self.lowering.lanes(found, blocks.stop),
@@ -302,9 +302,9 @@ class Backward:
 
     def _slope(self, step: Step, x: Words, blocks: int, pixels: int) -> Words:
         """The derivative of a gated activation at its argument."""
-        slope = Words(self.chip.aux[1], 0, pixels)
+        slope = Words.at(self.chip.aux[1], 0, pixels)
         fields = self.lowering.looked_up(step, self.flow.outputs[step.source], kind=SLOPE)
-        self.chip.vector(self.lowering.phase, blocks, pixels, x, acc=slope, **fields)
+        self.chip.compute((blocks, pixels), x, acc=slope, **fields)
         return slope
 
     # What readers give
@@ -313,13 +313,13 @@ class Backward:
         self, step: Step, parts: Sequence[str], tile: Tile, blocks: range, pixels: int
     ) -> Part:
         """The gradient at a tile of a step's output."""
-        sums = Words(self.chip.aux[0], 0, 0)
+        sums = Words.at(self.chip.aux[0])
         if len(parts) == 1:
             part, names, less = self.parts.of(step, parts[0], tile, blocks, pixels)
             if not parts[0].endswith(ERROR):
                 return part, names, less
             # It may share a bank with the output.
-            self.chip.vector(self.lowering.phase, 1, pixels, part, acc=sums)
+            self.chip.compute(pixels, part, acc=sums)
             return sums, names, less
         for number, value in enumerate(parts):
             part, names, less = self.parts.of(step, value, tile, blocks, pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.chip import TrainChip
@@ -15,7 +16,6 @@ from pulsarray.compiler.training.lower.maps import (
 )
 from pulsarray.compiler.training.lower.memory import Cache
 from pulsarray.compiler.training.lower.tensors import TrainTensors
-from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Alu, VectorFlag
 
 __all__ = ["Dropping"]
@@ -45,7 +45,7 @@ class Dropping:
         self, source: FeatureMap, result: FeatureMap, x: tuple[str, str], *, training: bool
     ) -> None:
         """The result; ``x`` names its exponent and the source's."""
-        chip, phase = self.chip, self.cache.phase
+        chip = self.chip
         for images in common(source.groups(), result.groups(), self.mask.groups()):
             for tile in tiles(result, images, chip.depth):
                 count = tile.images * tile.rows * result.shape[1]
@@ -53,17 +53,17 @@ class Dropping:
                     read = self.cache.get(source.at(tile.low, block))
                     a = words_at(source, tile, block)
                     if training:
-                        sums = Words(chip.aux[0], 0, 1)
-                        chip.vector(
-                            phase, 1, count, a, acc=sums,
+                        sums = Words.at(chip.aux[0], 0, 1)
+                        chip.compute(
+                            count, a, acc=sums,
                             alu=Alu.MUL, flags=_SCALAR, scalar=self.mantissa,
                         )  # fmt: skip
                         a = sums
                         read = self.cache.get(self.mask.at(tile.low, block))
                     mask = words_at(self.mask, tile, block) if training else None
                     self.cache.new(result.at(tile.low, block), 0, pinned=[read])
-                    chip.vector(
-                        phase, 1, count, a, mask, target=words_at(result, tile, block), x=x,
+                    chip.compute(
+                        count, a, mask, target=words_at(result, tile, block), x=x,
                         alu=Alu.GATE if training else Alu.PASS,
                         flags=_STATISTIC if training else 0,
                         shift=self.shift if training else 0,
@@ -73,14 +73,14 @@ class Dropping:
 
     def backward(self, error: FeatureMap, tile: Tile, block: int, bank: int) -> int:
         """What a tile of the source gets of the error; how far it is to be shifted."""
-        chip, phase = self.chip, self.cache.phase
-        count, sums = tile.images * tile.rows * error.shape[1], Words(bank, 0, 1)
+        chip = self.chip
+        count, sums = tile.images * tile.rows * error.shape[1], Words.at(bank, 0, 1)
         self.cache.get(error.at(tile.low, block))
-        chip.vector(
-            phase, 1, count, words_at(error, tile, block), acc=sums,
+        chip.compute(
+            count, words_at(error, tile, block), acc=sums,
             alu=Alu.MUL, flags=_SCALAR, scalar=self.mantissa,
         )  # fmt: skip
         self.cache.get(self.mask.at(tile.low, block))
         mask = words_at(self.mask, tile, block)
-        chip.vector(phase, 1, count, sums, mask, acc=sums, alu=Alu.GATE)
+        chip.compute(count, sums, mask, acc=sums, alu=Alu.GATE)
         return self.shift

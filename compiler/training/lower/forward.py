@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import singledispatchmethod
 
 from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import FRACTION, GUARD
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.convolution import Convolution
@@ -38,7 +39,6 @@ from pulsarray.compiler.training.lower.products.forward import ForwardProduct
 from pulsarray.compiler.training.lower.products.matrices import MatrixProduct
 from pulsarray.compiler.training.lower.scaling import Scaling
 from pulsarray.compiler.training.lower.softmax import SoftmaxMap
-from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Alu, VectorFlag
 
 __all__ = ["Forward", "collect"]
@@ -57,8 +57,8 @@ def collect(
     shift: int = 0,
 ) -> None:
     """Words at the exponent of sums, ``temporary``, as their beginning or added to them."""
-    lowering.chip.vector(
-        lowering.phase, 1, count, a, sums if add else None, acc=sums,
+    lowering.chip.compute(
+        count, a, sums if add else None, acc=sums,
         x=("temporary", *names), flags=_ADD if add else 0, shift=shift,
     )  # fmt: skip
 
@@ -176,9 +176,9 @@ class Forward:
             busy += banks_of(pooling.result)
         self.rows.new(z.at(tile.low, group[0]), 0, avoid=busy)
         pixels = tile.images * tile.rows * z.shape[1]
-        self.chip.vector(
-            self.lowering.phase, group[1] - group[0], pixels, Words(bank, 0, pixels),
-            Words(biases.bank, biases.base + group[0], 1, 0), target=words_at(z, tile, group[0]),
+        self.chip.compute(
+            (group[1] - group[0], pixels), Words.at(bank, 0, pixels),
+            Words.at(biases.bank, biases.base + group[0], 1, 0), target=words_at(z, tile, group[0]),
             alu=Alu.ADD, last_lanes=self.lowering.lanes(z, group[1]),
             **self.lowering.activation(
                 layer, self.flow.outputs[layer.source], f"{layer.name}.weight"
@@ -226,8 +226,8 @@ class Forward:
                     bank, turned = self.chip.next_sums(), (op.transpose_a, op.transpose_b)
                     self.matrices.emit(a, b, turned, tile, block, bank)
                     self.rows.new(z.at(tile.low, block), 0)
-                    self.chip.vector(
-                        self.lowering.phase, 1, count, Words(bank, 0, 0),
+                    self.chip.compute(
+                        count, Words.at(bank),
                         target=words_at(z, tile, block), x=x,
                         last_lanes=self.lowering.lanes(z, block + 1), **fields,
                     )  # fmt: skip
@@ -241,12 +241,12 @@ class Forward:
         pooling = self._pooling(layer)
         for images in common(x.groups(), z.groups()):
             for tile, block in self._blocks(z, images):
-                count, sums = tile.images * tile.rows * z.shape[1], Words(self.chip.aux[0], 0, 0)
+                count, sums = tile.images * tile.rows * z.shape[1], Words.at(self.chip.aux[0])
                 norm.scaled(tile, block, count, sums)
                 self.rows.new(z.at(tile.low, block), 0)
-                self.chip.vector(
-                    self.lowering.phase, 1, count, sums,
-                    Words(biases.bank, biases.base + block, 0, 0),
+                self.chip.compute(
+                    count, sums,
+                    Words.at(biases.bank, biases.base + block, 0, 0),
                     target=words_at(z, tile, block), alu=Alu.ADD,
                     last_lanes=self.lowering.lanes(z, block + 1),
                     **self.lowering.activation(layer, norm.scale, f"{layer.name}.weight"),
@@ -302,16 +302,16 @@ class Forward:
         lanes = lowering.lanes(z, block + 1)
         if not step.derivative.gated:
             self.rows.new(z.at(tile.low, block), 0, pinned=[read])
-            chip.vector(
-                lowering.phase, 1, count, a, target=words_at(z, tile, block), last_lanes=lanes,
+            chip.compute(
+                count, a, target=words_at(z, tile, block), last_lanes=lanes,
                 **lowering.activation(step, scale),
             )  # fmt: skip
             return
-        gate = Words(chip.aux[0], 0, 0)
-        chip.vector(lowering.phase, 1, count, a, acc=gate, **lowering.looked_up(step, scale))
+        gate = Words.at(chip.aux[0])
+        chip.compute(count, a, acc=gate, **lowering.looked_up(step, scale))
         self.rows.new(z.at(tile.low, block), 0, pinned=[read])
-        chip.vector(
-            lowering.phase, 1, count, a, gate, target=words_at(z, tile, block),
+        chip.compute(
+            count, a, gate, target=words_at(z, tile, block),
             alu=Alu.MUL, shift=-FRACTION, last_lanes=lanes,
             x=(f"{step.name}.output", scale), **lowering.narrowed("identity"),
         )  # fmt: skip
@@ -320,17 +320,17 @@ class Forward:
     def _multiply(self, _op: Multiply, step: Step) -> None:
         (a, b), z = (self.values[name] for name in step.sources), self._new(step)
         x = (f"{step.name}.output", *(self.flow.outputs[name] for name in step.sources))
-        sums, fields = Words(self.chip.aux[0], 0, 0), self.lowering.narrowed("identity")
+        sums, fields = Words.at(self.chip.aux[0]), self.lowering.narrowed("identity")
         pooling = self._pooling(step)
         for images in common(a.groups(), b.groups(), z.groups()):
             for tile, block in self._blocks(z, images):
                 count = tile.images * tile.rows * z.shape[1]
                 self.rows.get(b.at(tile.low, block))
-                self.chip.vector(self.lowering.phase, 1, count, words_at(b, tile, block), acc=sums)
+                self.chip.compute(count, words_at(b, tile, block), acc=sums)
                 read = self.rows.get(a.at(tile.low, block))
                 self.rows.new(z.at(tile.low, block), 0, pinned=[read])
-                self.chip.vector(
-                    self.lowering.phase, 1, count, words_at(a, tile, block), sums,
+                self.chip.compute(
+                    count, words_at(a, tile, block), sums,
                     target=words_at(z, tile, block), alu=Alu.MUL, x=x, **fields,
                 )  # fmt: skip
             self._done(z, images, pooling)
@@ -341,8 +341,8 @@ class Forward:
         z, name = self._new(step), f"{step.name}.output"
         parts = [self.values[source] for source in step.sources]
         pooling = self._pooling(step)
-        self.chip.exponent(self.lowering.phase, "temporary", -GUARD, name)
-        sums, fields = Words(self.chip.aux[0], 0, 0), self.lowering.narrowed(step.activation)
+        self.chip.exponent("temporary", -GUARD, name)
+        sums, fields = Words.at(self.chip.aux[0]), self.lowering.narrowed(step.activation)
         for images in common(z.groups(), *(part.groups() for part in parts)):
             for tile, block in self._blocks(z, images):
                 count = tile.images * tile.rows * z.shape[1]
@@ -351,8 +351,8 @@ class Forward:
                     a, scale = words_at(parts[number], tile, block), (self.flow.outputs[source],)
                     collect(self.lowering, a, sums, count, scale, add=number > 0)
                 self.rows.new(z.at(tile.low, block), 0)
-                self.chip.vector(
-                    self.lowering.phase, 1, count, sums, target=words_at(z, tile, block),
+                self.chip.compute(
+                    count, sums, target=words_at(z, tile, block),
                     x=(name, "temporary"), **fields,
                 )  # fmt: skip
             self._done(z, images, pooling)

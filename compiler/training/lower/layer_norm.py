@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import (
     SMALLER,
 )
@@ -21,9 +22,8 @@ from pulsarray.compiler.training.lower.maps import (
 )
 from pulsarray.compiler.training.lower.norm import divide
 from pulsarray.compiler.training.lower.softmax import add_lanes
-from pulsarray.compiler.training.lower.words import Words
 from pulsarray.compiler.training.norm import DEVIATION, Mean
-from pulsarray.isa import Alu, VectorFlag
+from pulsarray.isa import Alu, Opcode, VectorFlag
 
 __all__ = ["SHARE", "LayerNormalization"]
 
@@ -58,7 +58,7 @@ class LayerNormalization:
         self.scale = lowering.flow.outputs[step.source]
 
     def _vector(self, count: int, a: Words, b: Words | None = None, **fields: Any) -> None:
-        self.chip.vector(self.rows.phase, 1, count, a, b, **fields)
+        self.chip.compute(count, a, b, **fields)
 
     def _at(self, found: FeatureMap, tile: Tile, block: int) -> Words:
         """A tile of a map's block, which is on chip now."""
@@ -67,7 +67,7 @@ class LayerNormalization:
 
     def _add(self, count: int, a: Words, total: Words, block: int) -> None:
         """Words of a block as the beginning of a total or added to it; the last sums up lanes."""
-        add_lanes(self.chip, self.rows.phase, count, a, total, (block, self.blocks))
+        add_lanes(self.chip, count, a, total, (block, self.blocks))
 
     def _scaled(self, count: int, a: Words, acc: Words, factor: int, shift: int) -> None:
         self._vector(count, a, acc=acc, alu=Alu.MUL, flags=_SCALAR, scalar=factor, shift=shift)
@@ -84,16 +84,16 @@ class LayerNormalization:
 
     def _tile(self, tile: Tile) -> None:
         count = tile.images * tile.rows * self.normal.shape[1]
-        means, squares = Words(self.there, 0, 0), Words(self.there, count, 0)
+        means, squares = Words.at(self.there), Words.at(self.there, count)
         for block in range(self.blocks):
             self._add(count, self._at(self.source, tile, block), means, block)
         self._scaled(count, means, means, self.mean.mantissa, self.mean.shift)
         for block in range(self.blocks):
             self._centre(tile, block, count, means, squares)
-        divide(self.chip, self.rows.phase, squares, count, self.mean, self.kept, self.scale)
+        divide(self.chip, squares, count, self.mean, self.kept, self.scale)
         if self.lowering.training:
-            self._keep(tile, squares.base, count, load=False)
-        self.chip.exponent(self.rows.phase, "temporary", DEVIATION)
+            self._keep(tile, squares.base, count, Opcode.STORE)
+        self.chip.exponent("temporary", DEVIATION)
         for block in range(self.blocks):
             z = self._at(self.normal, tile, block)
             self._vector(count, z, squares, target=z, alu=Alu.SCALED, x=("temporary",))
@@ -102,7 +102,7 @@ class LayerNormalization:
         """Values less their mean, in the place of the result, and the sum of their squares."""
         read = self.rows.get(self.source.at(tile.low, block))
         self.rows.new(self.normal.at(tile.low, block), 0, avoid=[read.bank], pinned=[read])
-        z, copy = words_at(self.normal, tile, block), Words(self.here, 0, 0)
+        z, copy = words_at(self.normal, tile, block), Words.at(self.here)
         self._vector(
             count, words_at(self.source, tile, block), means, target=z, alu=Alu.SUB,
             last_lanes=self.lowering.lanes(self.normal, block + 1),
@@ -111,27 +111,23 @@ class LayerNormalization:
         self._vector(count, z, copy, acc=copy, alu=Alu.MUL)
         self._add(count, copy, squares, block)
 
-    def _keep(self, tile: Tile, word: int, count: int, *, load: bool) -> None:
+    def _keep(self, tile: Tile, word: int, count: int, op: Opcode) -> None:
         """What a tile was divided by, from memory or to it."""
-        move = self.chip.load if load else self.chip.store
         first = tile.low * self.normal.pixels + tile.top * self.normal.shape[1]
-        move(
-            self.rows.phase, self.kept.divisor, first, self.there, word,
-            rows=count, blocks=1, local_stride=0, memory_stride=0,
-        )  # fmt: skip
+        self.chip.move(op, self.kept.divisor, first, Words.at(self.there, word), count)
 
     # Backward
 
     def prepare(self) -> None:
         """The exponent of what is divided, from that with guard bits, ``temporary``."""
-        self.chip.exponent(self.rows.phase, "guard", SMALLER, "temporary", self.scale)
+        self.chip.exponent("guard", SMALLER, "temporary", self.scale)
 
     def pull(self, delta: FeatureMap, tile: Tile, block: int, count: int, error: str) -> Words:
         """The gradient of a tile of the source at ``temporary``; ``error`` names delta's.
 
         It takes what :meth:`means` has made of the tile.
         """
-        sums = Words(self.chip.next_sums(), 0, 0)
+        sums = Words.at(self.chip.next_sums())
         less, along, divisors = self._parts(count)
         self._vector(count, self._at(self.normal, tile, block), along, acc=sums, alu=Alu.MUL)
         a = self._at(delta, tile, block)
@@ -142,11 +138,11 @@ class LayerNormalization:
 
     def _parts(self, count: int) -> list[Words]:
         """What there is one number a pixel of in the second bank."""
-        return [Words(self.there, part * count, 0) for part in range(SHARE)]
+        return [Words.at(self.there, part * count) for part in range(SHARE)]
 
     def means(self, delta: FeatureMap, tile: Tile, count: int) -> None:
         """Means of a tile's error and of its products with normalized values, and divisors."""
-        sums, shift = Words(self.chip.next_sums(), 0, 0), self.mean.shift
+        sums, shift = Words.at(self.chip.next_sums()), self.mean.shift
         less, along, divisors = self._parts(count)
         for block in range(self.blocks):
             self._add(count, self._at(delta, tile, block), sums, block)
@@ -156,4 +152,4 @@ class LayerNormalization:
             self._vector(count, self._at(self.normal, tile, block), sums, acc=sums, alu=Alu.MUL)
             self._add(count, sums, along, block)
         self._scaled(count, along, along, self.mean.mantissa, shift + _CODE_BITS)
-        self._keep(tile, divisors.base, count, load=True)
+        self._keep(tile, divisors.base, count, Opcode.LOAD)

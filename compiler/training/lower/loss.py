@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import PROBABILITY
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.losses import ALIGNED
@@ -20,7 +21,6 @@ from pulsarray.compiler.training.lower.maps import (
 from pulsarray.compiler.training.lower.memory import Cache
 from pulsarray.compiler.training.lower.softmax import SoftmaxRows
 from pulsarray.compiler.training.lower.tensors import LIMIT_ROWS, MASK_ROW
-from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Activation, Alu, VectorFlag
 
 __all__ = ["LossGradient", "loss_rows"]
@@ -112,19 +112,19 @@ class LossGradient:
         for bank, found, name in sides:
             self._vector(
                 self._at(found, block),
-                acc=Words(bank, 0, 0),
+                acc=Words.at(bank),
                 shift=ALIGNED,
                 x=("", name),
             )
 
     def _vector(self, a: Words, b: Words | None = None, blocks: int = 1, **fields: Any) -> None:
-        self.chip.vector(self.cache.phase, blocks, self.rows, a, b, **fields)
+        self.chip.compute((blocks, self.rows), a, b, **fields)
 
     def _subtract(self, block: int, lanes: int, **fields: Any) -> None:
         """Output less target, both aligned, to the error."""
         fields.setdefault("target", self._at(self.error, block))
         self._vector(
-            Words(self.here, 0, 0), Words(self.there, 0, 0), alu=Alu.SUB, last_lanes=lanes, **fields
+            Words.at(self.here), Words.at(self.there), alu=Alu.SUB, last_lanes=lanes, **fields
         )
 
     def _requantized(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class LossGradient:
         self._subtract(block, lanes, activation=Activation.TABLE, table="tanh", shift=17)
 
     def _huber(self, block: int, lanes: int) -> None:
-        here = Words(self.here, 0, 0)
+        here = Words.at(self.here)
         self._subtract(block, 0, target=None, acc=here)
         high, low = LIMIT_ROWS
         self._vector(here, acc=here, alu=Alu.MIN, flags=_LANE, parameter=high)
@@ -163,7 +163,7 @@ class LossGradient:
 
     def _hinge(self, block: int, lanes: int) -> None:
         """The negative target where the margin is less than one."""
-        here, there = Words(self.here, 0, 0), Words(self.there, 0, 0)
+        here, there = Words.at(self.here), Words.at(self.there)
         z, t = self._at(self.output, block), self._at(self.target, block)
         self._vector(z, t, acc=here, alu=Alu.MUL, shift=ALIGNED, x=("", self.names[1], "target"))
         one = 1 << -ALIGNED
@@ -177,15 +177,15 @@ class LossGradient:
     def _softmax(self) -> None:
         for block in range(self.blocks):
             self._segments(block, 0)
-        total = Words(self.there, 0, 0)
+        total = Words.at(self.there)
         softmax = SoftmaxRows(
-            self.chip, self.cache.phase, self.blocks, self.rows, self.last_lanes,
+            self.chip, self.blocks, self.rows, self.last_lanes,
             lambda block: self._at(self.output, block), self._masked,
         )  # fmt: skip
         softmax.emit(self.names[1])
         softmax.total(total)
         for block in range(self.blocks):
-            gated = Words(self.there, self.rows, 0)
+            gated = Words.at(self.there, self.rows)
             done = int(self.output.pixels == 1)
             error = self.cache.new(self.error.at(self.tile.low, block), done)
             self.cache.get(self.target.at(self.tile.low, block), pinned=[error])

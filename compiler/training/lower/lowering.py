@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import (
     BIAS,
 )
@@ -15,12 +16,11 @@ from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.maps import FeatureMap
 from pulsarray.compiler.training.lower.memory import Cache, Pool
-from pulsarray.compiler.training.lower.paging import Paging
+from pulsarray.compiler.training.lower.paging import PagedChip
 from pulsarray.compiler.training.lower.pieces import Pieces
 from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors
-from pulsarray.compiler.training.lower.words import Words
 from pulsarray.config import Config
-from pulsarray.isa import Activation, Bank, ScaleAction, VectorFlag
+from pulsarray.isa import Activation, Bank, Opcode, VectorFlag
 from pulsarray.program import Tensor
 
 __all__ = ["Lowering", "Phase", "weight_banks"]
@@ -89,12 +89,8 @@ class Lowering:
         self.training, self.flow = training, tensors.network.flow
         functions = enumerate(tensors.functions.items())
         tables = {name: (number, found.shift) for number, (name, found) in functions}
-        self.chip = TrainChip(self.config, tensors.registers, tables)
-        self.chip.depth = tensors.depth
-        if tensors.pages:
-            self.chip.paging = Paging(
-                self.chip, tensors.exponents, tensors.registers, self.chip.aux[1], tensors.depth
-            )
+        kind = PagedChip if tensors.pages else TrainChip
+        self.chip = kind(self.config, tensors.registers, tables, tensors.depth)
         banks, depth = self.config.scratchpad_banks, self.config.scratchpad_depth
         first = weight_banks(self.config)
         self.rows = Cache(self.chip, layout, Pool(range(first, banks), depth), share)
@@ -105,7 +101,7 @@ class Lowering:
 
     def begin(self, name: str, kind: str, m: int, k: int, n: int, products: int = 1) -> None:
         """A new phase."""
-        self.rows.phase = self.weights.phase = len(self.phases)
+        self.chip.phase = len(self.phases)
         self.phases.append(Phase(name, kind, m, k, n, products))
 
     def begin_layer(self, layer: Step, kind: str) -> None:
@@ -122,11 +118,6 @@ class Lowering:
             products = bool(layer.scales) + (layer.source in self.flow.errors)
             self.begin(layer.name, kind, k, pixels, n, products)
 
-    @property
-    def phase(self) -> int:
-        """Number of the last phase."""
-        return self.rows.phase
-
     def prepare(self) -> None:
         """Exponents, rates, constants and tables, before the vector unit first needs them.
 
@@ -135,14 +126,8 @@ class Lowering:
         if self._ready:
             return
         self._ready = True
-        tensors, bank = self.tensors, self.chip.aux[0]
-        if self.chip.paging is not None:
-            self.chip.paging.fill(self.phase)
-        else:
-            self.whole(tensors.exponents, bank, 0)
-            for word in range(tensors.exponents.rows):
-                first = word * self.config.dim
-                self.chip.scale(self.phase, ScaleAction.READ, bank, word, first)
+        tensors = self.tensors
+        self.chip.read_exponents(tensors.exponents)
         self.whole(tensors.rates, Bank.PARAMETER, 0)
         self.whole(tensors.constants, Bank.PARAMETER, 3 * PARAMETER_ROW)
         if tensors.tables is not None:
@@ -150,26 +135,11 @@ class Lowering:
 
     def whole(self, tensor: Tensor, bank: int, local: int) -> None:
         """LOAD all of a tensor of one column block."""
-        self.chip.load(
-            self.phase, tensor, 0, bank, local,
-            rows=tensor.rows, blocks=1, local_stride=0, memory_stride=0,
-        )  # fmt: skip
+        self.chip.move(Opcode.LOAD, tensor, 0, Words.at(bank, local), tensor.rows)
 
     def finish(self, *, adapt: bool) -> None:
         """Exponents to memory; with ``adapt`` after the controller."""
-        bank, tensor = self.chip.aux[0], self.tensors.exponents
-        if self.chip.paging is not None:
-            self.chip.paging.finish(self.phase, adapt=adapt)
-            return
-        if adapt:
-            self.chip.scale(self.phase, ScaleAction.ADAPT, bank, 0, 0)
-        for word in range(tensor.rows):
-            first = word * self.config.dim
-            self.chip.scale(self.phase, ScaleAction.WRITE, bank, word, first)
-        self.chip.store(
-            self.phase, tensor, 0, bank, 0,
-            rows=tensor.rows, blocks=1, local_stride=0, memory_stride=0,
-        )  # fmt: skip
+        self.chip.write_exponents(self.tensors.exponents, adapt=adapt)
 
     # Layers on the machine
 
@@ -205,17 +175,12 @@ class Lowering:
 
     def bias(self, layer: Step, source: str, blocks: int) -> Words:
         """The biases of a layer at the exponent of its sums; ``source`` names that of its input."""
-        here, there = self.chip.aux
-        self.chip.load(
-            self.phase, self.tensors.masters[f"{layer.name}.bias"], 0, here, 0,
-            rows=blocks, blocks=1, local_stride=0, memory_stride=0,
-        )  # fmt: skip
+        here, there = (Words.at(bank) for bank in self.chip.aux)
+        self.chip.move(Opcode.LOAD, self.tensors.masters[f"{layer.name}.bias"], 0, here, blocks)
         names = (source, f"{layer.name}.weight")
-        self.chip.exponent(self.phase, "temporary", -BIAS, *names)
-        self.chip.vector(
-            self.phase, 1, blocks, Words(here, 0, 0), acc=Words(there, 0, 0), x=("temporary",)
-        )
-        return Words(there, 0, 1, 0)
+        self.chip.exponent("temporary", -BIAS, *names)
+        self.chip.compute(blocks, here, acc=there, x=("temporary",))
+        return Words.at(there.bank, 0, 1, 0)
 
     def activation(self, step: Step, *names: str) -> dict[str, Any]:
         """Fields for the activation of sums, whose exponent is the sum of those of the names."""
@@ -245,8 +210,6 @@ class Lowering:
         """The network's output to memory."""
         for segment in z.segments:
             self.rows.get(segment)
-            self.chip.store(
-                self.phase, self.tensors.output, segment.word, segment.bank,
-                segment.base(segment.first), rows=segment.rows, blocks=segment.blocks,
-                local_stride=segment.rows, memory_stride=z.rows,
-            )  # fmt: skip
+            here = Words.at(segment.bank, segment.base(segment.first))
+            sizes = segment.rows, segment.blocks, segment.rows, z.rows
+            self.chip.move(Opcode.STORE, self.tensors.output, segment.word, here, *sizes)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.training.layers import MapShape
-from pulsarray.compiler.training.lower.words import Words
 from pulsarray.errors import InputError
 from pulsarray.program import Tensor
 
@@ -268,4 +268,4 @@ def banks_of(*maps: FeatureMap) -> list[int]:
 def words_at(found: FeatureMap, tile: Tile, block: int) -> Words:
     """A tile of a map on chip, from a channel block on."""
     segment = found.at(tile.low, block)
-    return Words(segment.bank, found.word(tile.low, block, tile.top), segment.rows)
+    return Words.at(segment.bank, found.word(tile.low, block, tile.top), segment.rows)

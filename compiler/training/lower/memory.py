@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.training.layers import MapShape
-from pulsarray.compiler.training.lower.chip import TrainChip
+from pulsarray.compiler.training.lower.chip import NoRoom, TrainChip
 from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, segments_of
-from pulsarray.compiler.training.lower.words import NoRoom, Words
+from pulsarray.isa import Opcode
 from pulsarray.program import Tensor
 
 __all__ = ["Cache", "Pool"]
@@ -75,15 +76,12 @@ class Cache:
 
     Members
     -------
-    phase
-        Number of the phase that transfers are counted for.
     spilled
         Names of what was stored because it had to give way.
     """
 
     def __init__(self, chip: TrainChip, layout: Layout, pool: Pool, share: int = 1) -> None:
         self.chip, self.layout, self.pool, self.share = chip, layout, pool, share
-        self.phase = 0
         self.spilled: list[str] = []
         self._resident: list[Segment] = []
         self._names: dict[Segment, FeatureMap] = {}
@@ -120,7 +118,7 @@ class Cache:
         if segment.place is None:
             self._make_room(segment, pinned, avoid)
             if segment.tensor is not None:
-                self._move(segment, segment.tensor, load=True)
+                self._move(segment, segment.tensor, Opcode.LOAD)
         self._touch(segment)
         return segment
 
@@ -213,8 +211,8 @@ class Cache:
         while place is None:
             self._evict(next(victims, None), segment)
             place = self.pool.take(segment.words, [bank])
-        words, target = Words(bank, base, 0), Words(*place, 0)
-        self.chip.vector(self.phase, 1, segment.words, words, target=target)
+        words, target = Words.at(bank, base), Words.at(*place, 0)
+        self.chip.compute(segment.words, words, target=target)
         self.pool.give(bank, base, segment.words)
         segment.place = place
 
@@ -228,13 +226,10 @@ class Cache:
             for part in found.segments:
                 part.tensor = home
             self.spilled.append(found.name)
-        self._move(segment, home, load=False)
+        self._move(segment, home, Opcode.STORE)
         segment.dirty = False
 
-    def _move(self, segment: Segment, home: Tensor, *, load: bool) -> None:
-        move = self.chip.load if load else self.chip.store
-        move(
-            self.phase, home, segment.word, segment.bank, segment.base(segment.first),
-            rows=segment.rows, blocks=segment.blocks,
-            local_stride=segment.rows, memory_stride=segment.home_stride,
-        )  # fmt: skip
+    def _move(self, segment: Segment, home: Tensor, op: Opcode) -> None:
+        here = Words.at(segment.bank, segment.base(segment.first))
+        sizes = segment.rows, segment.blocks, segment.rows, segment.home_stride
+        self.chip.move(op, home, segment.word, here, *sizes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import (
     GUARD,
     SMALLER,
@@ -25,10 +26,9 @@ from pulsarray.compiler.training.lower.maps import (
 )
 from pulsarray.compiler.training.lower.scaling import Scaling
 from pulsarray.compiler.training.lower.tensors import NormTensors
-from pulsarray.compiler.training.lower.words import Words
 from pulsarray.compiler.training.norm import DEVIATION, GUARD_BITS, HALF_LOG, Mean
 from pulsarray.errors import InputError
-from pulsarray.isa import Activation, Alu, VectorFlag
+from pulsarray.isa import Activation, Alu, Opcode, VectorFlag
 
 __all__ = ["Normalization", "divide"]
 
@@ -38,7 +38,6 @@ _CODE_BITS = 12
 
 def divide(
     chip: TrainChip,
-    phase: int,
     words: Words,
     count: int,
     mean: Mean,
@@ -51,17 +50,15 @@ def divide(
     """
 
     def many(b: Words | None = None, **fields: Any) -> None:
-        chip.vector(phase, 1, count, words, b, acc=words, **fields)
+        chip.compute(count, words, b, acc=words, **fields)
 
     here = chip.aux[0]
     many(alu=Alu.MUL, flags=_SCALAR, scalar=mean.mantissa, shift=mean.shift - GUARD_BITS)
-    given, least = Words(here, 0, 0), Words(here, 1, 0)
-    chip.load(
-        phase, kept.epsilon, 0, here, 0, rows=1, blocks=1, local_stride=0, memory_stride=0,
-    )  # fmt: skip
-    chip.exponent(phase, "temporary", -GUARD_BITS, source, source)
-    chip.vector(phase, 1, 1, given, acc=least, shift=-kept.exponent, x=("temporary",))
-    many(Words(here, 1, 0, 0), alu=Alu.ADD, activation=Activation.RECIPROCAL, table="log2")
+    given, least = Words.at(here), Words.at(here, 1)
+    chip.move(Opcode.LOAD, kept.epsilon, 0, given, 1)
+    chip.exponent("temporary", -GUARD_BITS, source, source)
+    chip.compute(1, given, acc=least, shift=-kept.exponent, x=("temporary",))
+    many(Words.at(here, 1, 0, 0), alu=Alu.ADD, activation=Activation.RECIPROCAL, table="log2")
     many(
         alu=Alu.RSUB, flags=_SCALAR, scalar=HALF_LOG, shift=2,
         activation=Activation.EXP, table="exp",
@@ -101,22 +98,22 @@ class Normalization(Scaling):
         divisors = self._words(self.there, 1)
         for block in range(self.blocks):
             sums = self._along(u, centred, block)
-            self.chip.vector(
-                self.phase, 1, 1, sums, Words(self.here, rest.base + block, 0),
-                acc=Words(self.there, divisors.base + block, 0), alu=Alu.SUB,
+            self.chip.compute(
+                1, sums, Words.at(self.here, rest.base + block),
+                acc=Words.at(self.there, divisors.base + block), alu=Alu.SUB,
             )  # fmt: skip
         self._divide(divisors)
-        self.chip.exponent(self.phase, "temporary", DEVIATION)
+        self.chip.exponent("temporary", DEVIATION)
         self._each(centred, self.normal, divisors, {"alu": Alu.SCALED, "x": ("temporary",)})
         self.rows.drop(centred.segments)
 
     def _words(self, bank: int, number: int) -> Words:
         """A place for a word of each channel block."""
-        return Words(bank, number * self.blocks, 0)
+        return Words.at(bank, number * self.blocks)
 
     def _many(self, a: Words, b: Words | None = None, **fields: Any) -> None:
         """VECTOR on a word of each channel block."""
-        self.chip.vector(self.phase, 1, self.blocks, a, b, **fields)
+        self.chip.compute(self.blocks, a, b, **fields)
 
     def _scaled(self, a: Words, acc: Words, factor: int, shift: int = 0) -> None:
         self._many(a, acc=acc, alu=Alu.MUL, flags=_SCALAR, scalar=factor, shift=shift)
@@ -134,7 +131,7 @@ class Normalization(Scaling):
         ones = self.rows.segment("ones", 1, self.tensors.ones)
         self.products.bias(ones, found, (0, self.blocks), bank, add=False)
         self.rows.drop([ones])
-        return Words(bank, 0, 0, self.dim)
+        return Words.at(bank, 0, 0, self.dim)
 
     def _rest(self, means: Words, total: Words) -> Words:
         """The mean times what the rounded mean leaves of the sum."""
@@ -148,17 +145,14 @@ class Normalization(Scaling):
         """Sums of products of two maps, channel by channel, of one block."""
         bank = self.chip.next_sums()
         self.diagonal(first, second, block, bank)
-        return Words(bank, 0, 0)
+        return Words.at(bank)
 
     def _divide(self, words: Words) -> None:
         """From sums of squares to what values are divided by."""
         kept = self.tensors.norms[self.layer.name]
         source = self.tensors.network.flow.outputs[self.layer.source]
-        divide(self.chip, self.phase, words, self.blocks, self.mean, kept, source)
-        self.chip.store(
-            self.phase, kept.divisor, 0, self.there, words.base,
-            rows=self.blocks, blocks=1, local_stride=0, memory_stride=0,
-        )  # fmt: skip
+        divide(self.chip, words, self.blocks, self.mean, kept, source)
+        self.chip.move(Opcode.STORE, kept.divisor, 0, words, self.blocks)
 
     def _each(
         self, source: FeatureMap, target: FeatureMap, words: Words, fields: dict[str, Any]
@@ -170,11 +164,11 @@ class Normalization(Scaling):
                 for block in range(self.blocks):
                     a = self.rows.get(source.at(tile.low, block))
                     to = self.rows.new(target.at(tile.low, block), 0, avoid=[a.bank], pinned=[a])
-                    self.chip.vector(
-                        self.phase, 1, pixels,
-                        Words(a.bank, source.word(tile.low, block, tile.top), 0),
-                        Words(words.bank, words.base + block, 0, 0),
-                        target=Words(to.bank, target.word(tile.low, block, tile.top), 0),
+                    self.chip.compute(
+                        pixels,
+                        Words.at(a.bank, source.word(tile.low, block, tile.top)),
+                        Words.at(words.bank, words.base + block, 0, 0),
+                        target=Words.at(to.bank, target.word(tile.low, block, tile.top)),
                         **fields,
                     )  # fmt: skip
             written(target, images)
@@ -188,37 +182,34 @@ class Normalization(Scaling):
         self._scaled(total, less, -self.mean.mantissa, self.mean.shift - _CODE_BITS)
         for block in range(self.blocks):
             sums = self._along(self.normal, delta, block)
-            self.chip.vector(
-                self.phase, 1, 1, sums, acc=Words(self.there, along.base + block, 0),
+            self.chip.compute(
+                1, sums, acc=Words.at(self.there, along.base + block),
                 alu=Alu.MUL, flags=_SCALAR, scalar=self.mean.mantissa,
                 shift=self.mean.shift + _CODE_BITS,
             )  # fmt: skip
         kept = self.tensors.norms[self.layer.name]
-        self.chip.load(
-            self.phase, kept.divisor, 0, self.there, divisors.base,
-            rows=self.blocks, blocks=1, local_stride=0, memory_stride=0,
-        )  # fmt: skip
+        self.chip.move(Opcode.LOAD, kept.divisor, 0, divisors, self.blocks)
         flow, before = self.tensors.network.flow, self.layer.source
         error, source = flow.errors[before], flow.outputs[before]
-        self.chip.exponent(self.phase, "guard", -GUARD, error)
-        self.chip.exponent(self.phase, "temporary", SMALLER, "guard", source)
+        self.chip.exponent("guard", -GUARD, error)
+        self.chip.exponent("temporary", SMALLER, "guard", source)
 
     def pull(self, delta: FeatureMap, tile: Tile, block: int, pixels: int, error: str) -> Words:
         """The gradient of a tile of the source at the exponent ``guard``; ``error`` is delta's."""
-        chip, phase, sums = self.chip, self.phase, Words(self.here, 0, 0)
+        chip, sums = self.chip, Words.at(self.here)
         less, along, divisors = (
-            Words(self.there, number * self.blocks + block, 0, 0) for number in range(3)
+            Words.at(self.there, number * self.blocks + block, 0, 0) for number in range(3)
         )
         normal = self.rows.get(self.normal.at(tile.low, block))
         word = self.normal.word(tile.low, block, tile.top)
-        chip.vector(phase, 1, pixels, Words(normal.bank, word, 0), along, acc=sums, alu=Alu.MUL)
+        chip.compute(pixels, Words.at(normal.bank, word), along, acc=sums, alu=Alu.MUL)
         part = self.rows.get(delta.at(tile.low, block))
-        a = Words(part.bank, delta.word(tile.low, block, tile.top), 0)
-        chip.vector(phase, 1, pixels, a, sums, acc=sums, flags=_SUBTRACT, shift=-_CODE_BITS)
-        chip.vector(phase, 1, pixels, sums, less, acc=sums, alu=Alu.RSUB)
+        a = Words.at(part.bank, delta.word(tile.low, block, tile.top))
+        chip.compute(pixels, a, sums, acc=sums, flags=_SUBTRACT, shift=-_CODE_BITS)
+        chip.compute(pixels, sums, less, acc=sums, alu=Alu.RSUB)
         self._weighted(sums, block, pixels, sums)
-        chip.vector(
-            phase, 1, pixels, sums, divisors, acc=sums, alu=Alu.SCALED,
+        chip.compute(
+            pixels, sums, divisors, acc=sums, alu=Alu.SCALED,
             x=("temporary", error, f"{self.layer.name}.weight"),
         )  # fmt: skip
         return sums

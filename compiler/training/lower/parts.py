@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import singledispatch, singledispatchmethod
 
 from pulsarray.compiler.ir.operator import Operator
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import GUARD
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
@@ -26,7 +27,6 @@ from pulsarray.compiler.training.lower.layer_norm import SHARE
 from pulsarray.compiler.training.lower.maps import FeatureMap, Tile, words_at
 from pulsarray.compiler.training.lower.pool import Averaging, Pooling
 from pulsarray.compiler.training.lower.products.inputs import InputGradient
-from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Alu
 
 __all__ = ["Part", "Parts", "share"]
@@ -155,7 +155,7 @@ class Parts:
         reader, bank = given.reader.name, self.chip.next_sums()
         error, drop = self.errors[reader], self.drops[reader]
         shift = drop.backward(error, given.tile, given.blocks[0], bank)
-        return Words(bank, 0, 0), (self._scale(reader),), shift
+        return Words.at(bank), (self._scale(reader),), shift
 
     def _by_matrix(self, op: MatMul, given: _Given, by: int) -> Part:
         """A product of the error with the other factor, each transposed or not."""
@@ -163,7 +163,7 @@ class Parts:
         error, other = self.errors[reader.name], reader.sources[1 - by]
         first, second, turned = matrices_of(op, by, error, self.values[other])
         self.matrices.emit(first, second, turned, given.tile, given.blocks[0], bank)
-        return Words(bank, 0, 0), (self._scale(reader.name), self.flow.outputs[other]), 0
+        return Words.at(bank), (self._scale(reader.name), self.flow.outputs[other]), 0
 
     @singledispatchmethod
     def _by_operator(self, _of: Operator, given: _Given) -> Part:
@@ -179,7 +179,7 @@ class Parts:
         reader, bank = given.reader.name, self.chip.next_sums()
         scaling, error = self.scalings[reader], self.errors[reader]
         scaling.backward(error, given.tile, given.blocks[0], given.pixels, bank)
-        return Words(bank, 0, 0), (self._scale(reader), f"{reader}.weight"), 0
+        return Words.at(bank), (self._scale(reader), f"{reader}.weight"), 0
 
     @_by_operator.register
     def _(self, of: MatMul, given: _Given) -> Part:
@@ -190,12 +190,12 @@ class Parts:
         """The error times the other factor."""
         reader, tile, block = given.reader, given.tile, given.blocks[0]
         other = next(name for name in reader.sources if name != given.step.name)
-        sums = Words(self.chip.next_sums(), 0, 0)
+        sums = Words.at(self.chip.next_sums())
         for number, found in enumerate((self.errors[reader.name], self.values[other])):
             self.rows.get(found.at(tile.low, block))
             a, by = words_at(found, tile, block), sums if number else None
             alu = Alu.MUL if number else Alu.PASS
-            self.chip.vector(self.lowering.phase, 1, given.pixels, a, by, acc=sums, alu=alu)
+            self.chip.compute(given.pixels, a, by, acc=sums, alu=alu)
         return sums, (self._scale(reader.name), self.flow.outputs[other]), 0
 
     @_by_operator.register
@@ -213,14 +213,14 @@ class Parts:
         z, p = self.values[given.step.name], self.values[reader.name]
         pooling, error = Pooling(reader, self.chip, self.rows, z, p), self.errors[reader.name]
         pooling.gradient(error, given.tile, given.blocks[0], bank)
-        return Words(bank, 0, 0), (self._scale(reader.name),), 0
+        return Words.at(bank), (self._scale(reader.name),), 0
 
     @_by_operator.register
     def _(self, _of: AveragePool, given: _Given) -> Part:
         reader, bank = given.reader, self.chip.next_sums()
         averaging = Averaging(reader, self.chip, self.rows)
         averaging.backward(self.errors[reader.name], given.tile, given.blocks[0], bank)
-        return Words(bank, 0, 0), (self._scale(reader.name),), averaging.shift
+        return Words.at(bank), (self._scale(reader.name),), averaging.shift
 
     def _product(self, layer: Step, tile: Tile, blocks: range, pixels: int) -> Part:
         """What a layer's error gives of the gradient of its source."""
@@ -228,4 +228,4 @@ class Parts:
         bank = self.chip.next_sums()
         delta, pieces = self.errors[layer.name], self.pieces[layer.name]
         self.product.emit(self.lowering.geometry(layer), delta, pieces, tile, blocks, bank)
-        return Words(bank, 0, pixels), (self._scale(layer.name), f"{layer.name}.weight"), 0
+        return Words.at(bank, 0, pixels), (self._scale(layer.name), f"{layer.name}.weight"), 0

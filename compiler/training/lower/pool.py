@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.ops.pooling import MaxPool
 from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.layers import Step
-from pulsarray.compiler.training.lower.chip import TrainChip
+from pulsarray.compiler.training.lower.chip import NoRoom, TrainChip
 from pulsarray.compiler.training.lower.maps import FeatureMap, Tile, common, tiles, written
 from pulsarray.compiler.training.lower.memory import Cache
-from pulsarray.compiler.training.lower.words import Grid, NoRoom, Words
 from pulsarray.isa import Alu, VectorFlag
 
 __all__ = ["Averaging", "Pooling"]
@@ -68,7 +68,7 @@ class Averaging:
 
         ``fields`` are those of what is requantized.
         """
-        chip, phase, kernel = self.chip, self.cache.phase, self.step.window.kernel
+        chip, kernel = self.chip, self.step.window.kernel
         for images in common(source.groups(), result.groups()):
             for tile in tiles(result, images, chip.depth):
                 for block in range(result.cuts()[-1]):
@@ -77,18 +77,18 @@ class Averaging:
                     columns = result.shape[1]
                     counts = tile.images, tile.rows, columns
                     steps = (source.pixels, kernel[0] * source.shape[1], kernel[1])
-                    sums = Grid(chip.aux[0], 0, (tile.rows * columns, columns, 1))
+                    sums = Words(chip.aux[0], 0, (tile.rows * columns, columns, 1))
                     for number, (y, x_tap) in enumerate(self.taps):
                         base = source.word(tile.low, block, tile.top * kernel[0] + y) + x_tap
-                        a = Grid(z.bank, base, steps)
-                        chip.grid(
-                            phase, counts, a, sums if number else None, acc=sums,
+                        a = Words(z.bank, base, steps)
+                        chip.compute(
+                            counts, a, sums if number else None, acc=sums,
                             alu=Alu.ADD if number else Alu.PASS,
                         )  # fmt: skip
                     base = result.word(tile.low, block, tile.top)
-                    chip.grid(
-                        phase, counts, sums,
-                        target=Grid(to.bank, base, (result.pixels, columns, 1)),
+                    chip.compute(
+                        counts, sums,
+                        target=Words(to.bank, base, (result.pixels, columns, 1)),
                         alu=Alu.MUL, scalar=self.mantissa, shift=self.shift, x=x,
                         **(fields | {"flags": _SCALAR | fields.get("flags", 0)}),
                     )  # fmt: skip
@@ -98,13 +98,11 @@ class Averaging:
         """What a tile of the source gets of the error, at its exponent less the shift."""
         (height, width, _), kernel = self.step.given, self.step.window.kernel
         rows, columns, _ = self.step.result
-        chip, phase = self.chip, self.cache.phase
+        chip = self.chip
         pixels = tile.rows * width
         if (rows * kernel[0], columns * kernel[1]) != (height, width):
-            whole = Words(bank, 0, 0)
-            chip.vector(
-                phase, 1, tile.images * pixels, whole, acc=whole, alu=Alu.MUL, flags=_SCALAR
-            )
+            whole = Words.at(bank)
+            chip.compute(tile.images * pixels, whole, acc=whole, alu=Alu.MUL, flags=_SCALAR)
         segment = self.cache.get(error.at(tile.low, block))
         for y, x in self.taps:
             low = max(0, -(-(tile.top - y) // kernel[0]))
@@ -112,10 +110,10 @@ class Averaging:
             if low >= high:
                 continue
             base = (low * kernel[0] + y - tile.top) * width + x
-            chip.grid(
-                phase, (tile.images, high - low, columns),
-                Grid(segment.bank, error.word(tile.low, block, low), (rows * columns, columns, 1)),
-                acc=Grid(bank, base, (pixels, kernel[0] * width, kernel[1])),
+            chip.compute(
+                (tile.images, high - low, columns),
+                Words(segment.bank, error.word(tile.low, block, low), (rows * columns, columns, 1)),
+                acc=Words(bank, base, (pixels, kernel[0] * width, kernel[1])),
                 alu=Alu.MUL, flags=_SCALAR, scalar=self.mantissa,
             )  # fmt: skip
 
@@ -159,8 +157,8 @@ class Pooling:
             most = self._aux(0, tile)
             for number, tap in enumerate(self.taps):
                 a, last = self._seen(self.source, tile, block, tap), number == len(self.taps) - 1
-                self.chip.grid(
-                    self.cache.phase, counts, a, most if number else None,
+                self.chip.compute(
+                    counts, a, most if number else None,
                     alu=Alu.MAX if number else Alu.PASS,
                     target=target if last else None, acc=None if last else most,
                 )  # fmt: skip
@@ -168,24 +166,22 @@ class Pooling:
 
     def _overlapping(self, images: tuple[int, int]) -> None:
         """The same where windows overlap, or see padding, which is as small as nothing else."""
-        phase, sums = self.cache.phase, self.chip.aux[0]
+        sums = self.chip.aux[0]
         columns = self.result.shape[1]
         for tile, block in self._tiles(images):
             z = self.cache.get(self.source.at(tile.low, block))
             self.cache.new(self.result.at(tile.low, block), 0, pinned=[z])
             count = tile.images * tile.rows * columns
-            words = Words(sums, 0, 0)
-            self.chip.vector(phase, 1, count, words, acc=words, alu=Alu.MUL, flags=_SCALAR)
-            self.chip.vector(
-                phase, 1, count, words, acc=words, alu=Alu.ADD, flags=_SCALAR, scalar=_LEAST
-            )
+            words = Words.at(sums)
+            self.chip.compute(count, words, acc=words, alu=Alu.MUL, flags=_SCALAR)
+            self.chip.compute(count, words, acc=words, alu=Alu.ADD, flags=_SCALAR, scalar=_LEAST)
             for part in self._parts(tile):
                 most = self._pooled_part(sums, 0, tile.top, tile.rows, part)
                 seen = self._seen_part(tile.low, block, part)
-                self.chip.grid(phase, part.counts(tile), seen, most, acc=most, alu=Alu.MAX)
+                self.chip.compute(part.counts(tile), seen, most, acc=most, alu=Alu.MAX)
             target = self._pooled(self.result, tile, block)
-            whole = Words(target.bank, target.base, 0)
-            self.chip.vector(phase, 1, count, words, target=whole, low=_LEAST)
+            whole = Words.at(target.bank, target.base)
+            self.chip.compute(count, words, target=whole, low=_LEAST)
         written(self.result, images)
 
     def _parts(self, tile: Tile) -> Iterator[_Part]:
@@ -199,31 +195,31 @@ class Pooling:
             if rows[0] < rows[1] and columns[0] < columns[1]:
                 yield _Part(rows, columns, top, left)
 
-    def _pooled_part(self, bank: int, base: int, top: int, rows: int, part: _Part) -> Grid:
+    def _pooled_part(self, bank: int, base: int, top: int, rows: int, part: _Part) -> Words:
         """Those outputs where ``rows`` rows from ``top`` on lie in a bank."""
         columns = self.result.shape[1]
         first = base + (part.rows[0] - top) * columns + part.columns[0]
-        return Grid(bank, first, (rows * columns, columns, 1))
+        return Words(bank, first, (rows * columns, columns, 1))
 
-    def _seen_part(self, image: int, block: int, part: _Part) -> Grid:
+    def _seen_part(self, image: int, block: int, part: _Part) -> Words:
         """What those outputs see."""
         down, right = self.step.window.stride
         width = self.source.shape[1]
         row, column = part.rows[0] * down + part.top, part.columns[0] * right + part.left
         base = self.source.word(image, block, row) + column
         bank = self.source.at(image, block).bank
-        return Grid(bank, base, (self.source.pixels, down * width, right))
+        return Words(bank, base, (self.source.pixels, down * width, right))
 
     def gradient(self, error: FeatureMap, tile: Tile, block: int, bank: int) -> None:
         """Each error to the first of its window's largest values, added up: a source's tile."""
-        window, phase = self.step.window, self.cache.phase
+        window = self.step.window
         height, columns = self.result.shape[:2]
         width, extent = self.source.shape[1], (window.kernel[0] - 1) * window.dilation[0]
         low = max(0, -(-(tile.top + window.padding[0] - extent) // window.stride[0]))
         high = min(height, (tile.bottom - 1 + window.padding[0]) // window.stride[0] + 1)
-        whole = Words(bank, 0, 0)
-        self.chip.vector(
-            phase, 1, tile.images * tile.rows * width, whole,
+        whole = Words.at(bank)
+        self.chip.compute(
+            tile.images * tile.rows * width, whole,
             acc=whole, alu=Alu.MUL, flags=_SCALAR,
         )  # fmt: skip
         if low >= high:
@@ -242,9 +238,9 @@ class Pooling:
         self.cache.part(p, z)
         self.cache.get(e, pinned=[z, p])
         here, there = self.chip.aux
-        copied = Grid(there, 0, (seen.rows * columns, columns, 1))
+        copied = Words(there, 0, (seen.rows * columns, columns, 1))
         counts = seen.images, seen.rows, columns
-        self.chip.grid(phase, counts, self._pooled(error, seen, block), acc=copied)
+        self.chip.compute(counts, self._pooled(error, seen, block), acc=copied)
         found = self.cache.segment(f"{self.step.name}.routed", words)
         self.cache.new(found, pinned=[z, p, e])
         for part in self._parts(seen):
@@ -255,9 +251,9 @@ class Pooling:
             first = self.result.word(tile.low, block)
             most = self._pooled_part(p.bank, first, 0, height, part)
             a = self._seen_part(tile.low, block, part)
-            self.chip.grid(phase, counts, a, most, acc=mine, alu=Alu.EQUAL)
-            self.chip.grid(phase, counts, left, mine, target=some, alu=Alu.GATE)
-            self.chip.grid(phase, counts, left, some, acc=left, alu=Alu.SUB)
+            self.chip.compute(counts, a, most, acc=mine, alu=Alu.EQUAL)
+            self.chip.compute(counts, left, mine, target=some, alu=Alu.GATE)
+            self.chip.compute(counts, left, some, acc=left, alu=Alu.SUB)
             rows = _inside(part.top - tile.top, window.stride[0], tile.rows, *part.rows)
             if rows[0] >= rows[1]:
                 continue
@@ -266,8 +262,8 @@ class Pooling:
             row = rows[0] * window.stride[0] + part.top - tile.top
             base = row * width + part.columns[0] * window.stride[1] + part.left
             steps = (tile.rows * width, window.stride[0] * width, window.stride[1])
-            to = Grid(bank, base, steps)
-            self.chip.grid(phase, own.counts(seen), to, some, acc=to, alu=Alu.ADD)
+            to = Words(bank, base, steps)
+            self.chip.compute(own.counts(seen), to, some, acc=to, alu=Alu.ADD)
         self.cache.drop([found])
 
     def backward(self, error: FeatureMap, images: tuple[int, int], busy: Collection[int]) -> None:
@@ -290,18 +286,18 @@ class Pooling:
                 self._clear(tile, block)
 
     def _route(self, tile: Tile, block: int, error: FeatureMap) -> None:
-        phase, counts = self.cache.phase, self._counts(tile)
+        counts = self._counts(tile)
         most, mine = self._pooled(self.result, tile, block), self._aux(0, tile)
         left, rest = self._pooled(error, tile, block), self._aux(1, tile)
         for number, tap in enumerate(self.taps):
             z = self._seen(self.source, tile, block, tap)
             if number == len(self.taps) - 1:
                 # What no other took is the last one's.
-                self.chip.grid(phase, counts, left, target=z)
+                self.chip.compute(counts, left, target=z)
                 return
-            self.chip.grid(phase, counts, z, most, acc=mine, alu=Alu.EQUAL)
-            self.chip.grid(phase, counts, left, mine, target=z, alu=Alu.GATE)
-            self.chip.grid(phase, counts, left, z, acc=rest, alu=Alu.SUB)
+            self.chip.compute(counts, z, most, acc=mine, alu=Alu.EQUAL)
+            self.chip.compute(counts, left, mine, target=z, alu=Alu.GATE)
+            self.chip.compute(counts, left, z, acc=rest, alu=Alu.SUB)
             left = rest
 
     def _clear(self, tile: Tile, block: int) -> None:
@@ -318,9 +314,9 @@ class Pooling:
             if not tall or not wide:
                 continue
             base = self.source.word(tile.low, block, top) + left
-            words = Grid(bank, base, (pixels, width, 1))
+            words = Words(bank, base, (pixels, width, 1))
             counts = tile.images, tall, wide
-            self.chip.grid(self.cache.phase, counts, words, target=words, low=0, high=0)
+            self.chip.compute(counts, words, target=words, low=0, high=0)
 
     def _tiles(self, images: tuple[int, int]) -> Iterator[tuple[Tile, int]]:
         depth = self.chip.depth
@@ -335,19 +331,19 @@ class Pooling:
     def _counts(self, tile: Tile) -> tuple[int, int, int]:
         return tile.images, tile.rows, self.result.shape[1]
 
-    def _pooled(self, found: FeatureMap, tile: Tile, block: int) -> Grid:
+    def _pooled(self, found: FeatureMap, tile: Tile, block: int) -> Words:
         """A tile of a map of the result's shape."""
         bank = found.at(tile.low, block).bank
         steps = (found.pixels, found.shape[1], 1)
-        return Grid(bank, found.word(tile.low, block, tile.top), steps)
+        return Words(bank, found.word(tile.low, block, tile.top), steps)
 
-    def _seen(self, found: FeatureMap, tile: Tile, block: int, tap: tuple[int, int]) -> Grid:
+    def _seen(self, found: FeatureMap, tile: Tile, block: int, tap: tuple[int, int]) -> Words:
         """What one element of all windows sees of a map of the source's shape."""
         down, right = self.step.window.kernel
         width = found.shape[1]
         base = found.word(tile.low, block, tile.top * down) + tap[0] * width + tap[1]
-        return Grid(found.at(tile.low, block).bank, base, (found.pixels, down * width, right))
+        return Words(found.at(tile.low, block).bank, base, (found.pixels, down * width, right))
 
-    def _aux(self, number: int, tile: Tile) -> Grid:
+    def _aux(self, number: int, tile: Tile) -> Words:
         columns = self.result.shape[1]
-        return Grid(self.chip.aux[number], 0, (tile.rows * columns, columns, 1))
+        return Words(self.chip.aux[number], 0, (tile.rows * columns, columns, 1))

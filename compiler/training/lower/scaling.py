@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, Tile
 from pulsarray.compiler.training.lower.products.weights import WeightGradient
-from pulsarray.compiler.training.lower.words import Words
 from pulsarray.isa import Alu
 
 __all__ = ["Scaling"]
@@ -46,23 +46,18 @@ class Scaling:
         self.geometry = Geometry(Window((1, 1)), layer.given, layer.given, self.dim)
         self.here, self.there = self.chip.aux
 
-    @property
-    def phase(self) -> int:
-        """Number of the phase that instructions are counted for."""
-        return self.rows.phase
-
     def scaled(self, tile: Tile, block: int, count: int, sums: Words) -> None:
         """A tile's normalized values times the working weights."""
         normal = self.rows.get(self.normal.at(tile.low, block))
-        word = Words(normal.bank, self.normal.word(tile.low, block, tile.top), 0)
+        word = Words.at(normal.bank, self.normal.word(tile.low, block, tile.top))
         self._weighted(word, block, count, sums)
 
     def _weighted(self, a: Words, block: int, count: int, sums: Words) -> None:
         """Words times the working weights."""
         tensor = self.tensors.weights[self.layer.name]
         weight = self.weights.get(Segment(tensor, 0, self.blocks, 1, self.blocks))
-        by = Words(weight.bank, weight.base(0) + block, 0, 0)
-        self.chip.vector(self.phase, 1, count, a, by, acc=sums, alu=Alu.MUL)
+        by = Words.at(weight.bank, weight.base(0) + block, 0, 0)
+        self.chip.compute(count, a, by, acc=sums, alu=Alu.MUL)
         self.weights.drop([weight])
 
     def diagonal(self, first: FeatureMap, second: FeatureMap, block: int, bank: int) -> None:
@@ -70,22 +65,22 @@ class Scaling:
         part = block, block + 1
         self.products.emit(self.geometry, first, second, (block, part), bank, add=False)
         one = self.rows.get(self.rows.segment("identity", self.dim, self.tensors.identity))
-        some = Words(self.here, self.spare * self.blocks, 0)
-        self.chip.vector(
-            self.phase, 1, self.dim, Words(bank, 0, 0), Words(one.bank, one.base(0), 0),
+        some = Words.at(self.here, self.spare * self.blocks)
+        self.chip.compute(
+            self.dim, Words.at(bank), Words.at(one.bank, one.base(0)),
             acc=some, alu=Alu.MUL,
         )  # fmt: skip
         self.rows.drop([one])
-        result = Words(bank, 0, 0)
+        result = Words.at(bank)
         for row in range(self.dim):
-            a = Words(self.here, some.base + row, 0)
+            a = Words.at(self.here, some.base + row)
             if row:
-                self.chip.vector(self.phase, 1, 1, a, result, acc=result, alu=Alu.ADD)
+                self.chip.compute(1, a, result, acc=result, alu=Alu.ADD)
             else:
-                self.chip.vector(self.phase, 1, 1, a, acc=result)
+                self.chip.compute(1, a, acc=result)
 
     def backward(self, delta: FeatureMap, tile: Tile, block: int, count: int, bank: int) -> None:
         """What a tile of the error gives of that of what was scaled."""
         error = self.rows.get(delta.at(tile.low, block))
-        word = Words(error.bank, delta.word(tile.low, block, tile.top), 0)
-        self._weighted(word, block, count, Words(bank, 0, 0))
+        word = Words.at(error.bank, delta.word(tile.low, block, tile.top))
+        self._weighted(word, block, count, Words.at(bank))

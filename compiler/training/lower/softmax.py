@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import GUARD, LOG2_E, PROBABILITY
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.chip import TrainChip
@@ -22,8 +23,7 @@ from pulsarray.compiler.training.lower.maps import (
     words_at,
     written,
 )
-from pulsarray.compiler.training.lower.words import Grid, Words
-from pulsarray.isa import Activation, Alu, Reduce, VectorFlag
+from pulsarray.isa import Activation, Alu, Opcode, Reduce, VectorFlag
 
 __all__ = ["SoftmaxMap", "SoftmaxRows", "add_lanes"]
 
@@ -32,16 +32,14 @@ _LEAST = 2
 """Words that a row takes of the second bank, at least: one of its own, and one of a mask."""
 
 
-def add_lanes(
-    chip: TrainChip, phase: int, count: int, a: Words, total: Words, place: tuple[int, int]
-) -> None:
+def add_lanes(chip: TrainChip, count: int, a: Words, total: Words, place: tuple[int, int]) -> None:
     """Words of a block as the beginning of a total, or added to it; the last sums up lanes.
 
     ``place`` has the number of the block, and how many there are.
     """
     block, blocks = place
-    chip.vector(
-        phase, 1, count, a, total if block else None, acc=total,
+    chip.compute(
+        count, a, total if block else None, acc=total,
         alu=Alu.ADD if block else Alu.PASS,
         reduce=Reduce.SUM if block == blocks - 1 else Reduce.NONE,
     )  # fmt: skip
@@ -53,8 +51,8 @@ class SoftmaxRows:
 
     Parameters
     ----------
-    chip, phase
-        The machine, and what its instructions are counted for.
+    chip
+        The machine.
     blocks, count, lanes
         Column blocks, rows, and lanes of the last block that count, 0 for all.
     read
@@ -67,7 +65,6 @@ class SoftmaxRows:
     """
 
     chip: TrainChip
-    phase: int
     blocks: int
     count: int
     lanes: int
@@ -80,12 +77,12 @@ class SoftmaxRows:
 
         A word a row of the second bank, from its first on, is in use meanwhile.
         """
-        powers, rows = Words(self.chip.aux[0], 0, self.count), Words(self.chip.aux[1], 0, 0)
+        powers, rows = Words.at(self.chip.aux[0], 0, self.count), Words.at(self.chip.aux[1])
         self._largest(rows)
         self._powers(rows, powers, scale)
         self.total(rows)
         self._vector(1, rows, acc=rows, activation=Activation.RECIPROCAL, table="reciprocal")
-        self.chip.exponent(self.phase, "minus one", -1)
+        self.chip.exponent("minus one", -1)
         self._vector(self.blocks, powers, rows, acc=powers, alu=Alu.SCALED, x=("minus one",))
         return powers
 
@@ -93,14 +90,14 @@ class SoftmaxRows:
         """The sums of what is in the first bank, in all lanes."""
         for block in range(self.blocks):
             place = block, self.blocks
-            add_lanes(self.chip, self.phase, self.count, self.here(block), rows, place)
+            add_lanes(self.chip, self.count, self.here(block), rows, place)
 
     def here(self, block: int) -> Words:
         """The place of a block in the first bank."""
-        return Words(self.chip.aux[0], block * self.count, 0)
+        return Words.at(self.chip.aux[0], block * self.count)
 
     def _vector(self, blocks: int, a: Words, b: Words | None = None, **fields: Any) -> None:
-        self.chip.vector(self.phase, blocks, self.count, a, b, **fields)
+        self.chip.compute((blocks, self.count), a, b, **fields)
 
     def _largest(self, rows: Words) -> None:
         """The largest of each row, in all lanes."""
@@ -145,7 +142,7 @@ class SoftmaxMap:
         self.seen = lowering.tensors.seen.get(step.name)
 
     def _vector(self, count: int, a: Words, b: Words | None = None, **fields: Any) -> None:
-        self.chip.vector(self.rows.phase, 1, count, a, b, **fields)
+        self.chip.compute(count, a, b, **fields)
 
     def _at(self, found: FeatureMap, tile: Tile, block: int) -> Words:
         """A tile of a map's block, which is on chip now."""
@@ -165,7 +162,7 @@ class SoftmaxMap:
     def _tile(self, tile: Tile) -> None:
         count = tile.images * tile.rows * self.y.shape[1]
         softmax = SoftmaxRows(
-            self.chip, self.rows.phase, self.blocks, count,
+            self.chip, self.blocks, count,
             self.lowering.lanes(self.y, self.blocks),
             lambda block: self._at(self.x, tile, block), partial(self._masked, count),
             self.seen is not None and self.seen.rows > 1,
@@ -185,14 +182,12 @@ class SoftmaxMap:
         if seen is None or (seen.rows == 1 and block < self.blocks - 1):
             return False
         height = seen.rows
-        self.chip.load(
-            self.rows.phase, seen, block * height if height > 1 else 0, there, count,
-            rows=height, blocks=1, local_stride=0, memory_stride=0,
-        )  # fmt: skip
+        word, place = block * height if height > 1 else 0, Words.at(there, count)
+        self.chip.move(Opcode.LOAD, seen, word, place, height)
         span = self.y.shape[1] if height > 1 else count
-        self.chip.grid(
-            self.rows.phase, (count // span, span), Grid(a.bank, a.base, (span, 1)),
-            Grid(there, count, (0, int(height > 1))), acc=Grid(to.bank, to.base, (span, 1)),
+        self.chip.compute(
+            (count // span, span), Words(a.bank, a.base, (span, 1)),
+            Words(there, count, (0, int(height > 1))), acc=Words(to.bank, to.base, (span, 1)),
             alu=alu,
         )  # fmt: skip
         return True
@@ -201,11 +196,11 @@ class SoftmaxMap:
 
     def along(self, error: FeatureMap, tile: Tile, count: int) -> None:
         """Minus the sum of a tile's error times its probabilities, with guard bits."""
-        sums, along = Words(self.chip.next_sums(), 0, 0), Words(self.chip.aux[1], 0, 0)
+        sums, along = Words.at(self.chip.next_sums()), Words.at(self.chip.aux[1])
         for block in range(self.blocks):
             self._vector(count, self._at(error, tile, block), acc=sums)
             self._vector(count, self._at(self.y, tile, block), sums, acc=sums, alu=Alu.MUL)
-            add_lanes(self.chip, self.rows.phase, count, sums, along, (block, self.blocks))
+            add_lanes(self.chip, count, sums, along, (block, self.blocks))
         self._vector(
             count, along, acc=along, alu=Alu.RSUB, flags=_SCALAR, shift=-GUARD,
             x=("", f"{self.step.name}.output"),
@@ -213,7 +208,7 @@ class SoftmaxMap:
 
     def pull(self, error: FeatureMap, tile: Tile, block: int, count: int) -> Words:
         """The gradient by a tile of what was read, :data:`GUARD` bits below its exponents."""
-        sums, along = Words(self.chip.next_sums(), 0, 0), Words(self.chip.aux[1], 0, 0)
+        sums, along = Words.at(self.chip.next_sums()), Words.at(self.chip.aux[1])
         a = self._at(error, tile, block)
         self._vector(count, a, along, acc=sums, flags=_ADD, shift=-GUARD)
         self._vector(count, sums, self._at(self.y, tile, block), acc=sums, alu=Alu.MUL)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
 
+from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import (
     BIAS,
     GUARD,
@@ -21,9 +22,7 @@ from pulsarray.compiler.training.lower.tensors import (
     MOMENTUM_ROW,
     RATE_ROW,
 )
-from pulsarray.compiler.training.lower.words import Words
-from pulsarray.isa import Activation, Alu, VectorFlag
-from pulsarray.program import Tensor
+from pulsarray.isa import Activation, Alu, Opcode, VectorFlag
 
 __all__ = ["Update"]
 
@@ -59,11 +58,6 @@ class Update:
         pairs = [((here, 0), (there, 0)), ((there, half), (here, half))]
         pairs += [((here, half), (there, half)), ((there, 0), (here, 0))]
         self._slots = cycle(pairs)
-
-    @property
-    def phase(self) -> int:
-        """Number of the phase that instructions are counted for."""
-        return self.rows.phase
 
     # Weights
 
@@ -101,35 +95,31 @@ class Update:
         bank = self.chip.next_sums(avoid)
         add = not (self.gradients and self.applies)
         if add:
-            self._sums(name, word, rows, bank, load=True)
+            self._sums(name, word, rows, bank, Opcode.LOAD)
         if product is not None:
             product(bank, add)
         if not self.applies:
-            self._sums(name, word, rows, bank, load=False)
+            self._sums(name, word, rows, bank, Opcode.STORE)
             return
         is_last = (column + 1) * self.config.dim >= width
         last = width % self.config.dim if is_last else 0
         piece, mask = pieces.piece(column, part), self.tensors.masks.get(layer.name)
         inside = None if mask is None else Segment(mask, word, rows, 1, height, column)
-        self._apply(name, names, Words(bank, 0, 1), word, (1, rows), last, piece, inside)
+        self._apply(name, names, Words.at(bank, 0, 1), word, (1, rows), last, piece, inside)
 
     def grow(self, name: str) -> None:
         """The exponent of a velocity, and what it was before."""
         if self.applies and self.optimizer.momentum:
             register = f"{name}.velocity"
-            self.chip.exponent(self.phase, "velocity", 0, register)
+            self.chip.exponent("velocity", 0, register)
             gradient = f"{name}.gradient"
-            self.chip.exponent(self.phase, register, -GUARD, gradient, maximum=True)
+            self.chip.exponent(register, -GUARD, gradient, maximum=True)
         if self.applies and self.adam is not None:
             self.adam.grow(name)
 
-    def _sums(self, name: str, word: int, rows: int, bank: int, *, load: bool) -> None:
+    def _sums(self, name: str, word: int, rows: int, bank: int, op: Opcode) -> None:
         """Sums of gradients from memory or to it."""
-        move = self.chip.load if load else self.chip.store
-        move(
-            self.phase, self.tensors.gradients[name], word, bank, 0,
-            rows=rows, blocks=1, local_stride=0, memory_stride=0,
-        )  # fmt: skip
+        self.chip.move(op, self.tensors.gradients[name], word, Words.at(bank), rows)
 
     # Biases
 
@@ -161,23 +151,20 @@ class Update:
             bank = self.chip.next_sums()
             add = not (self.gradients and self.applies)
             if add:
-                self._bias_sums(name, low, high, bank, load=True)
+                self._bias_sums(name, low, high, bank, Opcode.LOAD)
             if product is not None:
                 product((low, high), bank, add)
             if not self.applies:
-                self._bias_sums(name, low, high, bank, load=False)
+                self._bias_sums(name, low, high, bank, Opcode.STORE)
             else:
                 last = layer.result[2] % dim if high == total else 0
-                sums = Words(bank, 0, dim)
+                sums = Words.at(bank, 0, dim)
                 self._apply(name, ("", error), sums, low, (high - low, 1), last, None)
             low = high
 
-    def _bias_sums(self, name: str, low: int, high: int, bank: int, *, load: bool) -> None:
-        move = self.chip.load if load else self.chip.store
-        move(
-            self.phase, self.tensors.gradients[name], low, bank, 0, rows=1, blocks=high - low,
-            local_stride=self.config.dim, memory_stride=1,
-        )  # fmt: skip
+    def _bias_sums(self, name: str, low: int, high: int, bank: int, op: Opcode) -> None:
+        sizes = 1, high - low, self.config.dim, 1
+        self.chip.move(op, self.tensors.gradients[name], low, Words.at(bank), *sizes)
 
     # The update of some words
 
@@ -200,9 +187,9 @@ class Update:
         words, mask = self._stage("gradient"), None
         if inside is not None:
             self.weights.get(inside)
-            mask = Words(inside.bank, inside.base(inside.first), 1)
-        self.chip.vector(
-            self.phase, *shape, sums, mask, target=words, x=(f"{name}.gradient", *names),
+            mask = Words.at(inside.bank, inside.base(inside.first), 1)
+        self.chip.compute(
+            shape, sums, mask, target=words, x=(f"{name}.gradient", *names),
             alu=Alu.PASS if mask is None else Alu.GATE, flags=_STATISTIC, last_lanes=last_lanes,
         )  # fmt: skip
         if inside is not None:
@@ -212,11 +199,11 @@ class Update:
             self._clear(name, sums, word, shape, is_bias=piece is None)
         (bank, base), velocity_place = next(self._slots)
         master = self.tensors.masters[name]
-        self._master(master, word, bank, base, rows, load=True)
-        total = Words(bank, base, 1)
+        total = Words.at(bank, base, 1)
+        self.chip.move(Opcode.LOAD, master, word, total, rows)
         if piece is not None and self.optimizer.weight_decay:
             self._decay(name, piece, total, rows, last_lanes)
-        part, spare = (words, f"{name}.gradient", 0), Words(*velocity_place, 1)
+        part, spare = (words, f"{name}.gradient", 0), Words.at(*velocity_place, 1)
         divisors = None
         if self.adam is not None:
             divisors = self.adam.divisors(name, words, sums.bank, spare, word, shape)
@@ -226,32 +213,23 @@ class Update:
         if self.adam is not None and divisors is not None:
             part = self.adam.divide(name, part[0], divisors, shape)
         self._step(name, part, total, word, shape, piece)
-        self._master(master, word, bank, base, rows, load=False)
+        self.chip.move(Opcode.STORE, master, word, total, rows)
 
     def _clear(
         self, name: str, sums: Words, word: int, shape: tuple[int, int], *, is_bias: bool
     ) -> None:
         """Sums of gradients begin again from zero."""
         scalar = int(VectorFlag.B_SCALAR)
-        self.chip.vector(self.phase, *shape, sums, acc=sums, alu=Alu.MUL, flags=scalar)
+        self.chip.compute(shape, sums, acc=sums, alu=Alu.MUL, flags=scalar)
         if is_bias:
-            self._bias_sums(name, word, word + shape[0], sums.bank, load=False)
+            self._bias_sums(name, word, word + shape[0], sums.bank, Opcode.STORE)
         else:
-            self._sums(name, word, shape[1], sums.bank, load=False)
-
-    def _master(
-        self, tensor: Tensor, word: int, bank: int, base: int, rows: int, *, load: bool
-    ) -> None:
-        move = self.chip.load if load else self.chip.store
-        move(
-            self.phase, tensor, word, bank, base,
-            rows=rows, blocks=1, local_stride=0, memory_stride=0,
-        )  # fmt: skip
+            self._sums(name, word, shape[1], sums.bank, Opcode.STORE)
 
     def _decay(self, name: str, piece: Segment, total: Words, rows: int, last_lanes: int) -> None:
         self.weights.get(piece)
-        self.chip.vector(
-            self.phase, 1, rows, Words(piece.bank, piece.base(piece.first), 0), total, acc=total,
+        self.chip.compute(
+            rows, Words.at(piece.bank, piece.base(piece.first)), total, acc=total,
             alu=Alu.MUL, flags=_LANE | _SUBTRACT, parameter=DECAY_ROW, shift=-MASTER_BITS,
             x=(name, name, "decay"), last_lanes=last_lanes,
         )  # fmt: skip
@@ -265,18 +243,18 @@ class Update:
         shape: tuple[int, int],
     ) -> Words:
         """The new velocity, in the other bank."""
-        velocity, rows = Words(*place, 1), shape[0] * shape[1]
+        velocity, rows = Words.at(*place, 1), shape[0] * shape[1]
         tensor, register = self.tensors.velocities[name], f"{name}.velocity"
-        self._master(tensor, word, *place, rows, load=True)
-        self.chip.vector(
-            self.phase, *shape, velocity, acc=velocity, alu=Alu.MUL, flags=_LANE,
+        self.chip.move(Opcode.LOAD, tensor, word, velocity, rows)
+        self.chip.compute(
+            shape, velocity, acc=velocity, alu=Alu.MUL, flags=_LANE,
             parameter=MOMENTUM_ROW, shift=_FRACTION, x=(register, "velocity"),
         )  # fmt: skip
-        self.chip.vector(
-            self.phase, *shape, gradient, velocity, acc=velocity, flags=_ADD,
+        self.chip.compute(
+            shape, gradient, velocity, acc=velocity, flags=_ADD,
             x=(register, f"{name}.gradient"),
         )  # fmt: skip
-        self._master(tensor, word, *place, rows, load=False)
+        self.chip.move(Opcode.STORE, tensor, word, velocity, rows)
         return velocity
 
     def _step(
@@ -305,9 +283,8 @@ class Update:
                 "activation": Activation.NARROW,
                 "target": working,
             }
-        self.chip.vector(
-            self.phase,
-            *shape,
+        self.chip.compute(
+            shape,
             source,
             total,
             acc=total,
@@ -316,10 +293,7 @@ class Update:
         )
         if piece is not None:
             layer = name.removesuffix(".weight")
-            self.chip.store(
-                self.phase, self.tensors.weights[layer], word, working.bank, working.base,
-                rows=shape[1], blocks=1, local_stride=0, memory_stride=0,
-            )  # fmt: skip
+            self.chip.move(Opcode.STORE, self.tensors.weights[layer], word, working, shape[1])
 
     def _stage(self, name: str) -> Words:
         """A place for some words on their way, of several in turn."""
@@ -328,4 +302,4 @@ class Update:
             parts = [self.rows.reserve(most, self._reserved) for _ in range(_STAGES)]
             self._reserved += [bank for bank, _ in parts]
             self._stages[name] = cycle(parts)
-        return Words(*next(self._stages[name]), 1)
+        return Words.at(*next(self._stages[name]), 1)

@@ -104,7 +104,7 @@ class MatrixProduct(Streams):
         segment, first, dim = b.at(image, block), number * self.dim, self.dim
         left = b.shape[1] - first
         self.chip.emitter.emit(
-            Opcode.WEIGHT, self.rows.phase, [self.read(segment, block, block + 1)],
+            Opcode.WEIGHT, self.chip.phase, [self.read(segment, block, block + 1)],
             bank=segment.bank, local=b.word(image, block, row) + first,
             flags=WeightFlag.TRANSPOSE if turned else 0,
             **({"row_limit": left} if left < dim else {}),

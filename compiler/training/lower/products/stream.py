@@ -64,7 +64,7 @@ class Streams:
         bank, first, end = sums
         self.chip.emitter.emit(
             Opcode.STREAM,
-            self.rows.phase,
+            self.chip.phase,
             [access, Access(bank, first, end, True, exclusive=True)],
             source_bank=access.bank,
             source=source & _WORD,
@@ -90,7 +90,7 @@ class Streams:
             window = {"row_step0": dim, "row_limit": piece.rows - first}
         self.chip.emitter.emit(
             Opcode.WEIGHT,
-            self.rows.phase,
+            self.chip.phase,
             [Access(piece.bank, base, base + piece.rows, False)],
             bank=piece.bank,
             local=base + first,
@@ -107,7 +107,7 @@ class Streams:
         strides = {f"stride{level}": 0 for level in (0, 1) if fields.get(f"count{level}") == 1}
         self.chip.emitter.emit(
             Opcode.WEIGHT,
-            self.rows.phase,
+            self.chip.phase,
             [self.read(segment, *columns)],
             bank=segment.bank,
             local=local,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pulsarray.compiler.machine.emitter import MEMORY, Access
+from pulsarray.compiler.machine.emitter import MEMORY, Access, accesses
 from pulsarray.program import Tensor
 
-__all__ = ["Area", "Stored", "View", "accesses", "merged"]
+__all__ = ["Area", "Stored", "View", "Words"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,29 @@ class View:
             (images * rows * columns, rows * columns, columns, 1),
             (area.blocks[0], area.images[0], area.rows[0], area.columns[0]),
         )
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words that VECTOR steps through: bank, first word, and a step for each level."""
+
+    bank: int
+    base: int
+    steps: tuple[int, ...]
+
+    @classmethod
+    def of(cls, view: View, area: Area) -> Words:
+        """An area: levels are blocks, images, rows and columns."""
+        return cls(view.bank, view.first(area), view.steps)
+
+    @classmethod
+    def at(cls, bank: int, base: int = 0, block: int = 0, row: int = 1) -> Words:
+        """Blocks of rows: levels are both, so many words apart."""
+        return cls(bank, base, (block, row))
+
+    def shifted(self, words: int) -> Words:
+        """The same from another word on."""
+        return Words(self.bank, self.base + words, self.steps)
 
 
 @dataclass(frozen=True)
@@ -192,40 +214,3 @@ class Stored:
         """The words of an area in tensor ``number``."""
         loops = list(zip(area.counts, self.steps, strict=True))
         return list(accesses(MEMORY + number, self.word(area), loops, write=write))
-
-
-_MANY = 64
-"""More separate ranges than this are followed as one, gaps included."""
-
-
-def merged(loops: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """A loop nest of (count, step), outermost first, with as few levels as possible."""
-    found: list[tuple[int, int]] = []
-    for count, step in loops:
-        if count == 1:
-            continue
-        if found and found[-1][1] == count * step:
-            found[-1] = (found[-1][0] * count, step)
-        else:
-            found.append((count, step))
-    return found
-
-
-def accesses(
-    bank: int, base: int, loops: list[tuple[int, int]], *, write: bool
-) -> Iterator[Access]:
-    """Ranges of words that a loop nest touches: one for each iteration of its outermost level.
-
-    Steps are not negative. Gaps inside an iteration count as touched.
-    """
-    nest = merged(loops)
-    if len(nest) > 1 and nest[0][0] <= _MANY:
-        (count, step), inner = nest[0], nest[1:]
-    elif len(nest) == 1 and nest[0][1] > 1 and nest[0][0] <= _MANY:
-        (count, step), inner = nest[0], []
-    else:
-        (count, step), inner = (1, 0), nest
-    size = 1 + sum((n - 1) * s for n, s in inner)
-    for index in range(count):
-        low = base + index * step
-        yield Access(bank, low, low + size, write)
