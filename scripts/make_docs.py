@@ -5,7 +5,9 @@ Usage: .venv/bin/python scripts/make_docs.py [--check]
 
 from __future__ import annotations
 
+import functools
 import json
+import runpy
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -351,6 +353,26 @@ def _operator(op: type[Operator]) -> tuple[str, ...]:
     return f"`{op.title}`", ", ".join(inputs), attributes, op.summary, op.kind.value
 
 
+@functools.cache
+def _xor_step() -> tuple[str, list[str]]:
+    """A picture and a page of one run."""
+    script = runpy.run_path(str(ROOT / "scripts" / "xor_step.py"))
+    step = script["run_step"]()
+    return script["picture"](step), script["page"](step)
+
+
+def xor_page() -> Iterator[str]:
+    """A step of training, from a run."""
+    yield NOTICE
+    yield from _xor_step()[1]
+
+
+def xor_picture() -> Iterator[str]:
+    """The same as a picture."""
+    yield _xor_step()[0]
+    yield NOTICE
+
+
 PAGES = {
     "isa.md": isa,
     "registers.md": registers,
@@ -358,6 +380,8 @@ PAGES = {
     "program-file.md": program_file,
     "configuration.md": configuration,
     "operators.md": operators,
+    "xor-step.md": xor_page,
+    "images/xor-step.svg": xor_picture,
 }
 
 

@@ -12,6 +12,7 @@ import pulsarray
 from pulsarray.config import Config
 from pulsarray.files import cache_folder, write_atomically
 from pulsarray.sim import toolchain
+from pulsarray.sim.names import write_definitions
 
 __all__ = ["AXI_TOP", "MACHINE_TOP", "axi_bench", "machine", "ports", "verilog"]
 
@@ -20,6 +21,7 @@ MACHINE_TOP = "pulsarray_sim"
 AXI_TOP = "pulsarray_axi"
 """Top module of :func:`axi_bench`."""
 
+_AROUND = ("memory.v", "axi_checker.v")
 _SMALLEST_MEMORY_BITS = 22
 _CORE = ("config", "encoding", "formats", "isa", "operations", "registers")
 _HERE = Path(__file__).parent
@@ -42,9 +44,10 @@ def machine(config: Config, simulator: str, memory_bytes: int, waves: str = "") 
     bits = max(_SMALLEST_MEMORY_BITS, (memory_bytes - 1).bit_length())
     folder = _folder(config) / f"{simulator}-{bits}{f'-{waves}' if waves else ''}"
     top = _HERE / "top.v"
+    named = _names(config) if waves else []
     toolchain.build(
         simulator,
-        [*_trace(config), verilog(config), _HERE / "memory.v", _HERE / "axi_checker.v", top],
+        [*_trace(config), *named, verilog(config), *(_HERE / name for name in _AROUND), top],
         MACHINE_TOP,
         folder,
         parameters={
@@ -75,6 +78,13 @@ def axi_bench(config: Config, simulator: str) -> Path:
 
 def _trace(config: Config) -> list[Path]:
     return [_HERE / "trace.v"] if config.trace else []
+
+
+def _names(config: Config) -> list[Path]:
+    """What makes waves say in words what units do, which the trace ports tell."""
+    if not config.trace:
+        return []
+    return [write_definitions(_folder(config) / "names.vh"), _HERE / "names.v"]
 
 
 def ports(top: Path) -> list[str]:

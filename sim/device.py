@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,7 @@ from pulsarray.run import RunResult
 from pulsarray.sim import builds, toolchain
 from pulsarray.sim.jobs import Job, Outcome, read_outcome, write_jobs
 from pulsarray.sim.live import Live
+from pulsarray.sim.names import write_names
 from pulsarray.sim.prepared import Prepared
 from pulsarray.sim.watch import watched
 
@@ -69,6 +71,9 @@ def run_jobs(
     with tempfile.TemporaryDirectory(prefix="pulsarray-jobs-") as name:
         files = Path(name)
         write_jobs(files, jobs, config)
+        if waves is not None and config.trace:
+            for number, job in enumerate(jobs):
+                write_names(files, number, job.program)
         plusargs = [f"+folder={name}"]
         with watched(files / "progress", progress):
             toolchain.run(
@@ -210,6 +215,7 @@ class Device:
         self._result: RunResult | None = None
         self._prepared: dict[int, Prepared] = {}
         self._simulated = Live(on, check=check)
+        self._recorded: list[tuple[Job, RunResult]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -220,6 +226,15 @@ class Device:
     def close(self) -> None:
         """End the simulator's process, if there is one."""
         self._simulated.close()
+
+    @contextlib.contextmanager
+    def recording(self, runs: list[tuple[Job, RunResult]]) -> Iterator[None]:
+        """Note every run of the block: what would repeat it, and what came of it."""
+        self._recorded = runs
+        try:
+            yield
+        finally:
+            self._recorded = None
 
     def load(self, program: Program) -> None:
         """Take a program and its memory image."""
@@ -272,12 +287,15 @@ class Device:
             else than the model: the text gives the first difference of each kind.
         """
         prepared = self._prepare(self._loaded() if program is None else program)
+        before = self._memory.copy() if self._recorded is not None else self._memory
         if self._on == "model":
             result = prepared.run(self._memory, timing=self._timing)
         else:
             result = self._simulated.run(prepared, self._memory)
         assert result.memory is not None
         self._memory, self._result = result.memory.copy(), result
+        if self._recorded is not None:
+            self._recorded.append((prepared.job(before), result))
         return result
 
     @property

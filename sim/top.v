@@ -1,5 +1,6 @@
 // Simulation top: the machine, its memory and the protocol checker. With TRACE every event is one
-// line "unit kind index cycle" of <folder>/<job>.events (kind 0 queue, 1 start, 2 complete).
+// line "unit kind index cycle" of <folder>/<job>.events (kind 0 queue, 1 start, 2 complete). With
+// NAMES waves say what each unit does in words (names.v).
 module pulsarray_sim #(
     parameter BUS_BITS = 64,
     parameter MEMORY_BITS = 22,
@@ -152,5 +153,29 @@ module pulsarray_sim #(
             file = $fopen(name, "w");
         end
     end
+`ifdef PULSARRAY_NAMES
+    pulsarray_unit_names #(.UNIT("LOAD")) LOAD (
+        .clk(clk), .load(load), .job(job), .queue(event_bits[0]), .start(event_bits[1]),
+        .complete(event_bits[2]), .queue_index(load_queue), .start_index(load_start),
+        .complete_index(load_complete));
+    pulsarray_unit_names #(.UNIT("WEIGHT")) WEIGHT (
+        .clk(clk), .load(load), .job(job), .queue(event_bits[3]), .start(event_bits[4]),
+        .complete(event_bits[5]), .queue_index(weight_queue), .start_index(weight_start),
+        .complete_index(weight_complete));
+    pulsarray_unit_names #(.UNIT("STREAM")) STREAM (
+        .clk(clk), .load(load), .job(job), .queue(event_bits[6]), .start(event_bits[7]),
+        .complete(event_bits[8]), .queue_index(stream_queue), .start_index(stream_start),
+        .complete_index(stream_complete));
+    pulsarray_unit_names #(.UNIT("VECTOR")) VECTOR (
+        .clk(clk), .load(load), .job(job), .queue(event_bits[9]), .start(event_bits[10]),
+        .complete(event_bits[11]), .queue_index(vector_queue), .start_index(vector_start),
+        .complete_index(vector_complete));
+    pulsarray_unit_names #(.UNIT("STORE")) STORE (
+        .clk(clk), .load(load), .job(job), .queue(event_bits[12]), .start(event_bits[13]),
+        .complete(event_bits[14]), .queue_index(store_queue), .start_index(store_start),
+        .complete_index(store_complete));
+    pulsarray_name_of_opcode FETCH (.value(machine.fetch.opcode));
+    pulsarray_name_of_error ERROR (.value(machine.errors.code));
+`endif
 `endif
 endmodule

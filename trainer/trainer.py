@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from pulsarray.compiler.training.losses import correct, loss_value
 from pulsarray.compiler.training.state import TrainState, real_master
 from pulsarray.compiler.training.train import Training
 from pulsarray.errors import CheckFailed, InputError
+from pulsarray.run import RunResult
 from pulsarray.sim.device import Device
+from pulsarray.sim.jobs import Job
 from pulsarray.trainer.checkpoint import Checkpoint
 from pulsarray.trainer.history import Epoch, History, Overflow, Progress
 from pulsarray.trainer.learner import Learner
@@ -50,6 +53,8 @@ class Trainer:
     -------
     history
         What happened so far.
+    recorded
+        The runs of the step that the options ask to note: jobs, and what came of them.
 
     Raises
     ------
@@ -73,6 +78,7 @@ class Trainer:
         self._identity = identity(training, data, options.seed)
         self._epoch, self._step = 0, 0
         self._sums, self.history = Progress(), History()
+        self._device, self.recorded = device, list[tuple[Job, RunResult]]()
         self._streaks: dict[str, int] = {}
         interpreter = TrainInterpreter(training.network, training.tensors.config.table_segments)
         self._learner = Learner(training, device, interpreter, self._initial(interpreter))
@@ -148,7 +154,9 @@ class Trainer:
 
     def _run_step(self, rows: Rows, steps: int) -> None:
         data, history = self._data, self.history
-        found = self._learner.step(data.inputs[rows], data.targets[rows])
+        noted = len(history.losses) + 1 == self._options.recorded_step
+        with self._device.recording(self.recorded) if noted else nullcontext():
+            found = self._learner.step(data.inputs[rows], data.targets[rows])
         loss, right = self._judge(found.outputs, data.targets[rows])
         history.losses.append(loss)
         self._require_convergence(loss)

@@ -145,7 +145,8 @@ class Compiled(Shown):
         on
             ``"model"``, ``"verilator"`` or ``"icarus"``.
         waves
-            File for a simulator's waves, ``.fst`` or ``.vcd``.
+            File for a simulator's waves, ``.fst`` or ``.vcd``; beside it ``.gtkw`` and ``.sucl``,
+            with which GTKWave and Surfer show them by unit.
         memory_latency, memory_interval
             Cycles from an address to its first beat, and cycles a beat.
         working

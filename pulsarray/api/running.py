@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pulsarray.api.progress import Working, quiet
 from pulsarray.api.report import Report
 from pulsarray.api.shown import Shown
+from pulsarray.api.waves import MODEL, kept_whole, require_waves
 from pulsarray.errors import InputError
 from pulsarray.program import Program
 from pulsarray.report import build_report, differences
@@ -23,11 +21,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 __all__ = ["MODEL", "Run", "run_program"]
-
-MODEL = "model"
-"""The place that is no simulator."""
-ROOM_BYTES = 16 << 20
-"""Least free space after waves were written."""
 
 
 class Run(Shown):
@@ -126,7 +119,8 @@ def run_program(
     on
         ``"model"``, ``"verilator"`` or ``"icarus"``.
     waves
-        File for a simulator's waves, ``.fst`` or ``.vcd``.
+        File for a simulator's waves, ``.fst`` or ``.vcd``; beside it ``.gtkw`` and ``.sucl``, with
+        which GTKWave and Surfer show them by unit.
     memory_latency, memory_interval
         Cycles from an address to its first beat, and cycles a beat.
     working
@@ -145,14 +139,13 @@ def run_program(
 
     if on not in PLACES:
         raise InputError(f"on: must be one of {', '.join(PLACES)}, not {on!r}")
-    if waves is not None and on == MODEL:
-        raise InputError("--waves: the model has none; run --on icarus or --on verilator")
+    require_waves(waves, on)
     times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
     with working("running the model"):
         expected = run_model(program, memory, **times)
     if on == MODEL:
         return Run(program, expected, None)
-    with _kept_whole(waves) as part:
+    with kept_whole(waves, program.config) as part:
         got = on_simulator(program, memory, times, on, part, expected.cycles, working)
     return Run(program, got, compared(expected, got, program))
 
@@ -190,42 +183,6 @@ def build(program: Program, on: str, waves: str, working: Working) -> None:
         builds.verilog(program.config)
     with working(f"building for {on}"):
         builds.machine(program.config, on, program.memory.size, waves)
-
-
-@contextlib.contextmanager
-def _kept_whole(waves: Path | None) -> Iterator[Path | None]:
-    """A file in a folder beside ``waves`` to write to; it takes its place when the block ends.
-
-    An interrupted run leaves none; one that fails leaves its waves, to look at.
-
-    Raises
-    ------
-    InputError
-        If the device became full.
-    """
-    if waves is None:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix=".waves-", dir=waves.parent) as name:
-        part = Path(name) / waves.name
-        try:
-            yield part
-        except KeyboardInterrupt:
-            part.unlink(missing_ok=True)
-            raise
-        finally:
-            if part.exists():
-                _check_room(waves)
-                part.replace(waves)
-
-
-def _check_room(waves: Path) -> None:
-    """Simulators do not say that a device was too full for their waves."""
-    if shutil.disk_usage(waves.parent).free < ROOM_BYTES:
-        raise InputError(
-            f"{waves}: less than {ROOM_BYTES >> 20} MiB are left on the device, so the waves may "
-            "be cut short; make room"
-        )
 
 
 def compared(expected: RunResult, got: RunResult, program: Program) -> list[str]:

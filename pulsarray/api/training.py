@@ -14,6 +14,7 @@ from pulsarray.api.report import Report
 from pulsarray.api.running import MODEL, build
 from pulsarray.api.shown import Shown, Table, table
 from pulsarray.api.task import Given, Samples, Task, task_of
+from pulsarray.api.waves import require_waves, step_waves
 from pulsarray.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Course:
         Checkpoint to go on from.
     timeline
         File for the timeline of a step (of its first program).
+    waves, step
+        File for a simulator's waves of one step, ``.fst`` or ``.vcd``, and which step, from 1.
     schedule
         How the learning rate goes from epoch to epoch: ``constant``, ``linear`` or ``cosine``.
     """
@@ -65,6 +68,8 @@ class Course:
     checkpoint_steps: int | None = None
     resume: Path | None = None
     timeline: Path | None = None
+    waves: Path | None = None
+    step: int | None = None
     schedule: str = "constant"
 
     def __post_init__(self) -> None:
@@ -74,6 +79,9 @@ class Course:
             )
         if self.checkpoint_steps is not None and self.checkpoint is None:
             raise InputError("--checkpoint-steps: needs --checkpoint")
+        if self.step is not None and self.waves is None:
+            raise InputError("--step: needs --waves")
+        require_waves(self.waves, self.on)
 
     @property
     def compares(self) -> bool:
@@ -97,6 +105,7 @@ class Course:
             until=self.until,
             checkpoint=self.checkpoint,
             checkpoint_steps=self.checkpoint_steps,
+            recorded_step=None if self.waves is None else self.step or 1,
         )
 
 
@@ -186,6 +195,8 @@ def train(
     until: float | None = None,
     checkpoint: str | Path | None = None,
     resume: str | Path | None = None,
+    waves: str | Path | None = None,
+    step: int | None = None,
     memory_latency: int = 64,
     memory_interval: int = 1,
     working: Working = quiet,
@@ -210,7 +221,9 @@ def train(
         Passes over the data.
     config, settings
         The machine: see :func:`pulsarray.api.machine.machine_of`; the workload's if not given.
-    schedule, seed, on, check, patience, until, checkpoint, resume, memory_latency, memory_interval
+    schedule, seed, on, check, patience, until, checkpoint, resume, waves, step, memory_latency
+        See :class:`Course`.
+    memory_interval
         See :class:`Course`.
     working
         Is told what goes on.
@@ -235,6 +248,8 @@ def train(
         until=until,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         resume=None if resume is None else Path(resume),
+        waves=None if waves is None else Path(waves),
+        step=step,
     )
     task = task_of(
         Given(
@@ -302,7 +317,10 @@ def _trained(
         trainer = Trainer(training, device, task.data, course.options(task), progress=progress)
         if course.resume is not None:
             trainer.resume(course.resume)
-        return trainer.run(), trainer.weights()
+        history, weights = trainer.run(), trainer.weights()
+    if course.waves is not None:
+        step_waves(course.waves, trainer.recorded, course.on, course.step or 1, working)
+    return history, weights
 
 
 def _facts(training: Training, task: Task, course: Course) -> dict[str, Any]:

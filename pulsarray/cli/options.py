@@ -28,6 +28,7 @@ __all__ = [
     "ShapeOption",
     "SumsOption",
     "TimelineOption",
+    "WavesOption",
     "chosen_config",
     "given_config",
     "parsed_shape",
@@ -90,6 +91,14 @@ TimelineOption = Annotated[
         "--timeline",
         metavar="T.html|T.json",
         help="Write when each unit worked on what: a page, or a trace for Perfetto and Chrome.",
+    ),
+]
+WavesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--waves",
+        metavar="F.fst|F.vcd",
+        help="Write a simulator's waves, with save files F.gtkw for GTKWave and F.sucl for Surfer.",
     ),
 ]
 SumsOption = Annotated[

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from pulsarray.errors import InputError
 
-__all__ = ["make_folder", "print_json", "require_writable", "show", "working"]
+__all__ = ["make_folder", "print_json", "require_writable", "show", "wave_files", "working"]
 
 PATIENCE = 2.0
 """Seconds without a sign of life."""
@@ -135,6 +135,15 @@ def require_writable(*files: Path | None, read: Iterable[Path | str | None] = ()
             if _place(path) in taken:
                 raise InputError(f"{path}: cannot write: is also the file {taken[_place(path)]}")
             taken[_place(path)] = "of another option"
+
+
+def wave_files(waves: Path | None) -> list[Path]:
+    """The file of ``--waves``, and those that are written beside it."""
+    if waves is None:
+        return []
+    from pulsarray.sim.saves import save_files
+
+    return [waves, *save_files(waves)]
 
 
 def _place(path: Path | str) -> Path:

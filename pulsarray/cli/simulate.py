@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pulsarray.api.waves import require_waves
 from pulsarray.cli.options import (
     ConfigOption,
     IntervalOption,
@@ -16,9 +17,10 @@ from pulsarray.cli.options import (
     LatencyOption,
     SetOption,
     TimelineOption,
+    WavesOption,
     given_config,
 )
-from pulsarray.cli.output import print_json, require_writable, show, working
+from pulsarray.cli.output import print_json, require_writable, show, wave_files, working
 from pulsarray.display.timeline import require_timeline, write_timeline
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.files import write_atomically
@@ -59,10 +61,7 @@ def simulate(
         typer.Option("--events", metavar="E.json", help="Write each instruction's cycles."),
     ] = None,
     timeline: TimelineOption = None,
-    waves: Annotated[
-        Path | None,
-        typer.Option("--waves", metavar="F", help="Write waves, as .fst or .vcd."),
-    ] = None,
+    waves: WavesOption = None,
     memory_latency: LatencyOption = 64,
     memory_interval: IntervalOption = 1,
     config: ConfigOption = None,
@@ -82,7 +81,8 @@ def simulate(
     loaded = Program.load(program, given_config(config, overrides))
     _check_options(loaded, on, report, events, waves)
     require_timeline(timeline, loaded)
-    require_writable(outputs, report, events, waves, timeline, read=[program, inputs, config])
+    files = [outputs, report, events, timeline, *wave_files(waves)]
+    require_writable(*files, read=[program, inputs, config])
     from pulsarray.api.running import run_program
     from pulsarray.tensors import check_output_names, memory_with_inputs, save_outputs
 
@@ -120,8 +120,7 @@ def _check_options(
     program: Program, on: Place, report: Path | None, events: Path | None, waves: Path | None
 ) -> None:
     """Refuse what cannot be had before anything runs."""
-    if waves is not None and on is Place.MODEL:
-        raise InputError("--waves: the model has none; run --on icarus or --on verilator")
+    require_waves(waves, on.value)
     if report is not None and not program.config.counters:
         raise InputError("--report: the program's configuration has counters = false")
     if events is not None and not program.config.trace:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from pulsarray.errors import InputError
-from pulsarray.isa import Instruction, Opcode, Unit
+from pulsarray.isa import Instruction, Opcode, ScaleAction, Unit
 from pulsarray.operations import Semaphore
 from pulsarray.program import Layer, Program
 from pulsarray.report.events import stream_end
@@ -15,10 +16,10 @@ from pulsarray.report.listing import tensor_at
 from pulsarray.report.products import product_kind
 from pulsarray.run import RunResult
 
-__all__ = ["UPDATE", "Span", "chrome_trace", "spans"]
+__all__ = ["UPDATE", "Span", "chrome_trace", "spans", "told"]
 
 UPDATE = "update"
-"""Transfers of what a training keeps, after the forward pass."""
+"""New values of what a training keeps, after the forward pass: computed, and moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,19 @@ def spans(program: Program, result: RunResult) -> list[Span]:
     return sorted(found, key=lambda span: (span.first, span.index))
 
 
+def told(program: Program) -> Iterator[tuple[Unit, dict[str, str]]]:
+    """For each instruction of a unit in order: the unit, and what a timeline says of it.
+
+    Keys: ``opcode``, ``layer``, ``phase``, ``tensor``, ``waits`` (what it may wait for) and
+    ``fields``, the rest of its assembler text.
+    """
+    about = _Program(program)
+    for index in range(len(program.instructions)):
+        unit = about.unit(index)
+        if unit is not None:
+            yield unit, about.words(index)
+
+
 class _Program:
     """What there is to say about a program's instructions."""
 
@@ -84,6 +98,8 @@ class _Program:
         self._layers = [x for x in program.layers for _ in range(x.first, x.last)]
         self._states = {tensor.name for tensor in program.with_role("state")}
         self._signallers = _signallers(self._code)
+        self._trains = "training" in program.notes
+        self._computed = set(self._kept_by_vector()) if self._trains else set()
 
     def unit(self, index: int) -> Unit | None:
         """Who executes an instruction."""
@@ -123,6 +139,13 @@ class _Program:
             "complete": complete,
         }
 
+    def words(self, index: int) -> dict[str, str]:
+        """What is to be said of an instruction whenever it runs."""
+        span = self._told(index, 0)
+        opcode, _, fields = span["text"].partition(" ")
+        named = {name: span[name] for name in ("layer", "phase", "tensor")}
+        return {**named, "opcode": opcode, "waits": self._reasons(index), "fields": fields}
+
     def _reasons(self, index: int) -> str:
         """Semaphores that an instruction takes, with the units that signal them."""
         return ", ".join(
@@ -136,12 +159,34 @@ class _Program:
         return tensor_at(self._program, instruction["address"]) if moves else ""
 
     def _phase(self, instruction: Instruction, index: int, layer: Layer | None) -> str:
-        if "training" not in self._program.notes or layer is None:
+        if not self._trains or layer is None:
             return ""
         if instruction.op is Opcode.STREAM:
             return product_kind(instruction, index, self._program.layers)
-        tensor = self._tensor(instruction).partition(" + ")[0]
-        return UPDATE if layer.kind == "backward" and tensor in self._states else layer.kind
+        if layer.kind != "backward":
+            return layer.kind
+        steers = instruction.op is Opcode.SCALE and instruction["action"] != ScaleAction.READ
+        kept = steers or index in self._computed or self._keeps(instruction)
+        return UPDATE if kept else layer.kind
+
+    def _keeps(self, instruction: Instruction) -> bool:
+        """Whether an instruction moves a tensor that a training keeps."""
+        return self._tensor(instruction).partition(" + ")[0] in self._states
+
+    def _kept_by_vector(self) -> Iterator[int | None]:
+        """For each STORE of what a training keeps, the VECTOR that computed its first word."""
+        written: dict[int, list[tuple[int, int, int]]] = {}
+        for index, instruction in enumerate(self._code):
+            if instruction.op is Opcode.VECTOR:
+                words = prod(instruction[f"count{level}"] for level in range(4))
+                for place in ("target", "acc"):
+                    first = instruction[place]
+                    lies = (first, first + words, index)
+                    written.setdefault(instruction[f"{place}_bank"], []).append(lies)
+            elif instruction.op is Opcode.STORE and self._keeps(instruction):
+                word, places = instruction["local"], written.get(instruction["bank"], [])
+                writers = (at for first, after, at in reversed(places) if first <= word < after)
+                yield next(writers, None)
 
 
 def _signallers(instructions: Sequence[Instruction]) -> dict[Semaphore, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,15 @@ def test_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
     assert names["run"].output.shape == (4, 2)
+
+
+def test_xor_step_is_what_the_verilog_does() -> None:
+    """The page is of a run on the model; Icarus gives the same, compared in every bit and cycle."""
+    scripts = PAGE.parents[1] / "scripts"
+    xor_step = runpy.run_path(str(scripts / "xor_step.py"))
+    step = xor_step["run_step"]("icarus")
+    assert step.result.source == "icarus"
+    text = (PAGE.parent / "xor-step.md").read_text(encoding="utf-8")
+    assert "\n".join(xor_step["page"](step)) in text
+    picture = (PAGE.parent / "images" / "xor-step.svg").read_text(encoding="utf-8")
+    assert xor_step["picture"](step) in picture

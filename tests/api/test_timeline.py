@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pulsarray as pa
-from pulsarray.isa import Opcode
+from pulsarray.isa import Opcode, VectorFlag
 from pulsarray.program import Program
 from pulsarray.report.timeline import UPDATE, spans
 from tests.cli.conftest import Command
@@ -54,8 +54,8 @@ def test_phases_of_training(step: Path) -> None:
     for span in found:
         opcode = compiled.program.instructions[span.index].op
         if span.phase == UPDATE:
-            assert opcode in (Opcode.LOAD, Opcode.STORE)
-            assert span.tensor
+            assert opcode in (Opcode.LOAD, Opcode.STORE, Opcode.VECTOR, Opcode.SCALE)
+            assert (opcode in (Opcode.LOAD, Opcode.STORE)) == bool(span.tensor)
         if span.waits:
             assert "SEM" in span.waits
 
@@ -103,3 +103,18 @@ def test_pages_wrong(
     monkeypatch.setattr(timeline, "MOST_SPANS", 10)
     done = command("simulate", step, "--timeline", tmp_path / "t.html")
     assert (done.code, "write .json and open it in Perfetto" in done.err) == (2, True)
+
+
+def test_updates_are_computed_by_instructions_that_subtract(step: Path) -> None:
+    compiled = pa.Compiled.load(step)
+    found = spans(compiled.program, compiled.run().result)
+    updates = {span.index for span in found if span.phase == UPDATE and span.unit == "VECTOR"}
+    subtract = {
+        index
+        for index, instruction in enumerate(compiled.program.instructions)
+        if instruction.op is Opcode.VECTOR and instruction["flags"] & VectorFlag.SUB_AFTER
+    }
+    scales = {index for index in updates if compiled.program.instructions[index].op is Opcode.SCALE}
+    assert updates - scales == subtract
+    assert len(subtract) == 4
+    assert scales

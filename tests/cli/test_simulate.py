@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pulsarray.arrays import load_arrays
+from pulsarray.config import load_config
 from pulsarray.errors import CheckFailed
 from pulsarray.program import Program, unpack
 from pulsarray.report.schema import check_report
@@ -92,22 +93,23 @@ def test_waves(command: Command, gemm: Path, tmp_path: Path) -> None:
     path = tmp_path / "new.vcd"
     assert command("simulate", gemm, "--on", "icarus", "--waves", path).code == 0
     assert "$enddefinitions" in path.read_text()
-    assert sorted(tmp_path.iterdir()) == [gemm, path]
+    beside = {entry.name for entry in tmp_path.iterdir()} - {gemm.name}
+    assert beside == {"new.vcd", "new.gtkw", "new.sucl"}
 
 
 def test_interrupted_waves_are_not_kept(tmp_path: Path) -> None:
-    from pulsarray.api.running import _kept_whole
+    from pulsarray.api.waves import kept_whole
 
     def fail(error: type[BaseException]) -> None:
-        with _kept_whole(tmp_path / "w.vcd") as part:
+        with kept_whole(tmp_path / "w.vcd", load_config("tiny")) as part:
             assert part is not None
             part.write_text("half")
             raise error
 
-    for error, kept in ((KeyboardInterrupt, []), (CheckFailed, [tmp_path / "w.vcd"])):
+    for error, kept in ((KeyboardInterrupt, []), (CheckFailed, ["w.gtkw", "w.sucl", "w.vcd"])):
         with pytest.raises(error):
             fail(error)
-        assert list(tmp_path.iterdir()) == kept
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == kept
 
 
 def test_a_difference_exits_1(

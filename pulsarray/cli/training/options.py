@@ -31,6 +31,7 @@ __all__ = [
     "ResumeOption",
     "ScheduleOption",
     "SeedOption",
+    "StepOption",
     "TrainedArgument",
     "UntilOption",
     "WeightDecayOption",
@@ -131,6 +132,10 @@ CheckpointStepsOption = Annotated[
 ResumeOption = Annotated[
     Path | None,
     typer.Option("--resume", metavar="F.npz", help="Go on from a checkpoint."),
+]
+StepOption = Annotated[
+    int | None,
+    typer.Option("--step", min=1, help="The step whose waves are written; 1 if not given."),
 ]
 ScheduleOption = Annotated[
     str,

@@ -13,8 +13,9 @@ from pulsarray.cli.options import (
     LatencyOption,
     SetOption,
     TimelineOption,
+    WavesOption,
 )
-from pulsarray.cli.output import print_json, require_writable, show, working
+from pulsarray.cli.output import print_json, require_writable, show, wave_files, working
 from pulsarray.cli.simulate import Place
 from pulsarray.cli.training.options import (
     BatchOption,
@@ -36,6 +37,7 @@ from pulsarray.cli.training.options import (
     ResumeOption,
     ScheduleOption,
     SeedOption,
+    StepOption,
     TrainedArgument,
     UntilOption,
     WeightDecayOption,
@@ -70,6 +72,8 @@ def train(
     curve: CurveOption = None,
     weights: WeightsOption = None,
     timeline: TimelineOption = None,
+    waves: WavesOption = None,
+    step: StepOption = None,
     checkpoint: CheckpointOption = None,
     every: CheckpointStepsOption = None,
     resume: ResumeOption = None,
@@ -90,8 +94,11 @@ def train(
       pulsarray train net.onnx --data d.npz --loss mse --learning-rate 0.05 --batch 32 --epochs 20
 
       pulsarray train xor --on verilator --epochs 5 --report rtl.json
+
+      pulsarray train xor --on icarus --epochs 1 --waves xor.fst --step 3
     """
-    require_writable(report, curve, weights, timeline, checkpoint, read=[network, data, config])
+    files = [report, curve, weights, timeline, checkpoint, *wave_files(waves)]
+    require_writable(*files, read=[network, data, config])
     require_writable(report, curve, weights, read=[resume])  # a checkpoint may go on in its file
     require_curve(curve)
     require_timeline(timeline)
@@ -107,6 +114,8 @@ def train(
         checkpoint_steps=every,
         resume=resume,
         timeline=timeline,
+        waves=waves,
+        step=step,
         schedule=schedule,
     )
     task = task_of(
