@@ -45,11 +45,15 @@ def check(program: Program, memory_bytes: int) -> Sequence[Instruction]:
         If two units wait for one semaphore.
     """
     instructions = _instructions(program)
+    passed: set[tuple[int, ...]] = set()
     for index, instruction in enumerate(instructions):
+        if instruction.deed in passed:
+            continue
         for field, rule in wrong_fields(instruction, program.config):
             text = f"{field} must be {rule}, not {instruction[field]}"
             raise _error(ErrorCode.BAD_FIELD, index, instruction, text)
         _check_words(index, instruction, memory_bytes, program.config)
+        passed.add(instruction.deed)
     _check_semaphores(instructions)
     return instructions
 
@@ -119,7 +123,7 @@ def _check_semaphores(instructions: Sequence[Instruction]) -> None:
     for index, instruction in enumerate(instructions):
         unit = instruction.format.unit
         assert unit is not None
-        for k in bits(instruction["wait"]):
+        for k in bits(instruction.values[2]):
             other, waiter[k] = waiter[k], unit
             if other not in (None, unit):
                 assert other is not None
@@ -127,7 +131,7 @@ def _check_semaphores(instructions: Sequence[Instruction]) -> None:
                 raise UnknownResult(index, f"instruction {index} ({instruction.text()}): {text}")
     counts = [0] * SEMAPHORES
     for index, instruction in enumerate(instructions):
-        for k in bits(instruction["signal"]):
+        for k in bits(instruction.values[3]):
             counts[k] += waiter[k] is None
             if counts[k] > SEMAPHORE_MAX:
                 text = f"semaphore {k} must count at most {SEMAPHORE_MAX}, and nobody waits for it"

@@ -38,8 +38,9 @@ class Clocks:
     def __init__(self, instructions: Sequence[Instruction]) -> None:
         self._totals: list[dict[int, int]] = [defaultdict(int) for _ in range(SEMAPHORES)]
         for instruction in instructions:
-            for k in bits(instruction["signal"]):
+            for k in bits(instruction.values[3]):
                 self._totals[k][_unit(instruction)] += 1
+        self._sums = [sum(totals.values()) for totals in self._totals]
         self._signals: list[dict[int, list[Clock]]]
         self._signals = [defaultdict(list) for _ in range(SEMAPHORES)]
         self._taken = [0] * SEMAPHORES
@@ -53,7 +54,7 @@ class Clocks:
         """Run the next instruction: what is complete when it touches its first word."""
         unit = _unit(instruction)
         known = self._started[unit]
-        for k in bits(instruction["wait"]):
+        for k in bits(instruction.values[2]):
             known = self._take(k, known)
         if instruction.op is Opcode.STREAM:
             known = self._take_tiles(instruction, known)
@@ -63,7 +64,7 @@ class Clocks:
             complete = _later(complete, self._taken_weights)
         complete = (*complete[:unit], index, *complete[unit + 1 :])
         self._completed[unit] = complete
-        for k in bits(instruction["signal"]):
+        for k in bits(instruction.values[3]):
             self._signals[k][unit].append(complete)
         if instruction.op is Opcode.WEIGHT:
             self._tiles.append([index, instruction["count0"] * instruction["count1"]])
@@ -73,7 +74,7 @@ class Clocks:
     def _take(self, k: int, known: Clock) -> Clock:
         """Wait for a semaphore: so many of its signals that none of a unit's can be missing."""
         self._taken[k] += 1
-        total = sum(self._totals[k].values())
+        total = self._sums[k]
         for unit, signals in self._signals[k].items():
             number = self._taken[k] - (total - self._totals[k][unit])
             if number > 0:

@@ -60,13 +60,11 @@ def _accumulator_rule(config: Config) -> str:
 
 def _transfer(instruction: Instruction, config: Config) -> Wrong:
     bank = instruction["bank"]
-    known = _scratchpad(bank, config) or _accumulator(bank, config)
-    rule = f"{_scratchpad_rule(config)}, {_accumulator_rule(config)}"
-    if instruction.op is Opcode.LOAD:
-        known |= bank == Bank.PARAMETER or (bank == Bank.TABLE and config.tables > 0)
-        rule += f", {int(Bank.PARAMETER)}" + (f", {int(Bank.TABLE)}" if config.tables else "")
-    if not known:
-        yield "bank", rule
+    loaded = (Bank.PARAMETER, Bank.TABLE) if config.tables else (Bank.PARAMETER,)
+    others = loaded if instruction.op is Opcode.LOAD else ()
+    if not (_scratchpad(bank, config) or _accumulator(bank, config) or bank in others):
+        rules = _scratchpad_rule(config), _accumulator_rule(config), *(f"{n:d}" for n in others)
+        yield "bank", ", ".join(rules)
     if not instruction["run"]:
         yield "run", "at least 1"
     size = word_size(bank, config)

@@ -7,11 +7,9 @@ import numpy.typing as npt
 
 from pulsarray.model.clocks import Clock
 from pulsarray.model.loops import Nest, Words
-from pulsarray.model.uses import WRITE
+from pulsarray.model.uses import WRITE, Selected
 
-__all__ = ["History", "Selected"]
-
-Selected = Nest | Words
+__all__ = ["History"]
 
 
 class History:

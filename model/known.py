@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from pulsarray.isa import Alu, Instruction, Opcode, VectorFlag
 from pulsarray.model.addresses import stream_fresh
-from pulsarray.model.history import History, Selected
+from pulsarray.model.history import History
 from pulsarray.model.loops import Words
-from pulsarray.model.uses import ADD, READ, WRITE, Use
+from pulsarray.model.uses import ADD, READ, WRITE, Selected, Use
 
 __all__ = ["Touched", "spread"]
 

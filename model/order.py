@@ -45,16 +45,16 @@ def in_order(instructions: Sequence[Instruction]) -> Iterator[tuple[int, Instruc
 
 
 def _ready(instruction: Instruction, counts: list[int], tiles: int) -> bool:
-    for k in bits(instruction["wait"]):
+    for k in bits(instruction.values[2]):
         if not counts[k]:
             return False
     return instruction.op is not Opcode.STREAM or tiles_needed(instruction) <= tiles
 
 
 def _count(counts: list[int], instruction: Instruction) -> None:
-    for k in bits(instruction["wait"]):
+    for k in bits(instruction.values[2]):
         counts[k] -= 1
-    for k in bits(instruction["signal"]):
+    for k in bits(instruction.values[3]):
         counts[k] += 1
 
 

@@ -19,7 +19,7 @@ from pulsarray.model.known import spread
 from pulsarray.model.loops import Nest, Words
 from pulsarray.model.order import in_order
 from pulsarray.model.pipeline import Pipeline, overtaken
-from pulsarray.model.uses import MEMORY, WRITE, Use, depth, uses
+from pulsarray.model.uses import MEMORY, WRITE, Use, Uses, depth, uses
 from pulsarray.program import Program
 from pulsarray.stages import vector_distance
 from pulsarray.symbols import symbol
@@ -57,6 +57,7 @@ class _Checker:
         self._program, self._config = program, program.config
         self._instructions, self._bytes = instructions, memory_bytes
         self._banks: dict[int, History] = {}
+        self._uses = Uses(self._config, memory_bytes)
         self._clocks, self._pipeline = Clocks(instructions), Pipeline(self._config)
         self._ends = [
             program.code_address + end for end in accumulate(i.format.bytes for i in instructions)
@@ -75,13 +76,13 @@ class _Checker:
     def _check(self, index: int, instruction: Instruction, clock: Clock) -> None:
         unit = instruction.format.unit
         assert unit is not None
-        touched = uses(instruction, self._config)
         selected = [
-            (use, bank := self._bank(use.bank), use.selected(bank.depth)) for use in touched
+            (use, self._bank(use.bank), words) for use, words in self._uses.of(instruction)
         ]
-        if unit == Unit.VECTOR:
+        if unit is Unit.VECTOR:
+            touched = [use for use, *_ in selected]
             self._check_pipeline(index, instruction, touched, clock[unit])
-        elif unit == Unit.STREAM:
+        elif unit is Unit.STREAM:
             self._check_tiles(index, instruction)
         for use, bank, words in selected:
             rival = bank.rival(unit, use.access, words, clock)
@@ -97,10 +98,11 @@ class _Checker:
             raise self._unknown(index, *unknown)
 
     def _bank(self, number: int) -> History:
-        if number not in self._banks:
+        bank = self._banks.get(number)
+        if bank is None:
             words = depth(number, self._config, self._bytes)
-            self._banks[number] = History(words, known=number == MEMORY)
-        return self._banks[number]
+            bank = self._banks[number] = History(words, known=number == MEMORY)
+        return bank
 
     def _check_pipeline(
         self, index: int, instruction: Instruction, touched: Sequence[Use], known: int

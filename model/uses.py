@@ -6,7 +6,7 @@ The checks of addresses and those of order look at the same words, so they are l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pulsarray.config import Config
 from pulsarray.isa import (
+    FORMATS,
     Activation,
     Bank,
     Instruction,
@@ -34,7 +35,7 @@ from pulsarray.model.addresses import (
 )
 from pulsarray.model.loops import Nest
 
-__all__ = ["ADD", "MEMORY", "READ", "TABLES", "WRITE", "Use", "depth", "uses"]
+__all__ = ["ADD", "MEMORY", "READ", "TABLES", "WRITE", "Selected", "Use", "Uses", "depth", "uses"]
 
 MEMORY = -1
 """Stands for the memory outside where a bank's number is meant; its words are operand words."""
@@ -56,6 +57,11 @@ _MULTIPLIER = 1
 
 Words = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Selected = Nest | Words
+"""A set of words."""
+
+_KEPT = 256
+"""Instructions of which is kept what they touch; of ResNet-50's, seven in ten are among them."""
 
 
 class Use(NamedTuple):
@@ -86,11 +92,13 @@ class Use(NamedTuple):
             return rows
         return rows[np.broadcast_to(self.inside(), rows.shape)]
 
-    def selected(self, depth: int) -> Nest | Words:
+    def selected(self, depth: int) -> Selected:
         """The set of words: levels where no window and no cut of an address is between."""
-        if self.inside is None and self.words.within(depth):
-            return self.words.folded()
-        return self.rows()
+        if self.inside is None:
+            return self.words.folded() if self.words.within(depth) else self.rows()
+        touched = np.zeros(depth, np.bool_)
+        touched[self.rows()] = True
+        return np.flatnonzero(touched)
 
 
 def depth(bank: int, config: Config, memory_bytes: int) -> int:
@@ -110,6 +118,39 @@ def uses(instruction: Instruction, config: Config) -> Sequence[Use]:
     """Everything that an instruction with right fields touches."""
     rule = _USES.get(instruction.op)
     return rule(instruction, config) if rule else ()
+
+
+class Uses:
+    """What a program's instructions touch; alike ones are not looked at again.
+
+    Parameters
+    ----------
+    config, memory_bytes
+        The machine and its memory.
+    """
+
+    def __init__(self, config: Config, memory_bytes: int) -> None:
+        self._config, self._bytes = config, memory_bytes
+        self._kept = lru_cache(_KEPT)(self._of_deed)
+
+    def of(self, instruction: Instruction) -> Sequence[tuple[Use, Selected]]:
+        """Every use, with its set of words."""
+        if instruction.op in _SINGLE:
+            return self._of(instruction)
+        return self._kept(instruction.deed)
+
+    def _of_deed(self, deed: tuple[int, ...]) -> Sequence[tuple[Use, Selected]]:
+        return self._of(Instruction(FORMATS[Opcode(deed[0])], (*deed[:2], 0, 0, *deed[2:])))
+
+    def _of(self, instruction: Instruction) -> Sequence[tuple[Use, Selected]]:
+        return [
+            (use, use.selected(depth(use.bank, self._config, self._bytes)))
+            for use in uses(instruction, self._config)
+        ]
+
+
+_SINGLE = (Opcode.LOAD, Opcode.STORE)
+"""Hardly ever two alike."""
 
 
 def _load(instruction: Instruction, config: Config) -> list[Use]:

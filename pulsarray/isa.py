@@ -91,6 +91,11 @@ class Instruction:
         """The opcode."""
         return self.format.opcode
 
+    @property
+    def deed(self) -> tuple[int, ...]:
+        """What it does: all values but its semaphores."""
+        return self.values[:2] + self.values[4:]
+
     def __getitem__(self, name: str) -> int:
         return self.values[self.format.index[name]]
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pulsarray.compiler.machine.loops import merged
 from pulsarray.config import QUEUE_MAX, SEMAPHORE_MAX, SEMAPHORES
@@ -33,17 +34,20 @@ MEMORY = 0x100
 
 _READ, _WRITE = 1, 2
 _DEFAULTS = {op: Instruction.make(op).values for op in FORMATS}
-_VECTOR_PAIRS = {pair for unit in Unit for pair in ((unit, Unit.VECTOR), (Unit.VECTOR, unit))}
+# Enumerations cost more than the arithmetic here, and this runs for every instruction.
+_VECTOR, _PARAMETER = int(Unit.VECTOR), int(Bank.PARAMETER)
+_VECTOR_PAIRS = {pair for unit in map(int, Unit) for pair in ((unit, _VECTOR), (_VECTOR, unit))}
 _LATE = 40
 """An instruction that is waited for is one of so many of its unit, the last ones then."""
 _AHEAD = SEMAPHORE_MAX - QUEUE_MAX - 1 - _LATE
 """Signals of a channel that may be left, of those known when an instruction is emitted."""
 _MANY = 64
 """More separate ranges than this are followed as one, gaps included."""
+_TIDY = 16
+"""So many regions more than were of interest, and those that are not are forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """Words ``low .. high-1`` of a bank (or of a tensor in memory) that an instruction touches.
 
     Parameters
@@ -67,7 +71,7 @@ class Access:
     @property
     def ports(self) -> int:
         """Ports of the bank that the unit holds: 1 for reading, 2 for writing."""
-        if self.bank >= Bank.PARAMETER:
+        if self.bank >= _PARAMETER:
             return 0
         return _READ | _WRITE if self.exclusive else (_WRITE if self.write else _READ)
 
@@ -115,39 +119,65 @@ class Operation:
 
 
 @dataclass(slots=True)
-class _History:
-    """What one unit did to one bank: its last use of each port, and the words of each access.
+class _Regions:
+    """First word, and one past the last, of regions, each with who used it last.
 
-    Accesses are in order of their instructions.
+    They are in order of their instructions.
     """
 
-    ports: dict[int, int] = field(default_factory=dict)
-    reads: list[tuple[int, int, int]] = field(default_factory=list)
-    writes: list[tuple[int, int, int]] = field(default_factory=list)
+    users: dict[tuple[int, int], int] = field(default_factory=dict)
+    limit: int = _TIDY
 
-    def latest(self, access: Access) -> int:
-        """Index of the last instruction that must be complete before ``access``, or -1."""
-        ports, first, last = access.ports, access.low, access.high
-        found = max((index for port, index in self.ports.items() if port & ports), default=-1)
-        for region in (self.reads, self.writes) if access.write else (self.writes,):
-            for low, high, index in reversed(region):
-                if index <= found:
-                    break
-                if low < last and first < high:
-                    found = index
-                    break
-        return found
+    def latest(self, access: Access, after: int) -> int:
+        """Index of the last instruction that used a word of ``access``, if it is after another."""
+        first, last = access.low, access.high
+        for (low, high), index in reversed(self.users.items()):
+            if index <= after:
+                break
+            if low < last and first < high:
+                return index
+        return after
 
     def note(self, access: Access, index: int) -> None:
         """Record an access; those that it covers are no longer of interest."""
-        ports = access.ports
-        for port in (_READ, _WRITE):
-            if ports & port:
-                self.ports[port] = index
-        region = self.writes if access.write else self.reads
-        low, high = access.low, access.high
-        region[:] = [r for r in region if r[0] < low or r[1] > high]
-        region.append((low, high, index))
+        key = access.low, access.high
+        self.users.pop(key, None)
+        self.users[key] = index
+        if len(self.users) > self.limit:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Forget regions that a later one covers."""
+        kept: list[tuple[tuple[int, int], int]] = []
+        for region, index in reversed(self.users.items()):
+            low, high = region
+            if not any(first <= low and high <= last for (first, last), _ in kept):
+                kept.append((region, index))
+        self.users = dict(reversed(kept))
+        self.limit = 2 * len(kept) + _TIDY
+
+
+@dataclass(slots=True)
+class _History:
+    """What one unit did to one bank: its last use of each port, and of regions of words."""
+
+    ports: list[int] = field(default_factory=lambda: [-1, -1])
+    reads: _Regions = field(default_factory=_Regions)
+    writes: _Regions = field(default_factory=_Regions)
+
+    def latest(self, access: Access, ports: int) -> int:
+        """Index of the last instruction that must be complete before ``access``, or -1."""
+        found = max(self.ports[0] if ports & _READ else -1, self.ports[1] if ports & _WRITE else -1)
+        found = self.writes.latest(access, found)
+        return self.reads.latest(access, found) if access.write else found
+
+    def note(self, access: Access, ports: int, index: int) -> None:
+        """Record an access."""
+        if ports & _READ:
+            self.ports[0] = index
+        if ports & _WRITE:
+            self.ports[1] = index
+        (self.writes if access.write else self.reads).note(access, index)
 
 
 class Emitter:
@@ -161,12 +191,12 @@ class Emitter:
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
-        self._banks: dict[int, dict[int, _History]] = {}
+        self._banks: dict[int, dict[int, _History]] = defaultdict(dict)
         self._channels: dict[tuple[int, int], int] = {}
-        self._places: dict[int, list[int]] = {unit: [] for unit in Unit}
-        self._taken: dict[tuple[int, int], deque[int]] = defaultdict(deque)
+        self._places: list[list[int]] = [[] for _ in Unit]
+        self._taken: list[dict[int, deque[int]]] = [defaultdict(deque) for _ in Unit]
         self._clocks: list[list[int]] = []
-        self._latest: dict[int, list[int]] = {unit: [-1] * len(Unit) for unit in Unit}
+        self._latest = [[-1] * len(Unit) for _ in Unit]
 
     def emit(
         self,
@@ -183,14 +213,14 @@ class Emitter:
         """
         unit = FORMATS[op].unit
         assert unit is not None
-        accesses = tuple(accesses)
+        touched = [(access, access.ports) for access in accesses]
         needed: dict[int, int] = {}
-        for access in accesses:
+        for access, ports in touched:
             for other, history in self._banks.get(access.bank, {}).items():
                 if other != unit:
-                    latest = history.latest(access)
-                    if latest >= 0:
-                        needed[other] = max(needed.get(other, -1), latest)
+                    latest = history.latest(access, ports)
+                    if latest > needed.get(other, -1):
+                        needed[other] = latest
         if after is not None:
             needed[unit] = after
         self._limit(unit, needed)
@@ -198,12 +228,14 @@ class Emitter:
             if not self._direct(other, unit):
                 latest = needed.pop(other)
                 if self._latest[unit][other] < latest:
-                    needed[Unit.VECTOR] = self._relay(other, latest, layer)
+                    needed[_VECTOR] = self._relay(other, latest, layer)
         self._add(Operation(op, layer, fields), unit, needed)
         index = len(self.operations) - 1
-        for access in accesses:
-            units = self._banks.setdefault(access.bank, {})
-            units.setdefault(unit, _History()).note(access, index)
+        for access, ports in touched:
+            units = self._banks[access.bank]
+            if unit not in units:
+                units[unit] = _History()
+            units[unit].note(access, ports, index)
         return index
 
     def _relay(self, producer: int, latest: int, layer: int) -> int:
@@ -217,9 +249,8 @@ class Emitter:
 
     def _limit(self, unit: int, needed: dict[int, int]) -> None:
         """Wait also for those that take signals of the unit, where many are left."""
-        for other in Unit:
-            left = self._taken.get((unit, other))
-            if not left or other == unit:  # Where a unit waits for itself it has taken them.
+        for other, left in self._taken[unit].items():
+            if other == unit:  # Where a unit waits for itself it has taken them.
                 continue
             while left and left[0] <= self._latest[unit][other]:
                 left.popleft()
@@ -236,7 +267,7 @@ class Emitter:
                 places = self._places[other]
                 latest = max(latest, places[max(len(places) - _LATE, 0)])
                 self._wait(unit, index, other, latest)
-                known = [max(pair) for pair in zip(known, self._clocks[latest], strict=True)]
+                known = list(map(max, known, self._clocks[latest]))
         self._latest[unit] = known
         self._places[unit].append(index)
         self._clocks.append([*known[:unit], index, *known[unit + 1 :]])
@@ -244,7 +275,7 @@ class Emitter:
     def _direct(self, producer: int, unit: int) -> bool:
         """Whether a pair of units has, or can have, a channel of its own."""
         channels = self._channels
-        if (producer, unit) in channels or Unit.VECTOR in (producer, unit):
+        if (producer, unit) in channels or _VECTOR in (producer, unit):
             return True
         reserved = sum(pair not in channels for pair in _VECTOR_PAIRS)
         return len(channels) + reserved < SEMAPHORES
@@ -253,4 +284,4 @@ class Emitter:
         number = self._channels.setdefault((producer, unit), len(self._channels))
         self.operations[index].wait |= 1 << number
         self.operations[latest].signal |= 1 << number
-        self._taken[producer, unit].append(index)
+        self._taken[producer][unit].append(index)
