@@ -6,8 +6,9 @@ encoding is written twice. What each instruction does, and when, is ``docs/machi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pulsarray.encoding import UNIT_BYTES, Field, Format
 from pulsarray.errors import InputError
@@ -44,9 +45,12 @@ __all__ = [
     "WeightFlag",
     "decode",
     "decode_all",
+    "each",
     "encode_all",
     "parse",
 ]
+
+_Fact = TypeVar("_Fact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,18 @@ def decode_all(data: bytes, where: str = "program") -> list[Instruction]:
         if program[-1].op is Opcode.END:
             return program
     raise InputError(f"{where}: no END")
+
+
+def each(program: Iterable[Instruction], fact: Callable[[Instruction], _Fact]) -> list[_Fact]:
+    """A fact of each instruction that does not depend on semaphores, found once for alike ones."""
+    known: dict[tuple[int, ...], _Fact] = {}
+    facts = []
+    for instruction in program:
+        deed = instruction.deed
+        if deed not in known:
+            known[deed] = fact(instruction)
+        facts.append(known[deed])
+    return facts
 
 
 def encode_all(program: Iterable[Instruction]) -> bytes:

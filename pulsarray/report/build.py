@@ -13,7 +13,7 @@ from typing import Any
 
 from pulsarray.config import SEMAPHORES
 from pulsarray.errors import CheckFailed, InputError
-from pulsarray.isa import Opcode, Unit
+from pulsarray.isa import Opcode, Unit, each
 from pulsarray.program import Layer, Program
 from pulsarray.registers import FETCH_STATES, UNIT_STATES
 from pulsarray.report.bound import Bound, bound_of_layer, bound_of_run
@@ -24,6 +24,7 @@ from pulsarray.report.events import (
     states_between,
     stream_segments,
     transfer_bytes,
+    work,
 )
 from pulsarray.report.explain import explain
 from pulsarray.report.schema import REPORT, SCHEMA_VERSION, check_report
@@ -49,7 +50,6 @@ def build_report(program: Program, result: RunResult) -> dict[str, Any]:
     cycles, layers = result.cycles, program.layers
     bound = bound_of_run(layers, config, result.memory_interval)
     units = _units(program, counters)
-    segments = list(stream_segments(program, result.events, cycles)) if config.trace else []
     return {
         "schema_version": SCHEMA_VERSION,
         "source": result.source,
@@ -70,7 +70,7 @@ def build_report(program: Program, result: RunResult) -> dict[str, Any]:
             "words": bound.words,
         },
         "units": units,
-        "layers": _layers(program, result, segments) if config.trace else [],
+        "layers": _layers(program, result) if config.trace else [],
         "explanation": explain(program, result, bound, units),
         "counters": {name: int(value) for name, value in counters.items()},
     }
@@ -122,11 +122,13 @@ def _semaphore_users(program: Program) -> tuple[list[Unit | None], list[list[str
     """For each semaphore the unit that waits for it, and the names of those that signal it."""
     waiters: list[Unit | None] = [None] * SEMAPHORES
     signallers: list[list[str]] = [[] for _ in range(SEMAPHORES)]
-    for instruction in program.instructions:
-        unit = instruction.format.unit
-        if unit is None:
-            continue
-        wait, signal, name = instruction["wait"], instruction["signal"], unit.name.lower()
+    users = {
+        (unit, x["wait"], x["signal"])
+        for x in program.instructions
+        if (unit := x.format.unit) is not None
+    }
+    for unit, wait, signal in sorted(users):
+        name = unit.name.lower()
         for k in range(SEMAPHORES):
             if wait >> k & 1:
                 waiters[k] = unit
@@ -135,22 +137,28 @@ def _semaphore_users(program: Program) -> tuple[list[Unit | None], list[list[str
     return waiters, [sorted(names) for names in signallers]
 
 
-def _layers(program: Program, result: RunResult, segments: list[Segment]) -> list[dict[str, Any]]:
+def _layers(program: Program, result: RunResult) -> list[dict[str, Any]]:
+    works = each(program.instructions, lambda instruction: work(instruction, program.config))
+    segments = list(stream_segments(program, result.events, result.cycles, works))
     rows, begin = [], 0
     ends = layer_ends(program, result.events, result.cycles)
     for layer, end in zip(program.layers, ends, strict=True):
-        rows.append(_layer(program, segments, layer, (begin, end)))
+        rows.append(_layer(program, segments, works, layer, (begin, end)))
         begin = end
     return rows
 
 
 def _layer(
-    program: Program, segments: list[Segment], layer: Layer, span: tuple[int, int]
+    program: Program,
+    segments: Sequence[Segment],
+    works: Sequence[int],
+    layer: Layer,
+    span: tuple[int, int],
 ) -> dict[str, Any]:
     config, cycles = program.config, span[1] - span[0]
     bound = bound_of_layer(layer, config)
     stream = states_between(segments, *span)
-    busy = layer_work(program, layer)
+    busy = layer_work(program, layer, works)
     units: dict[str, Any] = {name: {"busy": value} for name, value in busy.items()}
     moved = dict.fromkeys((Opcode.LOAD, Opcode.STORE), 0)
     for instruction in program.instructions[layer.first : layer.last]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag
+from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, each
 from pulsarray.program import Layer, Program
 from pulsarray.report.events import STREAM_LEVELS, VECTOR_LEVELS, transfer_bytes
 
@@ -117,7 +117,7 @@ def energy(program: Program, table: EnergyTable) -> dict[str, Any]:
     table
         Energies of events.
     """
-    costs = [_cost(x, program.config, table) for x in program.instructions]
+    costs = each(program.instructions, lambda x: _cost(x, program.config, table))
     parts = dict.fromkeys(("array", "banks", "lanes", "memory", "program"), 0.0)
     for cost in costs:
         for part, value in cost.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -96,9 +97,12 @@ def stream_end(instruction: Instruction, complete: int, config: Config) -> int:
 
 
 def stream_segments(
-    program: Program, events: npt.NDArray[np.int64], cycles: int
+    program: Program, events: npt.NDArray[np.int64], cycles: int, works: Sequence[int]
 ) -> Iterator[Segment]:
-    """STREAM's states from cycle 0 to the end, in order (docs/machine.md, section 8)."""
+    """STREAM's states from cycle 0 to the end, in order (docs/machine.md, section 8).
+
+    ``works`` is the work of each instruction.
+    """
     now, complete = 0, -1
     for index, queue, start, completes in events.tolist():
         instruction = program.instructions[index]
@@ -111,7 +115,7 @@ def stream_segments(
             yield Segment("start", start, start + 1)
             now = start + 1
         end = stream_end(instruction, completes, program.config)
-        yield Segment("front", now, end + 1, work(instruction, program.config))
+        yield Segment("front", now, end + 1, works[index])
         now, complete = end + 1, completes
     yield from _empty(now, cycles, complete)
 
@@ -128,10 +132,12 @@ def _empty(first: int, after: int, complete: int) -> Iterator[Segment]:
 def states_between(segments: Sequence[Segment], first: int, after: int) -> dict[str, int]:
     """STREAM's six figures over cycles ``first`` to ``after - 1``, which cut no front in two."""
     states = dict.fromkeys(UNIT_STATES, 0)
-    for segment in segments:
+    begin = bisect_right(segments, first, key=lambda segment: segment.after)
+    for place in range(begin, len(segments)):
+        segment = segments[place]
+        if segment.first >= after:
+            break
         length = min(segment.after, after) - max(segment.first, first)
-        if length <= 0:
-            continue
         if segment.state == "front":
             states["busy"] += segment.work
             states["stall"] += length - segment.work
@@ -171,10 +177,11 @@ def _first_front(program: Program, index: int, events: npt.NDArray[np.int64], cy
     return cycles
 
 
-def layer_work(program: Program, layer: Layer) -> dict[str, int]:
-    """Cycles of work of a layer's instructions, by unit."""
-    totals = {unit.name.lower(): 0 for unit in Unit}
-    for instruction in program.instructions[layer.first : layer.last]:
+def layer_work(program: Program, layer: Layer, works: Sequence[int]) -> dict[str, int]:
+    """Cycles of work of a layer's instructions, by unit; ``works`` is that of each instruction."""
+    totals = [0] * len(Unit)
+    span = slice(layer.first, layer.last)
+    for instruction, cycles in zip(program.instructions[span], works[span], strict=True):
         if instruction.format.unit is not None:
-            totals[instruction.format.unit.name.lower()] += work(instruction, program.config)
-    return totals
+            totals[instruction.format.unit] += cycles
+    return {unit.name.lower(): totals[unit] for unit in Unit}
