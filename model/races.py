@@ -76,9 +76,7 @@ class _Checker:
     def _check(self, index: int, instruction: Instruction, clock: Clock) -> None:
         unit = instruction.format.unit
         assert unit is not None
-        selected = [
-            (use, self._bank(use.bank), words) for use, words in self._uses.of(instruction)
-        ]
+        selected = [(use, self._bank(use.bank), words) for use, words in self._uses.of(instruction)]
         if unit is Unit.VECTOR:
             touched = [use for use, *_ in selected]
             self._check_pipeline(index, instruction, touched, clock[unit])
