@@ -14,6 +14,7 @@ from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.functions import emit
 from pulsarray.compiler.importers.onnx.layers import affine
 from pulsarray.compiler.importers.onnx.linear import spread
+from pulsarray.compiler.importers.onnx.orders import NO_AXIS
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.add import Add
@@ -40,11 +41,17 @@ def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
     first, second = call.inputs
     swapped = network.is_constant(first)
     data, other = (second, first) if swapped else (first, second)
-    tensor = network.tensor(data, call.where)
+    tensor = network.tensor_of_any_order(data, call.where)
     constant = network.constant(other, call.where, f"one operand of {call.kind}")
+    batch = tensor.batch_axis
+    if batch and network.file.batch == 1:
+        tensor, batch = network.whole(tensor), NO_AXIS
+    elif batch:
+        constant = _batch_first(call, constant, tensor)
     if constant.size == 1 and constant.ndim <= len(tensor.shape) + 1:
         channels = network.shape(tensor.value)[-1]
-        return tensor, np.full(channels, constant.reshape(-1)[0]), swapped
+        row = np.full(channels, constant.reshape(-1)[0])
+        return replace(tensor, batch_axis=batch), row, swapped
     tensor = _as_large(network, call, tensor, constant)
     stored = _stored(network, constant, tensor, call.where)
     if stored is None:
@@ -60,7 +67,19 @@ def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
             f"{', '.join(map(str, tensor.shape))}), not {constant.shape}, where there are more "
             f"than {LARGEST_REORDER} elements"
         )
-    return tensor, stored, swapped
+    return replace(tensor, batch_axis=batch), stored, swapped
+
+
+def _batch_first(call: Call, constant: Floats, tensor: Tensor) -> Floats:
+    """A constant that is the same for all samples, whose axis is the first then."""
+    rank, axis = len(tensor.shape) + 1, tensor.batch_axis
+    constant = constant.reshape((1,) * (rank - constant.ndim) + constant.shape)
+    if constant.ndim != rank or constant.shape[axis] != 1:
+        raise InputError(
+            f"{call.where}: a constant of shape {constant.shape} must be the same along axis "
+            f"{axis}, the batch"
+        )
+    return np.moveaxis(constant, axis, 0)
 
 
 def _as_large(network: Network, call: Call, tensor: Tensor, constant: Floats) -> Tensor:
@@ -121,18 +140,18 @@ def add(network: Network, call: Call) -> None:
 
 def total(network: Network, call: Call) -> None:
     """The sum of one or more values."""
-    _reduce(network, call, Add(), [network.tensor(name, call.where) for name in call.inputs])
+    _reduce(network, call, Add(), network.aligned(call.inputs, call.where))
 
 
 def _reduce(network: Network, call: Call, op: Binary, tensors: Sequence[Tensor]) -> None:
     """A function of the first two values, then of its result and the next, and so on."""
-    made, name = tensors[0], network.label(call)
+    made, name, batch = tensors[0], network.label(call), tensors[0].batch_axis
     for place, tensor in enumerate(tensors[1:], 2):
         last = place == len(tensors)
         output = call.outputs[0] if last else network.fresh(f"{call.outputs[0]} part {place}")
         label = name if last else f"{name} part {place}"
         made = emit_pair(network, call, op, (made, tensor), label, output)
-    network.define(call.outputs[0], made)
+    network.define(call.outputs[0], made, batch)
 
 
 def extreme(network: Network, call: Call) -> None:
@@ -142,11 +161,12 @@ def extreme(network: Network, call: Call) -> None:
         for name in call.inputs
         if network.is_constant(name) and network.constants[name].size == 1
     ]
-    tensors = [
-        network.tensor(name, call.where)
+    names = [
+        name
         for name in call.inputs
         if not (network.is_constant(name) and network.constants[name].size == 1)
     ]
+    tensors = network.aligned(names, call.where)
     largest = call.kind == "Max"
     if not numbers:
         _reduce(network, call, Maximum() if largest else Minimum(), tensors)
@@ -181,7 +201,7 @@ def mul(network: Network, call: Call) -> None:
 
 def _product(network: Network, call: Call) -> None:
     """The product of two values; of one and its sigmoid it is a function of single elements."""
-    tensors = [network.tensor(name, call.where) for name in call.inputs]
+    tensors = network.aligned(call.inputs, call.where)
     for tensor, other in (tensors, tensors[::-1]):
         if _is_gated(network, tensor, other):
             emit(network, call, tensor, Silu())
@@ -198,9 +218,10 @@ def _is_gated(network: Network, tensor: Tensor, gate: Tensor) -> bool:
 
 def _pair(network: Network, call: Call, op: Binary) -> None:
     """A function of two values."""
-    first, second = (network.tensor(name, call.where) for name in call.inputs)
+    first, second = network.aligned(call.inputs, call.where)
     name, output = network.label(call), call.outputs[0]
-    network.define(output, emit_pair(network, call, op, (first, second), name, output))
+    made = emit_pair(network, call, op, (first, second), name, output)
+    network.define(output, made, first.batch_axis)
 
 
 def div(network: Network, call: Call) -> None:

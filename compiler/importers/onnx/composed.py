@@ -48,6 +48,9 @@ class Make(Protocol):
     def batch_axis(self, name: str) -> int:
         """The axis of the batch."""
 
+    def with_batch(self, name: str, axis: int) -> str:
+        """Name of the same value with its batch as that axis, where it is one of one sample."""
+
     def is_read(self, name: str) -> bool:
         """Whether a result of the operator is read, or a result of the file."""
 

@@ -103,13 +103,13 @@ def emit(network: Network, call: Call, tensor: Tensor, op: Operator) -> None:
 
 def function(network: Network, call: Call) -> None:
     """A function of :data:`FUNCTIONS`."""
-    tensor = network.tensor(call.inputs[0], call.where)
+    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
     emit(network, call, tensor, FUNCTIONS[call.kind](call))
 
 
 def clip(network: Network, call: Call) -> None:
     """Values cut to an interval."""
-    tensor = network.tensor(call.inputs[0], call.where)
+    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
     limits = [call.number("min", -inf), call.number("max", inf)]
     for place, name in enumerate(call.inputs[1:3]):
         if name:
@@ -119,7 +119,7 @@ def clip(network: Network, call: Call) -> None:
 
 def power(network: Network, call: Call) -> None:
     """A power with one constant exponent."""
-    tensor = network.tensor(call.inputs[0], call.where)
+    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
     exponent = _number(network, call, call.inputs[1], "exponent")
     usual: Mapping[float, Operator] = {0.5: Root(), 2.0: Square(), -1.0: Reciprocal()}
     emit(network, call, tensor, usual.get(exponent, Power(exponent)))

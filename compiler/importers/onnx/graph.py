@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from pulsarray.compiler.importers.onnx.file import (
     element_name,
 )
 from pulsarray.compiler.importers.onnx.indices import read_numbers
-from pulsarray.compiler.importers.onnx.inputs import GivenShapes, sample_shapes
+from pulsarray.compiler.importers.onnx.inputs import GivenShapes, sample_shapes, sized
 from pulsarray.compiler.importers.onnx.operators import IF, IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
 from pulsarray.compiler.importers.onnx.random import random_weight, roles
@@ -86,6 +87,8 @@ def imported(
         if given.element not in NUMBERS:
             element = element_name(given.element)
             raise InputError(f"input {given.name} must be of numbers, not {element}")
+    inputs, shape = sized(file.inputs, shape)
+    file = replace(file, inputs=inputs)
     samples = sample_shapes(file.inputs, shape)
     ranks = map(len, samples.values())
     spatial = max(ranks) > 1 and any(call.kind in images for call in file.calls)
@@ -197,6 +200,9 @@ class _Parts:
 
     def batch_axis(self, name: str) -> int:
         return self._network.batch_axis(name)
+
+    def with_batch(self, name: str, axis: int) -> str:
+        return self._network.turned(name, axis, self.call.where)
 
     def is_read(self, name: str) -> bool:
         return self._network.uses[name] > 0

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
 from pulsarray.compiler.arguments import integers
+from pulsarray.compiler.importers.onnx.names import printable
 from pulsarray.errors import InputError, did_you_mean
 
-__all__ = ["GivenInput", "GivenShapes", "batch_of", "given_input", "sample_shapes"]
+__all__ = ["GivenInput", "GivenShapes", "batch_of", "given_input", "sample_shapes", "sized"]
 
 GivenShapes = Sequence[int] | Mapping[str, Sequence[int]] | None
-"""Shape of a sample of the only input, or of inputs by name."""
+"""Shape of a sample of the only input, or of inputs by name; or open sizes by theirs."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,27 @@ class GivenInput:
     ----------
     name, dims, element
         Its name, shape (None where it is dynamic) and element type.
+    names
+        Names of its sizes that are dynamic; empty where there is none.
+    batch_axis
+        The axis of samples.
     """
 
     name: str
     dims: tuple[int | None, ...]
     element: int
+    names: tuple[str, ...] = ()
+    batch_axis: int = 0
+
+    @property
+    def batch(self) -> int | None:
+        """Samples that it holds; None where the file leaves that open."""
+        return self.dims[self.batch_axis] if self.dims else 1
+
+    @property
+    def sample_dims(self) -> tuple[int | None, ...]:
+        """Its shape without the samples."""
+        return (*self.dims[: self.batch_axis], *self.dims[self.batch_axis + 1 :])
 
     def sample_shape(self, shape: Sequence[int] | None = None) -> tuple[int, ...]:
         """Shape of one sample; ``shape`` gives the sizes that the file leaves open.
@@ -38,7 +55,7 @@ class GivenInput:
         InputError
             If a size is missing, or not that of the file.
         """
-        known = self.dims[1:]
+        known = self.sample_dims
         if shape is not None:
             shape = integers(shape, "shape")
             fits = len(shape) == len(known) and all(
@@ -50,13 +67,25 @@ class GivenInput:
                     f"input {self.name}: shape {tuple(shape)} does not fit ({given}) of the file"
                 )
             return shape
-        if not known or any(size is None or size < 1 for size in known):
-            given = ", ".join("?" if size is None else str(size) for size in self.dims)
+        if not known:
+            raise InputError(
+                f"input {self.name} needs a batch dimension and then the sizes of a sample, not "
+                f"{self._text}; --set-input {self.name}=VALUE makes it a constant"
+            )
+        if None in known:
+            wanted = "x".join("?" if size is None else str(size) for size in known)
             raise InputError(
                 f"input {self.name} needs a batch dimension (which may be dynamic) and then "
-                f"fixed sizes, not ({given})"
+                f"fixed sizes, not {self._text}; --shape {self.name}={wanted} with a number for "
+                "each ? gives them"
             )
         return tuple(size for size in known if size is not None)
+
+    @property
+    def _text(self) -> str:
+        """Its sizes as the file has them."""
+        sizes = zip(self.dims, self.names or ("",) * len(self.dims), strict=True)
+        return f"({', '.join(name or '?' if size is None else str(size) for size, name in sizes)})"
 
 
 def given_input(value: onnx.ValueInfoProto) -> GivenInput:
@@ -64,7 +93,50 @@ def given_input(value: onnx.ValueInfoProto) -> GivenInput:
     tensor = value.type.tensor_type
     dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
     known = tuple(None if size is None or size < 1 else size for size in dims)
-    return GivenInput(value.name, known, tensor.elem_type)
+    names = tuple(printable(d.dim_param) for d in tensor.shape.dim)
+    return GivenInput(value.name, known, tensor.elem_type, names)
+
+
+def sized(inputs: Sequence[GivenInput], shape: GivenShapes) -> tuple[list[GivenInput], GivenShapes]:
+    """Inputs with the sizes that are given by their names, and with the axis of their samples.
+
+    Raises
+    ------
+    InputError
+        If a name is both of a size and given several sizes, or inputs hold different batches.
+    """
+    named = {name for given in inputs for name in given.names if name}
+    own = {given.name for given in inputs}
+    rest, sizes = shape, dict[str, int]()
+    if isinstance(shape, Mapping):
+        rest = {name: wanted for name, wanted in shape.items() if name in own or name not in named}
+        for name in shape.keys() - rest.keys():
+            wanted = integers(shape[name], "shape")
+            if len(wanted) != 1 or wanted[0] < 1:
+                raise InputError(f"shape: {name} is one size, not {tuple(wanted)}")
+            sizes[name] = wanted[0]
+    filled = [_filled(given, sizes) for given in inputs]
+    return _with_batch(filled), rest or None
+
+
+def _filled(given: GivenInput, sizes: Mapping[str, int]) -> GivenInput:
+    """An input with known sizes in place of named ones."""
+    dims = zip(given.dims, given.names, strict=True)
+    return replace(given, dims=tuple(sizes.get(n) if size is None else size for size, n in dims))
+
+
+def _with_batch(inputs: Sequence[GivenInput]) -> list[GivenInput]:
+    """Inputs with the axis of their samples: the first, unless another is as the others' first."""
+    names = {given.names[0] for given in inputs if given.dims[:1] == (None,)} - {""}
+    sizes = [given.dims[0] for given in inputs if given.dims and given.dims[0] is not None]
+    made = []
+    for given in inputs:
+        axes = [k for k, name in enumerate(given.names) if name in names and given.dims[k] is None]
+        if not axes and given.dims and not names and given.dims[0] != sizes[0]:
+            axes = [k for k, size in enumerate(given.dims) if size == sizes[0]]
+        moved = axes[0] if len(axes) == 1 and given.dims[:1] != (None,) else 0
+        made.append(replace(given, batch_axis=moved))
+    return made
 
 
 def batch_of(inputs: Sequence[GivenInput]) -> int | None:
@@ -75,7 +147,7 @@ def batch_of(inputs: Sequence[GivenInput]) -> int | None:
     InputError
         If one holds as many as another does not.
     """
-    sizes = {given.name: given.dims[0] for given in inputs if given.dims[:1] != (None,)}
+    sizes = {given.name: given.batch for given in inputs if given.dims and given.batch is not None}
     if len({*sizes.values()}) > 1:
         told = ", ".join(f"{size} of {name!r}" for name, size in sizes.items())
         raise InputError(f"inputs need one batch as their first size, not {told}")
@@ -102,8 +174,12 @@ def sample_shapes(
         raise InputError(f"shape: must say of which input it is: {', '.join(names)}")
     for name in shapes:
         if name not in names:
-            close = did_you_mean(name, names)
-            raise InputError(f"shape: {name!r} is no input; inputs: {', '.join(names)}{close}")
+            sizes = {size for given in inputs for size in given.names if size}
+            close = did_you_mean(name, [*names, *sizes])
+            others = f", open sizes: {', '.join(sorted(sizes))}" if sizes else ""
+            raise InputError(
+                f"shape: {name!r} is no input; inputs: {', '.join(names)}{others}{close}"
+            )
     samples = {given.name: given.sample_shape(shapes.get(given.name)) for given in inputs}
     _ = batch_of(inputs)
     return samples

@@ -19,13 +19,17 @@ __all__ = ["concat"]
 
 def concat(network: Network, call: Call) -> None:
     """Values side by side along an axis."""
-    tensors = [network.tensor(name, call.where) for name in call.inputs]
-    axis = sample_axis(call, call.integer("axis", 1), tensors[0])
+    tensors = network.aligned(call.inputs, call.where)
+    axis, rank = call.integer("axis", 1), len(tensors[0].shape) + 1
+    if network.file.batch == 1 and (tensors[0].batch_axis or axis in (0, -rank)):
+        tensors = [network.whole(tensor) for tensor in tensors]
+    batch, axis = tensors[0].batch_axis, sample_axis(call, axis, tensors[0])
     _check_joinable(call, tensors, axis)
     if _follow(network, tensors, axis):
         _as_pixels(network, call, tensors, axis)
     else:
         _as_channels(network, call, tensors, axis)
+    network.define(call.outputs[0], network.input_of(call.outputs[0], call.where), batch)
 
 
 def _check_joinable(call: Call, tensors: Sequence[Tensor], axis: int) -> None:

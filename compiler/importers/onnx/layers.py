@@ -51,7 +51,7 @@ def gemm(network: Network, call: Call) -> None:
     """``alpha * A * B + beta * C``."""
     if call.integer("transA", 0):
         raise InputError(f"{call.where}: Gemm with transA would mix the samples of a batch")
-    tensor = network.tensor(call.inputs[0], call.where)
+    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
     weight = matrix(network, call)
     bias = np.zeros(weight.shape[1])
     if call.given(2):
@@ -67,19 +67,30 @@ def matmul(network: Network, call: Call) -> None:
     """A product with a constant matrix."""
     if network.is_constant(call.inputs[0]):
         raise InputError(f"{call.where}: MatMul must have the constant as its second operand")
-    tensor = network.tensor(call.inputs[0], call.where)
+    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
     weight = matrix(network, call)
     _dense(network, call, tensor, weight, np.zeros(weight.shape[1]))
 
 
 def _dense(network: Network, call: Call, tensor: Tensor, weight: Array, bias: Floats) -> None:
+    batch = tensor.batch_axis
+    if batch == len(tensor.shape):
+        raise InputError(f"{call.where}: {call.kind} would mix the samples of a batch")
     if tensor.shape[-1] != weight.shape[0]:
         raise InputError(
             f"{call.where}: input must have shape ({weight.shape[0]},), not {tensor.shape}"
         )
     if prod(tensor.shape) > weight.shape[0]:
         _dense_of_pixels(network, call, tensor, weight, bias)
-        return
+    else:
+        _dense_of_all(network, call, tensor, weight, bias)
+    network.define(call.outputs[0], network.input_of(call.outputs[0], call.where), batch)
+
+
+def _dense_of_all(
+    network: Network, call: Call, tensor: Tensor, weight: Array, bias: Floats
+) -> None:
+    """A product of all elements of a sample."""
     row = network.vector(
         arranged(tensor.value, network.shape(tensor.value), tensor.places.reshape(-1))
     )

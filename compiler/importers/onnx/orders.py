@@ -13,10 +13,23 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Arrangement", "Ints", "Shape", "Tensor", "arranged", "channel_axis", "usual_shape"]
+__all__ = [
+    "NO_AXIS",
+    "Arrangement",
+    "Ints",
+    "Shape",
+    "Tensor",
+    "arranged",
+    "channel_axis",
+    "usual_shape",
+]
 
 Ints = npt.NDArray[np.int64]
 Shape = tuple[int, ...]
+
+
+NO_AXIS = -1
+"""In place of the axis of a batch of one sample, where the file has none of one element."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +45,25 @@ class Tensor:
     order
         Place of each element in the value, of this shape; None for the usual order: (C, ...) of a
         map (H, W, C), a vector as it is.
+    batch_axis
+        The axis of samples in the file; :data:`NO_AXIS` of a batch of one that has none.
     """
 
     value: str
     shape: Shape
     order: Ints | None = None
+    batch_axis: int = 0
 
     @property
     def places(self) -> Ints:
         """Place of each element in the value."""
         return usual_places(self.shape) if self.order is None else self.order
+
+    @property
+    def whole_places(self) -> Ints:
+        """The same in all axes that the file has, the batch among them, for one sample."""
+        axis = self.batch_axis
+        return self.places if axis == NO_AXIS else np.expand_dims(self.places, axis)
 
 
 @dataclass(frozen=True, eq=False)

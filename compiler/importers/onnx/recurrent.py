@@ -136,6 +136,8 @@ def recurrent(make: Make, x: str, w: str, r: str, *more: str) -> tuple[str, ...]
     if name not in directions:
         raise InputError(f"{make.call.where}: direction must be one of {', '.join(directions)}")
     cells = _cells(make, kind, operands, len(directions[name]))
+    if layout in (0, 1) and make.known(x) is None:
+        x = make.with_batch(x, 1 - layout)
     count = _steps(make, x, layout)
     rows, last = [], []
     for number, (cell, backward) in enumerate(zip(cells, directions[name], strict=True)):
@@ -234,13 +236,15 @@ def _weights(make: Make, name: str, gates: int, directions: int) -> Floats:
 
 
 def _first(make: Make, name: str, place: tuple[int, int, int], layout: int) -> str | None:
-    """The first state of a direction, the same for all samples; None for zeros.
+    """The first state of a direction; None for zeros. A constant is the same for all samples.
 
     ``place`` has the direction, how many there are, and the size of a state.
     """
     if not name:
         return None
-    (direction, count, size), known = place, _known(make, name, "initial state")
+    (direction, count, size), known = place, make.known(name)
+    if known is None:
+        return _given(make, name, place, layout)
     rows = np.moveaxis(known, layout, 0) if known.ndim == 3 else known[None]
     if known.ndim != 3 or (len(rows), rows.shape[2]) != (count, size) or not rows.size:
         raise InputError(
@@ -253,6 +257,17 @@ def _first(make: Make, name: str, place: tuple[int, int, int], layout: int) -> s
         )
     first = rows[direction, :1]
     return make.constant(first.astype(np.float32)) if first.any() else None
+
+
+def _given(make: Make, name: str, place: tuple[int, int, int], layout: int) -> str:
+    """The first state of a direction where it depends on the input."""
+    name, (direction, *sizes) = make.with_batch(name, 1 - layout), place
+    if make.batch_axis(name) != 1 - layout or make.shape(name) != tuple(sizes):
+        raise InputError(
+            f"{make.call.where}: initial state {name!r} must have {sizes[0]} directions of "
+            f"{sizes[1]} elements, and the batch as axis {1 - layout}"
+        )
+    return make("Gather", name, make.constant(np.array(direction)), axis=layout)
 
 
 def _results(

@@ -12,6 +12,7 @@ import numpy as np
 from pulsarray.compiler.importers.onnx.file import FLOATS, Call, Constant, OnnxFile, real
 from pulsarray.compiler.importers.onnx.groups import grouping
 from pulsarray.compiler.importers.onnx.orders import (
+    NO_AXIS,
     Arrangement,
     Ints,
     Shape,
@@ -32,10 +33,12 @@ from pulsarray.compiler.passes.maps import LARGEST_REORDER
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
-__all__ = ["OTHER_BATCH", "Network", "Rearranged", "Tensor"]
+__all__ = ["BATCH", "OTHER_BATCH", "Network", "Rearranged", "Tensor"]
 
 OTHER_BATCH = 1009
 """A batch with which constants are computed again where the file leaves it open."""
+BATCH = 1 << 40
+"""In a shape, in place of the batch where the file leaves that open."""
 _LARGEST_VALUE = 1 << 28
 """Elements of a value."""
 _LARGEST_VIEW = 1 << 26
@@ -100,7 +103,6 @@ class Network:
         self.others: dict[str, Constant] = {}
         self.uses = Counter(file.uses)
         self._tensors: dict[str, Tensor] = {}
-        self._batches: dict[str, int] = {}
         self._flat: dict[str, str] = {}
         self._flattens: dict[str, tuple[str, str]] = {}
         self._whole: dict[str, str] = {}
@@ -113,8 +115,10 @@ class Network:
         self.numbers: dict[str, tuple[str, Ints]] = {}
         for given in file.inputs:
             shape = shapes[given.name]
-            self._tensors[given.name] = self._input(given.name, shape)
+            self.define(given.name, self._input(given.name, shape), given.batch_axis)
             if given.element not in FLOATS:
+                if given.batch_axis:
+                    raise InputError(f"input {given.name}: whole numbers need their batch first")
                 _check_view(shape, f"input {given.name}")
                 self.numbers[given.name] = given.name, np.arange(prod(shape)).reshape(shape)
 
@@ -178,14 +182,14 @@ class Network:
             self.others[name] = value
 
     def new_shape(self, name: str, where: str) -> tuple[int, ...]:
-        """The shape that a Reshape makes, of which the first size may be an open batch, as 0."""
-        other = self.others.get(name)
-        if other is None or other.ndim != 1 or not np.array_equal(other[:1], [OTHER_BATCH]):
+        """The shape that a Reshape makes, of which one size may be :data:`BATCH`."""
+        other, sizes = self.others.get(name), self.constants.get(name)
+        if other is None or sizes is None or other.shape != sizes.shape or other.ndim != 1:
             return self.integers(name, where, "shape")
-        sizes = self.constants[name]
-        if not np.array_equal(sizes[:1], [0]) or not np.array_equal(sizes[1:], other[1:]):
+        open_ = (sizes == 0) & (other == OTHER_BATCH)
+        if np.count_nonzero(open_) != 1 or not np.array_equal(sizes[~open_], other[~open_]):
             return self.integers(name, where, "shape")
-        return tuple(int(size) for size in sizes)
+        return tuple(BATCH if batch else int(n) for n, batch in zip(sizes, open_, strict=True))
 
     def constant(self, name: str, where: str, what: str) -> Floats:
         """A constant operand as float64."""
@@ -211,9 +215,11 @@ class Network:
         InputError
             If it is a constant or missing, or has its batch elsewhere than first.
         """
-        if axis := self.batch_axis(name):
-            raise InputError(f"{where}: needs {name!r} with the batch first, not as axis {axis}")
-        return self.tensor_of_any_order(name, where)
+        tensor = self.tensor_of_any_order(name, where)
+        if axis := tensor.batch_axis:
+            place = "in no axis" if axis == NO_AXIS else f"as axis {axis}"
+            raise InputError(f"{where}: needs {name!r} with the batch first, not {place}")
+        return tensor
 
     def tensor_of_any_order(self, name: str, where: str) -> Tensor:
         """As :meth:`tensor`, wherever its batch is."""
@@ -232,13 +238,64 @@ class Network:
 
     def batch_axis(self, name: str) -> int:
         """Axis of a tensor's batch: 0 but where an operator has moved it."""
-        return self._batches.get(name, 0)
+        return self._tensors[name].batch_axis if name in self._tensors else 0
 
-    def define(self, name: str, tensor: Tensor, batch_axis: int = 0) -> None:
-        """Give a tensor a name of the file."""
+    def define(self, name: str, tensor: Tensor, batch_axis: int | None = None) -> None:
+        """Give a tensor a name of the file.
+
+        A batch of one can be any axis of one element: the first if possible.
+        """
+        if batch_axis is not None:
+            tensor = replace(tensor, batch_axis=batch_axis)
+        if tensor.batch_axis and self.file.batch == 1:
+            places = tensor.whole_places
+            ones = [axis for axis, size in enumerate(places.shape) if size == 1]
+            tensor = self.with_batch(tensor, ones[0] if len(places.shape) > 1 and ones else NO_AXIS)
         self._tensors[name] = tensor
-        if batch_axis:
-            self._batches[name] = batch_axis
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        """A tensor of a batch of one with that among its own axes."""
+        return self.with_batch(tensor, NO_AXIS)
+
+    def with_batch(self, tensor: Tensor, axis: int) -> Tensor:
+        """A tensor of a batch of one with that as another axis of one element."""
+        places = tensor.whole_places
+        places = places if axis == NO_AXIS else places.squeeze(axis)
+        made = arranged(tensor.value, self.shape(tensor.value), places)
+        return replace(made, batch_axis=axis)
+
+    def turned(self, name: str, axis: int, where: str) -> str:
+        """Name of a value with its batch as that axis, where one sample has room for it."""
+        tensor = self.tensor_of_any_order(name, where)
+        sizes = tensor.whole_places.shape
+        if tensor.batch_axis == axis or self.file.batch != 1 or sizes[axis : axis + 1] != (1,):
+            return name
+        output = self.fresh(f"{name} turned")
+        self._tensors[output] = self.with_batch(tensor, axis)
+        return output
+
+    def aligned(self, names: Sequence[str], where: str) -> list[Tensor]:
+        """Operands that are combined element by element, with their batches in one axis.
+
+        Raises
+        ------
+        InputError
+            If they have them elsewhere, and there is more than one sample.
+        """
+        tensors = [self.tensor_of_any_order(name, where) for name in names]
+        if len({(t.batch_axis, t.batch_axis and len(t.shape)) for t in tensors}) == 1:
+            return tensors
+        if self.file.batch != 1:
+            return [self.tensor(name, where) for name in names]
+        wholes = [self.whole(tensor) for tensor in tensors]
+        rank = max(len(tensor.shape) for tensor in wholes)
+        return [self._ranked(tensor, rank) for tensor in wholes]
+
+    def _ranked(self, tensor: Tensor, rank: int) -> Tensor:
+        """A tensor with more axes of one element before its own."""
+        places = tensor.places.reshape((1,) * (rank - len(tensor.shape)) + tensor.shape)
+        made = arranged(tensor.value, self.shape(tensor.value), places)
+        return replace(made, batch_axis=NO_AXIS)
 
     def alias(self, name: str, other: str, where: str) -> None:
         """Give a constant or a tensor another name of the file."""
@@ -249,7 +306,7 @@ class Network:
             if other in self.others:
                 self.others[name] = self.others[other]
         else:
-            self.define(name, self.tensor_of_any_order(other, where), self.batch_axis(other))
+            self.define(name, self.tensor_of_any_order(other, where))
 
     def label(self, call: Call) -> str:
         """A name for an operator that no other has."""
@@ -512,7 +569,7 @@ class Network:
         return {name: self._result(name) for name in self.file.outputs}
 
     def _result(self, name: str) -> tuple[str, HostView | None]:
-        tensor = self.tensor(name, f"output {name}")
+        tensor = self.tensor_of_any_order(name, f"output {name}")
         if HostView.of(tensor.places) is None:
             tensor = self.usual(tensor, f"output {name}")
         return tensor.value, self._view(tensor)
