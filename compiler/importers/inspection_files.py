@@ -13,12 +13,13 @@ import onnx
 from pulsarray.compiler.importers.inspection import ARRAY, HOST, MEMORY, VECTOR, Row, Shape
 from pulsarray.compiler.importers.onnx.constants import FOLDED
 from pulsarray.compiler.importers.onnx.file import load_model
+from pulsarray.compiler.importers.onnx.fixed import SetInputs, set_inputs
 from pulsarray.compiler.importers.onnx.inputs import GivenShapes
 from pulsarray.compiler.importers.onnx.linear import AFFINE
 from pulsarray.compiler.importers.onnx.names import kind_of, name_of
 from pulsarray.compiler.importers.onnx.operators import TAKEN
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
-from pulsarray.compiler.importers.onnx.support import constants_of, graphs_of, lack
+from pulsarray.compiler.importers.onnx.support import constants_of, lack
 from pulsarray.compiler.importers.tflite.file import Operator, TfliteFile, read_tflite
 from pulsarray.compiler.importers.tflite.importer import taken
 from pulsarray.errors import InputError
@@ -51,7 +52,7 @@ _TFLITE_PLACES = {
 }
 
 
-def list_onnx(path: Path, shape: GivenShapes = None) -> list[Row]:
+def list_onnx(path: Path, shape: GivenShapes = None, fixed: SetInputs | None = None) -> list[Row]:
     """Operators of an ONNX file, and which of them the compiler knows.
 
     Parameters
@@ -60,6 +61,8 @@ def list_onnx(path: Path, shape: GivenShapes = None) -> list[Row]:
         The file.
     shape
         Shape of a sample of its input, or of each by name, where the file leaves it open.
+    fixed
+        Inputs that are constants.
 
     Raises
     ------
@@ -73,6 +76,7 @@ def list_onnx(path: Path, shape: GivenShapes = None) -> list[Row]:
     except Exception as error:  # of protobuf, whatever a broken file provokes
         text = " ".join(str(error).split())
         raise InputError(f"{path}: not a valid ONNX file: {text}") from None
+    set_inputs(model.graph, fixed or {})
     if shape is not None:
         _set_shape(model.graph, shape)
     with suppress(Exception):  # shapes are a courtesy: a file may be beyond their inference
@@ -80,27 +84,30 @@ def list_onnx(path: Path, shape: GivenShapes = None) -> list[Row]:
     return list(_onnx_rows(model.graph))
 
 
-def _onnx_rows(graph: onnx.GraphProto, inside: str = "") -> Iterator[Row]:
-    """Operators of a graph, each followed by those of its bodies."""
+def _onnx_rows(graph: onnx.GraphProto) -> Iterator[Row]:
+    """Operators of a graph."""
     shapes, constants = _onnx_shapes(graph), constants_of(graph, {*_TAKEN, *FOLDED})
     last = {output.name for output in graph.output}
     for number, node in enumerate(graph.node):
         if set(node.output) <= constants:
             continue
-        name = inside + name_of(node, number)
-        row = replace(_onnx_row(node, shapes, constants), name=name)
+        row = replace(_onnx_row(node, shapes, constants), name=name_of(node, number))
         if node.op_type == "Softmax" and not last.intersection(node.output):
             row = replace(row, place=row.place.replace(HOST, VECTOR))
-        yield replace(row, supported=row.supported and not inside)
-        for body, inner in graphs_of(node):
-            yield from _onnx_rows(inner, f"{name}/{body}/")
+        yield row
 
 
 def _set_shape(graph: onnx.GraphProto, shapes: Sequence[int] | Mapping[str, Sequence[int]]) -> None:
     constants = {tensor.name for tensor in graph.initializer}
+    sizes = (
+        {k: v[0] for k, v in shapes.items() if len(v) == 1} if isinstance(shapes, Mapping) else {}
+    )
     for value in graph.input:
         shape = shapes.get(value.name, ()) if isinstance(shapes, Mapping) else shapes
         dims = value.type.tensor_type.shape.dim
+        for dim in dims:
+            if dim.dim_param in sizes:
+                dim.dim_value = sizes[dim.dim_param]
         if value.name not in constants and len(dims) == len(shape) + 1:
             for dim, size in zip(dims[1:], shape, strict=True):
                 dim.dim_value = size
@@ -125,7 +132,8 @@ def _onnx_row(node: onnx.NodeProto, shapes: Mapping[str, Shape], constants: Coll
     learned = [shapes.get(name, ()) if name in constants else () for name in names]
     first = given[0] if given else ()
     reason = lack(node, constants, _TAKEN, FOLDED)
-    place = reason.removeprefix(kind_of(node)).strip() if reason else _ONNX_PLACES.get(kind, VECTOR)
+    place = reason.removeprefix(kind_of(node)).strip(" ,")
+    place = (f"not {place}" if place.startswith("of ") else place) if reason else _place_of(kind)
     return Row(
         name="",
         operator=kind_of(node),
@@ -133,9 +141,14 @@ def _onnx_row(node: onnx.NodeProto, shapes: Mapping[str, Shape], constants: Coll
         output=output[1:],
         macs=_onnx_macs(kind, learned[0] if learned else (), first, output),
         parameters=sum(prod(shape) for shape in learned if shape),
-        place=f"not {place}" if reason and place else place,
+        place=place,
         supported=not reason,
     )
+
+
+def _place_of(kind: str) -> str:
+    """Where an operator that is supported runs."""
+    return _ONNX_PLACES.get(kind, VECTOR)
 
 
 def _onnx_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int | None:

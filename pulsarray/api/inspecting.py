@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pulsarray.api.machine import Machine, machine_of
 from pulsarray.api.shown import Shown, Table, table
-from pulsarray.api.source import FILES, Shapes, Source, file_of, load_source, unknown_source
+from pulsarray.api.source import (
+    FILES,
+    Shapes,
+    Source,
+    file_of,
+    load_source,
+    require_onnx,
+    unknown_source,
+)
 from pulsarray.config import DEFAULT_CONFIG
 from pulsarray.errors import InputError
 
@@ -16,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pulsarray.compiler.importers.inspection import Inspection, Row
+    from pulsarray.compiler.importers.onnx.fixed import SetInputs
     from pulsarray.config import Config
 
 __all__ = ["Inspected", "inspect", "inspect_source"]
@@ -83,7 +92,11 @@ class Inspected(Shown):
 
 
 def inspect(
-    source: str | Path, config: Machine | None = None, *, shape: Shapes = None
+    source: str | Path,
+    config: Machine | None = None,
+    *,
+    shape: Shapes = None,
+    set_inputs: SetInputs | None = None,
 ) -> Inspected:
     """What a network consists of, on a machine.
 
@@ -93,25 +106,27 @@ def inspect(
         As :func:`pulsarray.load` takes it, or a ``.pulse`` program.
     config
         The machine; the usual one, or a program's own, if not given.
-    shape
-        As :func:`pulsarray.load` takes it.
+    shape, set_inputs
+        As :func:`pulsarray.load` takes them.
 
     Raises
     ------
     InputError
         If it cannot be read at all. What is not supported is told by the rows.
     """
-    return Inspected(_inspection(str(source), config, shape))
+    return Inspected(_inspection(str(source), config, shape, set_inputs))
 
 
-def _inspection(source: str, config: Machine | None, shape: Shapes) -> Inspection:
+def _inspection(
+    source: str, config: Machine | None, shape: Shapes, set_inputs: SetInputs | None
+) -> Inspection:
     from pulsarray.compiler.importers.inspection import inspect_gemm, inspect_program
     from pulsarray.program import Program
     from pulsarray.zoo.networks import BUILT_IN, parse_gemm
 
     (path, part), sizes = file_of(source), parse_gemm(source)
-    if shape is not None and path.suffix != ".onnx":
-        raise InputError(f"--shape: only for ONNX files, not for {source}")
+    if path.suffix != ".onnx":
+        require_onnx(source, shape, set_inputs)
     if sizes is not None:
         return inspect_gemm(*sizes)
     if path.suffix == ".pulse":
@@ -121,11 +136,11 @@ def _inspection(source: str, config: Machine | None, shape: Shapes) -> Inspectio
         raise unknown_source(source, ".pulse file")
     machine = machine_of(DEFAULT_CONFIG if config is None else config, {})
     try:
-        return inspect_source(load_source(source, shape), machine)
+        return inspect_source(load_source(source, shape, set_inputs), machine)
     except InputError as error:
         if source in BUILT_IN:
             raise
-        return _unsupported(path, part, str(error), shape)
+        return _unsupported(path, part, str(error), shape, set_inputs)
 
 
 def inspect_source(source: Source, machine: Config) -> Inspection:
@@ -149,7 +164,9 @@ def inspect_source(source: Source, machine: Config) -> Inspection:
     return told
 
 
-def _unsupported(path: Path, part: str, problem: str, shape: Shapes) -> Inspection:
+def _unsupported(
+    path: Path, part: str, problem: str, shape: Shapes, set_inputs: SetInputs | None
+) -> Inspection:
     """What a file holds that cannot be imported.
 
     Raises
@@ -160,7 +177,10 @@ def _unsupported(path: Path, part: str, problem: str, shape: Shapes) -> Inspecti
     from pulsarray.compiler.importers.inspection import Inspection
     from pulsarray.compiler.importers.inspection_files import list_onnx, list_tflite
 
-    rows = list_onnx(path, shape) if path.suffix == ".onnx" else list_tflite(path, part)
+    if path.suffix == ".onnx":
+        rows = list_onnx(path, shape, set_inputs)
+    else:
+        rows = list_tflite(path, part)
     told = Inspection(path.stem, path.suffix[1:], rows)
     return told if told.unsupported else _with_problem(told, problem.removeprefix(f"{path}: "))
 

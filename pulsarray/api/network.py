@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.console import RenderableType
 
+    from pulsarray.compiler.importers.onnx.fixed import SetInputs
     from pulsarray.compiler.interpreter import Samples as CheckedSamples
     from pulsarray.compiler.ir.graph import Graph
 
@@ -242,6 +243,7 @@ def load(
     source: str | Path | Graph,
     *,
     shape: Shapes = None,
+    set_inputs: SetInputs | None = None,
     outputs: Sequence[str] = (),
     sums: bool = False,
     seed: int | None = None,
@@ -255,7 +257,9 @@ def load(
         ``gemm:MxKxN``, or a graph.
     shape
         ONNX: sizes of one sample of the input, where the file leaves them open; of several inputs
-        by name.
+        by name; or single sizes that have names.
+    set_inputs
+        ONNX: values of inputs that are to be constants, by name.
     outputs
         Names of outputs to keep of a network that has several; all if empty.
     sums, seed
@@ -270,16 +274,17 @@ def load(
 
     text = str(source) if isinstance(source, str | Path) else source.name
     sizes = parse_gemm(text)
-    if sizes is not None and shape is None and not outputs:
+    if sizes is not None and shape is None and set_inputs is None and not outputs:
         return Product(text, sizes, sums, seed or 0)
     if sizes is not None:
-        raise InputError("--shape, --outputs-only: not for gemm, whose sizes are M, K and N")
+        options = "--shape, --set-input, --outputs-only"
+        raise InputError(f"{options}: not for gemm, whose sizes are M, K and N")
     if sums or seed is not None:
         raise InputError(f"--sums, --seed: only for gemm:MxKxN, not for {text}")
     if not isinstance(source, str | Path):
         network = Network(text, Source(text, source))
     else:
-        network = Network(text, load_source(text, shape))
+        network = Network(text, load_source(text, shape, set_inputs))
     return network.only(*outputs) if outputs else network
 
 
@@ -292,6 +297,7 @@ def compile_source(
     sums: bool = False,
     seed: int | None = None,
     shape: Shapes = None,
+    set_inputs: SetInputs | None = None,
     outputs: Sequence[str] = (),
     effort: int | None = None,
 ) -> Program:
@@ -302,7 +308,9 @@ def compile_source(
     InputError
         If there is no such network, it cannot be compiled, or an option does not apply to it.
     """
-    network = load(source, shape=shape, outputs=outputs, sums=sums, seed=seed)
+    network = load(
+        source, shape=shape, set_inputs=set_inputs, outputs=outputs, sums=sums, seed=seed
+    )
     if calibrate is not None:
         network = network.quantize(calibrate)
     return network.compile(config, batch=batch, effort=effort).program

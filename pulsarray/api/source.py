@@ -12,6 +12,7 @@ from pulsarray.errors import InputError, did_you_mean
 from pulsarray.program import Program
 
 if TYPE_CHECKING:
+    from pulsarray.compiler.importers.onnx.fixed import SetInputs
     from pulsarray.compiler.interpreter import Samples
     from pulsarray.compiler.ir.graph import Graph
 
@@ -24,13 +25,14 @@ __all__ = [
     "file_of",
     "load_source",
     "loaded_samples",
+    "require_onnx",
     "samples_of",
     "unknown_source",
 ]
 
 Sizes = tuple[int, ...]
 Shapes = Sizes | dict[str, Sizes] | None
-"""Shape of a sample of the only input, or of inputs by name."""
+"""Shape of a sample of the only input, or of inputs by name; or open sizes by theirs."""
 
 FILES = (".onnx", ".tflite")
 """Files that hold networks."""
@@ -73,7 +75,7 @@ class Source:
         return replace(self, network=kept, pruned=self.pruned | gone)
 
 
-def load_source(source: str, shape: Shapes = None) -> Source:
+def load_source(source: str, shape: Shapes = None, set_inputs: SetInputs | None = None) -> Source:
     """The network of a file or a name.
 
     Raises
@@ -84,19 +86,32 @@ def load_source(source: str, shape: Shapes = None) -> Source:
     from pulsarray.zoo.networks import BUILT_IN, built_in
 
     path, part = file_of(source)
-    if shape is not None and (source in BUILT_IN or path.suffix != ".onnx"):
-        raise InputError(f"--shape: only for ONNX files, not for {source}")
+    if source in BUILT_IN or path.suffix != ".onnx":
+        require_onnx(source, shape, set_inputs)
     if source in BUILT_IN:
         return Source(source, *built_in(source))
     if path.suffix == ".onnx":
         from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 
-        return Source(path.stem, import_onnx_any(path, shape=shape))
+        return Source(path.stem, import_onnx_any(path, shape=shape, set_inputs=set_inputs))
     if path.suffix == ".tflite":
         from pulsarray.compiler.importers.tflite.importer import import_tflite
 
         return Source(path.stem, import_tflite(path, part))
     raise unknown_source(source)
+
+
+def require_onnx(source: str, shape: Shapes, set_inputs: SetInputs | None) -> None:
+    """Refuse what is for ONNX files alone.
+
+    Raises
+    ------
+    InputError
+        If there is something.
+    """
+    for option, given in (("--shape", shape), ("--set-input", set_inputs)):
+        if given is not None:
+            raise InputError(f"{option}: only for ONNX files, not for {source}")
 
 
 def file_of(source: str) -> tuple[Path, str]:

@@ -19,10 +19,12 @@ from pulsarray.cli.options import (
     NetworkArgument,
     OutputsOnlyOption,
     SeedOption,
+    SetInputOption,
     SetOption,
     ShapeOption,
     SumsOption,
     chosen_config,
+    parsed_inputs,
     parsed_shape,
 )
 from pulsarray.cli.output import print_json, require_writable, show, working
@@ -43,6 +45,7 @@ def compile_(
     batch: BatchOption = None,
     calibrate: CalibrateOption = None,
     shape: ShapeOption = None,
+    set_input: SetInputOption = None,
     outputs_only: OutputsOnlyOption = None,
     sums: SumsOption = False,
     seed: SeedOption = None,
@@ -89,8 +92,8 @@ def compile_(
         seed=seed or 0,
     )
     _check_options(given, training, calibrate, sums, shape is not None)
-    if training and (outputs_only or effort is not None):
-        raise InputError("--outputs-only, --effort: not with --training")
+    if training and (outputs_only or set_input or effort is not None):
+        raise InputError("--outputs-only, --set-input, --effort: not with --training")
     require_writable(output, read=[network, calibrate, data, config])
     with working(f"compiling {network}"):
         if training:
@@ -103,6 +106,7 @@ def compile_(
                 batch=batch,
                 calibrate=calibrate,
                 shape=parsed_shape(shape),
+                set_inputs=parsed_inputs(set_input),
                 outputs=outputs_only or (),
                 sums=sums,
                 seed=seed,

@@ -25,12 +25,14 @@ from pulsarray.cli.options import (
     NetworkArgument,
     OutputsOnlyOption,
     SeedOption,
+    SetInputOption,
     SetOption,
     ShapeOption,
     SumsOption,
     TimelineOption,
     chosen_config,
     given_config,
+    parsed_inputs,
     parsed_shape,
 )
 from pulsarray.cli.output import print_json, require_writable, show, working
@@ -52,6 +54,7 @@ def estimate(
     batch: BatchOption = None,
     calibrate: CalibrateOption = None,
     shape: ShapeOption = None,
+    set_input: SetInputOption = None,
     outputs_only: OutputsOnlyOption = None,
     sums: SumsOption = False,
     seed: SeedOption = None,
@@ -100,7 +103,8 @@ def estimate(
     if training and (energy or energy_table is not None):
         raise InputError("--energy, --energy-table: not with --training")
     if training:
-        if calibrate or shape or outputs_only or sums or seed is not None or effort is not None:
+        options = (calibrate, shape, set_input, outputs_only, sums)
+        if any(options) or seed is not None or effort is not None:
             raise InputError("--training: only with --config, --set, --batch, --data and --loss")
         wanted = Given(
             network=network,
@@ -123,6 +127,7 @@ def estimate(
                 batch=batch,
                 calibrate=calibrate,
                 shape=parsed_shape(shape),
+                set_inputs=parsed_inputs(set_input),
                 outputs=outputs_only or (),
                 sums=sums,
                 seed=seed,

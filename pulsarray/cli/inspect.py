@@ -11,10 +11,12 @@ from pulsarray.cli.options import (
     CalibrateOption,
     ConfigOption,
     JsonOption,
+    SetInputOption,
     SetOption,
     ShapeOption,
     chosen_config,
     given_config,
+    parsed_inputs,
     parsed_shape,
 )
 from pulsarray.cli.output import print_json, show, working
@@ -37,6 +39,7 @@ def inspect(
     config: ConfigOption = None,
     overrides: SetOption = None,
     shape: ShapeOption = None,
+    set_input: SetInputOption = None,
     as_json: JsonOption = False,
     after: Annotated[
         str | None,
@@ -74,18 +77,21 @@ def inspect(
 
       pulsarray inspect mnist-mlp --training --after gradients
     """
+    given = parsed_shape(shape), parsed_inputs(set_input)
     if training:
-        typer.echo(training_after(network, after, parsed_shape(shape)), nl=False)
+        if set_input:
+            raise InputError("--set-input: not with --training")
+        typer.echo(training_after(network, after, given[0]), nl=False)
         return
     if after is not None:
         machine = chosen_config(config, overrides)
-        typer.echo(text_after(network, after, calibrate, machine, parsed_shape(shape)), nl=False)
+        typer.echo(text_after(network, after, calibrate, machine, *given), nl=False)
         return
     if calibrate is not None:
         raise InputError("--calibrate: only with --after")
     wanted = given_config(config, overrides)
     with working(f"reading {network}"):
-        inspected = inspect_network(network, wanted, shape=parsed_shape(shape))
+        inspected = inspect_network(network, wanted, shape=given[0], set_inputs=given[1])
     if as_json:
         print_json(inspected.to_dict())
     else:

@@ -74,7 +74,15 @@ ShapeOption = Annotated[
         "--shape",
         metavar="[NAME=]CxHxW",
         help="ONNX: sizes of one sample of the input, where the file leaves them open; of several "
-        "inputs each by its name.",
+        "inputs each by its name; or one size by the name that the file gives it.",
+    ),
+]
+SetInputOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set-input",
+        metavar="NAME=VALUE",
+        help="ONNX: an input that is to be a constant, such as a sampling rate, and its value.",
     ),
 ]
 OutputsOnlyOption = Annotated[
@@ -168,6 +176,26 @@ def parsed_shape(texts: list[str] | None) -> Shapes:
             raise InputError(f"--shape: two are for {name!r}")
         shapes[name] = _sizes(sizes)
     return shapes
+
+
+def parsed_inputs(texts: list[str] | None) -> dict[str, float] | None:
+    """Values of ``--set-input`` by name; None if it is not given.
+
+    Raises
+    ------
+    InputError
+        If one is no number, or names are missing or repeated.
+    """
+    values: dict[str, float] = {}
+    for text in texts or ():
+        name, _, number = text.rpartition("=")
+        if not name or name in values:
+            raise InputError(f"--set-input: needs NAME=VALUE once for each name, not {text!r}")
+        try:
+            values[name] = float(number)
+        except ValueError:
+            raise InputError(f"--set-input: {number!r} is no number") from None
+    return values if texts else None
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pulsarray.api.source import Shapes
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 
+if TYPE_CHECKING:
+    from pulsarray.compiler.importers.onnx.fixed import SetInputs
+
 __all__ = ["text_after", "training_after"]
 
 
 def text_after(
-    source: str, name: str, calibrate: Path | None, config: Config, shape: Shapes
+    source: str,
+    name: str,
+    calibrate: Path | None,
+    config: Config,
+    shape: Shapes,
+    set_inputs: SetInputs | None = None,
 ) -> str:
     """The network of a file or a name after the pass of a name.
 
@@ -26,7 +35,7 @@ def text_after(
     from pulsarray.compiler.passes.pipeline import INFERENCE, Setting, passed, up_to
 
     steps = up_to(INFERENCE, name)
-    network = load(source, shape=shape)
+    network = load(source, shape=shape, set_inputs=set_inputs)
     if network.graph.is_quantized:
         raise InputError(f"--after: {source} is in int8 already; no pass changes it")
     if calibrate is not None:

@@ -119,7 +119,7 @@ def test_bodies_are_looked_into(tmp_path: Path) -> None:
     result = helper.make_tensor_value_info("b", TensorProto.FLOAT, None)
     body = helper.make_graph([node("Det", ["x"], "b")], "body", [], [result])
     nodes = [node("If", ["c"], then_branch=body, else_branch=body)]
-    text = r"operators: Det \(node If_y, else_branch node Det_b, "
+    text = r"operators: Det \(node If_y, then_branch node Det_b\)$"
     with pytest.raises(InputError, match=text):
         import_onnx(save(tmp_path, nodes, {"c": np.array(True)}))
 

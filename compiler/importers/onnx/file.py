@@ -16,6 +16,7 @@ import onnx
 import onnx.inliner
 from onnx import numpy_helper
 
+from pulsarray.compiler.importers.onnx.fixed import SetInputs, set_inputs
 from pulsarray.compiler.importers.onnx.inputs import GivenInput, batch_of, given_input
 from pulsarray.compiler.importers.onnx.names import (
     DOMAINS,
@@ -196,7 +197,12 @@ def load_model(path: Path) -> onnx.ModelProto:
     return onnx.inliner.inline_local_functions(model) if model.functions else model
 
 
-def read_onnx(path: Path, taken: Collection[str], folded: Collection[str]) -> OnnxFile:
+def read_onnx(
+    path: Path,
+    taken: Collection[str],
+    folded: Collection[str],
+    fixed: SetInputs | None = None,
+) -> OnnxFile:
     """Read a file and check all that does not depend on what its operators mean.
 
     Parameters
@@ -205,6 +211,8 @@ def read_onnx(path: Path, taken: Collection[str], folded: Collection[str]) -> On
         The file.
     taken, folded
         Operators that are supported on values that depend on the input, and on constants.
+    fixed
+        Inputs that are constants.
 
     Raises
     ------
@@ -215,6 +223,7 @@ def read_onnx(path: Path, taken: Collection[str], folded: Collection[str]) -> On
         model = load_model(path)
         _check_domains(model)
         _fill_in(model.graph)
+        set_inputs(model.graph, fixed or {})
         refuse_unsupported(model.graph, taken, folded)
         _refuse_missing(model.graph)
         _load_external(model, path)

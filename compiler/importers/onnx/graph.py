@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+import onnx
 
 from pulsarray.compiler.arguments import integer
 from pulsarray.compiler.importers.onnx.composed import COMPOSED
@@ -27,6 +28,7 @@ from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
 from pulsarray.compiler.importers.onnx.random import random_weight, roles
 from pulsarray.compiler.importers.onnx.recurrent import RECURRENT, recurrent
 from pulsarray.compiler.importers.onnx.shared import require_own_weights
+from pulsarray.compiler.importers.onnx.support import refuse_unsupported
 from pulsarray.compiler.importers.onnx.tensors import Network, Rearranged
 from pulsarray.compiler.ir.graph import Graph, needed
 from pulsarray.compiler.passes.ends import ending_in
@@ -154,11 +156,23 @@ def _branch(
         network.constants.update(constants_in(body))
     except Exception as error:  # of the onnx package, on whatever a file may have
         raise InputError(f"{call.where}, {name}: {' '.join(str(error).split())}") from None
+    _check_branch(network, body, f"{call.where}, {name} ", operators)
     for part in calls_of(body, f"{call.where}, {name} "):
         if not fold_call(network, part):
             run_call(network, part, operators)
     for output, made in zip(call.outputs, body.output, strict=True):
         network.alias(output, made.name, call.where)
+
+
+def _check_branch(
+    network: Network,
+    body: onnx.GraphProto,
+    inside: str,
+    operators: Mapping[str, Callable[[Network, Call], None]],
+) -> None:
+    """Refuse all operators of a branch that are not supported in one message."""
+    taken = {*operators, *COMPOSED, *RECURRENT, IF}
+    refuse_unsupported(body, taken, FOLDED, network.constants, inside)
 
 
 class _Parts:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pulsarray.compiler.arguments import file_path
 from pulsarray.compiler.importers.onnx.constants import FOLDED
 from pulsarray.compiler.importers.onnx.file import read_onnx
+from pulsarray.compiler.importers.onnx.fixed import SetInputs
 from pulsarray.compiler.importers.onnx.graph import graph_of
 from pulsarray.compiler.importers.onnx.inputs import GivenShapes
 from pulsarray.compiler.importers.onnx.operators import TAKEN
@@ -32,7 +33,7 @@ def import_onnx(
         The file.
     shape
         Shape of an input sample as the file has it, without the batch: for files that leave
-        sizes open; by name where there are several inputs.
+        sizes open; by name where there are several inputs, or single sizes by theirs.
     random_weights
         Seed of random weights in place of all that the file makes with ``ConstantOfShape``.
     learns
@@ -53,7 +54,11 @@ def import_onnx(
 
 
 def import_onnx_any(
-    path: Path | str, *, shape: GivenShapes = None, random_weights: int | None = None
+    path: Path | str,
+    *,
+    shape: GivenShapes = None,
+    set_inputs: SetInputs | None = None,
+    random_weights: int | None = None,
 ) -> Graph:
     """Read a network as it is: in integers if the file has quantized operators, else in float.
 
@@ -61,6 +66,8 @@ def import_onnx_any(
     ----------
     path, shape, random_weights
         As of :func:`import_onnx`.
+    set_inputs
+        Values of inputs that are to be constants, by name, such as a sampling rate.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def import_onnx_any(
     """
     path = file_path(path)
     try:
-        file = read_onnx(path, {*TAKEN, *QUANTIZED}, FOLDED)
+        file = read_onnx(path, {*TAKEN, *QUANTIZED}, FOLDED, set_inputs)
         if any(call.kind in QUANTIZED for call in file.calls):
             return integer_graph_of(file, shape)
         return graph_of(file, shape, random_weights)

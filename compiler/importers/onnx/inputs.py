@@ -116,7 +116,7 @@ def sized(inputs: Sequence[GivenInput], shape: GivenShapes) -> tuple[list[GivenI
                 raise InputError(f"shape: {name} is one size, not {tuple(wanted)}")
             sizes[name] = wanted[0]
     filled = [_filled(given, sizes) for given in inputs]
-    return _with_batch(filled), rest or None
+    return _with_batch(filled, rest), rest or None
 
 
 def _filled(given: GivenInput, sizes: Mapping[str, int]) -> GivenInput:
@@ -125,18 +125,33 @@ def _filled(given: GivenInput, sizes: Mapping[str, int]) -> GivenInput:
     return replace(given, dims=tuple(sizes.get(n) if size is None else size for size, n in dims))
 
 
-def _with_batch(inputs: Sequence[GivenInput]) -> list[GivenInput]:
+def _with_batch(inputs: Sequence[GivenInput], shapes: GivenShapes) -> list[GivenInput]:
     """Inputs with the axis of their samples: the first, unless another is as the others' first."""
-    names = {given.names[0] for given in inputs if given.dims[:1] == (None,)} - {""}
+    firsts = [given.names[0] for given in inputs if given.dims[:1] == (None,)]
     sizes = [given.dims[0] for given in inputs if given.dims and given.dims[0] is not None]
     made = []
     for given in inputs:
-        axes = [k for k, name in enumerate(given.names) if name in names and given.dims[k] is None]
-        if not axes and given.dims and not names and given.dims[0] != sizes[0]:
+        wanted = shapes.get(given.name) if isinstance(shapes, Mapping) else None
+        axis = 0
+        if firsts and given.dims[:1] != (None,):
+            axis = _open_axis(given, firsts, wanted)
+        elif given.dims and given.dims[0] is not None and given.dims[0] != sizes[0]:
             axes = [k for k, size in enumerate(given.dims) if size == sizes[0]]
-        moved = axes[0] if len(axes) == 1 and given.dims[:1] != (None,) else 0
-        made.append(replace(given, batch_axis=moved))
+            axis = axes[0] if len(axes) == 1 else 0
+        made.append(replace(given, batch_axis=axis))
     return made
+
+
+def _open_axis(given: GivenInput, names: Sequence[str], shape: Sequence[int] | None) -> int:
+    """The only open axis with one of some names, or else 0; a known shape says if it is a size."""
+    named = zip(given.dims, given.names, strict=True)
+    axes = [k for k, (size, name) in enumerate(named) if size is None and name in names]
+    if len(axes) != 1:
+        return 0
+    whole = shape is not None and len(shape) == len(given.dims) - 1
+    sizes = given.dims[1:] if whole else ()
+    is_size = whole and all(b in (None, a) for a, b in zip(shape or (), sizes, strict=True))
+    return 0 if is_size else axes[0]
 
 
 def batch_of(inputs: Sequence[GivenInput]) -> int | None:

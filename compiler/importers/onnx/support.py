@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import onnx
 
@@ -10,12 +10,19 @@ from pulsarray.compiler.importers.onnx.names import kind_of, name_of
 from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.errors import InputError
 
-__all__ = ["constants_of", "graphs_of", "lack", "refuse_unsupported"]
+__all__ = ["constants_of", "lack", "refuse_unsupported"]
+
+_LOOPS = ("Loop", "Scan")
 
 
-def constants_of(graph: onnx.GraphProto, known: Collection[str]) -> set[str]:
-    """Names of what an import computes without the input; ``known`` are the operators it has."""
-    constants = {tensor.name for tensor in graph.initializer}
+def constants_of(
+    graph: onnx.GraphProto, known: Collection[str], around: Collection[str] = ()
+) -> set[str]:
+    """Names of what an import computes without the input; ``known`` are the operators it has.
+
+    ``around`` are the constants around a body.
+    """
+    constants = {tensor.name for tensor in graph.initializer} | {*around}
     for node in graph.node:
         given = {name for name in node.input if name}
         if kind_of(node) in known and (kind_of(node) == "Shape" or given <= constants):
@@ -43,40 +50,38 @@ def lack(
     kind = kind_of(node)
     if kind in taken and (kind != "If" or node.input[0] in constants):
         return ""
-    if kind in folded or kind == "If":
+    if kind == "If":
+        return "If whose condition depends on the input (--set-input makes constants of inputs)"
+    if kind in _LOOPS:
+        return f"{kind}, whose steps are not known before it runs"
+    if kind in folded:
         alone = set(node.output) <= set(constants)
         return "" if alone else f"{kind} of values that depend on the input"
     return kind
 
 
-def graphs_of(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
-    """Bodies of a loop or a condition, by name."""
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            yield attribute.name, attribute.g
-
-
 def refuse_unsupported(
-    graph: onnx.GraphProto, taken: Collection[str], folded: Collection[str]
+    graph: onnx.GraphProto,
+    taken: Collection[str],
+    folded: Collection[str],
+    known: Collection[str] = (),
+    inside: str = "",
 ) -> None:
-    """Refuse a file with operators that are not supported, all in one message.
+    """Refuse a graph with operators that are not supported, all in one message.
+
+    What is in the body of one that is not supported is not told, nor what is in branches, of which
+    a constant takes one. ``known`` are constants around a graph, ``inside`` says where it is.
 
     Raises
     ------
     InputError
         If there is one; the text has each kind once, with some of its nodes.
     """
-    if found := list(_lacks(graph, taken, folded)):
-        raise InputError(f"unsupported operators: {named_once(found)}")
-
-
-def _lacks(
-    graph: onnx.GraphProto, taken: Collection[str], folded: Collection[str], inside: str = ""
-) -> Iterator[tuple[str, str]]:
-    constants = constants_of(graph, {*taken, *folded})
-    for number, node in enumerate(graph.node):
-        place = f"{inside}node {name_of(node, number)}"
-        if reason := lack(node, constants, taken, folded):
-            yield reason, place
-        for name, body in graphs_of(node):
-            yield from _lacks(body, taken, folded, f"{place}, {name} ")
+    constants = {*known, *constants_of(graph, {*taken, *folded}, known)}
+    reasons = [
+        (reason, f"{inside}node {name_of(node, number)}")
+        for number, node in enumerate(graph.node)
+        if (reason := lack(node, constants, taken, folded))
+    ]
+    if reasons:
+        raise InputError(f"unsupported operators: {named_once(reasons)}")

@@ -1,0 +1,208 @@
+"""Batches of ONNX files that are not the first axis, states as inputs, inputs set to constants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+import pulsarray as pa
+from pulsarray.compiler.importers.onnx.importer import import_onnx_any
+from pulsarray.compiler.interpreter import run_all
+from pulsarray.errors import InputError
+from tests.compiler.onnx_files import node, write
+from tests.compiler.test_files_several_ends import runtime
+
+STEPS, INPUTS, HIDDEN = 3, 4, 5
+RNG = np.random.default_rng(7)
+Arrays = dict[str, np.ndarray]
+Sizes = tuple[int | str | None, ...]
+
+
+def floats(*shape: int) -> np.ndarray:
+    return RNG.normal(0, 0.5, shape).astype(np.float32)
+
+
+LSTM = {
+    "w": floats(1, 4 * HIDDEN, INPUTS),
+    "r": floats(1, 4 * HIDDEN, HIDDEN),
+    "b": floats(1, 8 * HIDDEN),
+}
+
+
+def file(
+    nodes: list[NodeProto],
+    constants: Arrays,
+    inputs: dict[str, Sizes],
+    ranks: dict[str, int] | None = None,
+) -> onnx.ModelProto:
+    """A network; ``ranks`` are those of its outputs."""
+    ends = ranks or {"y": 2}
+    kinds = {name: TensorProto.INT64 if name == "sr" else TensorProto.FLOAT for name in inputs}
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info(n, kinds[n], s) for n, s in inputs.items()],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None] * k) for n, k in ends.items()],
+        [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    made.ir_version = 8
+    return made
+
+
+def lstm(x: str) -> NodeProto:
+    inputs = [x, "w", "r", "b", "", "h", "c"]
+    return helper.make_node("LSTM", inputs, ["a", "hn", "cn"], "lstm", hidden_size=HIDDEN)
+
+
+def assert_same(path: Path, made: onnx.ModelProto, inputs: Arrays, **given: Any) -> None:
+    """All outputs as ONNX Runtime has them; ``inputs`` as the file has them, of one sample."""
+    graph = import_onnx_any(write(path, made), **given)
+    samples = {v.name: inputs[v.name].reshape(1, -1) for v in graph.inputs}
+    got = run_all(graph, samples)
+    for name, wanted in runtime(made, inputs).items():
+        np.testing.assert_allclose(got[name].reshape(-1), wanted.reshape(-1), atol=1e-5)
+
+
+def test_states_with_their_batch_as_axis_1(tmp_path: Path) -> None:
+    nodes = [
+        node("Transpose", ["x"], "s", perm=[1, 0, 2]),
+        lstm("s"),
+        node("Squeeze", ["hn", "first"], "flat"),
+        node("Relu", ["flat"]),
+    ]
+    state: Sizes = (1, "n", HIDDEN)
+    shapes: dict[str, Sizes] = {"x": ("n", STEPS, INPUTS), "h": state, "c": state}
+    made = file(nodes, {**LSTM, "first": np.array([0])}, shapes, {"y": 2, "hn": 3, "cn": 3})
+    graph = import_onnx_any(write(tmp_path, made))
+    given = {"x": floats(3, STEPS, INPUTS), "h": floats(1, 3, HIDDEN), "c": floats(1, 3, HIDDEN)}
+    wanted = runtime(made, given)
+    moved = {name: np.moveaxis(given[name], 1, 0) for name in ("h", "c")}
+    got = run_all(graph, {"x": given["x"], **moved})
+    np.testing.assert_allclose(got["y"], wanted["y"], atol=1e-5)
+    for name in ("hn", "cn"):
+        np.testing.assert_allclose(got[name], np.moveaxis(wanted[name], 1, 0), atol=1e-5)
+
+
+def test_the_only_sample_is_the_only_step(tmp_path: Path) -> None:
+    """Convolutions have it as their batch, the LSTM as its sequence."""
+    nodes = [
+        node("Conv", ["x", "k"], "v"),
+        node("Transpose", ["v"], "s", perm=[0, 2, 1]),
+        lstm("s"),
+        node("Squeeze", ["a", "one"], "q"),
+        node("Transpose", ["q"], "t", perm=[1, 2, 0]),
+        node("Conv", ["t", "m"], "o"),
+        node("Reshape", ["o", "all"]),
+    ]
+    constants = {
+        **LSTM, "k": floats(INPUTS, 2, 3), "m": floats(1, HIDDEN, 1),
+        "one": np.array([1]), "all": np.array([-1]),
+    }  # fmt: skip
+    shapes: dict[str, Sizes] = {"x": ("steps", 2, 3), "h": (1, 1, HIDDEN), "c": (1, 1, HIDDEN)}
+    made = file(nodes, constants, shapes, {"y": 1, "hn": 3, "cn": 3})
+    given = {"x": floats(1, 2, 3), "h": floats(1, 1, HIDDEN), "c": floats(1, 1, HIDDEN)}
+    assert_same(tmp_path, made, given)
+
+
+def test_steps_and_samples_in_one_axis(tmp_path: Path) -> None:
+    """As a CRNN reads text: columns of a map are steps, rows of a matrix, and steps again."""
+    nodes = [
+        node("Transpose", ["x"], "t", perm=[3, 0, 1, 2]),
+        node("Shape", ["t"], "sizes"),
+        node("Gather", ["sizes", "zero"], "count"),
+        node("Concat", ["count", "rest"], "wanted", axis=0),
+        node("Reshape", ["t", "wanted"], "s"),
+        helper.make_node("LSTM", ["s", "w", "r", "b"], ["a", "", ""], "lstm", hidden_size=HIDDEN),
+        node("Reshape", ["a", "rows"], "m"),
+        node("Gemm", ["m", "v"], "g", transB=1),
+        node("Reshape", ["g", "again"], "z"),
+        node("Softmax", ["z"], axis=-1),
+    ]
+    constants = {
+        **LSTM, "zero": np.array([0]), "rest": np.array([1, INPUTS]), "v": floats(6, HIDDEN),
+        "rows": np.array([STEPS, HIDDEN]), "again": np.array([STEPS, 1, 6]),
+    }  # fmt: skip
+    made = file(nodes, constants, {"x": (1, 2, 2, "width")}, {"y": 3})
+    assert_same(tmp_path, made, {"x": floats(1, 2, 2, STEPS)}, shape={"width": (STEPS,)})
+
+
+def rates() -> list[NodeProto]:
+    """One of two products, by the sampling rate."""
+    result = [helper.make_tensor_value_info("b", TensorProto.FLOAT, None)]
+    bodies = {
+        f"{name}_branch": helper.make_graph([node("MatMul", ["x", w], "b")], name, [], result)
+        for name, w in (("then", "u"), ("else", "v"))
+    }
+    return [
+        node("Equal", ["sr", "rate"], "is"),
+        helper.make_node("If", ["is"], ["i"], "if", **bodies),
+        node("Relu", ["i"]),
+    ]
+
+
+RATES = {"rate": np.array(16000), "u": floats(INPUTS, 2), "v": floats(INPUTS, 3)}
+
+
+@pytest.mark.parametrize("rate", [16000, 8000])
+def test_an_input_that_is_a_constant(tmp_path: Path, rate: int) -> None:
+    made = file(rates(), RATES, {"x": (1, INPUTS), "sr": ()})
+    given = {"x": floats(1, INPUTS), "sr": np.array(rate)}
+    assert_same(tmp_path, made, given, set_inputs={"sr": rate})
+
+
+@pytest.mark.parametrize(
+    ("inputs", "text"),
+    [
+        (None, r"If whose condition depends on the input \(--set-input makes constants .*node if"),
+        ({"rs": 1}, "--set-input: 'rs' is no input; inputs: x, sr"),
+        ({"sr": 0.5}, "--set-input: sr needs int64, which 0.5 is not"),
+        ({"sr": [1, 2]}, r"--set-input: sr needs int64 of shape \(\), not \(2,\)"),
+    ],
+)
+def test_wrong_constants(tmp_path: Path, inputs: dict[str, Any] | None, text: str) -> None:
+    made = file(rates(), RATES, {"x": (1, INPUTS), "sr": ()})
+    with pytest.raises(InputError, match=text):
+        import_onnx_any(write(tmp_path, made), set_inputs=inputs)
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [
+        (None, r"input x needs .* not \(n, 2, height, \?\); --shape x=2x\?x\? with a number"),
+        ({"hight": (3,)}, "'hight' is no input; inputs: x, open sizes: height, n; did you mean"),
+        ({"height": (3, 4)}, r"shape: height is one size, not \(3, 4\)"),
+    ],
+)
+def test_open_sizes(tmp_path: Path, shape: dict[str, tuple[int, ...]] | None, text: str) -> None:
+    made = file([node("Relu", ["x"])], {}, {"x": ("n", 2, "height", None)}, {"y": 4})
+    with pytest.raises(InputError, match=text):
+        import_onnx_any(write(tmp_path, made), shape=shape)
+
+
+def test_a_loop_is_named_once(tmp_path: Path) -> None:
+    """Not with what is in its body."""
+    body = helper.make_graph(
+        [node("Identity", ["on"], "go"), node("Det", ["s"], "d"), node("Relu", ["s"], "e")],
+        "body",
+        [
+            helper.make_tensor_value_info("k", TensorProto.INT64, ()),
+            helper.make_tensor_value_info("on", TensorProto.BOOL, ()),
+            helper.make_tensor_value_info("s", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("go", TensorProto.BOOL, ()),
+            helper.make_tensor_value_info("e", TensorProto.FLOAT, None),
+        ],
+    )
+    loop = helper.make_node("Loop", ["count", "", "x"], ["y"], "loop", body=body)
+    path = write(tmp_path, file([loop], {"count": np.array(2)}, {"x": ("n", 2)}))
+    text = r"unsupported operators: Loop, whose steps are not known before it runs \(node loop\)$"
+    with pytest.raises(InputError, match=text):
+        import_onnx_any(path)
+    assert pa.inspect(path).complaint.startswith("not supported: Loop whose steps are not known")
