@@ -101,23 +101,3 @@ def test_weights_of_four_bits(tmp_path: Path, kind: int) -> None:
     assert graph.is_quantized
     (weight,) = (v.array for v in graph.constants if v.array.ndim == 4)
     np.testing.assert_array_equal(weight.reshape(WEIGHT.shape), codes - zero)
-
-
-def test_quantizers_of_qonnx(tmp_path: Path) -> None:
-    """Brevitas and QKeras write these; weights are rounded at once."""
-    names = ["scale", "zero", "bits"]
-    domain = {"domain": "qonnx.custom_op.general"}
-    nodes = [
-        helper.make_node("Quant", ["w", *names], ["q"], name="weights", narrow=1, **domain),
-        node("MatMul", ["x", "q"], "p"),
-        helper.make_node("Quant", ["p", *names], ["r"], name="results", signed=0, **domain),
-        helper.make_node("BipolarQuant", ["r", "scale"], ["y"], name="signs", **domain),
-    ]
-    constants = {"w": WEIGHT, "scale": np.float32(0.25), "zero": np.float32(0.0)}
-    made = model(nodes, {**constants, "bits": np.float32(4.0)}, ("N", 6))
-    made.opset_import.append(helper.make_opsetid(domain["domain"], 1))
-    weight = np.clip(np.round(WEIGHT / 0.25), -7, 7) * 0.25
-    result = np.clip(np.round(DATA @ weight / 0.25), 0, 15) * 0.25
-    wanted = np.where(result >= 0, 0.25, -0.25)
-    graph = import_onnx(write(tmp_path, made))
-    np.testing.assert_allclose(run_float(graph, DATA), wanted, atol=1e-6)

@@ -16,10 +16,8 @@ from pulsarray.compiler.importers.onnx.file import Call, Constant
 from pulsarray.compiler.importers.onnx.orders import Shape
 from pulsarray.errors import InputError
 
-__all__ = ["COMPOSED", "Make"]
+__all__ = ["COMPOSED", "Compose", "Make", "greater_or_equal", "needed"]
 
-_QONNX = "qonnx.custom_op.general."
-"""The domain of quantized networks for FINN and hls4ml."""
 _TINY = 1e-12
 """A norm at least: zeros stay zeros."""
 _MOST_FACTORS = 64
@@ -83,7 +81,8 @@ def _less(make: Make, a: str, b: str) -> str:
     return _greater(make, b, a)
 
 
-def _greater_or_equal(make: Make, a: str, b: str) -> str:
+def greater_or_equal(make: Make, a: str, b: str) -> str:
+    """1 where a value is at least another, else 0."""
     return _not(make, _greater(make, b, a))
 
 
@@ -122,7 +121,7 @@ def _instance_normalization(make: Make, x: str, scale: str, bias: str) -> str:
     variance = make("ReduceMean", make("Mul", centred, centred), axes=axes, keepdims=1)
     epsilon = make.constant(make.call.number("epsilon", 1e-5))
     normal = make("Div", centred, make("Sqrt", make("Add", variance, epsilon)))
-    learned = [_needed(make, name, "scale and bias").reshape(shape) for name in (scale, bias)]
+    learned = [needed(make, name, "scale and bias").reshape(shape) for name in (scale, bias)]
     factor, offset = map(make.constant, learned)
     return make("Add", make("Mul", normal, factor), offset)
 
@@ -176,7 +175,7 @@ def _reduce_prod(make: Make, x: str, axes: str = "") -> str:
     """Products along axes: of both halves, and so on."""
     places = make.call.integers("axes")
     if axes:
-        places = tuple(int(axis) for axis in _needed(make, axes, "axes").reshape(-1))
+        places = tuple(int(axis) for axis in needed(make, axes, "axes").reshape(-1))
     rank = len(make.shape(x)) + 1
     if not places and make.call.integer("noop_with_empty_axes", 0):
         return make("Identity", x)
@@ -215,7 +214,7 @@ def _sliced(make: Make, x: str, axis: int, start: int, end: int) -> str:
 def _cumulative_product(make: Make, x: str, axis: str) -> str:
     """Products of each element and all before it: of 2, of 4, of 8 and so on."""
     rank = len(make.shape(x)) + 1
-    place = int(_needed(make, axis, "axis").reshape(-1)[0]) % rank
+    place = int(needed(make, axis, "axis").reshape(-1)[0]) % rank
     back = bool(make.call.integer("reverse", 0))
     if make.call.integer("exclusive", 0):
         x = _shifted(make, x, place, 1, back)
@@ -234,32 +233,46 @@ def _shifted(make: Make, x: str, axis: int, step: int, back: bool) -> str:
     return make("Pad", kept, make.constant(pads.reshape(-1)), make.constant(1.0))
 
 
-def _quant(make: Make, x: str, scale: str, zero: str, bits: str) -> str:
-    """Values rounded to integers of so many bits, times a scale (QONNX)."""
-    call = make.call
-    width, signed = float(_needed(make, bits, "bits").item()), bool(call.integer("signed", 1))
-    if call.text("rounding_mode", "ROUND").upper() != "ROUND":
-        raise InputError(f"{call.where}: rounding_mode must be ROUND")
-    high = 2.0 ** (width - signed) - 1.0
-    low = (bool(call.integer("narrow", 0)) - high - 1.0) if signed else 0.0
-    high -= 0.0 if signed else float(bool(call.integer("narrow", 0)))
-    codes = make("Round", make("Add", make("Div", x, scale), zero))
-    limited = make("Clip", codes, make.constant(low), make.constant(high))
-    return make("Mul", make("Sub", limited, zero), scale)
+def needed(make: Make, name: str, what: str) -> Constant:
+    """A constant.
 
-
-def _bipolar(make: Make, x: str, scale: str) -> str:
-    """A scale with the sign of a value, that of 0 positive (QONNX)."""
-    step = _greater_or_equal(make, x, make.constant(0.0))
-    sign = make("Sub", make("Mul", step, make.constant(2.0)), make.constant(1.0))
-    return make("Mul", sign, scale)
-
-
-def _needed(make: Make, name: str, what: str) -> Constant:
+    Raises
+    ------
+    InputError
+        If the value depends on the input.
+    """
     known = make.known(name)
     if known is None:
         raise InputError(f"{make.call.where}: {what} {name!r} must be a constant")
     return known
+
+
+def _stft(make: Make, signal: str, step: str, window: str = "", length: str = "") -> str:
+    """Fourier transforms of frames (N, frames, bins, 2): a convolution with cosines and sines."""
+    shape, call = make.shape(signal), make.call
+    if len(shape) == 2 and shape[1] != 1:
+        raise InputError(f"{call.where}: the signal must be real, not (N, {shape[0]}, {shape[1]})")
+    size = shape[0]
+    weights = needed(make, window, "window").reshape(-1) if window else None
+    frame = int(needed(make, length, "frame_length").item()) if length else size
+    if weights is None:
+        weights = np.ones(frame)
+    stride = int(needed(make, step, "frame_step").item())
+    if len(weights) != frame and not length:
+        frame = len(weights)
+    if len(weights) != frame or not 0 < frame <= size or stride < 1:
+        raise InputError(
+            f"{call.where}: a window of {len(weights)} elements, frame_length {frame} and "
+            f"frame_step {stride} do not fit a signal of {size}"
+        )
+    bins = frame // 2 + 1 if call.integer("onesided", 1) else frame
+    turns = np.outer(np.arange(bins), np.arange(frame)) % frame * (2.0 * np.pi / frame)
+    kernel = np.concatenate([np.cos(turns), -np.sin(turns)]) * weights
+    samples = make("Reshape", signal, make.constant(np.array([-1, 1, size])))
+    filters = make.constant(kernel[:, None].astype(np.float32))
+    made = make("Conv", samples, filters, strides=[stride], kernel_shape=[frame])
+    parts = make("Reshape", made, make.constant(np.array([0, 2, bins, -1])))
+    return make("Transpose", parts, perm=[0, 3, 2, 1])
 
 
 COMPOSED: Mapping[str, Compose] = {
@@ -268,7 +281,7 @@ COMPOSED: Mapping[str, Compose] = {
     "Equal": _equal,
     "GlobalLpPool": _global_lp_pool,
     "Greater": _greater,
-    "GreaterOrEqual": _greater_or_equal,
+    "GreaterOrEqual": greater_or_equal,
     "Hardmax": _hardmax,
     "InstanceNormalization": _instance_normalization,
     "Less": _less,
@@ -279,10 +292,9 @@ COMPOSED: Mapping[str, Compose] = {
     "Not": _not,
     "Or": _or,
     "ReduceProd": _reduce_prod,
+    "STFT": _stft,
     "Swish": _swish,
     "Where": _where,
     "Xor": _xor,
-    **dict.fromkeys((f"{_QONNX}Quant", f"{_QONNX}IntQuant"), _quant),
-    f"{_QONNX}BipolarQuant": _bipolar,
 }
 """What each is made of."""

@@ -263,7 +263,8 @@ _PAIRS = frozenset(
 """Functions of several constants, element by element, which may repeat each other."""
 _BY_REFERENCE = _PAIRS | {
     *("Abs", "ArgMax", "ArgMin", "CastLike", "Ceil", "CenterCropPad", "Clip", "Cos", "CumSum"),
-    *("DepthToSpace", "Erf", "Exp", "EyeLike", "Floor", "GatherND"),
+    *("BlackmanWindow", "DepthToSpace", "Erf", "Exp", "EyeLike", "Floor", "GatherND"),
+    *("HammingWindow", "HannWindow", "MelWeightMatrix"),
     *("IsInf", "IsNaN", "Log", "MatMul", "Not", "OneHot", "Pad", "Range", "Reciprocal"),
     *("ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Relu"),
     *("ReverseSequence", "Round", "ScatterElements", "ScatterND", "Sigmoid", "Sign", "Sin"),

@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 
 from pulsarray.compiler.arguments import integer
-from pulsarray.compiler.importers.onnx.composed import COMPOSED
 from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constants
 from pulsarray.compiler.importers.onnx.file import (
     NUMBERS,
@@ -23,7 +22,7 @@ from pulsarray.compiler.importers.onnx.file import (
 )
 from pulsarray.compiler.importers.onnx.indices import read_numbers
 from pulsarray.compiler.importers.onnx.inputs import GivenShapes, sample_shapes, sized
-from pulsarray.compiler.importers.onnx.operators import IF, IMAGES, OPERATORS
+from pulsarray.compiler.importers.onnx.operators import IF, IMAGES, MADE_OF_OTHERS, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
 from pulsarray.compiler.importers.onnx.random import random_weight, roles
 from pulsarray.compiler.importers.onnx.recurrent import RECURRENT, recurrent
@@ -129,8 +128,8 @@ def run_call(
         read_numbers(network, call)
     elif call.kind in operators:
         operators[call.kind](network, call)
-    elif call.kind in COMPOSED:
-        name = COMPOSED[call.kind](_Parts(network, call, operators), *call.inputs)
+    elif call.kind in MADE_OF_OTHERS:
+        name = MADE_OF_OTHERS[call.kind](_Parts(network, call, operators), *call.inputs)
         network.alias(call.outputs[0], name, call.where)
     elif call.kind in RECURRENT:
         parts = recurrent(_Parts(network, call, operators), *call.inputs)
@@ -171,7 +170,7 @@ def _check_branch(
     operators: Mapping[str, Callable[[Network, Call], None]],
 ) -> None:
     """Refuse all operators of a branch that are not supported in one message."""
-    taken = {*operators, *COMPOSED, *RECURRENT, IF}
+    taken = {*operators, *MADE_OF_OTHERS, *RECURRENT, IF}
     refuse_unsupported(body, taken, FOLDED, network.constants, inside)
 
 

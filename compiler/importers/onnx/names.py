@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import onnx
 
-__all__ = ["DOMAINS", "kind_of", "name_of", "printable", "where"]
+__all__ = ["DOMAINS", "QONNX", "kind_of", "name_of", "printable", "where"]
 
 DOMAINS = ("", "ai.onnx")
 """The domain of ONNX's own operators."""
+QONNX = "qonnx.custom_op.general"
+"""The domain of QONNX, for quantized networks of FINN and hls4ml."""
+_RENAMED = {"finn.custom_op.general": QONNX, "onnx.brevitas": QONNX}
+"""Domains under their names of today: of operators that moved."""
 
 
 def printable(text: str | bytes) -> str:
@@ -19,8 +23,8 @@ def printable(text: str | bytes) -> str:
 
 def kind_of(node: onnx.NodeProto) -> str:
     """An operator, behind its domain unless that is ONNX's own."""
-    kind = node.op_type if node.domain in DOMAINS else f"{node.domain}.{node.op_type}"
-    return printable(kind)
+    domain = _RENAMED.get(node.domain, node.domain)
+    return printable(node.op_type if domain in DOMAINS else f"{domain}.{node.op_type}")
 
 
 def name_of(node: onnx.NodeProto, number: int) -> str:

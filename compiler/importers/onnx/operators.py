@@ -18,12 +18,13 @@ from pulsarray.compiler.importers.onnx import (
     resize,
     shapes,
 )
-from pulsarray.compiler.importers.onnx.composed import COMPOSED
+from pulsarray.compiler.importers.onnx.composed import COMPOSED, Compose
 from pulsarray.compiler.importers.onnx.file import EXPANDED, Call
+from pulsarray.compiler.importers.onnx.qonnx import QUANTIZERS
 from pulsarray.compiler.importers.onnx.recurrent import RECURRENT
 from pulsarray.compiler.importers.onnx.tensors import Network
 
-__all__ = ["IF", "IMAGES", "OPERATORS", "TAKEN"]
+__all__ = ["IF", "IMAGES", "MADE_OF_OTHERS", "OPERATORS", "TAKEN"]
 
 OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     **dict.fromkeys(functions.FUNCTIONS, functions.function),
@@ -77,9 +78,11 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "Upsample": resize.resize,
 }
 
+MADE_OF_OTHERS: Mapping[str, Compose] = {**COMPOSED, **QUANTIZERS}
+"""Operators in whose place others come."""
 IF = "If"
 """What takes one of two graphs, here by a constant."""
-TAKEN = frozenset({*OPERATORS, *COMPOSED, *RECURRENT, *EXPANDED, IF})
+TAKEN = frozenset({*OPERATORS, *MADE_OF_OTHERS, *RECURRENT, *EXPANDED, IF})
 """All that are taken in a float network."""
 IMAGES = frozenset(
     {
