@@ -115,12 +115,13 @@ class AveragePool(_Pool, title="average_pool", summary="the mean of each window"
         window = self.window
         if self._is_global(x):
             return np.asarray(x.mean(axis=(1, 2), keepdims=True))
-        total = self._sum(x)
+        total = self.total(x)
         if self.include_padding or not any(window.padding):
             return np.asarray(total / (window.kernel[0] * window.kernel[1]))
-        return np.asarray(total / self._sum(np.ones((1, *x.shape[1:3], 1), x.dtype)))
+        return np.asarray(total / self.total(np.ones((1, *x.shape[1:3], 1), x.dtype)))
 
-    def _sum(self, x: Array) -> Array:
+    def total(self, x: Array) -> Array:
+        """The sum of what each window sees."""
         around = padded(x, self.window.padding)
         return np.asarray(sum(around[place] for place in self._places(x)))
 
@@ -130,10 +131,14 @@ class AveragePool(_Pool, title="average_pool", summary="the mean of each window"
         ones = np.ones((1, *x.shape[1:3], 1), x.dtype)
         counts = padded(ones, self.window.padding, float(self.include_padding))
         share = x.dtype.type(1.0) / np.sum([counts[place] for place in self._places(x)], axis=0)
-        by_x, part = np.zeros_like(padded(x, self.window.padding)), error * share
-        for place in self._places(x):
-            by_x[place] += part
-        return [unpadded(by_x, self.window.padding)]
+        return [self.spread(error * share, x.shape[1:])]
+
+    def spread(self, parts: Array, shape: Shape) -> Array:
+        """What each window has for all that it sees of maps of a shape, added up."""
+        by_x = padded(np.zeros((len(parts), *shape), parts.dtype), self.window.padding)
+        for place in self._places(np.broadcast_to(0, (1, *shape))):
+            by_x[place] += parts
+        return unpadded(by_x, self.window.padding)
 
     def gradient_reads(self, place: int) -> tuple[int, ...]:
         """Nothing."""

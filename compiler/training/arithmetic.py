@@ -1,4 +1,4 @@
-"""The integers of docs/training.md: rounding, limits, products, softmax.
+"""The integers of docs/training.md: rounding, limits, exact sums, softmax.
 
 Every array is int64. Values reach 2^63 only where a layer has more than 2^17 outputs, far beyond
 what a machine holds, so no product overflows.
@@ -6,6 +6,7 @@ what a machine holds, so no product overflows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import frexp
 
 import numpy as np
@@ -21,9 +22,9 @@ from pulsarray.errors import InputError
 __all__ = [
     "LARGEST",
     "blen",
+    "exact",
     "factor",
     "limited",
-    "product",
     "rne",
     "round_right",
     "softmax",
@@ -77,11 +78,12 @@ def limited(exponent: int) -> int:
     return min(max(exponent, -128), 127)
 
 
-def product(left: Ints, right: Ints) -> Ints:
-    """The exact matrix product of (M, K) and (K, N)."""
-    if left.shape[1] << (blen(left) + blen(right)) < _EXACT:
-        return (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
-    return np.asarray(left @ right, np.int64)
+def exact(function: Callable[..., Array], *arrays: Ints) -> Ints:
+    """Sums of products of integers by a definition in real numbers, fast where none is rounded."""
+    terms = max(array.size for array in arrays)
+    if terms << sum(map(blen, arrays)) < _EXACT:
+        arrays = tuple(array.astype(np.float64) for array in arrays)
+    return function(*arrays).astype(np.int64)
 
 
 def factor(value: float, what: str) -> tuple[int, int]:

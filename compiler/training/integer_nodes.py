@@ -35,20 +35,11 @@ from pulsarray.compiler.ops.statistics import (
     ScaleShift,
 )
 from pulsarray.compiler.passes.training.maps import function_name
-from pulsarray.compiler.training.arithmetic import blen, factor, limited, product, rne, softmax, sym
+from pulsarray.compiler.training.arithmetic import blen, exact, factor, limited, rne, softmax, sym
 from pulsarray.compiler.training.gradients import class_gradient, gate, loss_gradient
 from pulsarray.compiler.training.losses import ALIGNED
 from pulsarray.compiler.training.scales import Scales
 from pulsarray.compiler.training.tables import table
-from pulsarray.compiler.training.windows import (
-    gather,
-    grouped,
-    largest,
-    route,
-    scatter,
-    spread,
-    total,
-)
 
 __all__ = ["Part", "Run", "computed"]
 
@@ -76,56 +67,36 @@ def computed(op: Operator, _node: Node, _parts: Sequence[Part], _run: Run) -> Pa
     raise TypeError(op)
 
 
-# Products
+# What a definition in real numbers says of integers, too
 
 
 @computed.register
-def _(op: Convolution, node: Node, parts: Sequence[Part], run: Run) -> Part:
+def _(op: Convolution | ScaleShift, node: Node, parts: Sequence[Part], run: Run) -> Part:
     (x, e_x), (weight, e_weight), (bias, _) = parts
-    seen = gather(x, op.window)
-    pixels = int(np.prod(seen.shape[:3]))
-    sums = [
-        product(seen[..., channels].reshape(pixels, -1), _matrix(weight[..., results]))
-        for channels, results in grouped(weight.shape, op.groups)
-    ]
-    whole = np.concatenate(sums, axis=1).reshape(*seen.shape[:3], -1)
-    return _biased(node, whole, e_x + e_weight, bias, run)
-
-
-def _matrix(weight: Ints) -> Ints:
-    """Weights (kh, kw, C, N) as (kh kw C, N)."""
-    return weight.reshape(-1, weight.shape[3])
-
-
-@computed.register
-def _(_op: ScaleShift, node: Node, parts: Sequence[Part], run: Run) -> Part:
-    (x, e_x), (scale, e_scale), (shift, _) = parts
-    return _biased(node, x * scale, e_x + e_scale, shift, run)
-
-
-def _biased(node: Node, sums: Ints, exponent: int, bias: Ints, run: Run) -> Part:
-    return run.rounded(node, sums + rne(bias, exponent - BIAS), exponent)
+    exponent, nothing = e_x + e_weight, np.zeros_like(bias)
+    sums = exact(op.real, x, weight, nothing) + rne(bias, exponent - BIAS)
+    return run.rounded(node, sums, exponent)
 
 
 @computed.register
 def _(op: MatMul | Multiply, node: Node, parts: Sequence[Part], run: Run) -> Part:
     (a, e_a), (b, e_b) = parts
-    return run.rounded(node, op.real(a, b), e_a + e_b)
-
-
-# What has no parameters
+    return run.rounded(node, exact(op.real, a, b), e_a + e_b)
 
 
 @computed.register
 def _(op: MaxPool, node: Node, parts: Sequence[Part], run: Run) -> Part:
     ((x, e_x),) = parts
-    return run.rounded(node, largest(x, op.window), e_x)
+    return run.rounded(node, exact(op.real, x), e_x)
 
 
 @computed.register
 def _(op: AveragePool, node: Node, parts: Sequence[Part], run: Run) -> Part:
     (mantissa, e_share), ((x, e_x),) = factor(op.share, node.name), parts
-    return run.rounded(node, total(x, op.window) * mantissa, e_x + e_share)
+    return run.rounded(node, op.total(x) * mantissa, e_x + e_share)
+
+
+# What rounds by itself
 
 
 @computed.register
@@ -217,55 +188,10 @@ def _(op: Gradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
 
 
 @singledispatch
-def _gradient(of: Operator, _op: Gradient, _node: Node, _parts: Sequence[Part], _run: Run) -> Part:
-    """The gradient of an operator; of parameters exact, whatever the result's format."""
-    raise TypeError(of)
-
-
-@_gradient.register
-def _(of: Convolution, op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
-    *others, (error, e_error) = parts
-    if not others:
-        return error.sum(axis=(0, 1, 2)), e_error
-    ((values, e_values),) = others
-    by = _by_input if op.by == 0 else _by_weight
-    return by(of, op, values, error), e_values + e_error
-
-
-def _by_input(of: Convolution, op: Gradient, weight: Ints, error: Ints) -> Ints:
-    flat, shape = error.reshape(-1, error.shape[3]), (*error.shape[:3], *of.window.kernel, -1)
-    parts = [
-        product(flat[:, results], _matrix(weight[..., results]).T).reshape(shape)
-        for _, results in grouped(weight.shape, of.groups)
-    ]
-    return scatter(np.concatenate(parts, axis=-1), of.window, op.shapes[0])
-
-
-def _by_weight(of: Convolution, op: Gradient, x: Ints, error: Ints) -> Ints:
-    seen, flat = gather(x, of.window), error.reshape(-1, error.shape[3])
-    weight = op.shapes[1]
-    parts = [
-        product(seen[..., channels].reshape(len(flat), -1).T, flat[:, results])
-        for channels, results in grouped(weight, of.groups)
-    ]
-    return np.concatenate(parts, axis=1).reshape(weight)
-
-
-@_gradient.register
-def _(_of: ScaleShift, op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
-    *others, (error, e_error) = parts
-    for x, e_x in others:
-        products = x * error
-        return products if op.by == 0 else products.sum(axis=(0, 1, 2)), e_x + e_error
-    return error.sum(axis=(0, 1, 2)), e_error
-
-
-@_gradient.register
-def _(of: MatMul | Multiply, op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
-    (other, e_other), (error, e_error) = parts
-    found = of.gradient_by(op.by, [other, other], error, error)
-    assert found is not None
-    return found, e_other + e_error
+def _gradient(_of: Operator, op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
+    """The gradient of an operator: of products exact, whatever the result's format."""
+    arrays, exponents = zip(*parts, strict=True)
+    return exact(op.real, *arrays), sum(exponents)
 
 
 @_gradient.register
@@ -276,16 +202,15 @@ def _(_of: Softmax, _op: Gradient, _node: Node, parts: Sequence[Part], _run: Run
 
 
 @_gradient.register
-def _(of: MaxPool, _op: Gradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
-    (x, _), _, (error, e_error) = parts
-    return run.rounded(node, route(error, x, of.window), e_error)
+def _(_of: MaxPool, op: Gradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    (x, _), (y, _), (error, e_error) = parts
+    return run.rounded(node, exact(op.real, x, y, error), e_error)
 
 
 @_gradient.register
 def _(of: AveragePool, op: Gradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
     (mantissa, e_share), ((error, e_error),) = factor(of.share, node.name), parts
-    whole = spread(error * mantissa, of.window, op.shapes[0])
-    return run.rounded(node, whole, e_error + e_share)
+    return run.rounded(node, of.spread(error * mantissa, op.shapes[0]), e_error + e_share)
 
 
 @_gradient.register

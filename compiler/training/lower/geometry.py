@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.machine.loops import LEVELS, Loop, fewest, nest_fields
+from pulsarray.compiler.ops.images import padded, taps
 from pulsarray.compiler.passes.training.maps import INPUT, is_layer
 from pulsarray.compiler.training.layers import MapShape, Step, is_vector
 from pulsarray.compiler.training.lower.pieces import cut
-from pulsarray.compiler.training.windows import gather
 
 __all__ = ["Geometry", "Taps", "fits", "geometries", "loops"]
 
@@ -159,8 +159,9 @@ class Geometry:
         if self.packed is None:
             return images.reshape(-1, self.given[2])
         window, given = self.packed
-        seen = gather(images.reshape(-1, *given), window)
-        return seen.reshape(-1, self.given[2])
+        around = padded(images.reshape(-1, *given), window.padding)
+        places = taps(window, *window.output(*given[:2]))
+        return np.stack([around[place] for *_, place in places], axis=3).reshape(-1, self.given[2])
 
 
 def _even(low: int, high: int, step: int, most: int) -> list[tuple[int, int]]:
