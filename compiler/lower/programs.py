@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-
-import numpy as np
+from dataclasses import dataclass
 
 from pulsarray.compiler.arguments import instance, integer
 from pulsarray.compiler.ir.formats import Affine8
@@ -31,13 +28,12 @@ from pulsarray.compiler.lower.residency import (
 from pulsarray.compiler.machine.assemble import Assembly, assemble
 from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.machine.programs import Part, programs_of
 from pulsarray.config import Config
-from pulsarray.isa import Unit
 from pulsarray.program import Program
 
 __all__ = ["compile_layers", "program_of", "require_room"]
 
-_PAGE = 4096
 _FEW_OPERATORS = 8
 """Networks so small that keeping some of their maps on chip is tried too: it costs little time.
 
@@ -71,23 +67,9 @@ def program_of(
     graph = with_tables(graph, config)
     batch, effort = integer(batch, "batch", least=1), integer(effort, "effort")
     best, assembly = _best(_candidates(graph, outputs, config, batch), effort)
-    layout = best.lowering.layout
-    ranges = _boundaries(assembly, len(best.lowering.layers))
-    layers = [
-        replace(layer, first=first, last=last)
-        for layer, (first, last) in zip(best.lowering.layers, ranges, strict=True)
-    ]
-    program = Program(
-        config=config,
-        code=assembly.code,
-        code_address=layout.code_address,
-        memory=layout.image(assembly.code),
-        tensors=best.lowering.tensors,
-        layers=layers,
-        network=name or graph.name,
-        batch=batch,
-        notes=_notes(graph, best.lowering),
-    )
+    lowering = best.lowering
+    part = Part(assembly, lowering.layers, name or graph.name, batch, _notes(graph, lowering))
+    (program,) = programs_of([part], lowering.layout, lowering.tensors)
     check(program)
     return program
 
@@ -105,32 +87,13 @@ def compile_layers(graph: Graph, config: Config, *, batch: int = 1) -> list[Prog
     """
     batch = integer(batch, "batch", least=1)
     lowering = _in_memory(graph, config, batch)
-    layout, search = lowering.layout, _search(lowering)
-    assemblies: list[tuple[int, Assembly]] = []
-    address = layout.code_address
-    for operations in lowering.parts(search.cuts(search.chosen)):
-        assembly = assemble(operations, config)
-        assemblies.append((address, assembly))
-        address += -(-len(assembly.code) // _PAGE) * _PAGE
-    memory = np.zeros(address, np.uint8)
-    image = layout.image(b"")
-    memory[: image.size] = image
-    for first, assembly in assemblies:
-        memory[first : first + len(assembly.code)] = np.frombuffer(assembly.code, np.uint8)
-    return [
-        Program(
-            config=config,
-            code=assembly.code,
-            code_address=first,
-            memory=memory,
-            tensors=lowering.tensors,
-            layers=[replace(layer, first=0, last=len(assembly.layers))],
-            network=graph.name,
-            batch=batch,
-            notes=_notes(lowering.network.graph, lowering),
-        )
-        for (first, assembly), layer in zip(assemblies, lowering.layers, strict=True)
+    search, notes = _search(lowering), _notes(lowering.network.graph, lowering)
+    operations = lowering.parts(search.cuts(search.chosen))
+    parts = [
+        Part(assemble(some, config), [layer], graph.name, batch, notes)
+        for some, layer in zip(operations, lowering.layers, strict=True)
     ]
+    return programs_of(parts, lowering.layout, lowering.tensors)
 
 
 def require_room(graph: Graph, config: Config) -> None:
@@ -221,30 +184,6 @@ def _search(lowering: Lowering) -> Search:
     others = len(lowering.works) > len(lowering.products)
     free, usual = len(shares.source + shares.weight), len(shares.source) * others
     return Search(lowering.products, config, free, usual, build)
-
-
-def _boundaries(assembly: Assembly, count: int) -> list[tuple[int, int]]:
-    """Contiguous ranges of instructions, one a layer.
-
-    Each begins with its layer's first STREAM, or its first VECTOR where it has none; what prepares
-    a layer while the one before still runs is in that one's range.
-    """
-    firsts: Sequence[int] = []
-    starts: dict[tuple[int, Unit], int] = {}
-    for index in range(len(assembly.layers) - 1, -1, -1):
-        unit = assembly.instructions[index].format.unit
-        if unit in (Unit.STREAM, Unit.VECTOR):
-            starts[assembly.layers[index], unit] = index
-    end = len(assembly.layers)
-    firsts = [
-        starts.get((layer, Unit.STREAM), starts.get((layer, Unit.VECTOR), end))
-        for layer in range(count)
-    ]
-    firsts[0] = 0
-    limits = [*firsts, end]
-    for place in range(count - 1, -1, -1):
-        limits[place] = min(limits[place], limits[place + 1])
-    return list(pairwise(limits))
 
 
 def _notes(graph: Graph, lowering: Lowering) -> dict[str, object]:

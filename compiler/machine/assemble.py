@@ -51,17 +51,22 @@ class Assembly:
         return encode_all(self.instructions)
 
     def boundaries(self, count: int) -> list[tuple[int, int]]:
-        """Contiguous ranges of instructions, one a layer: each begins with its first STREAM.
+        """Contiguous ranges of instructions, one a layer.
 
-        Earlier instructions of a layer, which prepare it while the one before still runs, are in
-        that one's range.
+        Each begins with its layer's first STREAM, or its first VECTOR where it has none; what
+        prepares a layer while the one before still runs is in that one's range.
         """
-        firsts = [0] * count + [len(self.layers)]
-        for index in range(len(self.layers) - 1, -1, -1):
-            layer = self.layers[index]
-            if layer and self.instructions[index].format.unit is Unit.STREAM:
-                firsts[layer] = index
-        return list(pairwise(firsts))
+        starts: dict[tuple[int, Unit], int] = {}
+        for index, layer in reversed(list(enumerate(self.layers))):
+            unit = self.instructions[index].format.unit
+            if unit in (Unit.STREAM, Unit.VECTOR):
+                starts[layer, unit] = index
+        end = len(self.layers)
+        limits = [end] * (count + 1)
+        for layer in range(count - 1, -1, -1):
+            first = starts.get((layer, Unit.STREAM), starts.get((layer, Unit.VECTOR), end))
+            limits[layer] = min(first if layer else 0, limits[layer + 1])
+        return list(pairwise(limits))
 
 
 def assemble(operations: Sequence[Operation], config: Config) -> Assembly:

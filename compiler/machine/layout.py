@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import accumulate, count
 
 import numpy as np
 import numpy.typing as npt
@@ -146,25 +146,23 @@ class Layout:
         self._end = address + size
         return address
 
-    @property
-    def code_address(self) -> int:
-        """Where the code begins: the first page after the tensors."""
-        return -(-self._end // _PAGE) * _PAGE
-
-    def image(self, code: bytes) -> npt.NDArray[np.uint8]:
-        """Memory with every tensor's contents and the code, whole pages.
+    def image(self, codes: Sequence[bytes]) -> tuple[npt.NDArray[np.uint8], list[int]]:
+        """Memory with every tensor's contents, then each code from a page on; and these places.
 
         Raises
         ------
         InputError
             If it does not fit the machine's 32-bit addresses.
         """
-        end = self.code_address + len(code)
-        pages = -(-end // _PAGE)
-        if pages * _PAGE > _ADDRESSES:
-            raise InputError(f"program: {len(code)} bytes of code are beyond 32-bit addresses")
-        memory = np.zeros(pages * _PAGE, np.uint8)
-        for address, contents in self._contents:
+        pages = [-(-size // _PAGE) for size in (self._end, *(len(code) for code in codes))]
+        *addresses, end = (_PAGE * page for page in accumulate(pages))
+        if end > _ADDRESSES:
+            size = sum(len(code) for code in codes)
+            raise InputError(f"program: {size} bytes of code are beyond 32-bit addresses")
+        memory = np.zeros(end, np.uint8)
+        code_parts = (
+            (a, np.frombuffer(c, np.uint8)) for a, c in zip(addresses, codes, strict=True)
+        )
+        for address, contents in (*self._contents, *code_parts):
             memory[address : address + contents.size] = contents
-        memory[self.code_address : end] = np.frombuffer(code, np.uint8)
-        return memory
+        return memory, addresses

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from pulsarray.compiler.machine.assemble import Assembly, assemble
+from pulsarray.compiler.machine.assemble import assemble
 from pulsarray.compiler.machine.check import check
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.machine.programs import Part, programs_of
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.limits import check_machine, check_sums, chunks_of
 from pulsarray.compiler.training.lower.backward import Backward
@@ -18,21 +16,18 @@ from pulsarray.compiler.training.lower.chip import NoRoom
 from pulsarray.compiler.training.lower.forward import Forward
 from pulsarray.compiler.training.lower.learn import apply
 from pulsarray.compiler.training.lower.live import Live
-from pulsarray.compiler.training.lower.lowering import Lowering, Phase
+from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.tensors import TrainTensors
 from pulsarray.compiler.training.lower.update import Update
 from pulsarray.compiler.training.programs import Training
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.program import Layer, Program
+from pulsarray.program import Program
 
 __all__ = ["Task", "Training", "compile_together", "compile_training"]
 
-Bytes = npt.NDArray[np.uint8]
-
 _SHARES = (1, 2, 4, 8)
 """Segments of maps take at most one part in so many of a bank: the first that fits."""
-_PAGE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,52 +192,18 @@ def _update(lowering: Lowering) -> None:
 def _programs(
     lowered: Mapping[tuple[int, str], Lowering], layout: Layout
 ) -> dict[tuple[int, str], Program]:
-    """Every lowering assembled, one code behind the other, in one memory image."""
-    address = layout.code_address
-    assemblies: dict[tuple[int, str], tuple[Assembly, int]] = {}
-    for key, lowering in lowered.items():
-        assembly = assemble(lowering.chip.emitter.operations, layout.config)
-        assemblies[key] = assembly, address
-        address += -(-len(assembly.code) // _PAGE) * _PAGE
-    image = _image(layout, address, assemblies.values())
-    return {
-        key: _program(lowered[key], key[1], layout, image, *assembled)
-        for key, assembled in assemblies.items()
-    }
-
-
-def _image(layout: Layout, size: int, assemblies: Iterable[tuple[Assembly, int]]) -> Bytes:
-    """Memory with tensors and every code."""
-    image, start = np.zeros(size, np.uint8), layout.image(b"")
-    image[: start.size] = start
-    for assembly, place in assemblies:
-        image[place : place + len(assembly.code)] = np.frombuffer(assembly.code, np.uint8)
-    return image
-
-
-def _program(
-    lowering: Lowering, kind: str, layout: Layout, image: Bytes, assembly: Assembly, place: int
-) -> Program:
-    program = Program(
-        config=layout.config,
-        code=assembly.code,
-        code_address=place,
-        memory=image,
-        tensors=layout.tensors,
-        layers=_layers(lowering.phases, assembly),
-        network=f"{lowering.network.graph.name} {kind}",
-        batch=lowering.tensors.rows,
-        notes={"training": kind, "loss": lowering.network.loss.name},
-    )
-    check(program)
-    return program
-
-
-def _layers(phases: list[Phase], assembly: Assembly) -> list[Layer]:
-    return [
-        Layer(
-            name=f"{phase.name} {phase.kind}", kind=phase.kind, first=first, last=last,
-            m=phase.m, k=phase.k, n=phase.n, products=phase.products,
+    """Every lowering assembled, in one memory image."""
+    parts = [
+        Part(
+            assembly=assemble(lowering.chip.emitter.operations, layout.config),
+            layers=lowering.layers,
+            network=f"{lowering.network.graph.name} {kind}",
+            batch=lowering.tensors.rows,
+            notes={"training": kind, "loss": lowering.network.loss.name},
         )
-        for phase, (first, last) in zip(phases, assembly.boundaries(len(phases)), strict=True)
-    ]  # fmt: skip
+        for (_, kind), lowering in lowered.items()
+    ]
+    programs = programs_of(parts, layout)
+    for program in programs:
+        check(program)
+    return dict(zip(lowered, programs, strict=True))

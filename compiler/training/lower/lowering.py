@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -21,9 +20,9 @@ from pulsarray.compiler.training.lower.pieces import Pieces
 from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors
 from pulsarray.config import Config
 from pulsarray.isa import Activation, Bank, Opcode, VectorFlag
-from pulsarray.program import Tensor
+from pulsarray.program import Layer, Tensor
 
-__all__ = ["Lowering", "Phase", "weight_banks"]
+__all__ = ["Lowering", "weight_banks"]
 
 _STATISTIC = int(VectorFlag.STATISTIC)
 _ONE = 1 << 14
@@ -36,28 +35,6 @@ _LARGEST_PIECE = 4
 def weight_banks(config: Config) -> int:
     """Scratchpad banks that hold weights; the others hold maps."""
     return max(1, config.scratchpad_banks // _WEIGHT_BANKS)
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A layer's products in one direction, with what follows them: a row of the report.
-
-    Parameters
-    ----------
-    name, kind
-        Layer, and which products.
-    m, k, n
-        Its shape.
-    products
-        Products of that shape.
-    """
-
-    name: str
-    kind: str
-    m: int
-    k: int
-    n: int
-    products: int
 
 
 class Lowering:
@@ -78,8 +55,8 @@ class Lowering:
         Holds the instructions.
     rows, weights
         Maps and pieces of weights on chip.
-    phases
-        What the instructions are for.
+    layers
+        Phases: the products of a layer in one direction, with what follows them.
     """
 
     def __init__(
@@ -95,14 +72,15 @@ class Lowering:
         first = weight_banks(self.config)
         self.rows = Cache(self.chip, layout, Pool(range(first, banks), depth), share)
         self.weights = Cache(self.chip, layout, Pool(range(first), depth))
-        self.phases: list[Phase] = []
+        self.layers: list[Layer] = []
         self._begun: set[str] = set()
         self._ready = False
 
     def begin(self, name: str, kind: str, m: int, k: int, n: int, products: int = 1) -> None:
         """A new phase."""
-        self.chip.phase = len(self.phases)
-        self.phases.append(Phase(name, kind, m, k, n, products))
+        self.chip.phase = len(self.layers)
+        shape = {"m": m, "k": k, "n": n, "products": products}
+        self.layers.append(Layer(name=f"{name} {kind}", kind=kind, first=0, last=0, **shape))
 
     def begin_layer(self, layer: Step, kind: str) -> None:
         """A layer's phase, once."""
