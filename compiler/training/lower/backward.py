@@ -9,7 +9,7 @@ error goes by.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import singledispatch, singledispatchmethod
+from functools import partial, singledispatch, singledispatchmethod
 
 from pulsarray.compiler.ir.graph import Node
 from pulsarray.compiler.ir.operator import Operator
@@ -22,20 +22,18 @@ from pulsarray.compiler.passes.training.gradients import TOTAL
 from pulsarray.compiler.passes.training.maps import INPUT, function_name, is_layer
 from pulsarray.compiler.training.flow import ERROR
 from pulsarray.compiler.training.layers import Step, is_vector
-from pulsarray.compiler.training.lower.forward import Forward, collect
+from pulsarray.compiler.training.lower.forward import Forward
 from pulsarray.compiler.training.lower.learn import Learning
 from pulsarray.compiler.training.lower.loss import LossGradient
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
-    Segment,
     Tile,
     banks_of,
     common,
     tiles,
-    words_at,
     written,
 )
-from pulsarray.compiler.training.lower.parts import Part, Parts, share
+from pulsarray.compiler.training.lower.parts import Part, share
 from pulsarray.compiler.training.lower.pieces import cut
 from pulsarray.compiler.training.lower.pool import Pooling
 from pulsarray.compiler.training.lower.update import Update
@@ -81,15 +79,10 @@ class Backward:
 
     def __init__(self, forward: Forward, update: Update) -> None:
         self.lowering, self.live = forward.lowering, forward.live
-        self.pieces, self.norms, self.layer_norms = (
-            forward.pieces,
-            forward.norms,
-            forward.layer_norms,
-        )
         self.values, self.errors = self.live.values, self.live.errors
         self.chip, self.rows, self.flow = forward.chip, forward.rows, forward.flow
         self.depth, self.images = forward.depth, forward.images
-        self.parts = Parts(forward)
+        self.parts = forward.parts
         self.product = self.parts.product
         self.learning = Learning(forward, update)
         steps = self.lowering.network.steps
@@ -140,8 +133,8 @@ class Backward:
                     self.rows.get(output)
                     self.rows.get(given, avoid=[output.bank], pinned=[output])
                     self.rows.part(given, output)
-                    part = words_at(error, tile, block), names, 0
-                    self._through(last, delta, tile, range(block, block + 1), part, avoid, [given])
+                    part = Part(error.words(tile, block), names, pinned=[given])
+                    self._through(last, delta, tile, range(block, block + 1), part, avoid)
             written(delta, images)
         self.rows.drop(error.segments)
         return delta
@@ -223,19 +216,18 @@ class Backward:
 
     def _pull_learning(self, step: Step, reader: Step, found: FeatureMap) -> None:
         self.learning.start(reader)
-        delta, pieces = self.errors[reader.name], self.pieces[reader.name]
+        delta, pieces = self.errors[reader.name], self.parts.pieces[reader.name]
         tile, geometry = Tile(0, self.images, 0, 1), self.lowering.geometry(reader)
         names = self.learning.scale(reader.name), f"{reader.name}.weight"
-        for part in pieces.ranges:
+        for rows in pieces.ranges:
             bank = self.chip.next_sums()
             for column in range(delta.cuts()[-1]):
-                place = column, part
-                self.product.piece(geometry, delta, pieces, place, bank)
-                self.learning.piece(reader, place, avoid=bank)
-            sums = Words.at(bank, 0, self.images), names, 0
+                self.product.piece(geometry, delta, pieces, (column, rows), bank)
+                self.learning.piece(reader, (column, rows), avoid=bank)
+            part = Part(Words.at(bank, 0, self.images), names)
             # Their own gradient reads the source beside the error.
             busy = banks_of(*(self.values[source] for source in step.sources))
-            self._through(step, found, tile, range(*part), sums, busy)
+            self._through(step, found, tile, range(*rows), part, busy)
         written(found, (0, self.images))
         self.learning.end(reader)
 
@@ -244,23 +236,22 @@ class Backward:
         readers = [self.parts.reader(part) for part in parts]
         errors = [self.errors[reader.name] for reader in readers]
         several = len(readers) > 1 or not is_layer(readers[0].op)
-        norm = self.norms.get(readers[0].name)
+        norm = self.parts.norms.get(readers[0].name)
         if norm is not None:
             norm.prepare(errors[0])
         elif several:
             self.chip.exponent("temporary", -GUARD, f"{step.name}{ERROR}")
         groups = common(z.groups(), *(error.groups() for error in errors))
         for reader in readers:
-            if (layer_norm := self.layer_norms.get(reader.name)) is not None:
+            if (layer_norm := self.parts.layer_norms.get(reader.name)) is not None:
                 layer_norm.prepare()
         depth //= max(share(reader.op) for reader in readers)
         left = sum(1 for images in groups for _ in tiles(found, images, depth))
         for images in groups:
             for tile in tiles(found, images, depth):
-                pixels = tile.images * tile.rows * found.shape[1]
-                most = 1 if several else max(1, depth // pixels)
+                most = 1 if several else max(1, depth // tile.count)
                 for group in cut(found.cuts()[-1], most, z.cuts()):
-                    part = self._gradient(step, parts, tile, range(*group), pixels)
+                    part = self._gradient(step, parts, tile, range(*group))
                     # While this error is routed, the array works with those that it came from.
                     busy = banks_of(*(self.errors[reader.name] for reader in readers))
                     self._through(step, found, tile, range(*group), part, busy)
@@ -276,28 +267,26 @@ class Backward:
         found: FeatureMap,
         tile: Tile,
         blocks: range,
-        gradient: Part,
-        busy: list[int],
-        pinned: Sequence[Segment] = (),
+        part: Part,
+        busy: Sequence[int],
     ) -> None:
-        """Times the derivative of a step's activation, and requantized."""
-        sums, names, less = gradient
-        node = self.flow.makers[f"{step.name}{ERROR}"]
+        """A part times the derivative of a step's activation, and requantized."""
+        node, count = self.flow.makers[f"{step.name}{ERROR}"], tile.count
         function, value = _derived(node.op, node)
         alu, shift = DERIVED[function]
         z = self.values[value or step.name]
-        output = self.rows.get(z.at(tile.low, blocks.start), pinned=pinned)
-        second = None if alu is Alu.PASS else words_at(z, tile, blocks.start)
-        pixels = tile.images * tile.rows * found.shape[1]
-        if second is not None and DERIVATIVES[function].gated:
-            second = self._slope(step, second, len(blocks), pixels)
-        avoid, pinned = [output.bank, *busy], [output, *pinned]
+        sums, by = self.parts.done(part, len(blocks), count), None
+        output = self.rows.get(z.at(tile.low, blocks.start), pinned=part.pinned)
+        if alu is not Alu.PASS:
+            by = z.words(tile, blocks.start)
+        if by is not None and DERIVATIVES[function].gated:
+            by = self._slope(step, by, len(blocks), count)
+        avoid, pinned = [output.bank, *busy], [output, *part.pinned]
         self.rows.new(found.at(tile.low, blocks.start), 0, avoid=avoid, pinned=pinned)
         self.chip.compute(
-            (len(blocks), pixels), sums, second,
-            target=words_at(found, tile, blocks.start), alu=alu, shift=shift + less,
-            x=(f"{step.name}.error", *names), flags=_STATISTIC,
-            last_lanes=self.lowering.lanes(found, blocks.stop),
+            (len(blocks), count), sums, by, target=found.words(tile, blocks.start),
+            alu=alu, shift=shift + part.shift, x=(f"{step.name}.error", *part.names),
+            flags=_STATISTIC, last_lanes=self.lowering.lanes(found, blocks.stop),
         )  # fmt: skip
 
     def _slope(self, step: Step, x: Words, blocks: int, pixels: int) -> Words:
@@ -307,21 +296,15 @@ class Backward:
         self.chip.compute((blocks, pixels), x, acc=slope, **fields)
         return slope
 
-    # What readers give
-
-    def _gradient(
-        self, step: Step, parts: Sequence[str], tile: Tile, blocks: range, pixels: int
-    ) -> Part:
-        """The gradient at a tile of a step's output."""
+    def _gradient(self, step: Step, parts: Sequence[str], tile: Tile, blocks: range) -> Part:
+        """The gradient at a tile of a step's output, by what its readers give."""
+        makers = [partial(self.parts.back, step, value, tile, blocks) for value in parts]
+        if len(parts) > 1:
+            return self.parts.added(makers, tile.count)
+        part = makers[0]()
+        if not parts[0].endswith(ERROR):
+            return part
+        # It may share a bank with the output.
         sums = Words.at(self.chip.aux[0])
-        if len(parts) == 1:
-            part, names, less = self.parts.of(step, parts[0], tile, blocks, pixels)
-            if not parts[0].endswith(ERROR):
-                return part, names, less
-            # It may share a bank with the output.
-            self.chip.compute(pixels, part, acc=sums)
-            return sums, names, less
-        for number, value in enumerate(parts):
-            part, names, less = self.parts.of(step, value, tile, blocks, pixels)
-            collect(self.lowering, part, sums, pixels, names, add=number > 0, shift=less)
-        return sums, ("temporary",), 0
+        self.chip.compute(tile.count, part.a, acc=sums)
+        return Part(sums, part.names)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Sequence
 from functools import singledispatchmethod
 
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.machine.views import Words
-from pulsarray.compiler.numerics.exponents import FRACTION, GUARD
+from pulsarray.compiler.numerics.exponents import GUARD
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
-from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.matmul import MatMul
-from pulsarray.compiler.ops.multiply import Multiply
-from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.pooling import MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import Normalize, NormalizeChannels, ScaleShift
 from pulsarray.compiler.passes.training.maps import INPUT, is_layer
 from pulsarray.compiler.training.layers import Step
-from pulsarray.compiler.training.lower.drop import Dropping
 from pulsarray.compiler.training.lower.layer_norm import LayerNormalization
 from pulsarray.compiler.training.lower.live import Live
 from pulsarray.compiler.training.lower.lowering import Lowering
@@ -29,38 +26,18 @@ from pulsarray.compiler.training.lower.maps import (
     banks_of,
     common,
     tiles,
-    words_at,
     written,
 )
 from pulsarray.compiler.training.lower.norm import Normalization
-from pulsarray.compiler.training.lower.pieces import Pieces, cut
-from pulsarray.compiler.training.lower.pool import Averaging, Pooling
+from pulsarray.compiler.training.lower.parts import Part, Parts
+from pulsarray.compiler.training.lower.pieces import cut
+from pulsarray.compiler.training.lower.pool import Pooling
 from pulsarray.compiler.training.lower.products.forward import ForwardProduct
-from pulsarray.compiler.training.lower.products.matrices import MatrixProduct
 from pulsarray.compiler.training.lower.scaling import Scaling
 from pulsarray.compiler.training.lower.softmax import SoftmaxMap
-from pulsarray.isa import Alu, VectorFlag
+from pulsarray.isa import Alu
 
-__all__ = ["Forward", "collect"]
-
-_ADD = int(VectorFlag.ADD_AFTER)
-
-
-def collect(
-    lowering: Lowering,
-    a: Words,
-    sums: Words,
-    count: int,
-    names: tuple[str, ...],
-    *,
-    add: bool,
-    shift: int = 0,
-) -> None:
-    """Words at the exponent of sums, ``temporary``, as their beginning or added to them."""
-    lowering.chip.compute(
-        count, a, sums if add else None, acc=sums,
-        x=("temporary", *names), flags=_ADD if add else 0, shift=shift,
-    )  # fmt: skip
+__all__ = ["Forward"]
 
 
 class Forward:
@@ -73,22 +50,15 @@ class Forward:
 
     Members
     -------
-    pieces, norms, layer_norms, softmaxes, scalings, drops
-        By step, what the way back needs.
+    parts
+        What operators give, and keep for the way back.
     """
 
     def __init__(self, lowering: Lowering, live: Live) -> None:
         self.lowering, self.live, self.values = lowering, live, live.values
         self.chip, self.rows, self.flow = lowering.chip, lowering.rows, lowering.flow
         self.depth, self.images = lowering.chip.depth, lowering.tensors.rows
-        self.product = ForwardProduct(lowering)
-        self.matrices = MatrixProduct(lowering)
-        self.pieces: dict[str, Pieces] = {}
-        self.norms: dict[str, Normalization] = {}
-        self.layer_norms: dict[str, LayerNormalization] = {}
-        self.softmaxes: dict[str, SoftmaxMap] = {}
-        self.scalings: dict[str, Scaling] = {}
-        self.drops: dict[str, Dropping] = {}
+        self.product, self.parts = ForwardProduct(lowering), Parts(lowering, live)
 
     def run(self) -> None:
         """All steps, and the output to memory."""
@@ -101,23 +71,23 @@ class Forward:
         self.lowering.store_output(self.values[self.lowering.network.steps[-1].name])
 
     @singledispatchmethod
-    def _emit(self, op: Operator, _step: Step) -> None:
-        """All of a step: one function an operator."""
-        raise TypeError(op)
+    def _emit(self, _op: Operator, step: Step) -> None:
+        """All of a step: what others need than parts, rounded one after the other."""
+        self._each(step)
 
     def _new(self, step: Step) -> FeatureMap:
         found = self.rows.place(f"{step.name}.output", self.images, step.result)
         self.values[step.name] = found
         return found
 
-    def _pooling_of(self, step: Step) -> Pooling:
-        x = self.values[step.source]
-        return Pooling(step, self.chip, self.rows, x, self._new(step))
-
     def _pooling(self, step: Step) -> Pooling | None:
         """The maximum pooling of a step's result."""
         pool = self.flow.pooling(step)
         return None if pool is None else self._pooling_of(pool)
+
+    def _pooling_of(self, step: Step) -> Pooling:
+        x = self.values[step.source]
+        return Pooling(step, self.chip, self.rows, x, self._new(step))
 
     def _done(self, z: FeatureMap, images: tuple[int, int], pooling: Pooling | None) -> None:
         """Some images are computed."""
@@ -125,23 +95,49 @@ class Forward:
         if pooling is not None:
             pooling.forward(images)
 
+    def _each(
+        self, step: Step, maps: Sequence[FeatureMap] | None = None, most: int | None = None
+    ) -> None:
+        """Parts of at most so many pixels each, of maps, those of a step's sources without."""
+        maps = maps or [self.values[source] for source in step.sources]
+        z = self.values.get(step.name) or self._new(step)
+        pooling = self._pooling(step)
+        for images in common(z.groups(), *(found.groups() for found in maps)):
+            for tile in tiles(z, images, most or self.depth):
+                for block in range(z.cuts()[-1]):
+                    part = self.parts.forward(step, tile, block)
+                    self._round(step, tile, range(block, block + 1), part)
+            self._done(z, images, pooling)
+
+    def _round(
+        self, step: Step, tile: Tile, blocks: range, part: Part, avoid: Collection[int] = ()
+    ) -> None:
+        """A part through a step's activation to its result."""
+        z, lowering = self.values[step.name], self.lowering
+        self.rows.new(z.at(tile.low, blocks.start), 0, avoid=avoid, pinned=part.pinned)
+        fields = {"shift": part.shift, **lowering.activation(step, *part.names)}
+        fields["flags"] = fields.get("flags", 0) | part.flags
+        self.chip.compute(
+            (len(blocks), tile.count), part.a, part.b, target=z.words(tile, blocks.start),
+            alu=part.alu, scalar=part.scalar, last_lanes=lowering.lanes(z, blocks.stop), **fields,
+        )  # fmt: skip
+
     # Layers
 
     @_emit.register
     def _layer(self, _op: Convolution, layer: Step) -> None:
         self.lowering.begin_layer(layer, "forward")
         x, z = self.values[layer.source], self._new(layer)
-        self.pieces[layer.name] = self.lowering.pieces(layer, x)
+        self.parts.pieces[layer.name] = self.lowering.pieces(layer, x)
         blocks, pooling, biases = z.cuts()[-1], self._pooling(layer), None
         for images in common(x.groups(), z.groups()):
             for tile in tiles(z, images, self.depth):
-                most = max(1, self.depth // (tile.images * tile.rows * z.shape[1]))
-                for group in cut(blocks, most, z.cuts()):
+                for group in cut(blocks, max(1, self.depth // tile.count), z.cuts()):
                     bank = self._sums(layer, z, tile, range(*group), pooling)
                     if biases is None:
                         self.lowering.prepare()
                         biases = self.lowering.bias(layer, self.flow.outputs[layer.source], blocks)
-                    self._activate(layer, z, tile, group, bank, biases, pooling)
+                    self._activate(layer, tile, range(*group), bank, biases, pooling)
             if layer.source == INPUT:
                 # Memory has it, and other maps need its place more until it is read again; what
                 # was read last stays, so that the next images go to another place meanwhile.
@@ -155,7 +151,7 @@ class Forward:
         bank = self.chip.next_sums()
         # Banks that the vector unit reads or writes while the array works for this.
         busy = banks_of(z) if pooling is None else banks_of(z, pooling.result)
-        x, pieces = self.values[layer.source], self.pieces[layer.name]
+        x, pieces = self.values[layer.source], self.parts.pieces[layer.name]
         geometry = self.lowering.geometry(layer)
         self.product.emit(geometry, x, pieces, tile, columns, bank, busy)
         return bank
@@ -163,9 +159,8 @@ class Forward:
     def _activate(
         self,
         layer: Step,
-        z: FeatureMap,
         tile: Tile,
-        group: tuple[int, int],
+        blocks: range,
         bank: int,
         biases: Words,
         pooling: Pooling | None,
@@ -174,21 +169,15 @@ class Forward:
         busy = [] if read is None else [read[0]]
         if pooling is not None:
             busy += banks_of(pooling.result)
-        self.rows.new(z.at(tile.low, group[0]), 0, avoid=busy)
-        pixels = tile.images * tile.rows * z.shape[1]
-        self.chip.compute(
-            (group[1] - group[0], pixels), Words.at(bank, 0, pixels),
-            Words.at(biases.bank, biases.base + group[0], 1, 0), target=words_at(z, tile, group[0]),
-            alu=Alu.ADD, last_lanes=self.lowering.lanes(z, group[1]),
-            **self.lowering.activation(
-                layer, self.flow.outputs[layer.source], f"{layer.name}.weight"
-            ),
-        )  # fmt: skip
+        names = self.flow.outputs[layer.source], f"{layer.name}.weight"
+        by = Words.at(biases.bank, biases.base + blocks.start, 1, 0)
+        part = Part(Words.at(bank, 0, tile.count), names, b=by, alu=Alu.ADD)
+        self._round(layer, tile, blocks, part, busy)
 
     @_emit.register
     def _norm(self, _op: Normalize, layer: Step) -> None:
         """Normalized values times the weights, with the biases, through the activation."""
-        self.norms[layer.name] = norm = Normalization(layer, self.lowering)
+        norm = self.parts.norms[layer.name] = Normalization(layer, self.lowering)
         norm.forward(self.values[layer.source])
         self._scaled(layer, norm)
         if not self.live.returns_to(layer.name):
@@ -199,61 +188,30 @@ class Forward:
         x, scale = self.values[layer.source], self.flow.outputs[layer.source]
         self._scaled(layer, Scaling(layer, self.lowering, x, scale))
 
+    def _scaled(self, layer: Step, norm: Scaling) -> None:
+        self.parts.scalings[layer.name] = norm
+        self.parts.biases[layer.name] = self.lowering.bias(layer, norm.scale, norm.blocks)
+        self._each(layer, [norm.normal])
+
+    # What has no parameters
+
     @_emit.register
     def _normalize(self, _op: NormalizeChannels, step: Step) -> None:
         x, z = self.values[step.source], self._new(step)
-        norm = self.layer_norms[step.name] = LayerNormalization(step, self.lowering, x, z)
+        norm = self.parts.layer_norms[step.name] = LayerNormalization(step, self.lowering, x, z)
         norm.forward()
-        self._pool_all(step)
+        if (pooling := self._pooling(step)) is not None:
+            pooling.forward((0, self.images))
 
     @_emit.register
     def _softmax(self, _op: Softmax, step: Step) -> None:
         x, y = self.values[step.source], self._new(step)
-        self.softmaxes[step.name] = softmax = SoftmaxMap(step, self.lowering, x, y)
-        softmax.forward()
-        self._pool_all(step)
+        softmax = self.parts.softmaxes[step.name] = SoftmaxMap(step, self.lowering, x, y)
+        self._each(step, most=softmax.most)
 
     @_emit.register
-    def _product(self, op: MatMul, step: Step) -> None:
-        """A matrix for each row of pixels, requantized."""
-        (a, b), z = (self.values[name] for name in step.sources), self._new(step)
-        x = (f"{step.name}.output", *(self.flow.outputs[name] for name in step.sources))
-        pooling, fields = self._pooling(step), self.lowering.narrowed("identity")
-        for images in common(a.groups(), b.groups(), z.groups()):
-            for tile in tiles(z, images, self.depth // 2):
-                count = tile.images * tile.rows * z.shape[1]
-                for block in range(z.cuts()[-1]):
-                    bank, turned = self.chip.next_sums(), (op.transpose_a, op.transpose_b)
-                    self.matrices.emit(a, b, turned, tile, block, bank)
-                    self.rows.new(z.at(tile.low, block), 0)
-                    self.chip.compute(
-                        count, Words.at(bank),
-                        target=words_at(z, tile, block), x=x,
-                        last_lanes=self.lowering.lanes(z, block + 1), **fields,
-                    )  # fmt: skip
-            self._done(z, images, pooling)
-
-    def _scaled(self, layer: Step, norm: Scaling) -> None:
-        """Values times the weights, with the biases, through the activation."""
-        self.scalings[layer.name] = norm
-        z, x = self._new(layer), norm.normal
-        biases = self.lowering.bias(layer, norm.scale, norm.blocks)
-        pooling = self._pooling(layer)
-        for images in common(x.groups(), z.groups()):
-            for tile, block in self._blocks(z, images):
-                count, sums = tile.images * tile.rows * z.shape[1], Words.at(self.chip.aux[0])
-                norm.scaled(tile, block, count, sums)
-                self.rows.new(z.at(tile.low, block), 0)
-                self.chip.compute(
-                    count, sums,
-                    Words.at(biases.bank, biases.base + block, 0, 0),
-                    target=words_at(z, tile, block), alu=Alu.ADD,
-                    last_lanes=self.lowering.lanes(z, block + 1),
-                    **self.lowering.activation(layer, norm.scale, f"{layer.name}.weight"),
-                )  # fmt: skip
-            self._done(z, images, pooling)
-
-    # What has no parameters
+    def _product(self, _op: MatMul, step: Step) -> None:
+        self._each(step, most=self.depth // 2)
 
     @_emit.register
     def _maximum(self, _op: MaxPool, step: Step) -> None:
@@ -262,102 +220,15 @@ class Forward:
             self._pooling_of(step).forward((0, self.images))
 
     @_emit.register
-    def _average(self, _op: AveragePool, step: Step) -> None:
-        x, z = self.values[step.source], self._new(step)
-        names = f"{step.name}.output", self.flow.outputs[step.source]
-        fields = self.lowering.narrowed(step.activation)
-        Averaging(step, self.chip, self.rows).forward(x, z, names, fields)
-        self._pool_all(step)
-
-    @_emit.register
     def _drop(self, _op: Dropout, step: Step) -> None:
-        x, z = self.values[step.source], self._new(step)
-        names = f"{step.name}.output", self.flow.outputs[step.source]
-        dropping = Dropping(step, self.lowering.tensors, self.chip, self.rows)
-        self.drops[step.name] = dropping
-        dropping.forward(x, z, names, training=self.lowering.training)
-        self._pool_all(step)
-
-    def _pool_all(self, step: Step) -> None:
-        """The maximum pooling of a result that is all there."""
-        pooling = self._pooling(step)
-        if pooling is not None:
-            pooling.forward((0, self.images))
-
-    @_emit.register
-    def _element_wise(self, _op: Function, step: Step) -> None:
-        """An activation of a value; a gate is looked up and multiplied with it."""
-        x, z = self.values[step.source], self._new(step)
-        pooling = self._pooling(step)
-        for images in common(x.groups(), z.groups()):
-            for tile, block in self._blocks(z, images):
-                self._activated(step, tile, block, tile.images * tile.rows * z.shape[1])
-            self._done(z, images, pooling)
-
-    def _activated(self, step: Step, tile: Tile, block: int, count: int) -> None:
-        x, z = self.values[step.source], self.values[step.name]
-        chip, lowering, scale = self.chip, self.lowering, self.flow.outputs[step.source]
-        read = self.rows.get(x.at(tile.low, block))
-        a = words_at(x, tile, block)
-        lanes = lowering.lanes(z, block + 1)
-        if not step.derivative.gated:
-            self.rows.new(z.at(tile.low, block), 0, pinned=[read])
-            chip.compute(
-                count, a, target=words_at(z, tile, block), last_lanes=lanes,
-                **lowering.activation(step, scale),
-            )  # fmt: skip
-            return
-        gate = Words.at(chip.aux[0])
-        chip.compute(count, a, acc=gate, **lowering.looked_up(step, scale))
-        self.rows.new(z.at(tile.low, block), 0, pinned=[read])
-        chip.compute(
-            count, a, gate, target=words_at(z, tile, block),
-            alu=Alu.MUL, shift=-FRACTION, last_lanes=lanes,
-            x=(f"{step.name}.output", scale), **lowering.narrowed("identity"),
-        )  # fmt: skip
-
-    @_emit.register
-    def _multiply(self, _op: Multiply, step: Step) -> None:
-        (a, b), z = (self.values[name] for name in step.sources), self._new(step)
-        x = (f"{step.name}.output", *(self.flow.outputs[name] for name in step.sources))
-        sums, fields = Words.at(self.chip.aux[0]), self.lowering.narrowed("identity")
-        pooling = self._pooling(step)
-        for images in common(a.groups(), b.groups(), z.groups()):
-            for tile, block in self._blocks(z, images):
-                count = tile.images * tile.rows * z.shape[1]
-                self.rows.get(b.at(tile.low, block))
-                self.chip.compute(count, words_at(b, tile, block), acc=sums)
-                read = self.rows.get(a.at(tile.low, block))
-                self.rows.new(z.at(tile.low, block), 0, pinned=[read])
-                self.chip.compute(
-                    count, words_at(a, tile, block), sums,
-                    target=words_at(z, tile, block), alu=Alu.MUL, x=x, **fields,
-                )  # fmt: skip
-            self._done(z, images, pooling)
+        home = self.lowering.tensors.drops[step.name]
+        mask = self.rows.place(f"{step.name}.mask", self.images, step.result, home)
+        self.parts.masks[step.name] = mask
+        self._each(step)
+        self.rows.drop(mask.segments)
 
     @_emit.register
     def _add(self, _op: Add, step: Step) -> None:
-        """Both at an exponent with guard bits, added, and requantized."""
-        z, name = self._new(step), f"{step.name}.output"
-        parts = [self.values[source] for source in step.sources]
-        pooling = self._pooling(step)
-        self.chip.exponent("temporary", -GUARD, name)
-        sums, fields = Words.at(self.chip.aux[0]), self.lowering.narrowed(step.activation)
-        for images in common(z.groups(), *(part.groups() for part in parts)):
-            for tile, block in self._blocks(z, images):
-                count = tile.images * tile.rows * z.shape[1]
-                for number, source in enumerate(step.sources):
-                    self.rows.get(parts[number].at(tile.low, block))
-                    a, scale = words_at(parts[number], tile, block), (self.flow.outputs[source],)
-                    collect(self.lowering, a, sums, count, scale, add=number > 0)
-                self.rows.new(z.at(tile.low, block), 0)
-                self.chip.compute(
-                    count, sums, target=words_at(z, tile, block),
-                    x=(name, "temporary"), **fields,
-                )  # fmt: skip
-            self._done(z, images, pooling)
-
-    def _blocks(self, found: FeatureMap, images: tuple[int, int]) -> Iterator[tuple[Tile, int]]:
-        for tile in tiles(found, images, self.depth):
-            for block in range(found.cuts()[-1]):
-                yield tile, block
+        """All at an exponent with guard bits, added."""
+        self.chip.exponent("temporary", -GUARD, f"{step.name}.output")
+        self._each(step)

@@ -4,8 +4,6 @@ in the words of an accumulator bank, in all lanes.
 
 from __future__ import annotations
 
-from typing import Any
-
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import (
     SMALLER,
@@ -17,7 +15,6 @@ from pulsarray.compiler.training.lower.maps import (
     Tile,
     common,
     tiles,
-    words_at,
     written,
 )
 from pulsarray.compiler.training.lower.norm import divide
@@ -57,20 +54,12 @@ class LayerNormalization:
         self.here, self.there = self.chip.aux
         self.scale = lowering.flow.outputs[step.source]
 
-    def _vector(self, count: int, a: Words, b: Words | None = None, **fields: Any) -> None:
-        self.chip.compute(count, a, b, **fields)
-
-    def _at(self, found: FeatureMap, tile: Tile, block: int) -> Words:
-        """A tile of a map's block, which is on chip now."""
-        self.rows.get(found.at(tile.low, block))
-        return words_at(found, tile, block)
-
     def _add(self, count: int, a: Words, total: Words, block: int) -> None:
         """Words of a block as the beginning of a total or added to it; the last sums up lanes."""
         add_lanes(self.chip, count, a, total, (block, self.blocks))
 
     def _scaled(self, count: int, a: Words, acc: Words, factor: int, shift: int) -> None:
-        self._vector(count, a, acc=acc, alu=Alu.MUL, flags=_SCALAR, scalar=factor, shift=shift)
+        self.chip.compute(count, a, acc=acc, alu=Alu.MUL, flags=_SCALAR, scalar=factor, shift=shift)
 
     # Forward
 
@@ -83,10 +72,10 @@ class LayerNormalization:
             written(z, images)
 
     def _tile(self, tile: Tile) -> None:
-        count = tile.images * tile.rows * self.normal.shape[1]
+        count = tile.count
         means, squares = Words.at(self.there), Words.at(self.there, count)
         for block in range(self.blocks):
-            self._add(count, self._at(self.source, tile, block), means, block)
+            self._add(count, self.rows.read(self.source, tile, block), means, block)
         self._scaled(count, means, means, self.mean.mantissa, self.mean.shift)
         for block in range(self.blocks):
             self._centre(tile, block, count, means, squares)
@@ -95,20 +84,20 @@ class LayerNormalization:
             self._keep(tile, squares.base, count, Opcode.STORE)
         self.chip.exponent("temporary", DEVIATION)
         for block in range(self.blocks):
-            z = self._at(self.normal, tile, block)
-            self._vector(count, z, squares, target=z, alu=Alu.SCALED, x=("temporary",))
+            z = self.rows.read(self.normal, tile, block)
+            self.chip.compute(count, z, squares, target=z, alu=Alu.SCALED, x=("temporary",))
 
     def _centre(self, tile: Tile, block: int, count: int, means: Words, squares: Words) -> None:
         """Values less their mean, in the place of the result, and the sum of their squares."""
         read = self.rows.get(self.source.at(tile.low, block))
         self.rows.new(self.normal.at(tile.low, block), 0, avoid=[read.bank], pinned=[read])
-        z, copy = words_at(self.normal, tile, block), Words.at(self.here)
-        self._vector(
-            count, words_at(self.source, tile, block), means, target=z, alu=Alu.SUB,
+        z, copy = self.normal.words(tile, block), Words.at(self.here)
+        self.chip.compute(
+            count, self.source.words(tile, block), means, target=z, alu=Alu.SUB,
             last_lanes=self.lowering.lanes(self.normal, block + 1),
         )  # fmt: skip
-        self._vector(count, z, acc=copy)
-        self._vector(count, z, copy, acc=copy, alu=Alu.MUL)
+        self.chip.compute(count, z, acc=copy)
+        self.chip.compute(count, z, copy, acc=copy, alu=Alu.MUL)
         self._add(count, copy, squares, block)
 
     def _keep(self, tile: Tile, word: int, count: int, op: Opcode) -> None:
@@ -122,34 +111,39 @@ class LayerNormalization:
         """The exponent of what is divided, from that with guard bits, ``temporary``."""
         self.chip.exponent("guard", SMALLER, "temporary", self.scale)
 
-    def pull(self, delta: FeatureMap, tile: Tile, block: int, count: int, error: str) -> Words:
+    def pull(self, delta: FeatureMap, tile: Tile, block: int, error: str) -> Words:
         """The gradient of a tile of the source at ``temporary``; ``error`` names delta's.
 
         It takes what :meth:`means` has made of the tile.
         """
         sums = Words.at(self.chip.next_sums())
+        count = tile.count
         less, along, divisors = self._parts(count)
-        self._vector(count, self._at(self.normal, tile, block), along, acc=sums, alu=Alu.MUL)
-        a = self._at(delta, tile, block)
-        self._vector(count, a, sums, acc=sums, flags=_SUBTRACT, shift=-_CODE_BITS)
-        self._vector(count, sums, less, acc=sums, alu=Alu.RSUB)
-        self._vector(count, sums, divisors, acc=sums, alu=Alu.SCALED, x=("guard", error))
+        self.chip.compute(
+            count, self.rows.read(self.normal, tile, block), along, acc=sums, alu=Alu.MUL
+        )
+        a = self.rows.read(delta, tile, block)
+        self.chip.compute(count, a, sums, acc=sums, flags=_SUBTRACT, shift=-_CODE_BITS)
+        self.chip.compute(count, sums, less, acc=sums, alu=Alu.RSUB)
+        self.chip.compute(count, sums, divisors, acc=sums, alu=Alu.SCALED, x=("guard", error))
         return sums
 
     def _parts(self, count: int) -> list[Words]:
         """What there is one number a pixel of in the second bank."""
         return [Words.at(self.there, part * count) for part in range(SHARE)]
 
-    def means(self, delta: FeatureMap, tile: Tile, count: int) -> None:
+    def means(self, delta: FeatureMap, tile: Tile) -> None:
         """Means of a tile's error and of its products with normalized values, and divisors."""
-        sums, shift = Words.at(self.chip.next_sums()), self.mean.shift
+        sums, shift, count = Words.at(self.chip.next_sums()), self.mean.shift, tile.count
         less, along, divisors = self._parts(count)
         for block in range(self.blocks):
-            self._add(count, self._at(delta, tile, block), sums, block)
+            self._add(count, self.rows.read(delta, tile, block), sums, block)
         self._scaled(count, sums, less, -self.mean.mantissa, shift - _CODE_BITS)
         for block in range(self.blocks):
-            self._vector(count, self._at(delta, tile, block), acc=sums)
-            self._vector(count, self._at(self.normal, tile, block), sums, acc=sums, alu=Alu.MUL)
+            self.chip.compute(count, self.rows.read(delta, tile, block), acc=sums)
+            self.chip.compute(
+                count, self.rows.read(self.normal, tile, block), sums, acc=sums, alu=Alu.MUL
+            )
             self._add(count, sums, along, block)
         self._scaled(count, along, along, self.mean.mantissa, shift + _CODE_BITS)
         self._keep(tile, divisors.base, count, Opcode.LOAD)

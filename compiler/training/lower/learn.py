@@ -55,7 +55,8 @@ class Learning:
 
     def __init__(self, forward: Forward, update: Update) -> None:
         self.lowering, self.live, self.update = forward.lowering, forward.live, update
-        self.flow, self.pieces, self.norms = forward.flow, forward.pieces, forward.scalings
+        self.flow, self.pieces = forward.flow, forward.parts.pieces
+        self.norms = forward.parts.scalings
         self.gradient = WeightGradient(self.lowering)
         self.ones = self.lowering.rows.segment("ones", 1, self.lowering.tensors.ones)
         self._later: list[Step] = []

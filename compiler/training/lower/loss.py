@@ -15,7 +15,6 @@ from pulsarray.compiler.training.lower.maps import (
     Tile,
     common,
     tiles,
-    words_at,
     written,
 )
 from pulsarray.compiler.training.lower.memory import Cache
@@ -76,7 +75,7 @@ class LossGradient:
         most //= loss_rows(self.network, self.chip.config.dim)
         for images in common(*(found.groups() for found in maps)):
             for tile in tiles(self.output, images, most):
-                self.tile, self.rows = tile, tile.images * tile.rows * self.output.shape[1]
+                self.tile, self.rows = tile, tile.count
                 self._emit()
             written(self.error, images)
 
@@ -104,7 +103,7 @@ class LossGradient:
 
     def _at(self, found: FeatureMap, block: int) -> Words:
         """The tile of a map's block, which is on chip."""
-        return words_at(found, self.tile, block)
+        return found.words(self.tile, block)
 
     def _align(self, block: int) -> None:
         """Output and target at one exponent, one in each bank."""

@@ -162,11 +162,13 @@ class Lowering:
 
     def activation(self, step: Step, *names: str) -> dict[str, Any]:
         """Fields for the activation of sums, whose exponent is the sum of those of the names."""
-        if step.derivative.argument is not None:
+        if step.derivative.argument is not None and not step.derivative.gated:
             return self.looked_up(step, *names)
         if step.activation == "step":
             return {"activation": Activation.STEP, "high": _ONE, "low": 0}
-        return {"x": (f"{step.name}.output", *names), **self.narrowed(step.activation)}
+        fields: dict[str, Any] = {"low": 0} if step.activation == "relu" else {}
+        noted = {"flags": _STATISTIC} if self.training else {}
+        return {"x": (f"{step.name}.output", *names), **fields, **noted}
 
     def looked_up(self, step: Step, *names: str, kind: str = "") -> dict[str, Any]:
         """Fields for a function table of a step's activation."""
@@ -174,11 +176,6 @@ class Lowering:
             "activation": Activation.TABLE, "table": f"{step.activation}{kind}",
             "shift": step.derivative.argument, "x": ("", *names),
         }  # fmt: skip
-
-    def narrowed(self, activation: str) -> dict[str, Any]:
-        """Fields for what is requantized: its statistic, and ReLU."""
-        fields: dict[str, Any] = {"low": 0} if activation == "relu" else {}
-        return fields | ({"flags": _STATISTIC} if self.training else {})
 
     def lanes(self, found: FeatureMap, end: int) -> int:
         """Lanes of the last block if a range of blocks ends with it; 0 for all."""

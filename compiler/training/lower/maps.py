@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import prod
 
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.training.layers import MapShape
@@ -19,7 +20,6 @@ __all__ = [
     "common",
     "segments_of",
     "tiles",
-    "words_at",
     "written",
 ]
 
@@ -97,12 +97,15 @@ class Tile:
         The images.
     top, bottom
         The rows.
+    across
+        Pixels of a row.
     """
 
     low: int
     high: int
     top: int
     bottom: int
+    across: int = 1
 
     @property
     def images(self) -> int:
@@ -113,6 +116,16 @@ class Tile:
     def rows(self) -> int:
         """How many rows of each."""
         return self.bottom - self.top
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Images, rows, and pixels of a row."""
+        return self.images, self.rows, self.across
+
+    @property
+    def count(self) -> int:
+        """How many pixels."""
+        return prod(self.counts)
 
 
 @dataclass(eq=False)
@@ -170,6 +183,11 @@ class FeatureMap:
         """Where a row of a segment on chip begins."""
         segment = self.at(image, block)
         return segment.base(block) + (image - segment.low) * self.pixels + row * self.shape[1]
+
+    def words(self, tile: Tile, block: int) -> Words:
+        """A tile on chip, from a channel block on."""
+        segment = self.at(tile.low, block)
+        return Words.at(segment.bank, self.word(tile.low, block, tile.top), segment.rows)
 
 
 def segments_of(
@@ -243,14 +261,14 @@ def tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Til
     if found.pixels <= most:
         together = _evenly(high - low, min(high - low, most // found.pixels))
         for first in range(low, high, together):
-            yield Tile(first, min(high, first + together), 0, height)
+            yield Tile(first, min(high, first + together), 0, height, width)
         return
     if width > most:
         raise InputError(f"{found.name}: a row of {width} pixels does not fit {most} words")
     rows = _evenly(height, most // width)
     for image in range(low, high):
         for top in range(0, height, rows):
-            yield Tile(image, image + 1, top, min(height, top + rows))
+            yield Tile(image, image + 1, top, min(height, top + rows), width)
 
 
 def written(found: FeatureMap, images: tuple[int, int]) -> None:
@@ -263,9 +281,3 @@ def written(found: FeatureMap, images: tuple[int, int]) -> None:
 def banks_of(*maps: FeatureMap) -> list[int]:
     """Banks that maps lie in."""
     return [part.bank for found in maps for part in found.segments if part.place is not None]
-
-
-def words_at(found: FeatureMap, tile: Tile, block: int) -> Words:
-    """A tile of a map on chip, from a channel block on."""
-    segment = found.at(tile.low, block)
-    return Words.at(segment.bank, found.word(tile.low, block, tile.top), segment.rows)

@@ -14,7 +14,7 @@ from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.training.layers import MapShape
 from pulsarray.compiler.training.lower.chip import NoRoom, TrainChip
-from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, segments_of
+from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, Tile, segments_of
 from pulsarray.isa import Opcode
 from pulsarray.program import Tensor
 
@@ -121,6 +121,11 @@ class Cache:
                 self._move(segment, segment.tensor, Opcode.LOAD)
         self._touch(segment)
         return segment
+
+    def read(self, found: FeatureMap, tile: Tile, block: int) -> Words:
+        """A tile of a map's block, which is on chip now."""
+        self.get(found.at(tile.low, block))
+        return found.words(tile, block)
 
     def new(
         self,

@@ -160,16 +160,13 @@ class Normalization(Scaling):
         """VECTOR on every pixel of a map with the word of its block."""
         for images in common(source.groups(), target.groups()):
             for tile in tiles(source, images, self.depth):
-                pixels = tile.images * tile.rows * source.shape[1]
                 for block in range(self.blocks):
                     a = self.rows.get(source.at(tile.low, block))
-                    to = self.rows.new(target.at(tile.low, block), 0, avoid=[a.bank], pinned=[a])
+                    self.rows.new(target.at(tile.low, block), 0, avoid=[a.bank], pinned=[a])
                     self.chip.compute(
-                        pixels,
-                        Words.at(a.bank, source.word(tile.low, block, tile.top)),
+                        tile.count, source.words(tile, block),
                         Words.at(words.bank, words.base + block, 0, 0),
-                        target=Words.at(to.bank, target.word(tile.low, block, tile.top)),
-                        **fields,
+                        target=target.words(tile, block), **fields,
                     )  # fmt: skip
             written(target, images)
 
@@ -194,17 +191,15 @@ class Normalization(Scaling):
         self.chip.exponent("guard", -GUARD, error)
         self.chip.exponent("temporary", SMALLER, "guard", source)
 
-    def pull(self, delta: FeatureMap, tile: Tile, block: int, pixels: int, error: str) -> Words:
+    def pull(self, delta: FeatureMap, tile: Tile, block: int, error: str) -> Words:
         """The gradient of a tile of the source at the exponent ``guard``; ``error`` is delta's."""
-        chip, sums = self.chip, Words.at(self.here)
+        chip, sums, pixels = self.chip, Words.at(self.here), tile.count
         less, along, divisors = (
             Words.at(self.there, number * self.blocks + block, 0, 0) for number in range(3)
         )
-        normal = self.rows.get(self.normal.at(tile.low, block))
-        word = self.normal.word(tile.low, block, tile.top)
-        chip.compute(pixels, Words.at(normal.bank, word), along, acc=sums, alu=Alu.MUL)
-        part = self.rows.get(delta.at(tile.low, block))
-        a = Words.at(part.bank, delta.word(tile.low, block, tile.top))
+        normal = self.rows.read(self.normal, tile, block)
+        chip.compute(pixels, normal, along, acc=sums, alu=Alu.MUL)
+        a = self.rows.read(delta, tile, block)
         chip.compute(pixels, a, sums, acc=sums, flags=_SUBTRACT, shift=-_CODE_BITS)
         chip.compute(pixels, sums, less, acc=sums, alu=Alu.RSUB)
         self._weighted(sums, block, pixels, sums)

@@ -1,49 +1,110 @@
-"""What a reader of a value gives of the gradient at it: one function an operator."""
+"""What operators give, forward and back: one function each, tile by tile.
+
+A part of a tile is words and one more operation on them: who needs it rounds it to a map, or adds
+it up with others.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import singledispatch, singledispatchmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial, singledispatch, singledispatchmethod
 
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.machine.views import Words
-from pulsarray.compiler.numerics.exponents import GUARD
+from pulsarray.compiler.numerics.exponents import FRACTION, GUARD, PROBABILITY
+from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gradient import Gradient
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import (
+    Normalize,
     NormalizeChannels,
     NormalizeChannelsGradient,
     NormalizeGradient,
     ScaleShift,
 )
+from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.layers import Step
-from pulsarray.compiler.training.lower.forward import Forward
-from pulsarray.compiler.training.lower.layer_norm import SHARE
-from pulsarray.compiler.training.lower.maps import FeatureMap, Tile, words_at
+from pulsarray.compiler.training.lower.layer_norm import SHARE, LayerNormalization
+from pulsarray.compiler.training.lower.live import Live
+from pulsarray.compiler.training.lower.lowering import Lowering
+from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, Tile
+from pulsarray.compiler.training.lower.norm import Normalization
+from pulsarray.compiler.training.lower.pieces import Pieces
 from pulsarray.compiler.training.lower.pool import Averaging, Pooling
 from pulsarray.compiler.training.lower.products.inputs import InputGradient
-from pulsarray.isa import Alu
+from pulsarray.compiler.training.lower.products.matrices import MatrixProduct
+from pulsarray.compiler.training.lower.scaling import Scaling
+from pulsarray.compiler.training.lower.softmax import SoftmaxMap
+from pulsarray.isa import Alu, VectorFlag
 
-__all__ = ["Part", "Parts", "share"]
+__all__ = ["Part", "Parts", "Spot", "share"]
 
-Part = tuple[Words, tuple[str, ...], int]
-"""Part of a gradient, the names of its exponents, and how far it is to be shifted."""
+_ADD, _SCALAR = int(VectorFlag.ADD_AFTER), int(VectorFlag.B_SCALAR)
 
 
 @dataclass(frozen=True)
-class _Given:
-    """A tile of a gradient: that at a step's output, of a step that reads it."""
+class Part:
+    """What an operator gives for a tile, but for a last operation.
+
+    Parameters
+    ----------
+    a, b, alu, flags, scalar
+        The operation and its operands; :attr:`Alu.PASS` without b is ``a`` as it is.
+    names, shift
+        Of the exponents of its result, and how far that is to be shifted.
+    pinned
+        Segments that a or b lie in.
+    """
+
+    a: Words
+    names: tuple[str, ...]
+    b: Words | None = None
+    alu: Alu = Alu.PASS
+    shift: int = 0
+    pinned: Sequence[Segment] = ()
+    flags: int = 0
+    scalar: int = 0
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where an operator is asked for a part of its result.
+
+    Parameters
+    ----------
+    step
+        The step that it belongs to.
+    maps, scales
+        What it reads, and the names of the exponents.
+    tile, blocks
+        Of the result.
+    to
+        Of a gradient, the step by whose result it is.
+    """
 
     step: Step
-    reader: Step
+    maps: Sequence[FeatureMap]
+    scales: Sequence[str]
     tile: Tile
     blocks: range
-    pixels: int
+    to: Step | None = None
+
+    @property
+    def block(self) -> int:
+        """The first block."""
+        return self.blocks.start
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all exponents, that of an error first."""
+        return tuple(self.scales if self.to is None else reversed(self.scales))
 
 
 @singledispatch
@@ -78,154 +139,263 @@ def matrices_of(
 
 
 class Parts:
-    """Emits parts of gradients.
+    """Emits parts.
 
     Parameters
     ----------
-    forward
-        The forward pass.
+    lowering, live
+        The program, and the values and errors that it has.
+
+    Members
+    -------
+    pieces, masks, biases, norms, layer_norms, softmaxes, scalings
+        By step, what its operator keeps.
     """
 
-    def __init__(self, forward: Forward) -> None:
-        self.lowering, self.chip, self.rows = forward.lowering, forward.chip, forward.rows
-        self.values, self.errors, self.flow = forward.values, forward.live.errors, forward.flow
-        self.pieces, self.norms, self.drops = forward.pieces, forward.norms, forward.drops
-        self.layer_norms, self.scalings = forward.layer_norms, forward.scalings
-        self.softmaxes = forward.softmaxes
-        self.product, self.matrices = InputGradient(self.lowering), forward.matrices
-        self.steps = {step.name: step for step in self.lowering.network.steps}
+    def __init__(self, lowering: Lowering, live: Live) -> None:
+        self.lowering, self.chip, self.rows = lowering, lowering.chip, lowering.rows
+        self.values, self.errors, self.flow = live.values, live.errors, lowering.flow
+        self.product, self.matrices = InputGradient(lowering), MatrixProduct(lowering)
+        self.steps = {step.name: step for step in lowering.network.steps}
+        self.pieces: dict[str, Pieces] = {}
+        self.masks: dict[str, FeatureMap] = {}
+        self.biases: dict[str, Words] = {}
+        self.norms: dict[str, Normalization] = {}
+        self.layer_norms: dict[str, LayerNormalization] = {}
+        self.softmaxes: dict[str, SoftmaxMap] = {}
+        self.scalings: dict[str, Scaling] = {}
+
+    # Who asks
+
+    def forward(self, step: Step, tile: Tile, block: int) -> Part:
+        """A block of a step's result, before its activation, in the first auxiliary bank."""
+        maps = [self.values[source] for source in step.sources]
+        scales = [self.flow.outputs[source] for source in step.sources]
+        spot = Spot(step, maps, scales, tile, range(block, block + 1))
+        return self._part(step.op, spot)
 
     def reader(self, part: str) -> Step:
         """The step whose error a part of a gradient comes from."""
         return self.steps[part.rpartition(".")[0]]
 
-    def _scale(self, name: str) -> str:
-        """Name of the exponent of a step's error."""
-        return self.flow.errors[name]
+    def back(self, step: Step, value: str, tile: Tile, blocks: range) -> Part:
+        """What a value of the graph gives of the gradient at blocks of a step's result."""
+        node, reader = self.flow.makers[value], self.reader(value)
+        names = [value] if value == f"{reader.name}.error" else node.inputs
+        known = [(name, found) for name in names if (found := self._map(name)) is not None]
+        scales = [self.flow.nodes.values[name].scale for name, _ in known]
+        spot = Spot(reader, [found for _, found in known], scales, tile, blocks, step)
+        return self._passed(spot) if names == [value] else self._part(node.op, spot)
 
-    def of(self, step: Step, value: str, tile: Tile, blocks: range, pixels: int) -> Part:
-        """What one reader gives of the gradient at a tile of a step's output."""
-        given = _Given(step, self.reader(value), tile, blocks, pixels)
-        return self._given(self.flow.makers[value].op, given)
+    def _map(self, name: str) -> FeatureMap | None:
+        """A value or an error of the graph."""
+        step, _, kind = name.rpartition(".")
+        maps = self.errors if kind == "error" else self.values
+        return maps.get(step or name) if kind in ("error", "output", name) else None
+
+    # What becomes of a part
+
+    def done(self, part: Part, blocks: int, count: int) -> Words:
+        """A part's words after its last operation, in the place of the second operand or first."""
+        if part.b is None and part.alu is Alu.PASS:
+            return part.a
+        sums = next(w for w in (part.b, part.a) if w is not None and w.bank in self._banks)
+        self.chip.compute(
+            (blocks, count), part.a, part.b, acc=sums,
+            alu=part.alu, flags=part.flags, scalar=part.scalar,
+        )  # fmt: skip
+        return sums
+
+    @property
+    def _banks(self) -> list[int]:
+        return [*self.chip.sums, *self.chip.aux]
+
+    def added(self, parts: Sequence[Callable[[], Part]], count: int) -> Part:
+        """Parts of one block added up at the exponent ``temporary``, one made after the other."""
+        sums = Words.at(self.chip.aux[0])
+        for number, make in enumerate(parts):
+            part = make()
+            self.chip.compute(
+                count, self.done(part, 1, count), sums if number else None, acc=sums,
+                x=("temporary", *part.names), flags=_ADD if number else 0, shift=part.shift,
+            )  # fmt: skip
+        return Part(sums, ("temporary",))
+
+    # Operators
+
+    def _read(self, spot: Spot, place: int = -1) -> Part:
+        """A tile of what is read, which is on chip now."""
+        found = spot.maps[place]
+        segment = self.rows.get(found.at(spot.tile.low, spot.block))
+        words = found.words(spot.tile, spot.block)
+        return Part(words, (spot.scales[place],), pinned=[segment])
+
+    def _sums(self, spot: Spot) -> Words:
+        """Words of a bank for sums: on the way back they take turns."""
+        return Words.at(self.chip.aux[0] if spot.to is None else self.chip.next_sums())
+
+    def _passed(self, spot: Spot) -> Part:
+        """What is read as it is; the turn of banks goes on as with every other part."""
+        self._sums(spot)
+        return self._read(spot)
+
+    def _times(self, spot: Spot) -> Part:
+        """The first of what is read times the second."""
+        sums, count = self._sums(spot), spot.tile.count
+        self.chip.compute(count, self._read(spot, 1).a, acc=sums)
+        first = self._read(spot, 0)
+        return replace(first, names=spot.names, b=sums, alu=Alu.MUL)
 
     @singledispatchmethod
-    def _given(self, _op: Operator, given: _Given) -> Part:
-        """By the operator that made it; of others than these it is the error itself."""
-        return self._passed(given)
+    def _part(self, op: Operator, _spot: Spot) -> Part:
+        """By the operator, which may be the gradient of one."""
+        raise TypeError(op)
 
-    def _passed(self, given: _Given) -> Part:
-        """The error of a reader; the turn of banks goes on as with every other part."""
-        self.chip.next_sums()
-        error, tile, block = self.errors[given.reader.name], given.tile, given.blocks[0]
-        self.rows.get(error.at(tile.low, block))
-        return words_at(error, tile, block), (self._scale(given.reader.name),), 0
+    @_part.register
+    def _(self, op: Gradient, spot: Spot) -> Part:
+        return self._slope(op.of, op, spot)
 
-    @_given.register
-    def _(self, op: Gradient, given: _Given) -> Part:
-        return self._by_operator(op.of, given)
+    @_part.register
+    def _(self, _op: Function, spot: Spot) -> Part:
+        """A gate is looked up and multiplied with its argument."""
+        part = self._read(spot)
+        if not spot.step.derivative.gated:
+            return part
+        gate, (scale,) = self._sums(spot), part.names
+        fields = self.lowering.looked_up(spot.step, scale)
+        self.chip.compute(spot.tile.count, part.a, acc=gate, **fields)
+        return replace(part, b=gate, alu=Alu.MUL, shift=-FRACTION)
 
-    @_given.register
-    def _(self, _op: NormalizeGradient, given: _Given) -> Part:
-        reader = given.reader.name
-        norm, error, scale = self.norms[reader], self.errors[reader], self._scale(reader)
-        pulled = norm.pull(error, given.tile, given.blocks[0], given.pixels, scale)
-        return pulled, ("guard",), 0
+    @_part.register
+    def _(self, _op: Multiply, spot: Spot) -> Part:
+        return self._times(spot)
 
-    @_given.register
-    def _(self, _op: NormalizeChannelsGradient, given: _Given) -> Part:
-        reader = given.reader.name
-        norm, error = self.layer_norms[reader], self.errors[reader]
-        tile, block, pixels = given.tile, given.blocks[0], given.pixels
-        if self._is_new(given):
-            norm.means(error, tile, pixels)
-        scale = self._scale(reader)
-        return norm.pull(error, tile, block, pixels, scale), ("temporary",), 0
+    @_part.register
+    def _(self, op: MatMul, spot: Spot) -> Part:
+        """A matrix for each row of pixels."""
+        a, b = spot.maps
+        return self._matrix(spot, (a, b, (op.transpose_a, op.transpose_b)))
 
-    def _is_new(self, given: _Given) -> bool:
+    def _matrix(
+        self, spot: Spot, factors: tuple[FeatureMap, FeatureMap, tuple[bool, bool]]
+    ) -> Part:
+        bank = self.chip.next_sums()
+        self.matrices.emit(*factors, spot.tile, spot.block, bank)
+        return Part(Words.at(bank), spot.names)
+
+    @_part.register
+    def _(self, _op: Add, spot: Spot) -> Part:
+        makers = [partial(self._read, spot, place) for place in range(len(spot.maps))]
+        return self.added(makers, spot.tile.count)
+
+    @_part.register
+    def _(self, _op: Normalize | ScaleShift, spot: Spot) -> Part:
+        scaling, biases = self.scalings[spot.step.name], self.biases[spot.step.name]
+        sums = self._sums(spot)
+        scaling.scaled(scaling.normal, spot.tile, spot.block, sums)
+        names = scaling.scale, f"{spot.step.name}.weight"
+        by = Words.at(biases.bank, biases.base + spot.block, 0, 0)
+        return Part(sums, names, b=by, alu=Alu.ADD)
+
+    @_part.register
+    def _(self, op: Dropout, spot: Spot) -> Part:
+        """Of values or errors, what the mask leaves."""
+        if not self.lowering.training:
+            return self._read(spot, 0)
+        mask, (mantissa, exponent) = self.masks[spot.step.name], factor(op.share, spot.step.name)
+        sums, count = self._sums(spot), spot.tile.count
+        a = self._read(spot, 0).a
+        self.chip.compute(count, a, acc=sums, alu=Alu.MUL, flags=_SCALAR, scalar=mantissa)
+        by = self._read(replace(spot, maps=[mask]), 0)
+        return replace(by, a=sums, b=by.a, alu=Alu.GATE, shift=-exponent)
+
+    @_part.register
+    def _(self, _op: AveragePool, spot: Spot) -> Part:
+        averaging, sums = Averaging(spot.step, self.chip, self.rows), self._sums(spot)
+        averaging.total(spot.maps[0], spot.tile, spot.block, sums)
+        part = Part(sums, spot.names, alu=Alu.MUL, shift=averaging.shift)
+        return replace(part, flags=_SCALAR, scalar=averaging.mantissa)
+
+    @_part.register
+    def _(self, _op: Softmax, spot: Spot) -> Part:
+        """Rows need all of their blocks first."""
+        softmax = self.softmaxes[spot.step.name]
+        if not spot.block:
+            softmax.forward(spot.tile)
+        return Part(softmax.here(spot.tile, spot.block), (), shift=-PROBABILITY)
+
+    @_part.register
+    def _(self, _op: NormalizeGradient, spot: Spot) -> Part:
+        step = spot.step.name
+        norm, scale = self.norms[step], self.flow.errors[step]
+        return Part(norm.pull(self.errors[step], spot.tile, spot.block, scale), ("guard",))
+
+    @_part.register
+    def _(self, _op: NormalizeChannelsGradient, spot: Spot) -> Part:
+        step = spot.step.name
+        norm, error, scale = self.layer_norms[step], self.errors[step], self.flow.errors[step]
+        if self._is_new(spot):
+            norm.means(error, spot.tile)
+        return Part(norm.pull(error, spot.tile, spot.block, scale), ("temporary",))
+
+    def _is_new(self, spot: Spot) -> bool:
         """Whether what there is one number a pixel of is not in its bank.
 
         A gate's slope, or another one's numbers, come into it between blocks.
         """
-        others = self.flow.readers(given.step.name)
+        assert spot.to is not None
+        others = self.flow.readers(spot.to.name)
         alone = sum(other.op.keeps_result for other in others) == 1
-        return not given.blocks[0] or not alone or given.step.derivative.gated
+        return not spot.block or not alone or spot.to.derivative.gated
 
-    @_given.register
-    def _(self, _op: Dropout, given: _Given) -> Part:
-        reader, bank = given.reader.name, self.chip.next_sums()
-        error, drop = self.errors[reader], self.drops[reader]
-        shift = drop.backward(error, given.tile, given.blocks[0], bank)
-        return Words.at(bank), (self._scale(reader),), shift
-
-    def _by_matrix(self, op: MatMul, given: _Given, by: int) -> Part:
-        """A product of the error with the other factor, each transposed or not."""
-        reader, bank = given.reader, self.chip.next_sums()
-        error, other = self.errors[reader.name], reader.sources[1 - by]
-        first, second, turned = matrices_of(op, by, error, self.values[other])
-        self.matrices.emit(first, second, turned, given.tile, given.blocks[0], bank)
-        return Words.at(bank), (self._scale(reader.name), self.flow.outputs[other]), 0
+    # Gradients of operators, whose last input is the error
 
     @singledispatchmethod
-    def _by_operator(self, _of: Operator, given: _Given) -> Part:
+    def _slope(self, of: Operator, _op: Gradient, _spot: Spot) -> Part:
         """By the operator whose gradient it is."""
-        return self._passed(given)
+        raise TypeError(of)
 
-    @_by_operator.register
-    def _(self, _of: Convolution, given: _Given) -> Part:
-        return self._product(given.reader, given.tile, given.blocks, given.pixels)
-
-    @_by_operator.register
-    def _(self, _of: ScaleShift, given: _Given) -> Part:
-        reader, bank = given.reader.name, self.chip.next_sums()
-        scaling, error = self.scalings[reader], self.errors[reader]
-        scaling.backward(error, given.tile, given.blocks[0], given.pixels, bank)
-        return Words.at(bank), (self._scale(reader), f"{reader}.weight"), 0
-
-    @_by_operator.register
-    def _(self, of: MatMul, given: _Given) -> Part:
-        return self._by_matrix(of, given, given.reader.sources.index(given.step.name))
-
-    @_by_operator.register
-    def _(self, _of: Multiply, given: _Given) -> Part:
-        """The error times the other factor."""
-        reader, tile, block = given.reader, given.tile, given.blocks[0]
-        other = next(name for name in reader.sources if name != given.step.name)
-        sums = Words.at(self.chip.next_sums())
-        for number, found in enumerate((self.errors[reader.name], self.values[other])):
-            self.rows.get(found.at(tile.low, block))
-            a, by = words_at(found, tile, block), sums if number else None
-            alu = Alu.MUL if number else Alu.PASS
-            self.chip.compute(given.pixels, a, by, acc=sums, alu=alu)
-        return sums, (self._scale(reader.name), self.flow.outputs[other]), 0
-
-    @_by_operator.register
-    def _(self, _of: Softmax, given: _Given) -> Part:
-        reader = given.reader.name
-        softmax, error = self.softmaxes[reader], self.errors[reader]
-        if self._is_new(given):
-            softmax.along(error, given.tile, given.pixels)
-        sums = softmax.pull(error, given.tile, given.blocks[0], given.pixels)
-        return sums, (self._scale(reader), self.flow.outputs[reader]), GUARD
-
-    @_by_operator.register
-    def _(self, _of: MaxPool, given: _Given) -> Part:
-        reader, bank = given.reader, self.chip.next_sums()
-        z, p = self.values[given.step.name], self.values[reader.name]
-        pooling, error = Pooling(reader, self.chip, self.rows, z, p), self.errors[reader.name]
-        pooling.gradient(error, given.tile, given.blocks[0], bank)
-        return Words.at(bank), (self._scale(reader.name),), 0
-
-    @_by_operator.register
-    def _(self, _of: AveragePool, given: _Given) -> Part:
-        reader, bank = given.reader, self.chip.next_sums()
-        averaging = Averaging(reader, self.chip, self.rows)
-        averaging.backward(self.errors[reader.name], given.tile, given.blocks[0], bank)
-        return Words.at(bank), (self._scale(reader.name),), averaging.shift
-
-    def _product(self, layer: Step, tile: Tile, blocks: range, pixels: int) -> Part:
-        """What a layer's error gives of the gradient of its source."""
+    @_slope.register
+    def _(self, _of: Convolution, _op: Gradient, spot: Spot) -> Part:
+        layer = spot.step
         self.lowering.begin_layer(layer, "backward")
-        bank = self.chip.next_sums()
-        delta, pieces = self.errors[layer.name], self.pieces[layer.name]
-        self.product.emit(self.lowering.geometry(layer), delta, pieces, tile, blocks, bank)
-        return Words.at(bank, 0, pixels), (self._scale(layer.name), f"{layer.name}.weight"), 0
+        bank, geometry = self.chip.next_sums(), self.lowering.geometry(layer)
+        pieces = self.pieces[layer.name]
+        self.product.emit(geometry, spot.maps[-1], pieces, spot.tile, spot.blocks, bank)
+        return Part(Words.at(bank, 0, spot.tile.count), (spot.scales[-1], f"{layer.name}.weight"))
+
+    @_slope.register
+    def _(self, _of: ScaleShift, _op: Gradient, spot: Spot) -> Part:
+        sums, name = self._sums(spot), spot.step.name
+        self.scalings[name].scaled(spot.maps[-1], spot.tile, spot.block, sums)
+        return Part(sums, (spot.scales[-1], f"{name}.weight"))
+
+    @_slope.register
+    def _(self, of: MatMul, op: Gradient, spot: Spot) -> Part:
+        other, error = spot.maps
+        return self._matrix(spot, matrices_of(of, op.by, error, other))
+
+    @_slope.register
+    def _(self, _of: Multiply, _op: Gradient, spot: Spot) -> Part:
+        return self._times(spot)
+
+    @_slope.register
+    def _(self, _of: Softmax, _op: Gradient, spot: Spot) -> Part:
+        softmax, error = self.softmaxes[spot.step.name], spot.maps[-1]
+        if self._is_new(spot):
+            softmax.along(error, spot.tile)
+        part = softmax.pull(error, spot.tile, spot.block)
+        return Part(part, spot.names, shift=GUARD)
+
+    @_slope.register
+    def _(self, _of: MaxPool, _op: Gradient, spot: Spot) -> Part:
+        (z, p, error), sums = spot.maps, self._sums(spot)
+        pooling = Pooling(spot.step, self.chip, self.rows, z, p)
+        pooling.gradient(error, spot.tile, spot.block, sums.bank)
+        return Part(sums, (spot.scales[-1],))
+
+    @_slope.register
+    def _(self, _of: AveragePool, _op: Gradient, spot: Spot) -> Part:
+        averaging, sums = Averaging(spot.step, self.chip, self.rows), self._sums(spot)
+        averaging.backward(spot.maps[-1], spot.tile, spot.block, sums.bank)
+        return Part(sums, (spot.scales[-1],), shift=averaging.shift)

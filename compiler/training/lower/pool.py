@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.ops.pooling import MaxPool
@@ -61,38 +60,17 @@ class Averaging:
         kernel = step.window.kernel
         self.taps = [(y, x) for y in range(kernel[0]) for x in range(kernel[1])]
 
-    def forward(
-        self, source: FeatureMap, result: FeatureMap, x: tuple[str, str], fields: dict[str, Any]
-    ) -> None:
-        """The means of all windows; ``x`` names the exponents of result and source.
-
-        ``fields`` are those of what is requantized.
-        """
-        chip, kernel = self.chip, self.step.window.kernel
-        for images in common(source.groups(), result.groups()):
-            for tile in tiles(result, images, chip.depth):
-                for block in range(result.cuts()[-1]):
-                    z = self.cache.get(source.at(tile.low, block))
-                    to = self.cache.new(result.at(tile.low, block), 0, pinned=[z])
-                    columns = result.shape[1]
-                    counts = tile.images, tile.rows, columns
-                    steps = (source.pixels, kernel[0] * source.shape[1], kernel[1])
-                    sums = Words(chip.aux[0], 0, (tile.rows * columns, columns, 1))
-                    for number, (y, x_tap) in enumerate(self.taps):
-                        base = source.word(tile.low, block, tile.top * kernel[0] + y) + x_tap
-                        a = Words(z.bank, base, steps)
-                        chip.compute(
-                            counts, a, sums if number else None, acc=sums,
-                            alu=Alu.ADD if number else Alu.PASS,
-                        )  # fmt: skip
-                    base = result.word(tile.low, block, tile.top)
-                    chip.compute(
-                        counts, sums,
-                        target=Words(to.bank, base, (result.pixels, columns, 1)),
-                        alu=Alu.MUL, scalar=self.mantissa, shift=self.shift, x=x,
-                        **(fields | {"flags": _SCALAR | fields.get("flags", 0)}),
-                    )  # fmt: skip
-            written(result, images)
+    def total(self, source: FeatureMap, tile: Tile, block: int, sums: Words) -> None:
+        """The sums of a tile's windows."""
+        kernel, here = self.step.window.kernel, self.cache.get(source.at(tile.low, block))
+        steps = (source.pixels, kernel[0] * source.shape[1], kernel[1])
+        to = Words(sums.bank, sums.base, (tile.rows * tile.across, tile.across, 1))
+        for number, (y, x) in enumerate(self.taps):
+            base = source.word(tile.low, block, tile.top * kernel[0] + y) + x
+            self.chip.compute(
+                tile.counts, Words(here.bank, base, steps), to if number else None, acc=to,
+                alu=Alu.ADD if number else Alu.PASS,
+            )  # fmt: skip
 
     def backward(self, error: FeatureMap, tile: Tile, block: int, bank: int) -> None:
         """What a tile of the source gets of the error, at its exponent less the shift."""
@@ -224,7 +202,7 @@ class Pooling:
         )  # fmt: skip
         if low >= high:
             return
-        seen = Tile(tile.low, tile.high, low, high)
+        seen = Tile(tile.low, tile.high, low, high, columns)
         words = seen.images * seen.rows * columns
         if words > self.chip.depth:
             raise NoRoom(

@@ -46,11 +46,9 @@ class Scaling:
         self.geometry = Geometry(Window((1, 1)), layer.given, layer.given, self.dim)
         self.here, self.there = self.chip.aux
 
-    def scaled(self, tile: Tile, block: int, count: int, sums: Words) -> None:
-        """A tile's normalized values times the working weights."""
-        normal = self.rows.get(self.normal.at(tile.low, block))
-        word = Words.at(normal.bank, self.normal.word(tile.low, block, tile.top))
-        self._weighted(word, block, count, sums)
+    def scaled(self, found: FeatureMap, tile: Tile, block: int, sums: Words) -> None:
+        """A tile of a map, normalized values or their error, times the working weights."""
+        self._weighted(self.rows.read(found, tile, block), block, tile.count, sums)
 
     def _weighted(self, a: Words, block: int, count: int, sums: Words) -> None:
         """Words times the working weights."""
@@ -78,9 +76,3 @@ class Scaling:
                 self.chip.compute(1, a, result, acc=result, alu=Alu.ADD)
             else:
                 self.chip.compute(1, a, acc=result)
-
-    def backward(self, delta: FeatureMap, tile: Tile, block: int, count: int, bank: int) -> None:
-        """What a tile of the error gives of that of what was scaled."""
-        error = self.rows.get(delta.at(tile.low, block))
-        word = Words.at(error.bank, delta.word(tile.low, block, tile.top))
-        self._weighted(word, block, count, Words.at(bank))

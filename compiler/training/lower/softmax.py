@@ -11,17 +11,13 @@ from functools import partial
 from typing import Any
 
 from pulsarray.compiler.machine.views import Words
-from pulsarray.compiler.numerics.exponents import GUARD, LOG2_E, PROBABILITY
+from pulsarray.compiler.numerics.exponents import GUARD, LOG2_E
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
     Tile,
-    common,
-    tiles,
-    words_at,
-    written,
 )
 from pulsarray.isa import Activation, Alu, Opcode, Reduce, VectorFlag
 
@@ -141,40 +137,24 @@ class SoftmaxMap:
         self.x, self.y, self.blocks = x, y, y.cuts()[-1]
         self.seen = lowering.tensors.seen.get(step.name)
 
-    def _vector(self, count: int, a: Words, b: Words | None = None, **fields: Any) -> None:
-        self.chip.compute(count, a, b, **fields)
-
-    def _at(self, found: FeatureMap, tile: Tile, block: int) -> Words:
-        """A tile of a map's block, which is on chip now."""
-        self.rows.get(found.at(tile.low, block))
-        return words_at(found, tile, block)
-
     # Forward
 
-    def forward(self) -> None:
-        """Probabilities, requantized."""
-        most = self.chip.depth // max(self.blocks, _LEAST)
-        for images in common(self.x.groups(), self.y.groups()):
-            for tile in tiles(self.y, images, most):
-                self._tile(tile)
-            written(self.y, images)
-
-    def _tile(self, tile: Tile) -> None:
-        count = tile.images * tile.rows * self.y.shape[1]
-        softmax = SoftmaxRows(
-            self.chip, self.blocks, count,
-            self.lowering.lanes(self.y, self.blocks),
-            lambda block: self._at(self.x, tile, block), partial(self._masked, count),
+    def forward(self, tile: Tile) -> None:
+        """Probabilities of a tile, at 2^-31."""
+        SoftmaxRows(
+            self.chip, self.blocks, tile.count, self.lowering.lanes(self.y, self.blocks),
+            lambda block: self.rows.read(self.x, tile, block), partial(self._masked, tile.count),
             self.seen is not None and self.seen.rows > 1,
-        )  # fmt: skip
-        softmax.emit(self.lowering.flow.outputs[self.step.source])
-        for block in range(self.blocks):
-            self.rows.new(self.y.at(tile.low, block), 0)
-            powers = softmax.here(block)
-            self._vector(
-                count, powers, target=words_at(self.y, tile, block), shift=-PROBABILITY,
-                x=(f"{self.step.name}.output",), **self.lowering.narrowed("identity"),
-            )  # fmt: skip
+        ).emit(self.lowering.flow.outputs[self.step.source])  # fmt: skip
+
+    def here(self, tile: Tile, block: int) -> Words:
+        """Where those of a block are."""
+        return Words.at(self.chip.aux[0], block * tile.count)
+
+    @property
+    def most(self) -> int:
+        """Pixels of a tile, at most."""
+        return self.chip.depth // max(self.blocks, _LEAST)
 
     def _masked(self, count: int, block: int, a: Words, alu: Alu, to: Words) -> bool:
         """Words of a block beside its mask, if it has one, which repeats image by image."""
@@ -194,22 +174,25 @@ class SoftmaxMap:
 
     # Backward
 
-    def along(self, error: FeatureMap, tile: Tile, count: int) -> None:
+    def along(self, error: FeatureMap, tile: Tile) -> None:
         """Minus the sum of a tile's error times its probabilities, with guard bits."""
+        count = tile.count
         sums, along = Words.at(self.chip.next_sums()), Words.at(self.chip.aux[1])
         for block in range(self.blocks):
-            self._vector(count, self._at(error, tile, block), acc=sums)
-            self._vector(count, self._at(self.y, tile, block), sums, acc=sums, alu=Alu.MUL)
+            self.chip.compute(count, self.rows.read(error, tile, block), acc=sums)
+            self.chip.compute(
+                count, self.rows.read(self.y, tile, block), sums, acc=sums, alu=Alu.MUL
+            )
             add_lanes(self.chip, count, sums, along, (block, self.blocks))
-        self._vector(
+        self.chip.compute(
             count, along, acc=along, alu=Alu.RSUB, flags=_SCALAR, shift=-GUARD,
             x=("", f"{self.step.name}.output"),
         )  # fmt: skip
 
-    def pull(self, error: FeatureMap, tile: Tile, block: int, count: int) -> Words:
+    def pull(self, error: FeatureMap, tile: Tile, block: int) -> Words:
         """The gradient by a tile of what was read, :data:`GUARD` bits below its exponents."""
         sums, along = Words.at(self.chip.next_sums()), Words.at(self.chip.aux[1])
-        a = self._at(error, tile, block)
-        self._vector(count, a, along, acc=sums, flags=_ADD, shift=-GUARD)
-        self._vector(count, sums, self._at(self.y, tile, block), acc=sums, alu=Alu.MUL)
+        a, count = self.rows.read(error, tile, block), tile.count
+        self.chip.compute(count, a, along, acc=sums, flags=_ADD, shift=-GUARD)
+        self.chip.compute(count, sums, self.rows.read(self.y, tile, block), acc=sums, alu=Alu.MUL)
         return sums

@@ -31,7 +31,7 @@ class ForwardProduct(Streams):
 
         The source had better not be loaded to a bank that is ``busy``.
         """
-        pixels = tile.images * tile.rows * geometry.result[1]
+        pixels = tile.count
         for number, column in enumerate(columns):
             sums, flags = (bank, number * pixels, (number + 1) * pixels), 0
             for part in pieces.ranges:

@@ -30,7 +30,7 @@ class InputGradient(Streams):
         bank: int,
     ) -> None:
         """The gradient of a tile of the source, some channel blocks, one after the other."""
-        pixels = tile.images * tile.rows * geometry.given[1]
+        pixels = tile.count
         plain = geometry.linear or geometry.whole
         if not plain:
             self._clear(delta, tile, bank, pixels * len(blocks))
@@ -99,7 +99,7 @@ class InputGradient(Streams):
         outer = [
             Loop(kh, 0, dy * width, dy * cut),
             Loop(kw, 0, dx, 0, dx * cut),
-            Loop(blocks, 0, tile.images * tile.rows * width),
+            Loop(blocks, 0, tile.count),
         ]
         inner = [
             Loop(tile.images, geometry.result[0] * across, tile.rows * width),
