@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from pulsarray.compiler.importers.onnx.dynamic import DYNAMIC
 from pulsarray.compiler.importers.onnx.operators import TAKEN as ONNX
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
 from pulsarray.compiler.importers.tflite.operators import OPERATORS as TFLITE
@@ -341,6 +342,7 @@ def operators() -> Iterator[str]:
 def _of_files() -> Iterator[tuple[str, str]]:
     """Operators that the importers take, by kind of file."""
     yield "ONNX", ", ".join(sorted(ONNX))
+    yield "ONNX, of dynamically quantized files", ", ".join(sorted(DYNAMIC))
     yield "ONNX, of quantized files", ", ".join(sorted(QUANTIZED))
     yield "TensorFlow Lite in float32", ", ".join(sorted(TFLITE_REAL))
     yield "TensorFlow Lite in int8", ", ".join(sorted(TFLITE))

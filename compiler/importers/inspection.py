@@ -127,7 +127,10 @@ def inspect_graph(graph: Graph, config: Config | None = None) -> Inspection:
     places = _Places(graph)
     rows = [_for_machine(*places.row(node), config) for node in graph.nodes]
     ends = _ends(graph, {name: name for name in graph.outputs})
-    return Inspection(graph.name, "float, to be quantized to int8", rows, "", *ends)
+    form = "float, to be quantized to int8"
+    if count := graph.notes.get("dynamic_quantization"):
+        form = f"dynamically quantized by {count} operators, read as {form} with fixed scales"
+    return Inspection(graph.name, form, rows, "", *ends)
 
 
 def _ends(graph: Graph, outputs: Mapping[str, str]) -> tuple[list[End], list[End]]:

@@ -12,6 +12,7 @@ import onnx
 
 from pulsarray.compiler.importers.inspection import ARRAY, HOST, MEMORY, VECTOR, Row, Shape
 from pulsarray.compiler.importers.onnx.constants import FOLDED
+from pulsarray.compiler.importers.onnx.dynamic import DYNAMIC
 from pulsarray.compiler.importers.onnx.file import load_model
 from pulsarray.compiler.importers.onnx.fixed import SetInputs, set_inputs
 from pulsarray.compiler.importers.onnx.inputs import GivenShapes
@@ -26,7 +27,7 @@ from pulsarray.errors import InputError
 
 __all__ = ["list_onnx", "list_tflite"]
 
-_TAKEN = {*TAKEN, *QUANTIZED}
+_TAKEN = {*TAKEN, *QUANTIZED, *DYNAMIC}
 _ONNX_WEIGHTS = {
     "Conv": (1, 2),
     "ConvTranspose": (1, 2),

@@ -7,7 +7,7 @@ are decoded before it and encoded after it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from pulsarray.compiler.ir.samples import by_name, require_one_count
 from pulsarray.compiler.ir.value import Array, Value
 from pulsarray.errors import InputError
 
-__all__ = ["computed", "operands", "run", "run_outputs"]
+__all__ = ["computed", "operands", "run", "run_each", "run_outputs"]
 
 _LOW, _HIGH = -128, 127
 
@@ -40,7 +40,7 @@ def run(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
         If an input is missing or unknown, has another shape, or is no int8 codes where they are
         needed, or inputs have not as many samples.
     """
-    return _run(graph, inputs, every=True)
+    return dict(run_each(graph, inputs))
 
 
 def run_outputs(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
@@ -48,21 +48,23 @@ def run_outputs(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, 
 
     Parameters, raises: as :func:`run`.
     """
-    return _run(graph, inputs, every=False)
+    return {name: array for name, array in run_each(graph, inputs) if name in graph.outputs}
 
 
-def _run(graph: Graph, inputs: Mapping[str, Array] | Array, *, every: bool) -> dict[str, Array]:
+def run_each(graph: Graph, inputs: Mapping[str, Array] | Array) -> Iterator[tuple[str, Array]]:
+    """The values of :func:`run` one after the other, each held no longer than others read it."""
     values = _samples(graph, inputs)
+    yield from values.items()
     left = graph.readers
-    left.update(list(graph.values) if every else [*values, *graph.outputs])
-    with np.errstate(over="ignore", invalid="ignore"):
-        for node in graph.nodes:
+    left.update([*values])
+    for node in graph.nodes:
+        with np.errstate(over="ignore", invalid="ignore"):
             values[node.output] = computed(graph, node, operands(graph, node, values))
-            left.subtract(node.inputs)
-            for name in {*node.inputs, node.output}:
-                if not left[name]:
-                    values.pop(name, None)
-    return values if every else {name: values[name] for name in graph.outputs}
+        yield node.output, values[node.output]
+        left.subtract(node.inputs)
+        for name in {*node.inputs, node.output}:
+            if not left[name]:
+                values.pop(name, None)
 
 
 def operands(graph: Graph, node: Node, values: Mapping[str, Array]) -> Sequence[Array]:

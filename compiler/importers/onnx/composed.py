@@ -53,8 +53,8 @@ class Make(Protocol):
         """Whether a result of the operator is read, or a result of the file."""
 
 
-Compose = Callable[..., str]
-"""From :class:`Make` and the names of operands to the name of the result."""
+Compose = Callable[..., str | tuple[str, ...]]
+"""From :class:`Make` and the names of operands to the name of the result, or of several."""
 
 
 def _not(make: Make, x: str) -> str:

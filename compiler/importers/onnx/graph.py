@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,7 +26,6 @@ from pulsarray.compiler.importers.onnx.inputs import GivenShapes, sample_shapes,
 from pulsarray.compiler.importers.onnx.operators import IF, IMAGES, MADE_OF_OTHERS, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
 from pulsarray.compiler.importers.onnx.random import random_weight, roles
-from pulsarray.compiler.importers.onnx.recurrent import RECURRENT, recurrent
 from pulsarray.compiler.importers.onnx.shared import require_own_weights
 from pulsarray.compiler.importers.onnx.support import refuse_unsupported
 from pulsarray.compiler.importers.onnx.tensors import Network, Rearranged
@@ -129,17 +129,29 @@ def run_call(
     elif call.kind in operators:
         operators[call.kind](network, call)
     elif call.kind in MADE_OF_OTHERS:
-        name = MADE_OF_OTHERS[call.kind](_Parts(network, call, operators), *call.inputs)
-        network.alias(call.outputs[0], name, call.where)
-    elif call.kind in RECURRENT:
-        parts = recurrent(_Parts(network, call, operators), *call.inputs)
-        for output, name in zip(call.outputs, parts, strict=True):
-            if name:
+        made = _composed(network, call, operators)
+        for output, name in zip(call.outputs, made, strict=False):
+            if output and name:
                 network.alias(output, name, call.where)
     elif call.kind == IF:
         _branch(network, call, operators)
     else:
         raise InputError(f"{call.where}: {call.kind} is only possible on constants")
+
+
+def _composed(
+    network: Network, call: Call, operators: Mapping[str, Callable[[Network, Call], None]]
+) -> Sequence[str]:
+    """Put the parts of an operator at the end; names of its results."""
+    compose, parts = MADE_OF_OTHERS[call.kind], _Parts(network, call, operators)
+    try:
+        signature(compose).bind(parts, *call.inputs)
+    except TypeError:  # The onnx package checks its own operators alone.
+        raise InputError(
+            f"{call.where}: {call.kind} cannot have {len(call.inputs)} inputs"
+        ) from None
+    made = compose(parts, *call.inputs)
+    return (made,) if isinstance(made, str) else made
 
 
 def _branch(
@@ -170,7 +182,7 @@ def _check_branch(
     operators: Mapping[str, Callable[[Network, Call], None]],
 ) -> None:
     """Refuse all operators of a branch that are not supported in one message."""
-    taken = {*operators, *MADE_OF_OTHERS, *RECURRENT, IF}
+    taken = {*operators, *MADE_OF_OTHERS, IF}
     refuse_unsupported(body, taken, FOLDED, network.constants, inside)
 
 

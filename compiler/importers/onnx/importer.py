@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pulsarray.compiler.arguments import file_path
 from pulsarray.compiler.importers.onnx.constants import FOLDED
+from pulsarray.compiler.importers.onnx.dynamic import DYNAMIC, without_dynamic
 from pulsarray.compiler.importers.onnx.file import read_onnx
 from pulsarray.compiler.importers.onnx.fixed import SetInputs
 from pulsarray.compiler.importers.onnx.graph import graph_of
@@ -62,6 +64,9 @@ def import_onnx_any(
 ) -> Graph:
     """Read a network as it is: in integers if the file has quantized operators, else in float.
 
+    Dynamic quantization of ONNX Runtime is read as float, with the weights that its codes stand
+    for; the note ``dynamic_quantization`` counts its operators.
+
     Parameters
     ----------
     path, shape, random_weights
@@ -76,9 +81,14 @@ def import_onnx_any(
     """
     path = file_path(path)
     try:
-        file = read_onnx(path, {*TAKEN, *QUANTIZED}, FOLDED, set_inputs)
+        read = read_onnx(path, {*TAKEN, *QUANTIZED, *DYNAMIC}, FOLDED, set_inputs)
+        file = without_dynamic(read)
         if any(call.kind in QUANTIZED for call in file.calls):
             return integer_graph_of(file, shape)
-        return graph_of(file, shape, random_weights)
+        graph = graph_of(file, shape, random_weights)
+        count = sum(call.kind in DYNAMIC for call in read.calls)
+        return (
+            replace(graph, notes={**graph.notes, "dynamic_quantization": count}) if count else graph
+        )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

@@ -20,8 +20,9 @@ from pulsarray.compiler.importers.onnx import (
 )
 from pulsarray.compiler.importers.onnx.composed import COMPOSED, Compose
 from pulsarray.compiler.importers.onnx.file import EXPANDED, Call
+from pulsarray.compiler.importers.onnx.fused import FUSED
 from pulsarray.compiler.importers.onnx.qonnx import QUANTIZERS
-from pulsarray.compiler.importers.onnx.recurrent import RECURRENT
+from pulsarray.compiler.importers.onnx.recurrent import RECURRENT, recurrent
 from pulsarray.compiler.importers.onnx.tensors import Network
 
 __all__ = ["IF", "IMAGES", "MADE_OF_OTHERS", "OPERATORS", "TAKEN"]
@@ -78,11 +79,16 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "Upsample": resize.resize,
 }
 
-MADE_OF_OTHERS: Mapping[str, Compose] = {**COMPOSED, **QUANTIZERS}
+MADE_OF_OTHERS: Mapping[str, Compose] = {
+    **COMPOSED,
+    **FUSED,
+    **QUANTIZERS,
+    **dict.fromkeys(RECURRENT, recurrent),
+}
 """Operators in whose place others come."""
 IF = "If"
 """What takes one of two graphs, here by a constant."""
-TAKEN = frozenset({*OPERATORS, *MADE_OF_OTHERS, *RECURRENT, *EXPANDED, IF})
+TAKEN = frozenset({*OPERATORS, *MADE_OF_OTHERS, *EXPANDED, IF})
 """All that are taken in a float network."""
 IMAGES = frozenset(
     {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import singledispatch
 
 import numpy as np
@@ -15,7 +15,7 @@ from pulsarray.compiler.ir.value import Array, Floats, Value
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
 from pulsarray.compiler.passes.quantize.rules import rule_of
 from pulsarray.compiler.passes.quantize.steps import Step
-from pulsarray.compiler.reference.run import run
+from pulsarray.compiler.reference.run import run_each
 from pulsarray.errors import InputError
 
 __all__ = ["Range", "around_zero", "constant_maps", "covering", "observe", "sums_of", "targets"]
@@ -88,11 +88,7 @@ def observe(graph: Graph, samples: Mapping[str, Floats]) -> dict[str, Range]:
     chunk = max(1, _CHUNK // sum(sizes))
     for start in range(0, min(map(len, samples.values())), chunk):
         part = {name: array[start : start + chunk] for name, array in samples.items()}
-        values = run(graph, part)
-        for node in graph.nodes:
-            if (sums := _sums(node.op, values[graph.sources_of(node)[0]])) is not None:
-                values[sums_of(node)] = sums
-        for name, value in values.items():
+        for name, value in _seen(graph, part):
             low, high = float(value.min()), float(value.max())
             if not max(-low, high) <= _LARGEST:
                 raise InputError(
@@ -102,6 +98,15 @@ def observe(graph: Graph, samples: Mapping[str, Floats]) -> dict[str, Range]:
             known = ranges.get(name, (low, high))
             ranges[name] = min(low, known[0]), max(high, known[1])
     return ranges
+
+
+def _seen(graph: Graph, samples: Mapping[str, Floats]) -> Iterator[tuple[str, Array]]:
+    """Every value by name, and sums on the way to results that are made of it."""
+    for name, value in run_each(graph, samples):
+        yield name, value
+        for node in graph.nodes:
+            if name in node.inputs[:1] and (sums := _sums(node.op, value)) is not None:
+                yield sums_of(node), sums
 
 
 def arguments(step: Step, ranges: Mapping[str, Range]) -> Affine8:
