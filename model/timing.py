@@ -37,12 +37,12 @@ _GRANT = 5
 def simulate_timing(
     program: Program, *, memory_latency: int = 64, memory_interval: int = 1
 ) -> RunResult:
-    """Run the timing model.
+    """Run the timing model, if it has not run with this memory yet.
 
     Parameters
     ----------
     program
-        The program.
+        The program; it keeps the result.
     memory_latency, memory_interval
         L (cycles from an address to its first beat) and I (cycles a beat) of the memory.
 
@@ -51,8 +51,12 @@ def simulate_timing(
     ProgramError
         If the machine would stop: port conflict, semaphore overflow, deadlock.
     """
-    model = TimingModel.of(program)
-    return model.run(memory_latency=memory_latency, memory_interval=memory_interval)
+    memory = memory_latency, memory_interval
+    if memory not in program.timings:
+        program.timings[memory] = TimingModel.of(program).run(
+            memory_latency=memory_latency, memory_interval=memory_interval
+        )
+    return program.timings[memory]
 
 
 class TimingModel:

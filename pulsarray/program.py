@@ -22,6 +22,7 @@ from pulsarray.config import Config
 from pulsarray.errors import InputError, did_you_mean
 from pulsarray.files import write_atomically
 from pulsarray.isa import Instruction, decode_all
+from pulsarray.run import RunResult
 from pulsarray.typed import typed
 from pulsarray.views import HostView
 
@@ -173,6 +174,11 @@ class Program:
     def instructions(self) -> list[Instruction]:
         """The decoded instructions."""
         return decode_all(self.code)
+
+    @cached_property
+    def timings(self) -> dict[tuple[int, int], RunResult]:
+        """What the timing model said, by latency and interval of the memory, as far as it ran."""
+        return {}
 
     def tensor(self, name: str) -> Tensor:
         """The tensor of a name.

@@ -116,7 +116,7 @@ def speeds(figures: Figures, program: Program, what: str, with_scale_sim: bool) 
     )  # fmt: skip
     model = TimingModel.of(program)
     run = median_seconds(model.run)
-    whole = median_seconds(lambda: simulate_timing(program))
+    whole = median_seconds(lambda: TimingModel.of(program).run())
     figures.add(
         f"{what}: timing model",
         f"{run * 1e3:.2f} ms a run, {rtl / run:,.0f} times faster than Verilator ({rtl:.2f} s); "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 
 from pulsarray.compiler.ir.window import Window
@@ -50,17 +51,22 @@ def choose(shape: ConvolutionShape, config: Config, room: Room, where: str) -> C
     InputError
         If none fits the machine.
     """
-    best = min(
-        ((estimate(shape, config, room, cut), number, cut)
-         for number, cut in enumerate(_cuts(shape, config, room))),
-        default=None,
-    )  # fmt: skip
+    best = _best(shape, config, room)
     if best is None:
         raise InputError(
             f"{where}: no tile of {shape.window.kernel} over {shape.out_width} columns fits banks "
             f"of {config.scratchpad_depth} words; use a larger scratchpad_depth"
         )
-    return best[2]
+    return best
+
+
+@lru_cache(1024)
+def _best(shape: ConvolutionShape, config: Config, room: Room) -> Cut | None:
+    return min(
+        _cuts(shape, config, room),
+        key=lambda cut: estimate(shape, config, room, cut),
+        default=None,
+    )
 
 
 def _sizes(total: int, most: int) -> list[int]:

@@ -71,6 +71,8 @@ def program_of(
     part = Part(assembly, lowering.layers, name or graph.name, batch, _notes(graph, lowering))
     (program,) = programs_of([part], lowering.layout, lowering.tensors)
     check(program)
+    timing = assembly.timing
+    program.timings[timing.memory_latency, timing.memory_interval] = timing
     return program
 
 

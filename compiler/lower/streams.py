@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.chip import MapChip
@@ -57,29 +59,43 @@ def emit_stream(
     summed
         Levels inside a pass, the innermost ones, that add up in one word.
     """
+    nest = _nest(tuple(outer), tuple(inner), tuple(summed))
+    for steps in _unrolled(nest.loose):
+        begins = fresh and not any(adds for *_, adds in steps)
+        again = nest.again if steps else 0
+        moved = _moved(fields, steps)
+        flags = moved.pop("flags", 0) | again | (0 if begins else _ACCUMULATE)
+        how = {"flags": flags, "fresh": nest.mask if begins else 0}
+        chip.emitter.emit(Opcode.STREAM, layer, touched, **moved | nest.fields | how)
+
+
+_KEEP, _ACCUMULATE = int(StreamFlag.KEEP), int(StreamFlag.ACCUMULATE)
+
+
+class _Nest(NamedTuple):
+    """What an instruction has of a nest: levels that it lacks, its fields, those that add up.
+
+    ``again`` are flags of those after the first: inside a pass the tile of weights stays.
+    """
+
+    loose: Sequence[tuple[Loop, bool]]
+    fields: dict[str, int]
+    mask: int
+    again: int
+
+
+@lru_cache(1024)
+def _nest(outer: Sequence[Loop], inner: Sequence[Loop], summed: Sequence[Loop]) -> _Nest:
     # A pass has a level of its own, be it of a single word.
     outside, inside, within = fewest(outer), fewest(inner) or [Loop(1)], fewest(summed)
     levels = [(loop, True) for loop in outside]
     levels += [(loop, False) for loop in inside] + [(loop, True) for loop in within]
     loose = max(0, len(levels) - LEVELS)
     kept, first = levels[loose:], LEVELS - len(levels[loose:])
-    pass_levels = min(len(kept), len(inside) + len(within))
+    fields = nest_fields([loop for loop, _ in kept], first)
+    fields["inner"] = min(len(kept), len(inside) + len(within))
     mask = sum(1 << first + n for n, (_, adds) in enumerate(kept) if adds)
-    nest = nest_fields([loop for loop, _ in kept], first)
-    for steps in _unrolled(levels[:loose]):
-        begins = fresh and not any(adds for *_, adds in steps)
-        # Inside a pass the tile of weights stays.
-        again = StreamFlag.KEEP if steps and not outside else 0
-        more = again | (0 if begins else StreamFlag.ACCUMULATE)
-        moved = _moved(fields, steps)
-        flags = moved.pop("flags", 0) | more
-        fresh_levels = mask if begins else 0
-        chip.emitter.emit(
-            Opcode.STREAM,
-            layer,
-            touched,
-            **moved | nest | {"flags": flags, "inner": pass_levels, "fresh": fresh_levels},
-        )
+    return _Nest(levels[:loose], fields, mask, 0 if outside else _KEEP)
 
 
 _Step = tuple[int, Loop, bool]

@@ -20,6 +20,7 @@ from pulsarray.compiler.machine.emitter import Operation
 from pulsarray.config import QUEUE_MAX, Config
 from pulsarray.isa import Instruction, Opcode, Unit, encode_all
 from pulsarray.model.timing import TimingModel
+from pulsarray.run import RunResult
 
 __all__ = ["ASSUMED_LATENCY", "Assembly", "assemble"]
 
@@ -37,13 +38,18 @@ class Assembly:
         Its instructions, END included.
     layers
         For each instruction but END, the layer it works for.
-    cycles
+    timing
         What the timing model says at :data:`ASSUMED_LATENCY`.
     """
 
     instructions: Sequence[Instruction]
     layers: Sequence[int]
-    cycles: int
+    timing: RunResult
+
+    @property
+    def cycles(self) -> int:
+        """Cycles at :data:`ASSUMED_LATENCY`."""
+        return self.timing.cycles
 
     @cached_property
     def code(self) -> bytes:
@@ -81,5 +87,5 @@ def assemble(operations: Sequence[Operation], config: Config) -> Assembly:
     ordered = [instructions[i] for i in order]
     check_semaphores(ordered, config)
     model.reorder(order, config)
-    cycles = model.run(memory_latency=ASSUMED_LATENCY).cycles
-    return Assembly([*ordered, end], [operations[i].layer for i in order], cycles)
+    timing = model.run(memory_latency=ASSUMED_LATENCY)
+    return Assembly([*ordered, end], [operations[i].layer for i in order], timing)

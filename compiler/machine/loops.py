@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["LEVELS", "Loop", "fewest", "merged", "nest_fields"]
 
@@ -29,6 +30,11 @@ class Loop:
 
 def merged(loops: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """A nest of (count, steps...), outermost first, with as few levels as possible."""
+    return list(_merged(tuple(loops)))
+
+
+@lru_cache(4096)
+def _merged(loops: tuple[tuple[int, ...], ...]) -> list[tuple[int, ...]]:
     nest: list[tuple[int, ...]] = []
     for count, *steps in loops:
         if count == 1:

@@ -20,7 +20,7 @@ from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from pulsarray.isa import Opcode, parse
-from pulsarray.model.timing import simulate_timing
+from pulsarray.model.timing import TimingModel, simulate_timing
 from pulsarray.program import Program
 
 TINY, SMALL, BASE = PRESETS["tiny"], PRESETS["small"], PRESETS["base"]
@@ -135,6 +135,18 @@ def test_products_are_near_their_bound(
     assert result.cycles <= cycles
     assert len(program.instructions) <= instructions
     assert result.counters["stream_busy"] == shape[0] * -(-shape[1] // 16) * -(-shape[2] // 16)
+
+
+@pytest.mark.parametrize("trace", [False, True])
+def test_timing_kept_by_the_compiler_is_that_of_the_program(trace: bool) -> None:
+    config = replace(SMALL, trace=trace)
+    program = compiler.compile(mlp().build(), config, batch=3, calibration=DATA)
+    kept, again = simulate_timing(program), TimingModel.of(program).run()
+    assert kept is simulate_timing(program)
+    assert kept.counters == again.counters
+    np.testing.assert_array_equal(kept.events, again.events)
+    assert simulate_timing(program, memory_latency=9).counters != kept.counters
+    assert not replace(program, code=program.code).timings
 
 
 def test_time_does_not_hang_on_the_memory() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -67,14 +68,24 @@ def _places(network: Network, pair: tuple[Tensor, Tensor], shape: Shape) -> Ints
         return None
     # NumPy unravels repeated elements wrongly where they are many and share memory.
     wide = [np.broadcast_to(tensor.places, shape).copy() for tensor in pair]
-    first, second = (np.unravel_index(w, s) for w, s in zip(wide, sizes, strict=True))
+    if sizes[0] == sizes[1]:
+        places = wide[0] if np.array_equal(*wide) else None
+    else:
+        places = _met(wide, sizes, result)
+    if places is None:
+        return None
+    hit = np.zeros(places.size, bool)
+    hit[places.ravel()] = True
+    return places if hit.all() else None
+
+
+def _met(places: Sequence[Ints], sizes: Sequence[Shape], result: Shape) -> Ints | None:
+    """Where results lie of values of different sizes; None if their elements do not meet."""
+    first, second = (np.unravel_index(w, s) for w, s in zip(places, sizes, strict=True))
     axes = []
     for axis, size in enumerate(result):
         one, other = first[axis], second[axis]
         if sizes[0][axis] == sizes[1][axis] and not np.array_equal(one, other):
             return None
         axes.append(one if sizes[0][axis] == size else other)
-    places = np.asarray(np.ravel_multi_index(axes, result))
-    hit = np.zeros(places.size, bool)
-    hit[places.ravel()] = True
-    return places if hit.all() else None
+    return np.asarray(np.ravel_multi_index(axes, result))
