@@ -69,7 +69,7 @@ def _places(network: Network, pair: tuple[Tensor, Tensor], shape: Shape) -> Ints
     # NumPy unravels repeated elements wrongly where they are many and share memory.
     wide = [np.broadcast_to(tensor.places, shape).copy() for tensor in pair]
     if sizes[0] == sizes[1]:
-        places = wide[0] if np.array_equal(*wide) else None
+        places = wide[0] if np.array_equal(wide[0], wide[1]) else None
     else:
         places = _met(wide, sizes, result)
     if places is None:
