@@ -15,7 +15,7 @@ from pulsarray.errors import InputError
 from pulsarray.program import Program
 from pulsarray.report.listing import disassemble
 
-__all__ = ["compile", "disassemble", "require_room"]
+__all__ = ["compile", "disassemble", "require_operands", "require_room"]
 
 
 def compile(  # noqa: A001 (as re.compile: it is called by way of its package)
@@ -53,13 +53,24 @@ def compile(  # noqa: A001 (as re.compile: it is called by way of its package)
     """
     instance(graph, Graph, "graph")
     instance(config, Config, "config")
-    if config.operand_bits != 8:
-        raise InputError(f"compiler: needs operand_bits = 8, not {config.operand_bits}")
+    require_operands(config)
     if not graph.is_quantized:
         graph = quantize_graph(graph, calibration, config)
     elif calibration is not None:
         raise InputError(f"{graph.name}: is in int8 already; calibration data is not for it")
     return programs.program_of(graph, config, batch=batch, name=name, effort=effort)
+
+
+def require_operands(config: Config) -> None:
+    """Refuse a machine that is not for inference in int8.
+
+    Raises
+    ------
+    InputError
+        If its operands have another width.
+    """
+    if config.operand_bits != 8:
+        raise InputError(f"compiler: needs operand_bits = 8, not {config.operand_bits}")
 
 
 def require_room(graph: Graph, config: Config) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 from pulsarray.config import Config
 from pulsarray.errors import InputError, did_you_mean
@@ -73,6 +75,31 @@ class Source:
         kept = self.network.only(outputs)
         gone = {v.name for v in self.network.inputs} - {v.name for v in kept.inputs}
         return replace(self, network=kept, pruned=self.pruned | gone)
+
+    def quantized(self, text: str, config: Config) -> Graph:
+        """In int8, made once for all machines with the same arithmetic.
+
+        Of a machine quantization sees these two parameters alone: another one is an AttributeError.
+
+        Raises
+        ------
+        InputError
+            If it cannot be, or there are no samples; ``text`` is what it was loaded by.
+        """
+        from pulsarray.compiler.passes.pipeline import quantize_graph
+
+        if self.network.is_quantized:
+            return self.network
+        seen = SimpleNamespace(scale_bits=config.scale_bits, acc_bits=config.acc_bits)
+        key = config.scale_bits, config.acc_bits
+        if key not in self._quantized:
+            samples = samples_of(text, self)
+            self._quantized[key] = quantize_graph(self.network, samples, cast(Config, seen))
+        return self._quantized[key]
+
+    @cached_property
+    def _quantized(self) -> dict[tuple[int, int], Graph]:
+        return {}
 
 
 def load_source(source: str, shape: Shapes = None, set_inputs: SetInputs | None = None) -> Source:
@@ -163,13 +190,12 @@ def compile_network(
     InputError
         If it does not fit the machine, or samples are missing.
     """
-    from pulsarray import compiler
+    from pulsarray.compiler.api import compile as compile_graph
+    from pulsarray.compiler.api import require_operands
 
-    network, name = source.network, source.name
-    samples = None if network.is_quantized else samples_of(text, source)
-    return compiler.compile(
-        network, config, batch=batch, calibration=samples, name=name, effort=_effort(effort)
-    )
+    require_operands(config)
+    graph = source.quantized(text, config)
+    return compile_graph(graph, config, batch=batch, name=source.name, effort=_effort(effort))
 
 
 def _effort(effort: int | None) -> int:

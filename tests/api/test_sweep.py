@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,8 @@ from pulsarray.api.sweeps.rows import COLUMNS
 from pulsarray.api.sweeps.space import Space
 from pulsarray.api.sweeps.store import Store
 from pulsarray.api.sweeps.values import numbers, settings_of, sizes_of, values
-from pulsarray.compiler import Builder
+from pulsarray.compiler import Builder, Graph
+from pulsarray.compiler.passes import pipeline
 from pulsarray.compiler.passes.pipeline import quantize_graph
 from pulsarray.display.designs import pareto
 from pulsarray.errors import CheckFailed, InputError
@@ -60,10 +62,23 @@ def test_figures_are_those_of_estimates() -> None:
         assert row["fingerprint"] == report["fingerprint"]
 
 
-def test_networks_are_quantized_once_and_cost_what_they_cost() -> None:
-    works._quantized.cache_clear()
+@pytest.fixture
+def quantizations(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Grows by each network that is quantized."""
+    made: list[object] = []
+
+    def counted(*arguments: Any) -> Graph:
+        made.append(arguments)
+        return quantize_graph(*arguments)
+
+    monkeypatch.setattr(pipeline, "quantize_graph", counted)
+    return made
+
+
+def test_networks_are_quantized_once_and_cost_what_they_cost(quantizations: list[object]) -> None:
+    works._network.cache_clear()
     swept = pa.sweep("mnist-mlp", "tiny", scratchpad_depth=[512, 1024], workers=1, batch=[1, 3])
-    assert works._quantized.cache_info().misses == 1
+    assert len(quantizations) == 1
     for row in swept.to_list():
         report = pa.load("mnist-mlp").estimate(
             "tiny",
@@ -72,6 +87,19 @@ def test_networks_are_quantized_once_and_cost_what_they_cost() -> None:
             scratchpad_depth=row["scratchpad_depth"],
         )
         assert row["cycles"] == report.cycles
+
+
+def test_a_network_is_quantized_once_for_machines_of_one_arithmetic(
+    quantizations: list[object],
+) -> None:
+    network = pa.load("mnist-mlp")
+    machines: list[str | pa.Config] = ["tiny", "small", replace(pa.PRESETS["tiny"], acc_bits=24), "tiny"]
+    programs = [network.compile(machine, effort=0).program for machine in machines]
+    assert len(quantizations) == 2
+    for machine, program in zip(machines, programs, strict=True):
+        alone = pa.load("mnist-mlp").compile(machine, effort=0).program
+        assert (alone.code, alone.tensors) == (program.code, program.tensors)
+        np.testing.assert_array_equal(alone.memory, program.memory)
 
 
 def test_quantization_sees_two_parameters_of_a_machine() -> None:

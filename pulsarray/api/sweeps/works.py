@@ -8,22 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from pulsarray.api.network import Product, load
+from pulsarray.api.network import Network, Product, load
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 
 if TYPE_CHECKING:
-    from pulsarray.compiler.ir.graph import Graph
     from pulsarray.program import Program
     from pulsarray.zoo.layers import LayerShape
 
 __all__ = ["Work", "programs_of", "work_of"]
 
-_PROGRAMS, _GRAPHS = 64, 4
-"""Programs of layers and networks in int8 that a worker keeps."""
+_PROGRAMS, _NETWORKS = 64, 4
+"""Programs of layers and networks that a worker keeps."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,8 @@ def programs_of(work: Work, config: Config, batch: int, effort: int) -> list[tup
             (_layer_program(shape, config, batch, effort), count)
             for shape, count in work.layers.items()
         ]
-    return [(_network_program(work, config, batch, effort), 1)]
+    rows = None if batch == 1 else batch
+    return [(_network(work).compile(config, batch=rows, effort=effort).program, 1)]
 
 
 @lru_cache(_PROGRAMS)
@@ -114,29 +113,8 @@ def _layer_program(shape: LayerShape, config: Config, batch: int, effort: int) -
     return compile_layer(shape, config, batch=batch, effort=effort)
 
 
-def _network_program(work: Work, config: Config, batch: int, effort: int) -> Program:
-    from pulsarray import compiler
-
-    if work.name.startswith("gemm:"):
-        if batch != 1:
-            raise InputError(f"--batch: not for {work.name}, whose rows are M")
-        return load(work.name).compile(config, effort=effort).program
-    graph = _quantized(work, config.scale_bits, config.acc_bits)
-    return compiler.compile(graph, config, batch=batch, effort=effort)
-
-
-@lru_cache(_GRAPHS)
-def _quantized(work: Work, scale_bits: int, acc_bits: int) -> Graph:
-    """A network in int8, made once for all machines with the same arithmetic.
-
-    Of a machine quantization sees these two parameters alone: another one is an AttributeError.
-    """
-    from pulsarray.compiler.passes.pipeline import quantize_graph
-
+@lru_cache(_NETWORKS)
+def _network(work: Work) -> Network:
+    """A network, which keeps what it is in int8."""
     network = load(work.name)
-    if network.graph.is_quantized:
-        return network.graph
-    if work.calibrate is not None:
-        network = network.quantize(work.calibrate)
-    seen: Any = SimpleNamespace(scale_bits=scale_bits, acc_bits=acc_bits)
-    return quantize_graph(network.graph, network.samples, cast(Config, seen))
+    return network if work.calibrate is None else network.quantize(work.calibrate)
