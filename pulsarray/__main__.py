@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 
+from pulsarray.collector import collect_rarely
 from pulsarray.errors import INTERRUPTED
 
 __all__ = ["main"]
@@ -19,6 +20,7 @@ def main() -> None:
     While modules are imported, Ctrl-C ends the process at once: there is nothing to clean up, and
     an exception would end in a traceback, or be lost where a package catches all.
     """
+    collect_rarely()
     handler = signal.getsignal(signal.SIGINT)
     ignored = handler is not signal.default_int_handler  # as in the background of a shell
     if not ignored:

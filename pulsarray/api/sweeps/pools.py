@@ -12,6 +12,7 @@ from importlib import import_module
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+from pulsarray.collector import collect_rarely
 from pulsarray.errors import CheckFailed, InputError, ToolMissing
 
 __all__ = ["on_dask", "on_processes", "processors"]
@@ -43,7 +44,7 @@ def on_processes(
     if workers == 1:
         yield from map(function, tasks)
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin)
     try:
         yield from _in_turn(pool, function, tasks, workers, name)
     except BaseException:
@@ -89,8 +90,9 @@ def _died(tasks: Iterable[Task], name: Callable[[Task], str]) -> CheckFailed:
     )
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C is for the process that leads."""
+def _begin() -> None:
+    """Set a worker up; Ctrl-C is for the process that leads."""
+    collect_rarely()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
