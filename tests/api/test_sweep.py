@@ -93,7 +93,8 @@ def test_a_network_is_quantized_once_for_machines_of_one_arithmetic(
     quantizations: list[object],
 ) -> None:
     network = pa.load("mnist-mlp")
-    machines: list[str | pa.Config] = ["tiny", "small", replace(pa.PRESETS["tiny"], acc_bits=24), "tiny"]
+    narrow = replace(pa.PRESETS["tiny"], acc_bits=24)
+    machines: list[str | pa.Config] = ["tiny", "small", narrow, "tiny"]
     programs = [network.compile(machine, effort=0).program for machine in machines]
     assert len(quantizations) == 2
     for machine, program in zip(machines, programs, strict=True):
