@@ -95,16 +95,25 @@ class TimingModel:
         order
             For each instruction but END its place before.
         config
-            The machine; only ``queue_depth`` and ``trace`` may differ.
+            The machine; only ``queue_depth`` may differ.
         """
         self._plan.reorder(order, config)
 
     def run(self, *, memory_latency: int = 64, memory_interval: int = 1) -> RunResult:
         """Run with a memory; parameters and errors are those of :func:`simulate_timing`."""
-        self._plan.reset()
-        machine = _Machine(self._plan, memory_latency, memory_interval)
-        machine.run()
+        machine = self._run(memory_latency, memory_interval)
         return machine.result(memory_latency, memory_interval)
+
+    def starts(self, *, memory_latency: int) -> list[int]:
+        """The cycle in which each instruction starts; errors are those of a run."""
+        self._run(memory_latency, 1)
+        return [step.start for step in self._plan.steps]
+
+    def _run(self, latency: int, interval: int) -> _Machine:
+        self._plan.reset()
+        machine = _Machine(self._plan, latency, interval)
+        machine.run()
+        return machine
 
 
 class _Machine:

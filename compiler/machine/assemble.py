@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
-
-import numpy as np
 
 from pulsarray.compiler.machine.check import check_semaphores
 from pulsarray.compiler.machine.emitter import Operation
@@ -26,6 +24,7 @@ __all__ = ["ASSUMED_LATENCY", "Assembly", "assemble"]
 
 ASSUMED_LATENCY = 64
 """Memory latency, in cycles, that programs are optimized for; they run with any."""
+_END = Instruction.make(Opcode.END)
 
 
 @dataclass(frozen=True)
@@ -75,17 +74,21 @@ class Assembly:
         return list(pairwise(limits))
 
 
+@lru_cache(16)
+def _patient(config: Config) -> Config:
+    """The machine with the longest queues that there are."""
+    return replace(config, queue_depth=QUEUE_MAX)
+
+
 def assemble(operations: Sequence[Operation], config: Config) -> Assembly:
     """Order the operations."""
     instructions = [operation.instruction() for operation in operations]
-    end = Instruction.make(Opcode.END)
-    size = sum(instruction.format.bytes for instruction in (*instructions, end))
-    patient = replace(config, queue_depth=QUEUE_MAX, trace=True)
-    model = TimingModel(patient, instructions, size)
-    times = model.run(memory_latency=ASSUMED_LATENCY).events[:, 2]
-    order = np.argsort(times, kind="stable").tolist()
+    size = sum(instruction.format.bytes for instruction in (*instructions, _END))
+    model = TimingModel(_patient(config), instructions, size)
+    starts = model.starts(memory_latency=ASSUMED_LATENCY)
+    order = sorted(range(len(starts)), key=starts.__getitem__)
     ordered = [instructions[i] for i in order]
     check_semaphores(ordered, config)
     model.reorder(order, config)
     timing = model.run(memory_latency=ASSUMED_LATENCY)
-    return Assembly([*ordered, end], [operations[i].layer for i in order], timing)
+    return Assembly([*ordered, _END], [operations[i].layer for i in order], timing)

@@ -109,12 +109,11 @@ class Operation:
 
     def instruction(self) -> Instruction:
         """The finished instruction; its values are checked when it is encoded."""
-        form = FORMATS[self.op]
-        values = list(_DEFAULTS[self.op])
-        values[form.index["wait"]] = self.wait
-        values[form.index["signal"]] = self.signal
+        form, values = FORMATS[self.op], list(_DEFAULTS[self.op])
+        index = form.index
+        values[index["wait"]], values[index["signal"]] = self.wait, self.signal
         for name, value in self.fields.items():
-            values[form.index[name]] = int(value)
+            values[index[name]] = int(value)
         return Instruction(form, tuple(values))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import ceil
 
 from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
@@ -162,6 +163,7 @@ class Cut:
     head: int
 
 
+@lru_cache(4096)
 def cut_of(shape: Shape, tiling: Tiling) -> Cut:
     """Cut a product."""
     tiles, depths, pieces = (
