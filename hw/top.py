@@ -97,7 +97,12 @@ class Machine(Component):
             Unit.STORE: StoreUnit(config),
         }
         self._queues = {
-            unit: Sequencer(packed_parts(unit), packed_place(unit, "wait"), config.queue_depth)
+            unit: Sequencer(
+                packed_parts(unit),
+                packed_place(unit, "wait"),
+                config.queue_depth,
+                config.queue_blocks,
+            )
             for unit in Unit
         }
         for unit in Unit:

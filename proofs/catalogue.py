@@ -65,8 +65,10 @@ def _arithmetic() -> Iterator[Proof]:
     for bits in (48, 33):
         yield rounding.near_sum_proof(bits)
     yield rounding.round_proof(34, 6)
-    for bits, tflite in ((32, False), (32, True), (24, True), (48, False)):
-        yield rounding.requantize_proof(bits, tflite=tflite)
+    yield rounding.requantize_proof(32, tflite=False)
+    yield rounding.requantize_proof(48, tflite=False)
+    for bits, width in ((32, 65), (24, 65), (24, 64)):
+        yield rounding.requantize_proof(bits, tflite=True, width=width)
 
 
 def first_of_each() -> dict[str, Proof]:

@@ -73,6 +73,9 @@ class Config:
     vector_lanes
         Lanes of the vector unit: ``dim`` (or 0, which means that), half of it, or, where ``dim``
         is a power of two, a quarter. A word takes 1, 2 or 4 cycles there.
+    queue_blocks
+        Queues of instructions, and what waits for words on their way, in block RAM; else in
+        look-up tables, which they take many of.
 
     Raises
     ------
@@ -105,6 +108,7 @@ class Config:
     leaky: bool = True
     fast_clock: bool = False
     vector_lanes: int = 0
+    queue_blocks: bool = True
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -283,7 +287,10 @@ class Config:
             raise InputError(str(error).replace("config:", f"{where}:", 1)) from None
 
 
-_JOINED = {"tflite": True, "residual": True, "leaky": True, "fast_clock": False, "vector_lanes": 0}
+_JOINED = {
+    "tflite": True, "residual": True, "leaky": True, "queue_blocks": True,
+    "fast_clock": False, "vector_lanes": 0,
+}
 """Parameters that joined later, and what machines were before they had them."""
 _TYPE_NAMES: dict[type, str] = {int: "an integer", bool: "true or false"}
 
@@ -300,6 +307,8 @@ _TRAIN = {
 BOARDS = {"ecp5-25k": "ecp5", "ecp5-85k": "ecp5", "artix7-35": "xilinx7", "artix7-100": "xilinx7"}
 """Presets named after devices, each with the family that it belongs to."""
 _BOARD: dict[str, Any] = {"trace": False, "fast_clock": True}
+_SMALL_BOARD: dict[str, Any] = {**_BOARD, "queue_blocks": False}
+"""Devices whose block RAM has more use for the banks."""
 
 PRESETS: dict[str, Config] = {
     "tiny": Config(
@@ -310,10 +319,12 @@ PRESETS: dict[str, Config] = {
     "large": Config(dim=32, scratchpad_depth=2048, accumulator_depth=512, bus_bits=256),
     "train-small": Config(bus_bits=128, **_TRAIN),  # type: ignore[arg-type]
     "train": Config(**{**_BASE, **_TRAIN, "bus_bits": 256}),  # type: ignore[arg-type]
-    "ecp5-25k": Config(dim=4, bus_bits=32, scratchpad_banks=4, vector_lanes=1, **_BOARD),
+    "ecp5-25k": Config(dim=4, bus_bits=32, scratchpad_banks=4, vector_lanes=1, **_SMALL_BOARD),
     "ecp5-85k": Config(dim=8, vector_lanes=4, **_BOARD),
-    "artix7-35": Config(dim=8, scratchpad_banks=4, scratchpad_depth=2048, vector_lanes=2, **_BOARD),
-    "artix7-100": Config(dim=12, bus_bits=128, vector_lanes=6, **_BOARD),
+    "artix7-35": Config(
+        dim=8, scratchpad_banks=4, scratchpad_depth=2048, vector_lanes=2, **_SMALL_BOARD
+    ),
+    "artix7-100": Config(dim=12, bus_bits=128, vector_lanes=6, **_SMALL_BOARD),
 }
 """Configurations by name; ``base`` is the reference of the published figures, and those of
 :data:`BOARDS` fit the devices that they are named after."""

@@ -18,7 +18,7 @@ __all__ = ["Netlist", "Resources", "read_statistics"]
 Resources = dict[str, Any]
 """Amounts by the names of :data:`pulsarray.report.synthesis.RESOURCES`."""
 
-_MEMORY = re.compile(r"memory1r1w_(\d+)_(\d+)")
+_MEMORY = re.compile(r"memory1r1w_(\d+)_(\d+)(?:_\d)?")
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ BLOCKS = {
     "registers": _of_machine(Registers, "registers_bench", "d3-half"),
     "semaphores": _of_sizes(Semaphores, "semaphores_bench", units=5),
     "sequencer": Block(
-        lambda: Sequencer([64, 40], 16, 2),
+        lambda: Sequencer([64, 40], 16, 2, blocks=True),
         "sequencer_bench",
         {"part0": 64, "part1": 40, "part2": 0, "wait": 16, "depth": 2},
     ),

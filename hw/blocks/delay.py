@@ -20,6 +20,8 @@ class Delay(Shared):
     ----------
     bits, cycles
         Width of a word, and the delay, at least 2.
+    blocks
+        Whether the memory is made of block RAM however small it is.
 
     Members
     -------
@@ -27,14 +29,20 @@ class Delay(Shared):
         The word of this cycle, and of ``cycles`` cycles ago.
     """
 
-    def __init__(self, bits: int, cycles: int) -> None:
+    def __init__(self, bits: int, cycles: int, *, blocks: bool) -> None:
         self._bits, self._cycles = bits, cycles
-        super().__init__({"entering": In(bits), "leaving": Out(bits)}, bits=bits, cycles=cycles)
+        self._style = "block" if blocks else ""
+        super().__init__(
+            {"entering": In(bits), "leaving": Out(bits)},
+            bits=bits,
+            cycles=cycles,
+            blocks=blocks,
+        )
 
     def body(self, platform: Any) -> Elaboratable:
         """The row that is written now is read again just before its turn comes."""
         m = Module()
-        m.submodules.ring = ring = Memory1R1W(self._bits, self._cycles)
+        m.submodules.ring = ring = Memory1R1W(self._bits, self._cycles, self._style)
         place, following = Signal(range(self._cycles)), Signal(range(self._cycles))
         m.d.comb += [
             following.eq(Mux(place == self._cycles - 1, 0, place + 1)),

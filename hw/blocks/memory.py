@@ -36,6 +36,7 @@ _BLOCK_ROWS, _BLOCK_ROW_BITS = 17, 64
 """And so is one of wide rows that are more than one table of a device holds."""
 _MANY_ROWS = 64
 """And one of so many rows, however narrow: tables would take a multiplexer for every bit too."""
+_STYLES = ("", "block", "distributed")
 
 
 class Memory1R1W(Shared):
@@ -51,6 +52,9 @@ class Memory1R1W(Shared):
         Bits of a word.
     depth
         Words, at least 2; an enabled address must be below it.
+    style
+        What a device makes it of: its ``block`` RAM or its ``distributed`` one, tables; empty:
+        what suits its size.
 
     Members
     -------
@@ -62,8 +66,9 @@ class Memory1R1W(Shared):
         The word, in the cycle after ``read_enable``, held until the cycle after the next one.
     """
 
-    def __init__(self, shape_bits: int, depth: int) -> None:
+    def __init__(self, shape_bits: int, depth: int, style: str = "") -> None:
         self._bits, self._depth = shape_bits, depth
+        self._style = style or ("block" if self._is_large else "")
         super().__init__(
             {
                 "write_enable": In(1),
@@ -75,10 +80,11 @@ class Memory1R1W(Shared):
             },
             shape_bits=shape_bits,
             depth=depth,
+            **({"style": _STYLES.index(style)} if style else {}),
         )
 
     @property
-    def _is_block(self) -> bool:
+    def _is_large(self) -> bool:
         is_wide = self._depth >= _BLOCK_ROWS and self._bits >= _BLOCK_ROW_BITS
         is_deep = self._depth >= _MANY_ROWS
         return is_wide or is_deep or self._bits * self._depth >= _BLOCK_BITS
@@ -88,7 +94,7 @@ class Memory1R1W(Shared):
         return _VERILOG.format(
             name=name,
             bits=self._bits,
-            style=', ram_style = "block"' if self._is_block else "",
+            style=f', ram_style = "{self._style}"' if self._style else "",
             last=self._depth - 1,
             data_top=self._bits - 1,
             address_top=(self._depth - 1).bit_length() - 1,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
-from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import SEMAPHORES
+from pulsarray.hw.blocks.memory import Memory1R1W
 from pulsarray.hw.blocks.ports import INDEX_BITS
 from pulsarray.hw.blocks.shared import Shared
 
@@ -59,8 +59,8 @@ def unit_members(instruction_bits: int) -> dict[str, Any]:
 class Sequencer(Shared):
     """Queue, instruction register and start of one unit.
 
-    The instruction register is a row of the queue's memory, and one more row takes what FETCH is
-    gathering, which is why nothing is copied from one to the other.
+    The instruction register is what the queue's memory read last, and one more row of the memory
+    takes what FETCH is gathering: nothing is copied from one to the other.
 
     Parameters
     ----------
@@ -70,6 +70,8 @@ class Sequencer(Shared):
         The first bit of the field ``wait`` in what is kept.
     depth
         Instructions that the queue holds.
+    blocks
+        Whether its memory is made of block RAM; else of tables.
 
     Members
     -------
@@ -96,8 +98,9 @@ class Sequencer(Shared):
         As in :func:`unit_members`.
     """
 
-    def __init__(self, parts: Sequence[int], wait: int, depth: int) -> None:
+    def __init__(self, parts: Sequence[int], wait: int, depth: int, *, blocks: bool) -> None:
         self._parts, self._wait, self._depth = parts, wait, depth
+        self._style = "block" if blocks else "distributed"
         bits = sum(parts)
         super().__init__(
             {
@@ -122,10 +125,11 @@ class Sequencer(Shared):
             **{f"part{number}": bits for number, bits in enumerate(parts)},
             wait=wait,
             depth=depth,
+            blocks=blocks,
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """The IR reloads in the cycle in which its instruction starts: it moves on by a row."""
+        """The IR reloads in the cycle in which its instruction starts."""
         m = Module()
         level = Signal(range(self._depth + 1))
         wait = self.instruction[self._wait :][:SEMAPHORES]
@@ -148,10 +152,10 @@ class Sequencer(Shared):
         return m
 
     def _rows(self, m: Module) -> None:
-        """A ring: the IR, the queue behind it, and the row that FETCH fills."""
-        rows = self._depth + 2
+        """A ring: the queue, and the row that FETCH fills, which is not one that is read."""
+        rows = self._depth + 1
         enter, leave = Signal(range(rows), name="enter"), Signal(range(rows), name="leave")
-        for moved, place in ((self.push, enter), (self.start, leave)):
+        for moved, place in ((self.push, enter), (self.pop, leave)):
             with m.If(moved):
                 m.d.sync += place.eq(Mux(place == rows - 1, 0, place + 1))
             with m.If(self.clear):
@@ -161,58 +165,13 @@ class Sequencer(Shared):
             written, read = self.part[first : first + bits], self.instruction[first : first + bits]
             if number == 0:
                 written, read = Cat(written, self.part_index), Cat(read, self.index)
-            m.submodules[f"part{number}"] = store = Rows(len(written), rows)
+            m.submodules[f"part{number}"] = store = Memory1R1W(len(written), rows, self._style)
             m.d.comb += [
-                store.write.eq(self.write[number]),
-                store.write_place.eq(enter),
-                store.written.eq(written),
-                store.place.eq(leave),
-                read.eq(store.row),
+                store.write_enable.eq(self.write[number]),
+                store.write_address.eq(enter),
+                store.write_data.eq(written),
+                store.read_enable.eq(self.pop),
+                store.read_address.eq(leave),
+                read.eq(store.read_data),
             ]
             first += bits
-
-
-class Rows(Shared):
-    """A few rows that are read without being asked for.
-
-    Parameters
-    ----------
-    bits, rows
-        Width of a row, and how many there are.
-
-    Members
-    -------
-    write, write_place, written
-        A row changes at the end of the cycle.
-    place, row
-        A row that is read.
-    """
-
-    def __init__(self, bits: int, rows: int) -> None:
-        self._bits, self._rows = bits, rows
-        super().__init__(
-            {
-                "write": In(1),
-                "write_place": In(range(rows)),
-                "written": In(bits),
-                "place": In(range(rows)),
-                "row": Out(bits),
-            },
-            bits=bits,
-            rows=rows,
-        )
-
-    def body(self, platform: Any) -> Elaboratable:
-        """A memory of tables."""
-        m = Module()
-        store: Any = memory.Memory(shape=self._bits, depth=self._rows, init=[])
-        m.submodules.store = store
-        enter, leave = store.write_port(), store.read_port(domain="comb")
-        m.d.comb += [
-            enter.en.eq(self.write),
-            enter.addr.eq(self.write_place),
-            enter.data.eq(self.written),
-            leave.addr.eq(self.place),
-            self.row.eq(leave.data),
-        ]
-        return m

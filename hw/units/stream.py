@@ -79,6 +79,7 @@ class StreamUnit(Shared):
             accumulators=config.accumulator_banks,
             transposer=config.transposer,
             fast_clock=config.fast_clock,
+            queue_blocks=config.queue_blocks,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -244,7 +245,9 @@ class StreamUnit(Shared):
         ]
         if config.transposer:
             self._turn(m, array, was, word, beside, face)
-        m.submodules.targets = targets = Delay(len(target.as_value()), 2 * config.dim + 1)
+        m.submodules.targets = targets = Delay(
+            len(target.as_value()), 2 * config.dim + 1, blocks=config.queue_blocks
+        )
         m.d.comb += [targets.entering.eq(face), self.target.eq(targets.leaving)]
 
     def _turn(
@@ -257,12 +260,12 @@ class StreamUnit(Shared):
         face: Any,
     ) -> None:
         """The transposer on the way to the left face."""
-        dim = self._config.dim
+        dim, blocks = self._config.dim, self._config.queue_blocks
         transposer = Transposer(dim, self._config.operand_bits)
         m.submodules.transposer = transposer
         place, opens = Signal(range(dim)), Signal()
         end = was["turned"] & (place == dim - 1)
-        m.submodules.beside = line = Delay(len(face.as_value()), dim)
+        m.submodules.beside = line = Delay(len(face.as_value()), dim, blocks=blocks)
         m.d.comb += [
             transposer.in_valid.eq(was["turned"]),
             transposer.in_data.eq(word),

@@ -169,7 +169,7 @@ class Lane(Shared):
     def _operands(self, m: Module) -> tuple[Value, Value]:
         control, constants, at = self.control, self._constants, self._at
         source = Signal(signed(self._acc_bits), name="a_source")
-        other = Signal(signed(max(self._acc_bits, 32)), name="b_source")
+        other = Signal(signed(self._acc_bits), name="b_source")
         m.d.comb += [
             source.eq(Mux(control.a_is_sum, self.a_sum, self.a_word)),
             other.eq(
@@ -178,7 +178,6 @@ class Lane(Shared):
                     {
                         Source.WORD.value: self.b_word,
                         Source.SUM.value: self.b_sum,
-                        Source.SCALAR.value: control.scalar,
                         Source.CONSTANT.value: constants["constant"],
                     },
                     0,
@@ -188,10 +187,10 @@ class Lane(Shared):
         source = self._carry(m, "a_selected", source, at.select, at.operands)
         other = self._carry(m, "b_selected", other, at.select, at.operands)
         a = source - control.zero_a + Mux(control.use_bias, constants["bias"], 0)
-        b = (other - control.zero_b)[: len(other) + 1]
+        b = other + control.b_addend
         return (
             self._carry(m, "a", a[: self._acc_bits + 2].as_signed(), at.operands, at.factor),
-            self._carry(m, "b", b.as_signed(), at.operands, at.factor),
+            self._carry(m, "b", b, at.operands, at.factor),
         )
 
     def _factor(self, m: Module, a: Value, b: Value) -> tuple[Value, Value, Value | None]:
@@ -206,30 +205,34 @@ class Lane(Shared):
         )
 
     def _slope(self, m: Module, b: Value) -> Value:
-        """B cut to an operand, or the derivative where B is the function's value."""
+        """B cut to an operand, or the derivative where B is the function's value.
+
+        With u = 2^F - B that of the sigmoid is u B / 2^(F - 2), that of tanh u (2^F + B) / 2^F.
+        """
         at, bits = self._at, self._operand_bits
         fraction = bits - 1
         operand = Signal(signed(bits), name="b_operand")
-        other = Signal(signed(bits + 2), name="b_other")
+        times, other = (Signal(signed(bits + 2), name=f"b_{name}") for name in ("times", "other"))
         is_sigmoid = self.control.factor_alu == Alu.DSIGMOID
         m.d.comb += [
             operand.eq(saturate(b, bits)),
-            other.eq(Mux(is_sigmoid, (1 << fraction) - operand, operand)),
+            times.eq(Mux(is_sigmoid, operand << 2, operand + (1 << fraction))),
+            other.eq((1 << fraction) - operand),
         ]
         short = self._carry(m, "b_short", operand, at.factor, at.square)
-        other = self._carry(m, "b_times", other, at.factor, at.square)
-        product = Signal(signed(2 * bits + 2), name="b_product")
-        m.d.comb += product.eq(short * other)
+        times = self._carry(m, "b_times_kept", times, at.factor, at.square)
+        other = self._carry(m, "b_other_kept", other, at.factor, at.square)
+        product = Signal(signed(2 * bits + 4), name="b_product")
+        m.d.comb += product.eq(times * other)
         product = self._carry(m, "b_multiplied", product, at.square, at.slope)
         short = self._carry(m, "b_kept", short, at.square, at.slope)
-        sigmoid = saturate(round_half_even(product, fraction - 2), bits)
-        tanh = saturate(round_half_even((1 << 2 * fraction) - product, fraction), bits)
+        slope, alu = saturate(round_half_even(product, fraction), bits), self.control.slope_alu
         value = Signal(signed(bits), name="factor_value")
-        cases = {Alu.DSIGMOID: sigmoid, Alu.DTANH: tanh}
         if self._config.training:
             low = self._carry(m, "b_low", b[:bits].as_signed(), at.factor, at.slope)
-            cases[Alu.SCALED] = low
-        m.d.comb += value.eq(_select(self.control.slope_alu, cases, short))
+            short = Mux(alu == Alu.SCALED, low, short)
+        is_slope = (alu == Alu.DSIGMOID) | (alu == Alu.DTANH)
+        m.d.comb += value.eq(Mux(is_slope, slope, short))
         return value
 
     def _operate(
@@ -272,40 +275,44 @@ class Lane(Shared):
         """The first operation, saturated; one adder serves all sums and comparisons."""
         at = self._at
         result = self._carry(m, "chosen", self._sum_or_choice(m, a, b), at.operate, at.saturate)
-        value = saturate(result, self._alu_bits)
         if factor is None:
-            return value
+            return saturate(result, self._alu_bits)
         alu = self.control.saturated_alu
         product = Value.cast(saturated_product(m, a, factor, "product"))
         product = self._carry(m, "whole_product", product, at.operate, at.saturate)
         is_product = (alu == Alu.MUL) | (alu == Alu.DSIGMOID) | (alu == Alu.DTANH)
         if self._config.training:
             is_product = is_product | (alu == Alu.SCALED)
-        return Mux(is_product, saturate(product, self._alu_bits), value)
+        either = Signal(signed(max(len(product), len(result))), name="either")
+        m.d.comb += either.eq(Mux(is_product, product, result))
+        return saturate(either, self._alu_bits)
 
     def _sum_or_choice(self, m: Module, a: Value, b: Value) -> Value:
-        """Everything but products: a sum of A and B or their opposites, one of them, or a bit."""
+        """Everything but products: a sum of A and B or their opposites, one of them, or a bit.
+
+        There is one adder, of A and B or not B; B - A is not (A + not B).
+        """
         alu, width = self.control.alu, max(len(a), len(b)) + 1
         total = Signal(signed(width), name="total")
         result = Signal(signed(width), name="result")
         less, equal, bit = Signal(name="less"), Signal(name="equal"), Signal(name="bit")
-        minus_a, minus_b = Signal(name="minus_a"), Signal(name="minus_b")
+        minus, carry, turns = Signal(name="minus"), Signal(name="carry"), Signal(name="turns")
         takes_b, takes_a, is_bit = (
             Signal(name="takes_b"),
             Signal(name="takes_a"),
             Signal(name="is_bit"),
         )
-        operand_a, operand_b = Signal.like(a, name="operand_a"), Signal.like(b, name="operand_b")
+        operand_b = Signal.like(b, name="operand_b")
         chosen = Mux(takes_b, b, Mux(takes_a, a, 0))
         is_sum = (alu == Alu.ADD) | (alu == Alu.SUB) | (alu == Alu.RSUB)
         m.d.comb += [
-            minus_a.eq(alu == Alu.RSUB),
-            minus_b.eq((alu != Alu.ADD) & (alu != Alu.RSUB)),
-            operand_a.eq(a ^ minus_a.replicate(len(a))),
-            operand_b.eq(b ^ minus_b.replicate(len(b))),
-            total.eq(_sum_with_carry(operand_a, operand_b, minus_a | minus_b)),
+            turns.eq(alu == Alu.RSUB),
+            minus.eq(alu != Alu.ADD),
+            carry.eq(minus & ~turns & (alu != Alu.GREATER)),
+            operand_b.eq(b ^ minus.replicate(len(b))),
+            total.eq(_sum_with_carry(a, operand_b, carry)),
             less.eq(total < 0),
-            equal.eq(a == b),
+            equal.eq(total == 0),
             takes_b.eq(((alu == Alu.MAX) & less) | ((alu == Alu.MIN) & ~less)),
             takes_a.eq(
                 (alu == Alu.PASS)
@@ -314,8 +321,8 @@ class Lane(Shared):
                 | ((alu == Alu.GATE) & (b > 0))
             ),
             is_bit.eq((alu == Alu.EQUAL) | (alu == Alu.GREATER)),
-            bit.eq(Mux(alu == Alu.EQUAL, equal, ~(less | equal)) & is_bit),
-            result.eq(Mux(is_sum, total, chosen | bit)),
+            bit.eq(Mux(alu == Alu.EQUAL, equal, ~less) & is_bit),
+            result.eq(Mux(is_sum, total ^ turns.replicate(width), chosen | bit)),
         ]
         return result
 
@@ -340,7 +347,7 @@ class Lane(Shared):
         product = self._carry(m, "scaled_product", product, at.total, at.residual)
         total = product
         if self._config.residual:
-            total = saturated_sum(product, self._residual_term(m, residual), WIDE)
+            total = product + self._residual_term(m, residual)  # rounding saturates it
         return (
             self._carry(m, "scaled_value", total, at.residual, at.round),
             self._carry(m, "chosen_shift", shift, at.choose, at.round),
@@ -349,17 +356,14 @@ class Lane(Shared):
     def _residual_term(self, m: Module, residual: Value) -> Value:
         """The second source's product, or 0."""
         control, at = self.control, self._at
-        product = self._product(m, "residual", residual, control.residual_multiplier)
-        term = Signal.like(product, name="residual_term")
-        added = self._carry(m, "adds_residual", control.residual, at.multiply, at.total)
-        m.d.comb += term.eq(Mux(added, product, 0))
-        return Value.cast(self._carry(m, "residual_product", term, at.total, at.residual))
+        added = Signal.like(residual, name="added_residual")
+        m.d.comb += added.eq(Mux(control.residual, residual, 0))
+        product = self._product(m, "residual", added, control.residual_multiplier)
+        return Value.cast(self._carry(m, "residual_product", product, at.total, at.residual))
 
     def _product(self, m: Module, name: str, value: Value, multiplier: Value) -> Value:
         """A number times a multiplier: parts as wide as a device multiplies, then their sum."""
         at = self._at
-        if at.multiply == at.total:
-            return value * multiplier
         kept: dict[int, list[Value]] = {}
         for place, part in _parts(value):
             for shift, by in _parts(multiplier):
@@ -419,7 +423,9 @@ class Lane(Shared):
         negative = Mux(rounded < 0, control.low, control.zero_target)
         is_step = control.activation == Activation.STEP
         m.d.comb += [
-            clamped.eq(clamp(rounded + control.zero_target, control.low, control.high)),
+            clamped.eq(
+                clamp(rounded + control.zero_target, control.low, control.high, control.crossed)
+            ),
             stepped.eq(Mux(rounded > 0, control.high, negative)),
         ]
         plain: Value = clamped

@@ -18,14 +18,13 @@ from pulsarray.stages import vector_stages
 __all__ = ["Source", "control_layout", "lane_controls"]
 
 
-class Source(enum.Enum, shape=3):
-    """Where operand B comes from."""
+class Source(enum.Enum, shape=2):
+    """Where operand B comes from, apart from what is added to it."""
 
     NONE = 0
     WORD = 1
     SUM = 2
-    SCALAR = 3
-    CONSTANT = 4
+    CONSTANT = 3
 
 
 def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
@@ -34,8 +33,8 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     controls: dict[int, dict[str, Any]] = {cycle: {} for cycle in range(at.result + 1)}
     for name, cycle in column_cycles(config).items():
         controls[cycle][f"{name}_row"] = range(column_rows(config))
-    controls[at.select] |= {"a_is_sum": 1, "b_source": Source, "scalar": signed(32)}
-    controls[at.operands] |= {"zero_a": signed(16), "use_bias": 1, "zero_b": signed(16)}
+    controls[at.select] |= {"a_is_sum": 1, "b_source": Source}
+    controls[at.operands] |= {"zero_a": signed(16), "use_bias": 1, "b_addend": signed(32)}
     if config.vector_multiply:
         controls[at.factor] |= {"factor_alu": Alu}
         controls[at.slope] |= {"slope_alu": Alu}
@@ -57,6 +56,7 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     operand = signed(config.operand_bits)
     controls[at.finish] |= {"activation": 3 if config.training else 2}
     controls[at.finish] |= {"zero_target": signed(16), "low": operand, "high": operand}
+    controls[at.finish] |= {"crossed": 1}
     if config.tables:
         controls[at.look_up] |= {"table": 3}
     if config.tables and config.operand_bits == 16:

@@ -28,8 +28,10 @@ def _no_cut(_: str, __: str, value: Value) -> Value:
     return value
 
 
-def clamp(value: Value, low: Value | int, high: Value | int) -> Value:
-    """``min(max(value, low), high)``, of a width that holds the limits."""
+def clamp(value: Value, low: Value | int, high: Value | int, crossed: Value | None = None) -> Value:
+    """``min(max(value, low), high)``, of a width that holds the limits; ``crossed`` says that
+    ``low`` is above ``high``, where somebody knows already.
+    """
     low, high = Value.cast(low), Value.cast(high)
     width = max(_signed_bits(low), _signed_bits(high))
     is_below, is_above = value < low, value > high
@@ -38,7 +40,7 @@ def clamp(value: Value, low: Value | int, high: Value | int) -> Value:
         is_below = Mux(fits, short < low, value[-1])
         is_above = Mux(fits, short > high, ~value[-1])
         value = short
-    over = Mux(is_below, low > high, is_above)
+    over = Mux(is_below, low > high if crossed is None else crossed, is_above)
     return Mux(over, high, Mux(is_below, low, value))
 
 
@@ -114,7 +116,7 @@ def requantize(
     m
         Where the logic goes.
     value
-        64 bits, signed.
+        64 bits, signed; or 65, of which a number beyond 64 counts as the nearest of those.
     shift
         Right shift, ``-(bits - 1)`` to 63; a negative one multiplies.
     bits
@@ -125,41 +127,80 @@ def requantize(
     cut
         Called with every value where a register may stand: before the shift and behind it.
     """
-    places, far = Signal(7, name="places"), Signal(name="far")
-    m.d.comb += places.eq(shift + (bits - 1))
-    near, mode = value, Value.cast(0 if tflite is None else tflite)
+    span = 1 << (bits - 1).bit_length()  # shifts to the left are as many fewer to the right
+    right, before = Signal(name="right"), Signal(signed(7), name="before")
+    places, far = Signal(6, name="places"), Signal(name="far")
+    m.d.comb += [
+        before.eq(shift - 1),  # where the bit lies that is rounded away
+        right.eq(~before[-1]),
+        places.eq(Cat(before[:5], before[5] & (right | (span == WIDE)))),
+    ]
+    mode = Value.cast(0 if tflite is None else tflite)
     if tflite is not None:
         m.d.comb += far.eq(tflite & (shift > 31))
-        near = _first_rounding(m, value, far)
+    near = _held(m, value, None if tflite is None else far)
     near, amount = cut("before", "near", near), cut("before", "places_kept", places)
+    is_right = cut("before", "is_right", right)
     mode, is_far = cut("before", "is_tflite", mode), cut("before", "is_far", far)
-    window, below, above = _window(m, Cat(Const(0, bits), near).as_signed(), amount, bits + 1)
+    word, lost = _placed(m, near.as_signed(), is_right, span, bits + 1)
+    window, below, above = _window(m, word, near[-1], amount, bits + 1)
+    above = above | lost
     sign, window = cut("behind", "sign", near[-1]), cut("behind", "window", window)
     below, above = cut("behind", "below", below), cut("behind", "above", above)
     mode, is_far = cut("behind", "was_tflite", mode), cut("behind", "was_far", is_far)
-    up, total = Signal(name="up"), Signal(signed(bits + 1), name="rounded_up")
+    up, total = Signal(name="up"), Signal(signed(bits), name="rounded_up")
     m.d.comb += [
         up.eq(window[0] & Mux(mode, ~is_far | ~sign | below, below | window[1])),
-        total.eq(window[1:].as_signed() + up),
+        total.eq(window[1:] + up),
     ]
-    return Mux(above, _limit(sign, bits), saturate(total, bits))
+    wraps = ~window[-1] & total[-1]
+    return Mux(above | wraps, _limit(sign, bits), total)
 
 
-def _first_rounding(m: Module, value: Value, far: Value) -> Value:
-    """Rounding to 2^-31, gemmlowp's first, before a longer shift; its fraction is dropped."""
-    half = 30
-    near = Signal(signed(WIDE + 1), name="first_rounding")
-    top = (value[half:].as_signed() + far)[: WIDE + 1 - half]
-    kept = Cat(value[:half], top[0]) & ~far.replicate(half + 1)
-    m.d.comb += near.eq(Cat(kept, top[1:]))
+def _held(m: Module, value: Value, far: Value | None) -> Value:
+    """The number within 64 bits: of one beyond 2^63 itself, which rounds and saturates as the
+    largest of them does. With ``far`` it is rounded to 2^-31, gemmlowp's first rounding before a
+    longer shift; its fraction is dropped.
+    """
+    half, beyond = 30, len(value) > WIDE
+    near = Signal(signed(WIDE + (beyond or far is not None)), name="within")
+    kept = value
+    if far is not None:
+        top = (value[half:].as_signed() + far)[: WIDE + 1 - half]
+        kept = Cat(Cat(value[:half], top[0]) & ~far.replicate(half + 1), top[1:])
+    if beyond:
+        over = value[WIDE] ^ value[WIDE - 1]
+        low = kept[: WIDE - 1] & ~over.replicate(WIDE - 1)
+        kept = Cat(low, kept[WIDE - 1] | over, Mux(over, value[WIDE], kept[WIDE]))
+    m.d.comb += near.eq(kept)
     return near
 
 
-def _window(m: Module, word: Value, place: Value, width: int) -> tuple[Value, Value, Value]:
-    """Bits of a signed number from a place on; whether any below are set, and whether the highest
-    or any above differs from the sign.
+def _placed(m: Module, near: Value, right: Value, span: int, width: int) -> tuple[Value, Value]:
+    """A word that only has to be shifted to the right: as it is, or ``span`` places higher; and
+    whether that loses bits unlike the sign.
     """
-    sign = word[-1]
+    sign, size = near[-1], max(len(near), span + width)
+    bits = [near[i] if i < len(near) else sign for i in range(size)]
+    word, lost = Signal(size, name="placed"), Signal(name="lost_above")
+    m.d.comb += [
+        word.eq(
+            Cat(
+                Cat(bits[:span]) & right.replicate(span),
+                Mux(right, Cat(bits[span:]), Cat(bits[: size - span])),
+            )
+        ),
+        lost.eq(~right & _unlike(near[size - span :], sign)),
+    ]
+    return word, lost
+
+
+def _window(
+    m: Module, word: Value, sign: Value, place: Value, width: int
+) -> tuple[Value, Value, Value]:
+    """Bits of a number with this sign from a place on; whether any below are set, and whether the
+    highest or any above differs from the sign.
+    """
     below: Value = Const(0, 1)
     above: Value = Const(0, 1)
     for power in reversed(range(len(place))):

@@ -131,6 +131,7 @@ class VectorUnit(Shared):
             residual=config.residual,
             leaky=config.leaky,
             fast_clock=config.fast_clock,
+            queue_blocks=config.queue_blocks,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -267,7 +268,9 @@ class VectorUnit(Shared):
         )
         held = self._held
         place: Any = Signal(layout, name="place")
-        m.submodules.places = places = Delay(layout.size, self._writes)
+        m.submodules.places = places = Delay(
+            layout.size, self._writes, blocks=self._config.queue_blocks
+        )
         self._written: Any = data.View(layout, places.leaving)
         m.d.comb += [
             places.entering.eq(place),
@@ -313,11 +316,9 @@ class VectorUnit(Shared):
         flag, bank, is_after = self._flag, self._held.b_bank, self._is_after()
         source: Any = Signal(Source)
         from_bank = Mux(bank < Bank.ACCUMULATOR, Source.WORD.value, Source.SUM.value)
-        with m.If(flag(VectorFlag.B_SCALAR)):
-            m.d.comb += source.eq(Source.SCALAR)
-        with m.Elif(flag(VectorFlag.B_LANE)):
+        with m.If(flag(VectorFlag.B_LANE) & ~flag(VectorFlag.B_SCALAR)):
             m.d.comb += source.eq(Source.CONSTANT)
-        with m.Elif((bank != Bank.NONE) & ~is_after):
+        with m.Elif((bank != Bank.NONE) & ~is_after & ~flag(VectorFlag.B_SCALAR)):
             m.d.comb += source.eq(from_bank)
         return Value.cast(source), Mux(is_after, from_bank, Source.NONE.value)
 
@@ -332,11 +333,12 @@ class VectorUnit(Shared):
         config, held, flag = self._config, self._held, self._flag
         source, c_source = self._sources(m)
         from_bank = (source == Source.WORD.value) | (source == Source.SUM.value)
+        addend = Mux(from_bank, -held.zero_b, 0)
         values: dict[str, Value] = {
             "a_is_sum": held.a_bank >= Bank.ACCUMULATOR,
             "use_bias": flag(VectorFlag.BIAS),
             "b_source": source,
-            "zero_b": Mux(from_bank, held.zero_b, 0).as_signed(),
+            "b_addend": Mux(flag(VectorFlag.B_SCALAR), held.scalar, addend),
             "alu": held.alu[:4],
             "lane_scale": flag(VectorFlag.LANE_SCALE),
             "leaky": flag(VectorFlag.LEAKY),
@@ -349,12 +351,14 @@ class VectorUnit(Shared):
             "multiplier2": held.multiplier2[: config.scale_bits],
             "low": held.low[: config.operand_bits],
             "high": held.high[: config.operand_bits],
+            "crossed": held.low[: config.operand_bits].as_signed()
+            > held.high[: config.operand_bits].as_signed(),
             "c_source": c_source,
             "add_after": flag(VectorFlag.ADD_AFTER),
             "sub_after": flag(VectorFlag.SUB_AFTER),
             "is_max": held.reduce == Reduce.MAX,
             "is_sum": held.reduce == Reduce.SUM,
-            **{name: held[name] for name in ("zero_a", "scalar", "zero_target")},
+            **{name: held[name] for name in ("zero_a", "zero_target")},
         }
         needed: dict[str, int] = {}
         for cycle, controls in lane_controls(config).items():

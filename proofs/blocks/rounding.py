@@ -144,7 +144,10 @@ def round_proof(width: int, shift_bits: int) -> Proof:
 
 _REQUANTIZE = """
   // docs/machine.md, VECTOR, step 4.
-  wire signed [159:0] spec_x = $signed(value);
+  localparam signed [159:0] MOST = (160'd1 << 63) - 1;
+  wire signed [159:0] spec_given = $signed(value);
+  wire signed [159:0] spec_x = spec_given > MOST ? MOST
+    : spec_given < -MOST - 1 ? -MOST - 1 : spec_given;
   wire signed [159:0] spec_k = $signed(shift);
   always @* assume (spec_k >= 1 - {bits} && spec_k <= 63);
   wire [6:0] spec_right = spec_k < 0 ? 0 : spec_k;
@@ -157,7 +160,6 @@ _REQUANTIZE = """
 _TFLITE = """
   wire [7:0] spec_raise = spec_k < 31 ? 31 - spec_k : 0;
   wire [6:0] spec_e = spec_k > 31 ? spec_k - 31 : 0;
-  localparam signed [159:0] MOST = (160'd1 << 63) - 1;
   wire signed [159:0] spec_raised = spec_x <<< spec_raise;
   wire signed [159:0] spec_held = spec_raised > MOST ? MOST
     : spec_raised < -MOST - 1 ? -MOST - 1 : spec_raised;
@@ -170,7 +172,7 @@ _TFLITE = """
 """
 
 
-def requantize_proof(bits: int, *, tflite: bool) -> Proof:
+def requantize_proof(bits: int, *, tflite: bool, width: int = 64) -> Proof:
     """Of a product divided by a power of two, rounded and saturated."""
     text = _REQUANTIZE.format(
         bits=bits,
@@ -178,7 +180,8 @@ def requantize_proof(bits: int, *, tflite: bool) -> Proof:
         tflite=_TFLITE if tflite else "  wire signed [159:0] spec_y = spec_even;",
         saturated=_saturated("spec_y", 160, bits),
     )
-    inputs = {"value": signed(64), "shift": signed(7)} | ({"mode": unsigned(1)} if tflite else {})
+    inputs = {"value": signed(width), "shift": signed(7)}
+    inputs |= {"mode": unsigned(1)} if tflite else {}
 
     modes = (" -set mode 0", " -set mode 1") if tflite else ("",)
 
@@ -187,8 +190,9 @@ def requantize_proof(bits: int, *, tflite: bool) -> Proof:
 
     return Proof(
         name="requantize",
-        variant=f"{bits} bits{' with TFLITE' if tflite else ''}",
-        claim="`requantize`: step 4 of VECTOR in docs/machine.md, for every 64-bit number and "
+        variant=f"{bits} bits{' with TFLITE' if tflite else ''}"
+        + (f" of {width}" if width != 64 else ""),
+        claim="`requantize`: step 4 of VECTOR in docs/machine.md, for every number and "
         "every shift, half to even and by gemmlowp's two roundings.",
         component=lambda: _Function(inputs, bits, logic),
         properties=text,

@@ -21,7 +21,8 @@ _SETTINGS = (
     *("scale_bits", "scratchpad_banks", "scratchpad_depth", "accumulator_banks"),
     *("accumulator_depth", "parameter_depth", "tables", "table_segments", "bus_bits"),
     *("burst_beats", "outstanding", "queue_depth", "transposer", "vector_multiply", "training"),
-    *("counters", "trace", "tflite", "residual", "leaky", "fast_clock", "vector_lanes", "effort"),
+    *("counters", "trace", "tflite", "residual", "leaky", "fast_clock", "vector_lanes"),
+    *("queue_blocks", "effort"),
 )
 
 

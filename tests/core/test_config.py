@@ -63,6 +63,7 @@ OTHER: dict[str, object] = {
     "leaky": False,
     "fast_clock": True,
     "vector_lanes": 2,
+    "queue_blocks": False,
 }
 """A legal value other than the default for each parameter that is free on its own."""
 WIDE = {"operand_bits": 16, "acc_bits": 48, "scale_bits": 0, "bus_bits": 128}

@@ -27,7 +27,9 @@ from tests.hw.harness import run_bench
 def test_sequencer(simulator: str, parts: list[int], wait: int, depth: int) -> None:
     parameters = {"wait": wait, "depth": depth}
     parameters |= {f"part{number}": bits for number, bits in enumerate([*parts, 0, 0][:3])}
-    run_bench(Sequencer(parts, wait, depth), "sequencer_bench", simulator, parameters)
+    run_bench(
+        Sequencer(parts, wait, depth, blocks=depth > 1), "sequencer_bench", simulator, parameters
+    )
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS.values() if form.unit is not None])
