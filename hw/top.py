@@ -101,7 +101,7 @@ class Machine(Component):
                 packed_parts(unit),
                 packed_place(unit, "wait"),
                 config.queue_depth,
-                config.queue_blocks,
+                blocks=config.queue_blocks,
             )
             for unit in Unit
         }
