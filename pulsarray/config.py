@@ -288,8 +288,12 @@ class Config:
 
 
 _JOINED = {
-    "tflite": True, "residual": True, "leaky": True, "queue_blocks": True,
-    "fast_clock": False, "vector_lanes": 0,
+    "tflite": True,
+    "residual": True,
+    "leaky": True,
+    "queue_blocks": True,
+    "fast_clock": False,
+    "vector_lanes": 0,
 }
 """Parameters that joined later, and what machines were before they had them."""
 _TYPE_NAMES: dict[type, str] = {int: "an integer", bool: "true or false"}
