@@ -2,9 +2,9 @@
 
 Usage: make bench-synth, or python scripts/bench_synth.py [MACHINE/TARGET[/UNIT] ...]; a unit is
 placed and routed too. A machine is a preset without trace, which is for simulation, or tiny-fast:
-that of tiny with fast_clock. The presets of boards must fit theirs, with room left. What was
-measured before and is not named stays in benchmarks/synthesis.json with its date and commit; the
-page is written from that file.
+that of tiny with fast_clock; least is the smallest machine that there is. The presets of boards
+must fit theirs, with room left. What was measured before and is not named stays in
+benchmarks/synthesis.json with its date and commit; the page is written from that file.
 """
 
 from __future__ import annotations
@@ -41,6 +41,24 @@ UNITS = (
 FAST = "tiny-fast"
 MACHINES = {name: replace(config, trace=False) for name, config in PRESETS.items()}
 MACHINES[FAST] = replace(MACHINES["tiny"], fast_clock=True)
+LEAST, LANE = "least", "vector.datapath.lane0"
+MACHINES[LEAST] = replace(
+    MACHINES["tiny"],
+    dim=2,
+    bus_bits=16,
+    acc_bits=24,
+    scale_bits=16,
+    vector_lanes=1,
+    tables=0,
+    outstanding=1,
+    queue_depth=1,
+    transposer=False,
+    vector_multiply=False,
+    counters=False,
+    tflite=False,
+    residual=False,
+    leaky=False,
+)
 SLOW_MHZ = 20.0
 """What machines without fast_clock are mapped for; the others for :data:`MHZ`."""
 ROOM = 0.95
@@ -101,6 +119,7 @@ def page(record: dict[str, Report]) -> str:
         if name.endswith(f"/ecp5/{TOP}"):
             lines += ["", f"## Units of `{name.partition('/')[0]}` on ECP5", ""]
             lines += _table(_UNIT_HEAD, _units(row))
+    lines += ["", "## Parts alone on ECP5", "", *_table(_PART_HEAD, _parts(record))]
     placed = {name: row for name, row in record.items() if row["timing"]}
     if placed:
         lines += ["", f"## Clock of `{FAST}` and of its units alone on ECP5-85, speed grade 6", ""]
@@ -120,6 +139,7 @@ _PRESET_HEAD = (
     *("LUT equiv.", "hierarchy kept", "k gates", "measured"),
 )
 _UNIT_HEAD = ("unit", "LUT", "carry", "FF", "DSP", "block RAM", "distr. RAM", "LUT equiv.", "share")
+_PART_HEAD = ("machine", "part", *_UNIT_HEAD[1:-1], "measured")
 _CLOCK_HEAD = ("unit", "LUT equiv.", "FF", "Fmax MHz", "stage", "longest path", "measured")
 
 
@@ -194,6 +214,14 @@ def _units(row: Report) -> Iterator[list[str]]:
         yield [unit["name"], *amounts, f"{unit['lut_equivalents'] / whole:.1%}"]
 
 
+def _parts(record: dict[str, Report]) -> Iterator[list[str]]:
+    for name, row in record.items():
+        machine, _, unit = name.split("/")
+        if unit != TOP and not row["timing"]:
+            amounts = [f"{row['flat'][name]:,}" for name in (*_AMOUNTS, "lut_equivalents")]
+            yield [machine, unit, *amounts, f"{row['date']}, {row['commit']}"]
+
+
 def _clocks(rows: dict[str, Report]) -> Iterator[list[str]]:
     for name, row in sorted(rows.items(), key=lambda item: item[1]["timing"]["fmax_mhz"]):
         flat, timing = row["flat"], row["timing"]
@@ -209,6 +237,7 @@ def _clocks(rows: dict[str, Report]) -> Iterator[list[str]]:
 def _every() -> Iterator[str]:
     yield from (f"{FAST}/ecp5/{unit}" for unit in (TOP, *UNITS))
     yield from (f"{board}/{family}/{TOP}" for board, family in BOARDS.items())
+    yield from (f"{LEAST}/ecp5/{TOP}", f"tiny/ecp5/{LANE}")
     for preset in (name for name in PRESETS if name not in BOARDS):
         yield from (f"{preset}/{target}/{TOP}" for target in TARGETS)
 

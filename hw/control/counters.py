@@ -107,11 +107,11 @@ class Counters(Shared):
         was, was_first = Signal.like(place, name="was"), Signal(name="was_first")
         added, ended = Signal(_FEW_BITS, name="added"), Signal.like(place, name="ended")
         m.submodules.words = words = Memory1R1W(COUNTER_BITS, _COUNTERS)
-        few = self._few(m, counts, place)
+        of_turn = self._few(m, counts, place)
         last = place == _COUNTERS - 1
         m.d.sync += [
             place.eq(Mux(last, 0, place + 1)),
-            added.eq(_counted(chosen(few, place))),
+            added.eq(_counted(of_turn)),
             Cat(was, was_first).eq(Cat(place, first)),
             self.value.eq(Mux(was_first, 0, words.read_data) + added),
             ended.eq(was),
@@ -129,19 +129,20 @@ class Counters(Shared):
             self.valid.eq(ended == self.number),
         ]
 
-    def _few(self, m: Module, counts: Signal, place: Signal) -> list[Signal]:
-        """What each counter has counted since its last visit."""
-        few = []
+    def _few(self, m: Module, counts: Signal, place: Signal) -> Value:
+        """What the counter whose turn it is has counted since its last visit."""
+        of_turn: Value = Const(0, _FEW_BITS)
         for number, name in enumerate(COUNTERS):
             state = Signal(_FEW_BITS, init=1, name=f"{name}_few")
             following = Cat(state[_TAPS[0]] ^ state[_TAPS[1]], state)[:_FEW_BITS]
             first, second, *_ = _states()
-            again = Mux(counts[number], second, first)
-            m.d.sync += state.eq(Mux(place == number, again, Mux(counts[number], following, state)))
+            again, turn = Mux(counts[number], second, first), Signal(name=f"{name}_turn")
+            m.d.comb += turn.eq(place == number)
+            m.d.sync += state.eq(Mux(turn, again, Mux(counts[number], following, state)))
             with m.If(self.clear):
                 m.d.sync += state.eq(first)
-            few.append(state)
-        return few
+            of_turn = of_turn | Mux(turn, state, 0)
+        return of_turn
 
 
 class UnitState(Shared):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import Config
@@ -90,7 +90,6 @@ class Registers(Shared):
 
     def _write(self, m: Module) -> None:
         wants = self.s_axil_awvalid & self.s_axil_wvalid & ~self.s_axil_bvalid
-        strobes = Cat(*(strobe.replicate(8) for strobe in self.s_axil_wstrb))
         m.d.comb += [self.s_axil_awready.eq(wants), self.s_axil_wready.eq(wants)]
         with m.If(wants):
             m.d.sync += self.s_axil_bvalid.eq(1)
@@ -102,8 +101,11 @@ class Registers(Shared):
             m.d.comb += acts.eq(wants & self._written("CONTROL") & asked)
         for register in self._stored:
             value = getattr(self, register.name.lower())
-            with m.If(wants & self._written(register.name)):
-                m.d.sync += value.eq((value & ~strobes) | (self.s_axil_wdata & strobes))
+            writes = wants & self._written(register.name)
+            for byte, strobe in enumerate(self.s_axil_wstrb):
+                place = slice(8 * byte, 8 * byte + 8)
+                with m.If(writes & strobe):
+                    m.d.sync += value[place].eq(self.s_axil_wdata[place])
 
     def _written(self, name: str) -> Any:
         """Whether a write is to the register of a name."""

@@ -11,8 +11,8 @@ from amaranth.lib.wiring import In, Out
 from pulsarray.config import SEMAPHORES, Config
 from pulsarray.hw.blocks.addressing import AddressGenerator
 from pulsarray.hw.blocks.fields import fields
-from pulsarray.hw.blocks.fifo import Fifo
 from pulsarray.hw.blocks.ports import ADDRESS_BITS, BANK_BITS, INDEX_BITS
+from pulsarray.hw.blocks.prefetch import PrefetchFifo
 from pulsarray.hw.blocks.shared import Shared
 from pulsarray.hw.control.sequencer import unit_members
 from pulsarray.hw.memory.bursts import BEATS_BITS, MEMORY_BITS, Bursts, bytes_of
@@ -104,6 +104,7 @@ class LoadUnit(Shared):
             scratchpads=config.scratchpad_banks,
             accumulators=config.accumulator_banks,
             tables=config.tables,
+            queue_blocks=config.queue_blocks,
         )
 
     def body(self, platform: Any) -> Elaboratable:
@@ -147,7 +148,10 @@ class LoadUnit(Shared):
             m.d.sync += wrong.eq(0)
 
     def _receive(self, m: Module, want: dict[str, Value]) -> tuple[AddressGenerator, Any]:
-        """Loops of the words that come next, from a queue of the transfers that have started."""
+        """Loops of the words that come next, from a queue of the transfers that have started.
+
+        The first beat comes three cycles after the start at the earliest, as its words are known.
+        """
         entry = data.StructLayout(
             {
                 "index": INDEX_BITS,
@@ -159,14 +163,15 @@ class LoadUnit(Shared):
                 **{f"stride{i}": 16 for i in range(2)},
             }
         )
-        transfers = Fifo(entry.size, self._config.outstanding + 2)
+        config = self._config
+        transfers = PrefetchFifo(entry.size, config.outstanding + 2, blocks=config.queue_blocks)
         m.submodules.transfers = transfers
         entering: Any = Signal(entry)
         following: Any = Signal(entry)
         m.submodules.words = words = AddressGenerator(levels=3, streams=1)
         pop = Signal()
         m.d.comb += [
-            pop.eq((transfers.level != 0) & (~words.active | (words.step & words.done))),
+            pop.eq(transfers.valid & (~words.active | (words.step & words.done))),
             words.start.eq(pop),
             words.clear.eq(self.clear),
             words.bases[0].eq(following.local),

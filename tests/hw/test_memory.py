@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 
 import pytest
 from amaranth.sim import Simulator, SimulatorContext
 
 from pulsarray.hw.blocks.memory import Memory1R1W
+from pulsarray.hw.blocks.prefetch import PrefetchFifo
 from tests.hw.harness import run_bench
 
 
@@ -36,6 +38,37 @@ def test_body_agrees() -> None:
             held = rows[other] if read else held
             rows[address] = data if write else rows[address]
             await context.tick()
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(traffic)
+    simulator.run()
+
+
+@pytest.mark.parametrize("depth", [2, 3, 8])
+def test_prefetch(depth: int) -> None:
+    """Words in order, each seen two cycles after it entered or as soon as the one before left."""
+    dut, generator = PrefetchFifo(16, depth, blocks=True), random.Random(depth)
+    kept: deque[tuple[int, int]] = deque()  # words, and the first cycle in which each may be seen
+
+    async def traffic(context: SimulatorContext) -> None:
+        for cycle in range(1500):
+            pace = (0.2, 0.5, 1.0)[cycle // 100 % 3]
+            is_seen = bool(kept) and kept[0][1] <= cycle
+            assert context.get(dut.valid) == is_seen, cycle
+            assert not is_seen or context.get(dut.head) == kept[0][0], cycle
+            pop = is_seen and generator.random() < pace
+            push = len(kept) < depth and generator.random() < 0.7
+            clear, word = cycle % 400 == 399, generator.getrandbits(16)
+            for port, value in (("push", push), ("entering", word), ("pop", pop), ("clear", clear)):
+                context.set(getattr(dut, port), value)
+            await context.tick()
+            if pop:
+                kept.popleft()
+            if push:
+                kept.append((word, cycle + 2))
+            if clear:
+                kept.clear()
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
