@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.chip import MapChip, Words
@@ -25,7 +25,7 @@ _POINT = Window((1, 1))
 
 @traits_of.register
 def _(op: Chain) -> Traits:
-    return Traits(second=1 if op.inputs > 1 else None, vectors=len(op.steps))
+    return Traits(second=1 if op.inputs > 1 else None, vectors=len(op.steps), anywhere=True)
 
 
 @lower.register
@@ -56,8 +56,11 @@ class _Plan:
     codes: dict[int, int]
 
 
-def _plan(op: Chain) -> _Plan:
-    """Wide values that a step reads together lie in two banks; slots are used again."""
+def _plan(op: Chain, once: Collection[int]) -> _Plan:
+    """Wide values that a step reads together lie in two banks; slots are used again.
+
+    Not those of values that are made once for several tiles.
+    """
     wide = [op.inputs + k for k, step in enumerate(op.steps) if step.wide]
     pairs = [{*step.reads} for step in op.steps if step.b in wide and step.a in wide]
     banks: dict[int, int] = {}
@@ -71,7 +74,7 @@ def _plan(op: Chain) -> _Plan:
     free: tuple[list[int], list[int]] = ([], [])
     sizes = [0, 0]
     for number, step in enumerate(op.steps):
-        for value in {*step.reads} & {*slots}:
+        for value in {*step.reads} & {*slots} - {*once}:
             if last[value] == number:
                 free[banks[value]].append(slots[value])
         made = op.inputs + number
@@ -85,6 +88,15 @@ def _plan(op: Chain) -> _Plan:
     return _Plan(banks, slots, (sizes[0], sizes[1]), {v: k for k, v in enumerate(codes)})
 
 
+def _once(op: Chain, maps: Sequence[Stored]) -> set[int]:
+    """Values that are the same in all blocks: made of maps that repeat one; never the result."""
+    once = {number for number, stored in enumerate(maps) if not stored.steps[0]}
+    for number, step in enumerate(op.steps[:-1], op.inputs):
+        if once.issuperset(step.reads):
+            once.add(number)
+    return once
+
+
 class _Emission:
     """Emits a chain, tile after tile."""
 
@@ -92,9 +104,13 @@ class _Emission:
         self, chip: MapChip, layer: int, op: Chain, maps: Sequence[Stored], result: Stored
     ) -> None:
         self.chip, self.layer, self.op, self.maps, self.result = chip, layer, op, maps, result
-        self.plan = _plan(op)
         self.together = len(maps) > 1 and all(m.tensor is None for m in maps)
         self.together = self.together and maps[0].bank == maps[1].bank
+        self.once = _once(op, maps)
+        self.plan = _plan(op, self.once)
+        self.bank = chip.next_accumulator() - Bank.ACCUMULATOR
+        self.pixels: Area | None = None
+        self.words = 0
         self.spare = len(self.plan.codes) + self.together
 
     def run(self, name: str) -> None:
@@ -106,6 +122,7 @@ class _Emission:
             result, maps[0], _POINT, min(sums, room), config.scratchpad_depth, name
         )
         second = maps[1] if len(maps) > 1 else None
+        self.words = max(tile.words for tile in tiles)
         spare, slots = bool(self.spare), 1 + self.spare
         places = Places(self.chip, self.layer, result, second, tiles, spare=spare, slots=slots)
         sources = Sources(self.chip, self.layer, maps[0], tiles)
@@ -127,22 +144,39 @@ class _Emission:
             self.chip.vector(self.layer, tile.counts, {"a": inputs[1], "target": copy}, unlimited)
             inputs[1] = copy
         values = dict(enumerate(inputs))
-        first = self.chip.next_accumulator() - Bank.ACCUMULATOR
+        pixels, again = replace(tile, blocks=(0, 1)), self.pixels
+        self.pixels = pixels
         for number, step in enumerate(self.op.steps):
             made = self.op.inputs + number
-            values[made] = self._place(made, tile, first, places)
+            values[made] = self._place(made, tile, places)
+            if made in self.once:
+                self._once(tile, step, values, made, again=pixels == again)
+                continue
             operands = {"a": values[step.a], "acc" if step.wide else "target": values[made]}
             if step.b is not None:
                 operands["b"] = values[step.b]
             self.chip.vector(self.layer, tile.counts, operands, _fields(step) | lanes)
 
-    def _place(self, value: int, tile: Area, first: int, places: Places) -> Words:
+    def _once(
+        self, tile: Area, step: VectorStep, values: dict[int, Words], made: int, *, again: bool
+    ) -> None:
+        """A step whose result is the same in all blocks: in all lanes of one, once for a pixel."""
+        to = replace(values[made], steps=(0, *values[made].steps[1:]))
+        counts, values[made] = (1, *tile.counts[1:]), to
+        if again and step.wide:
+            return
+        operands = {"a": values[step.a], "acc" if step.wide else "target": to}
+        if step.b is not None:
+            operands["b"] = values[step.b]
+        self.chip.vector(self.layer, counts, operands, _fields(step))
+
+    def _place(self, value: int, tile: Area, places: Places) -> Words:
         """Where a value goes on chip."""
         plan = self.plan
         if value in plan.banks:
             count = self.chip.config.accumulator_banks
-            bank = Bank.ACCUMULATOR + (first + plan.banks[value]) % count
-            return Words.of(View.of(bank, plan.slots[value] * tile.words, tile), tile)
+            bank = Bank.ACCUMULATOR + (self.bank + plan.banks[value]) % count
+            return Words.of(View.of(bank, plan.slots[value] * self.words, tile), tile)
         if value in plan.codes:
             words = Words.of(places.spare(tile), tile)
             return words.shifted((1 + plan.codes[value]) * tile.words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from pulsarray.compiler.machine.banks import BlockCache, Pool, Resident
@@ -133,9 +133,11 @@ class MapChip(VectorUnit):
 
     def load_area(self, layer: int, stored: Stored, area: Area, bank: int, base: int) -> View:
         """LOAD an area of a map from memory, packed, into a bank from a word on."""
+        if not stored.steps[0]:  # Its blocks are one.
+            area = replace(area, blocks=(area.blocks[0], area.blocks[0] + 1))
         view = View.of(bank, base, area)
         self._move(Opcode.LOAD, layer, stored, area, view)
-        return view
+        return view if stored.steps[0] else replace(view, steps=(0, *view.steps[1:]))
 
     def store_area(self, layer: int, stored: Stored, area: Area, view: View) -> None:
         """STORE an area of a map to memory."""

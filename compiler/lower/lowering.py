@@ -156,19 +156,19 @@ class Lowering:
 
     def stored(self, name: str) -> Stored:
         """Where a map lies; its root is placed when it is first asked for."""
-        root, block = name, 0
-        while root in self.network.aliases:
-            alias = self.network.aliases[root]
-            root, block = alias.parent, block + alias.block
-        if root not in self._roots:
-            self._roots[root] = self._place(root)
         value = self.value(name)
         height, width, channels = value.shape
+        alias = self.network.aliases.get(name)
+        if alias is None:
+            if name not in self._roots:
+                self._roots[name] = self._place(name)
+            within = self._roots[name]
+        else:
+            within = alias.within(self.stored(alias.parent))
         return replace(
-            self._roots[root],
+            within,
             height=height,
             width=width,
-            block=block,
             blocks=-(-channels // self.config.dim),
             channels=channels,
             zero_point=zero_of(value.format),

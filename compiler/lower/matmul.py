@@ -42,7 +42,7 @@ _ROUND_TRIP = 4 * ASSUMED_LATENCY
 
 @traits_of.register
 def _(_: MatMul) -> Traits:
-    return Traits(weights=1)
+    return Traits(weights=1, anywhere=True)
 
 
 @lower.register

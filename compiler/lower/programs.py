@@ -16,6 +16,7 @@ from pulsarray.compiler.lower.fuse import with_tables
 from pulsarray.compiler.lower.lowering import Lowering
 from pulsarray.compiler.lower.products.search import EFFORT, Search
 from pulsarray.compiler.lower.products.tile import Cut
+from pulsarray.compiler.lower.repeats import with_repeats
 from pulsarray.compiler.lower.residency import (
     Network,
     network_of,
@@ -64,7 +65,7 @@ def program_of(
         If something does not fit; the text names the place, the rule and the value.
     """
     graph, outputs = _checked(graph, config)
-    graph = with_tables(graph, config)
+    graph = with_repeats(with_tables(graph, config), config.dim)
     batch, effort = integer(batch, "batch", least=1), integer(effort, "effort")
     best, assembly = _best(_candidates(graph, outputs, config, batch), effort)
     lowering = best.lowering

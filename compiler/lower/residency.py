@@ -10,13 +10,13 @@ from itertools import accumulate
 
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.value import Role, Value
+from pulsarray.compiler.lower.aliases import Alias, seen_as
 from pulsarray.compiler.lower.chip import BankShares
 from pulsarray.compiler.lower.traits import traits_of
 from pulsarray.compiler.ops.integer.elementwise import Copy
 from pulsarray.config import Config
 
 __all__ = [
-    "Alias",
     "Network",
     "Work",
     "network_of",
@@ -66,14 +66,6 @@ class Work:
             return self.after.inputs[0 if self.second_first else 1]
         place = traits_of(self.node.op).second
         return "" if place is None else self.node.inputs[place]
-
-
-@dataclass(frozen=True)
-class Alias:
-    """A map that lies inside another one, from one of its channel blocks on; pixels are as many."""
-
-    parent: str
-    block: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +129,9 @@ def network_of(graph: Graph, dim: int) -> Network:
     ends = {*graph.outputs, *given}
     network = Network(graph, (), values, aliases, readers)
     for node in reversed(graph.nodes):
+        if (seen := seen_as(graph, node, dim)) and seen[0] not in aliases:
+            aliases[seen[0]] = seen[1]
+            continue
         offsets = _offsets(node, values)
         if offsets is None or any(offset % dim for offset in offsets):
             nodes.append(node)

@@ -32,6 +32,8 @@ class Traits:
         Place of a map that goes to the array as weights do: it must come from memory.
     beside
         Whether it puts maps side by side, which costs nothing where each begins with a block.
+    anywhere
+        Whether the words of its maps may lie in any steps: in parts of others, or repeated.
     """
 
     second: int | None = None
@@ -42,6 +44,7 @@ class Traits:
     rereads: bool = False
     weights: int | None = None
     beside: bool = False
+    anywhere: bool = False
 
 
 @singledispatch

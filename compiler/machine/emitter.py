@@ -83,7 +83,7 @@ def accesses(
 
     Steps are not negative. Gaps inside an iteration count as touched.
     """
-    nest = merged(loops)
+    nest = merged(loop for loop in loops if loop[1])
     apart = bool(nest) and nest[0][0] <= _MANY and (len(nest) > 1 or nest[0][1] > 1)
     (count, step), inner = (nest[0], nest[1:]) if apart else ((1, 0), nest)
     size = 1 + sum((n - 1) * s for n, s in inner)

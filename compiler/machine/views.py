@@ -137,6 +137,8 @@ class Stored:
     every, phase
         Of a larger map every so many rows and columns, from which ones on; ``across`` are the
         larger map's rows and columns.
+    laid
+        Steps, and the origin, where they are not those of a map of this shape.
     """
 
     images: int
@@ -152,6 +154,7 @@ class Stored:
     every: tuple[int, int] = (1, 1)
     phase: tuple[int, int] = (0, 0)
     across: tuple[int, int] = (0, 0)
+    laid: tuple[tuple[int, int, int, int], int] | None = None
 
     @property
     def sums(self) -> bool:
@@ -161,6 +164,8 @@ class Stored:
     @property
     def steps(self) -> tuple[int, int, int, int]:
         """Words from one block, image, row and column to the next."""
+        if self.laid is not None:
+            return self.laid[0]
         height, width = self.across if self.across != (0, 0) else (self.height, self.width)
         size = height * width
         return self.images * size, size, self.every[0] * width, self.every[1]
@@ -168,6 +173,8 @@ class Stored:
     @property
     def origin(self) -> int:
         """The first word, counted from that of the tensor or bank."""
+        if self.laid is not None:
+            return self.laid[1]
         width = self.across[1] if self.across != (0, 0) else self.width
         return self.block * self.steps[0] + self.phase[0] * width + self.phase[1]
 
@@ -178,6 +185,7 @@ class Stored:
         counts: tuple[int, int] | None = None,
     ) -> Stored:
         """Every so many rows and columns, from which ones on, and how many; to the end without."""
+        assert self.laid is None
         sizes = counts or [
             -(-(size - first) // step)
             for size, first, step in zip((self.height, self.width), phase, every, strict=True)

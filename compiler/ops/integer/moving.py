@@ -1,16 +1,18 @@
-"""Codes at other places: channels as pixels, pixels as channels, rows as columns."""
+"""Codes at other places: channels as pixels, pixels as channels, rows as columns, repeated."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pulsarray.compiler.ir.formats import Format
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.errors import InputError
 
-__all__ = ["Join", "Split", "Swap"]
+__all__ = ["Join", "Repeat", "Split", "Swap"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,23 @@ class Join(
         made = (samples, *self.shape((shape[0], shape[1], shape[2])))
         codes = arrays[0].transpose(0, 2, 1, 3) if self.rows else arrays[0]
         return codes.reshape(made)
+
+
+@dataclass(frozen=True)
+class Repeat(
+    Operator, title="int8_repeat", summary="a pixel's channels again and again", reads=("x",)
+):
+    """(H, W, C) as (H, W, channels): channel n is channel n mod C."""
+
+    channels: int
+
+    def shape(self, *shapes: Shape) -> Shape:
+        """(H, W, channels)."""
+        return (*shapes[0][:2], self.channels)
+
+    def integer(self, arrays: Sequence[Array], formats: Sequence[Format], result: Format) -> Array:
+        """The same codes."""
+        return arrays[0][..., np.arange(self.channels) % arrays[0].shape[3]]
 
 
 @dataclass(frozen=True)
