@@ -68,7 +68,7 @@ def drawn(random: np.random.Generator) -> Graph:
     return builder.dense(random.normal(0, rows**-0.5, (rows, outputs)), name="fc").build()
 
 
-def prepared(seed: int) -> Prepared | None:
+def prepared(seed: int, chunk: int | None = None) -> Prepared | None:
     """One on a random machine; None if that is too small."""
     random = np.random.default_rng((21, seed))
     setup = NetworkSetup(
@@ -77,6 +77,7 @@ def prepared(seed: int) -> Prepared | None:
         optimizer=Optimizer(momentum=float(random.choice((0.0, 0.9)))),
         frozen=(str(random.choice(("conv", "ln"))),) if random.random() < 0.2 else (),
         batch=int(random.integers(1, 5)),
+        chunk=chunk,
     )
     try:
         return prepare(setup, network_config(random, DIMS[seed % len(DIMS)]), seed)
@@ -86,15 +87,20 @@ def prepared(seed: int) -> Prepared | None:
     return None
 
 
-def wrong(seed: int) -> list[str]:
+def wrong(seed: int, chunk: int | None = None) -> list[str]:
     """What two steps on the model make of it other than the interpreter."""
-    made = prepared(seed)
+    made = prepared(seed, chunk)
     return [] if made is None else beside_model(made)
 
 
 @pytest.mark.parametrize("seed", range(QUICK))
 def test_random_networks(seed: int) -> None:
     assert not wrong(seed)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_networks_sample_by_sample(seed: int) -> None:
+    assert not wrong(seed, chunk=1)
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ from pulsarray.compiler.passes.training.maps import INPUT, is_layer
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.forward import Forward
 from pulsarray.compiler.training.lower.lowering import Lowering
-from pulsarray.compiler.training.lower.pieces import Pieces
 from pulsarray.compiler.training.lower.products.weights import WeightGradient
 from pulsarray.compiler.training.lower.update import Update
 
@@ -23,15 +22,14 @@ def apply(lowering: Lowering, update: Update) -> None:
     """The update with sums of gradients in memory."""
     lowering.prepare()
     for layer in lowering.network.learning:
-        if is_layer(layer.op):
-            lowering.begin(layer.name, "update", 0, 0, 0)
-            names = lowering.flow.outputs[layer.source], lowering.flow.errors[layer.name]
-            pieces, blocks = lowering.pieces(layer), -(-layer.result[2] // lowering.config.dim)
-            update.grow(f"{layer.name}.weight")
-            for column in range(blocks):
-                for part in pieces.ranges:
-                    update.piece(layer, names, pieces, (column, part), None)
-            update.bias(layer, names[1], [blocks], None)
+        lowering.begin(layer.name, "update", 0, 0, 0)
+        names = lowering.flow.outputs[layer.source], lowering.flow.errors[layer.name]
+        pieces, blocks = lowering.pieces(layer), -(-layer.result[2] // lowering.config.dim)
+        update.grow(f"{layer.name}.weight")
+        for column in range(blocks):
+            for part in pieces.ranges:
+                update.piece(layer, names, pieces, (column, part), None)
+        update.bias(layer, names[1], [blocks], None)
 
 
 @dataclass(eq=False)
@@ -167,14 +165,13 @@ class Learning:
 
     def _norm_pieces(self, layer: Step) -> None:
         norm, delta = self.norms[layer.name], self.live.errors[layer.name]
-        weight = self.lowering.tensors.weights[layer.name]
-        pieces, part = Pieces(weight, [(0, 1)], self.lowering.config.dim), (0, 1)
+        pieces, part = self.lowering.pieces(layer), (0, 1)
         self.update.grow(f"{layer.name}.weight")
         names = norm.scale, self.scale(layer.name)
         for block in range(norm.blocks):
 
-            def product(bank: int, _add: bool, block: int = block) -> None:
-                norm.diagonal(norm.normal, delta, block, bank)
+            def product(bank: int, add: bool, block: int = block) -> None:
+                norm.diagonal(norm.normal, delta, block, bank, add=add)
 
             self.update.piece(layer, names, pieces, (block, part), product)
 

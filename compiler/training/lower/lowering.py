@@ -133,8 +133,11 @@ class Lowering:
 
     def pieces(self, layer: Step, x: FeatureMap | None = None) -> Pieces:
         """Pieces of weights; of vectors each works on some blocks of one segment of x alone."""
-        geometry, cuts = self.geometry(layer), [] if x is None else x.cuts()
-        if geometry.dense:
+        cuts = [] if x is None else x.cuts()
+        geometry = self.tensors.geometries.get(layer.name)
+        if geometry is None:
+            ranges = [(0, 1)]
+        elif geometry.dense:
             ranges = geometry.parts(self._largest_part(self.tensors.rows), cuts)
         else:
             ranges = geometry.parts(self._largest_part(1), [])

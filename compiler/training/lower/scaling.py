@@ -58,21 +58,23 @@ class Scaling:
         self.chip.compute(count, a, by, acc=sums, alu=Alu.MUL)
         self.weights.drop([weight])
 
-    def diagonal(self, first: FeatureMap, second: FeatureMap, block: int, bank: int) -> None:
-        """The same in the first word of a bank."""
-        part = block, block + 1
-        self.products.emit(self.geometry, first, second, (block, part), bank, add=False)
+    def diagonal(
+        self, first: FeatureMap, second: FeatureMap, block: int, bank: int, *, add: bool = False
+    ) -> None:
+        """Sums of products channel by channel, in the first word of a bank or added to it."""
+        part, to = (block, block + 1), self.chip.next_sums(bank) if add else bank
+        self.products.emit(self.geometry, first, second, (block, part), to, add=False)
         one = self.rows.get(self.rows.segment("identity", self.dim, self.tensors.identity))
         some = Words.at(self.here, self.spare * self.blocks)
         self.chip.compute(
-            self.dim, Words.at(bank), Words.at(one.bank, one.base(0)),
+            self.dim, Words.at(to), Words.at(one.bank, one.base(0)),
             acc=some, alu=Alu.MUL,
         )  # fmt: skip
         self.rows.drop([one])
         result = Words.at(bank)
         for row in range(self.dim):
             a = Words.at(self.here, some.base + row)
-            if row:
+            if row or add:
                 self.chip.compute(1, a, result, acc=result, alu=Alu.ADD)
             else:
                 self.chip.compute(1, a, acc=result)

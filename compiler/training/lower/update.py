@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -27,9 +28,12 @@ from pulsarray.isa import Activation, Alu, Opcode, VectorFlag
 __all__ = ["Update"]
 
 _STATISTIC, _LANE = int(VectorFlag.STATISTIC), int(VectorFlag.B_LANE)
+_SCALAR = int(VectorFlag.B_SCALAR)
 _ADD, _SUBTRACT = int(VectorFlag.ADD_AFTER), int(VectorFlag.SUB_AFTER)
 _FRACTION = 15
 _STAGES = 2
+Some = tuple[int, tuple[int, int]]
+"""Some words of a parameter: the first in memory, and how many blocks and rows of them."""
 
 
 class Update:
@@ -88,24 +92,33 @@ class Update:
             A bank that it must not be in.
         """
         name, (column, part) = f"{layer.name}.weight", place
-        tensor = self.tensors.weights[layer.name]
-        height, width = tensor.rows, tensor.columns
+        tensor, dim = self.tensors.weights[layer.name], self.config.dim
         first, rows = pieces.rows(part)
-        word = column * height + first
-        bank = self.chip.next_sums(avoid)
+        word = column * tensor.rows + first
+        sums, some = Words.at(self.chip.next_sums(avoid), 0, 1), (word, (1, rows))
+        if self._summed(name, sums, some, product and partial(product, sums.bank)):
+            last = tensor.columns % dim if (column + 1) * dim >= tensor.columns else 0
+            piece, mask = pieces.piece(column, part), self.tensors.masks.get(layer.name)
+            inside = None if mask is None else Segment(mask, word, rows, 1, tensor.rows, column)
+            self._apply(name, names, sums, some, last, piece, inside)
+
+    def _summed(
+        self, name: str, sums: Words, some: Some, product: Callable[[bool], None] | None
+    ) -> bool:
+        """Sums of gradients, with those from memory if there are any; whether to apply them."""
         add = not (self.gradients and self.applies)
         if add:
-            self._sums(name, word, rows, bank, Opcode.LOAD)
+            self._sums(name, sums, some, Opcode.LOAD)
         if product is not None:
-            product(bank, add)
+            product(add)
         if not self.applies:
-            self._sums(name, word, rows, bank, Opcode.STORE)
-            return
-        is_last = (column + 1) * self.config.dim >= width
-        last = width % self.config.dim if is_last else 0
-        piece, mask = pieces.piece(column, part), self.tensors.masks.get(layer.name)
-        inside = None if mask is None else Segment(mask, word, rows, 1, height, column)
-        self._apply(name, names, Words.at(bank, 0, 1), word, (1, rows), last, piece, inside)
+            self._sums(name, sums, some, Opcode.STORE)
+        return self.applies
+
+    def _sums(self, name: str, sums: Words, some: Some, op: Opcode) -> None:
+        """Sums of gradients from memory or to it."""
+        word, (blocks, rows) = some
+        self.chip.move(op, self.tensors.gradients[name], word, sums, rows, blocks, sums.steps[0], 1)
 
     def grow(self, name: str) -> None:
         """The exponent of a velocity, and what it was before."""
@@ -116,10 +129,6 @@ class Update:
             self.chip.exponent(register, -GUARD, gradient, maximum=True)
         if self.applies and self.adam is not None:
             self.adam.grow(name)
-
-    def _sums(self, name: str, word: int, rows: int, bank: int, op: Opcode) -> None:
-        """Sums of gradients from memory or to it."""
-        self.chip.move(op, self.tensors.gradients[name], word, Words.at(bank), rows)
 
     # Biases
 
@@ -148,23 +157,11 @@ class Update:
         while low < total:
             end = min(c for c in cuts if c > low)
             high = min(end, low + max(1, self.chip.depth // 2 // dim))
-            bank = self.chip.next_sums()
-            add = not (self.gradients and self.applies)
-            if add:
-                self._bias_sums(name, low, high, bank, Opcode.LOAD)
-            if product is not None:
-                product((low, high), bank, add)
-            if not self.applies:
-                self._bias_sums(name, low, high, bank, Opcode.STORE)
-            else:
+            sums, some = Words.at(self.chip.next_sums(), 0, dim), (low, (high - low, 1))
+            if self._summed(name, sums, some, product and partial(product, (low, high), sums.bank)):
                 last = layer.result[2] % dim if high == total else 0
-                sums = Words.at(bank, 0, dim)
-                self._apply(name, ("", error), sums, low, (high - low, 1), last, None)
+                self._apply(name, ("", error), sums, some, last, None)
             low = high
-
-    def _bias_sums(self, name: str, low: int, high: int, bank: int, op: Opcode) -> None:
-        sizes = 1, high - low, self.config.dim, 1
-        self.chip.move(op, self.tensors.gradients[name], low, Words.at(bank), *sizes)
 
     # The update of some words
 
@@ -173,8 +170,7 @@ class Update:
         name: str,
         names: tuple[str, str],
         sums: Words,
-        word: int,
-        shape: tuple[int, int],
+        some: Some,
         last_lanes: int,
         piece: Segment | None,
         inside: Segment | None = None,
@@ -184,7 +180,7 @@ class Update:
         The words are blocks, as those of biases are, or rows of one block. Sums where ``inside``
         is 0 are of no weight.
         """
-        words, mask = self._stage("gradient"), None
+        (word, shape), words, mask = some, self._stage("gradient"), None
         if inside is not None:
             self.weights.get(inside)
             mask = Words.at(inside.bank, inside.base(inside.first), 1)
@@ -196,7 +192,9 @@ class Update:
             self.weights.drop([inside])
         rows = shape[0] * shape[1]
         if not self.gradients:
-            self._clear(name, sums, word, shape, is_bias=piece is None)
+            # They begin again from zero.
+            self.chip.compute(shape, sums, acc=sums, alu=Alu.MUL, flags=_SCALAR)
+            self._sums(name, sums, some, Opcode.STORE)
         (bank, base), velocity_place = next(self._slots)
         master = self.tensors.masters[name]
         total = Words.at(bank, base, 1)
@@ -214,17 +212,6 @@ class Update:
             part = self.adam.divide(name, part[0], divisors, shape)
         self._step(name, part, total, word, shape, piece)
         self.chip.move(Opcode.STORE, master, word, total, rows)
-
-    def _clear(
-        self, name: str, sums: Words, word: int, shape: tuple[int, int], *, is_bias: bool
-    ) -> None:
-        """Sums of gradients begin again from zero."""
-        scalar = int(VectorFlag.B_SCALAR)
-        self.chip.compute(shape, sums, acc=sums, alu=Alu.MUL, flags=scalar)
-        if is_bias:
-            self._bias_sums(name, word, word + shape[0], sums.bank, Opcode.STORE)
-        else:
-            self._sums(name, word, shape[1], sums.bank, Opcode.STORE)
 
     def _decay(self, name: str, piece: Segment, total: Words, rows: int, last_lanes: int) -> None:
         self.weights.get(piece)
