@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal mutate bench bench-networks bench-resnet50 bench-synth onnx-backend corpus lint docs docs-site lock clean
+.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal mutate bench bench-networks bench-resnet50 bench-synth onnx-backend corpus lint docs docs-test docs-site lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ lint: setup ## Check style, types, imports between layers, and generated pages
 
 docs: setup ## Write the pages of docs/ that derive from definitions
 	@"$(BIN)"/python scripts/make_docs.py
+
+docs-test: setup ## Run all Python and shell of README, docs and tutorials; tutorials as notebooks too (minutes)
+	@"$(BIN)"/python -m pytest tests/docs -n auto --dist load
 
 docs-site: setup ## Build the documentation site into build/site (needs pulsarray[docs])
 	@"$(BIN)"/mkdocs build --strict --quiet

@@ -43,7 +43,6 @@ from pulsarray.zoo.workloads import workload
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-README = ROOT / "README.md"
 HEADING = "## Convolutional networks"
 BASE = PRESETS["base"]
 TIMING_RUNS = 25
@@ -323,24 +322,12 @@ def _markdown(rows: list[Row]) -> list[str]:
 
 
 def write(figures: Figures, maps: Figures) -> None:
-    """The page, and the tables in README between their marks; what was not measured stays."""
+    """The page; what was not measured stays."""
     where = machine()
     first, _, last = PAGE.read_text(encoding="utf-8").partition(HEADING)
     first = page(figures, where) + "\n" if figures.rows else first
     last = section(maps, where) if maps.rows else HEADING + last
     PAGE.write_text(first + last, encoding="utf-8")
-    for name, found in (("benchmarks", figures), ("networks", maps)):
-        if found.rows:
-            _into_readme(name, found, where)
-
-
-def _into_readme(name: str, figures: Figures, where: str) -> None:
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    head, _, rest = README.read_text(encoding="utf-8").partition(begin)
-    tail = rest.partition(end)[2]
-    note = f"Measured by `make bench`: {where}."
-    table = "\n".join([begin, *_markdown(figures.rows), "", note, end])
-    README.write_text(head + table + tail, encoding="utf-8")
 
 
 def main() -> int:

@@ -23,8 +23,12 @@ def declared() -> list[str]:
     """Requirements of pyproject.toml: build, run and development."""
     data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project = data["project"]
-    extras = project["optional-dependencies"]["dev"]
-    return [*data["build-system"]["requires"], *project["dependencies"], *extras]
+    extras = project["optional-dependencies"]
+    parts = [Requirement(text) for text in extras["dev"]]
+    names = [name for part in parts if part.name == project["name"] for name in part.extras]
+    ours = [str(part) for part in parts if part.name != project["name"]]
+    theirs = [text for name in sorted(names) for text in extras[name]]
+    return [*data["build-system"]["requires"], *project["dependencies"], *ours, *theirs]
 
 
 def closure(requirements: list[str]) -> dict[str, str]:

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from cocotb_tools import config as cocotb_config
-from cocotb_tools.check_results import get_results
 from filelock import FileLock
 
 from pulsarray.errors import CheckFailed, InputError, ToolMissing, did_you_mean
@@ -355,6 +353,8 @@ def _icarus_command(build_dir: Path, plusargs: Sequence[str], waves: Path | None
         dump = [f"-{wave_format(waves)}", f"+dumpfile_path={waves.resolve()}"]
     if shutil.which("vvp") is None:
         require("icarus")
+    from cocotb_tools import config as cocotb_config
+
     library = cocotb_config.lib_entry("vpi", "icarus")
     return ["vvp", "-m", library, str(build_dir / "sim.vvp"), *dump, *plusargs]
 
@@ -368,6 +368,8 @@ def _environment(
     simulator: str, top: str, test_module: str, python_path: Sequence[Path]
 ) -> dict[str, str]:
     """What cocotb's libraries read when a simulator loads them."""
+    from cocotb_tools import config as cocotb_config
+
     if not libpython():
         require(simulator)
     return {
@@ -384,6 +386,8 @@ def _environment(
 
 
 def _passed(results: Path) -> bool:
+    from cocotb_tools.check_results import get_results
+
     try:
         tests, failures = get_results(results)
     except (RuntimeError, ElementTree.ParseError):

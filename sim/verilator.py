@@ -21,8 +21,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cocotb_tools import config as cocotb_config
-
 __all__ = [
     "MAKE_SETTINGS",
     "command",
@@ -126,6 +124,8 @@ def make_model(
     The run-time library is compiled once and kept beside the private copy. Cocotb's libraries are
     found by :func:`library_path` when the model runs.
     """
+    from cocotb_tools import config as cocotb_config
+
     main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
     _link(build_dir / "root", root)
     _link(build_dir / "libraries", cocotb_config.libs_dir)
@@ -162,6 +162,8 @@ def make_model(
 
 def library_path() -> str:
     """LD_LIBRARY_PATH of the process of a model."""
+    from cocotb_tools import config as cocotb_config
+
     earlier = os.environ.get("LD_LIBRARY_PATH")
     return os.pathsep.join([str(cocotb_config.libs_dir), *([earlier] if earlier else [])])
 

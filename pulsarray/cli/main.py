@@ -16,6 +16,7 @@ from typer import TyperException
 
 from pulsarray import __version__
 from pulsarray.errors import INTERRUPTED, InputError, PulsarrayError, ToolMissing
+from pulsarray.extras import extra_of, missing_package
 
 __all__ = ["app", "main", "run"]
 
@@ -90,6 +91,11 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(
             _one_line(text) if isinstance(error, InputError | ToolMissing) else text, error
         )
+    except ModuleNotFoundError as error:
+        if extra_of(error.name or "") is None:
+            raise
+        lacking = missing_package(arguments[0], error.name or "")
+        return _fail(str(lacking), lacking)
     except TyperException as error:
         return _fail(f"{_one_line(error.format_message())} (see --help)", InputError())
     except BrokenPipeError:

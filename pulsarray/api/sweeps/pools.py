@@ -13,7 +13,8 @@ from multiprocessing import get_context
 from typing import Any, TypeVar
 
 from pulsarray.collector import collect_rarely
-from pulsarray.errors import CheckFailed, InputError, ToolMissing
+from pulsarray.errors import CheckFailed, InputError
+from pulsarray.extras import missing_package
 
 __all__ = ["on_dask", "on_processes", "processors"]
 
@@ -122,7 +123,7 @@ def on_dask(
     try:
         distributed: Any = import_module("distributed")
     except ImportError:
-        raise ToolMissing("--dask needs distributed: pip install 'pulsarray[dask]'") from None
+        raise missing_package("--dask", "distributed") from None
     try:
         client = distributed.Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
