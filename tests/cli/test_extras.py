@@ -56,7 +56,7 @@ def test_works_without_extras(tmp_path: Path) -> None:
         ("inspect x.tflite", "inspect: needs tflite: pip install 'pulsarray[tflite]'"),
         (
             "train xor --epochs 1 --on icarus",
-            "train: needs cocotb_tools: pip install 'pulsarray[sim]'",
+            "train: needs amaranth: pip install 'pulsarray[sim]'",
         ),
         (
             "train mnist-mlp --epochs 1",
@@ -72,6 +72,7 @@ def test_needs_an_extra(
     arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PULSARRAY_CACHE", str(tmp_path / "cache"))
     for name in ("x.onnx", "x.tflite"):
         (tmp_path / name).write_bytes(b"")
     done = plain(*arguments.split())
