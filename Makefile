@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal mutate bench bench-networks bench-resnet50 bench-synth onnx-backend corpus lint docs docs-test docs-site lock clean
+.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal mutate bench bench-networks bench-resnet50 bench-synth onnx-backend corpus lint docs docs-test screenshots docs-site lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ docs: setup ## Write the pages of docs/ that derive from definitions
 
 docs-test: setup ## Run all Python and shell of README, docs and tutorials; tutorials as notebooks too (minutes)
 	@"$(BIN)"/python -m pytest tests/docs -n auto --dist load
+
+screenshots: docs-site ## Pictures of pages and site in Chromium, at two widths, into build/screenshots
+	@"$(BIN)"/python scripts/screenshots.py build/screenshots
 
 docs-site: setup ## Build the documentation site into build/site (needs pulsarray[docs])
 	@"$(BIN)"/mkdocs build --strict --quiet

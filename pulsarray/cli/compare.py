@@ -10,10 +10,9 @@ import typer
 from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, given_config
 from pulsarray.cli.output import print_json, require_writable, show, working
 from pulsarray.config import label_of
-from pulsarray.display.page import comparison_html
+from pulsarray.display.page import write_comparison
 from pulsarray.display.table import comparison_view
 from pulsarray.errors import InputError
-from pulsarray.files import write_atomically
 from pulsarray.report import load_report
 from pulsarray.report.compare import check_regression, comparison
 
@@ -61,7 +60,7 @@ def compare(
     data = comparison(names, reports)
     if html is not None:
         with working("drawing charts"):
-            write_atomically(html, comparison_html(names, reports).encode())
+            write_comparison(html, names, reports)
     if as_json:
         print_json(data)
     else:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from pulsarray.display.plotly_page import LAYOUT, chart_html, write_page
 from pulsarray.display.synthesis import size_chart
-from pulsarray.display.table import figure_text
 from pulsarray.registers import UNIT_STATES
 from pulsarray.report.compare import comparison, is_synthesis
 
-__all__ = ["comparison_html"]
+__all__ = ["write_comparison"]
 
 Report = Mapping[str, Any]
 
@@ -25,28 +25,25 @@ _COLOURS = {
 }
 
 
-def comparison_html(names: Sequence[str], reports: Sequence[Report]) -> str:
-    """One self-contained page: settings, figures, and charts by unit and layer."""
-    from jinja2 import Environment, StrictUndefined
+def write_comparison(path: Path, names: Sequence[str], reports: Sequence[Report]) -> None:
+    """Write a page of settings, figures, and charts by unit and layer.
 
-    text = files("pulsarray.display").joinpath("compare.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters["number"] = figure_text
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
     if is_synthesis(reports[0]):
         charts, runs = [size_chart(names, reports)], []
     else:
         charts, runs = [_unit_chart(names, reports), _layer_chart(names, reports)], [*reports]
-    return environment.from_string(text).render(
-        data=comparison(names, reports), charts=_chart_html(charts), runs=runs
-    )
+    values = {"data": comparison(names, reports), "charts": map(_chart, charts), "runs": runs}
+    write_page(path, "compare.html", values)
 
 
-def _chart_html(charts: Sequence[Any]) -> list[str]:
-    """Charts as HTML; the first brings the chart library with it."""
-    return [
-        chart.to_html(full_html=False, include_plotlyjs=number == 0)
-        for number, chart in enumerate(charts)
-    ]
+def _chart(figure: Any) -> str:
+    figure.update_layout(LAYOUT)
+    return chart_html(figure)
 
 
 def _unit_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:

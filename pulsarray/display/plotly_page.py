@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from pulsarray.display.table import figure_text
 from pulsarray.files import write_atomically
 
 __all__ = ["LAYOUT", "chart_html", "render", "titles", "write_page"]
@@ -52,6 +53,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
     text = files("pulsarray.display").joinpath(template).read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters["number"] = figure_text
     return environment.from_string(text).render(values)
 
 

@@ -66,7 +66,7 @@ def test_network_of_a_file(tmp_path: Path) -> None:
 def test_walk(tmp_path: Path) -> None:
     out = run(EXAMPLES / "walk.sh", "model", tmp_path)
     assert "STREAM" in out
-    assert (tmp_path / "compare.html").stat().st_size > 100_000
+    assert "Cycles by unit and state" in (tmp_path / "compare.html").read_text()
     assert (tmp_path / "answers.npz").is_file()
 
 

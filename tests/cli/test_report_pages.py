@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from pulsarray.display.page import comparison_html
+from pulsarray.display.page import write_comparison
 from pulsarray.display.table import comparison_view
 from pulsarray.display.view import bar, view
 from pulsarray.errors import CheckFailed, InputError
@@ -111,8 +112,12 @@ def test_regression_limit() -> None:
         check_regression(["a", "b"], [report(), report(102)], 1.0)
 
 
-def test_page_stands_alone_and_is_escaped() -> None:
-    page = comparison_html(["<a>", "b"], [report(), report(150)])
+def test_page_needs_no_network_and_is_escaped(tmp_path: Path) -> None:
+    write_comparison(tmp_path / "page.html", ["<a>", "b"], [report(), report(150)])
+    page = (tmp_path / "page.html").read_text()
+    (script,) = tmp_path.glob("plotly-*.min.js")
+    assert f'src="{script.name}"' in page
+    assert len(page) < 50_000
     assert "&lt;a&gt;" in page
     assert "<h1>Reports compared</h1>" in page
     assert "Plotly.newPlot" in page

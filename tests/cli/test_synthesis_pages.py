@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from pulsarray.display.page import comparison_html
+from pulsarray.display.page import write_comparison
 from pulsarray.display.synthesis import synthesis_html, synthesis_view
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.report.compare import check_regression, comparison
@@ -100,7 +101,7 @@ def test_view_and_page() -> None:
         assert "block RAM" not in text  # of which there is none
 
 
-def test_comparison() -> None:
+def test_comparison(tmp_path: Path) -> None:
     reports = [report(lut_equivalents=100), report(lut_equivalents=90)]
     data = comparison(["before", "after"], reports)
     rows = {row["figure"]: (row["values"], row["change"]) for row in data["figures"]}
@@ -108,7 +109,8 @@ def test_comparison() -> None:
     assert rows["vector lut_equivalents"][0] == [99, 89]
     assert rows["fmax_mhz"] == ([99.5, 99.5], [0.0])
     assert data["differs"] == {}
-    assert "Size by unit" in comparison_html(["before", "after"], reports)
+    write_comparison(tmp_path / "page.html", ["before", "after"], reports)
+    assert "Size by unit" in (tmp_path / "page.html").read_text()
     check_regression(["before", "after"], reports, 0.0)
     with pytest.raises(CheckFailed, match=r"before takes 100 lut equivalents, after 90: \+11.11 %"):
         check_regression(["after", "before"], reports[::-1], 1.0)
