@@ -13,6 +13,7 @@ from pulsarray.compiler.ir.value import Role, Value
 from pulsarray.compiler.lower.aliases import Alias, seen_as
 from pulsarray.compiler.lower.chip import BankShares
 from pulsarray.compiler.lower.traits import traits_of
+from pulsarray.compiler.machine.banks import Space
 from pulsarray.compiler.ops.integer.elementwise import Copy
 from pulsarray.config import Config
 
@@ -226,22 +227,22 @@ def resident_units(
     apart = _apart(works, network.aliases)
     loaded = _loaded(works, network.aliases) | {*network.outputs}
     placed: dict[str, tuple[int, int]] = {}
-    taken: list[tuple[int, int, int, int]] = []
+    space, held = Space(banks, config.scratchpad_depth), list[tuple[int, tuple[int, int, int]]]()
     for name, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
         height, width, channels = network.values[name].shape
         size = batch * height * width * -(-channels // config.dim)
         if name in loaded or size > config.scratchpad_depth or name in apart.get(name, ()):
             continue
-        taken = [words for words in taken if words[3] >= first]
+        for gone in [words for until, words in held if until < first]:
+            space.give(*gone)
+        held = [words for words in held if words[0] >= first]
         roots = [root_of(name, network.aliases) for name in works[first].inputs]
         avoid = [placed[root][0] for root in roots if root in placed]
         barred = {placed[other][0] for other in apart.get(name, ()) if other in placed}
-        for bank in sorted(set(banks) - barred, key=lambda bank: (bank in avoid, bank)):
-            base = _hole(sorted(t[1:3] for t in taken if t[0] == bank), size)
-            if base + size <= config.scratchpad_depth:
-                placed[name] = (bank, base)
-                taken.append((bank, base, base + size, last))
-                break
+        order = sorted(set(banks) - barred, key=lambda bank: (bank in avoid, bank))
+        if (place := space.take_first(size, order)) is not None:
+            placed[name] = place
+            held.append((last, (*place, size)))
     return placed
 
 
@@ -260,16 +261,6 @@ def _loaded(works: Sequence[Work], aliases: Mapping[str, Alias]) -> set[str]:
     """Maps that an operator needs in memory."""
     places = [(work, traits_of(work.node.op).weights) for work in works]
     return {root_of(work.node.inputs[p], aliases) for work, p in places if p is not None}
-
-
-def _hole(taken: Sequence[tuple[int, ...]], size: int) -> int:
-    """First word of the first gap that is large enough."""
-    base = 0
-    for low, high in taken:
-        if low - base >= size:
-            break
-        base = max(base, high)
-    return base
 
 
 def shares_of(config: Config, resident: int, *, second: bool) -> BankShares:

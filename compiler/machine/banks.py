@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["BlockCache", "Pool", "Resident", "Slot"]
+__all__ = ["BlockCache", "Pool", "Resident", "Slot", "Space"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,50 @@ class Slot:
 
     bank: int
     base: int
+
+
+class Space:
+    """Free words of some banks: maps take them for as long as they live.
+
+    Parameters
+    ----------
+    banks, depth
+        The banks, and words in each.
+    """
+
+    def __init__(self, banks: Iterable[int], depth: int) -> None:
+        self._free = {bank: [(0, depth)] for bank in banks}
+
+    def take(
+        self, words: int, avoid: Collection[int] = (), prefer: Collection[int] = ()
+    ) -> tuple[int, int] | None:
+        """Bank and first of some words in a row, in a preferred or else the emptiest bank."""
+        allowed = [bank for bank in self._free if bank not in avoid]
+        order = sorted(allowed, key=lambda b: (b not in prefer, -self._room(b)))
+        return self.take_first(words, order)
+
+    def take_first(self, words: int, banks: Iterable[int]) -> tuple[int, int] | None:
+        """The same in the first of the banks that has so many."""
+        for bank in banks:
+            for place, (low, high) in enumerate(self._free[bank]):
+                if high - low >= words:
+                    self._free[bank][place] = (low + words, high)
+                    return bank, low
+        return None
+
+    def give(self, bank: int, low: int, words: int) -> None:
+        """Words are free again."""
+        spans = sorted([*self._free[bank], (low, low + words)])
+        merged = [spans[0]]
+        for first, last in spans[1:]:
+            if first <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+            else:
+                merged.append((first, last))
+        self._free[bank] = [span for span in merged if span[0] < span[1]]
+
+    def _room(self, bank: int) -> int:
+        return sum(high - low for low, high in self._free[bank])
 
 
 class Pool:

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from pulsarray.compiler.machine.banks import Space
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.training.lower.chip import TrainChip
-from pulsarray.compiler.training.lower.memory import Cache, Pool
+from pulsarray.compiler.training.lower.memory import Cache
 from pulsarray.errors import InputError
 from pulsarray.isa import Bank, Opcode
 from tests.compiler.training_cases import SMALL
@@ -20,17 +21,17 @@ ACC = int(Bank.ACCUMULATOR)
 
 def cache(banks: int = 2) -> Cache:
     chip = TrainChip(CONFIG, {"x": 1}, {}, CONFIG.accumulator_depth)
-    return Cache(chip, Layout(CONFIG), Pool(range(banks), CONFIG.scratchpad_depth))
+    return Cache(chip, Layout(CONFIG), Space(range(banks), CONFIG.scratchpad_depth))
 
 
-def test_a_pool_gives_back_what_it_takes() -> None:
-    pool = Pool([3], 10)
-    places = [pool.take(size) for size in (4, 4, 2)]
+def test_a_space_gives_back_what_it_takes() -> None:
+    space = Space([3], 10)
+    places = [space.take(size) for size in (4, 4, 2)]
     assert places == [(3, 0), (3, 4), (3, 8)]
-    assert pool.take(1) is None
-    pool.give(3, 4, 4)
-    pool.give(3, 0, 4)
-    assert pool.take(8) == (3, 0)
+    assert space.take(1) is None
+    space.give(3, 4, 4)
+    space.give(3, 0, 4)
+    assert space.take(8) == (3, 0)
 
 
 def test_what_was_used_longest_ago_gives_way_and_comes_back() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from pulsarray.compiler.machine.banks import Space
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import (
@@ -14,7 +15,7 @@ from pulsarray.compiler.training.layers import Step, is_vector
 from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.maps import FeatureMap
-from pulsarray.compiler.training.lower.memory import Cache, Pool
+from pulsarray.compiler.training.lower.memory import Cache
 from pulsarray.compiler.training.lower.paging import PagedChip
 from pulsarray.compiler.training.lower.pieces import Pieces
 from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors
@@ -70,8 +71,8 @@ class Lowering:
         self.chip = kind(self.config, tensors.registers, tables, tensors.depth)
         banks, depth = self.config.scratchpad_banks, self.config.scratchpad_depth
         first = weight_banks(self.config)
-        self.rows = Cache(self.chip, layout, Pool(range(first, banks), depth), share)
-        self.weights = Cache(self.chip, layout, Pool(range(first), depth))
+        self.rows = Cache(self.chip, layout, Space(range(first, banks), depth), share)
+        self.weights = Cache(self.chip, layout, Space(range(first), depth))
         self.layers: list[Layer] = []
         self._begun: set[str] = set()
         self._ready = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from pulsarray.compiler.machine.banks import Space
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.training.layers import MapShape
@@ -18,46 +19,7 @@ from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, Tile, se
 from pulsarray.isa import Opcode
 from pulsarray.program import Tensor
 
-__all__ = ["Cache", "Pool"]
-
-
-class Pool:
-    """Free words of some banks.
-
-    Parameters
-    ----------
-    banks, depth
-        The banks, and words in each.
-    """
-
-    def __init__(self, banks: Iterable[int], depth: int) -> None:
-        self._free = {bank: [(0, depth)] for bank in banks}
-
-    def take(
-        self, words: int, avoid: Collection[int] = (), prefer: Collection[int] = ()
-    ) -> tuple[int, int] | None:
-        """Bank and first of some words in a row, in a preferred or else the emptiest bank."""
-        allowed = [bank for bank in self._free if bank not in avoid]
-        for bank in sorted(allowed, key=lambda b: (b not in prefer, -self._room(b))):
-            for place, (low, high) in enumerate(self._free[bank]):
-                if high - low >= words:
-                    self._free[bank][place] = (low + words, high)
-                    return bank, low
-        return None
-
-    def give(self, bank: int, low: int, words: int) -> None:
-        """Words are free again."""
-        spans = sorted([*self._free[bank], (low, low + words)])
-        merged = [spans[0]]
-        for first, last in spans[1:]:
-            if first <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-            else:
-                merged.append((first, last))
-        self._free[bank] = [span for span in merged if span[0] < span[1]]
-
-    def _room(self, bank: int) -> int:
-        return sum(high - low for low, high in self._free[bank])
+__all__ = ["Cache"]
 
 
 class Cache:
@@ -80,7 +42,7 @@ class Cache:
         Names of what was stored because it had to give way.
     """
 
-    def __init__(self, chip: TrainChip, layout: Layout, pool: Pool, share: int = 1) -> None:
+    def __init__(self, chip: TrainChip, layout: Layout, pool: Space, share: int = 1) -> None:
         self.chip, self.layout, self.pool, self.share = chip, layout, pool, share
         self.spilled: list[str] = []
         self._resident: list[Segment] = []

@@ -6,7 +6,7 @@ from pulsarray.compiler.machine.loops import Loop
 from pulsarray.compiler.training.lower.geometry import loops
 from pulsarray.compiler.training.lower.maps import FeatureMap, Tile
 from pulsarray.compiler.training.lower.products.stream import ACCUMULATE, Limits, Streams
-from pulsarray.isa import Opcode, StreamFlag, WeightFlag
+from pulsarray.isa import StreamFlag
 
 __all__ = ["MatrixProduct"]
 
@@ -103,9 +103,6 @@ class MatrixProduct(Streams):
         (image, row), (block, number) = at, place
         segment, first, dim = b.at(image, block), number * self.dim, self.dim
         left = b.shape[1] - first
-        self.chip.emitter.emit(
-            Opcode.WEIGHT, self.chip.phase, [self.read(segment, block, block + 1)],
-            bank=segment.bank, local=b.word(image, block, row) + first,
-            flags=WeightFlag.TRANSPOSE if turned else 0,
-            **({"row_limit": left} if left < dim else {}),
-        )  # fmt: skip
+        fields = {"row_limit": left} if left < dim else {}
+        local = b.word(image, block, row) + first
+        self.still(segment, (block, block + 1), local, fields, turned=turned)

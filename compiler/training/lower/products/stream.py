@@ -88,28 +88,24 @@ class Streams:
         window = {}
         if first + (count - 1) * step + dim > piece.rows:
             window = {"row_step0": dim, "row_limit": piece.rows - first}
-        self.chip.emitter.emit(
-            Opcode.WEIGHT,
-            self.chip.phase,
-            [Access(piece.bank, base, base + piece.rows, False)],
-            bank=piece.bank,
-            local=base + first,
-            flags=WeightFlag.TRANSPOSE if turned else 0,
-            count0=count,
-            stride0=step if count > 1 else 0,
-            **window,
-        )
+        fields = {"count0": count, "stride0": step if count > 1 else 0, **window}
+        access = Access(piece.bank, base, base + piece.rows, False)
+        self._weight(access, base + first, fields, turned=turned)
 
     def still(
-        self, segment: Segment, columns: tuple[int, int], local: int, fields: dict[str, int]
+        self,
+        segment: Segment,
+        columns: tuple[int, int],
+        local: int,
+        fields: dict[str, int],
+        *,
+        turned: bool = False,
     ) -> None:
-        """WEIGHT of pixels of some column blocks of an error."""
+        """WEIGHT of pixels of some column blocks of a map."""
         strides = {f"stride{level}": 0 for level in (0, 1) if fields.get(f"count{level}") == 1}
-        self.chip.emitter.emit(
-            Opcode.WEIGHT,
-            self.chip.phase,
-            [self.read(segment, *columns)],
-            bank=segment.bank,
-            local=local,
-            **(fields | strides),
-        )
+        self._weight(self.read(segment, *columns), local, fields | strides, turned=turned)
+
+    def _weight(self, access: Access, local: int, fields: dict[str, int], *, turned: bool) -> None:
+        flags = WeightFlag.TRANSPOSE if turned else 0
+        fields = {"bank": access.bank, "local": local, "flags": flags, **fields}
+        self.chip.emitter.emit(Opcode.WEIGHT, self.chip.phase, [access], **fields)
