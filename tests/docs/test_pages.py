@@ -21,7 +21,7 @@ ELSEWHERE = {
     "docs/adding-an-operator.md": "tests/compiler/test_adding_an_operator.py",
 }
 """Pages whose blocks other tests run, with what they need."""
-QUICK = {"docs/tutorials/pytorch.md", "docs/energy.md"}
+QUICK = {"docs/tutorials/pytorch.md", "docs/energy.md", "docs/machine.md", "docs/training.md"}
 """Pages that take a few seconds; the others are for ``make docs-test``."""
 
 
@@ -46,11 +46,20 @@ def run_commands(example: Example) -> None:
         check=False,
     )
     assert done.returncode == 0, f"{example.parsed}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    sys.stdout.write(done.stdout)
+
+
+def compare_text(example: Example) -> None:
+    """A text after blocks that print is what the last of them printed."""
+    printed = example.namespace.get("printed")
+    if printed is not None:
+        assert [line.rstrip() for line in example.parsed.splitlines()] == printed.splitlines()
 
 
 def parsed(page: Path) -> Document:
     """A page with its blocks."""
-    blocks = [PythonCodeBlockParser(), CodeBlockParser("sh", run_commands), SkipParser()]
+    texts = CodeBlockParser("text", compare_text)
+    blocks = [PythonCodeBlockParser(), CodeBlockParser("sh", run_commands), texts, SkipParser()]
     return Sybil(parsers=blocks).parse(page)
 
 
@@ -58,16 +67,20 @@ def cases() -> list[object]:
     return [
         pytest.param(page, id=_name(page), marks=[] if _name(page) in QUICK else pytest.mark.slow)
         for page in pages()
-        if list(parsed(page).examples())
+        if "```sh" in page.read_text("utf-8") or "```python" in page.read_text("utf-8")
     ]
 
 
 @pytest.mark.parametrize("page", cases())
-def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     for example in parsed(page).examples():
         example.evaluate()
+        if printed := capsys.readouterr().out:
+            example.namespace["printed"] = printed
 
 
 def test_blocks_say_what_they_are() -> None:
