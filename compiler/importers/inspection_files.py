@@ -21,8 +21,9 @@ from pulsarray.compiler.importers.onnx.names import kind_of, name_of
 from pulsarray.compiler.importers.onnx.operators import TAKEN
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED
 from pulsarray.compiler.importers.onnx.support import constants_of, lack
-from pulsarray.compiler.importers.tflite.file import Operator, TfliteFile, read_tflite
-from pulsarray.compiler.importers.tflite.importer import taken
+from pulsarray.compiler.importers.tflite.file import Operator, TfliteFile
+from pulsarray.compiler.importers.tflite.importer import resolved, taken
+from pulsarray.compiler.importers.tflite.reader import read_tflite
 from pulsarray.errors import InputError
 
 __all__ = ["list_onnx", "list_tflite"]
@@ -174,6 +175,8 @@ def list_tflite(path: Path, part: str = "") -> list[Row]:
         If it cannot be read as one.
     """
     file = read_tflite(path, part)
+    with suppress(InputError):  # What is wrong in it, its import has said.
+        file = resolved(file)
     rows = []
     for operator in file.operators:
         row = _tflite_row(file, operator)

@@ -22,6 +22,9 @@ _KINDS = {
     "float32": tflite.TensorType.FLOAT32,
     "float16": tflite.TensorType.FLOAT16,
     "float64": tflite.TensorType.FLOAT64,
+    "bool": tflite.TensorType.BOOL,
+    "complex64": tflite.TensorType.COMPLEX64,
+    "resource": tflite.TensorType.RESOURCE,
 }
 _OLD = (
     *("RELU_0_TO_1", "RELU_N1_TO_1", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SQUARE", "GELU"),
@@ -29,6 +32,7 @@ _OLD = (
     *("ABS", "CEIL", "COS", "ELU", "FLOOR", "HARD_SWISH", "LOG", "NEG", "ROUND", "SIGN", "SIN"),
     *("SQRT", "LEAKY_RELU", "PRELU", "DEPTH_TO_SPACE", "MIRROR_PAD", "SPACE_TO_DEPTH"),
     *("ARG_MAX", "ARG_MIN", "DENSIFY", "TILE"),
+    *("CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"),
 )
 """Operators of which LiteRT has the first version alone, or no third one."""
 _ENUMS = {
@@ -55,6 +59,8 @@ _ENUMS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
+    "CALL_ONCE": "CallOnceOptions",
+    "VAR_HANDLE": "VarHandleOptions",
     "SOFTMAX": "SoftmaxOptions",
     "CONCATENATION": "ConcatenationOptions",
     "DEPTH_TO_SPACE": "DepthToSpaceOptions",
@@ -76,6 +82,7 @@ class FakeTensor:
     axis: int
     data: np.ndarray | None
     sparse: bool = False
+    signature: Sequence[int] | None = None
 
     @property
     def written(self) -> np.ndarray | None:
@@ -83,14 +90,20 @@ class FakeTensor:
         return self.data[self.data != 0] if self.sparse and self.data is not None else self.data
 
 
+FakeOperator = tuple[str, list[int], list[int], dict[str, Any]]
+"""Kind, inputs, outputs, and options: numbers, names, or lists of integers."""
+
+
 @dataclass
 class FileBuilder:
-    """A file with tensors and operators added one after the other."""
+    """A file with tensors and operators added one after the other.
+
+    ``once`` are operators of a second subgraph, which CALL_ONCE calls.
+    """
 
     tensors: list[FakeTensor] = field(default_factory=list)
-    operators: list[tuple[str, list[int], list[int], dict[str, float]]] = field(
-        default_factory=list
-    )
+    operators: list[FakeOperator] = field(default_factory=list)
+    once: list[FakeOperator] = field(default_factory=list)
 
     def tensor(
         self,
@@ -102,6 +115,7 @@ class FileBuilder:
         data: np.ndarray | None = None,
         axis: int = 0,
         name: str = "",
+        signature: Sequence[int] | None = None,
     ) -> int:
         scales = [scale] if isinstance(scale, int | float) else list(scale)
         if kind not in ("int8", "uint8") and data is None:
@@ -115,6 +129,7 @@ class FileBuilder:
                 [zero] * len(scales),
                 axis,
                 data,
+                signature=signature,
             )
         )
         return len(self.tensors) - 1
@@ -123,10 +138,21 @@ class FileBuilder:
         return self.tensor(data.shape, scale, kind=str(data.dtype), data=data, axis=axis)
 
     def operator(
-        self, kind: str, inputs: Sequence[int], output: int, **options: float
+        self, kind: str, inputs: Sequence[int], output: int | Sequence[int], **options: Any
     ) -> FileBuilder:
-        self.operators.append((kind, list(inputs), [output], options))
+        outputs = [output] if isinstance(output, int) else list(output)
+        self.operators.append((kind, list(inputs), outputs, options))
         return self
+
+    def variable(self, name: str, first: int) -> int:
+        """A handle of a variable, whose first contents are a constant."""
+        handle = self.tensor((), kind="resource")
+        made = ("VAR_HANDLE", [], [handle], {"SharedName": name})
+        if not self.once:
+            self.operator("CALL_ONCE", [], [], InitSubgraphIndex=1)
+        self.operators.append(made)
+        self.once += [made, ("ASSIGN_VARIABLE", [handle, first], [], {})]
+        return handle
 
     def reshape(self, given: int, result: int) -> FileBuilder:
         shape = self.constant(np.array(self.tensors[result].shape, np.int32))
@@ -142,12 +168,15 @@ class FileBuilder:
         if outputs is None:
             outputs = self.operators[-1][2]
         b = flatbuffers.Builder(1024)
-        kinds = sorted({kind for kind, *_ in self.operators})
+        kinds = sorted({kind for kind, *_ in (*self.operators, *self.once)})
         parts = parts or {}
         ends = [("main", outputs), *((f"{name} graph", made) for name, made in parts.items())]
-        graphs = self._offsets(
-            b, [self._graph(b, kinds, name, inputs, made) for name, made in ends]
-        )
+        made_graphs = [
+            self._graph(b, kinds, name, inputs, made, self.operators) for name, made in ends
+        ]
+        if self.once:
+            made_graphs.append(self._graph(b, kinds, "once", [], [], self.once))
+        graphs = self._offsets(b, made_graphs)
         keys = self._offsets(
             b, [self._signature(b, name, place + 1) for place, name in enumerate(parts)]
         )
@@ -169,10 +198,10 @@ class FileBuilder:
         name: str,
         inputs: Sequence[int],
         outputs: Sequence[int],
+        listed: Sequence[FakeOperator],
     ) -> int:
         operators = self._offsets(
-            b,
-            [self._operator(b, kinds.index(k), k, i, o, q) for k, i, o, q in self.operators],
+            b, [self._operator(b, kinds.index(k), k, i, o, q) for k, i, o, q in listed]
         )
         tensors = self._offsets(b, [self._tensor(b, n, t) for n, t in enumerate(self.tensors)])
         given, results, text = self._ints(b, inputs), self._ints(b, outputs), b.CreateString(name)
@@ -242,6 +271,7 @@ class FileBuilder:
         quantization = tflite.QuantizationParametersEnd(b)
         shape, name = self._ints(b, tensor.shape), b.CreateString(tensor.name)
         sparsity = self._sparsity(b, tensor.data) if tensor.sparse else None
+        signature = None if tensor.signature is None else self._ints(b, tensor.signature)
         tflite.TensorStart(b)
         tflite.TensorAddShape(b, shape)
         tflite.TensorAddType(b, _KINDS[tensor.kind])
@@ -249,6 +279,8 @@ class FileBuilder:
         tflite.TensorAddName(b, name)
         if len(tensor.scale):
             tflite.TensorAddQuantization(b, quantization)
+        if signature is not None:
+            tflite.TensorAddShapeSignature(b, signature)
         if sparsity is not None:
             tflite.TensorAddSparsity(b, sparsity)
         return tflite.TensorEnd(b)
@@ -291,11 +323,19 @@ class FileBuilder:
         kind: str,
         inputs: list[int],
         outputs: list[int],
-        options: dict[str, float],
+        options: dict[str, Any],
     ) -> int:
         given, results = self._ints(b, inputs), self._ints(b, outputs)
         table = None
         if kind in _ENUMS:
+            options = {
+                key: b.CreateString(value)
+                if isinstance(value, str)
+                else self._ints(b, value)
+                if isinstance(value, list | tuple)
+                else value
+                for key, value in options.items()
+            }
             name = _ENUMS[kind]
             getattr(tflite, f"{name}Start")(b)
             for key, value in options.items():

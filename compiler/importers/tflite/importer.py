@@ -8,11 +8,14 @@ from pathlib import Path
 
 from pulsarray.compiler.arguments import file_path
 from pulsarray.compiler.importers.refusals import named_once
-from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile, read_tflite
+from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile
+from pulsarray.compiler.importers.tflite.folding import folded
 from pulsarray.compiler.importers.tflite.network import Network
 from pulsarray.compiler.importers.tflite.operators import OPERATORS, SEVERAL, keeps_codes
+from pulsarray.compiler.importers.tflite.reader import read_tflite
 from pulsarray.compiler.importers.tflite.real_importer import import_real, is_real
 from pulsarray.compiler.importers.tflite.real_operators import TAKEN
+from pulsarray.compiler.importers.tflite.variables import with_states
 from pulsarray.compiler.ir.formats import REAL
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Role
@@ -23,7 +26,7 @@ from pulsarray.compiler.passes.quantize.host import with_host_ends
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
-__all__ = ["import_tflite", "taken"]
+__all__ = ["import_tflite", "resolved", "taken"]
 
 
 def import_tflite(path: Path | str, part: str = "") -> Graph:
@@ -49,6 +52,7 @@ def import_tflite(path: Path | str, part: str = "") -> Graph:
     path = file_path(path)
     file = read_tflite(path, part)
     try:
+        file = resolved(file)
         _refuse_unsupported(file)
         if is_real(file):
             _refuse_missing(file)
@@ -58,6 +62,11 @@ def import_tflite(path: Path | str, part: str = "") -> Graph:
         return _import(file, path.stem)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def resolved(file: TfliteFile) -> TfliteFile:
+    """A file with state in place of variables, and what is known of constants and sizes."""
+    return folded(with_states(file))
 
 
 def taken(file: TfliteFile) -> Collection[str]:
@@ -127,25 +136,17 @@ def _finished(network: Network, name: str) -> Graph:
     file, parts = network.file, network.parts
     results: dict[str, str] = {}
     views: dict[str, HostView] = {}
-    for index in file.outputs:
+    for index, end in file.results():
         made, view = _result(network, file.tensors[index], results)
-        results[made] = _end_name(file, index)
+        results[made] = end
         if view is not None:
             views[made] = view
     if not parts.nodes:
         raise InputError("no operator to compile")
     graph = parts.graph(name, tuple(results), views=views)
     inputs = zip(network.inputs.values(), file.inputs, strict=True)
-    names = {value.name: _end_name(file, index) for value, index in inputs}
+    names = {value.name: file.end_name(index) for value, index in inputs}
     return with_host_ends(graph.renamed(names | results))
-
-
-def _end_name(file: TfliteFile, index: int) -> str:
-    """The name of an input or output; with its index where another has it before."""
-    ends = (*file.inputs, *file.outputs)
-    before = {file.tensors[other].name for other in ends[: ends.index(index)]}
-    name = file.tensors[index].name
-    return name if name not in before else f"{name}#{index}"
 
 
 def _result(

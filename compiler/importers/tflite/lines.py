@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from pulsarray.compiler.ir.value import Shape
 from pulsarray.compiler.ops.resize import Lines, Resize, linear, nearest, positions
 from pulsarray.errors import InputError
 
-__all__ = ["axis_indices", "resized", "strided_indices"]
+__all__ = ["axis_indices", "resized", "strided_axes", "strided_indices"]
 
 _LONGEST = 1 << 20
 
@@ -68,6 +69,44 @@ def axis_indices(shape: Shape, begin: Sequence[int], size: Sequence[int]) -> lis
     return [list(line) for line in lines]
 
 
+def strided_axes(
+    operator: Operator, shape: Shape, numbers: Sequence[Sequence[int]]
+) -> tuple[Operator, Shape, list[list[int]]]:
+    """STRIDED_SLICE as one without ellipsis and new axes: its masks, and the shape with these.
+
+    Raises
+    ------
+    InputError
+        If numbers do not fit the axes.
+    """
+    if len(numbers) != 3 or any(len(line) != len(numbers[0]) for line in numbers):
+        raise InputError("needs begin, end and strides of one length")
+    masks = {name: operator.option(f"{name}Mask")
+             for name in ("Begin", "End", "Ellipsis", "NewAxis", "ShrinkAxis")}  # fmt: skip
+    if not masks["Ellipsis"] and not masks["NewAxis"]:
+        return operator, shape, [list(line) for line in numbers]
+    specs = range(len(numbers[0]))
+    new = [k for k in specs if masks["NewAxis"] >> k & 1 and not masks["Ellipsis"] >> k & 1]
+    rest = len(shape) - (len(specs) - len(new) - bool(masks["Ellipsis"]))
+    if masks["Ellipsis"].bit_count() > 1 or rest < 0:
+        raise InputError(f"begin {list(numbers[0])} does not fit {shape}")
+    sizes, parts, left = [], [], [*shape]
+    made = dict.fromkeys(("Begin", "End", "ShrinkAxis"), 0)
+    for k in specs:
+        whole = bool(masks["Ellipsis"] >> k & 1)
+        for _ in range(rest if whole else 1):
+            place = 1 << len(parts)
+            made["Begin"] |= place * (whole or k in new or masks["Begin"] >> k & 1)
+            made["End"] |= place * (whole or k in new or masks["End"] >> k & 1)
+            made["ShrinkAxis"] |= place * (not whole and k not in new
+                                           and masks["ShrinkAxis"] >> k & 1)  # fmt: skip
+            sizes.append(1 if k in new else left.pop(0))
+            parts.append((0, 0, 1) if whole or k in new else tuple(n[k] for n in numbers))
+    options = {f"{name}Mask": mask for name, mask in made.items()}
+    whole_operator = replace(operator, options={"Offset": operator.option("Offset"), **options})
+    return whole_operator, (*sizes, *left), [[part[n] for part in parts] for n in range(3)]
+
+
 def strided_indices(
     operator: Operator, shape: Shape, numbers: Sequence[Sequence[int]]
 ) -> list[list[int]]:
@@ -78,8 +117,6 @@ def strided_indices(
     InputError
         If masks or numbers are not possible, or nothing is left.
     """
-    if operator.option("EllipsisMask") or operator.option("NewAxisMask"):
-        raise InputError("ellipsis and new axes are not supported")
     if len(numbers) != 3 or any(len(line) != len(numbers[0]) for line in numbers):
         raise InputError("needs begin, end and strides of one length")
     if len(numbers[0]) > len(shape) or not all(numbers[2]):

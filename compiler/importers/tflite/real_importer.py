@@ -36,10 +36,11 @@ def import_real(file: TfliteFile, name: str) -> Graph:
             import_operator(network, operator)
         except InputError as error:
             raise InputError(f"{file.where(operator)}: {error}") from None
-    outputs = [file.tensors[index] for index in file.outputs]
-    ends = {tensor.name: _written(network, tensor) for tensor in outputs}
-    if not ends or len(ends) != len(outputs):
-        raise InputError(f"needs outputs that differ, not {[t.short for t in outputs]}")
+    results = file.results()
+    ends = {end: _written(network, file.tensors[index]) for index, end in results}
+    if not file.outputs or len({*file.outputs}) != len(file.outputs):
+        names = [file.tensors[index].short for index in file.outputs]
+        raise InputError(f"needs outputs that differ, not {names}")
     names = tuple(ends)
     nodes = needed(network.draft.nodes, ends.values())
     return network.draft.graph(names, nodes=ending_in(nodes, ends, names))
