@@ -166,7 +166,7 @@ def _onnx_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int | N
     return prod(sizes) if known else None
 
 
-def list_tflite(path: Path, part: str = "") -> list[Row]:
+def list_tflite(path: Path, part: str = "", shape: GivenShapes = None) -> list[Row]:
     """Operators of a TensorFlow Lite file or a part of it, and which of them the compiler knows.
 
     Raises
@@ -176,7 +176,7 @@ def list_tflite(path: Path, part: str = "") -> list[Row]:
     """
     file = read_tflite(path, part)
     with suppress(InputError):  # What is wrong in it, its import has said.
-        file = resolved(file)
+        file = resolved(file, shape)
     rows = []
     for operator in file.operators:
         row = _tflite_row(file, operator)

@@ -77,6 +77,13 @@ class Lines:
         return matrix
 
     @property
+    def places(self) -> npt.NDArray[np.int64] | None:
+        """Which line of the input each is; None if one is another sum."""
+        if any(len(terms) != 1 or terms[0][1] != 1 for terms in self.terms):
+            return None
+        return np.array([terms[0][0] for terms in self.terms], np.int64)
+
+    @property
     def runs(self) -> tuple[Run, ...]:
         """All lines in as few runs as come of taking the longest one first."""
         left = dict(enumerate(map(_pattern, self.terms)))
@@ -199,6 +206,9 @@ class Resize(
     def real(self, *arrays: Array) -> Array:
         """All sums."""
         (x,) = arrays
+        rows, columns = self.rows.places, self.columns.places
+        if rows is not None and columns is not None:
+            return np.ascontiguousarray(x[:, rows[:, None], columns])
         return _summed(x, self.rows.matrix, self.columns.matrix)
 
     def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:

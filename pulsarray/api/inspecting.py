@@ -180,7 +180,7 @@ def _unsupported(
     if path.suffix == ".onnx":
         rows = list_onnx(path, shape, set_inputs)
     else:
-        rows = list_tflite(path, part)
+        rows = list_tflite(path, part, shape)
     told = Inspection(path.stem, path.suffix[1:], rows)
     return told if told.unsupported else _with_problem(told, problem.removeprefix(f"{path}: "))
 

@@ -124,21 +124,22 @@ def load_source(source: str, shape: Shapes = None, set_inputs: SetInputs | None 
     if path.suffix == ".tflite":
         from pulsarray.compiler.importers.tflite.importer import import_tflite
 
-        return Source(path.stem, import_tflite(path, part))
+        return Source(path.stem, import_tflite(path, part, shape))
     raise unknown_source(source)
 
 
 def require_onnx(source: str, shape: Shapes, set_inputs: SetInputs | None) -> None:
-    """Refuse what is for ONNX files alone.
+    """Refuse what is for ONNX files alone; sizes may be open in those of TensorFlow Lite, too.
 
     Raises
     ------
     InputError
         If there is something.
     """
-    for option, given in (("--shape", shape), ("--set-input", set_inputs)):
-        if given is not None:
-            raise InputError(f"{option}: only for ONNX files, not for {source}")
+    if shape is not None and file_of(source)[0].suffix != ".tflite":
+        raise InputError(f"--shape: only for network files, not for {source}")
+    if set_inputs is not None:
+        raise InputError(f"--set-input: only for ONNX files, not for {source}")
 
 
 def file_of(source: str) -> tuple[Path, str]:

@@ -73,7 +73,7 @@ ShapeOption = Annotated[
     typer.Option(
         "--shape",
         metavar="[NAME=]CxHxW",
-        help="ONNX: sizes of one sample of the input, where the file leaves them open; of several "
+        help="Sizes of one sample of the input, where the file leaves them open; of several "
         "inputs each by its name; or one size by the name that the file gives it.",
     ),
 ]

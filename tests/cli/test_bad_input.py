@@ -50,7 +50,7 @@ def assert_refused(done: Done, message: str, code: int = 2) -> None:
         (["compile", "gemm:4x4x4", "-o", "/nowhere/p.pulse"], "no folder /nowhere"),
         (["estimate", "lunch"], "must be an .onnx or .tflite file, gemm:MxKxN, mnist-mlp, "),
         (["estimate", "none.tflite"], "none.tflite: cannot read"),
-        (["estimate", "lenet", "--shape", "28x28"], "--shape: only for ONNX files, not for lenet"),
+        (["estimate", "lenet", "--shape", "28x28"], "--shape: only for network files, not"),
         (["estimate", "none.onnx", "--shape", "3,4"], "expected positive numbers as 3x224x224"),
         (["compile", "xor", "--training", "--shape", "2", "-o", "/tmp/p"], "not with --training"),
         (["estimate", "none.onnx"], "none.onnx"),

@@ -278,7 +278,7 @@ def test_places() -> None:
         (["none.onnx"], "none.onnx: cannot read"),
         (["none.tflite"], "none.tflite: cannot read"),
         (["none.pulse"], "none.pulse: cannot read"),
-        (["lenet", "--shape", "1x28x28"], "--shape: only for ONNX files, not for lenet"),
+        (["lenet", "--shape", "1x28x28"], "--shape: only for network files, not"),
         (["none.onnx", "--shape", "3x"], "expected positive numbers as 3x224x224, not '3x'"),
         (["gemm:4x4"], "expected gemm:MxKxN"),
     ],

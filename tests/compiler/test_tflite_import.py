@@ -14,8 +14,8 @@ import pytest
 import tflite
 
 from pulsarray import compiler, inspect, load
-from pulsarray.compiler.importers.tflite.reader import read_tflite
 from pulsarray.compiler.importers.tflite.importer import import_tflite
+from pulsarray.compiler.importers.tflite.reader import read_tflite
 from pulsarray.compiler.importers.tflite.scales import away_scale
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Graph

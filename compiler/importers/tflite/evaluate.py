@@ -1,8 +1,8 @@
-"""TensorFlow Lite's operators in numpy: what constants become, and shapes of what moves elements."""
+"""TensorFlow Lite's operators in numpy: what constants become, and sizes of what is moved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
@@ -70,7 +70,7 @@ def _reshape(operator: Operator, x: Array, sizes: Array | None = None) -> Array:
     known = prod(size for size in wanted if size != -1)
     if [*wanted].count(-1) > 1 or min(wanted, default=1) < -1 or known > _MOST:
         raise InputError(f"a shape of {[*wanted]} is not possible")
-    if (x.size % known if -1 in wanted and known else x.size != known * (-1 not in wanted)):
+    if x.size % known if -1 in wanted and known else x.size != known * (-1 not in wanted):
         raise InputError(f"{x.shape} cannot become {[*wanted]}")
     return x.reshape([*wanted])
 
@@ -172,7 +172,7 @@ def _mirror(operator: Operator, x: Array, sides: Array) -> Array:
 
 
 def _reverse(_operator: Operator, x: Array, axes: Array) -> Array:
-    return np.flip(x, [_axis(axis, x.ndim) for axis in _ints(axes)])
+    return np.asarray(np.flip(x, tuple(_axis(axis, x.ndim) for axis in _ints(axes))))
 
 
 def _reduce(function: Any) -> Evaluate:
@@ -213,7 +213,7 @@ def _one_hot(operator: Operator, places: Array, depth: Array, on: Array, off: Ar
     chosen = np.expand_dims(places, axis) == np.arange(count).reshape(
         [-1 if a == axis else 1 for a in range(places.ndim + 1)]
     )
-    return np.where(chosen, on.reshape(-1)[0], off.reshape(-1)[0])
+    return np.asarray(np.where(chosen, on.reshape(-1)[0], off.reshape(-1)[0]))
 
 
 def _place(function: Any) -> Evaluate:

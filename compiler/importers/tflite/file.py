@@ -17,13 +17,18 @@ __all__ = ["ELEMENTS_OF", "Operator", "State", "Tensor", "TfliteFile"]
 
 _Kinds = Mapping[str, type[np.number[Any]]]
 _CONSTANT_TYPES: _Kinds = {"int8": np.int8, "int32": np.int32, "int64": np.int64}
-_REAL_TYPES: _Kinds = {"float16": np.float16, "float32": np.float32, "float64": np.float64}
+_REAL_TYPES: Mapping[str, type[np.generic]] = {
+    "bool": np.bool_,
+    "float16": np.float16,
+    "float32": np.float32,
+    "float64": np.float64,
+}
 _CODE_TYPES: _Kinds = {"int8": np.int8, "uint8": np.uint8, "int16": np.int16, "int4": np.int8}
 ELEMENTS_OF: Mapping[str, type[np.generic]] = {
-    **{kind: of for kind, of in (_CONSTANT_TYPES | _REAL_TYPES | _CODE_TYPES).items()
-       if kind != "int4"},
-    "bool": np.bool_,
-}  # fmt: skip
+    kind: of
+    for kind, of in {**_CONSTANT_TYPES, **_REAL_TYPES, **_CODE_TYPES}.items()
+    if kind != "int4"
+}
 """Types of tensors whose elements are written one by one, and what they are in numpy."""
 
 

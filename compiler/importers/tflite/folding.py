@@ -23,8 +23,6 @@ _LARGEST = 1 << 24
 _BUDGET = 1 << 26
 """Elements of all that is worked out."""
 _REALS = ("DEQUANTIZE", "DENSIFY")
-_FEW = 1 << 16
-"""Elements of a constant in fewer bits at most that is made one of real numbers at once."""
 
 
 def folded(file: TfliteFile) -> TfliteFile:
@@ -56,6 +54,7 @@ class _Walk:
         self.tensors = [*file.tensors]
         self._left = _BUDGET
         self._arrays: dict[int, Array] = {}
+        self._reals: dict[int, Tensor] = {}
         self._written = {index for operator in file.operators for index in operator.outputs}
         self._written.update(file.inputs)
 
@@ -78,7 +77,7 @@ class _Walk:
         if array.size > _LARGEST or self._left < 0:
             raise InputError(f"a constant of {array.shape} is too large to be worked out")
         data = np.ascontiguousarray(array.astype(ELEMENTS_OF[tensor.kind]))
-        written = memoryview(data.reshape(-1).view(np.uint8))
+        written = data.tobytes()
         self.tensors[tensor.index] = replace(
             tensor, data=written, shape=array.shape, sparsity=None, is_open=False
         )
@@ -93,9 +92,10 @@ class _Walk:
             return self._of_shape(kind, operands[0])
         if not operands or not all(t is None or self._constant(t) for t in operands):
             return None
-        if kind in _REALS:
-            few = operands[0] is not None and operands[0].size <= _FEW
-            return [operands[0].reals()] if few and operands[0] is not None else None
+        if kind in _REALS:  # Who reads it does the same, and may want more digits.
+            if operands[0] is not None:
+                self._reals[results[0].index] = operands[0]
+            return None
         table = next((t for t in (ELEMENTWISE, MOVING, OTHERS) if kind in t), None)
         codes = any(len(t.scales) for t in (*operands, *results) if t is not None)
         if table is None or operator.option("FusedActivationFunction"):
@@ -112,12 +112,16 @@ class _Walk:
         """Whether a tensor's elements are there and may be folded; one of no elements has none."""
         empty = not tensor.size and tensor.index not in self._written and not tensor.is_open
         fits = tensor.size <= _LARGEST and tensor.kind in (*ELEMENTS_OF, "int4")
-        return (tensor.data is not None or empty) and not tensor.state and fits
+        known = tensor.data is not None or empty or tensor.index in self._reals
+        return known and not tensor.state and fits
 
     def _array(self, tensor: Tensor) -> Array:
         if tensor.index not in self._arrays:
+            real = self._reals.get(tensor.index)
             known = tensor if tensor.data is not None else replace(tensor, data=b"")
-            self._arrays[tensor.index] = known.elements()
+            self._arrays[tensor.index] = (
+                known.elements() if real is None else real.reals().astype(np.float32)
+            )
         return self._arrays[tensor.index]
 
     def _of_shape(self, kind: str, tensor: Tensor | None) -> list[Array] | None:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from pulsarray.compiler.arguments import file_path
+from pulsarray.compiler.importers.onnx.inputs import GivenInput, GivenShapes, sample_shapes
 from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile
 from pulsarray.compiler.importers.tflite.folding import folded
 from pulsarray.compiler.importers.tflite.network import Network
-from pulsarray.compiler.importers.tflite.operators import OPERATORS, SEVERAL, keeps_codes
+from pulsarray.compiler.importers.tflite.operators import OPERATORS, keeps_codes
 from pulsarray.compiler.importers.tflite.reader import read_tflite
 from pulsarray.compiler.importers.tflite.real_importer import import_real, is_real
 from pulsarray.compiler.importers.tflite.real_operators import TAKEN
@@ -29,7 +30,7 @@ from pulsarray.views import HostView
 __all__ = ["import_tflite", "resolved", "taken"]
 
 
-def import_tflite(path: Path | str, part: str = "") -> Graph:
+def import_tflite(path: Path | str, part: str = "", shape: GivenShapes = None) -> Graph:
     """Read a network: in int8 if the file is full-integer, of real numbers if it is in float32.
 
     Codes of the former equal those of TensorFlow Lite's reference kernels. Conversions from and to
@@ -42,6 +43,8 @@ def import_tflite(path: Path | str, part: str = "") -> Graph:
         The file.
     part
         Name of a signature or subgraph; its first subgraph without.
+    shape
+        Shape of a sample of its input, or of each by name, where the file leaves sizes open.
 
     Raises
     ------
@@ -52,7 +55,8 @@ def import_tflite(path: Path | str, part: str = "") -> Graph:
     path = file_path(path)
     file = read_tflite(path, part)
     try:
-        file = resolved(file)
+        file = resolved(file, shape)
+        _refuse_open(file)
         _refuse_unsupported(file)
         if is_real(file):
             _refuse_missing(file)
@@ -64,9 +68,28 @@ def import_tflite(path: Path | str, part: str = "") -> Graph:
         raise InputError(f"{path}: {error}") from None
 
 
-def resolved(file: TfliteFile) -> TfliteFile:
-    """A file with state in place of variables, and what is known of constants and sizes."""
-    return folded(with_states(file))
+def resolved(file: TfliteFile, shape: GivenShapes = None) -> TfliteFile:
+    """A file with state in place of variables, and what is known of constants and sizes.
+
+    Raises
+    ------
+    InputError
+        If a shape is not one of its inputs', or operands of an operator do not fit it.
+    """
+    return folded(with_states(_sized(file, shape)))
+
+
+def _sized(file: TfliteFile, shape: GivenShapes) -> TfliteFile:
+    """A file with given sizes where its inputs leave them open."""
+    if shape is None:
+        return file
+    inputs = [file.tensors[index] for index in file.inputs]
+    known = [GivenInput(t.name, tuple(n if n > 0 else None for n in t.shape), 0) for t in inputs]
+    samples, tensors = sample_shapes(known, shape), [*file.tensors]
+    for tensor in inputs:
+        sizes = (*tensor.shape[:1], *samples[tensor.name])
+        tensors[tensor.index] = replace(tensor, shape=sizes)
+    return replace(file, tensors=tuple(tensors))
 
 
 def taken(file: TfliteFile) -> Collection[str]:
@@ -79,6 +102,17 @@ def _refuse_unsupported(file: TfliteFile) -> None:
     unknown = [(o.kind, file.place(o)) for o in file.operators if o.kind not in known]
     if unknown:
         raise InputError(f"unsupported operators: {named_once(unknown)}")
+
+
+def _refuse_open(file: TfliteFile) -> None:
+    """Refuse sizes of inputs that nobody has given."""
+    for tensor in (file.tensors[index] for index in file.inputs):
+        if -1 in tensor.shape[1:]:
+            sizes = ", ".join("?" if size < 0 else str(size) for size in tensor.shape)
+            raise InputError(
+                f"input {tensor.short!r} must have fixed sizes, not ({sizes}): --shape gives those "
+                "that the file leaves open"
+            )
 
 
 def _refuse_ends(file: TfliteFile) -> None:
@@ -96,7 +130,7 @@ def _refuse_missing(file: TfliteFile) -> None:
     written = {*file.inputs, *(t.index for t in file.tensors if t.data is not None)}
     for operator in file.operators:
         targets = operator.outputs
-        if len(targets) != 1 and not (operator.kind in SEVERAL and targets):
+        if len(targets) != 1 and not (operator.kind in ("SPLIT", "SPLIT_V", "UNPACK") and targets):
             raise InputError(f"{file.where(operator)}: needs one result, not {operator.outputs}")
         for index in (*operator.inputs, *targets):
             tensor = file.tensors[index if index is not None else targets[0]]

@@ -90,7 +90,9 @@ def strided_axes(
     rest = len(shape) - (len(specs) - len(new) - bool(masks["Ellipsis"]))
     if masks["Ellipsis"].bit_count() > 1 or rest < 0:
         raise InputError(f"begin {list(numbers[0])} does not fit {shape}")
-    sizes, parts, left = [], [], [*shape]
+    sizes: list[int] = []
+    parts: list[tuple[int, ...]] = []
+    left = [*shape]
     made = dict.fromkeys(("Begin", "End", "ShrinkAxis"), 0)
     for k in specs:
         whole = bool(masks["Ellipsis"] >> k & 1)

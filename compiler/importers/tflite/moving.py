@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from pulsarray.compiler.importers.tflite.choices import CHOICES
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor
 from pulsarray.compiler.importers.tflite.layout import same_codes
-from pulsarray.compiler.importers.tflite.lines import axis_indices, strided_indices
 from pulsarray.compiler.importers.tflite.network import (
     Meaning,
     Network,
@@ -21,7 +21,7 @@ from pulsarray.compiler.importers.tflite.network import (
 from pulsarray.compiler.importers.tflite.operands import LONGEST, constant_map, is_constant
 from pulsarray.compiler.importers.tflite.windows import same_quantization
 from pulsarray.compiler.ir.formats import Affine8
-from pulsarray.compiler.ir.value import Array, Shape, Value
+from pulsarray.compiler.ir.value import Array, Value
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.integer import Concat, Convolution, Elementwise, Resize
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
@@ -29,12 +29,11 @@ from pulsarray.compiler.ops.integer.resize import whole_lines
 from pulsarray.compiler.ops.resize import nearest
 from pulsarray.errors import InputError
 
-__all__ = ["SLICES", "chosen", "concatenation", "gather", "mirror_pad", "pack", "pad", "sliced",
-           "split", "tile", "unpack"]  # fmt: skip
+__all__ = ["choose", "chosen", "concatenation", "pack", "pad"]
 
-SLICES = ("SLICE", "STRIDED_SLICE")
 _BITS = 31
-_MOST = 1 << 20
+_LONGEST = 1 << 18
+"""Elements of an axis at most that is chosen from."""
 Places = Sequence[Sequence[int]]
 """Which elements along each axis of a map a result has, in order; they may repeat."""
 
@@ -83,101 +82,23 @@ def _define(network: Network, tensor: Tensor, made: Value) -> None:
     network.values[tensor.index] = Meaning(made, shape)
 
 
-def _whole(shape: Shape) -> list[Sequence[int]]:
-    return [range(size) for size in shape]
-
-
-def sliced(network: Network, operator: Operator) -> None:
-    """SLICE, STRIDED_SLICE: some of each axis."""
-    source, given = network.image(operator), network.tensor(operator, 0)
+def choose(network: Network, operator: Operator) -> None:
+    """What has some elements along each axis of an operand: SLICE, SPLIT, TILE and others."""
+    choice = CHOICES[operator.kind]
+    source, given = network.image(operator, choice.data), network.tensor(operator, choice.data)
     assert given is not None
-    numbers = [
-        network.constant(operator, place, "int32").reshape(-1).tolist()
-        for place in range(1, len(operator.inputs))
-    ]
-    shape = (network.batch if given.shape[0] == -1 else given.shape[0], *given.shape[1:])
-    if max(shape) > LONGEST:
-        raise InputError(f"an axis of {max(shape)} elements is too long to be chosen from")
-    if operator.kind == "SLICE":
-        begin, size = numbers
-        lines = axis_indices(shape, begin, size)
-    else:
-        lines = strided_indices(operator, shape, numbers)
-    places = _whole(source.shape)
-    for axis, line in enumerate(lines):
-        if [*line] != [*range(shape[axis])]:
-            places[place_of(given, network.batch, axis)] = line
-    tensor = network.target(operator)
-    _define(network, tensor, chosen(network, tensor, source, places))
-
-
-def gather(network: Network, operator: Operator) -> None:
-    """GATHER of constant indices along an axis."""
-    source, place = network.image(operator), network.place(operator, operator.option("Axis"))
-    indices = network.constant(operator, 1, "int32")
-    size = source.shape[place]
-    if operator.option("BatchDims") or indices.ndim > 1:
-        raise InputError("needs a list of indices, the same for all of the batch")
-    line = indices.reshape(-1).tolist()
-    if not 0 <= min(line) <= max(line) < size:
-        raise InputError(f"indices {line} are not inside 0 .. {size - 1}")
-    places, tensor = _whole(source.shape), network.target(operator)
-    places[place] = line
-    _define(network, tensor, chosen(network, tensor, source, places))
-
-
-def tile(network: Network, operator: Operator) -> None:
-    """TILE: all elements again and again along each axis."""
-    source, given = network.image(operator), network.tensor(operator, 0)
-    assert given is not None
-    times = network.constant(operator, 1, "int32").reshape(-1).tolist()
-    if len(times) != len(given.shape) or not 1 <= min(times) <= max(times) < _MOST:
-        raise InputError(f"multiples {times} do not fit {given.shape}")
-    places, tensor = _whole(source.shape), network.target(operator)
-    for axis, count in enumerate(times):
-        if count > 1:
-            place = place_of(given, network.batch, axis)
-            if count * source.shape[place] > LONGEST:
-                raise InputError(f"{count} times {source.shape[place]} elements are too many")
-            places[place] = [*range(source.shape[place])] * count
-    _define(network, tensor, chosen(network, tensor, source, places))
-
-
-def split(network: Network, operator: Operator) -> None:
-    """SPLIT, SPLIT_V: parts of an axis, each a result."""
-    first = operator.kind == "SPLIT"
-    source = network.image(operator, int(first))
-    axis = network.constant(operator, 0 if first else 2, "int32").reshape(-1)
-    place = network.place(operator, int(axis[0]), int(first))
-    count = len(operator.outputs)
-    if first:
-        sizes = [source.shape[place] // count] * count
-    else:
-        sizes = network.constant(operator, 1, "int32").reshape(-1).tolist()
-        rest = source.shape[place] - sum(size for size in sizes if size >= 0)
-        sizes = [rest if size == -1 else size for size in sizes]
-    if len(sizes) != count or min(sizes) < 1 or sum(sizes) != source.shape[place]:
-        raise InputError(f"{source.shape[place]} elements have no {count} parts of {sizes}")
-    _parts(network, operator, source, place, sizes)
-
-
-def _parts(
-    network: Network, operator: Operator, source: Value, place: int, sizes: Sequence[int]
-) -> None:
-    begin = 0
-    for index, size in zip(operator.outputs, sizes, strict=True):
-        places, tensor = _whole(source.shape), network.file.tensors[index]
-        places[place] = range(begin, begin + size)
+    numbers = [network.whole_numbers(operator, place) for place in choice.constants(operator)]
+    first = network.batch if given.shape[0] == -1 else given.shape[0]
+    if max(given.shape) > _LONGEST:
+        raise InputError(f"an axis of {max(given.shape)} elements is too long to be chosen from")
+    taken, results = choice.of(operator, (first, *given.shape[1:]), numbers)
+    for index, lines in zip(operator.outputs, results, strict=True):
+        places: list[Sequence[int]] = [range(size) for size in source.shape]
+        for axis, line in enumerate(lines):
+            if [*line] != [*range(taken[axis])]:
+                places[place_of(replace(given, shape=taken), network.batch, axis)] = line
+        tensor = network.file.tensors[index]
         _define(network, tensor, chosen(network, tensor, source, places))
-        begin += size
-
-
-def unpack(network: Network, operator: Operator) -> None:
-    """UNPACK: each element of an axis is a result."""
-    source, place = network.image(operator), network.place(operator, operator.option("Axis"))
-    if len(operator.outputs) != source.shape[place]:
-        raise InputError(f"an axis of {source.shape[place]} has other results")
-    _parts(network, operator, source, place, [1] * len(operator.outputs))
 
 
 def concatenation(network: Network, operator: Operator) -> None:
@@ -232,27 +153,6 @@ def pack(network: Network, operator: Operator) -> None:
             source = network.reshaped(given, source, shape)
         sources.append(source)
     _joined(network, operator, sources, place)
-
-
-def mirror_pad(network: Network, operator: Operator) -> None:
-    """MIRROR_PAD: what is around mirrors what is inside, with or without its edge."""
-    source, given = network.image(operator), network.tensor(operator, 0)
-    assert given is not None
-    border = network.constant(operator, 1, "int32")
-    skip = int(operator.option("Mode") == 0)
-    if border.shape != (len(given.shape), 2) or int(border.min()) < 0:
-        raise InputError(f"padding {border.tolist()} does not fit {given.shape}")
-    places, tensor = _whole(source.shape), network.target(operator)
-    for axis, pair in enumerate(border.tolist()):
-        if not any(pair):
-            continue
-        place = place_of(given, network.batch, axis)
-        size = source.shape[place]
-        if max(pair) > size - skip:
-            raise InputError(f"padding {pair} is larger than what it mirrors, {size}")
-        mode = "reflect" if skip else "symmetric"
-        places[place] = np.pad(np.arange(size), pair, mode=mode).tolist()  # type: ignore[call-overload]
-    _define(network, tensor, chosen(network, tensor, source, places))
 
 
 def pad(network: Network, operator: Operator) -> None:

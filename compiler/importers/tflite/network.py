@@ -292,6 +292,18 @@ class Network:
         self.spend(tensor.size)
         return tensor.constant()
 
+    def whole_numbers(self, operator: Operator, place: int) -> list[int]:
+        """A constant input of integers, such as axes, in one dimension.
+
+        Raises
+        ------
+        InputError
+            If it is left out or no such constant.
+        """
+        tensor = self.tensor(operator, place)
+        kind = tensor.kind if tensor is not None and tensor.kind == "int64" else "int32"
+        return [int(number) for number in self.constant(operator, place, kind).reshape(-1)]
+
     def shaped(self, operator: Operator, shape: Shape) -> tuple[Value, Shape]:
         """The map of a result of known shape, and the shape that the file gives it.
 

@@ -97,7 +97,7 @@ def _spectrum(_operator: Operator, given: Given) -> Shape:
     return (*_shape(given, 0)[:-2], height, width // 2 + 1)
 
 
-def _sequence(operator: Operator, given: Given) -> Shape:
+def _sequence(_operator: Operator, given: Given) -> Shape:
     units = _shape(given, 2 if given[1] is None else 1)[0]
     return (*_shape(given, 0)[:-1], units)
 

@@ -8,22 +8,12 @@ from math import prod
 
 import numpy as np
 
+from pulsarray.compiler.importers.tflite.choices import CHOICES
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor
 from pulsarray.compiler.importers.tflite.functions import FUNCTIONS, function
 from pulsarray.compiler.importers.tflite.layout import reshape, transpose
 from pulsarray.compiler.importers.tflite.matrices import batch_matmul
-from pulsarray.compiler.importers.tflite.moving import (
-    SLICES,
-    concatenation,
-    gather,
-    mirror_pad,
-    pack,
-    pad,
-    sliced,
-    split,
-    tile,
-    unpack,
-)
+from pulsarray.compiler.importers.tflite.moving import choose, concatenation, pack, pad
 from pulsarray.compiler.importers.tflite.network import (
     HOSTED,
     Meaning,
@@ -181,7 +171,7 @@ OPERATORS: dict[str, Callable[[Network, Operator], None]] = {
     "ARG_MAX": _index,
     "ARG_MIN": _index,
     **dict.fromkeys(FUNCTIONS, function),
-    **dict.fromkeys(SLICES, sliced),
+    **dict.fromkeys(CHOICES, choose),
     "ADD": add,
     "AVERAGE_POOL_2D": average_pool,
     "BATCH_MATMUL": batch_matmul,
@@ -192,12 +182,10 @@ OPERATORS: dict[str, Callable[[Network, Operator], None]] = {
     "DEQUANTIZE": _dequantize,
     "EXPAND_DIMS": reshape,
     "FULLY_CONNECTED": dense,
-    "GATHER": gather,
     "MAXIMUM": larger,
     "MAX_POOL_2D": max_pool,
     "MEAN": mean,
     "MINIMUM": smaller,
-    "MIRROR_PAD": mirror_pad,
     "MUL": multiply,
     "PACK": pack,
     "PAD": pad,
@@ -214,13 +202,9 @@ OPERATORS: dict[str, Callable[[Network, Operator], None]] = {
     "RESIZE_NEAREST_NEIGHBOR": resize,
     "SOFTMAX": _softmax,
     "SPACE_TO_DEPTH": space_to_depth,
-    "SPLIT": split,
-    "SPLIT_V": split,
     "SQUARED_DIFFERENCE": squared_difference,
     "SQUEEZE": reshape,
     "SUB": subtract,
-    "TILE": tile,
     "TRANSPOSE": transpose,
     "TRANSPOSE_CONV": transposed,
-    "UNPACK": unpack,
 }

@@ -8,52 +8,105 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.importers.tflite.choices import CHOICES, Lines
 from pulsarray.compiler.importers.tflite.file import Operator
-from pulsarray.compiler.importers.tflite.lines import axis_indices, resized, strided_indices
+from pulsarray.compiler.importers.tflite.lines import resized
 from pulsarray.compiler.importers.tflite.real_network import RealNetwork
-from pulsarray.compiler.ir.value import Value
+from pulsarray.compiler.ir.value import Shape, Value, constant
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.images import image
-from pulsarray.compiler.ops.layout import Reshape
+from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.resize import Resize, nearest
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.errors import InputError
 
-__all__ = ["chosen", "depth_to_space", "mirror_pad", "resize", "slice_of", "space_to_depth"]
+__all__ = ["choose", "chosen", "depth_to_space", "pad", "resize", "space_to_depth"]
 
-Places = Sequence[int]
-"""Which of an axis's elements a result has, in order."""
+
+_MATRIX = 1 << 20
+"""Elements of a matrix at most that chooses channels."""
+_LONGEST = 1 << 20
+_FAR = 1e6
+"""Numbers around a value at most, beside which its own still count."""
+
+
+def choose(network: RealNetwork, operator: Operator) -> Sequence[Value]:
+    """What has some elements along each axis of an operand: SLICE, SPLIT, TILE and others."""
+    choice = CHOICES[operator.kind]
+    value, tensor = network.value(operator, choice.data), network.tensor(operator, choice.data)
+    numbers = [network.integers(operator, k, "operand") for k in choice.constants(operator)]
+    taken, results = choice.of(operator, network.whole_shape(tensor), numbers)
+    made, batch = [], taken[0] if taken and taken[0] == network.batch else 0
+    for place, lines in enumerate(results):
+        if network.batch > 1 and (not batch or [*lines[0]] != [*range(batch)]):
+            raise InputError("the batch must stay as it is")
+        result = network.file.tensors[operator.outputs[place]]
+        some = chosen(network, operator, value, taken, lines)
+        made.append(network.shaped(operator, some, network.sample_shape(result)))
+    return made
 
 
 def chosen(
-    network: RealNetwork, operator: Operator, value: Value, places: Sequence[Places]
+    network: RealNetwork, operator: Operator, value: Value, shape: Shape, lines: Lines
 ) -> Value:
-    """A result of some elements along each axis of a value, which may repeat.
+    """Some elements along each axis of a value, which has that shape but for its batch.
 
-    Raises
-    ------
-    InputError
-        If the value has more than three axes.
+    Neighbouring axes that stay as they are, are one; so there are up to three of which one is
+    chosen from, or one after the other.
     """
-    shape = value.shape
-    if len(shape) > 3:
-        raise InputError(f"a value must have up to three axes, not shape {shape}")
-    same = [list(line) == list(range(n)) for line, n in zip(places, shape, strict=True)]
-    full = (1, 1, 1, *shape)[-3:]
-    if full != shape:
-        value = network.step(operator, Reshape(full), value)
-    rows, columns, channels = [[0], [0], [0], *map(list, places)][-3:]
-    if not all(same[:-1]):
-        op = Resize(nearest(full[0], rows), nearest(full[1], columns))
+    if network.batch > 1:
+        shape, lines = shape[1:], lines[1:]
+    pairs = [(n, line) for n, line in zip(shape, lines, strict=True) if [*line] != [0] or n > 1]
+    merged: list[tuple[int, Sequence[int] | None]] = []
+    for size, line in pairs:
+        same = [*line] == [*range(size)]
+        if same and merged and merged[-1][1] is None:
+            merged[-1] = (merged[-1][0] * size, None)
+        else:
+            merged.append((size, None if same else line))
+    if len(merged) > 3:  # One axis alone, and then the rest.
+        last = max(k for k, (_, line) in enumerate(merged) if line is not None)
+        before, after = (prod(n for n, _ in part) for part in (merged[:last], merged[last + 1 :]))
+        alone = [(before, None), merged[last], *([(after, None)] if after > 1 else [])]
+        value = _three(network, operator, value, alone)
+        size = len(merged[last][1] or ())
+        merged[last] = (size, None)
+        rest = [(n, range(n) if line is None else line) for n, line in merged]
+        sizes, left = zip(*rest, strict=True)
+        whole = ((1,), ([0],)) if network.batch > 1 else ((), ())
+        return chosen(network, operator, value, (*whole[0], *sizes), [*whole[1], *left])
+    return _three(network, operator, value, merged)
+
+
+def _three(
+    network: RealNetwork,
+    operator: Operator,
+    value: Value,
+    axes: Sequence[tuple[int, Sequence[int] | None]],
+) -> Value:
+    """Some elements along each of up to three axes; None for all of them."""
+    if all(line is None for _, line in axes):
+        return value
+    size, line = axes[-1]
+    if len(axes) < 3 and line is not None and size * len(line) > _MATRIX:
+        axes = [*axes, (1, None)]  # Columns rather than channels: these need a matrix.
+    full = [(1, None)] * (3 - len(axes)) + [*axes]
+    value = network.shaped(operator, value, tuple(n for n, _ in full))
+    (rows, row_line), (columns, column_line), (_, channel_line) = full
+    if row_line is not None or column_line is not None:
+        op = Resize(
+            nearest(rows, range(rows) if row_line is None else row_line),
+            nearest(columns, range(columns) if column_line is None else column_line),
+        )
         value = network.step(operator, op, value)
-    if not all(same[-1:]):
-        value = _channels(network, operator, value, channels)
-    made = tuple(map(len, places))
-    return value if len(made) == 3 else network.step(operator, Reshape(made), value)
+    return value if channel_line is None else _channels(network, operator, value, channel_line)
 
 
-def _channels(network: RealNetwork, operator: Operator, value: Value, channels: Places) -> Value:
+def _channels(
+    network: RealNetwork, operator: Operator, value: Value, channels: Sequence[int]
+) -> Value:
     """Channels of a map, by a product with 0 and 1."""
     count = value.shape[2]
     network.spend(count * len(channels))
@@ -63,47 +116,83 @@ def _channels(network: RealNetwork, operator: Operator, value: Value, channels: 
     return network.product(operator, Convolution(Window((1, 1))), value, learned)
 
 
+def pad(network: RealNetwork, operator: Operator) -> Value:
+    """PAD with zeros, PADV2 with another number, which is taken away and added again."""
+    value, sides = network.value(operator), network.integers(operator, 1, "padding")
+    shape = network.whole_shape(network.tensor(operator, 0))
+    pairs = [*zip(sides[::2], sides[1::2], strict=False)]
+    if len(sides) != 2 * len(shape) or min(sides) < 0:
+        raise InputError(f"padding {sides} does not fit {shape}")
+    if max(sides) > _LONGEST:
+        raise InputError(f"padding of {max(sides)} elements is too much")
+    around = 0.0
+    if network.has(operator, 2):
+        around = float(network.real_constant(operator, 2, "value").reshape(-1)[0])
+    if abs(around) > _FAR:
+        raise InputError(f"must be with numbers up to {_FAR:g}, not {around}")
+    if any(pairs[0]) and network.batch > 1:
+        raise InputError(f"padding must be of a sample's axes, not {sides}")
+    inside = _shifted(network, operator, value, -around)
+    made = _padded(network, operator, inside, shape, pairs)
+    sizes = [n + sum(pair) for n, pair in zip(shape, pairs, strict=True)]
+    rank = len(network.sample_shape(network.target(operator)))
+    made = network.shaped(operator, made, tuple(sizes[len(sizes) - rank :]))
+    return _shifted(network, operator, made, around)
+
+
+def _shifted(network: RealNetwork, operator: Operator, value: Value, number: float) -> Value:
+    if not number:
+        return value
+    name = f"{network.target(operator).name}.around"
+    held = network.draft.hold(constant(name, np.array([number])))
+    return network.step(operator, Add(), value, network.draft.values[held])
+
+
+def _padded(
+    network: RealNetwork,
+    operator: Operator,
+    value: Value,
+    shape: Shape,
+    pairs: Sequence[tuple[int, int]],
+) -> Value:
+    """Zeros around rows, columns and channels at once, else along one axis after the other."""
+    sides = [(0, 0), (0, 0), *pairs]
+    *outer, height, width, channels = (1, 1, 1, *shape)
+    few = not any(sides[-1]) or channels * (channels + sum(sides[-1])) <= _MATRIX
+    if few and not any(map(any, sides[:-3])) and (prod(outer) == 1 or not any(sides[-3])):
+        image = network.shaped(operator, value, (prod(outer) * height, width, channels))
+        return _image(network, operator, image, sides[-3:])
+    sizes = [*shape]
+    for axis, (low, high) in enumerate(pairs):
+        if low or high:
+            three = (prod(sizes[:axis]), sizes[axis], prod(sizes[axis + 1 :]))
+            value = network.shaped(operator, value, three)
+            value = network.step(operator, Pad((0, low, 0, high)), value)
+            sizes[axis] += low + high
+    return value
+
+
+def _image(
+    network: RealNetwork, operator: Operator, value: Value, pairs: Sequence[tuple[int, int]]
+) -> Value:
+    """Zeros around a map; channels of zeros are made by a product, which has them for free."""
+    (top, bottom), (left, right), (before, after) = pairs
+    if top or bottom or left or right:
+        value = network.step(operator, Pad((top, left, bottom, right)), value)
+    if before or after:
+        channels = value.shape[2]
+        network.spend(channels * (channels + before + after))
+        weight = np.pad(np.eye(channels), ((0, 0), (before, after)))[None, None]
+        learned = {"weight": weight, "bias": np.zeros(weight.shape[3])}
+        value = network.product(operator, Convolution(Window((1, 1))), value, learned)
+    return value
+
+
 def resize(network: RealNetwork, operator: Operator) -> Value:
     """RESIZE_BILINEAR, RESIZE_NEAREST_NEIGHBOR."""
     value, sizes = network.value(operator), network.integers(operator, 1, "sizes")
     image(value.shape)
     return network.step(operator, resized(operator, value.shape, sizes), value)
-
-
-def slice_of(network: RealNetwork, operator: Operator) -> Value:
-    """STRIDED_SLICE, SLICE: some of each axis."""
-    value, names = network.value(operator), ("begin", "end", "strides")
-    numbers = [network.integers(operator, k + 1, names[k]) for k in range(len(operator.inputs) - 1)]
-    shape = (network.batch, *value.shape)
-    if operator.kind == "STRIDED_SLICE":
-        lines = strided_indices(operator, shape, numbers)
-    else:
-        begin, size = numbers
-        lines = axis_indices(shape, begin, size)
-    if list(lines[0]) != list(range(network.batch)):
-        raise InputError("the batch must stay as it is")
-    made = chosen(network, operator, value, lines[1:])
-    wanted = network.sample_shape(network.target(operator))
-    if wanted != made.shape and prod(wanted) == prod(made.shape):
-        return network.step(operator, Reshape(wanted), made)
-    return made
-
-
-def mirror_pad(network: RealNetwork, operator: Operator) -> Value:
-    """MIRROR_PAD: what is around mirrors what is inside, with or without its edge."""
-    value, sides = network.value(operator), network.integers(operator, 1, "padding")
-    skip, shape = int(operator.option("Mode") == 0), (1, *value.shape)
-    pairs = [*zip(sides[::2], sides[1::2], strict=False)]
-    if len(sides) != 2 * len(shape) or min(sides) < 0 or any(pairs[0]):
-        raise InputError(f"padding must be of a sample's axes, not {sides}")
-    if any(max(pair) > n - skip for pair, n in zip(pairs[1:], shape[1:], strict=True)):
-        raise InputError(f"padding {sides} is larger than what it mirrors, {shape}")
-    mode = "reflect" if skip else "symmetric"
-    lines = [
-        np.pad(np.arange(n), pair, mode=mode).tolist()  # type: ignore[call-overload]
-        for n, pair in zip(shape[1:], pairs[1:], strict=True)
-    ]
-    return chosen(network, operator, value, lines)
 
 
 def depth_to_space(network: RealNetwork, operator: Operator) -> Value:

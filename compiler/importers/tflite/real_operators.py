@@ -7,13 +7,26 @@ from math import prod
 
 import numpy as np
 
+from pulsarray.compiler.importers.tflite.choices import CHOICES
 from pulsarray.compiler.importers.tflite.file import Operator
 from pulsarray.compiler.importers.tflite.network import Meaning
+from pulsarray.compiler.importers.tflite.real_composed import (
+    COMPOSED,
+    added,
+    composed,
+    cumulative,
+    log_softmax,
+    normalized,
+    power,
+    reduced,
+    response,
+)
+from pulsarray.compiler.importers.tflite.real_frames import gather, multiplied
 from pulsarray.compiler.importers.tflite.real_moving import (
+    choose,
     depth_to_space,
-    mirror_pad,
+    pad,
     resize,
-    slice_of,
     space_to_depth,
 )
 from pulsarray.compiler.importers.tflite.real_network import RealNetwork
@@ -23,29 +36,32 @@ from pulsarray.compiler.importers.tflite.real_products import (
     depthwise,
     transposed,
 )
+from pulsarray.compiler.importers.tflite.real_spectrum import (
+    cast,
+    imaginary,
+    magnitude,
+    real_part,
+    spectrum,
+)
 from pulsarray.compiler.importers.tflite.windows import window_of
 from pulsarray.compiler.ir.operator import Operator as Op
 from pulsarray.compiler.ir.value import Value, constant
-from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.clip import Clip
 from pulsarray.compiler.ops.concat import Concat
-from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.divide import Divide
 from pulsarray.compiler.ops.elu import Elu
 from pulsarray.compiler.ops.exp import Exp
-from pulsarray.compiler.ops.flatten import Flatten
 from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.hard_sigmoid import HardSwish
 from pulsarray.compiler.ops.images import image
-from pulsarray.compiler.ops.layout import Reshape, Transpose
+from pulsarray.compiler.ops.layout import Transpose
 from pulsarray.compiler.ops.leaky_relu import LeakyRelu
 from pulsarray.compiler.ops.log import Log
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.maximum import Maximum
 from pulsarray.compiler.ops.minimum import Minimum
 from pulsarray.compiler.ops.multiply import Multiply
-from pulsarray.compiler.ops.pad import Pad
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.power import Root
 from pulsarray.compiler.ops.prelu import PRelu
@@ -68,7 +84,8 @@ _RELU6, _RELU_N1_TO_1, _RELU_0_TO_1 = Clip(0.0, 6.0), Clip(-1.0, 1.0), Clip(0.0,
 _FUSED: Mapping[int, Op] = {1: Relu(), 2: _RELU_N1_TO_1, 3: _RELU6, 4: Tanh()}
 """Fused activations by their numbers in the schema; 0 is none."""
 
-Handler = Callable[[RealNetwork, Operator], Value]
+Handler = Callable[[RealNetwork, Operator], Value | Sequence[Value]]
+"""From an operator to its result, or all of them, or real and imaginary part of it."""
 
 
 def import_operator(network: RealNetwork, operator: Operator) -> None:
@@ -82,13 +99,36 @@ def import_operator(network: RealNetwork, operator: Operator) -> None:
     if operator.kind in _CONVERSIONS:
         _convert(network, operator)
         return
-    value = REAL_OPERATORS[operator.kind](network, operator)
+    made = REAL_OPERATORS[operator.kind](network, operator)
+    values = [made] if isinstance(made, Value) else [*made]
     fused = operator.option("FusedActivationFunction")
     if fused and fused not in _FUSED:
         raise InputError(f"fused activation {fused} is not supported")
     if fused:
-        value = network.step(operator, _FUSED[fused], value)
-    network.define(operator, value)
+        values = [network.step(operator, _FUSED[fused], value) for value in values]
+    if network.target(operator).kind == "complex64":
+        _define_complex(network, operator, values)
+        return
+    for place, value in enumerate(values):
+        network.define(operator, value, place)
+
+
+def _define_complex(network: RealNetwork, operator: Operator, values: Sequence[Value]) -> None:
+    """Let real and imaginary parts stand for a result; what moves one, moves the other."""
+    if len(values) == 1:
+        given = network.tensor(operator, 0).index
+        if operator.kind not in _MOVES or given not in network.imaginary:
+            raise InputError("complex numbers are only supported where they are moved")
+        kept = network.names[given]
+        network.names[given] = network.imaginary[given]
+        other = REAL_OPERATORS[operator.kind](network, operator)
+        network.names[given] = kept
+        assert isinstance(other, Value)
+        values = [values[0], other]
+    index = network.target(operator).index
+    network.define(operator, values[1])
+    network.imaginary[index] = network.names[index]
+    network.define(operator, values[0])
 
 
 def _convert(network: RealNetwork, operator: Operator) -> None:
@@ -149,73 +189,64 @@ def _squared_difference(network: RealNetwork, operator: Operator) -> Value:
     return network.step(operator, Square(), _binary(Subtract())(network, operator))
 
 
+def _multiply(network: RealNetwork, operator: Operator) -> Value:
+    """MUL; by one number an element of frames it changes what multiplies these."""
+    for place in (0, 1):
+        if network.is_constant(network.tensor(operator, place)):
+            value, factor = network.value(operator, 1 - place), network.operand(operator, place)
+            if factor.shape in ((), (1,), value.shape[-1:]) and value.name in network.frames:
+                row = np.broadcast_to(factor.array.reshape(-1), value.shape[-1:])
+                made = multiplied(network, operator, value, row)
+                if made is not None:
+                    return made
+    return _binary(Multiply())(network, operator)
+
+
 def _reshape(network: RealNetwork, operator: Operator) -> Value:
     """RESHAPE, SQUEEZE, EXPAND_DIMS: the same elements in the shape that the file says."""
-    value, sizes = network.value(operator), network.sample_shape(network.target(operator))
-    if value.shape == sizes:
-        return value
-    return network.step(operator, Flatten() if len(sizes) == 1 else Reshape(sizes), value)
-
-
-def _axes(axes: Sequence[int], rank: int) -> list[int]:
-    """Axes of a tensor as those of a sample, counted from 0.
-
-    Raises
-    ------
-    InputError
-        If one does not exist or is the batch.
-    """
-    if any(not -rank <= axis < rank or axis % rank == 0 for axis in axes):
-        raise InputError(f"axes {[*axes]} must be ones of 1 .. {rank - 1}, not the batch")
-    return [axis % rank - 1 for axis in axes]
+    sizes = network.sample_shape(network.target(operator))
+    return network.shaped(operator, network.value(operator), sizes)
 
 
 def _transpose(network: RealNetwork, operator: Operator) -> Value:
-    """TRANSPOSE, whose first axis stays."""
+    """TRANSPOSE; an axis of one sample may be anywhere."""
     value, order = network.value(operator), network.integers(operator, 1, "order")
-    if order[:1] != [0]:
+    tensor = network.tensor(operator, 0)
+    rank, kept = len(tensor.shape), len(value.shape)
+    if sorted(order) != [*range(rank)]:
+        raise InputError(f"order {order} is none of {rank} axes")
+    if order[:1] != [0] and (network.batch > 1 or tensor.is_open):
         raise InputError(f"the batch must stay the first axis, not with an order of {order}")
-    return network.step(operator, Transpose(tuple(axis - 1 for axis in order[1:])), value)
+    axes = [axis - rank + kept for axis in order if axis >= rank - kept]
+    if axes == [*range(kept)]:
+        return value
+    return network.step(operator, Transpose(tuple(axes)), value)
 
 
 def _concat(network: RealNetwork, operator: Operator) -> Value:
     """CONCATENATION along any axis but the batch."""
-    values = [network.value(operator, place) for place in range(len(operator.inputs))]
-    rank = len(values[0].shape) if values else 0
-    (axis,) = _axes([operator.option("Axis")], rank + 1)
-    return network.step(operator, Concat(axis - rank), *values)
+    target = network.target(operator)
+    axis = network.axis(target, operator.option("Axis"))
+    return _joined(network, operator, axis, None)
 
 
-def _pad(network: RealNetwork, operator: Operator) -> Value:
-    """PAD with zeros; channels of zeros are made by a product, which has them for free."""
-    value, sides = network.value(operator), network.integers(operator, 1, "padding")
-    if network.has(operator, 2) and network.real_constant(operator, 2, "value").any():
-        raise InputError("must be with zeros")
-    rank = len(value.shape) + 1
-    pairs = [*zip(sides[::2], sides[1::2], strict=False)]
-    if len(sides) != 2 * rank or min(sides) < 0 or any(pairs[0]):
-        raise InputError(f"padding must be of a sample's axes, not {sides}")
-    if rank == 2 or (rank > 4 and any(side for pair in pairs[:-3] for side in pair)):
-        raise InputError(f"must be of maps, not of shape {value.shape}")
-    return _padded(network, operator, value, [(0, 0), *pairs[1:]][-3:])
+def _pack(network: RealNetwork, operator: Operator) -> Value:
+    """PACK: values side by side along a new axis."""
+    target = network.target(operator)
+    return _joined(network, operator, network.axis(target, operator.option("Axis")), 1)
 
 
-def _padded(
-    network: RealNetwork, operator: Operator, value: Value, pairs: Sequence[tuple[int, int]]
-) -> Value:
-    (top, bottom), (left, right), (before, after) = pairs
-    height, width, channels = (1, *value.shape)[-3:]
-    if len(value.shape) != 3:
-        value = network.step(operator, Reshape((height, width, channels)), value)
-    if top or bottom or left or right:
-        value = network.step(operator, Pad((top, left, bottom, right)), value)
-    if before or after:
-        network.spend(channels * (channels + before + after))
-        weight = np.pad(np.eye(channels), ((0, 0), (before, after)))[None, None]
-        learned = {"weight": weight, "bias": np.zeros(weight.shape[3])}
-        value = network.product(operator, Convolution(Window((1, 1))), value, learned)
-    sizes = network.sample_shape(network.target(operator))
-    return value if len(sizes) == 3 else network.step(operator, Reshape(sizes), value)
+def _joined(network: RealNetwork, operator: Operator, axis: int, size: int | None) -> Value:
+    """Values side by side along an axis, of so many elements each, or as many as they have."""
+    sizes, values = network.sample_shape(network.target(operator)), []
+    for place in range(len(operator.inputs)):
+        value = network.value(operator, place)
+        rank = len(sizes)
+        full = (*[1] * (rank - len(value.shape)), *value.shape) if size is None else sizes
+        part = [*full[len(full) - rank :]]
+        part[axis] = part[axis] if size is None else size
+        values.append(network.shaped(operator, value, tuple(part)))
+    return network.step(operator, Concat(axis), *values) if len(values) > 1 else values[0]
 
 
 def _pool(kind: type[MaxPool | AveragePool]) -> Handler:
@@ -233,15 +264,9 @@ def _pool(kind: type[MaxPool | AveragePool]) -> Handler:
 
 def _reduce(kind: type[ReduceMax | ReduceMean | ReduceSum]) -> Handler:
     """The sum, mean or largest along axes."""
-
-    def handle(network: RealNetwork, operator: Operator) -> Value:
-        value = network.value(operator)
-        rank = len(value.shape)
-        axes = _axes(network.integers(operator, 1, "axes"), rank + 1)
-        op = kind(tuple(axis - rank for axis in axes), bool(operator.option("KeepDims")))
-        return network.step(operator, op, value)
-
-    return handle
+    return lambda network, operator: network.step(
+        operator, network.reduction(operator, kind), network.value(operator)
+    )
 
 
 def _softmax(network: RealNetwork, operator: Operator) -> Value:
@@ -292,15 +317,22 @@ def _matmul(network: RealNetwork, operator: Operator) -> Value:
 
 
 _CONVERSIONS = ("DENSIFY", "DEQUANTIZE")
+_MOVES = frozenset(("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE"))
 REAL_OPERATORS: Mapping[str, Handler] = {
+    **dict.fromkeys(CHOICES, choose),
+    **dict.fromkeys(COMPOSED, composed),
     "ABS": _function(Absolute()),
     "ADD": _binary(Add()),
+    "ADD_N": added,
     "AVERAGE_POOL_2D": _pool(AveragePool),
     "BATCH_MATMUL": _matmul,
+    "CAST": cast,
     "CEIL": _function(Ceil()),
+    "COMPLEX_ABS": magnitude,
     "CONCATENATION": _concat,
     "CONV_2D": convolution,
     "COS": _function(Cos()),
+    "CUMSUM": cumulative,
     "DEPTHWISE_CONV_2D": depthwise,
     "CUSTOM 'Convolution2DTransposeBias'": transposed,
     "DEPTH_TO_SPACE": depth_to_space,
@@ -310,22 +342,32 @@ REAL_OPERATORS: Mapping[str, Handler] = {
     "EXPAND_DIMS": _reshape,
     "FLOOR": _function(Floor()),
     "FULLY_CONNECTED": dense,
+    "GATHER": gather,
     "GELU": _gelu,
     "HARD_SWISH": _function(HardSwish()),
+    "IMAG": imaginary,
+    "L2_NORMALIZATION": normalized,
     "LEAKY_RELU": _leaky,
     "LOG": _function(Log()),
+    "LOCAL_RESPONSE_NORMALIZATION": response,
     "LOGISTIC": _function(Sigmoid()),
+    "LOG_SOFTMAX": log_softmax,
     "MAXIMUM": _limit(Maximum(), lambda limit: Clip(low=limit)),
     "MAX_POOL_2D": _pool(MaxPool),
     "MEAN": _reduce(ReduceMean),
     "MINIMUM": _limit(Minimum(), lambda limit: Clip(high=limit)),
-    "MIRROR_PAD": mirror_pad,
-    "MUL": _binary(Multiply()),
+    "MUL": _multiply,
     "NEG": _function(Negate()),
-    "PAD": _pad,
-    "PADV2": _pad,
+    "PACK": _pack,
+    "PAD": pad,
+    "PADV2": pad,
+    "POW": power,
     "PRELU": _prelu,
+    "REAL": real_part,
+    "REDUCE_ALL": reduced,
+    "REDUCE_ANY": _reduce(ReduceMax),
     "REDUCE_MAX": _reduce(ReduceMax),
+    "REDUCE_MIN": reduced,
     "RELU": _function(Relu()),
     "RELU6": _function(_RELU6),
     "RELU_0_TO_1": _function(_RELU_0_TO_1),
@@ -333,18 +375,17 @@ REAL_OPERATORS: Mapping[str, Handler] = {
     "RESHAPE": _reshape,
     "RESIZE_BILINEAR": resize,
     "RESIZE_NEAREST_NEIGHBOR": resize,
+    "RFFT2D": spectrum,
     "ROUND": _function(Round()),
     "RSQRT": _function(ReciprocalRoot()),
     "SIGN": _function(Sign()),
     "SIN": _function(Sin()),
-    "SLICE": slice_of,
     "SOFTMAX": _softmax,
     "SPACE_TO_DEPTH": space_to_depth,
     "SQRT": _function(Root()),
     "SQUARE": _function(Square()),
     "SQUARED_DIFFERENCE": _squared_difference,
     "SQUEEZE": _reshape,
-    "STRIDED_SLICE": slice_of,
     "SUB": _binary(Subtract()),
     "SUM": _reduce(ReduceSum),
     "TANH": _function(Tanh()),

@@ -8,6 +8,7 @@ import numpy as np
 
 from pulsarray.compiler.importers.tflite.file import Operator
 from pulsarray.compiler.importers.tflite.network import Meaning
+from pulsarray.compiler.importers.tflite.real_frames import multiplied
 from pulsarray.compiler.importers.tflite.real_network import RealNetwork
 from pulsarray.compiler.importers.tflite.windows import window_of
 from pulsarray.compiler.ir.value import Floats, Value, activation, constant
@@ -21,7 +22,7 @@ from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.errors import InputError
 
-__all__ = ["convolution", "dense", "depthwise", "transposed"]
+__all__ = ["convolution", "dense", "depthwise", "rows_times", "transposed"]
 
 
 def convolution(network: RealNetwork, operator: Operator) -> Value:
@@ -76,23 +77,28 @@ def dense(network: RealNetwork, operator: Operator) -> Value:
         raise InputError(f"weight must have 2 dimensions, not shape {weight.shape}")
     count, depth = weight.shape
     bias = _bias(network, operator, 2, count)
-    if depth == prod(source.shape) and len(network.target(operator).shape) == 2:
+    if depth == prod(source.shape) and network.target(operator).shape[:1] == (network.batch,):
         flat = source if len(source.shape) == 1 else network.step(operator, Flatten(), source)
         return network.product(operator, Dense(), flat, {"weight": weight.T, "bias": bias})
     if source.shape[-1:] != (depth,):
         raise InputError(f"weight of shape {weight.shape} does not fit an input of {source.shape}")
-    if len(source.shape) == 3:
-        learned = {"weight": weight.T[None, None], "bias": bias}
-        return network.product(operator, Convolution(Window((1, 1))), source, learned)
-    return _each_row(network, operator, source, weight, bias)
+    return rows_times(network, operator, source, weight.T.copy(), bias)
 
 
-def _each_row(
-    network: RealNetwork, operator: Operator, source: Value, weight: Floats, bias: Floats
+def rows_times(
+    network: RealNetwork, operator: Operator, source: Value, matrix: Floats, bias: Floats | None
 ) -> Value:
-    """The product of each row of a matrix, or of matrices, with the same weight."""
-    made = network.product(operator, MatMul(), source, {"weight": weight.T.copy()})
-    if not bias.any():
+    """The product of each row along the last axis with a matrix (elements, results), and a bias."""
+    made = multiplied(network, operator, source, matrix)
+    if made is None and len(source.shape) in (1, 3):
+        zeros = np.zeros(matrix.shape[1]) if bias is None else bias
+        image = len(source.shape) == 3
+        learned = {"weight": matrix[None, None] if image else matrix, "bias": zeros}
+        op = Convolution(Window((1, 1))) if image else Dense()
+        return network.product(operator, op, source, learned)
+    if made is None:
+        made = network.product(operator, MatMul(), source, {"weight": matrix})
+    if bias is None or not bias.any():
         return made
     held = network.draft.hold(constant(f"{made.name}.bias", bias))
     return network.step(operator, Add(), made, network.draft.values[held])
