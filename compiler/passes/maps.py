@@ -10,12 +10,12 @@ import numpy as np
 from pulsarray.compiler.ir.draft import Draft
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.ir.value import Array, Shape, Value, network_input
+from pulsarray.compiler.ir.value import Array, Shape, Value, constant, network_input
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
-from pulsarray.compiler.ops.layout import Reshape
+from pulsarray.compiler.ops.layout import Reshape, Transpose
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
 from pulsarray.compiler.ops.transposed import TransposedConvolution
@@ -27,6 +27,8 @@ __all__ = ["LARGEST_REORDER", "with_maps"]
 
 LARGEST_REORDER = 1 << 12
 """Elements of a map that may become one pixel other than in a dense layer, which is free."""
+_LARGEST_IDENTITY = 1 << 13
+"""Channels of a pixel at most that are split or joined: by a product with the identity."""
 
 
 def with_maps(graph: Graph) -> Graph:
@@ -158,6 +160,55 @@ def _(op: MatMul, node: Node, draft: _Maps) -> None:
 
 
 @_place.register
+def _(op: Transpose, node: Node, draft: _Maps) -> None:
+    """Blocks of axes that change places: once in each row, or of all elements as a matrix."""
+    source, rank = draft.map_of(node.inputs[0]), len(op.order)
+    if rank > 3:
+        raise InputError(f"{node.name}: transpose of {rank} axes is not possible in int8")
+    order = [*range(3 - rank), *(axis + 3 - rank for axis in op.order)]
+    shape = draft.shape(source)
+    wide = [axis for axis in order if shape[axis] > 1]
+    if wide in ([1, 0, 2], [2, 1, 0]):  # Columns and channels first.
+        inner = draft.fresh(f"{node.output} turned")
+        _turned(node, draft, source, inner)
+        source, order = inner, [{0: 0, 1: 2, 2: 1}[axis] for axis in order]
+        shape = draft.shape(source)
+        wide = [axis for axis in order if shape[axis] > 1]
+    made = tuple(shape[axis] for axis in order)
+    if wide == sorted(wide):
+        _shaped(node, draft, source, made, node.output)
+        return
+    if wide == [0, 2, 1]:
+        _turned(node, draft, source, node.output)
+        return
+    cut = wide.index(min(wide))  # What comes first was behind all of the rest.
+    columns = prod(shape[axis] for axis in wide[:cut])
+    matrix = draft.fresh(f"{node.output} matrix")
+    _shaped(node, draft, source, (1, prod(shape) // columns, columns), matrix)
+    inner = draft.fresh(f"{node.output} turned")
+    _turned(node, draft, draft.map_of(matrix), inner)
+    _shaped(node, draft, inner, made, node.output)
+
+
+def _turned(node: Node, draft: _Maps, source: str, output: str) -> None:
+    """Columns as channels in each row: the product of the identity and that, transposed."""
+    height, _, channels = draft.shape(source)
+    _check_channels(node, channels)
+    whole = np.broadcast_to(np.eye(channels), (height, channels, channels)).copy()
+    identity = draft.hold(constant(f"{output} identity", whole))
+    draft.emit(Node(output, MatMul(transpose_b=True), (identity, source), output))
+
+
+def _shaped(node: Node, draft: _Maps, source: str, sizes: Shape, output: str) -> None:
+    """The same elements in another shape."""
+    if draft.shape(source) == sizes:
+        draft.names[output] = source
+        return
+    op = Reshape(sizes)
+    _place(op, Node(f"{node.name} {output}", op, (source,), output), draft)
+
+
+@_place.register
 def _(op: Reshape, node: Node, draft: _Maps) -> None:
     """Pixels in other rows; of other channels by products with 0 and 1 that split and join them."""
     source = draft.map_of(node.inputs[0])
@@ -179,6 +230,7 @@ def _split(node: Node, draft: _Maps, source: str, parts: int) -> str:
     if parts == 1:
         return source
     channels = draft.shape(source)[2]
+    _check_channels(node, channels)
     weight = np.eye(channels).reshape(channels, parts, -1).transpose(1, 0, 2)[None]
     op = TransposedConvolution(Window((1, parts), (1, parts)))
     learned = {"weight": weight, "bias": np.zeros(channels // parts)}
@@ -186,11 +238,21 @@ def _split(node: Node, draft: _Maps, source: str, parts: int) -> str:
     return draft.add(output, op, (source,), output, learned).name
 
 
+def _check_channels(node: Node, channels: int) -> None:
+    """Refuse a product with an enormous identity."""
+    if channels > _LARGEST_IDENTITY:
+        raise InputError(
+            f"{node.name}: {node.op.title} to or from pixels of {channels} channels is not "
+            f"possible in int8, only of up to {_LARGEST_IDENTITY}"
+        )
+
+
 def _joined(node: Node, draft: _Maps, source: str, parts: int) -> str:
     """So many pixels beside each other as the channels of one."""
     if parts == 1:
         return source
     height, width, channels = draft.shape(source)
+    _check_channels(node, parts * channels)
     if width % parts:
         row = draft.fresh(f"{node.output} in a row")
         draft.emit(Node(row, Reshape((1, height * width, channels)), (source,), row))

@@ -483,7 +483,10 @@ def one(kind: str, shape: tuple[int, ...] = (1, 4, 4, 3), **options: float) -> R
 def test_refusals(tmp_path: Path) -> None:
     b = one("RELU")
     text = refused(tmp_path, b.put("WHERE", [b.last], b.shape))
-    assert text.endswith("unsupported operators: WHERE (operator 1 't2')")
+    assert text.endswith(
+        "unsupported operators: WHERE (operator 1 't2'); WHERE: the size of its result depends on "
+        "the input"
+    )
     text = refused(tmp_path, one("RELU", (1, 4, 4, 4)))
     assert "operator 0 (RELU, 't1'): result must have shape (4, 4, 3) a sample" in text
     b = RealBuilder(np.random.default_rng(0), 2, 4, 3)

@@ -144,7 +144,7 @@ def _mirror(operator: Operator, shape: Shape, numbers: Numbers) -> tuple[Shape, 
 
 def _parts(shape: Shape, axis: int, sizes: Sequence[int]) -> list[Lines]:
     ends = np.cumsum([0, *sizes]).tolist()
-    made = []
+    made: list[Lines] = []
     for begin, end in pairwise(ends):
         lines = _whole(shape)
         lines[axis] = range(begin, end)

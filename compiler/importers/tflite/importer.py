@@ -11,7 +11,7 @@ from pulsarray.compiler.importers.onnx.inputs import GivenInput, GivenShapes, sa
 from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile
 from pulsarray.compiler.importers.tflite.folding import folded
-from pulsarray.compiler.importers.tflite.network import Network
+from pulsarray.compiler.importers.tflite.network import OTHER_CODES, Network
 from pulsarray.compiler.importers.tflite.operators import OPERATORS, keeps_codes
 from pulsarray.compiler.importers.tflite.reader import read_tflite
 from pulsarray.compiler.importers.tflite.real_importer import import_real, is_real
@@ -68,6 +68,22 @@ def import_tflite(path: Path | str, part: str = "", shape: GivenShapes = None) -
         raise InputError(f"{path}: {error}") from None
 
 
+_COMPUTED = "the size of its result depends on the input"
+UNTAKEN = {
+    **dict.fromkeys(("IF", "WHILE"), "which operators run depends on the input"),
+    **dict.fromkeys(("WHERE", "UNIQUE"), _COMPUTED),
+    **dict.fromkeys(("NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"), _COMPUTED),
+    **dict.fromkeys(("CONV_3D", "CONV_3D_TRANSPOSE"), "maps have two axes of pixels"),
+    **dict.fromkeys(("TOPK_V2", "BUCKETIZE"), "the machine does not sort"),
+    **dict.fromkeys(("SHAPE", "RANK"), "sizes of its operand are not known"),
+    **dict.fromkeys(("RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL"),
+                    "the machine draws no random numbers"),
+    **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"),
+                    "it mixes samples with pixels; a convolution with a dilation does not"),
+}  # fmt: skip
+"""Why an operator is not taken."""
+
+
 def resolved(file: TfliteFile, shape: GivenShapes = None) -> TfliteFile:
     """A file with state in place of variables, and what is known of constants and sizes.
 
@@ -101,7 +117,9 @@ def _refuse_unsupported(file: TfliteFile) -> None:
     known = taken(file)
     unknown = [(o.kind, file.place(o)) for o in file.operators if o.kind not in known]
     if unknown:
-        raise InputError(f"unsupported operators: {named_once(unknown)}")
+        kinds = dict.fromkeys(kind for kind, _ in unknown if kind in UNTAKEN)
+        reasons = "".join(f"; {kind}: {UNTAKEN[kind]}" for kind in kinds)
+        raise InputError(f"unsupported operators: {named_once(unknown)}{reasons}")
 
 
 def _refuse_open(file: TfliteFile) -> None:
@@ -110,8 +128,8 @@ def _refuse_open(file: TfliteFile) -> None:
         if -1 in tensor.shape[1:]:
             sizes = ", ".join("?" if size < 0 else str(size) for size in tensor.shape)
             raise InputError(
-                f"input {tensor.short!r} must have fixed sizes, not ({sizes}): --shape gives those "
-                "that the file leaves open"
+                f"input {tensor.short!r} must have a shape with fixed sizes of at least 1, not "
+                f"({sizes}): --shape gives those that the file leaves open"
             )
 
 
@@ -225,7 +243,7 @@ def _input(file: TfliteFile, given: Tensor) -> tuple[Tensor, Operator | None]:
     if len(readers) != 1 or readers[0].kind != "QUANTIZE":
         raise InputError(
             f"input {given.short!r} is {given.kind}, and no QUANTIZE alone makes it int8: "
-            "full-integer files are supported"
+            f"full-integer files are supported{OTHER_CODES.get(given.kind, '')}"
         )
     source = file.tensors[readers[0].outputs[0]]
     if given.kind != "float32" and not keeps_codes(given, source):

@@ -23,6 +23,7 @@ __all__ = [
     "ELEMENTS",
     "HOSTED",
     "NO_PADDING",
+    "OTHER_CODES",
     "Meaning",
     "Network",
     "Shape",
@@ -41,6 +42,11 @@ _CONSTANTS = 1 << 28  # elements of all weights
 _FREE = 1 << 20  # of them whatever the file's size
 _SHARED = 64  # operators that may share one constant
 NO_PADDING = (0, 0, 0, 0)
+OTHER_CODES = {
+    "uint8": "; weights of uint8 have 9 bits without their zero point: convert it to int8 again",
+    "int16": "; codes of 16 bits (16x8) do not fit memory and array: convert it to int8",
+}
+"""Why codes of another type are not taken."""
 HOSTED = {"softmax": "SOFTMAX", "argmax": "ARG_MAX", "argmin": "ARG_MIN"}
 """Operators of a host, by their titles."""
 
@@ -451,6 +457,7 @@ def quantization(tensor: Tensor) -> tuple[float, int]:
     if tensor.kind != "int8":
         raise InputError(
             f"tensor {tensor.short!r} is {tensor.kind}; int8 is supported (full-integer files)"
+            f"{OTHER_CODES.get(tensor.kind, '')}"
         )
     if len(tensor.scales) != 1 or len(tensor.zeros) > 1:
         raise InputError(

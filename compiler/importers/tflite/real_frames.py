@@ -57,9 +57,8 @@ def _are_frames(places: Ints) -> bool:
 def _put(network: RealNetwork, operator: Operator, frames: Frames, sizes: tuple[int, ...]) -> Value:
     learned = {"weight": frames.weight, "bias": np.zeros(frames.matrix.shape[-1])}
     made = network.product(operator, Convolution(frames.window), frames.signal, learned)
-    made = network.shaped(operator, made, sizes)
     network.frames[made.name] = frames
-    return made
+    return network.shaped(operator, made, sizes)
 
 
 def multiplied(

@@ -39,8 +39,8 @@ def import_real(file: TfliteFile, name: str) -> Graph:
     results = file.results()
     ends = {end: _written(network, file.tensors[index]) for index, end in results}
     if not file.outputs or len({*file.outputs}) != len(file.outputs):
-        names = [file.tensors[index].short for index in file.outputs]
-        raise InputError(f"needs outputs that differ, not {names}")
+        told = [file.tensors[index].short for index in file.outputs]
+        raise InputError(f"needs outputs that differ, not {told}")
     names = tuple(ends)
     nodes = needed(network.draft.nodes, ends.values())
     return network.draft.graph(names, nodes=ending_in(nodes, ends, names))

@@ -92,6 +92,7 @@ class RealNetwork:
         self.imaginary: dict[int, str] = {}
         self.frames: dict[str, Frames] = {}
         self._left = _CONSTANTS
+        self._whole: dict[str, Value] = {}
         self._labels: set[str] = set()
         self._defined: set[str] = set()
         self.draft = Draft(name, [])
@@ -261,19 +262,21 @@ class RealNetwork:
         InputError
             If there are others.
         """
+        value = self._whole.get(value.name, value)
         if value.shape == sizes:
             return value
         op = Flatten() if len(sizes) == 1 and len(value.shape) > 1 else Reshape(sizes)
         made = self.step(operator, op, value)
         if value.name in self.frames:
             self.frames[made.name] = self.frames[value.name]
+        self._whole[made.name] = value
         return made
 
     def reduction(self, operator: Operator, kind: type[Reduction]) -> Reduction:
-        """What reduces a value along the axes of the file."""
+        """What reduces a value along the axes of the file, which stay until the result is named."""
         tensor = self.tensor(operator, 0)
         axes = [self.axis(tensor, axis) for axis in self.integers(operator, 1, "axes")]
-        return kind(tuple(axes), bool(operator.option("KeepDims")))
+        return kind(tuple(axes))
 
     def product(
         self, operator: Operator, op: Op, source: Value, learned: Mapping[str, Array]
@@ -319,6 +322,8 @@ class RealNetwork:
         self._defined.add(name)
         if value.name in self.frames:
             self.frames[name] = self.frames[value.name]
+        if value.name in self._whole:
+            self._whole[name] = self._whole[value.name]
         self.names[tensor.index] = name
 
 

@@ -144,7 +144,7 @@ def _function(op: Op) -> Handler:
     return lambda network, operator: network.step(operator, op, network.value(operator))
 
 
-def _binary(op: Op) -> Handler:
+def _binary(op: Op) -> Callable[[RealNetwork, Operator], Value]:
     """A function of two values, each of which may be a constant."""
 
     def handle(network: RealNetwork, operator: Operator) -> Value:
@@ -218,8 +218,9 @@ def _transpose(network: RealNetwork, operator: Operator) -> Value:
     if order[:1] != [0] and (network.batch > 1 or tensor.is_open):
         raise InputError(f"the batch must stay the first axis, not with an order of {order}")
     axes = [axis - rank + kept for axis in order if axis >= rank - kept]
-    if axes == [*range(kept)]:
-        return value
+    moved = [axis for axis in axes if value.shape[axis] > 1]
+    if moved == sorted(moved):
+        return network.shaped(operator, value, tuple(value.shape[axis] for axis in axes))
     return network.step(operator, Transpose(tuple(axes)), value)
 
 

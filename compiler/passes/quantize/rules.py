@@ -18,7 +18,7 @@ from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
-from pulsarray.compiler.ops.layout import Reshape
+from pulsarray.compiler.ops.layout import Reshape, Transpose
 from pulsarray.compiler.ops.local_response_norm import LocalResponseNorm
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
@@ -131,7 +131,9 @@ _RULES: Mapping[type[Operator], Rule] = {
     MatMul: Rule(place=Place.ARRAY, takes=Takes.ALL, factors=(1,)),
     Multiply: Rule(place=Place.VECTOR, takes=Takes.LIMITS, multiplies=True, factors=(1,)),
 }
-_FOLDED = frozenset({BatchNorm, Dense, ReduceMax, ReduceMean, ReduceSum, Subtract, Unflatten})
+_FOLDED = frozenset(
+    {BatchNorm, Dense, ReduceMax, ReduceMean, ReduceSum, Subtract, Transpose, Unflatten}
+)
 """Operators that folding makes others of."""
 _WITH_CONSTANTS = frozenset({Add, MatMul, Multiply, Subtract})
 """Operators of which any input may be a constant."""
