@@ -8,6 +8,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -167,77 +168,77 @@ class Config:
         is_power = self.dim & (self.dim - 1) == 0
         return (0, *halves, *([self.dim // 4] if is_power and self.dim >= 4 else []))
 
-    @property
+    @cached_property
     def lanes(self) -> int:
         """Lanes of the vector unit."""
         return self.vector_lanes or self.dim
 
-    @property
+    @cached_property
     def word_cycles(self) -> int:
         """Cycles that a word takes in the vector unit."""
         return self.dim // self.lanes
 
-    @property
+    @cached_property
     def operand_bytes(self) -> int:
         """Bytes of one operand."""
         return self.operand_bits // 8
 
-    @property
+    @cached_property
     def word_bytes(self) -> int:
         """Bytes of one operand word in memory: D operands padded to a power of two."""
         return (1 << (self.dim - 1).bit_length()) * self.operand_bytes
 
-    @property
+    @cached_property
     def acc_slot_bytes(self) -> int:
         """Bytes of one sum in memory (four operands)."""
         return 4 * self.operand_bytes
 
-    @property
+    @cached_property
     def acc_word_bytes(self) -> int:
         """Bytes of one accumulator word in memory (four operand words)."""
         return 4 * self.word_bytes
 
-    @property
+    @cached_property
     def bus_bytes(self) -> int:
         """Bytes of one beat of the memory bus."""
         return self.bus_bits // 8
 
-    @property
+    @cached_property
     def beats_per_word(self) -> int:
         """Beats of one operand word: 1, 2 or 4."""
         return self.word_bytes // self.bus_bytes
 
-    @property
+    @cached_property
     def burst_bytes(self) -> int:
         """Longest burst in bytes; a burst also never crosses 4 KiB."""
         return min(4096, self.burst_beats * self.bus_bytes)
 
-    @property
+    @cached_property
     def fetch_bytes(self) -> int:
         """Bytes of one instruction fetch, a power of two."""
         return min(FETCH_BYTES, self.burst_bytes)
 
-    @property
+    @cached_property
     def psum_bits(self) -> int:
         """Width of a partial sum at the foot of the array: exact for D products."""
         return min(self.acc_bits, 2 * self.operand_bits + (self.dim - 1).bit_length())
 
-    @property
+    @cached_property
     def alu_bits(self) -> int:
         """Width of the vector unit's value before the scale multiply, whose product has 64 bits."""
         return 64 - self.scale_bits
 
-    @property
+    @cached_property
     def table_planes(self) -> int:
         """Operand-wide planes of a table: 1 (codes), or 3 (low and high half of c0, then c1)."""
         return 1 if self.operand_bits == 8 else 3
 
-    @property
+    @cached_property
     def table_words(self) -> int:
         """Operand words that hold one plane of a table."""
         return -(-self.table_segments // (self.word_bytes // self.operand_bytes))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """64 bits of SHA-256 over every parameter, as 16 hexadecimal digits.
 

@@ -99,7 +99,7 @@ class Format:
         if end > self.bytes:
             raise ValueError(f"{self.opcode.name}: fields end at byte {end} of {self.bytes}")
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Length in bytes."""
         return self.units * UNIT_BYTES
