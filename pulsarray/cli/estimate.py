@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,6 @@ from pulsarray.api.compiled import estimate_program
 from pulsarray.api.energy import estimate_energy
 from pulsarray.api.network import compile_source
 from pulsarray.api.report import Report
-from pulsarray.api.step import estimate_step
-from pulsarray.api.task import Given, task_of
 from pulsarray.cli.options import (
     BatchOption,
     CalibrateOption,
@@ -37,7 +36,6 @@ from pulsarray.cli.options import (
 )
 from pulsarray.cli.output import print_json, require_writable, show, working
 from pulsarray.config import load_config
-from pulsarray.display.timeline import require_timeline
 from pulsarray.errors import InputError
 from pulsarray.program import Program
 
@@ -96,7 +94,10 @@ def estimate(
       pulsarray estimate xor --training
     """
     require_writable(report, timeline, read=[network, calibrate, data, config])
-    require_timeline(timeline)
+    if timeline is not None:
+        from pulsarray.display.timeline import require_timeline
+
+        require_timeline(timeline)
     times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
     if not training and (data is not None or loss is not None):
         raise InputError("--data, --loss: only with --training")
@@ -106,16 +107,8 @@ def estimate(
         options = (calibrate, shape, set_input, outputs_only, sums)
         if any(options) or seed is not None or effort is not None:
             raise InputError("--training: only with --config, --set, --batch, --data and --loss")
-        wanted = Given(
-            network=network,
-            data=data,
-            loss=loss,
-            batch=None if batch is None else str(batch),
-            learning_rate=None if data is None else _ANY_RATE,
-        )
-        task = task_of(wanted)
-        machine = load_config(config or task.config, overrides or ())
-        _tell(estimate_step(task, machine, times, working, timeline), report, as_json)
+        reports = _of_step(network, data, loss, batch, config, overrides or (), times, timeline)
+        _tell(reports, report, as_json)
         return
     if Path(network).suffix == ".pulse":
         program = Program.load(Path(network), given_config(config, overrides))
@@ -146,6 +139,32 @@ def estimate(
     if told is not None:
         show("")
         show(told)
+
+
+def _of_step(
+    network: str,
+    data: Path | None,
+    loss: str | None,
+    batch: int | None,
+    config: str | None,
+    overrides: Sequence[str],
+    times: Mapping[str, int],
+    timeline: Path | None,
+) -> dict[str, Report]:
+    """Of the programs of a training step."""
+    from pulsarray.api.step import estimate_step
+    from pulsarray.api.task import Given, task_of
+
+    wanted = Given(
+        network=network,
+        data=data,
+        loss=loss,
+        batch=None if batch is None else str(batch),
+        learning_rate=None if data is None else _ANY_RATE,
+    )
+    task = task_of(wanted)
+    machine = load_config(config or task.config, overrides)
+    return estimate_step(task, machine, times, working, timeline)
 
 
 def _tell(reports: dict[str, Report], file: Path | None, as_json: bool) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
 
 from pulsarray.compiler.importers.onnx.file import Call, Constant
 from pulsarray.errors import InputError
@@ -31,6 +30,8 @@ def evaluate(call: Call, inputs: Sequence[Constant], opset: int) -> list[Constan
     InputError
         If it cannot work on them.
     """
+    from onnx.reference import ReferenceEvaluator  # a tenth of importing a file that needs none
+
     names = [name for name in call.inputs if name]
     node = onnx.helper.make_node(call.kind, call.inputs, call.outputs, **call.attributes)
     versions = [onnx.helper.make_operatorsetid("", opset)]
