@@ -121,6 +121,13 @@ def masks() -> RealBuilder:
     return b.put("STRIDED_SLICE", [0, *given], (1, 4, 1, 3), **options)
 
 
+def mirrored() -> RealBuilder:
+    """A long signal, of which only the ends are moved."""
+    b = start(1, 5000)
+    pairs = b.constant(np.array([[0, 0], [3, 2]], np.int32))
+    return b.put("MIRROR_PAD", [0, pairs], (1, 5005), Mode=0)
+
+
 def padded(kind: str) -> RealBuilder:
     b = start(1, 3, 2, 4, 5)
     pairs = b.constant(np.array([[0, 0], [1, 0], [0, 2], [0, 0], [3, 1]], np.int32))
@@ -198,6 +205,7 @@ CASES: dict[str, Callable[[], RealBuilder]] = {
     "masks": masks,
     **each(padded, "PAD", "PADV2"),
     "vector": vector_padded,
+    "mirrored": mirrored,
     **each(arithmetic, "ADD_N", "CUMSUM", "FLOOR_DIV", "FLOOR_MOD", "L2_NORMALIZATION"),
     **each(arithmetic, "LOCAL_RESPONSE_NORMALIZATION", "LOG_SOFTMAX", "POW"),
     **each(spectrum, "CAST", "COMPLEX_ABS", "IMAG", "REAL"),

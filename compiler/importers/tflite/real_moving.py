@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -15,6 +16,7 @@ from pulsarray.compiler.importers.tflite.real_network import RealNetwork
 from pulsarray.compiler.ir.value import Shape, Value, constant
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.add import Add
+from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.images import image
 from pulsarray.compiler.ops.pad import Pad
@@ -28,6 +30,8 @@ __all__ = ["choose", "chosen", "depth_to_space", "pad", "resize", "space_to_dept
 _MATRIX = 1 << 20
 """Elements of a matrix at most that chooses channels."""
 _LONGEST = 1 << 20
+_LONG = 1 << 12
+"""Neighbours at least that are moved as they are."""
 _FAR = 1e6
 """Numbers around a value at most, beside which its own still count."""
 
@@ -80,6 +84,17 @@ def chosen(
     return _three(network, operator, value, merged)
 
 
+def _pieces(line: Sequence[int]) -> list[Sequence[int]]:
+    """A long line as what comes before, in and behind its longest run of neighbours."""
+    numbers = np.asarray(line)
+    ends = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
+    first, last = max(pairwise(ends), key=lambda pair: pair[1] - pair[0])
+    if last - first < _LONG:
+        return [line]
+    parts = (line[:first], range(int(numbers[first]), int(numbers[last - 1]) + 1), line[last:])
+    return [part for part in parts if part]
+
+
 def _three(
     network: RealNetwork,
     operator: Operator,
@@ -89,6 +104,9 @@ def _three(
     """Some elements along each of up to three axes; None for all of them."""
     if all(line is None for _, line in axes):
         return value
+    for place, (size, line) in enumerate(axes):
+        if line is not None and len(pieces := _pieces(line)) > 1:
+            return _side_by_side(network, operator, value, axes, (place, size, pieces))
     size, line = axes[-1]
     if len(axes) < 3 and line is not None and size * len(line) > _MATRIX:
         axes = [*axes, (1, None)]  # Columns rather than channels: these need a matrix.
@@ -102,6 +120,27 @@ def _three(
         )
         value = network.step(operator, op, value)
     return value if channel_line is None else _channels(network, operator, value, channel_line)
+
+
+def _side_by_side(
+    network: RealNetwork,
+    operator: Operator,
+    value: Value,
+    axes: Sequence[tuple[int, Sequence[int] | None]],
+    cut: tuple[int, int, list[Sequence[int]]],
+) -> Value:
+    """Parts of a line, so that what stays as it is moves no more than it must."""
+    place, size, pieces = cut
+    others = [(n, None if k == place else line) for k, (n, line) in enumerate(axes)]
+    value = _three(network, operator, value, others)
+    kept = [n if line is None else len(line) for n, line in others]
+    before, after = prod(kept[:place]), prod(kept[place + 1 :])
+    parts = []
+    for piece in pieces:
+        line = None if [*piece] == [*range(size)] else piece
+        some = _three(network, operator, value, [(before, None), (size, line), (after, None)])
+        parts.append(network.shaped(operator, some, (before, len(piece), after)))
+    return network.step(operator, Concat(-2), *parts)
 
 
 def _channels(

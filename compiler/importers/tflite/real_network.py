@@ -93,6 +93,7 @@ class RealNetwork:
         self.frames: dict[str, Frames] = {}
         self._left = _CONSTANTS
         self._whole: dict[str, Value] = {}
+        self._again: dict[tuple[str, Shape], Value] = {}
         self._labels: set[str] = set()
         self._defined: set[str] = set()
         self.draft = Draft(name, [])
@@ -265,11 +266,14 @@ class RealNetwork:
         value = self._whole.get(value.name, value)
         if value.shape == sizes:
             return value
+        if (value.name, sizes) in self._again:
+            return self._again[value.name, sizes]
         op = Flatten() if len(sizes) == 1 and len(value.shape) > 1 else Reshape(sizes)
         made = self.step(operator, op, value)
         if value.name in self.frames:
             self.frames[made.name] = self.frames[value.name]
         self._whole[made.name] = value
+        self._again[value.name, sizes] = made
         return made
 
     def reduction(self, operator: Operator, kind: type[Reduction]) -> Reduction:
@@ -320,6 +324,8 @@ class RealNetwork:
         known = value.name in self._defined
         name = value.name if known else self.draft.renamed(value, tensor.name)
         self._defined.add(name)
+        if name != value.name:
+            self._again = {k: v for k, v in self._again.items() if v.name != value.name}
         if value.name in self.frames:
             self.frames[name] = self.frames[value.name]
         if value.name in self._whole:
