@@ -38,6 +38,8 @@ __all__: list[str] = []
 
 _ROUND_TRIP = 4 * ASSUMED_LATENCY
 """Cycles from the last word of a block's sums until its bias is on chip again."""
+_ZERO_MOST = 1 << 15
+"""What a VECTOR can take from its source is below."""
 
 
 @traits_of.register
@@ -54,10 +56,15 @@ def _(op: MatMul, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     cut, zeros = _cut(first, config), _zeros(lowering, name, second.zero_point)
     sums = sums_of(lowering, name, op.scale, np.zeros(1, np.int64))
     offsets = _offsets(lowering, name, first, result, cut)
+    both = _product(first, second) if offsets is None else 0
     if offsets is not None:
         sums = replace(sums, parameters=offsets, uses=int(VectorFlag.BIAS), by_row=True)
+    if both:
+        sums = replace(sums, fields={**sums.fields, "zero_a": -both})
     finish = finish_of(lowering, work, result, None, sums, table_of(lowering, name, op.scale))
-    made = _Matrices(lowering.number, first, second, result, op.transposed, cut, zeros, offsets)
+    made = _Matrices(
+        lowering.number, first, second, result, op.transposed, cut, zeros, offsets, bool(both)
+    )
     lowering.later(lambda chip, _: _Emission(chip, made, finish).run())
     return result.images * result.height * result.width, first.channels, result.channels
 
@@ -76,6 +83,15 @@ def _offsets(
     return lowering.layout.add(
         f"{name}.offsets", "intermediate", size * PARAMETER_COLUMNS, config.dim, element="sum"
     )
+
+
+def _product(first: Stored, second: Stored) -> int:
+    """What both zero points together add to each result; 0 where the vector unit cannot take it.
+
+    Their words then go through the tiles of zero points, too.
+    """
+    both = first.channels * first.zero_point * second.zero_point
+    return both if -_ZERO_MOST < both < _ZERO_MOST else 0
 
 
 def _zeros(lowering: Lowering, name: str, zero: int) -> tuple[Tensor, ...]:
@@ -139,6 +155,8 @@ class _Matrices:
     offsets
         Where what the zero point of the first one adds lies on its way; None where each pixel is
         followed by words that take it away.
+    apart
+        Whether what both zero points together add is taken away by the vector unit.
     """
 
     layer: int
@@ -149,6 +167,7 @@ class _Matrices:
     cut: _Cut
     zeros: tuple[Tensor, ...] = ()
     offsets: Tensor | None = None
+    apart: bool = False
 
     @property
     def padding(self) -> int:
@@ -192,10 +211,11 @@ class _Emission:
             self._weight(step, self._view(held, made.second, step.weights, place))
             view = self._view(streamed, made.first, step.source, number)
             summed = made.offsets is not None and step.target.columns[0] == 0
-            self._stream(step, view, bank, fresh=step.opens, summed=summed)
+            self._stream(step, view, bank, made.padding, fresh=step.opens, summed=summed)
             for zero in range(len(made.zeros)):
                 self._zero(step, held, zero, place + 1 + zero)
-                self._stream(step, view, bank, fresh=False)
+                padding = 0 if made.apart else made.padding
+                self._stream(step, view, bank, padding, fresh=False)
             if step.closes:
                 self._close(step.target, bank, summed=summed)
         self._finish()
@@ -250,7 +270,7 @@ class _Emission:
 
     def _view(self, cache: Cached | None, stored: Stored, area: Area, number: int) -> View:
         """Part of a map on chip, LOADed if it is in memory and not there."""
-        if cache is None:
+        if cache is None or stored.tensor is None:
             return stored.view
         resident, missing = cache.find(area, number)
         slot = resident.slot
@@ -263,7 +283,7 @@ class _Emission:
         dim, made = self.chip.config.dim, self.made
         blocks, _, _, columns = step.weights.counts
         tiles = blocks if made.transposed else -(-columns // dim)
-        stride = columns if made.transposed else dim
+        stride = view.steps[0] if made.transposed else dim
         rows = {"row_limit": columns} if columns % dim else {}
         if rows and not made.transposed:
             rows["row_step0"] = dim
@@ -280,13 +300,20 @@ class _Emission:
         )
 
     def _stream(
-        self, step: _Step, view: View, bank: int, *, fresh: bool, summed: bool = False
+        self,
+        step: _Step,
+        view: View,
+        bank: int,
+        padding: int,
+        *,
+        fresh: bool,
+        summed: bool = False,
     ) -> None:
         """Every pixel of a tile, block after block, onto the same sums; padding after each.
 
         Where weights are ``summed`` a word of zero points follows the pixels, for a sum of its own.
         """
-        pixels, padding, zero = step.target.pixels, self.made.padding, self.made.first.zero_point
+        pixels, zero = step.target.pixels, self.made.first.zero_point
         fields = {
             "source_bank": view.bank,
             "source": view.first(step.source),

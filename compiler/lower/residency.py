@@ -225,13 +225,12 @@ def resident_units(
     """
     lives = units_of(network, works)
     apart = _apart(works, network.aliases)
-    loaded = _loaded(works, network.aliases) | {*network.outputs}
     placed: dict[str, tuple[int, int]] = {}
     space, held = Space(banks, config.scratchpad_depth), list[tuple[int, tuple[int, int, int]]]()
     for name, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
         height, width, channels = network.values[name].shape
         size = batch * height * width * -(-channels // config.dim)
-        if name in loaded or size > config.scratchpad_depth or name in apart.get(name, ()):
+        if name in network.outputs or size > config.scratchpad_depth or name in apart.get(name, ()):
             continue
         for gone in [words for until, words in held if until < first]:
             space.give(*gone)
@@ -247,20 +246,19 @@ def resident_units(
 
 
 def _apart(works: Sequence[Work], aliases: Mapping[str, Alias]) -> dict[str, set[str]]:
-    """Maps that must not share a bank: one of them is a maximum over the other."""
+    """Maps that must not share a bank: one is a maximum over the other, or weights for it."""
     apart: dict[str, set[str]] = {}
     for work in works:
-        if traits_of(work.node.op).rereads:
-            source, result = (root_of(name, aliases) for name in (work.maps[0], work.output))
-            apart.setdefault(source, set()).add(result)
-            apart.setdefault(result, set()).add(source)
+        traits, pairs = traits_of(work.node.op), list[tuple[str, str]]()
+        if traits.rereads:
+            pairs.append((work.maps[0], work.output))
+        if traits.weights is not None:
+            pairs.append((work.node.inputs[0], work.node.inputs[traits.weights]))
+        for pair in pairs:
+            one, other = (root_of(name, aliases) for name in pair)
+            apart.setdefault(one, set()).add(other)
+            apart.setdefault(other, set()).add(one)
     return apart
-
-
-def _loaded(works: Sequence[Work], aliases: Mapping[str, Alias]) -> set[str]:
-    """Maps that an operator needs in memory."""
-    places = [(work, traits_of(work.node.op).weights) for work in works]
-    return {root_of(work.node.inputs[p], aliases) for work, p in places if p is not None}
 
 
 def shares_of(config: Config, resident: int, *, second: bool) -> BankShares:

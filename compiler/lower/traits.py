@@ -29,7 +29,7 @@ class Traits:
     rereads
         Whether it reads its own result: no bank can hold that and its input.
     weights
-        Place of a map that goes to the array as weights do: it must come from memory.
+        Place of a map that goes to the array as weights do: no bank can hold that and what streams.
     beside
         Whether it puts maps side by side, which costs nothing where each begins with a block.
     anywhere

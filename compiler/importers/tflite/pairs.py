@@ -84,9 +84,7 @@ def squared_difference(network: Network, operator: Operator) -> None:
         largest = 2.0 * max(form[0].scale, form[1].scale)
         pairs, total = _scales(form, largest * largest / 2.0 ** (2 * _SQUARE_SHIFT))
         steps = _Steps()
-        first = steps.widened(_A, form[0].zero, pairs[0], _SQUARE_SHIFT)
-        second = steps.widened(_B, form[1].zero, pairs[1], _SQUARE_SHIFT)
-        twice = steps.add(VectorStep("sub", first, second, multiplier=2))
+        twice = _twice_difference(steps, form, pairs)
         # difference = below - 256 * above, both of 8 bits: no tie, for twice it less 1 is odd.
         above = steps.add(VectorStep("rsub", twice, scalar=-1, shift=9, wide=False))
         below = steps.add(VectorStep("pass", twice, above, factor=512, shift=1, wide=False))
@@ -98,6 +96,17 @@ def squared_difference(network: Network, operator: Operator) -> None:
         return steps.chain()
 
     _pair(network, operator, kernel)
+
+
+def _twice_difference(steps: _Steps, form: Form, pairs: tuple[Pair, Pair]) -> int:
+    """Two times the scaled difference; codes that count one half need no VECTOR of their own."""
+    second = steps.widened(_B, form[1].zero, pairs[1], _SQUARE_SHIFT)
+    if pairs[0] != _HALF:
+        first = steps.widened(_A, form[0].zero, pairs[0], _SQUARE_SHIFT)
+        return steps.add(VectorStep("sub", first, second, multiplier=2))
+    less = steps.add(VectorStep("rsub", second, multiplier=2))
+    exact = VectorStep("pass", less, _A, zero_b=form[0].zero, factor=1 << _SQUARE_SHIFT)
+    return steps.add(exact)
 
 
 def prelu(network: Network, operator: Operator) -> None:
