@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pulsarray.synth.place import MHZ
 from pulsarray.synth.targets import Target
 
 __all__ = ["LIBRARY", "flat_script", "kept_script"]
@@ -12,8 +11,6 @@ LIBRARY = "library.lib"
 
 _ROUTED = 0.5
 """Share of a cycle that mapping may fill: the wires take the rest."""
-_AREA_SCRIPT = "abc9.script.flow3"
-"""Yosys' name for a sequence that looks for few cells three times."""
 _MAP_GATES = "abc -g NAND,NOR,AOI3,OAI3,AOI4,OAI4,XOR,XNOR,MUX"
 
 
@@ -71,8 +68,7 @@ def _read(target: Target, name: str) -> list[str]:
 
 def _aim(mhz: float) -> str:
     """Tell the mapper, in picoseconds; one that has no such target ignores it."""
-    aim = f"scratchpad -set abc9.D {round(_ROUTED * 1e6 / mhz)}"
-    return f"{aim}\nscratchpad -copy {_AREA_SCRIPT} abc9.script" if mhz < MHZ else aim
+    return f"scratchpad -set abc9.D {round(_ROUTED * 1e6 / mhz)}"
 
 
 def _synthesize(target: Target, command: str, name: str, with_library: bool) -> list[str]:

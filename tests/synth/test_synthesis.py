@@ -79,7 +79,6 @@ def test_mapping_aims_at_the_clock() -> None:
             lines = script.splitlines()
             aim = lines.index(f"scratchpad -set abc9.D {picoseconds}")
             assert aim < next(n for n, line in enumerate(lines) if line.startswith("synth_ecp5"))
-            assert ("scratchpad -copy abc9.script.flow3 abc9.script" in lines) == (mhz < 80)
 
 
 def test_part(synthesized: Synthesize) -> None:
