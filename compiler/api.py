@@ -91,7 +91,7 @@ def require_room(graph: Graph, config: Config) -> None:
     """
     if not graph.is_quantized:
         rng = np.random.default_rng(0)
-        noise = {value.name: rng.normal(size=(1, value.size)) for value in graph.inputs}
+        noise = {value.name: rng.normal(size=(1, value.size)) for value in graph.entries}
         try:
             graph = passed(graph, INFERENCE, Setting(noise, config))
         except InputError:

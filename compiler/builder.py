@@ -17,8 +17,9 @@ and one with two inputs and two outputs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ from pulsarray.compiler.arguments import array, integer, integers, number
 from pulsarray.compiler.ir.draft import Draft
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.ir.value import Array, Floats, network_input
+from pulsarray.compiler.ir.value import Array, Floats, Role, network_input, network_state
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.batch_norm import BatchNorm
@@ -50,6 +51,7 @@ from pulsarray.compiler.ops.shuffle import Shuffle
 from pulsarray.compiler.ops.sigmoid import Sigmoid
 from pulsarray.compiler.ops.silu import Silu
 from pulsarray.compiler.ops.softmax import Softmax
+from pulsarray.compiler.ops.spiking import Membrane, Spike
 from pulsarray.compiler.ops.step import Step
 from pulsarray.compiler.ops.tanh import Tanh
 from pulsarray.compiler.ops.transposed import TransposedConvolution
@@ -112,6 +114,7 @@ class Builder:
             for given, sizes in shapes.items()
         ]
         self._outputs: dict[str, str] = {}
+        self._states: dict[str, str] = {}
         self._output_name = output_name
         self._steps: list[_Planned] = []
 
@@ -337,6 +340,90 @@ class Builder:
         """Softmax along the last axis; of rows that see no later columns if it is causal."""
         return self._add(CausalSoftmax() if causal else Softmax(), name or "softmax", source)
 
+    def state(self, name: str, first: npt.ArrayLike) -> Builder:
+        """What a run leaves for the next one, to be read as an input is; :meth:`keep` sets it.
+
+        Parameters
+        ----------
+        name
+            Its name.
+        first
+            What it holds of each sample before the first run, in its shape.
+        """
+        values = array(first, f"{name}: first contents")
+        if name in {*self._names()}:
+            raise InputError(f"{self.name}: {name!r} is taken; name the state otherwise")
+        self._inputs.append(network_state(name, values))
+        return self
+
+    def keep(self, state: str, *, source: str = "") -> Builder:
+        """Keep the last operator's result, or another one's, in a state for the next run.
+
+        It is an output of the network, too: ``next STATE`` if it has no other name.
+        """
+        source = source or self.last
+        if source not in {step.name for step in self._steps}:
+            raise InputError(f"{self.name}: state {state!r}: {source!r} is no operator")
+        if state not in {value.name for value in self._inputs if value.role is Role.STATE}:
+            raise InputError(f"{self.name}: {state!r} is no state")
+        if state in self._states:
+            raise InputError(f"{self.name}: state {state!r} is set twice")
+        self._states[state] = source
+        return self
+
+    def lif(
+        self,
+        shape: int | tuple[int, ...],
+        decay: float,
+        threshold: float = 1.0,
+        reset: float | None = None,
+        name: str = "lif",
+        *,
+        drift: float = 0.0,
+        source: str = "",
+    ) -> Builder:
+        """Leaky integrate-and-fire neurons: 1 where a potential spikes in this run, else 0.
+
+        Parameters
+        ----------
+        shape
+            Of what they read, which is added to their potentials.
+        decay
+            What a run leaves of a potential, above 0 and at most 1.
+        threshold
+            Potential above which they spike, more than 0.
+        reset
+            Potential after a spike; None to take the threshold off.
+        name
+            Of the neurons; ``NAME.membrane`` is the state.
+        drift
+            Added to every potential in each run.
+        source
+            Another operator to read.
+        """
+        decay, threshold = number(decay, "decay"), number(threshold, "threshold")
+        reset = None if reset is None else number(reset, "reset")
+        if not 0.0 < decay <= 1.0 or threshold <= 0.0 or (reset or 0.0) > threshold:
+            raise InputError(
+                f"{name}: needs 0 < decay <= 1, threshold > 0 and reset <= threshold, "
+                f"not {decay}, {threshold} and {reset}"
+            )
+        source, potential = source or self.last, f"{name}.membrane"
+        self.state(potential, np.full(integers(shape, f"{name}: shape"), float(drift)))
+        self._add(Add(), f"{name}.sum", source, potential)
+        membrane = Membrane(decay, threshold, reset, number(drift, "drift"))
+        self._add(membrane, f"{name}.reset", f"{name}.sum").keep(potential)
+        return self._add(Spike(threshold), name, f"{name}.sum")
+
+    def leaky(
+        self, shape: int | tuple[int, ...], decay: float, name: str = "leaky", *, source: str = ""
+    ) -> Builder:
+        """What is read, of a shape, plus ``decay`` times the sum before, state ``NAME.state``."""
+        source, state = source or self.last, f"{name}.state"
+        self.state(state, np.zeros(integers(shape, f"{name}: shape")))
+        self._add(Membrane(number(decay, "decay"), inf), f"{name}.left", state)
+        return self._add(Add(), name, source, f"{name}.left").keep(state)
+
     def output(self, name: str, *, source: str = "") -> Builder:
         """Make the last operator's result an output; other operators may read it, too."""
         source = source or self.last
@@ -356,10 +443,16 @@ class Builder:
             If shapes do not fit.
         """
         written = {step.name: f"{step.name}_out" for step in self._steps}
-        outputs = self._outputs or {self._output_name: self.last}
+        outputs = dict(self._outputs or {self._output_name: self.last})
+        states: dict[str, str] = {}
+        for state, source in self._states.items():
+            known = (name for name, maker in outputs.items() if maker == source)
+            states[state] = next(known, f"next {state}")
+            outputs[states[state]] = source
         written |= {source: name for name, source in reversed(outputs.items())}
         written |= {value.name: value.name for value in self._inputs}
         draft = Draft(self.name, self._inputs, written.values())
+        draft.states = states
         for step in self._steps:
             sources = [written[source] for source in step.sources]
             op = step.op or AveragePool(_whole(draft.shape(sources[0])))
@@ -387,7 +480,7 @@ class Builder:
         parameters: Mapping[str, Array] | None = None,
         constants: Mapping[str, Array] | None = None,
     ) -> Builder:
-        taken = {step.name for step in self._steps} | {value.name for value in self._inputs}
+        taken = {*self._names()}
         numbered = (f"{name}{number}" for number in range(1, len(taken) + 2))
         unique = name if name not in taken else next(n for n in numbered if n not in taken)
         for read in (*filter(None, [source]), *others):
@@ -396,6 +489,11 @@ class Builder:
         sources = (source or self.last, *others)
         self._steps.append(_Planned(op, unique, sources, parameters or {}, constants or {}))
         return self
+
+    def _names(self) -> Iterator[str]:
+        """Names of operators, inputs and state."""
+        yield from (step.name for step in self._steps)
+        yield from (value.name for value in self._inputs)
 
     def _filters(self, weight: npt.ArrayLike, wanted: str) -> Floats:
         filters = array(weight, "weight")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ __all__ = [
     "output_values",
     "real_values",
     "save_outputs",
+    "split_runs",
+    "state_values",
     "with_arrays",
 ]
 
@@ -43,30 +45,72 @@ def memory_with_inputs(program: Program, path: Path | None) -> npt.NDArray[np.ui
 
 
 def with_arrays(
-    program: Program, arrays: Mapping[str, npt.NDArray[Any]], where: str = "inputs"
+    program: Program,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    where: str = "inputs",
+    memory: npt.NDArray[np.uint8] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """The program's memory image with an array for each of its inputs written into it.
+    """Memory with an array for each of the program's inputs written into it.
+
+    Parameters
+    ----------
+    program
+        The program.
+    arrays
+        An array for each input, and for state that is not to stay what it is.
+    where
+        What they are called.
+    memory
+        Memory to begin with, as a run has left it; the program's image if None.
 
     Raises
     ------
     InputError
         If one is missing or there is one too many, or it does not fit its input.
     """
-    memory = program.memory.copy()
+    memory = (program.memory if memory is None else memory).copy()
     tensors = {tensor.name: tensor for tensor in program.with_role("input")}
     names = ", ".join(tensors) or "none"
-    for name in arrays.keys() - tensors.keys():
+    states = {t.name: t for t in program.with_role("state") if t.name in arrays}
+    for name in arrays.keys() - tensors.keys() - states.keys():
         raise InputError(
             f"{where}: array {name!r} is no input of the program; inputs: {names}"
             f"{did_you_mean(name, tensors)}"
         )
-    for name, tensor in tensors.items():
+    for name, tensor in {**tensors, **states}.items():
         if name not in arrays:
             raise InputError(f"{where}: input {name!r} is missing; inputs: {names}")
         codes = codes_of(arrays[name], tensor, program, where)
         data = pack(codes, tensor, program.config)
         memory[tensor.address : tensor.address + data.size] = data
     return memory
+
+
+def split_runs(
+    program: Program, arrays: Mapping[str, npt.NDArray[Any]], runs: int, where: str = "inputs"
+) -> list[dict[str, npt.NDArray[Any]]]:
+    """What each of so many runs reads: as many samples of each array, one run after the other.
+
+    Arrays of state are what the first one reads.
+
+    Raises
+    ------
+    InputError
+        If an array cannot be split so.
+    """
+    states = {tensor.name for tensor in program.with_role("state")}
+    first = {name: array for name, array in arrays.items() if name in states}
+    arrays = {name: array for name, array in arrays.items() if name not in states}
+    for name, array in arrays.items():
+        if not array.ndim or len(array) % runs or not len(array):
+            count = len(array) if array.ndim else 0
+            raise InputError(f"{where}: {name}: {count} samples cannot be split into {runs} runs")
+    sizes = {name: len(array) // runs for name, array in arrays.items()}
+    parts = [
+        {name: arrays[name][n * size : (n + 1) * size] for name, size in sizes.items()}
+        for n in range(runs)
+    ]
+    return [{**parts[0], **first}, *parts[1:]]
 
 
 def codes_of(
@@ -168,6 +212,17 @@ def output_values(
     }
 
 
+def state_values(
+    program: Program, memory: npt.NDArray[np.uint8]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Real values of a network's state by name, as the next run will read them."""
+    return {
+        tensor.name: real_values(unpack(memory, tensor, program.config), tensor)
+        for tensor in program.with_role("state")
+        if tensor.element == "code"
+    }
+
+
 def _codes(tensor: Tensor) -> str:
     """Name of a tensor's integers in a file."""
     return f"{tensor.name}.codes"
@@ -191,12 +246,15 @@ def check_output_names(path: Path, program: Program) -> None:
             )
 
 
-def save_outputs(path: Path, program: Program, memory: npt.NDArray[np.uint8]) -> None:
-    """Write every output twice: real values under its name, integers under ``NAME.codes``."""
+def save_outputs(path: Path, program: Program, memories: Sequence[npt.NDArray[np.uint8]]) -> None:
+    """Write every output twice: real values under its name, integers under ``NAME.codes``.
+
+    Those of several runs follow each other along the first axis.
+    """
     check_output_names(path, program)
     arrays: dict[str, npt.NDArray[Any]] = {}
     for tensor in program.with_role("output"):
-        matrix = unpack(memory, tensor, program.config)
-        arrays[tensor.name] = real_values(matrix, tensor)
-        arrays[_codes(tensor)] = from_matrix(matrix, tensor)
+        matrices = [unpack(memory, tensor, program.config) for memory in memories]
+        arrays[tensor.name] = np.concatenate([real_values(m, tensor) for m in matrices])
+        arrays[_codes(tensor)] = np.concatenate([from_matrix(m, tensor) for m in matrices])
     save_arrays(path, arrays)

@@ -32,19 +32,24 @@ class Draft:
         The operators.
     values
         Every value by name.
+    states
+        As of a graph.
     """
 
     def __init__(self, name: str, declared: Iterable[Value], taken: Collection[str] = ()) -> None:
         self.name = name
         self.nodes: list[Node] = []
         self.values = {value.name: value for value in declared}
+        self.states: Mapping[str, str] = {}
         self._taken = taken
 
     @classmethod
     def of(cls, graph: Graph) -> Draft:
-        """A network without operators, but with the inputs and constants of a graph."""
+        """A network without operators, but with the inputs, state and constants of a graph."""
         declared = (v for v in graph.declared if v.role is not Role.ACTIVATION)
-        return cls(graph.name, declared, graph.values)
+        draft = cls(graph.name, declared, graph.values)
+        draft.states = graph.states
+        return draft
 
     def shape(self, name: str) -> Shape:
         """Shape of a value."""
@@ -144,11 +149,11 @@ class Draft:
         """
         nodes = self.nodes if nodes is None else nodes
         read = {name for node in nodes for name in node.inputs} | {*outputs}
-        kept = [v for v in self.values.values() if v.role is Role.INPUT or _is_kept(v, read)]
+        kept = [v for v in self.values.values() if v.role.is_entry or _is_kept(v, read)]
         names = _free_names(kept, outputs)
         kept = [replace(v, name=names[v.name]) if v.name in names else v for v in kept]
         nodes = [node.renamed(names) for node in nodes] if names else nodes
-        return Graph(self.name, kept, nodes, outputs, views or {})
+        return Graph(self.name, kept, nodes, outputs, views or {}, states=self.states)
 
 
 def _free_names(values: Sequence[Value], outputs: Collection[str]) -> dict[str, str]:

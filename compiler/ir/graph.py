@@ -71,6 +71,8 @@ class Graph:
         where they are not those of the value.
     notes
         What is known of how it came about; a program keeps it.
+    states
+        By the name of each state that of the output which it becomes when a run ends.
 
     Members
     -------
@@ -89,6 +91,7 @@ class Graph:
     outputs: tuple[str, ...]
     views: Mapping[str, HostView] = field(default_factory=dict)
     notes: Mapping[str, object] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Value] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,12 +111,18 @@ class Graph:
             raise InputError(f"{self.name}: a network needs at least one output")
         if twice := [name for name, count in Counter(self.outputs).items() if count > 1]:
             raise InputError(f"{self.name}: two outputs are named {twice[0]!r}")
+        _check_states(self, values)
         object.__setattr__(self, "values", values)
 
     @property
     def inputs(self) -> tuple[Value, ...]:
         """The inputs, in the order in which they are declared."""
         return tuple(value for value in self.declared if value.role is Role.INPUT)
+
+    @property
+    def entries(self) -> tuple[Value, ...]:
+        """Inputs and state, in the order in which they are declared."""
+        return tuple(value for value in self.declared if value.role.is_entry)
 
     @property
     def input(self) -> Value:
@@ -226,9 +235,9 @@ class Graph:
         outputs = self.outputs if outputs is None else outputs
         declared = {value.name: value for value in (*self.declared, *more)}
         needed = {name for node in nodes for name in (*node.inputs, node.output)} | {*outputs}
-        kept = [v for v in declared.values() if v.name in needed or v.role is Role.INPUT]
+        kept = [v for v in declared.values() if v.name in needed or v.role.is_entry]
         views = self.views if views is None else views
-        return Graph(self.name, kept, nodes, outputs, views, self.notes)
+        return Graph(self.name, kept, nodes, outputs, views, self.notes, self.states)
 
     def renamed(self, names: Mapping[str, str]) -> Graph:
         """The network with other names of values; one whose name another gets, gives it up."""
@@ -241,10 +250,11 @@ class Graph:
         nodes = [node.renamed(names) for node in self.nodes]
         outputs = tuple(names.get(name, name) for name in self.outputs)
         views = {names.get(name, name): view for name, view in self.views.items()}
-        return Graph(self.name, declared, nodes, outputs, views, self.notes)
+        states = {names.get(s, s): names.get(after, after) for s, after in self.states.items()}
+        return Graph(self.name, declared, nodes, outputs, views, self.notes, states)
 
     def only(self, outputs: Sequence[str]) -> Graph:
-        """The network with some of its outputs, and what these depend on.
+        """The network with some of its outputs, and what these depend on: also what state becomes.
 
         Raises
         ------
@@ -258,11 +268,17 @@ class Graph:
                 raise InputError(
                     f"{self.name}: outputs are {names}, each once, not {name!r}{close}"
                 )
-        nodes = needed(self.nodes, outputs)
-        read = {name for node in nodes for name in node.inputs} | {*outputs}
+        states: dict[str, str] = {}
+        while True:
+            ends = list(dict.fromkeys((*outputs, *states.values())))
+            nodes = needed(self.nodes, ends)
+            read = {name for node in nodes for name in node.inputs} | {*ends}
+            known, states = states, {s: after for s, after in self.states.items() if s in read}
+            if states == known:
+                break
         declared = [v for v in self.declared if v.name in read]
         views = {name: view for name, view in self.views.items() if name in read}
-        return Graph(self.name, declared, nodes, tuple(outputs), views, self.notes)
+        return Graph(self.name, declared, nodes, tuple(ends), views, self.notes, states)
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
@@ -303,13 +319,38 @@ def result_of(
         raise InputError(f"{node.name}: {node.output!r} is written twice")
     try:
         shape = node.op.shape(*(values[name].shape for name in node.inputs))
-        node.op.check(*(values[name].data for name in node.inputs))
+        read = (values[name] for name in node.inputs)
+        node.op.check(*(value.data if value.role.is_constant else None for value in read))
     except InputError as error:
         raise InputError(f"{node.name}: {error}") from None
     result = (declared or {}).get(node.output) or activation(node.output, shape)
     if result.shape != shape:
         raise InputError(f"{node.name}: result must have shape {shape}, not {result.shape}")
     return result
+
+
+def _check_states(graph: Graph, values: Mapping[str, Value]) -> None:
+    """Refuse state that becomes nothing, or what it cannot hold."""
+    for value in values.values():
+        if value.role is Role.STATE and value.name not in graph.states:
+            raise InputError(f"{graph.name}: nothing is kept in state {value.name!r}")
+    for name, after in graph.states.items():
+        if name not in values or values[name].role is not Role.STATE:
+            raise InputError(f"{graph.name}: {name!r} is no state")
+        if after not in graph.outputs or values[after].role is not Role.ACTIVATION:
+            raise InputError(
+                f"{graph.name}: state {name!r} must become an operator's result and output, "
+                f"not {after!r}"
+            )
+        if list(graph.states.values()).count(after) > 1:
+            raise InputError(f"{graph.name}: {after!r} is kept in two states; keep it in one")
+        for what in ("shape", "format"):
+            old, new = (getattr(values[one], what) for one in (name, after))
+            if old != new:
+                raise InputError(
+                    f"{graph.name}: state {name!r} has {what} {old}, what is kept in it, "
+                    f"{after!r}, has {new}"
+                )
 
 
 def _check_count(node: Node) -> None:

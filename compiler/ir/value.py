@@ -22,6 +22,7 @@ __all__ = [
     "activation",
     "constant",
     "network_input",
+    "network_state",
     "parameter",
 ]
 
@@ -46,6 +47,11 @@ class Role(Enum):
         """Whether it has data of its own, the same for each sample."""
         return self in (Role.CONSTANT, Role.PARAMETER)
 
+    @property
+    def is_entry(self) -> bool:
+        """Whether operators get samples of it that none of them makes."""
+        return self in (Role.INPUT, Role.STATE)
+
 
 @dataclass(frozen=True, eq=False)
 class Value:
@@ -62,7 +68,8 @@ class Value:
     role
         What it is in the network.
     data
-        Elements of constants and parameters; None for all others.
+        Elements of constants and parameters, and what state holds before the first run, the same
+        for each sample; None for all others.
 
     Raises
     ------
@@ -80,8 +87,10 @@ class Value:
     def __post_init__(self) -> None:
         if min(self.shape, default=1) < 1:
             raise InputError(f"{self.name}: shape must be positive, not {self.shape}")
-        if (self.data is not None) != self.role.is_constant:
-            raise InputError(f"{self.name}: constants and parameters have data, others have none")
+        if (self.data is not None) != (self.role.is_constant or self.role is Role.STATE):
+            raise InputError(
+                f"{self.name}: constants, parameters and state have data, others have none"
+            )
         if self.data is not None:
             if self.data.shape != self.shape:
                 raise InputError(f"{self.name}: data of shape {self.data.shape}, not {self.shape}")
@@ -102,7 +111,7 @@ class Value:
         InputError
             If it has none.
         """
-        if self.data is None:
+        if self.data is None or not self.role.is_constant:
             raise InputError(f"{self.name}: must be a constant, not one of kind {self.role.value}")
         return self.data
 
@@ -135,6 +144,11 @@ class Value:
 def network_input(name: str, shape: Shape, form: Format = REAL) -> Value:
     """An input."""
     return Value(name, shape, form, Role.INPUT)
+
+
+def network_state(name: str, first: Array, form: Format = REAL) -> Value:
+    """State, with what it holds of each sample before the first run."""
+    return Value(name, first.shape, form, Role.STATE, first)
 
 
 def constant(name: str, data: Array, form: Format = REAL) -> Value:

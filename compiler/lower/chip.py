@@ -9,6 +9,7 @@ from itertools import product
 from pulsarray.compiler.machine.banks import BlockCache, Pool, Resident
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.loops import merged
+from pulsarray.compiler.machine.transfers import REWRITTEN
 from pulsarray.compiler.machine.vector import VectorUnit
 from pulsarray.compiler.machine.views import Area, Stored, View, Words
 from pulsarray.config import Config
@@ -149,7 +150,7 @@ class MapChip(VectorUnit):
         to_memory = op is Opcode.STORE
         size = 4 if stored.sums else 1
         touched = view.accesses(area, write=not to_memory)
-        if tensor.role == "intermediate":
+        if tensor.role in REWRITTEN:
             touched += stored.in_memory(area, self.number(tensor), write=to_memory)
         loops = _loops(area, view, stored)
         run = loops.pop()[0] if loops and loops[-1][1:] == (1, 1) else 1

@@ -13,7 +13,7 @@ import numpy as np
 from pulsarray.compiler.ir.formats import Affine8, Integers
 from pulsarray.compiler.ir.host import HostOutput
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.ir.value import Value
+from pulsarray.compiler.ir.value import Role, Value
 from pulsarray.compiler.lower.chip import BankShares, MapChip
 from pulsarray.compiler.lower.products.product import Product
 from pulsarray.compiler.lower.products.tile import Cut
@@ -82,7 +82,7 @@ class Lowering:
             self._emissions.append([])
             self.layers.append(self._layer(work))
         placed = {tensor.name for tensor in layout.tensors}
-        for name in network.inputs:
+        for name in network.entries:
             if name not in placed:  # Nothing reads it.
                 self.stored(name)
 
@@ -129,9 +129,9 @@ class Lowering:
         read = sum(
             tensor.bytes(self.config)
             for tensor in self.layout.tensors[before:]
-            if tensor.role in ("weight", "constant", "input")
+            if tensor.role in ("weight", "constant", "input", "state")
         )
-        given = [name for name in work.inputs if name not in self.network.inputs]
+        given = [name for name in work.inputs if name not in self.network.entries]
         read += sum(self._bytes(name) for name in given if self.stored(name).tensor is not None)
         written = self.stored(work.output).tensor is not None
         return Layer(
@@ -192,7 +192,16 @@ class Lowering:
         if value.role.is_constant:
             rows = np.tile(value.array.reshape(-1, channels), (self.batch, 1))
             return self.layout.add(value.name, "constant", *rows.shape, values=rows)
+        if value.role is Role.STATE:
+            return self._state_tensor(value)
         ends = [end for end in self.outputs if end.source == value.name]
+        if value.name in self.network.kept:
+            held = self.stored(self.network.kept[value.name]).tensor
+            assert held is not None
+            for end in ends:
+                shared = replace(held, name=end.name, role="output", view=None)
+                self.layout.share(replace(shared, **_ending(end)))
+            return held
         final = self.network.is_final(value.name)
         made = self.layout.add(
             ends[0].name if final else f"{value.name} (read again)" if ends else value.name,
@@ -208,6 +217,22 @@ class Lowering:
         for end in ends[final:]:
             self.layout.share(replace(made, name=end.name, role="output", **_ending(end)))
         return made
+
+    def _state_tensor(self, value: Value) -> Tensor:
+        """A tensor for state, which holds the same of each sample before the first run."""
+        height, width, channels = value.shape
+        rows = np.tile(np.asarray(value.data).reshape(-1, channels), (self.batch, 1))
+        return self.layout.add(
+            value.name,
+            "state",
+            *rows.shape,
+            values=rows,
+            scale=value.codes.scale,
+            zero_point=value.codes.zero,
+            image=() if height == width == 1 else value.shape,
+            view=self.network.graph.views.get(value.name),
+            half_away=value.codes.half_away,
+        )
 
     def input_tensor(
         self,

@@ -160,7 +160,7 @@ def _candidates(
 
 def _layout(network: Network, outputs: Sequence[HostOutput], config: Config) -> Layout:
     """Memory without tensors, in which inputs and outputs will have their names."""
-    return Layout(config, {*network.inputs, *(end.name for end in outputs)})
+    return Layout(config, {*network.entries, *(end.name for end in outputs)})
 
 
 def _best(found: Sequence[_Candidate], effort: int) -> tuple[_Candidate, Assembly]:

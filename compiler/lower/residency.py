@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 
@@ -85,6 +85,8 @@ class Network:
         Maps that lie inside others.
     readers
         How often each map is read in the network as it was.
+    kept
+        By name of a map the state in whose memory it lies.
     """
 
     graph: Graph
@@ -92,11 +94,17 @@ class Network:
     values: Mapping[str, Value]
     aliases: Mapping[str, Alias]
     readers: Counter[str]
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def inputs(self) -> Collection[str]:
         """Names of the network's inputs."""
         return {value.name for value in self.graph.inputs}
+
+    @cached_property
+    def entries(self) -> Collection[str]:
+        """Names of the network's inputs and state."""
+        return {value.name for value in self.graph.entries}
 
     @property
     def outputs(self) -> Collection[str]:
@@ -148,7 +156,26 @@ def network_of(graph: Graph, dim: int) -> Network:
                 nodes.append(Node(copy, Copy(), (name,), copy, "copy"))
                 name = copy
             aliases[name] = Alias(node.output, offset // dim)
-    return replace(network, nodes=tuple(reversed(nodes)))
+    return _with_state(replace(network, nodes=tuple(reversed(nodes))), values)
+
+
+def _with_state(network: Network, values: dict[str, Value]) -> Network:
+    """The network with what is kept where state lies: copied at the end if that is read till then.
+
+    ``values`` are the network's, to which copies are added.
+    """
+    works, kept, copies = works_of(network), {}, []
+    for state, name in network.graph.states.items():
+        reads = [number for number, work in enumerate(works) if state in work.inputs]
+        roots = (root_of(work.output, network.aliases) for work in works)
+        if list(roots).index(name) <= max(reads, default=-1):
+            copy = _free(f"{name} kept", values)
+            values[copy] = replace(values[name], name=copy)
+            copies.append(Node(copy, Copy(), (name,), copy, "copy"))
+            name = copy
+        kept[name] = state
+    readers = network.readers + Counter(name for node in copies for name in node.inputs)
+    return replace(network, nodes=(*network.nodes, *copies), kept=kept, readers=readers)
 
 
 def _offsets(node: Node, values: Mapping[str, Value]) -> list[int] | None:
@@ -175,7 +202,7 @@ def _free(name: str, values: Mapping[str, Value]) -> str:
 
 def works_of(network: Network) -> list[Work]:
     """The operators in order; an addition joins the convolution that makes its later operand."""
-    made = dict.fromkeys(network.inputs, -1)
+    made = dict.fromkeys(network.entries, -1)
     for number, node in enumerate(network.nodes):
         made[node.output] = number
     joined: dict[int, Work] = {}
@@ -202,13 +229,13 @@ def works_of(network: Network) -> list[Work]:
 def units_of(network: Network, works: Sequence[Work]) -> dict[str, tuple[int, int]]:
     """Maps that lie in no other one, with the first work that writes and the last that uses each.
 
-    The network's inputs and constants are not among them.
+    The network's inputs, state and constants are not among them.
     """
     lives: dict[str, tuple[int, int]] = {}
     for number, work in enumerate(works):
         for name in (work.output, *work.inputs):
             root = root_of(name, network.aliases)
-            if root in network.inputs or network.values[root].role.is_constant:
+            if root in network.entries or network.values[root].role.is_constant:
                 continue
             first, _ = lives.get(root, (number, number))
             lives[root] = (first, number)
@@ -225,12 +252,13 @@ def resident_units(
     """
     lives = units_of(network, works)
     apart = _apart(works, network.aliases)
+    stored = {*network.outputs, *network.kept}
     placed: dict[str, tuple[int, int]] = {}
     space, held = Space(banks, config.scratchpad_depth), list[tuple[int, tuple[int, int, int]]]()
     for name, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
         height, width, channels = network.values[name].shape
         size = batch * height * width * -(-channels // config.dim)
-        if name in network.outputs or size > config.scratchpad_depth or name in apart.get(name, ()):
+        if name in stored or size > config.scratchpad_depth or name in apart.get(name, ()):
             continue
         for gone in [words for until, words in held if until < first]:
             space.give(*gone)

@@ -32,7 +32,7 @@ class Layout:
     config
         The machine.
     reserved
-        Names that only inputs and outputs get.
+        Names that only inputs, outputs and state get.
 
     Members
     -------
@@ -134,7 +134,7 @@ class Layout:
 
     def _free_name(self, name: str, role: str = "constant") -> str:
         taken = {tensor.name for tensor in self.tensors}
-        taken |= self._reserved if role not in ("input", "output") else set()
+        taken |= self._reserved if role not in ("input", "output", "state") else set()
         numbered = (f"{name}#{number}" for number in count(2))
         return name if name not in taken else next(n for n in numbered if n not in taken)
 

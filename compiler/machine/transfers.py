@@ -8,9 +8,9 @@ from pulsarray.config import Config
 from pulsarray.isa import Opcode
 from pulsarray.program import Tensor
 
-__all__ = ["Transfers", "least_run"]
+__all__ = ["REWRITTEN", "Transfers", "least_run"]
 
-_REWRITTEN = ("intermediate", "state")
+REWRITTEN = ("intermediate", "state")
 """Roles of tensors that one program may both read and write."""
 
 
@@ -65,7 +65,7 @@ class Transfers:
             fields |= {"run": rows, "count1": blocks, "local_stride1": local_stride}
             fields |= {"memory_stride1": memory_stride * size}
         accesses = spans(bank, local, rows, blocks, local_stride, write=not writes)
-        if tensor.role in _REWRITTEN:  # The others need no order.
+        if tensor.role in REWRITTEN:  # The others need no order.
             number = MEMORY + self.number(tensor)
             accesses += spans(number, word, rows, blocks, memory_stride, write=writes)
         self.emitter.emit(op, layer, accesses, bank=bank, local=local, **fields)

@@ -36,9 +36,13 @@ def with_plain_ends(graph: Graph) -> Graph:
 
 def _check_last(graph: Graph, node: Node) -> None:
     """Refuse an operator of the host that has others behind it."""
+    name = node.op.title.capitalize()
     if graph.readers[node.output]:
-        name = node.op.title.capitalize()
         raise InputError(f"{node.name}: {name} is only possible as the last operator")
+    if node.output in graph.states.values():
+        raise InputError(
+            f"{node.name}: {name} is computed by the host, so its result cannot be kept as state"
+        )
 
 
 def with_one_end(graph: Graph) -> Graph:
@@ -47,9 +51,12 @@ def with_one_end(graph: Graph) -> Graph:
     Raises
     ------
     InputError
-        If there are several inputs or outputs, or operators share parameters: each would learn a
-        copy of its own.
+        If there are several inputs or outputs, or state, or operators share parameters: each would
+        learn a copy of its own.
     """
+    if graph.states:
+        name = next(iter(graph.states))
+        raise InputError(f"{graph.name}: state {name!r}: training needs all runs in one network")
     _ = graph.input
     _ = graph.output
     _check_parameters(graph)

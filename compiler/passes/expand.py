@@ -24,6 +24,7 @@ def expand(graph: Graph, keep: Collection[str] = (), *, ends: bool = False) -> G
         Whether those at the network's end, which the host can compute, are expanded, too.
     """
     inner = graph.readers
+    inner.update(graph.states.values())
     places = {
         node.name
         for node in graph.nodes

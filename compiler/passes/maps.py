@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 from math import gcd, prod
 
@@ -10,7 +11,7 @@ import numpy as np
 from pulsarray.compiler.ir.draft import Draft
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.ir.value import Array, Shape, Value, constant, network_input
+from pulsarray.compiler.ir.value import Array, Shape, Value, constant
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
@@ -43,8 +44,11 @@ def with_maps(graph: Graph) -> Graph:
     draft = _Maps(graph)
     for node in graph.nodes:
         _place(node.op, node, draft)
+    for state, after in graph.states.items():
+        if draft.shape(draft.map_of(after)) != draft.shape(state):
+            draft.names[after] = draft.pixel(after)
     nodes = ending_in(draft.nodes, draft.names, graph.outputs)
-    ends = (*graph.inputs, *(graph.values[name] for name in graph.outputs))
+    ends = (*graph.entries, *(graph.values[name] for name in graph.outputs))
     views = {value.name: _view(value, draft) for value in ends}
     known = {name: view for name, view in views.items() if view is not None}
     return draft.graph(graph.outputs, known, nodes)
@@ -64,8 +68,8 @@ class _Maps(Draft):
 
     def __init__(self, graph: Graph) -> None:
         constants = (v for v in graph.declared if v.role.is_constant)
-        sources = (network_input(v.name, _as_map(v.shape)) for v in graph.inputs)
-        super().__init__(graph.name, [*sources, *constants], graph.values)
+        super().__init__(graph.name, [*map(_entry, graph.entries), *constants], graph.values)
+        self.states = graph.states
         self.before = graph
         self.names: dict[str, str] = {}
 
@@ -94,6 +98,14 @@ class _Maps(Draft):
         op = Convolution(Window((shape[0], shape[1])))
         learned = {"weight": weight.reshape(*shape, -1), "bias": bias}
         self.add(name, op, (source,), output, learned)
+
+
+def _entry(value: Value) -> Value:
+    """An input or state as a map."""
+    shape = _as_map(value.shape)
+    return replace(
+        value, shape=shape, data=None if value.data is None else value.data.reshape(shape)
+    )
 
 
 def _as_map(shape: Shape) -> Shape:

@@ -17,7 +17,7 @@ from pulsarray.compiler.ir.samples import by_name, require_one_count
 from pulsarray.compiler.ir.value import Array, Value
 from pulsarray.errors import InputError
 
-__all__ = ["computed", "operands", "run", "run_each", "run_outputs"]
+__all__ = ["computed", "kept", "operands", "run", "run_each", "run_in_order", "run_outputs"]
 
 _LOW, _HIGH = -128, 127
 
@@ -32,7 +32,7 @@ def run(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
     inputs
         Samples of each input by name, or of the only one: (samples, *its shape), float32 or
         float64, which all arithmetic has; of inputs in int8 integers. What overflows becomes
-        infinite.
+        infinite. State that is not among them holds what it does before the first run.
 
     Raises
     ------
@@ -41,6 +41,29 @@ def run(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
         needed, or inputs have not as many samples.
     """
     return dict(run_each(graph, inputs))
+
+
+def kept(graph: Graph, values: Mapping[str, Array]) -> dict[str, Array]:
+    """What state holds after a run, by name, from the outputs of the run."""
+    return {state: values[after] for state, after in graph.states.items()}
+
+
+def run_in_order(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs of runs one after the other, each of one sample, and what state holds before each.
+
+    Parameters, raises: as :func:`run`; run n reads sample n of each input, and goes on from where
+    run n - 1 has ended.
+    """
+    rows: list[dict[str, Array]] = []
+    states: dict[str, Array] = {}
+    samples = _samples(graph, inputs)
+    for number in range(min(map(len, samples.values()))):
+        one = {v.name: samples[v.name][number : number + 1] for v in graph.inputs}
+        before = {name: samples[name][:1] for name in graph.states} | states
+        outputs = run_outputs(graph, {**one, **before})
+        states = kept(graph, outputs)
+        rows.append({**outputs, **before})
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
 def run_outputs(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
@@ -109,10 +132,17 @@ def computed(graph: Graph, node: Node, arrays: Sequence[Array]) -> Array:
 
 
 def _samples(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
-    """Samples of all inputs by name."""
-    known = by_name(inputs, [value.name for value in graph.inputs], graph.name)
-    made = {value.name: _checked(graph, value, known[value.name]) for value in graph.inputs}
+    """Samples of all inputs and state by name."""
+    later = {*inputs} & {*graph.states} if isinstance(inputs, Mapping) else set()
+    entries = [v for v in graph.entries if v.name in later or v.name not in graph.states]
+    known = by_name(inputs, [value.name for value in entries], graph.name)
+    made = {value.name: _checked(graph, value, known[value.name]) for value in entries}
     require_one_count(made, graph.name)
+    some = next(iter(made.values()))
+    for value in graph.entries:
+        if value.name not in made:
+            first = np.asarray(value.data, some.dtype)
+            made[value.name] = np.broadcast_to(first, (len(some), *value.shape))
     return made
 
 

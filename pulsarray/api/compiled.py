@@ -131,6 +131,7 @@ class Compiled(Shown):
         inputs: Inputs = None,
         on: str = MODEL,
         *,
+        after: Run | None = None,
         waves: str | Path | None = None,
         memory_latency: int = 64,
         memory_interval: int = 1,
@@ -144,6 +145,9 @@ class Compiled(Shown):
             See :data:`Inputs`; a batch is the first axis.
         on
             ``"model"``, ``"verilator"`` or ``"icarus"``.
+        after
+            A run of this program whose state this one goes on from; without, state holds what it
+            does before the first run.
         waves
             File for a simulator's waves, ``.fst`` or ``.vcd``; beside it ``.gtkw`` and ``.sucl``,
             with which GTKWave and Surfer show them by unit.
@@ -165,7 +169,7 @@ class Compiled(Shown):
         """
         done = run_program(
             self.program,
-            self._memory(inputs),
+            self._memory(inputs, after),
             on,
             waves=None if waves is None else Path(waves),
             memory_latency=memory_latency,
@@ -176,18 +180,25 @@ class Compiled(Shown):
             raise CheckFailed(f"run: {done.complaint}")
         return done
 
-    def _memory(self, inputs: Inputs) -> npt.NDArray[np.uint8]:
-        """The image with inputs in it."""
-        from pulsarray.tensors import memory_with_inputs, with_arrays
+    def _memory(self, inputs: Inputs, after: Run | None) -> npt.NDArray[np.uint8]:
+        """The image, or what a run has left of it, with inputs in it."""
+        from pulsarray.arrays import load_arrays
+        from pulsarray.tensors import with_arrays
 
-        if inputs is None or isinstance(inputs, str | Path):
-            return memory_with_inputs(self.program, None if inputs is None else Path(inputs))
+        if after is not None and after.program is not self.program:
+            raise InputError("after: must be a run of this program")
+        memory = self.program.memory if after is None else after.result.memory
+        assert memory is not None
+        if inputs is None:
+            return memory.copy()
+        if isinstance(inputs, str | Path):
+            return with_arrays(self.program, load_arrays(Path(inputs)), str(inputs), memory)
         if isinstance(inputs, Mapping):
-            return with_arrays(self.program, inputs)
+            return with_arrays(self.program, inputs, memory=memory)
         names = [tensor.name for tensor in self.program.with_role("input")]
         if len(names) != 1:
             raise InputError(f"inputs: needs a mapping with {', '.join(names) or 'no array'}")
-        return with_arrays(self.program, {names[0]: inputs})
+        return with_arrays(self.program, {names[0]: inputs}, memory=memory)
 
     def __rich__(self) -> RenderableType:
         from pulsarray.display.programs import program_view

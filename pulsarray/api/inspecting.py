@@ -138,7 +138,7 @@ def _inspection(
     try:
         return inspect_source(load_source(source, shape, set_inputs), machine)
     except InputError as error:
-        if source in BUILT_IN:
+        if source in BUILT_IN or path.suffix == ".nir":
             raise
         return _unsupported(path, part, str(error), shape, set_inputs)
 

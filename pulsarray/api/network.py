@@ -119,6 +119,21 @@ class Network(Shown):
         """
         return Network(self.text, self._source.only(outputs))
 
+    def keep(self, states: Mapping[str, str]) -> Network:
+        """The network with outputs kept for the next run, which reads them in inputs' places.
+
+        Parameters
+        ----------
+        states
+            By the name of an output that of the input.
+
+        Raises
+        ------
+        InputError
+            If there is no such output or input, or their shapes or formats differ.
+        """
+        return Network(self.text, self._source.keep(states))
+
     def compile(
         self,
         config: Machine = DEFAULT_CONFIG,
@@ -233,6 +248,16 @@ class Product(Network):
         """
         raise InputError(f"--outputs-only: not for {self.text}, which has one output")
 
+    def keep(self, states: Mapping[str, str]) -> Network:
+        """Refused: its inputs are its operands.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(f"--state: not for {self.text}, which has none")
+
     def _program(self, machine: Config, batch: int | None, effort: int | None) -> Program:
         if batch is not None:
             raise InputError(f"--batch: not for {self.text}, whose rows are M")
@@ -245,6 +270,7 @@ def load(
     shape: Shapes = None,
     set_inputs: SetInputs | None = None,
     outputs: Sequence[str] = (),
+    states: Mapping[str, str] | None = None,
     sums: bool = False,
     seed: int | None = None,
 ) -> Network:
@@ -262,6 +288,9 @@ def load(
         ONNX: values of inputs that are to be constants, by name.
     outputs
         Names of outputs to keep of a network that has several; all if empty.
+    states
+        Outputs that are kept for the next run, and by their names the inputs in whose place it
+        reads them (docs/state.md).
     sums, seed
         gemm: whether to keep sums instead of codes, and the seed of the operands.
 
@@ -274,17 +303,18 @@ def load(
 
     text = str(source) if isinstance(source, str | Path) else source.name
     sizes = parse_gemm(text)
-    if sizes is not None and shape is None and set_inputs is None and not outputs:
+    if sizes is not None and shape is None and set_inputs is None and not outputs and not states:
         return Product(text, sizes, sums, seed or 0)
     if sizes is not None:
-        options = "--shape, --set-input, --outputs-only"
+        options = "--shape, --set-input, --outputs-only, --state"
         raise InputError(f"{options}: not for gemm, whose sizes are M, K and N")
     if sums or seed is not None:
         raise InputError(f"--sums, --seed: only for gemm:MxKxN, not for {text}")
     if not isinstance(source, str | Path):
         network = Network(text, Source(text, source))
     else:
-        network = Network(text, load_source(text, shape, set_inputs))
+        network = Network(text, load_source(text, shape, set_inputs, states))
+    network = network.keep(states) if states else network
     return network.only(*outputs) if outputs else network
 
 
@@ -299,6 +329,7 @@ def compile_source(
     shape: Shapes = None,
     set_inputs: SetInputs | None = None,
     outputs: Sequence[str] = (),
+    states: Mapping[str, str] | None = None,
     effort: int | None = None,
 ) -> Program:
     """Load, quantize where samples are given, and compile.
@@ -309,7 +340,13 @@ def compile_source(
         If there is no such network, it cannot be compiled, or an option does not apply to it.
     """
     network = load(
-        source, shape=shape, set_inputs=set_inputs, outputs=outputs, sums=sums, seed=seed
+        source,
+        shape=shape,
+        set_inputs=set_inputs,
+        outputs=outputs,
+        states=states,
+        sums=sums,
+        seed=seed,
     )
     if calibrate is not None:
         network = network.quantize(calibrate)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pulsarray.api.progress import Working, quiet
 from pulsarray.api.report import Report
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.console import RenderableType
 
-__all__ = ["MODEL", "Run", "run_program"]
+__all__ = ["MODEL", "Run", "run_in_order", "run_program"]
 
 
 class Run(Shown):
@@ -60,6 +60,14 @@ class Run(Shown):
 
         assert self.result.memory is not None
         return output_values(self.program, self.result.memory)
+
+    @property
+    def states(self) -> dict[str, npt.NDArray[np.float64]]:
+        """State by name as the next run will read it: real values."""
+        from pulsarray.tensors import state_values
+
+        assert self.result.memory is not None
+        return state_values(self.program, self.result.memory)
 
     @property
     def output(self) -> npt.NDArray[np.float64]:
@@ -148,6 +156,58 @@ def run_program(
     with kept_whole(waves, program.config) as part:
         got = on_simulator(program, memory, times, on, part, expected.cycles, working)
     return Run(program, got, compared(expected, got, program))
+
+
+def run_in_order(
+    program: Program,
+    arrays: Sequence[Mapping[str, npt.NDArray[Any]] | None],
+    on: str = MODEL,
+    *,
+    where: str = "inputs",
+    waves: Path | None = None,
+    memory_latency: int = 64,
+    memory_interval: int = 1,
+    working: Working = quiet,
+) -> Iterator[Run]:
+    """Runs one after the other, each on the memory that the one before has left.
+
+    Ends early where a simulator gave something else than the model.
+
+    Parameters
+    ----------
+    program
+        What to run.
+    arrays
+        Inputs of each run; None where they stay as they are.
+    on, memory_latency, memory_interval, working
+        As of :func:`run_program`.
+    where
+        What the arrays are called.
+    waves
+        File for a simulator's waves of the last run.
+
+    Raises
+    ------
+    InputError, ProgramError, ToolMissing
+        As :func:`run_program`; also if arrays do not fit.
+    """
+    from pulsarray.tensors import with_arrays
+
+    memory = program.memory
+    for number, given in enumerate(arrays, 1):
+        done = run_program(
+            program,
+            memory.copy() if given is None else with_arrays(program, given, where, memory),
+            on,
+            waves=waves if number == len(arrays) else None,
+            memory_latency=memory_latency,
+            memory_interval=memory_interval,
+            working=working,
+        )
+        yield done
+        if done.complaint or done.result.memory is None:
+            return
+        memory = done.result.memory
 
 
 def on_simulator(

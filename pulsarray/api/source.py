@@ -36,7 +36,7 @@ Sizes = tuple[int, ...]
 Shapes = Sizes | dict[str, Sizes] | None
 """Shape of a sample of the only input, or of inputs by name; or open sizes by theirs."""
 
-FILES = (".onnx", ".tflite")
+FILES = (".onnx", ".tflite", ".nir")
 """Files that hold networks."""
 
 MEMORY_BYTES = 1 << 32
@@ -76,6 +76,22 @@ class Source:
         gone = {v.name for v in self.network.inputs} - {v.name for v in kept.inputs}
         return replace(self, network=kept, pruned=self.pruned | gone)
 
+    def keep(self, states: Mapping[str, str]) -> Source:
+        """The same with outputs kept for the next run, in the place of inputs.
+
+        Raises
+        ------
+        InputError
+            If one cannot take the other's place.
+        """
+        from pulsarray.compiler.ir.states import with_states
+
+        network, samples = with_states(self.network, states), self.samples
+        if isinstance(samples, Mapping):
+            samples = {v.name: samples[v.name] for v in network.inputs}
+        gone = frozenset(states.values())
+        return replace(self, network=network, samples=samples, pruned=self.pruned | gone)
+
     def quantized(self, text: str, config: Config) -> Graph:
         """In int8, made once for all machines with the same arithmetic.
 
@@ -102,8 +118,13 @@ class Source:
         return {}
 
 
-def load_source(source: str, shape: Shapes = None, set_inputs: SetInputs | None = None) -> Source:
-    """The network of a file or a name.
+def load_source(
+    source: str,
+    shape: Shapes = None,
+    set_inputs: SetInputs | None = None,
+    states: Mapping[str, str] | None = None,
+) -> Source:
+    """The network of a file or a name; ``states`` say which inputs are to lie as which outputs.
 
     Raises
     ------
@@ -120,11 +141,16 @@ def load_source(source: str, shape: Shapes = None, set_inputs: SetInputs | None 
     if path.suffix == ".onnx":
         from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 
-        return Source(path.stem, import_onnx_any(path, shape=shape, set_inputs=set_inputs))
+        made = import_onnx_any(path, shape=shape, set_inputs=set_inputs, states=states)
+        return Source(path.stem, made)
     if path.suffix == ".tflite":
         from pulsarray.compiler.importers.tflite.importer import import_tflite
 
         return Source(path.stem, import_tflite(path, part, shape))
+    if path.suffix == ".nir":
+        from pulsarray.compiler.importers.nir.importer import import_nir
+
+        return Source(path.stem, import_nir(path))
     raise unknown_source(source)
 
 
@@ -153,7 +179,7 @@ def unknown_source(source: str, *more: str) -> InputError:
     from pulsarray.zoo.networks import BUILT_IN
 
     known = ", ".join((*more, "gemm:MxKxN", *BUILT_IN[:-1]))
-    files = " or ".join(FILES)
+    files = " or ".join((", ".join(FILES[:-1]), FILES[-1]))
     close = did_you_mean(source, (*more, *BUILT_IN))
     return InputError(
         f"NETWORK: must be an {files} file, {known} or {BUILT_IN[-1]}, not {source!r}{close}"

@@ -22,10 +22,12 @@ from pulsarray.cli.options import (
     SetInputOption,
     SetOption,
     ShapeOption,
+    StateOption,
     SumsOption,
     chosen_config,
     parsed_inputs,
     parsed_shape,
+    parsed_states,
 )
 from pulsarray.cli.output import print_json, require_writable, show, working
 from pulsarray.display.facts import facts
@@ -47,6 +49,7 @@ def compile_(
     shape: ShapeOption = None,
     set_input: SetInputOption = None,
     outputs_only: OutputsOnlyOption = None,
+    state: StateOption = None,
     sums: SumsOption = False,
     seed: SeedOption = None,
     effort: EffortOption = None,
@@ -92,8 +95,8 @@ def compile_(
         seed=seed or 0,
     )
     _check_options(given, training, calibrate, sums, shape is not None)
-    if training and (outputs_only or set_input or effort is not None):
-        raise InputError("--outputs-only, --set-input, --effort: not with --training")
+    if training and (outputs_only or state or set_input or effort is not None):
+        raise InputError("--outputs-only, --state, --set-input, --effort: not with --training")
     require_writable(output, read=[network, calibrate, data, config])
     with working(f"compiling {network}"):
         if training:
@@ -108,6 +111,7 @@ def compile_(
                 shape=parsed_shape(shape),
                 set_inputs=parsed_inputs(set_input),
                 outputs=outputs_only or (),
+                states=parsed_states(state),
                 sums=sums,
                 seed=seed,
                 effort=effort,

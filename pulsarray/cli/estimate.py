@@ -27,12 +27,14 @@ from pulsarray.cli.options import (
     SetInputOption,
     SetOption,
     ShapeOption,
+    StateOption,
     SumsOption,
     TimelineOption,
     chosen_config,
     given_config,
     parsed_inputs,
     parsed_shape,
+    parsed_states,
 )
 from pulsarray.cli.output import print_json, require_writable, show, working
 from pulsarray.config import load_config
@@ -54,6 +56,7 @@ def estimate(
     shape: ShapeOption = None,
     set_input: SetInputOption = None,
     outputs_only: OutputsOnlyOption = None,
+    state: StateOption = None,
     sums: SumsOption = False,
     seed: SeedOption = None,
     effort: EffortOption = None,
@@ -104,7 +107,7 @@ def estimate(
     if training and (energy or energy_table is not None):
         raise InputError("--energy, --energy-table: not with --training")
     if training:
-        options = (calibrate, shape, set_input, outputs_only, sums)
+        options = (calibrate, shape, set_input, outputs_only, state, sums)
         if any(options) or seed is not None or effort is not None:
             raise InputError("--training: only with --config, --set, --batch, --data and --loss")
         reports = _of_step(network, data, loss, batch, config, overrides or (), times, timeline)
@@ -122,6 +125,7 @@ def estimate(
                 shape=parsed_shape(shape),
                 set_inputs=parsed_inputs(set_input),
                 outputs=outputs_only or (),
+                states=parsed_states(state),
                 sums=sums,
                 seed=seed,
                 effort=effort,

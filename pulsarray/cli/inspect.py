@@ -31,7 +31,7 @@ def inspect(
         str,
         typer.Argument(
             metavar="NETWORK",
-            help="An .onnx or .tflite file, a .pulse program, a built-in network (mnist-mlp, "
+            help="An .onnx, .tflite or .nir file, a .pulse program, a built-in network (mnist-mlp, "
             "lenet, resnet8, resnet50), or gemm:MxKxN.",
             show_default=False,
         ),

@@ -26,12 +26,14 @@ __all__ = [
     "SeedOption",
     "SetOption",
     "ShapeOption",
+    "StateOption",
     "SumsOption",
     "TimelineOption",
     "WavesOption",
     "chosen_config",
     "given_config",
     "parsed_shape",
+    "parsed_states",
 ]
 
 ConfigOption = Annotated[
@@ -55,7 +57,8 @@ NetworkArgument = Annotated[
     str,
     typer.Argument(
         metavar="NETWORK",
-        help="An .onnx or .tflite file, a built-in network (mnist-mlp, lenet, resnet8, resnet50), "
+        help="An .onnx, .tflite or .nir file, a built-in network (mnist-mlp, lenet, resnet8, "
+        "resnet50), "
         "or gemm:MxKxN.",
         show_default=False,
     ),
@@ -91,6 +94,15 @@ OutputsOnlyOption = Annotated[
         "--outputs-only",
         metavar="NAME",
         help="An output to keep of a network that has several; what it does not need is left out.",
+    ),
+]
+StateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        metavar="OUT=IN",
+        help="An output that is kept in memory for the next run, which reads it in the place of "
+        "an input; may be repeated.",
     ),
 ]
 TimelineOption = Annotated[
@@ -196,6 +208,25 @@ def parsed_inputs(texts: list[str] | None) -> dict[str, float] | None:
         except ValueError:
             raise InputError(f"--set-input: {number!r} is no number") from None
     return values if texts else None
+
+
+def parsed_states(texts: list[str] | None) -> dict[str, str]:
+    """Inputs of ``--state`` by the outputs that take their places.
+
+    Raises
+    ------
+    InputError
+        If a name is missing or repeated.
+    """
+    states: dict[str, str] = {}
+    for text in texts or ():
+        output, separator, name = text.partition("=")
+        if not (output and separator and name):
+            raise InputError(f"--state: needs OUT=IN, an output and an input, not {text!r}")
+        if output in states:
+            raise InputError(f"--state: two are for {output!r}")
+        states[output] = name
+    return states
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -60,6 +60,15 @@ def simulate(
         Path | None,
         typer.Option("--events", metavar="E.json", help="Write each instruction's cycles."),
     ] = None,
+    runs: Annotated[
+        int,
+        typer.Option(
+            "--runs",
+            min=1,
+            help="Runs, each with as many samples of the inputs, one after the other: state goes "
+            "on from run to run. Report, events, timeline and waves are of the last one.",
+        ),
+    ] = 1,
     timeline: TimelineOption = None,
     waves: WavesOption = None,
     memory_latency: LatencyOption = 64,
@@ -83,23 +92,28 @@ def simulate(
     require_timeline(timeline, loaded)
     files = [outputs, report, events, timeline, *wave_files(waves)]
     require_writable(*files, read=[program, inputs, config])
-    from pulsarray.api.running import run_program
-    from pulsarray.tensors import check_output_names, memory_with_inputs, save_outputs
+    from pulsarray.api.running import run_in_order
+    from pulsarray.arrays import load_arrays
+    from pulsarray.tensors import check_output_names, save_outputs, split_runs
 
     if outputs is not None:
         check_output_names(outputs, loaded)
-    memory = memory_with_inputs(loaded, inputs)
-    run = run_program(
+    arrays = None if inputs is None else load_arrays(inputs)
+    memories = []
+    for run in run_in_order(
         loaded,
-        memory,
+        [None] * runs if arrays is None else split_runs(loaded, arrays, runs, str(inputs)),
         on.value,
+        where=str(inputs),
         waves=waves,
         memory_latency=memory_latency,
         memory_interval=memory_interval,
         working=working,
-    )
-    if outputs is not None and run.result.memory is not None:
-        save_outputs(outputs, loaded, run.result.memory)
+    ):
+        if outputs is not None and run.result.memory is not None:
+            memories.append(run.result.memory)
+    if outputs is not None:
+        save_outputs(outputs, loaded, memories)
     if report is not None and run.report is not None:
         run.report.save(report)
     if events is not None:

@@ -60,3 +60,18 @@ def test_xor_step_is_what_the_verilog_does() -> None:
     assert "\n".join(xor_step["page"](step)) in text
     picture = (PAGE.parent / "images" / "xor-step.svg").read_text(encoding="utf-8")
     assert xor_step["picture"](step) in picture
+
+
+def test_page_of_state() -> None:
+    """The block of docs/state.md: what is kept is the sum of the inputs so far."""
+    (block,) = re.findall(r"```python\n(.*?)```", (PAGE.parent / "state.md").read_text(), re.S)
+    found: dict[str, Any] = {}
+    exec(compile(block, "state.md", "exec"), found)
+    (total,) = found["run"].states.values()
+    run, tensor = found["run"], found["program"].program.tensor("total")
+    np.testing.assert_array_equal(run.outputs["next total"], total)
+    rng = np.random.default_rng(0)
+    rng.normal(size=(4, 2))
+    rng.uniform(size=(50, 4))
+    wanted = rng.uniform(-1, 1, size=(3, 1, 4)).sum(axis=0)
+    np.testing.assert_allclose(total, wanted, atol=3 * tensor.scale)

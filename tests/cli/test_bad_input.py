@@ -48,7 +48,7 @@ def assert_refused(done: Done, message: str, code: int = 2) -> None:
         (["compile"], "Missing"),
         (["compile", "gemm:4x4x4"], "Missing option '--output'"),
         (["compile", "gemm:4x4x4", "-o", "/nowhere/p.pulse"], "no folder /nowhere"),
-        (["estimate", "lunch"], "must be an .onnx or .tflite file, gemm:MxKxN, mnist-mlp, "),
+        (["estimate", "lunch"], "must be an .onnx, .tflite or .nir file, gemm:MxKxN, mnist-mlp, "),
         (["estimate", "none.tflite"], "none.tflite: cannot read"),
         (["estimate", "lenet", "--shape", "28x28"], "--shape: only for network files, not"),
         (["estimate", "none.onnx", "--shape", "3,4"], "expected positive numbers as 3x224x224"),

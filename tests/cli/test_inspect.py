@@ -274,7 +274,7 @@ def test_places() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lunch"], "must be an .onnx or .tflite file, .pulse file, gemm:MxKxN, mnist-mlp"),
+        (["lunch"], "must be an .onnx, .tflite or .nir file, .pulse file, gemm:MxKxN, mnist-mlp"),
         (["none.onnx"], "none.onnx: cannot read"),
         (["none.tflite"], "none.tflite: cannot read"),
         (["none.pulse"], "none.pulse: cannot read"),

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from pulsarray.arrays import load_arrays
 from pulsarray.config import load_config
@@ -169,3 +171,27 @@ def test_compare_of_files_with_one_name(command: Command, tmp_path: Path) -> Non
     for pair in ((path, twin), (path, path)):
         names = json.loads(command("compare", *pair, "--json").out)["reports"]
         assert len(set(names)) == 2
+
+
+def test_runs_go_on_from_each_other(command: Command, tmp_path: Path) -> None:
+    """A file whose output is kept in an input's place, run by run."""
+    step, program = tmp_path / "step.onnx", tmp_path / "step.pulse"
+    rows, answers = tmp_path / "rows.npz", tmp_path / "answers.npz"
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3))
+        for name in ("x", "past", "sum")
+    ]
+    add = helper.make_node("Add", ["x", "past"], ["sum"], name="add")
+    onnx.save(helper.make_model(helper.make_graph([add], "g", values[:2], values[2:])), step)
+    np.savez(rows, x=np.ones((4, 3)))
+    given = (step, "--state", "sum=past", "--calibrate", rows, "-c", "tiny")
+    assert command("compile", *given, "-o", program).code == 0
+    told = ("--inputs", rows, "--runs", 4, "--outputs", answers)
+    assert command("simulate", program, *told).code == 0
+    sums = np.load(answers)["sum"]
+    np.testing.assert_allclose(sums, np.arange(1, 5)[:, None] * np.ones(3), atol=0.02)
+    for state, message in (("sum=pats", "'pats' is no input"), ("sum", "needs OUT=IN")):
+        wrong = command("compile", *given[:2], state, *given[3:], "-o", program)
+        assert (wrong.code, message in wrong.err) == (2, True)
+    uneven = command("simulate", program, *told[:2], "--runs", 3)
+    assert "4 samples cannot be split into 3 runs" in uneven.err

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import NodeProto
+from onnx import NodeProto, helper
+from onnxruntime import InferenceSession
 
 import pulsarray as pa
 from pulsarray.compiler.importers.onnx.importer import import_onnx
-from pulsarray.compiler.interpreter import run_float
+from pulsarray.compiler.interpreter import inputs_from_host, run_float
+from pulsarray.compiler.reference.run import run_in_order
 from pulsarray.errors import InputError
 from tests.compiler.onnx_files import model, node, write
 from tests.compiler.test_onnx_float_graphs import runtime
@@ -130,3 +132,60 @@ def test_what_is_refused(tmp_path: Path) -> None:
     small = {"h": np.ones((1, 6, HIDDEN - 1), np.float32)}
     assert "must have 1 directions of 5 elements" in message("LSTM", ("", "h"), small)
     assert "activations must be 1 of" in message("RNN", activations=["Softsign"])
+
+
+def one_step(kind: str, transposed: bool, **given: Any) -> onnx.ModelProto:
+    """A step of a network whose states are inputs and outputs, as exporters write it."""
+    constants = {**parameters(kind, 1), "m": np.eye(HIDDEN, 2, dtype=np.float32), "zero": [0]}
+    states = ["h", "c"][: 1 + (kind == "LSTM")]
+    source = "s" if transposed else "x"
+    nodes = [
+        *([node("Transpose", ["x"], "s", perm=[1, 0, 2])] if transposed else []),
+        node(kind, [source, "w", "r", "b", "", *states], "", hidden_size=HIDDEN, **given),
+        node("Squeeze", ["next h", "zero"], "flat"),
+        node("MatMul", ["flat", "m"], "out"),
+    ]
+    nodes[-3].output[:] = ["", *(f"next {name}" for name in states)]
+    arrays = {name: np.asarray(array) for name, array in constants.items()}
+    made = model(nodes, arrays, (1, 1, INPUTS), outputs=("out",), opset=20)
+    made.graph.output[0].CopyFrom(value("out", (1, 2)))
+    for name in states:
+        made.graph.input.append(value(name, (1, 1, HIDDEN)))
+        made.graph.output.append(value(f"next {name}", (1, 1, HIDDEN)))
+    return made
+
+
+def value(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "given"), [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})]
+)
+def test_streaming(tmp_path: Path, kind: str, given: dict[str, int], transposed: bool) -> None:
+    """One step a run: in real numbers as ONNX Runtime, step by step, and near it in int8."""
+    made = one_step(kind, transposed, **given)
+    session = InferenceSession(made.SerializeToString())
+    names = [output.name for output in session.get_outputs()]
+    states = {f"next {v.name}": v.name for v in made.graph.input[1:]}
+    held = {name: np.zeros((1, 1, HIDDEN), np.float32) for name in states.values()}
+    inputs, wanted = samples()[:, :1], []
+    for row in inputs:
+        results = dict(zip(names, session.run(None, {"x": row[None], **held}), strict=True))
+        held = {name: results[output] for output, name in states.items()}
+        wanted.append(results["out"])
+    network = pa.load(write(tmp_path, made), states=states)
+    found = run_in_order(network.graph, inputs_from_host(network.graph, inputs))["out"]
+    np.testing.assert_allclose(found.reshape(-1, 1, 2), wanted, atol=1e-5)
+    program, run = network.quantize(inputs).compile("tiny"), None
+    for number, row in enumerate(inputs):
+        run = program.run(row[None], after=run)
+        np.testing.assert_allclose(run.outputs["out"], wanted[number], atol=0.1)
+
+
+def test_initial_state_wrong(tmp_path: Path) -> None:
+    made = one_step("GRU", transposed=False)
+    made.graph.input[1].type.tensor_type.shape.dim[2].dim_value = HIDDEN + 1
+    with pytest.raises(InputError, match="initial state 'h' must have 1 directions of 5"):
+        import_onnx(write(tmp_path, made))

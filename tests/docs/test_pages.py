@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = {
     "docs/python.md": "tests/api/test_documents.py",
     "docs/adding-an-operator.md": "tests/compiler/test_adding_an_operator.py",
+    "docs/state.md": "tests/api/test_documents.py",
 }
 """Pages whose blocks other tests run, with what they need."""
 QUICK = {"docs/tutorials/pytorch.md", "docs/energy.md", "docs/machine.md", "docs/training.md"}

@@ -168,6 +168,8 @@ class OnnxFile:
         The operators, each after those whose results it reads.
     constants
         Initializers by name.
+    states
+        Results that are kept for the next run, and the inputs in whose place this reads them.
     uses
         How often each value is read, results once more.
     """
@@ -178,6 +180,7 @@ class OnnxFile:
     outputs: Sequence[str]
     calls: Sequence[Call]
     constants: Mapping[str, Constant]
+    states: Mapping[str, str] = field(default_factory=dict)
     uses: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -82,7 +82,8 @@ def imported(
     """A network that ``read`` has filled; ``images`` are the operators that need images.
 
     The host can give inputs in any order. So where the first operators want one in another, the
-    import begins anew with that: as a vector, or as the map that an operator on images wants.
+    import begins anew with that: as a vector, or as the map that an operator on images wants; and
+    an input that holds what a run has left, as that.
     """
     for given in file.inputs:
         if given.element not in NUMBERS:
@@ -94,10 +95,13 @@ def imported(
     ranks = map(len, samples.values())
     spatial = max(ranks) > 1 and any(call.kind in images for call in file.calls)
     arrangements: dict[str, Arrangement] = {}
+    states = dict(file.states)
     while True:
         network = kind(file, samples, spatial, arrangements)
         try:
             read(network)
+            while states:
+                network.arrange_alike(*states.popitem())
         except Rearranged as wanted:
             arrangements[wanted.name] = wanted.arrangement
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def import_onnx_any(
     shape: GivenShapes = None,
     set_inputs: SetInputs | None = None,
     random_weights: int | None = None,
+    states: Mapping[str, str] | None = None,
 ) -> Graph:
     """Read a network as it is: in integers if the file has quantized operators, else in float.
 
@@ -73,6 +75,9 @@ def import_onnx_any(
         As of :func:`import_onnx`.
     set_inputs
         Values of inputs that are to be constants, by name, such as a sampling rate.
+    states
+        Outputs that are kept for the next run, and the inputs in whose place it reads them, which
+        then lie in memory as they do where that is possible.
 
     Raises
     ------
@@ -82,7 +87,7 @@ def import_onnx_any(
     path = file_path(path)
     try:
         read = read_onnx(path, {*TAKEN, *QUANTIZED, *DYNAMIC}, FOLDED, set_inputs)
-        file = without_dynamic(read)
+        file = replace(without_dynamic(read), states=states or {})
         if any(call.kind in QUANTIZED for call in file.calls):
             return integer_graph_of(file, shape)
         graph = graph_of(file, shape, random_weights)

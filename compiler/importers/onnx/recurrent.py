@@ -261,13 +261,13 @@ def _first(make: Make, name: str, place: tuple[int, int, int], layout: int) -> s
 
 def _given(make: Make, name: str, place: tuple[int, int, int], layout: int) -> str:
     """The first state of a direction where it depends on the input."""
-    name, (direction, *sizes) = make.with_batch(name, 1 - layout), place
-    if make.batch_axis(name) != 1 - layout or make.shape(name) != tuple(sizes):
+    turned, (direction, *sizes) = make.with_batch(name, 1 - layout), place
+    if make.batch_axis(turned) != 1 - layout or make.shape(turned) != tuple(sizes):
         raise InputError(
             f"{make.call.where}: initial state {name!r} must have {sizes[0]} directions of "
             f"{sizes[1]} elements, and the batch as axis {1 - layout}"
         )
-    return make("Gather", name, make.constant(np.array(direction)), axis=layout)
+    return make("Gather", turned, make.constant(np.array(direction)), axis=layout)
 
 
 def _results(

@@ -558,6 +558,24 @@ class Network:
         view = HostView.of(tensor.places)
         return None if view == HostView.plain(self.shape(tensor.value)) else view
 
+    def arrange_alike(self, output: str, name: str) -> None:
+        """Ask for an input in the arrangement of a result, if it has another one.
+
+        Raises
+        ------
+        Rearranged
+            If it has.
+        """
+        if output not in self._tensors or name not in self._inputs:
+            return
+        made, given = (self.whole(self._tensors[n]) for n in (output, name))
+        if made.places.shape != given.places.shape or name in self.numbers:
+            return
+        shapes = [self.shape(tensor.value) for tensor in (made, given)]
+        if shapes[0] != shapes[1] or not np.array_equal(made.places, given.places):
+            places = made.places.reshape(self._tensors[name].shape)
+            raise Rearranged(name, Arrangement(shapes[0], places))
+
     def results(self) -> dict[str, tuple[str, HostView | None]]:
         """By output of the file: the value that it is, and how the host has it.
 

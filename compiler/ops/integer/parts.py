@@ -101,6 +101,7 @@ class Parts:
         *,
         views: Mapping[str, HostView] | None = None,
         notes: Mapping[str, object] | None = None,
+        states: Mapping[str, str] | None = None,
     ) -> Graph:
         """The network.
 
@@ -110,7 +111,8 @@ class Parts:
             As :class:`Graph`.
         """
         declared = tuple(self.values.values())
-        return Graph(name, declared, tuple(self.nodes), tuple(outputs), views or {}, notes or {})
+        nodes, given, known = tuple(self.nodes), views or {}, notes or {}
+        return Graph(name, declared, nodes, tuple(outputs), given, known, states or {})
 
     def free(self, name: str) -> str:
         """The name, with a sign behind it where another value has it."""

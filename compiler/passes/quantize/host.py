@@ -16,7 +16,7 @@ __all__ = ["host_names", "with_host_ends"]
 def host_names(graph: Graph) -> dict[str, str]:
     """New names of values and outputs of which :func:`with_host_ends` changes the names."""
     hosted = [node for node in graph.nodes if node.op.kind is Kind.HOST]
-    inputs = {value.name for value in graph.inputs}
+    inputs = {value.name for value in graph.entries}
     reads = Counter(node.inputs[0] for node in hosted)
     names: dict[str, str] = {}
     for node in hosted:
@@ -34,7 +34,7 @@ def with_host_ends(graph: Graph) -> Graph:
     What the host makes of it is then called by its operator, too. Values that are outputs by
     themselves, or become several, keep their names; of an input there is a rounding.
     """
-    inputs = {value.name for value in graph.inputs}
+    inputs = {value.name for value in graph.entries}
     made = graph.renamed(host_names(graph))
     return made.rebuilt([node for old in made.nodes for node in _behind_rounding(old, inputs)])
 

@@ -104,8 +104,10 @@ class IntegerNodes:
         self.targets = targets
         self.product = product
         self.parts = Parts()
-        for value in network.inputs:
-            self.parts.input(value.name, value.shape, targets[value.name])
+        for value in network.entries:
+            codes = targets[value.name]
+            first = None if value.data is None else codes.encode(value.data)
+            self.parts.put(replace(value, format=codes, data=first))
         for value in constant_maps(network):
             codes = targets[value.name]
             self.parts.constant(value.name, codes.encode(value.array).astype(np.int8), codes)
@@ -130,7 +132,9 @@ class IntegerNodes:
                 names[node.output] = self._hosted(node, (answers or {}).get(node.output, REAL))
         outputs = [names.get(name, name) for name in self.network.outputs]
         views = {names.get(name, name): view for name, view in self.network.views.items()}
-        return self.parts.graph(self.network.name, outputs, views=views, notes=notes)
+        return self.parts.graph(
+            self.network.name, outputs, views=views, notes=notes, states=self.network.states
+        )
 
     def _hosted(self, node: Node, form: Format) -> str:
         """Put an operator of the host at the end; its result's name."""

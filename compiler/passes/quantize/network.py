@@ -41,7 +41,7 @@ def quantize(folded: Graph, samples: Mapping[str, Floats], config: Config) -> Gr
         too many products for the machine.
     """
     graph = with_host_ends(folded)
-    shaped = {v.name: samples[v.name].reshape(-1, *v.shape) for v in graph.inputs}
+    shaped = {v.name: samples[v.name].reshape(-1, *v.shape) for v in graph.entries}
     steps, ranges = fuse_graph(graph), observe(graph, shaped)
 
     def product(name: str, weight: Floats, bias: Floats, source: Affine8) -> Columns:

@@ -135,7 +135,8 @@ def targets(steps: Sequence[Step], graph: Graph, ranges: Mapping[str, Range]) ->
     """
     uses = Counter(name for step in steps for name in step.inputs)
     uses.update(graph.outputs)
-    wanted: dict[str, Affine8] = {}
+    wanted = _of_states(steps, graph, ranges)
+    kept = {*wanted}
     for step in reversed(steps):
         result, rule = wanted.get(step.output), rule_of(step.node)
         for name in (step.sources[place] for place in rule.factors):
@@ -147,14 +148,27 @@ def targets(steps: Sequence[Step], graph: Graph, ranges: Mapping[str, Range]) ->
         for name in step.inputs:
             if name not in wanted and (uses[name] == 1 or _suits(result, ranges[name])):
                 wanted[name] = result
-    sources = [value.name for value in (*graph.inputs, *constant_maps(graph))]
+    sources = [value.name for value in (*graph.entries, *constant_maps(graph))]
     known = {name: wanted.get(name) or covering(*ranges[name]) for name in sources}
     for step in steps:
         known[step.output] = wanted.get(step.output) or _own(step, ranges)
         rule = rule_of(step.node)
-        if rule.inherits and not rule.joins:
+        if rule.inherits and not rule.joins and step.output not in kept:
             known[step.output] = known[step.sources[0]]
     return known
+
+
+def _of_states(
+    steps: Sequence[Step], graph: Graph, ranges: Mapping[str, Range]
+) -> dict[str, Affine8]:
+    """One quantization for each state and what is kept in it, which covers both."""
+    factors = {step.sources[place] for step in steps for place in rule_of(step.node).factors}
+    codes: dict[str, Affine8] = {}
+    for pair in graph.states.items():
+        (low, high), (least, most) = (ranges[name] for name in pair)
+        made = around_zero if factors.intersection(pair) else covering
+        codes |= dict.fromkeys(pair, made(min(low, least), max(high, most)))
+    return codes
 
 
 def _own(step: Step, ranges: Mapping[str, Range]) -> Affine8:

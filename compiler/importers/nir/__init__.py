@@ -1,0 +1,1 @@
+"""Spiking networks in files of the Neuromorphic Intermediate Representation."""
