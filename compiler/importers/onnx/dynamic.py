@@ -162,12 +162,23 @@ def without_dynamic(file: OnnxFile) -> OnnxFile:
     for call in file.calls:
         _check(call, reader.codes)
         if call.kind in DYNAMIC:
-            DYNAMIC[call.kind](reader, call)
+            _replace(reader, call)
         else:
             reader.calls.append(call)
             if reader.codes.intersection(call.inputs):
                 reader.codes.update(call.outputs)
     return replace(file, calls=_named(reader.calls), constants=reader.constants)
+
+
+def _replace(reader: _Reader, call: Call) -> None:
+    """Put what an operator stands for at the end."""
+    try:
+        DYNAMIC[call.kind](reader, call)
+    except InputError:
+        raise
+    except Exception as error:  # of NumPy, on whatever shapes a file may have
+        reason = " ".join(str(error).split())
+        raise InputError(f"{call.where}: {call.kind} fails: {reason}") from None
 
 
 def _check(call: Call, codes: set[str]) -> None:
@@ -180,9 +191,9 @@ def _check(call: Call, codes: set[str]) -> None:
             f"{call.where}: {call.kind} reads {read.pop()!r}, which is codes of a "
             "DynamicQuantizeLinear; only products in integers can"
         )
-    if integer and product and call.inputs[0] not in codes:
+    if integer and product and call.given(0) not in codes:
         raise InputError(
-            f"{call.where}: {call.inputs[0]!r} must be codes of a DynamicQuantizeLinear"
+            f"{call.where}: {call.given(0)!r} must be codes of a DynamicQuantizeLinear"
         )
 
 

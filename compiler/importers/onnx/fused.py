@@ -47,6 +47,8 @@ def _matmul(make: Make, a: str, b: str) -> str:
 def _turned(make: Make, x: str) -> str:
     """A value with its last two axes changed over."""
     known = make.known(x)
+    if known is not None and known.ndim < 2:
+        raise InputError(f"{make.call.where}: {x!r} must be a matrix, not {known.shape}")
     if known is not None:
         return make.constant(np.swapaxes(known, -1, -2))
     order = [*range(len(make.shape(x)) + 1)]

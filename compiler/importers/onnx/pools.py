@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from pulsarray.compiler.importers.onnx import linear, reductions
 from pulsarray.compiler.importers.onnx.constants import axes_of
+from pulsarray.compiler.importers.onnx.copies import COPIES, pad_with_copies
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.layers import size_of
+from pulsarray.compiler.importers.onnx.margins import pad_value
 from pulsarray.compiler.importers.onnx.orders import arranged, channel_axis
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.importers.onnx.windows import lifted, pool_window
@@ -22,6 +26,10 @@ __all__ = [
     "pad",
     "reduce_mean",
 ]
+
+
+_SMALL = 1 << 10
+"""Elements that are padded in any way by one product."""
 
 
 def max_pool(network: Network, call: Call) -> None:
@@ -101,13 +109,19 @@ def reduce_mean(network: Network, call: Call) -> None:
 
 
 def pad(network: Network, call: Call) -> None:
-    """Zeros around rows and columns, or anything around any axis of few elements."""
+    """Zeros or copies around rows and columns, or anything around any axis of few elements."""
     tensor = network.tensor(call.inputs[0], call.where)
     rank = len(tensor.shape) + 1
     first, last = _padding(network, call, rank)
     zeros = call.text("mode", "constant") == "constant" and not call.number("value", 0.0)
     if name := call.given(2):
         zeros = zeros and not network.constant(name, call.where, "value").any()
+    mode = call.text("mode", "constant")
+    if mode in COPIES and prod(tensor.shape) > _SMALL:
+        pad_with_copies(network, call, list(zip(first, last, strict=True)))
+        return
+    if zeros and tensor.order is not None and pad_value(network, call, tensor, first, last):
+        return
     if not zeros or rank not in (3, 4) or any(first[:2] + last[:2]) or min(first + last) < 0:
         linear.affine(network, call)
         return

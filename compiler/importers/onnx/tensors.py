@@ -412,10 +412,20 @@ class Network:
         if len(self.shape(tensor.value)) == 1:
             return self._unflattened(tensor, shape)
         if self.shape(tensor.value)[2] != shape[2]:
-            tensor = self.grouped(tensor, 0) or tensor
+            tensor = self.grouped(tensor, 0) or self._turned(tensor, shape[2]) or tensor
         if self.shape(tensor.value)[2] != shape[2]:
             return tensor
         return arranged(self.with_pixels(tensor.value, shape[:2]), shape, tensor.places)
+
+    def _turned(self, tensor: Tensor, channels: int) -> Tensor | None:
+        """A large map whose parts behind one another become so many channels; None if it is not."""
+        size = prod(self.shape(tensor.value))
+        if size <= LARGEST_REORDER or size != prod(tensor.shape):
+            return None
+        output = self.fresh(f"{tensor.value} in {channels} parts")
+        op = Reshape((channels, size // channels, 1))
+        made = self.emit(output, op, (tensor.value,), output).value
+        return self.grouped(arranged(made, self.shape(made), tensor.places), 0)
 
     def with_pixels(self, value: str, sizes: Shape) -> str:
         """A map with its pixels in so many rows and columns, in the same order."""
