@@ -132,6 +132,40 @@ def test_steps_and_samples_in_one_axis(tmp_path: Path) -> None:
     assert_same(tmp_path, made, {"x": floats(1, 2, 2, STEPS)}, shape={"width": (STEPS,)})
 
 
+@pytest.mark.parametrize(
+    ("nodes", "rank"),
+    [
+        ([node("Transpose", ["r"], perm=[1, 0, 2, 3])], 4),
+        ([node("Squeeze", ["r"])], 3),
+        ([node("Squeeze", ["r", "first"], "s"), node("Softmax", ["s"], axis=0)], 3),
+        ([node("Flatten", ["r"], axis=3)], 2),
+        ([node("Concat", ["r", "r"], axis=0)], 4),
+        ([node("Unsqueeze", ["r", "first"], "u"), node("Add", ["u", "k"])], 5),
+    ],
+)
+def test_one_sample_has_no_axis_of_its_own(
+    tmp_path: Path, nodes: list[NodeProto], rank: int
+) -> None:
+    constants = {"first": np.array([0]), "k": floats(1, 1, 3, 6, 5)}
+    made = file([node("Relu", ["x"], "r"), *nodes], constants, {"x": (1, 3, 6, 5)}, {"y": rank})
+    assert_same(tmp_path, made, {"x": floats(1, 3, 6, 5)})
+
+
+@pytest.mark.parametrize(
+    ("last", "text"),
+    [
+        (node("Squeeze", ["x"]), "Squeeze needs axes beside the batch, not None"),
+        (node("Concat", ["x", "x"], axis=0), "must be along an axis from 1 to 3, not 0"),
+        (node("Flatten", ["x"], axis=2), "Flatten must keep the batch"),
+        (node("Reshape", ["x", "rows"]), "Reshape must keep samples apart"),
+    ],
+)
+def test_samples_stay_apart(tmp_path: Path, last: NodeProto, text: str) -> None:
+    made = file([last], {"rows": np.array([-1, 5])}, {"x": ("n", 3, 6, 5)}, {"y": 4})
+    with pytest.raises(InputError, match=text):
+        import_onnx_any(write(tmp_path, made))
+
+
 def rates() -> list[NodeProto]:
     """One of two products, by the sampling rate."""
     result = [helper.make_tensor_value_info("b", TensorProto.FLOAT, None)]

@@ -278,6 +278,7 @@ def test_heads_of_attention_behind_an_axis_before_the_batch(
 
 
 def test_a_batch_that_stays_behind_another_axis_is_refused(tmp_path: Path) -> None:
-    nodes = [node("Transpose", ["c"], "t", perm=[1, 0, 2, 3]), node("Relu", ["t"])]
+    pool = node("MaxPool", ["t"], kernel_shape=[2, 2])
+    nodes = [node("Transpose", ["c"], "t", perm=[1, 0, 2, 3]), pool]
     with pytest.raises(InputError, match="needs 't' with the batch first, not as axis 1"):
         import_onnx(write(tmp_path, network(nodes, {})))
