@@ -16,6 +16,10 @@ from pulsarray.compiler.ops.transposed import TransposedConvolution
 __all__ = ["Grouping", "grouping"]
 
 
+_LARGEST = 1 << 24
+"""Elements of a product's weights."""
+
+
 @dataclass(frozen=True, eq=False)
 class Grouping:
     """A product with 0 and 1 after which an axis of a tensor is the channels of its value.
@@ -37,6 +41,8 @@ def grouping(places: Ints, shape: Shape, axis: int) -> Grouping | None:
     """The product for elements at those places of a map (H, W, C); None if there is none."""
     lines = np.moveaxis(places, axis, -1)
     size, channels = lines.shape[-1], shape[2]
+    if max(size, channels) ** 2 > _LARGEST:
+        return None
     if 1 < size < channels and channels % size == 0:
         made = _split(lines, shape)
     elif size > channels and size % channels == 0 and shape[0] % (size // channels) == 0:
