@@ -39,6 +39,8 @@ OTHER_BATCH = 1009
 """A batch with which constants are computed again where the file leaves it open."""
 BATCH = 1 << 40
 """In a shape, in place of the batch where the file leaves that open."""
+_MOST_PARTS = 1 << 9
+"""Parts of a map behind one another that become channels."""
 _LARGEST_VALUE = 1 << 28
 """Elements of a value."""
 _LARGEST_VIEW = 1 << 26
@@ -420,7 +422,7 @@ class Network:
     def _turned(self, tensor: Tensor, channels: int) -> Tensor | None:
         """A large map whose parts behind one another become so many channels; None if it is not."""
         size = prod(self.shape(tensor.value))
-        if size <= LARGEST_REORDER or size != prod(tensor.shape):
+        if size <= LARGEST_REORDER or size != prod(tensor.shape) or channels > _MOST_PARTS:
             return None
         output = self.fresh(f"{tensor.value} in {channels} parts")
         op = Reshape((channels, size // channels, 1))
