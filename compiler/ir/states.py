@@ -71,12 +71,13 @@ def _check(graph: Graph, output: str, value: Value) -> None:
     if views[0].kinds:
         raise InputError(f"{where}: is whole numbers, which {output!r} cannot become")
     shapes = [tuple(view.shape) for view in views]
-    if shapes[0] != shapes[1]:
+    known, made = (tuple(size for size in shape if size > 1) for shape in shapes)
+    if known != made:
         raise InputError(
             f"{where}: has shape {shapes[0]}, but {output!r}, which is kept in it, {shapes[1]}; "
             "what a run leaves must be what the next one reads, so that sequences cannot grow"
         )
-    if value.shape != after.shape or (views[0].places != views[1].places).any():
+    if value.shape != after.shape or (views[0].places.ravel() != views[1].places.ravel()).any():
         raise InputError(
             f"{where}: lies in memory as {value.shape}, but {output!r}, which is kept in it, as "
             f"{after.shape} in another order"

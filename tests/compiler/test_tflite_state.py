@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import pulsarray as pa
 from pulsarray.compiler.importers.tflite.importer import import_tflite, resolved
 from pulsarray.compiler.importers.tflite.reader import read_tflite
 from pulsarray.compiler.ir.host import machine_part
 from pulsarray.compiler.reference.run import run_outputs
 from pulsarray.errors import InputError
+from pulsarray.program import unpack
 from tests.compiler.tflite_files import FileBuilder
 
 litert = pytest.importorskip("ai_edge_litert.interpreter")
@@ -60,6 +62,23 @@ def test_state_equals_variables_run_after_run(tmp_path: Path) -> None:
         past = made["next past"].reshape(1, 1, 3, 4)
         results |= {*wanted.ravel().tolist()}
     assert len(results) > RUNS
+
+
+def test_variables_kept_in_memory(tmp_path: Path) -> None:
+    """What an assignment leaves takes the variable's place, in the program itself."""
+    file = stream().save(tmp_path)
+    graph, past = machine_part(import_tflite(file)), np.full((1, 1, 3, 4), -3)
+    compiled = pa.load(file, states={"next past": "past"}).compile("base")
+    program, run, rng = compiled.program, None, np.random.default_rng(0)
+    for _ in range(3):
+        frame = rng.integers(-128, 128, (1, 1, 1, 4))
+        wanted = run_outputs(graph, {"frame": frame, "past": past})
+        first = {"past": past.reshape(1, -1)} if run is None else {}
+        run = compiled.run({"frame": frame.reshape(1, -1), **first}, after=run)
+        past = wanted["next past"].reshape(past.shape)
+        assert run.result.memory is not None
+        found = unpack(run.result.memory, program.tensor("result"), program.config)
+        assert np.array_equal(found.ravel(), wanted["result"].ravel())
 
 
 def test_a_variable_that_is_not_written_is_a_constant(tmp_path: Path) -> None:
