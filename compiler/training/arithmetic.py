@@ -24,6 +24,7 @@ __all__ = [
     "blen",
     "exact",
     "factor",
+    "in_floats",
     "limited",
     "rne",
     "round_right",
@@ -82,8 +83,13 @@ def exact(function: Callable[..., Array], *arrays: Ints) -> Ints:
     """Sums of products of integers by a definition in real numbers, fast where none is rounded."""
     terms = max(array.size for array in arrays)
     if terms << sum(map(blen, arrays)) < _EXACT:
-        arrays = tuple(array.astype(np.float64) for array in arrays)
+        return in_floats(function, *arrays)
     return function(*arrays).astype(np.int64)
+
+
+def in_floats(function: Callable[..., Array], *arrays: Ints) -> Ints:
+    """A definition in real numbers of integers that never come to 2^53."""
+    return function(*(array.astype(np.float64) for array in arrays)).astype(np.int64)
 
 
 def factor(value: float, what: str) -> tuple[int, int]:

@@ -35,7 +35,16 @@ from pulsarray.compiler.ops.statistics import (
     ScaleShift,
 )
 from pulsarray.compiler.passes.training.maps import function_name
-from pulsarray.compiler.training.arithmetic import blen, exact, factor, limited, rne, softmax, sym
+from pulsarray.compiler.training.arithmetic import (
+    blen,
+    exact,
+    factor,
+    in_floats,
+    limited,
+    rne,
+    softmax,
+    sym,
+)
 from pulsarray.compiler.training.gradients import class_gradient, gate, loss_gradient
 from pulsarray.compiler.training.losses import ALIGNED
 from pulsarray.compiler.training.scales import Scales
@@ -87,7 +96,7 @@ def _(op: MatMul | Multiply, node: Node, parts: Sequence[Part], run: Run) -> Par
 @computed.register
 def _(op: MaxPool, node: Node, parts: Sequence[Part], run: Run) -> Part:
     ((x, e_x),) = parts
-    return run.rounded(node, exact(op.real, x), e_x)
+    return run.rounded(node, in_floats(op.real, x), e_x)
 
 
 @computed.register
@@ -204,7 +213,7 @@ def _(_of: Softmax, _op: Gradient, _node: Node, parts: Sequence[Part], _run: Run
 @_gradient.register
 def _(_of: MaxPool, op: Gradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
     (x, _), (y, _), (error, e_error) = parts
-    return run.rounded(node, exact(op.real, x, y, error), e_error)
+    return run.rounded(node, in_floats(op.real, x, y, error), e_error)
 
 
 @_gradient.register
