@@ -98,6 +98,8 @@ def split_runs(
     InputError
         If an array cannot be split so.
     """
+    if runs == 1:
+        return [dict(arrays)]
     states = {tensor.name for tensor in program.with_role("state")}
     first = {name: array for name, array in arrays.items() if name in states}
     arrays = {name: array for name, array in arrays.items() if name not in states}

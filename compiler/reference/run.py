@@ -71,7 +71,8 @@ def run_outputs(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, 
 
     Parameters, raises: as :func:`run`.
     """
-    return {name: array for name, array in run_each(graph, inputs) if name in graph.outputs}
+    made = {name: array for name, array in run_each(graph, inputs) if name in graph.outputs}
+    return {name: made[name] for name in graph.outputs}
 
 
 def run_each(graph: Graph, inputs: Mapping[str, Array] | Array) -> Iterator[tuple[str, Array]]:

@@ -208,9 +208,9 @@ def test_full_disk(gemm: Path, tmp_path: Path) -> None:
 def test_full_disk_of_waves(
     command: Command, gemm: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from pulsarray.api import running
+    from pulsarray.api import waves
 
-    monkeypatch.setattr(running, "ROOM_BYTES", 1 << 62)
+    monkeypatch.setattr(waves, "ROOM_BYTES", 1 << 62)
     done = command("simulate", gemm, "--on", "icarus", "--waves", tmp_path / "w.vcd")
     assert_refused(done, "the waves may be cut short; make room")
     assert sorted(tmp_path.iterdir()) == [gemm]
