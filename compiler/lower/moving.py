@@ -22,7 +22,7 @@ from pulsarray.compiler.lower.tiles import tiles_of_map
 from pulsarray.compiler.lower.weights import Tiles
 from pulsarray.compiler.machine.views import Area, Stored
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
-from pulsarray.compiler.ops.integer.moving import Join, Split, Swap
+from pulsarray.compiler.ops.integer.moving import Join, Repeat, Split, Swap
 from pulsarray.compiler.ops.integer.scale import Scale
 
 __all__: list[str] = []
@@ -90,6 +90,13 @@ def _selected(
     sums = sums_of(lowering, work.node.name, scale, np.zeros(result.channels, np.int64))
     finish = finish_of(lowering, work, result, None, sums)
     emit_convolution(lowering, work, made, result, None, 1, finish)
+
+
+@lower.register
+def _(op: Repeat, lowering: Lowering, work: Work) -> tuple[int, int, int]:
+    source, result = lowering.stored(work.maps[0]), lowering.stored(work.output)
+    _selected(lowering, work, [(source, np.arange(op.channels) % source.channels)], result)
+    return 0, 0, 0
 
 
 @lower.register

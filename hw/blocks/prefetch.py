@@ -53,7 +53,7 @@ class PrefetchFifo(Shared):
     def body(self, platform: Any) -> Elaboratable:
         """The next word is read when the one that is seen leaves, or none is."""
         m = Module()
-        m.submodules.rows = rows = Memory1R1W(self._bits, self._depth, self._style)
+        m.submodules.store = rows = Memory1R1W(self._bits, self._depth, self._style)
         level, read = Signal(range(self._depth + 1)), Signal(name="read")
         m.d.comb += [
             read.eq((level != 0) & (~self.valid | self.pop)),

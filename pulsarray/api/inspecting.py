@@ -175,11 +175,14 @@ def _unsupported(
         If it cannot be read at all.
     """
     from pulsarray.compiler.importers.inspection import Inspection
-    from pulsarray.compiler.importers.inspection_files import list_onnx, list_tflite
 
     if path.suffix == ".onnx":
+        from pulsarray.compiler.importers.onnx.listing import list_onnx
+
         rows = list_onnx(path, shape, set_inputs)
     else:
+        from pulsarray.compiler.importers.tflite.listing import list_tflite
+
         rows = list_tflite(path, part, shape)
     told = Inspection(path.stem, path.suffix[1:], rows)
     return told if told.unsupported else _with_problem(told, problem.removeprefix(f"{path}: "))

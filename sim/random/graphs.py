@@ -15,8 +15,12 @@ from pulsarray.compiler.ir.graph import Graph, Node, needed
 from pulsarray.compiler.ir.operator import Kind, Operator, registered
 from pulsarray.compiler.ir.value import Array, Shape, Value, constant, network_input, parameter
 from pulsarray.compiler.ops.exp import Exp
+from pulsarray.compiler.ops.index import ArgMax, ArgMin, LastArgMax, LastArgMin
 from pulsarray.compiler.ops.sigmoid import Sigmoid
+from pulsarray.compiler.ops.sign import Sign
+from pulsarray.compiler.ops.step import Step
 from pulsarray.compiler.ops.trigonometric import Cosh, Sinh
+from pulsarray.compiler.ops.whole import Ceil, Floor, Round
 from pulsarray.compiler.passes.pipeline import folded
 from pulsarray.config import Config
 from pulsarray.errors import InputError
@@ -35,6 +39,10 @@ __all__ = [
 
 _STEEP = (Cosh, Exp, Sinh)
 """Functions whose results have no bounds if one of them reads another's."""
+_WHOLE = (ArgMax, ArgMin, Ceil, Floor, LastArgMax, LastArgMin, Round, Sign, Step)
+"""Functions whose results are whole numbers, so often equal."""
+_PLACES = (ArgMax, ArgMin, LastArgMax, LastArgMin)
+"""Which of equal numbers they choose is decided by how others are rounded on the way to them."""
 OPERATORS = [
     op
     for op in registered().values()
@@ -135,6 +143,8 @@ class _Growing:
         self.declared = [network_input("x", shape)]
         self.nodes: list[Node] = []
         self.shapes = {"x": shape}
+        self.equal: set[str] = set()
+        """Values in which whole numbers went, so that some of them are likely equal."""
 
     def add(self, kinds: Sequence[type[Operator]]) -> None:
         """One more operator of some kinds, more often on the newest value than on another."""
@@ -151,6 +161,8 @@ class _Growing:
         if drawn is None:
             return False
         op, more = drawn
+        if isinstance(op, _PLACES) and source in self.equal:
+            return False
         shape = op.shape(self.shapes[source], *more)
         if prod(shape) > _LARGEST:
             return False
@@ -172,6 +184,8 @@ class _Growing:
         shape = op.shape(*((self.shapes | constants)[value] for value in inputs))
         self.nodes.append(Node(name, op, inputs, output))
         self.shapes[output] = shape
+        if isinstance(op, _WHOLE) or self.equal.intersection(inputs):
+            self.equal.add(output)
         return output
 
     def _operand(self, op: Operator, place: int, shape: Shape) -> str:

@@ -97,7 +97,7 @@ def test_from_a_file_to_its_answers(command: Command, files: dict[str, Path]) ->
         (["--shape", "3"], "--shape: needs NAME=SIZES where there are several, not '3'"),
         (["--shape", "image=2x6x5"], "--shape: two are for 'image'"),
         (["--shape", "flags=5"], "input flags: shape (5,) does not fit (4) of the file"),
-        (["--shape", "flag=4"], "shape: 'flag' is no input; inputs: image, flags; did you mean"),
+        (["--shape", "flag=4"], "shape: 'flag' is no input; inputs: image, flags, open sizes: "),
     ],
 )
 def test_wrong(command: Command, files: dict[str, Path], given: list[str], message: str) -> None:

@@ -118,7 +118,7 @@ def test_weights_lie_in_the_order_of_the_slices(
     tiles, layout = tiles_of(weight, groups, dim), Layout(config(dim))
     slices = slices_of([tiles], depth, taps)
     tensor = place_weights(layout, "c", [tiles], slices, weight.shape[3])
-    memory = layout.image(b"")
+    memory, _ = layout.image([])
     size = layout.config.word_bytes
     raw = memory[tensor.address : tensor.address + tensor.bytes(layout.config)].view(np.int8)
     words = raw.reshape(len(tiles.starts), tensor.rows, size)
@@ -139,7 +139,7 @@ def test_parameters_by_lane(count: int, one: bool) -> None:
     multiplier = rng.integers(1, 1 << 30, 1 if one else count)
     shift = rng.integers(0, 40, 1 if one else count)
     tensor = parameter_rows(layout, "c", bias, multiplier, shift, dim)
-    rows = unpack(layout.image(b""), tensor, layout.config).reshape(-1, 4, dim)
+    rows = unpack(layout.image([])[0], tensor, layout.config).reshape(-1, 4, dim)
     for column, wanted in enumerate((bias, multiplier, shift)):
         lanes = rows[:, column].ravel()
         assert np.array_equal(lanes[:count], np.broadcast_to(wanted, count))

@@ -19,8 +19,11 @@ def test_tensors_do_not_overlap_and_code_is_on_a_page() -> None:
     tensors.append(layout.add("sums", "output", 5, 9, element="sum"))
     ends = [t.address + t.bytes(SMALL) for t in tensors]
     assert all(end <= t.address for end, t in zip(ends, tensors[1:], strict=False))
-    assert layout.code_address % 4096 == 0
-    assert layout.code_address >= ends[-1]
+    image, (first, second) = layout.image([bytes(5000), bytes(3)])
+    assert first % 4096 == second % 4096 == 0
+    assert ends[-1] <= first
+    assert first + 5000 <= second
+    assert second + 3 <= image.size
 
 
 def test_small_tensors_cross_no_page() -> None:
@@ -41,10 +44,10 @@ def test_image_holds_values_table_and_code() -> None:
     values = np.arange(-10, 17).reshape(3, 9)
     tensor = layout.add("t", "weight", 3, 9, values=values)
     table = layout.add_raw("table", np.arange(256, dtype=np.uint8))
-    image = layout.image(b"abc")
+    image, (code,) = layout.image([b"abc"])
     np.testing.assert_array_equal(unpack(image, tensor, SMALL), values)
     np.testing.assert_array_equal(image[table.address : table.address + 256], np.arange(256))
-    assert bytes(image[layout.code_address : layout.code_address + 3]) == b"abc"
+    assert bytes(image[code : code + 3]) == b"abc"
     assert image.size % 4096 == 0
 
 

@@ -421,7 +421,7 @@ def test_one_output_of_several(tmp_path: Path) -> None:
     assert [tensor.name for tensor in program.with_role("output")] == [name, f"t{b.last}"]
     with pytest.raises(InputError, match=r"outputs are 't\d', 't\d', each once, not 'z'"):
         compile_source(str(file), config, outputs=["z"], **given)
-    with pytest.raises(InputError, match="--outputs-only: not for gemm"):
+    with pytest.raises(InputError, match="--outputs-only, --state: not for gemm"):
         compile_source("gemm:2x2x2", config, outputs=["y"], **{**given, "calibrate": None})
 
 

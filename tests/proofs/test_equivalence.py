@@ -14,7 +14,7 @@ from pulsarray.hw.verilog.expression import Expression, constant
 from pulsarray.hw.verilog.netlist import Netlist
 from pulsarray.hw.verilog.tidy import rewritten
 
-QUICK = ("banks", "bursts", "fifo_144", "pulsarray", "read_arbiter", "store_unit", "stream_unit")
+QUICK = ("banks", "bursts", "fifo_24", "pulsarray", "read_arbiter", "store_unit", "stream_unit")
 BROKEN = "read_arbiter"
 
 

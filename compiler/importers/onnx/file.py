@@ -16,8 +16,8 @@ import onnx
 import onnx.inliner
 from onnx import numpy_helper
 
+from pulsarray.compiler.importers.inputs import GivenInput, batch_of
 from pulsarray.compiler.importers.onnx.fixed import SetInputs, set_inputs
-from pulsarray.compiler.importers.onnx.inputs import GivenInput, batch_of, given_input
 from pulsarray.compiler.importers.onnx.names import (
     DOMAINS,
     kind_of,
@@ -384,11 +384,20 @@ def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:
     return OnnxFile(
         name=printable(graph.name) or stem,
         opset=max(versions, default=OPSET),
-        inputs=[given_input(value) for value in inputs],
+        inputs=[_given_input(value) for value in inputs],
         outputs=outputs,
         calls=calls,
         constants=constants,
     )
+
+
+def _given_input(value: onnx.ValueInfoProto) -> GivenInput:
+    """An input as its file declares it."""
+    tensor = value.type.tensor_type
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    known = tuple(None if size is None or size < 1 else size for size in dims)
+    names = tuple(printable(d.dim_param) for d in tensor.shape.dim)
+    return GivenInput(value.name, known, tensor.elem_type, names)
 
 
 def calls_of(graph: onnx.GraphProto, inside: str = "") -> list[Call]:

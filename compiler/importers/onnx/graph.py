@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from pulsarray.compiler.arguments import integer
+from pulsarray.compiler.importers.inputs import GivenShapes, sample_shapes, sized
 from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constants
 from pulsarray.compiler.importers.onnx.file import (
     NUMBERS,
@@ -22,7 +23,6 @@ from pulsarray.compiler.importers.onnx.file import (
     element_name,
 )
 from pulsarray.compiler.importers.onnx.indices import read_numbers
-from pulsarray.compiler.importers.onnx.inputs import GivenShapes, sample_shapes, sized
 from pulsarray.compiler.importers.onnx.operators import IF, IMAGES, MADE_OF_OTHERS, OPERATORS
 from pulsarray.compiler.importers.onnx.orders import Arrangement, Shape
 from pulsarray.compiler.importers.onnx.random import random_weight, roles

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from pulsarray.compiler.arguments import file_path
+from pulsarray.compiler.importers.inputs import GivenShapes
 from pulsarray.compiler.importers.onnx.constants import FOLDED
 from pulsarray.compiler.importers.onnx.dynamic import DYNAMIC, without_dynamic
 from pulsarray.compiler.importers.onnx.file import read_onnx
 from pulsarray.compiler.importers.onnx.fixed import SetInputs
 from pulsarray.compiler.importers.onnx.graph import graph_of
-from pulsarray.compiler.importers.onnx.inputs import GivenShapes
 from pulsarray.compiler.importers.onnx.operators import TAKEN
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED, integer_graph_of
 from pulsarray.compiler.ir.graph import Graph

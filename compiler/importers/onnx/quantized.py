@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.importers.inputs import GivenShapes
 from pulsarray.compiler.importers.onnx.codes import (
     code_type,
     constant_codes,
@@ -20,7 +21,6 @@ from pulsarray.compiler.importers.onnx.codes import (
 )
 from pulsarray.compiler.importers.onnx.file import Call, OnnxFile
 from pulsarray.compiler.importers.onnx.graph import fold_call, imported, run_call
-from pulsarray.compiler.importers.onnx.inputs import GivenShapes
 from pulsarray.compiler.importers.onnx.integers import integers
 from pulsarray.compiler.importers.onnx.operators import IMAGES, OPERATORS
 from pulsarray.compiler.importers.onnx.rounding import QuantizedNetwork

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pulsarray.compiler.arguments import file_path
-from pulsarray.compiler.importers.onnx.inputs import GivenInput, GivenShapes, sample_shapes
+from pulsarray.compiler.importers.inputs import GivenInput, GivenShapes, sample_shapes
 from pulsarray.compiler.importers.refusals import named_once
 from pulsarray.compiler.importers.tflite.file import Operator, Tensor, TfliteFile
 from pulsarray.compiler.importers.tflite.folding import folded

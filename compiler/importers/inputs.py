@@ -1,17 +1,14 @@
-"""Inputs of ONNX files: shapes of samples, and the batch that all of them hold."""
+"""Inputs of network files: shapes of samples, and the batch that all of them hold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import onnx
-
 from pulsarray.compiler.arguments import integers
-from pulsarray.compiler.importers.onnx.names import printable
 from pulsarray.errors import InputError, did_you_mean
 
-__all__ = ["GivenInput", "GivenShapes", "batch_of", "given_input", "sample_shapes", "sized"]
+__all__ = ["GivenInput", "GivenShapes", "batch_of", "sample_shapes", "sized"]
 
 GivenShapes = Sequence[int] | Mapping[str, Sequence[int]] | None
 """Shape of a sample of the only input, or of inputs by name; or open sizes by theirs."""
@@ -86,15 +83,6 @@ class GivenInput:
         """Its sizes as the file has them."""
         sizes = zip(self.dims, self.names or ("",) * len(self.dims), strict=True)
         return f"({', '.join(name or '?' if size is None else str(size) for size, name in sizes)})"
-
-
-def given_input(value: onnx.ValueInfoProto) -> GivenInput:
-    """An input as its file declares it."""
-    tensor = value.type.tensor_type
-    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    known = tuple(None if size is None or size < 1 else size for size in dims)
-    names = tuple(printable(d.dim_param) for d in tensor.shape.dim)
-    return GivenInput(value.name, known, tensor.elem_type, names)
 
 
 def sized(inputs: Sequence[GivenInput], shape: GivenShapes) -> tuple[list[GivenInput], GivenShapes]:
