@@ -33,12 +33,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pulsarray.compiler.importers.onnx.inputs import GivenShapes
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.onnx_export import export_onnx
 from pulsarray import compiler
+from pulsarray.compiler.importers.inputs import GivenShapes
 from pulsarray.compiler.importers.onnx.importer import import_onnx_any
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.compiler.interpreter import host_shape, inputs_from_host, to_host
