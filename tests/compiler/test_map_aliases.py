@@ -155,3 +155,13 @@ def test_views_on_rtl(simulator: str, kind: str) -> None:
     graph = heads(5, 2, 8) if kind == "heads" else spread(2, 3, 11)
     program = compiled(graph, config)
     assert compare(run_model(program), simulate(program, simulator), program) == []
+
+
+@pytest.mark.parametrize(("dim", "channels", "count"), [(4, 3, 11), (4, 4, 8), (5, 7, 16)])
+def test_what_cannot_be_read_again_is_copied(dim: int, channels: int, count: int) -> None:
+    """A result has its own words."""
+    parts = Parts()
+    parts.input("x", (3, 4, channels), CODES)
+    parts.map("y", (3, 4, count), CODES)
+    parts.add("y", integer.Repeat(count), ("x",), "y", "repeat")
+    compiled(parts.graph("repeat", ("y",)), map_config(np.random.default_rng(dim), dim), 2)
