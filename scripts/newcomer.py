@@ -27,7 +27,7 @@ STEPS = {
     ],
     "own ONNX file: exact cycles, int8 answers": [
         "{bin}/python examples/make_onnx.py .",
-        "{bin}/pulsarray compile net.onnx --calibrate samples.npz --config small -o net.pulse",
+        "{bin}/pulsarray compile net.onnx --calibrate samples.npz --batch 8 -o net.pulse",
         "{bin}/pulsarray simulate net.pulse --inputs inputs.npz --outputs answers.npz",
     ],
 }
