@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.numerics.exponents import PROBABILITY
+from pulsarray.compiler.numerics.quotients import softmax
 from pulsarray.compiler.passes.ends import host_function
-from pulsarray.compiler.training.arithmetic import softmax
 from pulsarray.compiler.training.interpreter import TrainInterpreter
 from pulsarray.compiler.training.rules import make_room
 from pulsarray.compiler.training.state import TrainState

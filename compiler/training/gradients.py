@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.numerics.exponents import DERIVATIVES
+from pulsarray.compiler.numerics.mantissas import LARGEST, rne, sym
+from pulsarray.compiler.numerics.tables import table
 from pulsarray.compiler.ops.loss import Loss
-from pulsarray.compiler.training.arithmetic import LARGEST, rne, sym
 from pulsarray.compiler.training.losses import ALIGNED
-from pulsarray.compiler.training.tables import table
 
 __all__ = ["class_gradient", "gate", "loss_gradient"]
 

@@ -20,6 +20,17 @@ from pulsarray.compiler.numerics.exponents import (
     PROBABILITY,
     SLOPE,
 )
+from pulsarray.compiler.numerics.mantissas import (
+    blen,
+    exact,
+    factor,
+    in_floats,
+    limited,
+    rne,
+    sym,
+)
+from pulsarray.compiler.numerics.quotients import softmax
+from pulsarray.compiler.numerics.tables import table
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.causal_softmax import CausalSoftmax, allowed
 from pulsarray.compiler.ops.convolution import Convolution
@@ -35,20 +46,9 @@ from pulsarray.compiler.ops.statistics import (
     ScaleShift,
 )
 from pulsarray.compiler.passes.training.maps import function_name
-from pulsarray.compiler.training.arithmetic import (
-    blen,
-    exact,
-    factor,
-    in_floats,
-    limited,
-    rne,
-    softmax,
-    sym,
-)
 from pulsarray.compiler.training.gradients import class_gradient, gate, loss_gradient
 from pulsarray.compiler.training.losses import ALIGNED
 from pulsarray.compiler.training.scales import Scales
-from pulsarray.compiler.training.tables import table
 
 __all__ = ["Part", "Run", "computed"]
 

@@ -13,17 +13,8 @@ from pulsarray.compiler.numerics.exponents import (
     NORMAL,
     SMALLER,
 )
-from pulsarray.compiler.ops.statistics import (
-    BatchMean,
-    ChannelMean,
-    Normalize,
-    NormalizeChannels,
-    NormalizeChannelsGradient,
-    NormalizeGradient,
-)
-from pulsarray.compiler.training.arithmetic import blen, limited
-from pulsarray.compiler.training.integer_nodes import Part, Run, computed
-from pulsarray.compiler.training.norm import (
+from pulsarray.compiler.numerics.mantissas import blen, limited
+from pulsarray.compiler.numerics.normalization import (
     Mean,
     Normalized,
     normalize,
@@ -32,6 +23,15 @@ from pulsarray.compiler.training.norm import (
     pull_channels,
     pulled,
 )
+from pulsarray.compiler.ops.statistics import (
+    BatchMean,
+    ChannelMean,
+    Normalize,
+    NormalizeChannels,
+    NormalizeChannelsGradient,
+    NormalizeGradient,
+)
+from pulsarray.compiler.training.integer_nodes import Part, Run, computed
 
 __all__: list[str] = []
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.numerics.exponents import PROBABILITY
+from pulsarray.compiler.numerics.mantissas import factor
+from pulsarray.compiler.numerics.moments import corrected, share
 from pulsarray.compiler.passes.ends import host_function
-from pulsarray.compiler.training.adam import corrected, share
-from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import draw_masks
 from pulsarray.compiler.training.integer_pass import IntegerPass

@@ -12,8 +12,8 @@ from pulsarray.compiler.numerics.exponents import (
     GUARD,
     MASTER_BITS,
 )
-from pulsarray.compiler.training.adam import DIVIDED, ROOT, divided, guard, share, squared
-from pulsarray.compiler.training.arithmetic import limited, rne, sym
+from pulsarray.compiler.numerics.mantissas import limited, rne, sym
+from pulsarray.compiler.numerics.moments import DIVIDED, ROOT, divided, guard, share, squared
 from pulsarray.compiler.training.differentiate import Optimizer
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.state import TrainState, working

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.training.arithmetic import blen, limited, rne, sym
+from pulsarray.compiler.numerics.mantissas import blen, limited, rne, sym
 from pulsarray.compiler.training.rules import ROOM
 
 __all__ = ["Scales"]

@@ -15,7 +15,7 @@ from pulsarray.compiler.numerics.exponents import (
     MASTER_BITS,
     PROBABILITY,
 )
-from pulsarray.compiler.training.arithmetic import LARGEST, limited, rne, sym
+from pulsarray.compiler.numerics.mantissas import LARGEST, limited, rne, sym
 from pulsarray.compiler.training.layers import Step
 from pulsarray.errors import InputError
 

@@ -11,11 +11,11 @@ import pytest
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.graph import Graph
+from pulsarray.compiler.numerics import normalization
+from pulsarray.compiler.numerics.normalization import Mean, Normalized
 from pulsarray.compiler.training import integer_norms
-from pulsarray.compiler.training import norm as conv_train_norm
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.gradcheck import ROUNDINGS, GradientCheck, check_gradients
-from pulsarray.compiler.training.norm import Mean, Normalized
 from tests.compiler.training_cases import beyond_roundings
 
 Ints = npt.NDArray[np.int64]
@@ -58,7 +58,7 @@ def test_sums_that_cancel_are_measured_by_roundings(batch: int) -> None:
 def without_mean(
     error: Ints, normal: Normalized, along: Ints, weight: Ints, mean: Mean
 ) -> tuple[Ints, Ints]:
-    values, shifts = conv_train_norm.pull(error, normal, along, weight, mean)
+    values, shifts = normalization.pull(error, normal, along, weight, mean)
     middle = mean(error.sum(axis=(0, 1, 2)), 12)
     return values + middle * weight * normal.inverse, shifts
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pulsarray.compiler.numerics.tables import TABLES, table
 from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.silu import Silu
-from pulsarray.compiler.training.tables import TABLES, table
 from pulsarray.config import Config
 
 ARGUMENTS = np.arange(-(1 << 15), 1 << 15)

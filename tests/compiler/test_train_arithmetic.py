@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pulsarray.compiler.numerics.mantissas import blen, exact, factor, rne, sym
+from pulsarray.compiler.numerics.quotients import softmax
+from pulsarray.compiler.numerics.tables import table
 from pulsarray.compiler.ops.matmul import MatMul
-from pulsarray.compiler.training.arithmetic import blen, exact, factor, rne, softmax, sym
 from pulsarray.compiler.training.differentiate import LOSSES, Loss
 from pulsarray.compiler.training.gradients import class_gradient, gate, loss_gradient
-from pulsarray.compiler.training.tables import table
 from tests.compiler.backprop import rounded
 
 WORDS = st.integers(-(1 << 62), (1 << 62) - 1)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pulsarray.compiler.training.tables import table
+from pulsarray.compiler.numerics.tables import table
 from pulsarray.config import Config
 from pulsarray.isa import Activation, Alu, Instruction, Opcode, ScaleAction, VectorFlag, encode_all
 from pulsarray.model.functional import execute

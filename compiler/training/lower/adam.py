@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pulsarray.compiler.machine.views import Words
-from pulsarray.compiler.training.adam import DIVIDED, HALF_LOG, ROOT, guard, share
+from pulsarray.compiler.numerics.moments import DIVIDED, HALF_LOG, ROOT, guard, share
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.isa import Activation, Alu, Opcode, VectorFlag
 

@@ -8,6 +8,7 @@ from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import (
     SMALLER,
 )
+from pulsarray.compiler.numerics.normalization import DEVIATION, Mean
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
@@ -19,7 +20,6 @@ from pulsarray.compiler.training.lower.maps import (
 )
 from pulsarray.compiler.training.lower.norm import divide
 from pulsarray.compiler.training.lower.softmax import add_lanes
-from pulsarray.compiler.training.norm import DEVIATION, Mean
 from pulsarray.isa import Alu, Opcode, VectorFlag
 
 __all__ = ["SHARE", "LayerNormalization"]

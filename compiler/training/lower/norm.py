@@ -13,6 +13,7 @@ from pulsarray.compiler.numerics.exponents import (
     GUARD,
     SMALLER,
 )
+from pulsarray.compiler.numerics.normalization import DEVIATION, GUARD_BITS, HALF_LOG, Mean
 from pulsarray.compiler.passes.training.exponents import NORMAL
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.chip import TrainChip
@@ -26,7 +27,6 @@ from pulsarray.compiler.training.lower.maps import (
 )
 from pulsarray.compiler.training.lower.scaling import Scaling
 from pulsarray.compiler.training.lower.tensors import NormTensors
-from pulsarray.compiler.training.norm import DEVIATION, GUARD_BITS, HALF_LOG, Mean
 from pulsarray.errors import InputError
 from pulsarray.isa import Activation, Alu, Opcode, VectorFlag
 

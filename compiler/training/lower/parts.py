@@ -13,6 +13,7 @@ from functools import partial, singledispatch, singledispatchmethod
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import FRACTION, GUARD, PROBABILITY
+from pulsarray.compiler.numerics.mantissas import factor
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dropout import Dropout
@@ -29,7 +30,6 @@ from pulsarray.compiler.ops.statistics import (
     NormalizeGradient,
     ScaleShift,
 )
-from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.layer_norm import SHARE, LayerNormalization
 from pulsarray.compiler.training.lower.live import Live

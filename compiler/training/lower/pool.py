@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from pulsarray.compiler.machine.views import Words
+from pulsarray.compiler.numerics.mantissas import factor
 from pulsarray.compiler.ops.pooling import MaxPool
-from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.chip import NoRoom, TrainChip
 from pulsarray.compiler.training.lower.maps import FeatureMap, Tile, common, tiles, written

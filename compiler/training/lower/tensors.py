@@ -10,16 +10,16 @@ import numpy as np
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.numerics.mantissas import factor
+from pulsarray.compiler.numerics.tables import Table, table
 from pulsarray.compiler.ops.causal_softmax import CausalSoftmax, allowed
 from pulsarray.compiler.ops.softmax import Softmax
-from pulsarray.compiler.training.arithmetic import factor
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import mask_name
 from pulsarray.compiler.training.layers import DIVIDES, MapShape, Step
 from pulsarray.compiler.training.lower.chip import CODE_MAX
 from pulsarray.compiler.training.lower.geometry import Geometry, geometries
 from pulsarray.compiler.training.lower.paging import lines
-from pulsarray.compiler.training.tables import Table, table
 from pulsarray.config import EXPONENTS, Config
 from pulsarray.errors import InputError
 from pulsarray.program import Tensor

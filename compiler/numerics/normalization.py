@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.training.arithmetic import factor, limited, rne, sym
-from pulsarray.compiler.training.tables import table
+from pulsarray.compiler.numerics.mantissas import factor, limited, rne, sym
+from pulsarray.compiler.numerics.quotients import divisors, shifted
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -17,13 +17,11 @@ __all__ = [
     "HALF_LOG",
     "Mean",
     "Normalized",
-    "divisors",
     "normalize",
     "normalize_channels",
     "pull",
     "pull_channels",
     "pulled",
-    "shifted",
 ]
 
 Ints = npt.NDArray[np.int64]
@@ -34,8 +32,7 @@ HALF_LOG = 114 << 14
 """What a logarithm is subtracted from: the largest deviation, 2^15, then has the power 0."""
 DEVIATION = 3
 """Shift from a quotient at 2^-15 to a normalized value at 2^-12."""
-_ONE = 1 << 15
-_DEEPEST = 40
+_MOST = 1 << 15
 _CODE_BITS = 12
 
 
@@ -71,8 +68,8 @@ class Mean:
 
     @classmethod
     def _of(cls, count: int, where: str, what: str) -> Mean:
-        if not 2 <= count < _ONE:
-            raise InputError(f"{where} needs 2 to {_ONE - 1} {what}, not {count}")
+        if not 2 <= count < _MOST:
+            raise InputError(f"{where} needs 2 to {_MOST - 1} {what}, not {count}")
         mantissa, exponent = factor(1.0 / count, where)
         return cls(count, mantissa, -exponent)
 
@@ -91,14 +88,6 @@ class Normalized:
     values: Ints
     inverse: Ints
     shift: Ints
-
-
-def _leading(values: Ints, name: str, segments: int) -> tuple[Ints, Ints]:
-    """A function of the leading 16 bits of positive numbers, and how far they were shifted."""
-    some = np.maximum(values, 1)
-    bits = np.frexp(some.astype(np.float64))[1].astype(np.int64)
-    down, up = np.maximum(bits - 16, 0), np.maximum(16 - bits, 0)
-    return table(name, segments)(2 * ((some >> down) << up) - 3 * _ONE), bits - 16
 
 
 def normalize(
@@ -129,26 +118,6 @@ def _divided(
     least = rne(np.array(mantissa), limited(2 * exponent - GUARD_BITS) - small)
     inverse, shift = divisors(mean(squares, GUARD_BITS) + least, HALF_LOG, segments)
     return Normalized(sym(shifted(centred * inverse, shift + DEVIATION), 16), inverse, shift)
-
-
-def divisors(squares: Ints, largest: int, segments: int, more: int = 0) -> tuple[Ints, Ints]:
-    """Reciprocals of roots, to which ``more`` is added, and how far they are to be shifted.
-
-    The logarithm ``largest`` belongs to a root of 2^30.
-    """
-    fraction, whole = _leading(squares, "log2", segments)
-    power = np.clip(rne(largest - (fraction + whole * (1 << 16)), 2), 0, _DEEPEST * _ONE)
-    root = (table("exp", segments)(2 * (power % _ONE) - _ONE) * _ONE) >> (power // _ONE)
-    return _leading(root + more, "reciprocal", segments)
-
-
-def shifted(values: Ints, shifts: Ints) -> Ints:
-    """``rne`` with a shift for each element, channel or pixel."""
-    values, shifts = np.broadcast_arrays(values, shifts)
-    found = np.empty(values.shape, np.int64)
-    for shift in np.unique(shifts):
-        found[shifts == shift] = rne(values[shifts == shift], int(shift))
-    return found
 
 
 def pull(

@@ -7,8 +7,8 @@ from math import ceil, log2, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.training.arithmetic import LARGEST, limited, rne
-from pulsarray.compiler.training.norm import divisors, shifted
+from pulsarray.compiler.numerics.mantissas import LARGEST, limited, rne
+from pulsarray.compiler.numerics.quotients import divisors, shifted
 
 __all__ = ["DIVIDED", "HALF_LOG", "ROOT", "corrected", "divided", "guard", "share", "squared"]
 

@@ -1,4 +1,4 @@
-"""The integers of docs/training.md: rounding, limits, exact sums, softmax.
+"""Mantissas with a shared exponent (docs/training.md): rounding, limits, exact sums.
 
 Every array is int64. Values reach 2^63 only where a layer has more than 2^17 outputs, far beyond
 what a machine holds, so no product overflows.
@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import frexp
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.ir.value import Array
-from pulsarray.compiler.numerics.exponents import (
-    LOG2_E,
-)
-from pulsarray.compiler.training.tables import table
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -28,10 +24,10 @@ __all__ = [
     "limited",
     "rne",
     "round_right",
-    "softmax",
     "sym",
 ]
 
+Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
 LARGEST = (1 << 15) - 1
@@ -40,7 +36,6 @@ _SHIFTS = 63
 _WIDE = 1 << 47
 _EXACT = 1 << 53
 _ONE = 1 << 15
-_DEEPEST = 40
 
 
 def round_right(values: Ints, shift: int | Ints) -> Ints:
@@ -109,21 +104,3 @@ def factor(value: float, what: str) -> tuple[int, int]:
     if exponent - 15 != limited(exponent - 15):
         raise InputError(f"{what}: must be within 2^-114 and 2^141, not {value:g}")
     return mantissa, exponent - 15
-
-
-def softmax(logits: Ints, exponent: int, segments: int, seen: Array | None = None) -> Ints:
-    """Probabilities at 2^-31 of mantissas with an exponent, along the last axis.
-
-    Where ``seen`` is 0 they are 0.
-    """
-    seen = np.ones(logits.shape[-1]) if seen is None else seen
-    largest = np.where(seen > 0, logits, -_ONE).max(axis=-1, keepdims=True)
-    q = np.clip(rne((largest - logits) * LOG2_E, -1 - exponent), 0, _DEEPEST * _ONE)
-    powers = (table("exp", segments)(2 * (q % _ONE) - _ONE) * _ONE) >> (q // _ONE)
-    powers = np.where(seen > 0, powers, 0)
-    sums = powers.sum(axis=-1, keepdims=True)
-    # A row's largest power is near 2^30: a sum always has more than 16 bits, and fewer than 53.
-    bits = np.frexp(sums.astype(np.float64))[1].astype(np.int64)
-    scaled = sums >> (bits - 16)
-    inverse = table("reciprocal", segments)(2 * scaled - 3 * _ONE)
-    return round_right(powers * inverse, bits - 17)
