@@ -88,7 +88,12 @@ class Compiled(Shown):
         return disassemble(self.program)
 
     def estimate(
-        self, *, memory_latency: int = 64, memory_interval: int = 1, working: Working = quiet
+        self,
+        *,
+        memory_latency: int = 64,
+        memory_interval: int = 1,
+        energy_table: str | Path | None = None,
+        working: Working = quiet,
     ) -> Report:
         """Exact cycles and where they go, without computing any value.
 
@@ -96,18 +101,20 @@ class Compiled(Shown):
         ----------
         memory_latency, memory_interval
             Cycles from an address to its first beat, and cycles a beat.
+        energy_table
+            Of the estimate of energy: a name or a file, as :meth:`energy` takes it.
         working
             Is told what goes on.
 
         Raises
         ------
         InputError
-            If the machine has no counters.
+            If the machine has no counters, or the table is none.
         ProgramError
             If the machine would stop with an error.
         """
         times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
-        return estimate_program(self.program, times, working)
+        return estimate_program(self.program, times, working, energy_table=energy_table)
 
     def energy(self, energy_table: str | Path | None = None) -> Energy:
         """An estimate of the energy of a run, by part and by layer.
@@ -115,12 +122,13 @@ class Compiled(Shown):
         Parameters
         ----------
         energy_table
-            A TOML file of energies per event; those of 45 nm (Horowitz) if not given.
+            A table that comes along (``"horowitz45"``, the default, ``"stillmaker22"``,
+            ``"jouppi7"``), or a TOML file of energies per event.
 
         Raises
         ------
         InputError
-            If the file is no such table.
+            If it is no such table.
         """
         from pulsarray.api.energy import estimate_energy
 
@@ -211,16 +219,20 @@ def estimate_program(
     times: Mapping[str, int],
     working: Working = quiet,
     timeline: Path | None = None,
+    energy_table: str | Path | None = None,
 ) -> Report:
     """The report of a program from the timing model alone, and its timeline if one is asked for.
 
     Raises
     ------
     InputError
-        If the machine has no counters.
+        If the machine has no counters, or the table of energies is none.
     """
     from pulsarray.model.timing import simulate_timing
     from pulsarray.report import build_report
+    from pulsarray.report.energy_table import load_table
+
+    energies = load_table(energy_table)
 
     with working("timing"):
         result = simulate_timing(program, **times)
@@ -228,4 +240,4 @@ def estimate_program(
         from pulsarray.display.timeline import write_timeline
 
         write_timeline(timeline, program, result)
-    return Report(build_report(program, result))
+    return Report(build_report(program, result, energies))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pulsarray.api.shown import Shown, Table, table
 from pulsarray.program import Program
-from pulsarray.report.energy import energy, load_table
+from pulsarray.report.energy import energy
+from pulsarray.report.energy_table import load_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -42,6 +43,11 @@ class Energy(Shown):
         return table([{"part": k, "uj": v} for k, v in self._data["parts_uj"].items()])
 
     @property
+    def units(self) -> Table:
+        """One row a unit, by whose instructions it is spent; ``fetch`` reads the program."""
+        return table([{"unit": k, "uj": v} for k, v in self._data["units_uj"].items()])
+
+    @property
     def layers(self) -> Table:
         """One row a layer."""
         return table(self._data["layers_uj"])
@@ -64,12 +70,12 @@ def estimate_energy(program: Program, energy_table: str | Path | None = None) ->
     program
         The program.
     energy_table
-        A TOML file of energies per event; those of 45 nm (Horowitz) if not given.
+        A name of :data:`pulsarray.report.energy_table.ENERGY_TABLES`, or a TOML file of energies
+        per event; 45 nm (Horowitz) if not given.
 
     Raises
     ------
     InputError
-        If the file is no such table.
+        If it is no such table.
     """
-    chosen = load_table(None if energy_table is None else Path(energy_table))
-    return Energy(energy(program, chosen))
+    return Energy(energy(program, load_table(energy_table)))

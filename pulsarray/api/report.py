@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pulsarray.api.shown import Shown, Table, table
+from pulsarray.errors import InputError
 from pulsarray.files import write_atomically
 from pulsarray.report import load_report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from pulsarray.api.energy import Energy
 
 __all__ = ["Report"]
 
@@ -71,6 +74,21 @@ class Report(Shown, Mapping[str, Any]):
     def explanation(self) -> Table:
         """One row a cause of cycles above the bound."""
         return table(self["explanation"])
+
+    @property
+    def energy(self) -> Energy:
+        """An estimate of the energy of a run.
+
+        Raises
+        ------
+        InputError
+            If the report is of an earlier release, which made none.
+        """
+        from pulsarray.api.energy import Energy
+
+        if "energy_estimate" not in self:
+            raise InputError("energy: the report is of an earlier release; make it again")
+        return Energy(self["energy_estimate"])
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain data."""

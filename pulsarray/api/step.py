@@ -119,6 +119,7 @@ def estimate_step(
     times: Mapping[str, int],
     working: Working = quiet,
     timeline: Path | None = None,
+    energy_table: str | Path | None = None,
 ) -> dict[str, Report]:
     """What each program of a task's step costs on a machine: see :func:`estimate_training`.
 
@@ -128,7 +129,11 @@ def estimate_step(
         training = _compiled(task, machine)
     return {
         name: estimate_program(
-            program, times, working, timeline if program is training.first else None
+            program,
+            times,
+            working,
+            timeline if program is training.first else None,
+            energy_table,
         )
         for name, program in training.programs.items()
     }

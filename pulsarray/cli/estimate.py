@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from pulsarray.api.compiled import estimate_program
-from pulsarray.api.energy import estimate_energy
 from pulsarray.api.network import compile_source
 from pulsarray.api.report import Report
 from pulsarray.cli.options import (
@@ -104,14 +103,14 @@ def estimate(
     times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
     if not training and (data is not None or loss is not None):
         raise InputError("--data, --loss: only with --training")
-    if training and (energy or energy_table is not None):
-        raise InputError("--energy, --energy-table: not with --training")
     if training:
         options = (calibrate, shape, set_input, outputs_only, state, sums)
         if any(options) or seed is not None or effort is not None:
             raise InputError("--training: only with --config, --set, --batch, --data and --loss")
-        reports = _of_step(network, data, loss, batch, config, overrides or (), times, timeline)
-        _tell(reports, report, as_json)
+        reports = _of_step(
+            *(network, data, loss, batch, config, overrides or (), times, timeline, energy_table)
+        )
+        _tell(reports, report, as_json, energy)
         return
     if Path(network).suffix == ".pulse":
         program = Program.load(Path(network), given_config(config, overrides))
@@ -131,18 +130,17 @@ def estimate(
                 effort=effort,
             )
     asked = energy or energy_table is not None
-    told = estimate_energy(program, energy_table) if asked else None
-    estimated = estimate_program(program, times, working, timeline)
+    estimated = estimate_program(program, times, working, timeline, energy_table)
     if report is not None:
         estimated.save(report)
     if as_json:
         plain = estimated.to_dict()
-        print_json(plain if told is None else {"report": plain, "energy": told.to_dict()})
+        print_json({"report": plain, "energy": plain["energy_estimate"]} if asked else plain)
         return
     show(estimated)
-    if told is not None:
+    if asked:
         show("")
-        show(told)
+        show(estimated.energy)
 
 
 def _of_step(
@@ -154,6 +152,7 @@ def _of_step(
     overrides: Sequence[str],
     times: Mapping[str, int],
     timeline: Path | None,
+    energy_table: str | None,
 ) -> dict[str, Report]:
     """Of the programs of a training step."""
     from pulsarray.api.step import estimate_step
@@ -168,10 +167,10 @@ def _of_step(
     )
     task = task_of(wanted)
     machine = load_config(config or task.config, overrides)
-    return estimate_step(task, machine, times, working, timeline)
+    return estimate_step(task, machine, times, working, timeline, energy_table)
 
 
-def _tell(reports: dict[str, Report], file: Path | None, as_json: bool) -> None:
+def _tell(reports: dict[str, Report], file: Path | None, as_json: bool, energy: bool) -> None:
     """Of the programs of a training step: all on standard output, the first in the file."""
     if file is not None:
         next(iter(reports.values())).save(file)
@@ -181,4 +180,6 @@ def _tell(reports: dict[str, Report], file: Path | None, as_json: bool) -> None:
     for name, estimated in reports.items():
         show(f"[bold]{name}[/bold]")
         show(estimated)
+        if energy:
+            show(estimated.energy)
         show("")

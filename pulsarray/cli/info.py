@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from pulsarray.cli.options import ConfigOption, JsonOption, SetOption, chosen_config
+from pulsarray.cli.options import (
+    ConfigOption,
+    EnergyTableOption,
+    JsonOption,
+    SetOption,
+    chosen_config,
+)
 from pulsarray.cli.output import print_json, show
 from pulsarray.config import Config
 from pulsarray.display.facts import facts
+from pulsarray.report.energy import event_energies
+from pulsarray.report.energy_table import load_table
 from pulsarray.stages import sum_cycles
 
 __all__ = ["info"]
 
 
 def info(
-    config: ConfigOption = None, overrides: SetOption = None, as_json: JsonOption = False
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    energy_table: EnergyTableOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print a machine's parameters and what follows from them: sizes, widths, peak rates.
+    """Print a machine's parameters and what follows from them: sizes, widths, peak rates, energies.
 
     For example:
 
@@ -25,13 +36,19 @@ def info(
       pulsarray info --config small --set dim=5 --json
     """
     machine = chosen_config(config, overrides)
+    table = load_table(energy_table)
+    energies = event_energies(machine, table)
     if as_json:
-        print_json({"config": machine.to_dict(), "derived": derived(machine)})
+        estimate = {"table": table.name, "source": table.source, "pj": energies}
+        data = {"config": machine.to_dict(), "derived": derived(machine)}
+        print_json({**data, "energy_estimate": estimate})
         return
     show("[bold]Parameters[/bold] (names for --set and TOML)")
     show(facts({name: _text(value) for name, value in machine.to_dict().items()}))
     show("\n[bold]What follows[/bold]")
     show(facts(derived(machine)))
+    show(f"\n[bold]Energy of events, estimated[/bold] (picojoule; {table.name})")
+    show(facts({name: f"{value:,.4g}" for name, value in energies.items()}))
 
 
 def _text(value: int | bool) -> str:

@@ -132,11 +132,12 @@ LatencyOption = Annotated[
     typer.Option("--memory-latency", min=1, help="Cycles from an address to its first beat."),
 ]
 EnergyTableOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--energy-table",
-        metavar="E.toml",
-        help="Energies of events; those of 45 nm (Horowitz) if not given.",
+        metavar="NAME|E.toml",
+        help="Energies of events for estimates of energy: horowitz45 (45 nm) if not given, "
+        "stillmaker22, jouppi7 (22 and 7 nm), or a file.",
     ),
 ]
 EffortOption = Annotated[

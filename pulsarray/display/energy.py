@@ -18,7 +18,11 @@ def energy_view(data: Mapping[str, Any]) -> RenderableType:
         (f"Energy, estimated: {data['total_uj']:,.4g} microjoule", "bold"),
         f" ({data['table']}; events are counted exactly; no clock, registers, wires or leakage)",
     )
-    parts: list[RenderableType] = [head, _shares("part", data["parts_uj"], data["total_uj"])]
+    parts: list[RenderableType] = [
+        head,
+        _shares("part", data["parts_uj"], data["total_uj"]),
+        _shares("unit", data["units_uj"], data["total_uj"]),
+    ]
     layers = {row["name"]: row["uj"] for row in data["layers_uj"]}
     if len(layers) > 1:
         parts.append(_shares("layer", layers, data["total_uj"]))

@@ -37,6 +37,8 @@ def write_comparison(path: Path, names: Sequence[str], reports: Sequence[Report]
         charts, runs = [size_chart(names, reports)], []
     else:
         charts, runs = [_unit_chart(names, reports), _layer_chart(names, reports)], [*reports]
+        if all("energy_estimate" in report for report in reports):
+            charts.append(_energy_chart(names, reports))
     values = {"data": comparison(names, reports), "charts": map(_chart, charts), "runs": runs}
     write_page(path, "compare.html", values)
 
@@ -61,6 +63,20 @@ def _unit_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
         )
     figure.update_layout(barmode="stack", title="Cycles by unit and state", xaxis_title="cycles")
     figure.update_layout(height=120 + 28 * len(rows), yaxis_autorange="reversed")
+    return figure
+
+
+def _energy_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
+    from plotly import graph_objects
+
+    estimates = [report["energy_estimate"]["parts_uj"] for report in reports]
+    figure = graph_objects.Figure()
+    for part in estimates[0]:
+        values = [estimate[part] for estimate in estimates]
+        figure.add_bar(x=list(names), y=values, name=part)
+    figure.update_layout(
+        barmode="stack", title="Energy by part, estimated", yaxis_title="microjoule"
+    )
     return figure
 
 

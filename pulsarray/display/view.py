@@ -53,7 +53,16 @@ def _headline(report: Mapping[str, Any]) -> Text:
         f", {report['macs']:,} MACs, array busy {report['array_utilization']:.2%}, "
         f"multipliers {report['mac_utilization']:.2%}, ",
         f"{report['bytes_read']:,} bytes read, {report['bytes_written']:,} written",
+        _energy(report),
     )
+
+
+def _energy(report: Mapping[str, Any]) -> str:
+    """The estimate of energy in a few words; reports of earlier releases have none."""
+    if "energy_estimate" not in report:
+        return ""
+    estimate = report["energy_estimate"]
+    return f"; energy estimate {estimate['total_uj']:,.4g} microjoule ({estimate['table']})"
 
 
 def _bound(report: Mapping[str, Any]) -> Text:

@@ -17,6 +17,8 @@ from pulsarray.isa import Opcode, Unit, each
 from pulsarray.program import Layer, Program
 from pulsarray.registers import FETCH_STATES, UNIT_STATES
 from pulsarray.report.bound import Bound, bound_of_layer, bound_of_run
+from pulsarray.report.energy import energy
+from pulsarray.report.energy_table import EnergyTable, load_table
 from pulsarray.report.events import (
     Segment,
     layer_ends,
@@ -34,8 +36,17 @@ from pulsarray.run import RunResult
 __all__ = ["build_report", "differences", "load_report"]
 
 
-def build_report(program: Program, result: RunResult) -> dict[str, Any]:
+def build_report(
+    program: Program, result: RunResult, energies: EnergyTable | None = None
+) -> dict[str, Any]:
     """The report of one run, as :data:`pulsarray.report.schema.REPORT` describes it.
+
+    Parameters
+    ----------
+    program, result
+        What ran, and what came of it.
+    energies
+        Energies of events for the estimate of energy; the default table if not given.
 
     Raises
     ------
@@ -72,6 +83,7 @@ def build_report(program: Program, result: RunResult) -> dict[str, Any]:
         "units": units,
         "layers": _layers(program, result) if config.trace else [],
         "explanation": explain(program, result, bound, units),
+        "energy_estimate": energy(program, energies or load_table()),
         "counters": {name: int(value) for name, value in counters.items()},
     }
 

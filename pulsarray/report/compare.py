@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pulsarray.errors import CheckFailed, InputError
@@ -62,10 +62,29 @@ def _rows(reports: Sequence[Report]) -> list[tuple[str, list[float | None]]]:
     rows = [(figure, [report[figure] for report in reports]) for figure in _FIGURES]
     for state in UNIT_STATES:
         rows.append((f"stream {state}", [r["units"]["stream"][state] for r in reports]))
-    tables = [{layer["name"]: layer["cycles"] for layer in r["layers"]} for r in reports]
+    cycles = [{layer["name"]: layer["cycles"] for layer in r["layers"]} for r in reports]
+    rows += _by_name("layer {}", cycles)
+    return [*rows, *_energy_rows([report.get("energy_estimate", {}) for report in reports])]
+
+
+def _by_name(
+    text: str, tables: Sequence[Mapping[str, float]]
+) -> Iterator[tuple[str, list[float | None]]]:
+    """A row for each name that a table has."""
     for name in dict.fromkeys(name for table in tables for name in table):
-        rows.append((f"layer {name}", [table.get(name) for table in tables]))
-    return rows
+        yield text.format(name), [table.get(name) for table in tables]
+
+
+def _energy_rows(
+    estimates: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[str, list[float | None]]]:
+    """Microjoule, estimated; nothing where no report has them."""
+    if any(estimates):
+        yield "energy, estimated (uJ)", [estimate.get("total_uj") for estimate in estimates]
+    for field in ("parts_uj", "units_uj"):
+        yield from _by_name("energy estimate {}", [e.get(field, {}) for e in estimates])
+    layers = [{row["name"]: row["uj"] for row in e.get("layers_uj", ())} for e in estimates]
+    yield from _by_name("energy estimate of layer {}", layers)
 
 
 def _change(first: float | None, value: float | None) -> float | None:
@@ -89,6 +108,7 @@ def _run_settings(report: Report) -> dict[str, Any]:
         "network": report["network"],
         "batch": report["batch"],
         **{f"memory {name}": value for name, value in report["memory"].items()},
+        "energy table": report.get("energy_estimate", {}).get("table"),
         **report["config"],
     }
 

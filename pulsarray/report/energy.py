@@ -7,108 +7,31 @@ are not in it: it is for comparing designs, and a lower bound of what silicon ta
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from itertools import pairwise
-from math import exp, log, prod
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from math import prod
 from typing import Any
 
 from pulsarray.config import Config
-from pulsarray.errors import InputError
-from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, each
-from pulsarray.program import Layer, Program
+from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag, Unit, each
+from pulsarray.program import Program
+from pulsarray.report.energy_table import EnergyTable
 from pulsarray.report.events import STREAM_LEVELS, VECTOR_LEVELS, transfer_bytes
 
-__all__ = ["EnergyTable", "default_table", "energy", "events_of", "load_table"]
+__all__ = ["PARTS", "UNITS", "energy", "event_energies", "events_of"]
 
-_EVENTS = ("multiply", "add", "sram", "dram")
+PARTS = ("array", "banks", "lanes", "memory", "program")
+"""Where energy goes: array, banks, lanes of the vector unit, memory outside, and the program, which
+is read from there."""
+
+UNITS = (*(unit.name.lower() for unit in Unit), "fetch")
+"""Who spends it."""
+
 _ACCESS_BITS = 64
 """Bits of the accesses that a table gives energies of."""
 
 
-@dataclass(frozen=True)
-class EnergyTable:
-    """Energies of events, in picojoule.
-
-    Parameters
-    ----------
-    name, source
-        What it is called, and where its figures come from.
-    energies
-        For each event (``multiply``, ``add`` by bits; ``sram`` by bytes of the memory and ``dram``,
-        of 64 bits) energies by size.
-    """
-
-    name: str
-    source: str
-    energies: Mapping[str, Mapping[float, float]]
-
-    def of(self, event: str, size: float) -> float:
-        """Picojoule of an event of a size, by a power law between the nearest that are listed."""
-        points = sorted(self.energies[event].items())
-        if len(points) == 1:
-            return points[0][1]
-        pairs = list(pairwise(points))
-        below, above = next((p for p in pairs if size <= p[1][0]), pairs[-1])
-        power = log(above[1] / below[1]) / log(above[0] / below[0])
-        return below[1] * exp(power * log(size / below[0]))
-
-
-@cache
-def default_table() -> EnergyTable:
-    """45 nm, after Horowitz."""
-    text = files("pulsarray.report").joinpath("horowitz45.toml").read_text(encoding="utf-8")
-    return _table(tomllib.loads(text), "horowitz45.toml")
-
-
-def load_table(path: Path | None) -> EnergyTable:
-    """The table of a TOML file, written as ``pulsarray/report/horowitz45.toml`` is.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or something is missing or no energy.
-    """
-    if path is None:
-        return default_table()
-    try:
-        return _table(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: not a readable TOML file: {error}") from None
-
-
-def _table(values: Mapping[str, Any], where: str) -> EnergyTable:
-    for name in ("name", "source"):
-        if not isinstance(values.get(name), str):
-            raise InputError(f"{where}: {name} must be a text, not {values.get(name)!r}")
-    unknown = values.keys() - {"name", "source", *_EVENTS}
-    if unknown:
-        raise InputError(f"{where}: unknown entry {sorted(unknown)[0]!r}; known: {_EVENTS}")
-    energies = {event: _energies(values.get(event), f"{where}: {event}") for event in _EVENTS}
-    return EnergyTable(values["name"], values["source"], energies)
-
-
-def _energies(value: object, where: str) -> dict[float, float]:
-    if not isinstance(value, dict) or not value:
-        raise InputError(f"{where}: needs picojoule by size, not {value!r}")
-    energies: dict[float, float] = {}
-    for size, energy_ in value.items():
-        numeric = size.replace(".", "", 1).isdecimal() and float(size) > 0
-        if not numeric or type(energy_) not in (int, float) or not 0 < energy_ < float("inf"):
-            raise InputError(f"{where}: must be positive picojoule by size, not {size} = {energy_}")
-        energies[float(size)] = float(energy_)
-    return energies
-
-
 def energy(program: Program, table: EnergyTable) -> dict[str, Any]:
-    """Microjoule of a run, estimated, by part and by layer.
-
-    Parts are ``array``, ``banks``, ``lanes`` of the vector unit, ``memory`` outside, and
-    ``program``, which is read from there.
+    """Microjoule of a run, estimated: ``total_uj``, by part, by unit and by layer.
 
     Parameters
     ----------
@@ -118,23 +41,48 @@ def energy(program: Program, table: EnergyTable) -> dict[str, Any]:
         Energies of events.
     """
     costs = each(program.instructions, lambda x: _cost(x, program.config, table))
-    parts = dict.fromkeys(("array", "banks", "lanes", "memory", "program"), 0.0)
-    for cost in costs:
+    fetched = -(-len(program.code) // program.config.fetch_bytes) * program.config.fetch_bytes
+    fetch = fetched * _byte(table)
+    parts = dict.fromkeys(PARTS, 0.0) | {"program": fetch}
+    units = dict.fromkeys(UNITS, 0.0) | {"fetch": fetch}
+    for instruction, cost in zip(program.instructions, costs, strict=True):
         for part, value in cost.items():
             parts[part] += value
-    fetched = -(-len(program.code) // program.config.fetch_bytes) * program.config.fetch_bytes
-    parts["program"] = 8 * fetched / _ACCESS_BITS * table.of("dram", _ACCESS_BITS)
+        if instruction.format.unit is not None:
+            units[UNITS[instruction.format.unit]] += sum(cost.values())
     return {
         "table": table.name,
         "source": table.source,
         "total_uj": sum(parts.values()) / 1e6,
         "parts_uj": {name: value / 1e6 for name, value in parts.items()},
-        "layers_uj": [{"name": x.name, "uj": _layer(x, costs) / 1e6} for x in program.layers],
+        "units_uj": {name: value / 1e6 for name, value in units.items()},
+        "layers_uj": [
+            {"name": layer.name, "uj": _sum(costs[layer.first : layer.last]) / 1e6}
+            for layer in program.layers
+        ],
     }
 
 
-def _layer(layer: Layer, costs: list[dict[str, float]]) -> float:
-    return sum(sum(parts.values()) for parts in costs[layer.first : layer.last])
+def event_energies(config: Config, table: EnergyTable) -> dict[str, float]:
+    """Picojoule of single events of a machine, estimated, by what happens."""
+    banks = (Bank.SCRATCHPAD, Bank.ACCUMULATOR, Bank.PARAMETER)
+    words = {f"{bank.name.lower()}_word": _access(config, bank, 1) for bank in banks}
+    lane = (("add", config.acc_bits), ("multiply", config.acc_bits))
+    return {
+        "product": table.of("multiply", config.operand_bits),
+        "sum": table.of("add", config.psum_bits),
+        "lane": sum(table.of(event, bits) for event, bits in lane),
+        **{word: count * table.of(event, size) for word, (_, event, size, count) in words.items()},
+        "memory_byte": _byte(table),
+    }
+
+
+def _byte(table: EnergyTable) -> float:
+    return 8 * table.of("dram", _ACCESS_BITS) / _ACCESS_BITS
+
+
+def _sum(costs: Iterable[Mapping[str, float]]) -> float:
+    return sum(sum(parts.values()) for parts in costs)
 
 
 def _cost(instruction: Instruction, config: Config, table: EnergyTable) -> dict[str, float]:

@@ -34,6 +34,8 @@ class Entry:
         Fields of the object, or of each object of the list.
     nullable
         Whether it may be null.
+    optional
+        Whether reports of earlier releases may lack it.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Entry:
     doc: str
     entries: tuple[Entry, ...] = ()
     nullable: bool = False
+    optional: bool = False
 
 
 _STATE_DOCS = {
@@ -122,6 +125,32 @@ def _figures() -> tuple[Entry, ...]:
     )
 
 
+_PART_DOCS = {
+    "array": "products and sums of the array",
+    "banks": "words of banks read and written",
+    "lanes": "sums and products of the vector unit",
+    "memory": "bytes that LOAD and STORE move",
+    "program": "bytes of the program that are fetched",
+}
+
+
+def _energy() -> Iterator[Entry]:
+    """Fields of the estimate of energy."""
+    units = (*(unit.name.lower() for unit in Unit), "fetch")
+    yield Entry("table", "string", "name of the table of energies")
+    yield Entry("source", "string", "where its figures come from")
+    yield Entry("total_uj", "number", "microjoule of the run")
+    parts = tuple(Entry(name, "number", doc) for name, doc in _PART_DOCS.items())
+    yield Entry("parts_uj", "object", "microjoule by what happens; they sum to the total", parts)
+    spent = tuple(Entry(name, "number", f"of {name.upper()}'s instructions") for name in units)
+    yield Entry("units_uj", "object", "microjoule by unit; they sum to the total", spent)
+    layer = (
+        Entry("name", "string", "name in the network"),
+        Entry("uj", "number", "microjoule of its instructions; the program is in no layer"),
+    )
+    yield Entry("layers_uj", "list", "microjoule by layer", layer)
+
+
 REPORT = Entry(
     "report",
     "object",
@@ -187,6 +216,13 @@ REPORT = Entry(
                 Entry("text", "string", "what it means"),
             ),
         ),
+        Entry(
+            "energy_estimate",
+            "object",
+            "an estimate: exact counts of events times a table of energies per event",
+            tuple(_energy()),
+            optional=True,
+        ),
         Entry("counters", "map", "the machine's performance counters, by name"),
     ),
 )
@@ -224,7 +260,7 @@ def _json_object(entry: Entry) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {inner.name: json_schema(inner) for inner in entry.entries},
-        "required": [inner.name for inner in entry.entries],
+        "required": [inner.name for inner in entry.entries if not inner.optional],
         "additionalProperties": False,
     }
 
@@ -299,5 +335,5 @@ def _check_object(value: object, where: str, entry: Entry) -> None:
     for inner in entry.entries:
         if inner.name in value:
             check_report(value[inner.name], f"{where}: {inner.name}", inner)
-        else:
+        elif not inner.optional:
             raise InputError(f"{where}: field {inner.name!r} is missing")

@@ -185,7 +185,8 @@ def test_report_fits_its_schema() -> None:
     report = json.loads(json.dumps(report_of(program())))
     check_report(report)
     schema = json_schema()
-    assert set(schema["properties"]) == set(report) == set(schema["required"])
+    assert set(schema["properties"]) == set(report)
+    assert set(schema["required"]) == set(report) - {"energy_estimate"}  # earlier ones lack it
     assert schema["properties"]["bound_ratio"]["type"] == ["number", "null"]
 
 

@@ -15,7 +15,8 @@ from pulsarray.errors import PulsarrayError
 from pulsarray.model.timing import simulate_timing
 from pulsarray.program import Program
 from pulsarray.report import build_report
-from pulsarray.report.energy import EnergyTable, energy
+from pulsarray.report.energy import PARTS
+from pulsarray.report.energy_table import EnergyTable
 
 __all__ = ["COLUMNS", "KEYS", "key_of", "measured", "point_keys"]
 
@@ -26,10 +27,13 @@ KEYS = (
 )
 """Columns that say what was asked: two rows with the same are the same."""
 SUMS = ("cycles", "macs", "bound_cycles", "bytes_read", "bytes_written", "instructions")
+ENERGY = {part: f"energy_{part}_uj" for part in PARTS}
+"""Columns of the estimate of energy by part."""
 COLUMNS = (
     *KEYS,
     *("fingerprint", "refused", *SUMS, "mac_utilization", "array_utilization", "bound_ratio"),
-    *("macs_per_byte", "multipliers", "chip_bytes", "energy_uj", "seconds"),
+    *("macs_per_byte", "multipliers", "chip_bytes", "energy_uj"),
+    *(*ENERGY.values(), "seconds"),
 )
 """All columns."""
 
@@ -50,7 +54,7 @@ def point_keys(
             "memory_latency": latency,
             "memory_interval": interval,
             "version": __version__,
-            "energy_table": energies.name,
+            "energy_table": energies.label,
             **point.design.settings,
         }
         for latency, interval in point.memories
@@ -72,8 +76,7 @@ def measured(
         return [_refused(row, point.design.refusal) for row in asked]
     try:
         programs = programs_of(work, config, point.batch, effort)
-        spent = sum(count * energy(program, energies)["total_uj"] for program, count in programs)
-        return [_costs(row, config, programs, begin) | {"energy_uj": spent} for row in asked]
+        return [_costs(row, config, programs, energies, begin) for row in asked]
     except PulsarrayError as error:
         return [_refused(row, str(error), config.fingerprint) for row in asked]
 
@@ -84,18 +87,26 @@ def _refused(row: Row, reason: str, fingerprint: str = "") -> Row:
     }  # fmt: skip
 
 
-def _costs(row: Row, config: Config, programs: Iterable[tuple[Program, int]], begin: float) -> Row:
-    sums, busy = dict.fromkeys(SUMS, 0), 0.0
+def _costs(
+    row: Row,
+    config: Config,
+    programs: Iterable[tuple[Program, int]],
+    energies: EnergyTable,
+    begin: float,
+) -> Row:
+    sums, busy, spent = dict.fromkeys(SUMS, 0), 0.0, dict.fromkeys(PARTS, 0.0)
     for program, count in programs:
         result = simulate_timing(
             program,
             memory_latency=row["memory_latency"],
             memory_interval=row["memory_interval"],
         )
-        report = build_report(program, result)
+        report = build_report(program, result, energies)
         for name in SUMS:
             sums[name] += count * report[name]
         busy += count * report["units"]["stream"]["busy"]
+        for part, uj in report["energy_estimate"]["parts_uj"].items():
+            spent[part] += count * uj
     moved = sums["bytes_read"] + sums["bytes_written"]
     return {
         **row,
@@ -108,6 +119,8 @@ def _costs(row: Row, config: Config, programs: Iterable[tuple[Program, int]], be
         "macs_per_byte": sums["macs"] / moved if moved else "",
         "multipliers": config.dim**2,
         "chip_bytes": _chip_bytes(config),
+        "energy_uj": sum(spent.values()),
+        **{ENERGY[part]: uj for part, uj in spent.items()},
         "seconds": round(time.perf_counter() - begin, 3),
     }
 

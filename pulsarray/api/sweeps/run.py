@@ -20,7 +20,7 @@ from pulsarray.api.sweeps.values import Value, sizes_of
 from pulsarray.api.sweeps.works import Work, work_of
 from pulsarray.config import DEFAULT_CONFIG
 from pulsarray.errors import InputError
-from pulsarray.report.energy import EnergyTable, load_table
+from pulsarray.report.energy_table import EnergyTable, load_table
 
 __all__ = ["EFFORT", "Task", "run_task", "sweep", "sweep_space"]
 
@@ -102,7 +102,8 @@ def sweep(
     calibrate
         File of samples, for a network of real numbers from a file.
     energy_table
-        A TOML file of energies per event; those of 45 nm (Horowitz) if not given.
+        A table of energies per event that comes along (``"horowitz45"``, the default,
+        ``"stillmaker22"``, ``"jouppi7"``), or a TOML file of one.
     file
         ``.csv`` or ``.parquet`` to keep rows in; rows that it has are not made again.
     workers
@@ -166,7 +167,7 @@ def sweep_space(
     """Exact costs of every point of a space: see :func:`sweep`."""
     space.require_size(allow_many)
     _require_machine(space)
-    energies = load_table(None if energy_table is None else Path(energy_table))
+    energies = load_table(energy_table)
     with working("reading networks"):
         works = {text: work_of(text, by_layer, calibrate) for text in space.works}
     with Store(file) as store:
