@@ -108,7 +108,7 @@ def estimate(
         if any(options) or seed is not None or effort is not None:
             raise InputError("--training: only with --config, --set, --batch, --data and --loss")
         reports = _of_step(
-            *(network, data, loss, batch, config, overrides or (), times, timeline, energy_table)
+            network, data, loss, batch, config, overrides or (), times, timeline, energy_table
         )
         _tell(reports, report, as_json, energy)
         return
