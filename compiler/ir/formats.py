@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pulsarray.affine import decode, encode
 
-__all__ = ["REAL", "Affine8", "Format", "Integers", "Real", "Shared16", "Wide"]
+__all__ = ["REAL", "Affine8", "Format", "Integers", "Kept", "Real", "Shared16", "Wide"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -100,6 +100,30 @@ class Wide:
         return "sums" if text is None else f"wide({text})"
 
 
-Format = Real | Affine8 | Integers | Shared16 | Wide
+@dataclass(frozen=True)
+class Kept:
+    """Integers that training keeps: real value = integer * 2^(times * exponent of a name - less).
+
+    Parameters
+    ----------
+    bits
+        Of each integer.
+    name
+        Of the exponent.
+    times, less
+        What it is multiplied by, and what is taken off.
+    """
+
+    bits: int
+    name: str
+    times: int = 1
+    less: int = 0
+
+    def __str__(self) -> str:
+        times = f"{self.times} " if self.times > 1 else ""
+        return f"int{self.bits}({times}{self.name}{f' - {self.less}' if self.less else ''})"
+
+
+Format = Real | Affine8 | Integers | Shared16 | Wide | Kept
 
 REAL = Real()

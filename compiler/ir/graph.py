@@ -72,7 +72,8 @@ class Graph:
     notes
         What is known of how it came about; a program keeps it.
     states
-        By the name of each state that of the output which it becomes when a run ends.
+        By the name of each state, and of each parameter that learns, that of the output which it
+        becomes when a run ends.
 
     Members
     -------
@@ -335,7 +336,7 @@ def _check_states(graph: Graph, values: Mapping[str, Value]) -> None:
         if value.role is Role.STATE and value.name not in graph.states:
             raise InputError(f"{graph.name}: nothing is kept in state {value.name!r}")
     for name, after in graph.states.items():
-        if name not in values or values[name].role is not Role.STATE:
+        if name not in values or values[name].role not in (Role.STATE, Role.PARAMETER):
             raise InputError(f"{graph.name}: {name!r} is no state")
         if after not in graph.outputs or values[after].role is not Role.ACTIVATION:
             raise InputError(

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from pulsarray.compiler.ir.formats import Format
+from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.needs import Needs
 from pulsarray.compiler.ir.value import Array, Shape, Value
 from pulsarray.errors import InputError
@@ -185,6 +186,23 @@ class Operator:
             If the operator is not defined on these formats.
         """
         raise InputError(f"{self.title} has no definition in integers")
+
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """The definition on 16-bit mantissas with shared exponents, bit for bit.
+
+        Parameters
+        ----------
+        parts
+            Integers of the inputs with their exponents, the batch first but those of ``constants``.
+        rounding
+            How the result is kept.
+
+        Raises
+        ------
+        InputError
+            If the operator has none, or a number is out of range.
+        """
+        raise InputError(f"{self.title} has no definition on mantissas")
 
     @property
     def needs(self) -> Needs:

@@ -1,4 +1,4 @@
-"""Adam on mantissas: the mean of squares of gradients, and its root (docs/training.md)."""
+"""Adam on mantissas: sums of squares of gradients, and their roots (docs/training.md)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from math import ceil, log2, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.numerics.mantissas import LARGEST, limited, rne
+from pulsarray.compiler.numerics.mantissas import LARGEST
 from pulsarray.compiler.numerics.quotients import divisors, shifted
 
-__all__ = ["DIVIDED", "HALF_LOG", "ROOT", "corrected", "divided", "guard", "share", "squared"]
+__all__ = ["DIVIDED", "FRACTION_BITS", "HALF_LOG", "ROOT", "corrected", "divided", "guard", "share"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -20,12 +20,14 @@ ROOT = -6
 """How far the exponent of roots is below that of the parameter's register."""
 HALF_LOG = 130 << 14
 """What a logarithm is subtracted from: the largest root, 2^24, then has the power 0."""
-_FRACTION, _SQUARE_BITS, _SUM_BITS = 15, 30, 46
+FRACTION_BITS = 15
+"""Bits of what stays of a sum from step to step."""
+_SQUARE_BITS, _SUM_BITS = 30, 46
 
 
 def share(part: float) -> int:
-    """What stays of a mean, at 2^-15."""
-    return min(round(part * (1 << _FRACTION)), LARGEST)
+    """What stays of a sum, at 2^-15."""
+    return min(round(part * (1 << FRACTION_BITS)), LARGEST)
 
 
 def guard(squares: float) -> int:
@@ -33,29 +35,19 @@ def guard(squares: float) -> int:
 
     Sums of squares, each a share of those before it, are below 2^46 then.
     """
-    most = ceil(log2(1.0 / (1.0 - share(squares) / (1 << _FRACTION))))
+    most = ceil(log2(1.0 / (1.0 - share(squares) / (1 << FRACTION_BITS))))
     return (_SUM_BITS - _SQUARE_BITS - most) // 2
 
 
-def corrected(momentum: float, squares: float, step: int) -> tuple[float, float]:
+def corrected(first: float, second: float, step: int) -> tuple[float, float]:
     """Factors of rate and epsilon in a step, from 1: what means lack as long as they are young.
 
-    What is kept are sums, each with a share of that before it, not means.
+    What is kept are sums, each with a share (of gradients, and of squares) of that before it, not
+    means.
     """
-    first, second = (share(part) / (1 << _FRACTION) for part in (momentum, squares))
     mean = (1.0 - first) / (1.0 - first**step)
     root = sqrt((1.0 - second) / (1.0 - second**step))
     return mean / root, 1.0 / root
-
-
-def squared(
-    sums: Ints, gradient: Ints, kept: int, exponents: tuple[int, int], e_gradient: int
-) -> Ints:
-    """The new sum of squares from that before, with the exponents of both roots."""
-    before, after = exponents
-    square = limited(2 * after)
-    less = rne(sums * kept, _FRACTION + square - 2 * before)
-    return less + rne(gradient * gradient, square - 2 * e_gradient)
 
 
 def divided(velocity: Ints, squares: Ints, epsilon: int, shift: int, segments: int) -> Ints:

@@ -15,6 +15,7 @@ from pulsarray.compiler.interpreter import Samples
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.loss import Loss
+from pulsarray.compiler.ops.optimizer import Optimizer
 from pulsarray.compiler.passes.arithmetic import with_products
 from pulsarray.compiler.passes.constants import with_constants
 from pulsarray.compiler.passes.dropout import without_dropout
@@ -32,6 +33,7 @@ from pulsarray.compiler.passes.training.exponents import with_exponents
 from pulsarray.compiler.passes.training.gradients import with_gradients
 from pulsarray.compiler.passes.training.maps import with_learning_maps
 from pulsarray.compiler.passes.training.statistics import with_statistics
+from pulsarray.compiler.passes.training.updates import with_updates
 from pulsarray.config import Config
 from pulsarray.errors import InputError, did_you_mean
 
@@ -47,6 +49,9 @@ __all__ = [
     "quantize_graph",
     "up_to",
 ]
+
+
+_PLAIN = Optimizer()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +91,13 @@ class Goal:
         What is minimized.
     frozen
         Names of layers that do not learn.
+    optimizer
+        How parameters are updated.
     """
 
     loss: Loss
     frozen: Collection[str] = ()
+    optimizer: Optimizer = _PLAIN
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,7 @@ TRAINING = [
     Pass("loss", with_loss, takes=("loss",), extends=True),
     Pass("frozen", frozen_but, takes=("frozen",)),
     Pass("gradients", with_gradients, extends=True),
+    Pass("updates", with_updates, takes=("optimizer",), extends=True),
     Pass("exponents", with_exponents),
 ]
 """Until there is a node for all that a step of training computes, with the format of its result."""

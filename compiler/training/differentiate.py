@@ -10,72 +10,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite
 
 from pulsarray.compiler.ir.formats import Shared16
-from pulsarray.compiler.ir.graph import Graph
-from pulsarray.compiler.ir.value import Role
+from pulsarray.compiler.ir.graph import Graph, Node, needed
+from pulsarray.compiler.ir.value import Role, Value
 from pulsarray.compiler.ops.loss import LOSSES, Loss
+from pulsarray.compiler.ops.optimizer import Optimizer
 from pulsarray.compiler.passes.pipeline import TRAINING, Goal, passed
-from pulsarray.compiler.passes.training.ends import LOSS_ERROR, TARGET
-from pulsarray.compiler.passes.training.maps import INPUT
+from pulsarray.compiler.passes.training.ends import LOSS_ERROR
+from pulsarray.compiler.passes.training.updates import RATES
 from pulsarray.compiler.training.flow import ERROR, Flow
 from pulsarray.compiler.training.layers import Step, steps_of
-from pulsarray.errors import InputError
 
 __all__ = ["LOSSES", "Loss", "Optimizer", "TrainingNetwork", "differentiate"]
-
-
-_MOST_SQUARES = 0.9999
-"""Largest beta2: sums of squares have bits below those of gradients then."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optimizer:
-    """Stochastic gradient descent, or Adam (Kingma and Ba 2015).
-
-    Parameters
-    ----------
-    momentum
-        From 0, without momentum, to below 1; of Adam beta1.
-    weight_decay
-        Of weights, times the learning rate, what a step takes off; 0 or more.
-    squares
-        Of Adam beta2, with which it divides steps by the root of the mean of squares of gradients;
-        0 without.
-    epsilon
-        Added to that root.
-
-    Raises
-    ------
-    InputError
-        If one is out of range.
-    """
-
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    squares: float = 0.0
-    epsilon: float = 1e-8
-
-    @property
-    def divides(self) -> bool:
-        """Whether steps are divided by roots of means of squares."""
-        return self.squares > 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.squares <= _MOST_SQUARES:
-            raise InputError(f"beta2: must be from 0 to {_MOST_SQUARES}, not {self.squares:g}")
-        if self.divides and not 0 < self.momentum**2 < self.squares:
-            raise InputError(
-                f"beta1: must be more than 0 and its square less than beta2 = {self.squares:g}, "
-                f"not {self.momentum:g}"
-            )
-        if not (self.epsilon > 0 and isfinite(self.epsilon)):
-            raise InputError(f"epsilon: must be more than 0 and finite, not {self.epsilon:g}")
-        if not 0 <= self.momentum < 1:
-            raise InputError(f"momentum: must be from 0 to below 1, not {self.momentum:g}")
-        if not (self.weight_decay >= 0 and isfinite(self.weight_decay)):
-            raise InputError(f"weight decay: must be 0 or more, not {self.weight_decay:g}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,11 +104,42 @@ class TrainingNetwork:
         return Flow(self.nodes, self.steps)
 
     @cached_property
+    def updates(self) -> Sequence[Node]:
+        """What a step computes once, from the gradients of its whole batch: all else comes before.
+
+        It is what depends on rates or on what the optimizer keeps.
+        """
+        late = {v.name for v in self.nodes.declared if v.role is Role.STATE or v.name in RATES}
+        found = []
+        for node in self.nodes.nodes:
+            if late.intersection(node.inputs):
+                late.add(node.output)
+                found.append(node)
+        return found
+
+    def updates_of(self, parameter: str) -> Sequence[Node]:
+        """Those of one parameter."""
+        return needed(self.updates, [self.nodes.states[parameter]])
+
+    @cached_property
+    def chunk_nodes(self) -> Sequence[Node]:
+        """What a step computes of each chunk of a batch: all that is no update."""
+        outputs = {node.output for node in self.updates}
+        return [node for node in self.nodes.nodes if node.output not in outputs]
+
+    @property
+    def kept(self) -> Sequence[Value]:
+        """What a step reads of those before it, and its rates."""
+        known = (v for v in self.nodes.declared if v.role is not Role.ACTIVATION)
+        return [v for v in known if v.role is not Role.INPUT or v.name in RATES]
+
+    @cached_property
     def exponents(self) -> Mapping[str, int | None]:
         """Every exponent that a step may adapt or that the rules fix."""
         values = (v for v in self.nodes.values.values() if v.role is Role.ACTIVATION)
         forms = (v.format for v in values if isinstance(v.format, Shared16))
-        return {form.name: form.fixed for form in forms if form.name not in (INPUT, TARGET)}
+        names = {v.name for v in self.nodes.declared if v.role is not Role.ACTIVATION}
+        return {form.name: form.fixed for form in forms if form.name not in names}
 
 
 def differentiate(
@@ -175,7 +153,7 @@ def differentiate(
         If an operator cannot be trained, the loss does not fit the output, or no layer learns.
     """
     graph = passed(graph, TRAINING[:1])
-    nodes = passed(graph, TRAINING[1:], Goal(loss, frozen))
+    nodes = passed(graph, TRAINING[1:], Goal(loss, frozen, optimizer))
     steps = steps_of(nodes)
     layers = [step for step in steps if step.is_layer]
     return TrainingNetwork(graph, nodes, layers, loss, optimizer, steps, frozenset(frozen))

@@ -17,6 +17,7 @@ from pulsarray.compiler.ir.graph import Node, needed
 from pulsarray.compiler.ir.value import Array, Floats
 from pulsarray.compiler.passes.training.ends import TARGET
 from pulsarray.compiler.passes.training.maps import INPUT
+from pulsarray.compiler.passes.training.updates import MASTER
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.losses import loss_value
 from pulsarray.compiler.training.random_rounding import Stored, exactly
@@ -40,8 +41,8 @@ class FloatNetwork:
     ----------
     parameters
         ``LAYER.weight`` (K, N) and ``LAYER.bias`` (N,), changed by :meth:`step`.
-    velocities, squares
-        By the same names; zeros at first, used with momentum and with Adam.
+    states
+        What the optimizer keeps, by name; zeros at first.
     steps
         Steps so far.
     kept
@@ -60,8 +61,7 @@ class FloatNetwork:
         self.kept: dict[str, Bools] = {}
         self.stored: Stored = exactly
         self._random = np.random.default_rng(0)
-        self.velocities = {name: np.zeros_like(v) for name, v in self.parameters.items()}
-        self.squares = {name: np.zeros_like(v) for name, v in self.parameters.items()}
+        self.states = {name: np.zeros(()) for name in network.nodes.states}
         self.steps = 0
 
     def _drawn(self, count: int) -> dict[str, Bools]:
@@ -118,7 +118,7 @@ class FloatNetwork:
         follows it, for all steps from the first that learns ``STEP.error``, the gradient at the
         sums, and ``LAYER.weight.gradient`` (K, N) and ``LAYER.bias.gradient`` (N,).
         """
-        return self._computed(self.network.nodes.nodes, {INPUT: x, TARGET: t}, sides)
+        return self._computed(self.network.chunk_nodes, {INPUT: x, TARGET: t}, sides)
 
     def _computed(
         self, nodes: Sequence[Node], inputs: Mapping[str, Floats], sides: Mapping[str, Floats]
@@ -164,29 +164,17 @@ class FloatNetwork:
         found = self.backward(x, t)
         self.kept = {}
         self.steps += 1
-        count = len(x) * self.network.judged
-        optimizer = self.network.optimizer
-        move = self._adam if optimizer.divides else self._descend
-        for layer in self.network.learning:
-            weight = f"{layer.name}.weight"
-            self.parameters[weight] *= 1.0 - learning_rate * optimizer.weight_decay
-            for name in layer.learned:
-                move(name, found[f"{name}.gradient"], learning_rate, count)
-        return self._mean(found[self.network.answer], t)
-
-    def _descend(self, name: str, gradient: Floats, rate: float, batch: int) -> None:
-        velocity = self.network.optimizer.momentum * self.velocities[name] + gradient
-        self.velocities[name] = velocity
-        self.parameters[name] -= rate / batch * velocity
-
-    def _adam(self, name: str, gradient: Floats, rate: float, batch: int) -> None:
-        optimizer, gradient = self.network.optimizer, gradient / batch
-        first, second = optimizer.momentum, optimizer.squares
-        self.velocities[name] = first * self.velocities[name] + (1.0 - first) * gradient
-        self.squares[name] = second * self.squares[name] + (1.0 - second) * gradient**2
-        mean = self.velocities[name] / (1.0 - first**self.steps)
-        root = np.sqrt(self.squares[name] / (1.0 - second**self.steps))
-        self.parameters[name] -= rate * mean / (root + optimizer.epsilon)
+        network, count = self.network, len(x) * self.network.judged
+        rates = network.optimizer.rates(learning_rate, count, self.steps)
+        masters = {f"{name}{MASTER}": values for name, values in self.parameters.items()}
+        values = {**self.states, **found, **self.parameters, **masters}
+        values |= {name: np.array(rate) for name, rate in rates.items()}
+        for node in network.updates:
+            values[node.output] = node.op.real(*(values[name] for name in node.inputs))
+        for name, after in network.nodes.states.items():
+            kept = self.parameters if name in self.parameters else self.states
+            kept[name] = values[after]
+        return self._mean(found[network.answer], t)
 
 
 class _Values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import singledispatch
 from typing import Protocol
 
@@ -70,10 +71,33 @@ class Run(Protocol):
         """Name of the exponent that a result has, or is about to be requantized to."""
 
 
+@dataclass(frozen=True)
+class _Result:
+    """How the result of an operator is kept."""
+
+    node: Node
+    run: Run
+
+    @property
+    def segments(self) -> int:
+        """Of the function tables."""
+        return self.run.segments
+
+    def rounded(self, values: Ints, exponent: int) -> Part:
+        """The result from exact values, by its format."""
+        return self.run.rounded(self.node, values, exponent)
+
+    def guarded(self, level: int) -> int:
+        """The exponent with guard bits below that of a result of so many bits above 2^0."""
+        name = self.run.scale_of(self.node)
+        self.run.scales.expect(name, level)
+        return limited(self.run.scales[name] - GUARD)
+
+
 @singledispatch
-def computed(op: Operator, _node: Node, _parts: Sequence[Part], _run: Run) -> Part:
+def computed(op: Operator, node: Node, parts: Sequence[Part], run: Run) -> Part:
     """The result of an operator from what it reads."""
-    raise TypeError(op)
+    return op.mantissas(parts, _Result(node, run))
 
 
 # What a definition in real numbers says of integers, too

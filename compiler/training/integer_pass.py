@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.graph import Node, needed
-from pulsarray.compiler.numerics.exponents import BIAS
 from pulsarray.compiler.passes.training.ends import TARGET
 from pulsarray.compiler.passes.training.maps import INPUT, PROBABILITIES
 from pulsarray.compiler.training import integer_norms as _norms  # noqa: F401 (registers them)
@@ -58,19 +57,26 @@ class IntegerPass:
 
     def learn(self, x: Ints, target: Ints, masks: Mapping[str, Ints]) -> dict[str, Ints]:
         """The same with masks, errors of the loss and of every step."""
-        self._run(self.network.nodes.nodes, {INPUT: x, TARGET: target, **masks})
+        self._run(self.network.chunk_nodes, {INPUT: x, TARGET: target, **masks})
         return self._rows() | dict(masks)
+
+    def update(self, gradients: Mapping[str, Ints]) -> None:
+        """The state after a step, from gradients at the exponents that they have."""
+        graph = self.network.nodes
+        for name, array in gradients.items():
+            value = graph.values[name]
+            self.values[name] = array.reshape(value.shape), self.scales[value.scale]
+        self._run(self.network.updates, {})
+        for name, after in graph.states.items():
+            self.state.keep(graph.values[name], self.values[after])
 
     def _run(self, nodes: Sequence[Node], inputs: Mapping[str, Ints]) -> None:
         shapes, exponents = self.network.nodes.values, self.scales.exponents
         for name, array in inputs.items():
             values = array.reshape(len(array), *shapes[name].shape)
             self.values[name] = values, exponents.get(name, 0)
-        for layer in self.network.layers:
-            weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
-            codes = self.state.weights[layer.name].reshape(shapes[weight].shape)
-            self.values[weight] = codes, exponents[weight]
-            self.values[bias] = self.state.masters[bias], BIAS
+        for value in self.network.kept:
+            self.values[value.name] = self.state.part(value)
         for node in nodes:
             parts = [self.values[name] for name in node.inputs if name in self.values]
             self.values[node.output] = computed(node.op, node, parts, self)

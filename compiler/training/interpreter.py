@@ -14,12 +14,12 @@ import numpy.typing as npt
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.numerics.exponents import PROBABILITY
 from pulsarray.compiler.numerics.mantissas import factor
-from pulsarray.compiler.numerics.moments import corrected, share
+from pulsarray.compiler.numerics.moments import share
 from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import draw_masks
 from pulsarray.compiler.training.integer_pass import IntegerPass
-from pulsarray.compiler.training.rules import adapt, make_room, update
+from pulsarray.compiler.training.rules import adapt, make_room
 from pulsarray.compiler.training.scales import Scales
 from pulsarray.compiler.training.state import (
     StepTrace,
@@ -115,17 +115,16 @@ class TrainInterpreter:
             raise InputError(f"batch: must be 1 or more, not {batch}")
         optimizer, state.learning_rate = self.network.optimizer, learning_rate
         batch *= self.network.judged
-        rate, what = learning_rate / batch, "learning rate / batch"
-        if optimizer.divides:
-            mean, root = corrected(optimizer.momentum, optimizer.squares, state.steps + 1)
-            rate, what = learning_rate * mean, "learning rate"
-            least = optimizer.epsilon * batch * root
-            state.epsilon, state.exponents["epsilon"] = factor(least, "epsilon x batch")
-        state.rate, state.exponents["rate"] = factor(rate, what)
-        decay = optimizer.weight_decay
-        state.decay, state.exponents["decay"] = (
-            factor(learning_rate * decay, "learning rate x weight decay") if decay else (0, 0)
-        )
+        texts = {
+            "rate": "learning rate" if optimizer.divides else "learning rate / batch",
+            "decay": "learning rate x weight decay",
+            "epsilon": "epsilon x batch",
+        }
+        state.decay, state.exponents["decay"] = 0, 0
+        rates = optimizer.rates(learning_rate, batch, state.steps + 1, rounded=True)
+        for name, value in rates.items():
+            mantissa, state.exponents[name] = factor(value, texts[name])
+            setattr(state, name, mantissa)
 
     def calibrate(self, state: TrainState, x_codes: Ints, t_codes: Ints) -> None:
         """Sets every adaptive exponent to what the first batch needs, and its count to 0."""
@@ -194,8 +193,7 @@ class TrainInterpreter:
             parts.append(rows)
         tensors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         gradients = run.gradients(sums)
-        for layer in self.network.learning:
-            update(state, layer, gradients, self.network.optimizer, self.segments)
+        run.update(gradients)
         saturated = adapt(state, scales.statistics)
         state.steps += 1
         self.make_room(state)

@@ -9,7 +9,9 @@ from math import frexp
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.ir.formats import Kept, Shared16
+from pulsarray.compiler.ir.mantissas import Part
+from pulsarray.compiler.ir.value import Floats, Role, Value
 from pulsarray.compiler.numerics.exponents import (
     BIAS,
     MASTER_BITS,
@@ -77,6 +79,34 @@ class TrainState:
     learning_rate: float = 0.0
     seed: int = 0
     steps: int = 0
+
+    def part(self, value: Value) -> Part:
+        """What it holds of a parameter, state or rate of the graph of a step."""
+        form = value.format
+        if value.role is Role.INPUT:
+            return np.array(getattr(self, value.name)), self.exponents[value.name]
+        exponent = BIAS
+        if isinstance(form, Kept):
+            exponent = form.times * self.exponents[form.name] - form.less
+        elif isinstance(form, Shared16):
+            exponent = self.exponents[form.name]
+        places, name = self._place(value.name)
+        return places[name].reshape(value.shape), exponent
+
+    def keep(self, value: Value, part: Part) -> None:
+        """What a parameter or state has become."""
+        (places, name), (array, exponent) = self._place(value.name), part
+        places[name] = array.reshape(places[name].shape)
+        if isinstance(value.format, Kept):
+            self.exponents[value.format.name] = (exponent + value.format.less) // value.format.times
+
+    def _place(self, value: str) -> tuple[dict[str, Ints], str]:
+        name, _, kind = value.rpartition(".")
+        places = {
+            "weight": self.weights, "master": self.masters, "velocity": self.velocities,
+            "squares": self.squares,
+        }  # fmt: skip
+        return (places[kind], name) if kind in places else (self.masters, value)
 
     def copy(self) -> TrainState:
         """A state that shares nothing with this one."""

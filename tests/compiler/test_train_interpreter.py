@@ -7,24 +7,18 @@ import numpy.typing as npt
 import pytest
 
 from pulsarray.compiler.builder import Builder
-from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.training.differentiate import (
     Loss,
     Optimizer,
     TrainingNetwork,
     differentiate,
 )
+from pulsarray.compiler.training.integer_pass import IntegerPass
 from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState, real
-from pulsarray.compiler.training.layers import Step
-from pulsarray.compiler.training.rules import adapt, make_room, update
+from pulsarray.compiler.training.rules import adapt, make_room
+from pulsarray.compiler.training.scales import Scales
 from pulsarray.errors import InputError
 from tests.compiler.backprop import backprop, rounded, targets_of
-
-FC = Step(
-    name="fc", op=Dense(), sources=("input",), given=(1, 1, 1), result=(1, 1, 1),
-    weight=np.ones((1, 1)), bias=np.ones(1),
-    scales={name: f"{name}.gradient" for name in ("fc.weight", "fc.bias")},
-)  # fmt: skip
 
 
 def network(
@@ -167,10 +161,17 @@ def one_weight(momentum: int = 0, decay: int = 0, velocity: int = 0) -> TrainSta
     return state
 
 
+def update(state: TrainState, gradient: int, **optimizer: float) -> None:
+    """All updates of one weight and one bias that have the same gradient."""
+    graph = Builder("one", 1).dense(np.ones((1, 1)), np.ones(1), name="fc").build()
+    one = differentiate(graph, Loss("mse"), Optimizer(**optimizer))
+    gradients = {f"fc.{kind}.gradient": np.array([[gradient]]) for kind in ("weight", "bias")}
+    IntegerPass(one, 256, state, Scales(state.exponents)).update(gradients)
+
+
 def test_plain_update_with_decay() -> None:
     state = one_weight(decay=20001)
-    gradients = {f"fc.{kind}.gradient": np.array([[777]]) for kind in ("weight", "bias")}
-    update(state, FC, gradients, Optimizer(weight_decay=0.1), 256)
+    update(state, 777, weight_decay=0.1)
     weight = (1000 << 16) - rounded(1000 * 20001, -16 + 25) - rounded(777 * 23456, -29 + 12 + 20)
     assert state.masters["fc.weight"] == weight
     assert state.masters["fc.bias"] == (1000 << 16) - rounded(777 * 23456, -24 + 12 + 20)
@@ -179,15 +180,14 @@ def test_plain_update_with_decay() -> None:
 
 def test_momentum_keeps_the_velocity_at_the_larger_exponent() -> None:
     state = one_weight(momentum=29491, velocity=123457)
-    gradients = {f"fc.{kind}.gradient": np.array([[-777]]) for kind in ("weight", "bias")}
-    update(state, FC, gradients, Optimizer(momentum=0.9), 256)
+    update(state, -777, momentum=0.9)
     velocity = rounded(123457 * 29491, 15 + 2) + rounded(-777, -24 + 12)
     assert state.exponents["fc.weight.velocity"] == -24
     assert state.velocities["fc.weight"] == velocity
     lost = rounded(velocity * 23456, -29 + 24 + 20)
     assert state.masters["fc.weight"] == (1000 << 16) - lost
     state.exponents["fc.weight.gradient"] = -30
-    update(state, FC, gradients, Optimizer(momentum=0.9), 256)
+    update(state, -777, momentum=0.9)
     assert state.exponents["fc.weight.velocity"] == -24
     velocity = rounded(velocity * 29491, 15) + rounded(-777, 6)
     assert state.velocities["fc.weight"] == velocity

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import singledispatchmethod
 
-from pulsarray.compiler.ir.formats import Format, Integers, Shared16, Wide
+from pulsarray.compiler.ir.formats import Format, Integers, Kept, Shared16, Wide
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Value
-from pulsarray.compiler.numerics.exponents import BIAS, DERIVATIVES, PROBABILITY
+from pulsarray.compiler.numerics.exponents import BIAS, DERIVATIVES, MASTER_BITS, PROBABILITY
 from pulsarray.compiler.numerics.exponents import NORMAL as NORMAL_EXPONENT
+from pulsarray.compiler.numerics.moments import DIVIDED
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gradient import Gradient, Same, Total
 from pulsarray.compiler.ops.loss import LossGradient
+from pulsarray.compiler.ops.optimizer import Descend, DivideByRoot
 from pulsarray.compiler.ops.pooling import MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import (
@@ -42,17 +44,27 @@ def with_exponents(graph: Graph) -> Graph:
     formats = _Formats(graph)
     for value in graph.declared:
         formats.of[value.name] = _declared(value)
+    kept = {after: state for state, after in graph.states.items()}
     for node in graph.nodes:
-        formats.of[node.output] = formats.result(node.op, node)
+        state = kept.get(node.output)
+        formats.of[node.output] = (
+            formats.of[state] if state is not None else formats.result(node.op, node)
+        )
     more = [replace(value, format=formats.of[value.name]) for value in graph.values.values()]
     return graph.rebuilt(graph.nodes, more=more)
 
 
 def _declared(value: Value) -> Format:
-    """Of an input or a parameter."""
-    if value.name.endswith(".mask"):
-        return Integers(2)
-    return Wide(BIAS) if value.name.endswith(".bias") else Shared16(value.name)
+    """Of an input, a parameter or a state."""
+    name, _, kind = value.name.rpartition(".")
+    known: dict[str, Format] = {
+        "mask": Integers(2),
+        "bias": Wide(BIAS),
+        "master": Kept(32, name, less=MASTER_BITS),
+        "velocity": Kept(32, value.name),
+        "squares": Kept(48, f"{name}.root", times=2),
+    }
+    return known.get(kind, Shared16(value.name))
 
 
 class _Formats:
@@ -100,6 +112,14 @@ class _Formats:
         if isinstance(exponent, str):
             return Shared16(TARGET)
         return Shared16(node.output, exponent)
+
+    @result.register
+    def _(self, _op: Descend, node: Node) -> Format:
+        return self.of[node.inputs[0]]
+
+    @result.register
+    def _(self, _op: DivideByRoot, _node: Node) -> Format:
+        return Wide(DIVIDED)
 
     # Gradients
 

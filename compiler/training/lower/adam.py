@@ -6,6 +6,7 @@ from typing import Any
 
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.moments import DIVIDED, HALF_LOG, ROOT, guard, share
+from pulsarray.compiler.ops.optimizer import Squares
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.isa import Activation, Alu, Opcode, VectorFlag
 
@@ -26,27 +27,28 @@ class Adam:
 
     def __init__(self, lowering: Lowering) -> None:
         self.tensors, self.chip, self.rows = lowering.tensors, lowering.chip, lowering.rows
-        squares = lowering.network.optimizer.squares
-        self.kept, self.guard = share(squares), guard(squares)
         last = lowering.config.accumulator_depth - 1
         self.here, self.there = (Words.at(bank, last, 0, 0) for bank in self.chip.aux)
 
-    def grow(self, name: str) -> None:
+    def grow(self, name: str, op: Squares) -> None:
         """The exponent of the root of a parameter's squares, and epsilon at that of roots."""
         register, exponent = f"{name}.root", self.chip.exponent
         exponent("root", 0, register)
-        exponent(register, -self.guard, f"{name}.gradient", maximum=True)
+        exponent(register, -guard(op.kept), f"{name}.gradient", maximum=True)
         exponent("square", 0, register, register)
         self.chip.move(Opcode.LOAD, self.tensors.epsilon, 0, self.here, 1)
         self.chip.compute(1, self.here, acc=self.there, shift=ROOT, x=(register, "epsilon"))
 
     def divisors(
-        self, name: str, gradient: Words, bank: int, spare: Words, word: int, shape: tuple[int, int]
-    ) -> Words:
+        self, op: Squares, name: str, gradient: Words, bank: int, spare: Words,
+        word: int, shape: tuple[int, int],
+    ) -> Words:  # fmt: skip
         """What velocities are divided by, from gradients, in the first words of a bank.
 
         Parameters
         ----------
+        op
+            What sums squares up.
         name, gradient, word, shape
             The parameter, and its gradient: a place, in memory the first word, and blocks and rows.
         bank, spare
@@ -65,7 +67,7 @@ class Adam:
         many(gradient, spare, acc=spare, alu=Alu.MUL, x=("square", scale, scale))
         move(Opcode.LOAD)
         many(
-            squares, alu=Alu.MUL, flags=_SCALAR, scalar=self.kept, shift=_FRACTION,
+            squares, alu=Alu.MUL, flags=_SCALAR, scalar=share(op.kept), shift=_FRACTION,
             x=("square", "root", "root"),
         )  # fmt: skip
         many(squares, spare, alu=Alu.ADD)

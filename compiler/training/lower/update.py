@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass, field
+from functools import partial, singledispatchmethod
 from itertools import cycle
 from typing import Any
 
+from pulsarray.compiler.ir.graph import Node
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import (
     BIAS,
     GUARD,
     MASTER_BITS,
 )
+from pulsarray.compiler.numerics.moments import FRACTION_BITS
+from pulsarray.compiler.ops.optimizer import Descend, DivideByRoot, Momentum, Narrow, Squares
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.adam import Adam
 from pulsarray.compiler.training.lower.lowering import Lowering
@@ -30,10 +35,46 @@ __all__ = ["Update"]
 _STATISTIC, _LANE = int(VectorFlag.STATISTIC), int(VectorFlag.B_LANE)
 _SCALAR = int(VectorFlag.B_SCALAR)
 _ADD, _SUBTRACT = int(VectorFlag.ADD_AFTER), int(VectorFlag.SUB_AFTER)
-_FRACTION = 15
 _STAGES = 2
+_GROWING = (Momentum.title, Squares.title)
+"""What has exponents that grow, in the order in which they do."""
 Some = tuple[int, tuple[int, int]]
 """Some words of a parameter: the first in memory, and how many blocks and rows of them."""
+
+
+@dataclass(eq=False)
+class _Place:
+    """Where the updates of some words of a parameter happen.
+
+    Parameters
+    ----------
+    name
+        The parameter.
+    gradient, total, velocity
+        Places of its gradient, of its 32 bits, and of what is kept of gradients.
+    bank
+        What the gradient came from, which may be used again.
+    word, shape
+        The words: the first in memory, and how many blocks and rows.
+    piece, last_lanes
+        The piece of weights that they are (None for biases), and lanes of the last block.
+    step
+        What a step takes off: words, the name of their exponent, what it is less.
+    divisors
+        What that is divided by before.
+    """
+
+    name: str
+    gradient: Words
+    bank: int
+    total: Words
+    velocity: Words
+    word: int
+    shape: tuple[int, int]
+    piece: Segment | None
+    last_lanes: int
+    step: tuple[Words, str, int]
+    divisors: Words = field(init=False)
 
 
 class Update:
@@ -53,8 +94,8 @@ class Update:
         self.tensors, self.chip, self.rows = lowering.tensors, lowering.chip, lowering.rows
         self.weights = lowering.weights
         self.gradients, self.applies = gradients, applies
-        self.config, self.optimizer = lowering.config, lowering.network.optimizer
-        self.adam = Adam(lowering) if self.optimizer.divides else None
+        self.config, self.network = lowering.config, lowering.network
+        self.adam = Adam(lowering)
         self._stages: dict[str, cycle[tuple[int, int]]] = {}
         self._reserved: list[int] = []
         half = self.chip.depth // 2
@@ -121,14 +162,22 @@ class Update:
         self.chip.move(op, self.tensors.gradients[name], word, sums, rows, blocks, sums.steps[0], 1)
 
     def grow(self, name: str) -> None:
-        """The exponent of a velocity, and what it was before."""
-        if self.applies and self.optimizer.momentum:
-            register = f"{name}.velocity"
-            self.chip.exponent("velocity", 0, register)
-            gradient = f"{name}.gradient"
-            self.chip.exponent(register, -GUARD, gradient, maximum=True)
-        if self.applies and self.adam is not None:
-            self.adam.grow(name)
+        """The exponents of what is kept of gradients, and what they were before."""
+        if not self.applies:
+            return
+        ops = {node.op.title: node.op for node in self.network.updates_of(name)}
+        for op in (ops[title] for title in _GROWING if title in ops):
+            self._grow(op, name)
+
+    @singledispatchmethod
+    def _grow(self, _op: Operator, name: str) -> None:
+        register = f"{name}.velocity"
+        self.chip.exponent("velocity", 0, register)
+        self.chip.exponent(register, -GUARD, f"{name}.gradient", maximum=True)
+
+    @_grow.register
+    def _(self, op: Squares, name: str) -> None:
+        self.adam.grow(name, op)
 
     # Biases
 
@@ -195,92 +244,91 @@ class Update:
             # They begin again from zero.
             self.chip.compute(shape, sums, acc=sums, alu=Alu.MUL, flags=_SCALAR)
             self._sums(name, sums, some, Opcode.STORE)
-        (bank, base), velocity_place = next(self._slots)
-        master = self.tensors.masters[name]
-        total = Words.at(bank, base, 1)
+        (bank, base), velocity = next(self._slots)
+        total, master = Words.at(bank, base, 1), self.tensors.masters[name]
+        at = _Place(
+            name, words, sums.bank, total, Words.at(*velocity, 1), word, shape, piece, last_lanes,
+            step=(words, f"{name}.gradient", 0),
+        )  # fmt: skip
         self.chip.move(Opcode.LOAD, master, word, total, rows)
-        if piece is not None and self.optimizer.weight_decay:
-            self._decay(name, piece, total, rows, last_lanes)
-        part, spare = (words, f"{name}.gradient", 0), Words.at(*velocity_place, 1)
-        divisors = None
-        if self.adam is not None:
-            divisors = self.adam.divisors(name, words, sums.bank, spare, word, shape)
-        if self.optimizer.momentum:
-            source = self._momentum(name, words, velocity_place, word, shape)
-            part = source, f"{name}.velocity", 0
-        if self.adam is not None and divisors is not None:
-            part = self.adam.divide(name, part[0], divisors, shape)
-        self._step(name, part, total, word, shape, piece)
+        for node in self.network.updates_of(name):
+            self._emit(node.op, node, at)
         self.chip.move(Opcode.STORE, master, word, total, rows)
 
-    def _decay(self, name: str, piece: Segment, total: Words, rows: int, last_lanes: int) -> None:
+    @singledispatchmethod
+    def _emit(self, op: Operator, _node: Node, _at: _Place) -> None:
+        """The instructions of an update: one function a class."""
+        raise TypeError(op)
+
+    @_emit.register
+    def _(self, _op: Descend, node: Node, at: _Place) -> None:
+        """Of the master weights, by the decay of the working weights or by what is learned."""
+        emit = self._decay if node.inputs[2] == "decay" else self._step
+        emit(at)
+
+    @_emit.register
+    def _(self, _op: Narrow, _node: Node, _at: _Place) -> None:
+        """Nothing: the instruction that makes master weights makes the working weights, too."""
+
+    @_emit.register
+    def _(self, op: Squares, _node: Node, at: _Place) -> None:
+        """The new sum, and from it what its only reader divides by."""
+        at.divisors = self.adam.divisors(
+            op, at.name, at.gradient, at.bank, at.velocity, at.word, at.shape
+        )
+
+    @_emit.register
+    def _(self, _op: DivideByRoot, _node: Node, at: _Place) -> None:
+        at.step = self.adam.divide(at.name, at.step[0], at.divisors, at.shape)
+
+    @_emit.register
+    def _(self, _op: Momentum, _node: Node, at: _Place) -> None:
+        """The new velocity, in the other bank."""
+        velocity, rows = at.velocity, at.shape[0] * at.shape[1]
+        tensor, register = self.tensors.velocities[at.name], f"{at.name}.velocity"
+        self.chip.move(Opcode.LOAD, tensor, at.word, velocity, rows)
+        self.chip.compute(
+            at.shape, velocity, acc=velocity, alu=Alu.MUL, flags=_LANE,
+            parameter=MOMENTUM_ROW, shift=FRACTION_BITS, x=(register, "velocity"),
+        )  # fmt: skip
+        self.chip.compute(
+            at.shape, at.gradient, velocity, acc=velocity, flags=_ADD,
+            x=(register, f"{at.name}.gradient"),
+        )  # fmt: skip
+        self.chip.move(Opcode.STORE, tensor, at.word, velocity, rows)
+        at.step = velocity, register, 0
+
+    def _decay(self, at: _Place) -> None:
+        piece, name = at.piece, at.name
+        if piece is None:
+            raise TypeError(name)
         self.weights.get(piece)
         self.chip.compute(
-            rows, Words.at(piece.bank, piece.base(piece.first)), total, acc=total,
-            alu=Alu.MUL, flags=_LANE | _SUBTRACT, parameter=DECAY_ROW, shift=-MASTER_BITS,
-            x=(name, name, "decay"), last_lanes=last_lanes,
+            at.shape[0] * at.shape[1], Words.at(piece.bank, piece.base(piece.first)), at.total,
+            acc=at.total, alu=Alu.MUL, flags=_LANE | _SUBTRACT, parameter=DECAY_ROW,
+            shift=-MASTER_BITS, x=(name, name, "decay"), last_lanes=at.last_lanes,
         )  # fmt: skip
 
-    def _momentum(
-        self,
-        name: str,
-        gradient: Words,
-        place: tuple[int, int],
-        word: int,
-        shape: tuple[int, int],
-    ) -> Words:
-        """The new velocity, in the other bank."""
-        velocity, rows = Words.at(*place, 1), shape[0] * shape[1]
-        tensor, register = self.tensors.velocities[name], f"{name}.velocity"
-        self.chip.move(Opcode.LOAD, tensor, word, velocity, rows)
-        self.chip.compute(
-            shape, velocity, acc=velocity, alu=Alu.MUL, flags=_LANE,
-            parameter=MOMENTUM_ROW, shift=_FRACTION, x=(register, "velocity"),
-        )  # fmt: skip
-        self.chip.compute(
-            shape, gradient, velocity, acc=velocity, flags=_ADD,
-            x=(register, f"{name}.gradient"),
-        )  # fmt: skip
-        self.chip.move(Opcode.STORE, tensor, word, velocity, rows)
-        return velocity
-
-    def _step(
-        self,
-        name: str,
-        part: tuple[Words, str, int],
-        total: Words,
-        word: int,
-        shape: tuple[int, int],
-        piece: Segment | None,
-    ) -> None:
-        """The master weights, and from them the working weights.
-
-        ``part`` is what a step takes off: words, the name of their exponent, what it is less.
-        """
-        source, exponent, less = part
+    def _step(self, at: _Place) -> None:
+        """The master weights, and from them the working weights."""
+        source, exponent, less = at.step
         fields: dict[str, Any] = {"flags": _LANE | _SUBTRACT, "parameter": RATE_ROW}
-        if piece is None:
+        if at.piece is None:
             fields |= {"shift": BIAS - less, "x": ("", exponent, "rate")}
         else:
             working = self._stage("weights")
             fields |= {
                 "shift": -MASTER_BITS - less,
-                "x": (name, exponent, "rate"),
+                "x": (at.name, exponent, "rate"),
                 "flags": _LANE | _SUBTRACT | _STATISTIC,
                 "activation": Activation.NARROW,
                 "target": working,
             }
-        self.chip.compute(
-            shape,
-            source,
-            total,
-            acc=total,
-            alu=Alu.MUL,
-            **fields,
-        )
-        if piece is not None:
-            layer = name.removesuffix(".weight")
-            self.chip.move(Opcode.STORE, self.tensors.weights[layer], word, working, shape[1])
+        self.chip.compute(at.shape, source, at.total, acc=at.total, alu=Alu.MUL, **fields)
+        if at.piece is not None:
+            layer = at.name.removesuffix(".weight")
+            weights = self.tensors.weights[layer]
+            self.chip.move(Opcode.STORE, weights, at.word, working, at.shape[1])
 
     def _stage(self, name: str) -> Words:
         """A place for some words on their way, of several in turn."""

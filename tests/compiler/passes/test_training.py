@@ -11,6 +11,7 @@ from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.show import show
 from pulsarray.compiler.ops.loss import Loss
+from pulsarray.compiler.ops.optimizer import Optimizer
 from pulsarray.compiler.passes.pipeline import TRAINING, Goal, passed
 from pulsarray.errors import InputError
 
@@ -37,7 +38,35 @@ def test_a_layer_its_activation_and_a_softmax() -> None:
         "of=convolution((1x1)) by=1",
         "%a.bias.gradient: 4 shared16(a.bias.gradient) = gradient(%a.error) "
         "of=convolution((1x1)) by=2",
+        "%a.weight.master.next: 1x1x3x4 int32(a.weight - 16) = "
+        "descend(&a.weight.master, %a.weight.gradient, %rate)",
+        "%a.weight.next: 1x1x3x4 shared16(a.weight) = narrow(%a.weight.master.next)",
+        "%a.bias.next: 4 wide(-24) = descend(@a.bias, %a.bias.gradient, %rate)",
     ]
+
+
+def test_what_an_optimizer_keeps_is_state_and_what_it_does_are_nodes() -> None:
+    graph = Builder("net", 3).dense(np.ones((3, 2)), name="a").build()
+    adam = Optimizer(momentum=0.9, squares=0.99, weight_decay=0.01)
+    text = show(passed(graph, TRAINING, Goal(Loss("mse"), optimizer=adam))).splitlines()
+    lines = [line.strip().replace("1x1x3x2 ", "") for line in text]
+    weight = [line for line in lines if line.startswith(("%a.weight", "state &a.weight"))]
+    assert weight[:3] + weight[4:] == [
+        "state &a.weight.master: int32(a.weight - 16)",
+        "state &a.weight.squares: int48(2 a.weight.root)",
+        "state &a.weight.velocity: int32(a.weight.velocity)",
+        "%a.weight.decayed: int32(a.weight - 16) = descend(&a.weight.master, @a.weight, %decay)",
+        "%a.weight.squares.next: int48(2 a.weight.root) = "
+        "squares(&a.weight.squares, %a.weight.gradient) kept=0.99",
+        "%a.weight.velocity.next: int32(a.weight.velocity) = "
+        "momentum(&a.weight.velocity, %a.weight.gradient) kept=0.9",
+        "%a.weight.step: wide(-24) = "
+        "divide_by_root(%a.weight.velocity.next, %a.weight.squares.next, %epsilon)",
+        "%a.weight.master.next: int32(a.weight - 16) = "
+        "descend(%a.weight.decayed, %a.weight.step, %rate)",
+        "%a.weight.next: shared16(a.weight) = narrow(%a.weight.master.next)",
+    ]
+    assert "%a.bias.next: 2 wide(-24) = descend(@a.bias, %a.bias.step, %rate)" in lines
 
 
 def test_relu_goes_before_maximum_pooling_which_takes_its_derivative() -> None:
