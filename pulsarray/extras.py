@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 
 from pulsarray.errors import ToolMissing
 
-__all__ = ["EXTRAS", "extra_of", "missing_package"]
+__all__ = ["EXTRAS", "extra_of", "missing_package", "require"]
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "dask": ("distributed",),
     "html": ("plotly",),
+    "nir": ("nir",),
     "onnx": ("onnx",),
     "registers": ("peakrdl_html", "peakrdl_ipxact"),
     "sim": (
@@ -48,3 +50,24 @@ def missing_package(what: str, module: str) -> ToolMissing:
     """
     top, extra = module.partition(".")[0], extra_of(module)
     return ToolMissing(f"{what}: needs {top}: pip install 'pulsarray[{extra}]'")
+
+
+def require(what: str, module: str) -> None:
+    """Import a module of :data:`EXTRAS`; packages that work with it alone begin with this.
+
+    Parameters
+    ----------
+    what, module
+        What needs it, and the module.
+
+    Raises
+    ------
+    ToolMissing
+        If it is not installed; the text names the extra and what to type.
+    """
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        if extra_of(error.name or "") is None:
+            raise
+        raise missing_package(what, module) from None

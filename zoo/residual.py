@@ -14,6 +14,7 @@ from pulsarray.compiler.interpreter import host_shape
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.errors import ToolMissing
+from pulsarray.extras import require
 
 __all__ = ["random_images", "resnet8", "resnet50", "resnet50_file"]
 
@@ -96,8 +97,9 @@ def resnet50_file() -> Path:
     Raises
     ------
     ToolMissing
-        If it carries none.
+        If onnx is not installed, or carries none.
     """
+    require("resnet50's file", "onnx")
     import onnx
 
     folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

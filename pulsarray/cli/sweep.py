@@ -13,6 +13,7 @@ from pulsarray.api.sweeps.values import numbers, settings_of, sizes_of
 from pulsarray.cli.options import CalibrateOption, EnergyTableOption, JsonOption
 from pulsarray.cli.output import print_json, require_writable, show, working
 from pulsarray.config import DEFAULT_CONFIG
+from pulsarray.display.plotly_page import charts
 
 __all__ = ["sweep"]
 
@@ -111,6 +112,8 @@ def sweep(
       pulsarray sweep resnet50 --layers -c base --set dim=8,16,32 --memory-latency 32,128 -o r.csv
     """
     require_writable(output, html, read=[*networks, calibrate, *(config or ())])
+    if html is not None:
+        charts()  # what a page lacks is said before the work, not after it
     space = Space(
         works=[size for text in networks for size in sizes_of(text)],
         machines=config or [DEFAULT_CONFIG],

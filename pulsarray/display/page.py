@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pulsarray.display.plotly_page import LAYOUT, chart_html, write_page
+from pulsarray.display.plotly_page import LAYOUT, chart_html, charts, write_page
 from pulsarray.display.synthesis import size_chart
 from pulsarray.registers import UNIT_STATES
 from pulsarray.report.compare import comparison, is_synthesis
@@ -49,7 +49,7 @@ def _chart(figure: Any) -> str:
 
 
 def _unit_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
-    from plotly import graph_objects
+    graph_objects = charts()
 
     units = [unit for unit in reports[0]["units"] if unit != "fetch"]
     rows = [(name, unit.upper()) for unit in units for name in names]
@@ -67,7 +67,7 @@ def _unit_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
 
 
 def _energy_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
-    from plotly import graph_objects
+    graph_objects = charts()
 
     estimates = [report["energy_estimate"]["parts_uj"] for report in reports]
     figure = graph_objects.Figure()
@@ -81,7 +81,7 @@ def _energy_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
 
 
 def _layer_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
-    from plotly import graph_objects
+    graph_objects = charts()
 
     figure = graph_objects.Figure()
     for name, report in zip(names, reports, strict=True):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pulsarray.display.table import figure_text
+from pulsarray.extras import require
 from pulsarray.files import write_atomically
 
-__all__ = ["LAYOUT", "chart_html", "render", "titles", "write_page"]
+__all__ = ["LAYOUT", "chart_html", "charts", "render", "titles", "write_page"]
 
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -21,6 +22,20 @@ LAYOUT: dict[str, Any] = {
 }
 """What all charts have."""
 _CONFIG = {"responsive": True, "displayModeBar": False}
+
+
+def charts() -> Any:
+    """What figures are made with: ``plotly.graph_objects``.
+
+    Raises
+    ------
+    ToolMissing
+        If Plotly is not installed.
+    """
+    require("a page with charts", "plotly")
+    from plotly import graph_objects
+
+    return graph_objects
 
 
 def chart_html(figure: Any, *, zooms: bool = False) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pulsarray.display.designs import best, pareto, settings_that_differ, works
-from pulsarray.display.plotly_page import LAYOUT, chart_html, titles, write_page
+from pulsarray.display.plotly_page import LAYOUT, chart_html, charts, titles, write_page
 
 __all__ = ["write_sweep"]
 
@@ -74,7 +74,7 @@ def _told(row: Row, settings: Sequence[str]) -> str:
 
 def _front(rows: Sequence[Row], settings: Sequence[str]) -> Any:
     """Cycles against bytes on chip; a design that no other beats is large."""
-    from plotly import graph_objects
+    graph_objects = charts()
 
     figure, front = graph_objects.Figure(), {id(row) for row in pareto(rows)}
     for number, work in enumerate(works(rows)):
@@ -103,7 +103,7 @@ def _front(rows: Sequence[Row], settings: Sequence[str]) -> Any:
 
 def _roofline(rows: Sequence[Row], settings: Sequence[str]) -> Any:
     """Products a cycle against products a byte, under the roofs of the machines."""
-    from plotly import graph_objects
+    graph_objects = charts()
 
     figure = graph_objects.Figure()
     measured = [row for row in rows if row["macs_per_byte"]]
@@ -155,7 +155,7 @@ def _axes(rows: Sequence[Row], settings: Sequence[str]) -> tuple[str, str] | Non
 
 def _heat(rows: Sequence[Row], work: str, settings: Sequence[str]) -> Any:
     """Fewest cycles over the two settings with the most values; None without two."""
-    from plotly import graph_objects
+    graph_objects = charts()
 
     chosen = [row for row in rows if row["network"] == work]
     axes = _axes(chosen, settings)

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pulsarray.display.plotly_page import charts
 from pulsarray.report.compare_synthesis import resources_used, size_resource
 
 __all__ = ["size_chart", "synthesis_html", "synthesis_view"]
@@ -122,7 +123,7 @@ def synthesis_html(report: Report) -> str:
 
 def size_chart(names: Sequence[str], reports: Sequence[Report]) -> Any:
     """Bars of what each unit takes, a report beside the other."""
-    from plotly import graph_objects
+    graph_objects = charts()
 
     size = size_resource(reports[0])
     figure = graph_objects.Figure()

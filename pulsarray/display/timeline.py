@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pulsarray.display.plotly_page import LAYOUT, chart_html, write_page
+from pulsarray.display.plotly_page import LAYOUT, chart_html, charts, write_page
 from pulsarray.errors import InputError
 from pulsarray.files import write_atomically
 from pulsarray.isa import Unit
@@ -32,11 +32,15 @@ def require_timeline(path: Path | None, program: Program | None = None) -> None:
     ------
     InputError
         If not, or the machine of the program has no trace.
+    ToolMissing
+        If it is a page, and Plotly is not installed.
     """
     if path is None:
         return
     if path.suffix not in _ENDINGS:
         raise InputError(f"--timeline: must end in {' or '.join(_ENDINGS)}, not {path.name!r}")
+    if path.suffix == ".html":
+        charts()
     if program is not None and not program.config.trace:
         raise InputError("--timeline: the configuration has trace = false; set it to true")
 
@@ -72,7 +76,7 @@ def write_timeline(path: Path, program: Program, result: RunResult) -> None:
 
 def _chart(found: Sequence[Span]) -> Any:
     """A lane for each unit, a colour for each layer, a shade for each phase."""
-    from plotly import graph_objects
+    graph_objects = charts()
 
     figure, groups = graph_objects.Figure(), dict[tuple[str, str], list[Span]]()
     for span in found:

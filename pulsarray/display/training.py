@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pulsarray.display.facts import facts
-from pulsarray.display.plotly_page import LAYOUT, chart_html, write_page
+from pulsarray.display.plotly_page import LAYOUT, chart_html, charts, write_page
 from pulsarray.errors import InputError
 from pulsarray.files import write_atomically
 
@@ -42,9 +42,13 @@ def require_curve(path: Path | None) -> None:
     ------
     InputError
         If not.
+    ToolMissing
+        If it is a page, and Plotly is not installed.
     """
     if path is not None and path.suffix not in _CURVES:
         raise InputError(f"--curve: the file must end in {' or '.join(_CURVES)}, not {path.name!r}")
+    if path is not None and path.suffix == ".html":
+        charts()
 
 
 def write_curve(path: Path, title: str, history: History) -> None:
@@ -74,7 +78,7 @@ def _csv(history: History) -> str:
 
 def _charts(history: History) -> Iterator[Any]:
     """Losses over steps, and accuracies, where there are any."""
-    from plotly import graph_objects
+    graph_objects = charts()
 
     ends = list(accumulate(epoch.steps for epoch in history.epochs))
     losses, accuracies = graph_objects.Figure(), graph_objects.Figure()

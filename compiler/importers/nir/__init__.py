@@ -1,1 +1,5 @@
 """Spiking networks in files of the Neuromorphic Intermediate Representation."""
+
+from pulsarray.extras import require
+
+require("NIR files", "nir")

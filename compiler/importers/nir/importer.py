@@ -15,6 +15,7 @@ from math import inf, prod
 from pathlib import Path
 from typing import Any
 
+import nir
 import numpy as np
 
 from pulsarray.compiler.arguments import file_path, number
@@ -40,16 +41,12 @@ def import_nir(path: Path | str, *, time_step: float = 1e-4) -> Graph:
     Raises
     ------
     InputError
-        If the file cannot be read, or the package ``nir`` is missing; has other nodes, loops, or
-        neurons of a layer that differ. Nodes are named.
+        If the file cannot be read; has other nodes, loops, or neurons of a layer that differ. Nodes
+        are named.
     """
     path, step = file_path(path), number(time_step, "time_step")
     if step <= 0.0:
         raise InputError(f"time_step: must be above 0, not {step}")
-    try:
-        import nir
-    except ImportError:
-        raise InputError(f"{path}: needs the package nir: pip install pulsarray[nir]") from None
     try:
         file = nir.read(str(path))
     except Exception as error:  # of the package, on whatever a file may have

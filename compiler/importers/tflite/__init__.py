@@ -1,1 +1,5 @@
 """TensorFlow Lite files in int8."""
+
+from pulsarray.extras import require
+
+require("TensorFlow Lite files", "tflite")
