@@ -22,29 +22,39 @@ from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.layout import Reshape
 from pulsarray.compiler.ops.leaky_relu import LeakyRelu
+from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
+from pulsarray.compiler.ops.power import Power
 from pulsarray.compiler.ops.reciprocal_root import ReciprocalRoot
 from pulsarray.compiler.ops.resize import Resize
 from pulsarray.compiler.ops.shuffle import Shuffle
+from pulsarray.compiler.ops.silu import Silu
 from pulsarray.compiler.ops.square import Square
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 
 __all__ = ["export_onnx"]
 
 _PLAIN = {
+    "absolute": "Abs",
     "add": "Add",
     "erf": "Erf",
     "exp": "Exp",
+    "gelu": "Gelu",
     "hard_swish": "HardSwish",
+    "log": "Log",
+    "mish": "Mish",
     "multiply": "Mul",
+    "negate": "Neg",
     "reciprocal": "Reciprocal",
     "relu": "Relu",
     "root": "Sqrt",
+    "selu": "Selu",
     "sigmoid": "Sigmoid",
+    "softplus": "Softplus",
     "subtract": "Sub",
     "tanh": "Tanh",
 }
-_OPSET = 17
+_OPSET = 20
 _TO_IMAGE, _TO_MAP = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
@@ -63,7 +73,7 @@ def export_onnx(graph: Graph, path: Path) -> None:
     outputs = [_declared(graph.values[name]) for name in graph.outputs]
     body = helper.make_graph(made.nodes, "network", inputs, outputs, list(made.tensors.values()))
     opset = [helper.make_opsetid("", _OPSET)]
-    onnx.save(helper.make_model(body, opset_imports=opset, ir_version=8), path)
+    onnx.save(helper.make_model(body, opset_imports=opset, ir_version=9), path)
 
 
 def _declared(value: Value) -> onnx.ValueInfoProto:
@@ -159,6 +169,29 @@ class _Export:
     @add.register
     def _(self, op: LeakyRelu, node: Node) -> None:
         self.put("LeakyRelu", [*node.inputs], node.output, alpha=op.alpha)
+
+    @add.register
+    def _(self, op: Power, node: Node) -> None:
+        exponent = self.tensor(f"{node.name}.exponent", np.array(op.exponent))
+        self.put("Pow", [*node.inputs, exponent], node.output)
+
+    @add.register
+    def _(self, op: Silu, node: Node) -> None:
+        gate = self.put("Sigmoid", [*node.inputs], f"{node.output}.gate")
+        self.put("Mul", [*node.inputs, gate], node.output)
+
+    @add.register
+    def _(self, op: MatMul, node: Node) -> None:
+        maps = [
+            self.put("Transpose", [n], f"{node.output}.{k}", perm=_TO_MAP)
+            for k, n in enumerate(self.read(node))
+        ]
+        if op.transpose_a:
+            maps[0] = self.put("Transpose", [maps[0]], f"{node.output}.at", perm=[0, 1, 3, 2])
+        if op.transpose_b:
+            maps[1] = self.put("Transpose", [maps[1]], f"{node.output}.bt", perm=[0, 1, 3, 2])
+        made = self.put("MatMul", maps, f"{node.output}.map")
+        self.put("Transpose", [made], node.output, perm=_TO_IMAGE)
 
     @add.register
     def _(self, op: Square, node: Node) -> None:

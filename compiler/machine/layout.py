@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from itertools import accumulate, count
+from itertools import accumulate, chain, count
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,7 @@ class Layout:
         self.config = config
         self._reserved = frozenset(reserved)
         self.tensors: list[Tensor] = []
+        self._names: set[str] = set()
         self._contents: list[tuple[int, npt.NDArray[np.uint8]]] = []
         self._end = 0
 
@@ -96,7 +97,7 @@ class Layout:
         size = tensor.bytes(self.config)
         address = self._place(name, size)
         tensor = replace(tensor, address=address)
-        self.tensors.append(tensor)
+        self.share(tensor)
         if values is not None:
             self._contents.append((address, pack(values, tensor, self.config)))
         if words is not None:
@@ -113,7 +114,7 @@ class Layout:
             rows=words.size // config.word_bytes,
             columns=config.dim,
         )
-        self.tensors.append(tensor)
+        self.share(tensor)
         self._contents.append((tensor.address, words))
         return tensor
 
@@ -126,17 +127,18 @@ class Layout:
     def take(self, other: Layout) -> None:
         """Become what a fork of this has become."""
         self.tensors, self._contents = list(other.tensors), list(other._contents)
-        self._end = other._end
+        self._names, self._end = set(other._names), other._end
 
     def share(self, tensor: Tensor) -> None:
         """Add a tensor whose words are those of one that is there."""
         self.tensors.append(tensor)
+        self._names.add(tensor.name)
 
     def _free_name(self, name: str, role: str = "constant") -> str:
-        taken = {tensor.name for tensor in self.tensors}
-        taken |= self._reserved if role not in ("input", "output", "state") else set()
+        reserved = () if role in ("input", "output", "state") else self._reserved
         numbered = (f"{name}#{number}" for number in count(2))
-        return name if name not in taken else next(n for n in numbered if n not in taken)
+        names = chain([name], numbered)
+        return next(n for n in names if n not in self._names and n not in reserved)
 
     def _place(self, name: str, size: int) -> int:
         align = min(_PAGE, max(_SMALLEST, 1 << (size - 1).bit_length()))

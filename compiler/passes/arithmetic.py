@@ -31,6 +31,9 @@ from pulsarray.compiler.ops.transposed import TransposedConvolution
 
 __all__ = ["with_products"]
 
+_FEW_CHANNELS = 16
+"""Channels of which each becomes a row by itself, where the largest of them is sought."""
+
 
 def with_products(graph: Graph) -> Graph:
     """A network of maps (H, W, C) with the same results."""
@@ -59,16 +62,27 @@ def _(op: ReduceMean, node: Node, draft: Draft) -> None:
 
 @_place.register
 def _(op: ReduceMax, node: Node, draft: Draft) -> None:
-    """A pooling; no unit compares channels, so they become rows first."""
+    """Poolings; no unit compares channels, so parts of them become rows: of some, then of one."""
     source = node.inputs[0]
-    (rows, columns), channels = _kernel(op.axes, draft.shape(source)), draft.shape(source)[2]
-    if -1 in op.axes and channels > 1:
-        down = Window((channels, 1), (channels, 1))
-        learned = {"weight": np.eye(channels)[:, None, :, None], "bias": np.zeros(1)}
-        source = _larger(draft, node, source, TransposedConvolution(down), learned)
-        rows *= channels
-    window = Window((rows, columns), (rows, columns))
-    draft.emit(Node(node.name, MaxPool(window), (source,), node.output))
+    kernel, channels = _kernel(op.axes, draft.shape(source)), draft.shape(source)[2]
+    for size in (_FEW_CHANNELS, 1) if -1 in op.axes else ():
+        if size >= channels:
+            continue
+        if kernel != (1, 1):
+            source = _larger(draft, node, source, MaxPool(Window(kernel, kernel)), {})
+        source, parts = _in_rows(draft, node, source, size)
+        kernel = parts, 1
+    draft.emit(Node(node.name, MaxPool(Window(kernel, kernel)), (source,), node.output))
+
+
+def _in_rows(draft: Draft, node: Node, source: str, size: int) -> tuple[str, int]:
+    """Parts of so many channels as rows, how many; the last two have some channels in common."""
+    channels = draft.shape(source)[2]
+    starts = np.minimum(np.arange(0, channels, size), channels - size)
+    weight = np.eye(channels)[:, starts[:, None] + np.arange(size)].transpose(1, 0, 2)[:, None]
+    down = Window((len(starts), 1), (len(starts), 1))
+    learned = {"weight": weight, "bias": np.zeros(size)}
+    return _larger(draft, node, source, TransposedConvolution(down), learned), len(starts)
 
 
 @_place.register
@@ -169,7 +183,7 @@ def _spread(draft: Draft, node: Node, value: Value, shape: Shape) -> str:
 
 
 def _larger(draft: Draft, node: Node, source: str, op: Operator, learned: dict[str, Array]) -> str:
-    """One step to a larger map."""
+    """One step to another map."""
     output = draft.fresh(f"{source} for {node.name}")
     draft.add(output, op, (source,), output, learned)
     return output

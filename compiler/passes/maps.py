@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import singledispatch
 from math import gcd, prod
@@ -13,6 +14,8 @@ from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Shape, Value, constant
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.ops.binary import Binary
+from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
@@ -21,6 +24,7 @@ from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.compiler.passes.ends import ending_in
+from pulsarray.compiler.passes.regroup import check_channels, regrouped
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
@@ -28,8 +32,6 @@ __all__ = ["LARGEST_REORDER", "with_maps"]
 
 LARGEST_REORDER = 1 << 12
 """Elements of a map that may become one pixel other than in a dense layer, which is free."""
-_LARGEST_IDENTITY = 1 << 13
-"""Channels of a pixel at most that are split or joined: by a product with the identity."""
 
 
 def with_maps(graph: Graph) -> Graph:
@@ -68,7 +70,8 @@ class _Maps(Draft):
 
     def __init__(self, graph: Graph) -> None:
         constants = (v for v in graph.declared if v.role.is_constant)
-        super().__init__(graph.name, [*map(_entry, graph.entries), *constants], graph.values)
+        entries = (_entry(value, graph) for value in graph.entries)
+        super().__init__(graph.name, [*entries, *constants], graph.values)
         self.states = graph.states
         self.before = graph
         self.names: dict[str, str] = {}
@@ -92,6 +95,23 @@ class _Maps(Draft):
             self.whole(output, known, output, np.eye(prod(shape)), np.zeros(prod(shape)))
         return output
 
+    def alike(self, node: Node, sources: Mapping[str, str]) -> dict[str, str]:
+        """Vectors that an operator reads as maps of one shape, where they are of several."""
+        vectors = [n for n in dict.fromkeys(node.inputs) if prod(self.before.values[n].shape) > 1]
+        shapes = [self.shape(sources[name]) for name in vectors if name in sources]
+        if len(vectors) < 2 or all(shape[:2] == (1, 1) for shape in shapes):
+            return {}
+        return {name: self._reshaped(node, name, max(shapes)) for name in vectors}
+
+    def _reshaped(self, node: Node, name: str, shape: Shape) -> str:
+        """A vector, or a constant one, as a map."""
+        output = f"{name} for {node.name}"
+        value = self.before.values[name]
+        if value.role.is_constant:
+            return self.hold(constant(output, value.array.reshape(shape)))
+        _shaped(node, self, self.map_of(name), shape, output)
+        return self.map_of(output)
+
     def whole(self, name: str, source: str, output: str, weight: Array, bias: Array) -> None:
         """A dense layer as a convolution whose kernel is its whole input."""
         shape = self.shape(source)
@@ -100,9 +120,19 @@ class _Maps(Draft):
         self.add(name, op, (source,), output, learned)
 
 
-def _entry(value: Value) -> Value:
-    """An input or state as a map."""
-    shape = _as_map(value.shape)
+def _entry(value: Value, graph: Graph) -> Value:
+    """An input or state as a map: a long vector with the most channels that it gets later on."""
+    shape, size = _as_map(value.shape), prod(value.shape)
+    if len(value.shape) == 1 and size > LARGEST_REORDER and value.name not in graph.states:
+        later = [
+            node.op.sizes[-1]
+            for node in graph.nodes
+            if isinstance(node.op, Reshape)
+            and graph.values[node.inputs[0]].shape == value.shape
+            and len(node.op.sizes) > 1
+        ]
+        channels = max(later, default=size)
+        shape = 1, size // channels, channels
     return replace(
         value, shape=shape, data=None if value.data is None else value.data.reshape(shape)
     )
@@ -120,8 +150,11 @@ def _as_map(shape: Shape) -> Shape:
 def _place(op: Operator, node: Node, draft: _Maps) -> None:
     """Put an operator behind those before it."""
     is_vector = len(draft.before.values[node.output].shape) == 1
-    change = draft.pixel if is_vector and not op.is_elementwise else draft.map_of
+    by_element = op.is_elementwise or isinstance(op, Binary)
+    change = draft.pixel if is_vector and not by_element else draft.map_of
     sources = {name: change(name) for name in draft.before.sources_of(node)}
+    if is_vector:
+        sources |= draft.alike(node, sources)
     draft.emit(Node(node.name, op, tuple(sources.get(n, n) for n in node.inputs), node.output))
 
 
@@ -140,15 +173,35 @@ def _(op: ReduceSum, node: Node, draft: _Maps) -> None:
     _reduce(node, draft, ReduceSum(op.axes))
 
 
-def _reduce(node: Node, draft: _Maps, op: Operator) -> None:
+def _reduce(node: Node, draft: _Maps, op: ReduceMax | ReduceMean | ReduceSum) -> None:
     """Axes stay, with size 1, if the map of what is left without them has them, too."""
-    source = draft.pixel(node.inputs[0])
+    source = draft.map_of(node.inputs[0])
+    if len(draft.before.values[node.inputs[0]].shape) == 1:
+        op = type(op)((-3, -2, -1))
     shape, wanted = op.shape(draft.shape(source)), draft.before.values[node.output].shape
     if shape != _as_map(wanted):
         raise InputError(
             f"{node.name}: {op.title} to shape {wanted} is not possible in int8; keep its axes"
         )
     draft.emit(Node(node.name, op, (source,), node.output))
+
+
+@_place.register
+def _(op: Concat, node: Node, draft: _Maps) -> None:
+    """Vectors too long for a pixel as pixels side by side: as many channels as divide all."""
+    names, shape = [draft.map_of(n) for n in node.inputs], draft.before.values[node.output].shape
+    shapes = [draft.shape(name) for name in names]
+    pixels = all(made[:2] == (1, 1) for made in shapes)
+    if len(shape) > 1 or prod(shape) <= LARGEST_REORDER or (pixels and len({*shapes}) > 1):
+        _place.dispatch(Operator)(op, node, draft)
+        return
+    channels = gcd(*(made[2] for made in shapes))
+    parts = []
+    for place, name in enumerate(names):
+        output = draft.fresh(f"{node.name} part {place}")
+        _shaped(node, draft, name, (1, prod(draft.shape(name)) // channels, channels), output)
+        parts.append(draft.map_of(output))
+    draft.emit(Node(node.name, Concat(-2), tuple(parts), node.output))
 
 
 @_place.register
@@ -205,7 +258,7 @@ def _(op: Transpose, node: Node, draft: _Maps) -> None:
 def _turned(node: Node, draft: _Maps, source: str, output: str) -> None:
     """Columns as channels in each row: the product of the identity and that, transposed."""
     height, _, channels = draft.shape(source)
-    _check_channels(node, channels)
+    check_channels((node.name, node.op.title), channels)
     whole = np.broadcast_to(np.eye(channels), (height, channels, channels)).copy()
     identity = draft.hold(constant(f"{output} identity", whole))
     draft.emit(Node(output, MatMul(transpose_b=True), (identity, source), output))
@@ -213,67 +266,24 @@ def _turned(node: Node, draft: _Maps, source: str, output: str) -> None:
 
 def _shaped(node: Node, draft: _Maps, source: str, sizes: Shape, output: str) -> None:
     """The same elements in another shape."""
-    if draft.shape(source) == sizes:
-        draft.names[output] = source
-        return
-    op = Reshape(sizes)
-    _place(op, Node(f"{node.name} {output}", op, (source,), output), draft)
+    made = source
+    if draft.shape(source) != sizes:
+        name = f"{node.name} {output}"
+        made = regrouped(draft, (name, node.op.title), source, sizes, output)
+    if made != output:
+        draft.names[output] = made
 
 
 @_place.register
 def _(op: Reshape, node: Node, draft: _Maps) -> None:
     """Pixels in other rows; of other channels by products with 0 and 1 that split and join them."""
     source = draft.map_of(node.inputs[0])
-    if len(op.sizes) == 1:
-        draft.names[node.output] = source
-        return
-    wanted, channels = _as_map(op.sizes), draft.shape(source)[2]
-    common = gcd(channels, wanted[2])
-    source = _split(node, draft, source, channels // common)
-    source = _joined(node, draft, source, wanted[2] // common)
-    if draft.shape(source) != wanted or source == draft.map_of(node.inputs[0]):
-        draft.emit(Node(node.name, Reshape(wanted), (source,), node.output))
-    else:
-        draft.names[node.output] = source
-
-
-def _split(node: Node, draft: _Maps, source: str, parts: int) -> str:
-    """Each pixel's channels as so many pixels beside each other."""
-    if parts == 1:
-        return source
-    channels = draft.shape(source)[2]
-    _check_channels(node, channels)
-    weight = np.eye(channels).reshape(channels, parts, -1).transpose(1, 0, 2)[None]
-    op = TransposedConvolution(Window((1, parts), (1, parts)))
-    learned = {"weight": weight, "bias": np.zeros(channels // parts)}
-    output = draft.fresh(f"{node.output} split")
-    return draft.add(output, op, (source,), output, learned).name
-
-
-def _check_channels(node: Node, channels: int) -> None:
-    """Refuse a product with an enormous identity."""
-    if channels > _LARGEST_IDENTITY:
-        raise InputError(
-            f"{node.name}: {node.op.title} to or from pixels of {channels} channels is not "
-            f"possible in int8, only of up to {_LARGEST_IDENTITY}"
-        )
-
-
-def _joined(node: Node, draft: _Maps, source: str, parts: int) -> str:
-    """So many pixels beside each other as the channels of one."""
-    if parts == 1:
-        return source
-    height, width, channels = draft.shape(source)
-    _check_channels(node, parts * channels)
-    if width % parts:
-        row = draft.fresh(f"{node.output} in a row")
-        draft.emit(Node(row, Reshape((1, height * width, channels)), (source,), row))
-        source = row
-    weight = np.eye(parts * channels).reshape(1, parts, channels, -1)
-    op = Convolution(Window((1, parts), (1, parts)))
-    learned = {"weight": weight, "bias": np.zeros(parts * channels)}
-    output = draft.fresh(f"{node.output} joined")
-    return draft.add(output, op, (source,), output, learned).name
+    made = source
+    if len(op.sizes) > 1:
+        where = (node.name, op.title)
+        made = regrouped(draft, where, source, _as_map(op.sizes), node.output)
+    if made != node.output:
+        draft.names[node.output] = made
 
 
 @_place.register
@@ -289,9 +299,12 @@ def _(_op: Dense, node: Node, draft: _Maps) -> None:
 
 @_place.register
 def _(op: Unflatten, node: Node, draft: _Maps) -> None:
-    """A product with 0 and 1 for each pixel."""
+    """A product with 0 and 1 for each pixel; nothing where a map has its elements in that order."""
     height, width, channels = op.sizes
-    size = len(op.order)
+    size, source = len(op.order), draft.map_of(node.inputs[0])
+    if draft.shape(source)[:2] != (1, 1) and [*op.order] == [*range(size)]:
+        _shaped(node, draft, source, op.sizes, node.output)
+        return
     if size > LARGEST_REORDER:
         raise InputError(
             f"{node.name}: a vector of {size} elements cannot become a map, only up to "
