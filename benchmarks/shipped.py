@@ -229,7 +229,7 @@ def compare(
     path: Path, graph: Graph, quantized: Graph, data: tuple[Arrays, Arrays], result: Result
 ) -> None:
     """How far the int8 network is from the runtime's, and the float one as it was read."""
-    known, tested = data
+    tested = data[1]
     runs = _litert if path.suffix == ".tflite" else _onnxruntime
     wanted = runs(path, list(tested.values()))
     result.drift = max(errors(outputs_of(graph, tested), wanted))
