@@ -91,17 +91,17 @@ def read(path: Path) -> dict[str, Figures]:
 def write(figures: Mapping[str, Figures]) -> None:
     """The record."""
     head = "# Written by `make corpus ARGS=--update`: case, bytes, integers, cycles."
-    lines = [head, *(found.line(name) for name, found in sorted(figures.items()))]
+    lines = [head, *(figure.line(name) for name, figure in sorted(figures.items()))]
     RECORD.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def kept() -> Path:
     """Where figures of exactly these sources are kept."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for folder in SOURCES:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
-    return ROOT / "build" / f"corpus-{found.hexdigest()[:12]}.txt"
+            digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    return ROOT / "build" / f"corpus-{digest.hexdigest()[:12]}.txt"
 
 
 def change(setting: str) -> None:
@@ -121,9 +121,9 @@ def measure(cases: Sequence[Case], jobs: int, path: Path) -> dict[str, Figures]:
     with ProcessPoolExecutor(jobs) as pool, path.open("a") as file:
         waiting = [pool.submit(measured, case) for case in missing]
         for number, done in enumerate(as_completed(waiting), 1):
-            name, found, reason = done.result()
-            figures[name] = found
-            print(found.line(name), file=file, flush=True)
+            name, figure, reason = done.result()
+            figures[name] = figure
+            print(figure.line(name), file=file, flush=True)
             if reason:
                 print(f"{name}: refused: {reason}")
             elif number % 100 == 0:
@@ -143,18 +143,18 @@ def compared(
     merge
         Whether bytes may change, and cycles within a tolerance.
     """
-    for name, found in new.items():
+    for name, figure in new.items():
         before = old.get(name)
         if before is None:
             yield f"{name}: not in the record", True
             continue
-        if found.integers != before.integers:
-            yield f"{name}: integers: {before.integers} before, {found.integers} now", True
-        if found.bytes != before.bytes and not merge:
+        if figure.integers != before.integers:
+            yield f"{name}: integers: {before.integers} before, {figure.integers} now", True
+        if figure.bytes != before.bytes and not merge:
             yield f"{name}: bytes", True
-        if found.cycles != before.cycles:
-            ratio = found.cycles / max(1, before.cycles) - 1
-            text = f"{name}: cycles: {before.cycles:,} before, {found.cycles:,} now, {ratio:+.2%}"
+        if figure.cycles != before.cycles:
+            ratio = figure.cycles / max(1, before.cycles) - 1
+            text = f"{name}: cycles: {before.cycles:,} before, {figure.cycles:,} now, {ratio:+.2%}"
             judged = name.startswith(JUDGED)
             yield text, not merge or (judged and ratio > TOLERANCE)
 
@@ -163,8 +163,8 @@ def summary(old: Mapping[str, Figures], new: Mapping[str, Figures]) -> Iterator[
     """A line for each kind of case."""
     for kind in dict.fromkeys(name.partition("/")[0] for name in new):
         pairs = [
-            (old[name], found)
-            for name, found in new.items()
+            (old[name], figure)
+            for name, figure in new.items()
             if name.startswith(f"{kind}/") and name in old
         ]
         changed = [
@@ -203,12 +203,12 @@ def main() -> int:
     print(f"seed {SEED}: {len(cases)} cases", flush=True)
     path = Path(os.devnull) if options.tried else kept()
     new, old = measure(cases, options.jobs, path), read(RECORD)
-    found = list(compared(old, new, merge=options.merge))
-    for text, _ in found:
+    differences = list(compared(old, new, merge=options.merge))
+    for text, _ in differences:
         print(text)
     print(*summary(old, new), sep="\n")
-    faults = sum(fault for _, fault in found)
-    print(f"{len(found)} differences, {faults} faults, {time.perf_counter() - begin:.0f} s")
+    faults = sum(fault for _, fault in differences)
+    print(f"{len(differences)} differences, {faults} faults, {time.perf_counter() - begin:.0f} s")
     if options.update:
         known = old | new
         write({case.name: known[case.name] for case in every if case.name in known})

@@ -146,9 +146,9 @@ def all_cases() -> Iterator[Case]:
     for number in range(STEPS):
         for machine, config in TRAINING.items():
             yield Case(f"step/{number:03d}@{machine}", partial(_step, number, config))
-    for name, found in WORKLOADS.items():
+    for name, workload in WORKLOADS.items():
         make = partial(_workload, name)
-        yield Case(f"workload/{name}@{found.config}", make, found.graph is not None)
+        yield Case(f"workload/{name}@{workload.config}", make, workload.graph is not None)
 
 
 def _networks() -> Iterator[Case]:
@@ -243,11 +243,11 @@ def _step(number: int, config: Config) -> Made:
 
 
 def _workload(name: str) -> Made:
-    found = WORKLOADS[name]
-    data, config = found.data(), found.machine
-    batch = min(found.batch, len(data.inputs))
+    workload = WORKLOADS[name]
+    data, config = workload.data(), workload.machine
+    batch = min(workload.batch, len(data.inputs))
     x, t = data.inputs[:batch], data.targets[:batch]
-    return _trained(found.network(0), batch, x, t, config)
+    return _trained(workload.network(0), batch, x, t, config)
 
 
 def _trained(network: TrainingNetwork, batch: int, x: Floats, t: Floats, config: Config) -> Made:
@@ -263,7 +263,7 @@ def _trained(network: TrainingNetwork, batch: int, x: Floats, t: Floats, config:
 
 
 def _digest(*parts: bytes) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for part in parts:
-        found.update(len(part).to_bytes(8, "little") + part)
-    return found.hexdigest()[:12]
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:12]

@@ -150,19 +150,19 @@ def cost(name: str, folder: Path | None) -> Cost:
 def gaps(report: dict[str, Any], program: Program, network: Graph) -> list[Gap]:
     """The layers below 80 % of their own bound, by reason, most cycles first."""
     groups = {n.name: n.op.groups for n in network.nodes if isinstance(n.op, Convolution)}
-    found: dict[str, Gap] = {}
+    by_reason: dict[str, Gap] = {}
     for row, layer in zip(report["layers"], program.layers, strict=True):
         if row["cycles"] and row["bound_cycles"] < LOW * row["cycles"]:
             bus = max(layer.read_bytes, layer.write_bytes) // CONFIG.bus_bytes
             reason = _reason(row, groups.get(layer.name, 1), network, bus)
-            old = found.get(reason, Gap(reason, 0, 0, 0))
-            found[reason] = Gap(
+            old = by_reason.get(reason, Gap(reason, 0, 0, 0))
+            by_reason[reason] = Gap(
                 reason,
                 old.layers + 1,
                 old.cycles + row["cycles"],
                 old.bound + row["bound_cycles"],
             )
-    return sorted(found.values(), key=lambda gap: -gap.cycles)
+    return sorted(by_reason.values(), key=lambda gap: -gap.cycles)
 
 
 def _reason(row: dict[str, Any], groups: int, network: Graph, bus: int) -> str:
@@ -213,21 +213,21 @@ def onnx_part(
     """The nine networks: a table of cost, and one of the layers far from their bounds."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    found = list(costs(names, folder))
-    console.print(_cost_table(found))
-    console.print(_gap_table(found))
-    for one in found:
+    rows = list(costs(names, folder))
+    console.print(_cost_table(rows))
+    console.print(_gap_table(rows))
+    for one in rows:
         if one.problem:
             console.print(f"{one.name}: {one.problem}", style="red", markup=False)
-    return _cost_bars(found)
+    return _cost_bars(rows)
 
 
-def _cost_bars(found: Sequence[Cost]) -> list[Bar]:
-    compiled = sorted((one for one in found if not one.problem), key=lambda one: -one.share)
+def _cost_bars(rows: Sequence[Cost]) -> list[Bar]:
+    compiled = sorted((one for one in rows if not one.problem), key=lambda one: -one.share)
     shares = ", ".join(f"{one.name} {one.share:.1%}" for one in compiled)
-    text = f"{len(compiled)} of {len(found)}"
+    text = f"{len(compiled)} of {len(rows)}"
     bars = [
-        Bar("ONNX networks compiled for base", text, "all", len(compiled) == len(found)),
+        Bar("ONNX networks compiled for base", text, "all", len(compiled) == len(rows)),
         Bar("ONNX networks, base: bound by cycles", shares),
     ]
     for one in compiled:
@@ -238,7 +238,7 @@ def _cost_bars(found: Sequence[Cost]) -> list[Bar]:
     return bars
 
 
-def _cost_table(found: Sequence[Cost]) -> Table:
+def _cost_table(rows: Sequence[Cost]) -> Table:
     columns = (
         "network",
         "GMAC",
@@ -250,7 +250,7 @@ def _cost_table(found: Sequence[Cost]) -> Table:
         "peak GB",
     )
     table = _table(f"ONNX networks, one image, D = {CONFIG.dim}, random weights, model", columns)
-    for one in found:
+    for one in rows:
         if one.problem:
             table.add_row(one.name, "not compiled")
             continue
@@ -262,13 +262,13 @@ def _cost_table(found: Sequence[Cost]) -> Table:
     return table
 
 
-def _gap_table(found: Sequence[Cost]) -> Table:
+def _gap_table(rows: Sequence[Cost]) -> Table:
     table = _table(
         f"Layers below {LOW:.0%} of their own bound",
         ("network", "reason", "layers", "cycles", "bound", "of all"),
     )
     table.columns[1].justify = "left"
-    for one in found:
+    for one in rows:
         for gap in one.gaps:
             table.add_row(
                 one.name, gap.reason, str(gap.layers), f"{gap.cycles:,}", f"{gap.bound:,}",
@@ -305,11 +305,11 @@ def _tiny(name: str, file: Path) -> list[Bar]:
     network = import_tflite(file)
     machine = machine_part(network)
     program = compiler.compile(network, CONFIG, name=name)
-    given = inputs(network.input.shape)
-    memory = with_inputs(program, given[:1])
+    samples = inputs(network.input.shape)
+    memory = with_inputs(program, samples[:1])
     expected, got = run_model(program, memory), simulate(program, "verilator", memory=memory)
     different = compare(expected, got, program)
-    maps = run_integers(machine, given)
+    maps = run_integers(machine, samples)
     computed = {place: codes for place, codes in maps.items() if place != network.input.name}
     assert got.memory is not None
     output = program.with_role("output")[0]
@@ -331,7 +331,7 @@ def _tiny(name: str, file: Path) -> list[Bar]:
             "identical",
             not different,
         ),
-        *_references(name, file, computed, given),
+        *_references(name, file, computed, samples),
     ]
 
 
@@ -345,25 +345,25 @@ def inputs(shape: tuple[int, ...]) -> Ints:
     return np.stack([*noise, *smooth, *structured]).astype(np.int64)
 
 
-def _references(name: str, file: Path, maps: dict[str, Ints], given: Ints) -> list[Bar]:
+def _references(name: str, file: Path, maps: dict[str, Ints], samples: Ints) -> list[Bar]:
     """Every element of every tensor against LiteRT's reference and optimized kernels."""
-    what = f"{name}: elements of all tensors, {len(given)} inputs, other than LiteRT's"
+    what = f"{name}: elements of all tensors, {len(samples)} inputs, other than LiteRT's"
     try:
         from ai_edge_litert.interpreter import OpResolverType
     except ImportError:
         return [Bar(what, "not compared: ai-edge-litert is not installed")]
     total = sum(codes.size for codes in maps.values())
-    exact = _differing(_runner(file, OpResolverType.BUILTIN_REF), maps, given)
+    exact = _differing(_runner(file, OpResolverType.BUILTIN_REF), maps, samples)
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    fast = _differing(_runner(file, plain), maps, given)
+    fast = _differing(_runner(file, plain), maps, samples)
     text = f"reference kernels {exact:,} of {total:,}, optimized {fast:,} ({fast / total:.2%})"
     return [
         Bar(what, text, "none of reference kernels", exact == 0),
         Bar(
             f"{name}: final int8 outputs, LiteRT's default (XNNPACK) beside its reference kernels",
             _spread(
-                _outputs(_runner(file, OpResolverType.BUILTIN_REF), given),
-                _outputs(_runner(file, OpResolverType.AUTO), given),
+                _outputs(_runner(file, OpResolverType.BUILTIN_REF), samples),
+                _outputs(_runner(file, OpResolverType.AUTO), samples),
             ),
         ),
     ]
@@ -388,23 +388,23 @@ def _invoke(runner: Any, codes: Ints) -> None:
     runner.invoke()
 
 
-def _differing(runner: Any, maps: dict[str, Ints], given: Ints) -> int:
+def _differing(runner: Any, maps: dict[str, Ints], samples: Ints) -> int:
     places = {detail["name"]: detail["index"] for detail in runner.get_tensor_details()}
     count = 0
-    for number, codes in enumerate(given):
+    for number, codes in enumerate(samples):
         _invoke(runner, codes)
-        for name, found in maps.items():
+        for name, computed in maps.items():
             wanted = np.asarray(runner.get_tensor(places[name]))
-            count += int(np.count_nonzero(found[number].ravel() != wanted.ravel()))
+            count += int(np.count_nonzero(computed[number].ravel() != wanted.ravel()))
     return count
 
 
-def _outputs(runner: Any, given: Ints) -> Ints:
-    place, found = runner.get_output_details()[0]["index"], []
-    for codes in given:
+def _outputs(runner: Any, samples: Ints) -> Ints:
+    place, outputs = runner.get_output_details()[0]["index"], []
+    for codes in samples:
         _invoke(runner, codes)
-        found.append(np.array(runner.get_tensor(place), np.int64))
-    return np.stack(found)
+        outputs.append(np.array(runner.get_tensor(place), np.int64))
+    return np.stack(outputs)
 
 
 def _spread(first: Ints, second: Ints) -> str:

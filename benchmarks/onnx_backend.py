@@ -70,12 +70,12 @@ def is_clear(text: str, case: Case) -> bool:
     return any(name in text for name in (*names, "input", "output", "operator"))
 
 
-def difference(found: Array, wanted: Array) -> float:
+def difference(computed: Array, wanted: Array) -> float:
     """The largest difference, relative to the largest value; infinite for another shape."""
-    if found.shape != wanted.shape:
+    if computed.shape != wanted.shape:
         return float("inf")
     scale = max(float(np.abs(wanted).max()), 1.0)
-    return float(np.abs(found - wanted).max()) / scale
+    return float(np.abs(computed - wanted).max()) / scale
 
 
 def run(program: Program, case: Case) -> Array:
@@ -89,12 +89,12 @@ def run(program: Program, case: Case) -> Array:
     return real_values(unpack(memory, result, CONFIG), result)
 
 
-def judge(found: Array, case: Case) -> tuple[str, str]:
+def judge(computed: Array, case: Case) -> tuple[str, str]:
     """Whether the machine's result is that of the test, within int8."""
     wanted = case.wanted.astype(np.float64)
-    if found.shape != wanted.shape:
-        return "wrong", f"shape {found.shape}, not {wanted.shape}"
-    errors, norm = found - wanted, float(np.linalg.norm(wanted))
+    if computed.shape != wanted.shape:
+        return "wrong", f"shape {computed.shape}, not {wanted.shape}"
+    errors, norm = computed - wanted, float(np.linalg.norm(wanted))
     rms = float(np.linalg.norm(errors)) / norm if norm else float(np.abs(errors).max())
     span = max(wanted.max(), 0.0) - min(wanted.min(), 0.0)
     most = float(np.abs(errors).max()) / span if span else float(np.abs(errors).max())
@@ -106,9 +106,9 @@ def show(counts: Mapping[str, Counter[str]]) -> None:
     """The table by operator."""
     table = Table("operator", *VERDICTS[::-1])
     total: Counter[str] = Counter()
-    for operator, found in sorted(counts.items()):
-        table.add_row(operator, *(str(found[verdict] or "") for verdict in VERDICTS[::-1]))
-        total += found
+    for operator, verdicts in sorted(counts.items()):
+        table.add_row(operator, *(str(verdicts[verdict] or "") for verdict in VERDICTS[::-1]))
+        total += verdicts
     table.add_row("total", *(str(total[verdict]) for verdict in VERDICTS[::-1]), style="bold")
     Console().print(table)
 
@@ -116,17 +116,17 @@ def show(counts: Mapping[str, Counter[str]]) -> None:
 def main(wanted: list[str]) -> int:
     """Try every form of every test."""
     operators = frozenset(wanted) or frozenset({*TAKEN, *QUANTIZED})
-    found: dict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
+    judged: dict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         for case in cases(operators):
             if wanted and case.operator not in wanted:
                 continue
             verdict, text = attempt(case, Path(folder))
-            found[case.operator, case.test].append((verdict, case.form, text))
+            judged[case.operator, case.test].append((verdict, case.form, text))
             if wanted or verdict in ("wrong", "unclear"):
                 print(f"{case.test} [{case.form}]: {verdict}: {text}", flush=True)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for (operator, _), forms in found.items():
+    for (operator, _), forms in judged.items():
         verdicts = [verdict for verdict, *_ in forms]
         counts[operator][next(v for v in VERDICTS if v in verdicts)] += 1
     show(counts)

@@ -135,8 +135,8 @@ def _shifted(axis: int) -> int:
 
 
 def _get(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    found = [helper.get_attribute_value(a) for a in node.attribute if a.name == name]
-    return found[0] if found else default
+    values = [helper.get_attribute_value(a) for a in node.attribute if a.name == name]
+    return values[0] if values else default
 
 
 def _set(node: onnx.NodeProto, name: str, value: Any) -> None:

@@ -46,7 +46,7 @@ def check(path: Path, table: Table) -> list[str]:
     begin = time.perf_counter()
     rtl = simulate(program, "verilator", memory=memory)
     seconds = time.perf_counter() - begin
-    found = compare(model, rtl, program)
+    differences = compare(model, rtl, program)
     maps = wrong = 0
     assert rtl.memory is not None
     for tensor in program.tensors:
@@ -55,10 +55,10 @@ def check(path: Path, table: Table) -> list[str]:
             wanted = expected[tensor.name].reshape(codes_found.shape)
             maps, wrong = maps + 1, wrong + int(np.count_nonzero(codes_found != wanted))
     if wrong:
-        found.append(f"{wrong} codes other than the interpreter's")
+        differences.append(f"{wrong} codes other than the interpreter's")
     name = path.stem.removeprefix("light_")
-    table.add_row(name, f"{rtl.cycles:,}", str(maps), str(len(found)), f"{seconds:.0f}")
-    return [f"{name}: {text}" for text in found]
+    table.add_row(name, f"{rtl.cycles:,}", str(maps), str(len(differences)), f"{seconds:.0f}")
+    return [f"{name}: {text}" for text in differences]
 
 
 def main() -> int:
@@ -75,13 +75,13 @@ def main() -> int:
     table = Table(title="RTL = model = interpreter, base, batch 1")
     for column in ("network", "cycles", "maps compared", "different", "seconds of Verilator"):
         table.add_column(column, justify="left" if column == "network" else "right")
-    found = []
+    faults = []
     for path in paths:
         with console.status(f"{path.stem} ..."):
-            found += check(path, table)
+            faults += check(path, table)
     console.print(table)
-    console.print(*found, sep="\n")
-    return 1 if found else 0
+    console.print(*faults, sep="\n")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def run_group(group: Group, simulator: str) -> Row:
     """All cases of a group on one simulator."""
     begin = time.perf_counter()
     cases = list(group.cases())
-    found = differences(cases, group.config, simulator)
-    wrong = [(case, texts) for case, texts in zip(cases, found, strict=True) if texts]
+    differing = differences(cases, group.config, simulator)
+    wrong = [(case, texts) for case, texts in zip(cases, differing, strict=True) if texts]
     return Row(group, simulator, wrong, time.perf_counter() - begin)
 
 

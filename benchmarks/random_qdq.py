@@ -80,8 +80,10 @@ def main() -> int:
     seeds = range(options.seed, options.seed + options.cases)
     console.print(f"seeds {seeds.start} to {seeds.stop - 1}")
     with ProcessPoolExecutor(options.jobs) as pool:
-        found = pool.map(judged, seeds, chunksize=16)
-        verdicts = dict(zip(seeds, track(found, total=len(seeds), console=console), strict=True))
+        judgements = pool.map(judged, seeds, chunksize=16)
+        verdicts = dict(
+            zip(seeds, track(judgements, total=len(seeds), console=console), strict=True)
+        )
         taken = [seed for seed in seeds if not verdicts[seed].refused][: options.model]
         texts = dict(zip(taken, pool.map(on_model, taken, chunksize=4), strict=True))
     wrong = show(verdicts, console)

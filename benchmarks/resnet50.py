@@ -103,10 +103,10 @@ def compare_maps(program: Program, memory: Memory, expected: Maps, names: list[s
     """
     for name in names:
         tensor = program.tensor(name)
-        found = unpack(memory, tensor, program.config)
-        wrong = int(np.count_nonzero(found != expected[name].reshape(found.shape)))
+        codes = unpack(memory, tensor, program.config)
+        wrong = int(np.count_nonzero(codes != expected[name].reshape(codes.shape)))
         if wrong:
-            raise CheckFailed(f"{name}: {wrong} of {found.size} codes differ from the interpreter")
+            raise CheckFailed(f"{name}: {wrong} of {codes.size} codes differ from the interpreter")
 
 
 def by_layers(

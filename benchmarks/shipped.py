@@ -233,8 +233,8 @@ def compare(
     runs = _litert if path.suffix == ".tflite" else _onnxruntime
     wanted = runs(path, list(tested.values()))
     result.drift = max(errors(outputs_of(graph, tested), wanted))
-    own = errors(outputs_of(quantized, tested), wanted)
-    result.error = max(own)
+    machine_errors = errors(outputs_of(quantized, tested), wanted)
+    result.error = max(machine_errors)
     try:
         other = _runtime_errors(path, graph, data, wanted)
     except Exception as problem:  # Of its quantizer, or no export.
@@ -242,7 +242,7 @@ def compare(
         return
     result.runtime = max(other)
     least = [_rounding(array) for array in wanted]
-    pairs = zip(own, other, least, strict=True)
+    pairs = zip(machine_errors, other, least, strict=True)
     result.ratio = max(max(a, floor) / max(b, floor) for a, b, floor in pairs)
 
 
@@ -273,18 +273,18 @@ def _exported_int8(graph: Graph, known: Arrays, tested: Arrays) -> list[float]:
         return {name: x.transpose(0, 3, 1, 2).astype(np.float32) for name, x in shaped.items()}
 
     with tempfile.TemporaryDirectory() as folder:
-        path, given = Path(folder) / "float.onnx", images(tested)
+        path, arrays = Path(folder) / "float.onnx", images(tested)
         export_onnx(maps, path)
-        wanted = _onnxruntime(path, list(given.values()))
-        return errors(_static_int8(path, images(known), list(given.values())), wanted)
+        wanted = _onnxruntime(path, list(arrays.values()))
+        return errors(_static_int8(path, images(known), list(arrays.values())), wanted)
 
 
 def outputs_of(graph: Graph, samples: Arrays) -> list[Array]:
     """Real results as a host has them."""
-    given: Arrays = {**inputs_from_host(graph, samples)}
+    fed: Arrays = {**inputs_from_host(graph, samples)}
     if graph.is_quantized:
-        given = {n: graph.values[n].codes.encode(x) for n, x in given.items()}
-    made = run_outputs(graph, given)
+        fed = {n: graph.values[n].codes.encode(x) for n, x in fed.items()}
+    made = run_outputs(graph, fed)
     results = []
     for name in graph.outputs:
         value, array = graph.values[name], made[name]
@@ -323,7 +323,7 @@ def _onnxruntime(path: Path, inputs: list[Array], name: str = "") -> list[Array]
 
     onnxruntime.set_default_logger_severity(4)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    results = [session.run(None, given) for given in _fed(session, inputs, name or path.name)]
+    results = [session.run(None, feed) for feed in _fed(session, inputs, name or path.name)]
     return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 
 
@@ -331,10 +331,10 @@ def _fed(session: Any, inputs: list[Array], name: str) -> Iterator[Arrays]:
     """Samples as a file has them, one after the other, with what is constant."""
     fixed = SET_INPUTS.get(name, {})
     values = session.get_inputs()
-    given = [value for value in values if value.name not in fixed]
+    open_inputs = [value for value in values if value.name not in fixed]
     constants = {v.name: np.array(fixed[v.name], np.int64) for v in values if v.name in fixed}
     for sample in zip(*inputs, strict=True):
-        pairs = zip(given, sample, strict=True)
+        pairs = zip(open_inputs, sample, strict=True)
         yield {value.name: _batched(value.shape, array) for value, array in pairs} | constants
 
 

@@ -32,57 +32,57 @@ CONFIG = PRESETS["train-small"]
 SEED = 0
 
 
-def shortened(found: Workload, steps: int) -> tuple[TrainingData, int]:
+def shortened(workload: Workload, steps: int) -> tuple[TrainingData, int]:
     """Samples and epochs for about so many steps (0: all)."""
-    data, epochs = found.data(), found.epochs
+    data, epochs = workload.data(), workload.epochs
     if not steps:
         return data, epochs
-    whole = max(1, len(data.inputs) // found.batch)
+    whole = max(1, len(data.inputs) // workload.batch)
     if whole <= steps:
         return data, max(1, min(epochs, steps // whole))
-    count = steps * found.batch
+    count = steps * workload.batch
     return TrainingData(
         data.inputs[:count], data.targets[:count], data.test_inputs, data.test_targets
     ), 1
 
 
-def judged(found: Workload, outputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+def judged(workload: Workload, outputs: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
     """Mean loss, and the share of right answers (NaN for no classes)."""
-    right = correct(found.loss, outputs, targets)
+    right = correct(workload.loss, outputs, targets)
     share = float("nan") if right is None else float(right.mean())
-    return float(loss_value(found.loss, outputs, targets).mean()), share
+    return float(loss_value(workload.loss, outputs, targets).mean()), share
 
 
-def float_result(found: Workload, data: TrainingData, epochs: int) -> FloatNetwork:
+def float_result(workload: Workload, data: TrainingData, epochs: int) -> FloatNetwork:
     """The same training in float64."""
-    network, random = FloatNetwork(found.network(SEED)), np.random.default_rng(SEED)
+    network, random = FloatNetwork(workload.network(SEED)), np.random.default_rng(SEED)
     for _ in range(epochs):
-        for chosen in batches(random, len(data.inputs), found.batch):
-            network.step(data.inputs[chosen], data.targets[chosen], found.learning_rate)
+        for chosen in batches(random, len(data.inputs), workload.batch):
+            network.step(data.inputs[chosen], data.targets[chosen], workload.learning_rate)
     return network
 
 
-def trained(found: Workload, simulator: str, steps: int) -> tuple[list[str], bool]:
+def trained(workload: Workload, simulator: str, steps: int) -> tuple[list[str], bool]:
     """A row of the table, and whether all is well."""
-    data, epochs = shortened(found, steps)
+    data, epochs = shortened(workload, steps)
     assert data.test_inputs is not None
     assert data.test_targets is not None
-    config = found.machine if found.graph else CONFIG
-    training = compile_training(found.network(SEED), config, batch=found.batch)
-    options = Options(epochs=epochs, rates=lambda _: found.learning_rate, seed=SEED)
+    config = workload.machine if workload.graph else CONFIG
+    training = compile_training(workload.network(SEED), config, batch=workload.batch)
+    options = Options(epochs=epochs, rates=lambda _: workload.learning_rate, seed=SEED)
     begin = time.perf_counter()
     with Device(simulator, check=True) as device:
         trainer = Trainer(training, device, data, options)
         try:
             history = trainer.run()
         except CheckFailed as error:
-            return [found.name, str(error)], False
+            return [workload.name, str(error)], False
         outputs = trainer.outputs(data.test_inputs)
-    loss, share = judged(found, outputs, data.test_targets)
-    reference = float_result(found, data, epochs).result(data.test_inputs)
-    real_loss, real_share = judged(found, reference, data.test_targets)
+    loss, share = judged(workload, outputs, data.test_targets)
+    reference = float_result(workload, data, epochs).result(data.test_inputs)
+    real_loss, real_share = judged(workload, reference, data.test_targets)
     cells = [
-        found.name, found.loss.name, f"{len(history.losses):,}",
+        workload.name, workload.loss.name, f"{len(history.losses):,}",
         f"{history.epochs[-1].step_cycles:,.0f}", f"{loss:.5f}", f"{real_loss:.5f}",
         _percent(share), _percent(real_share), f"{time.perf_counter() - begin:.0f}",
     ]  # fmt: skip
@@ -106,7 +106,7 @@ def main() -> int:
                  "float64", "s"):  # fmt: skip
         table.add_column(name, justify="right")
     good = True
-    quick = [name for name, found in WORKLOADS.items() if not found.graph]
+    quick = [name for name, workload in WORKLOADS.items() if not workload.graph]
     for name in options.names or quick:
         cells, well = trained(WORKLOADS[name], options.on, options.steps)
         good &= well

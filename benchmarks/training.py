@@ -89,11 +89,11 @@ def large_step() -> StepCost:
     return _cost(training, *samples(network, 64), 0.1)
 
 
-def step_cost(found: Workload, config: Config, batch: int) -> StepCost:
+def step_cost(task: Workload, config: Config, batch: int) -> StepCost:
     """A step of a workload."""
-    training = compile_training(found.network(0), config, batch=batch)
-    data = found.data()
-    return _cost(training, data.inputs[:batch], data.targets[:batch], found.learning_rate)
+    training = compile_training(task.network(0), config, batch=batch)
+    data = task.data()
+    return _cost(training, data.inputs[:batch], data.targets[:batch], task.learning_rate)
 
 
 @dataclass(frozen=True)
@@ -106,21 +106,21 @@ class Accuracy:
 
 def accuracy(name: str, seed: int, epochs: int | None = None) -> Accuracy:
     """A workload trained on the model and in float64, same weights, same order."""
-    found = workload(name)
-    data, epochs = found.data(), epochs or found.epochs
+    task = workload(name)
+    data, epochs = task.data(), epochs or task.epochs
     assert data.test_inputs is not None
     assert data.test_targets is not None
-    training = compile_training(found.network(seed), found.machine, batch=found.batch)
-    options = Options(epochs=epochs, rates=lambda _: found.learning_rate, seed=seed)
+    training = compile_training(task.network(seed), task.machine, batch=task.batch)
+    options = Options(epochs=epochs, rates=lambda _: task.learning_rate, seed=seed)
     with Device("model", timing=False) as device:
         trainer = Trainer(training, device, data, options)
         trainer.run()
-        machine = correct(found.loss, trainer.outputs(data.test_inputs), data.test_targets)
-    reference, random = FloatNetwork(found.network(seed)), np.random.default_rng(seed)
+        machine = correct(task.loss, trainer.outputs(data.test_inputs), data.test_targets)
+    reference, random = FloatNetwork(task.network(seed)), np.random.default_rng(seed)
     for _ in range(epochs):
-        for chosen in batches(random, len(data.inputs), found.batch):
-            reference.step(data.inputs[chosen], data.targets[chosen], found.learning_rate)
-    real = correct(found.loss, reference.result(data.test_inputs), data.test_targets)
+        for chosen in batches(random, len(data.inputs), task.batch):
+            reference.step(data.inputs[chosen], data.targets[chosen], task.learning_rate)
+    real = correct(task.loss, reference.result(data.test_inputs), data.test_targets)
     assert machine is not None
     assert real is not None
     return Accuracy(float(machine.mean()), float(real.mean()))

@@ -50,8 +50,8 @@ def interpreter(path: Path) -> Any:
 
 def tensors(runner: Any, codes: Codes) -> dict[str, list[Codes]]:
     """Every tensor of a run by name, which may repeat."""
-    given = runner.get_input_details()[0]
-    runner.set_tensor(given["index"], codes.astype(np.int8).reshape(given["shape"]))
+    details = runner.get_input_details()[0]
+    runner.set_tensor(details["index"], codes.astype(np.int8).reshape(details["shape"]))
     runner.invoke()
     named: dict[str, list[Codes]] = defaultdict(list)
     for detail in runner.get_tensor_details():

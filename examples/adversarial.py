@@ -53,12 +53,12 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="page to write, .html")
     options = parser.parse_args()
     images, _ = digits_8x8()
-    found = networks(options.seed, MOMENTUM)
-    reference, random = FloatAdversaries(found, RATE), np.random.default_rng(options.seed)
+    adversaries = networks(options.seed, MOMENTUM)
+    reference, random = FloatAdversaries(adversaries, RATE), np.random.default_rng(options.seed)
     losses, cycles = [], 0
     with Device(options.on, check=options.on != "model") as device, Progress() as progress:
         learned = Adversaries(
-            found, PRESETS["train-small"], device,
+            adversaries, PRESETS["train-small"], device,
             batch=BATCH, learning_rate=RATE, pictures=images,
         )  # fmt: skip
         for _ in progress.track(range(options.rounds), description=f"training on {options.on}"):

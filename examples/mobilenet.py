@@ -51,10 +51,10 @@ def main() -> None:
     options = parser.parse_args()
     config = load_config(options.config)
     network = quantized(options.file, options.calibrate, options.shape, config)
-    found = inspect_integer(network)
+    inspection = inspect_integer(network)
     print(
-        f"{options.file.name}: {len(found.rows)} operators, {found.macs:,} MACs, "
-        f"{found.parameters:,} parameters"
+        f"{options.file.name}: {len(inspection.rows)} operators, {inspection.macs:,} MACs, "
+        f"{inspection.parameters:,} parameters"
     )
     program = compiler.compile(network, config)
     report = build_report(program, simulate_timing(program))

@@ -29,11 +29,11 @@ def main() -> None:
     )
     config = load_config("tiny")
     program = compiler.compile(graph, config, batch=len(INPUTS), calibration=INPUTS)
-    given, result = program.tensor("input"), program.tensor("output")
+    source, result = program.tensor("input"), program.tensor("output")
 
     device = Device(sys.argv[1] if len(sys.argv) > 1 else "model")
     device.load(program)
-    device.write("input", np.rint(INPUTS / given.scale) + given.zero_point)
+    device.write("input", np.rint(INPUTS / source.scale) + source.zero_point)
     cycles = device.run().cycles
     answers = (device.read("output") - result.zero_point) * result.scale
     for (a, b), (answer,) in zip(INPUTS, answers, strict=True):

@@ -69,7 +69,7 @@ def _instructions(program: Program) -> Sequence[Instruction]:
         instructions = program.instructions
     except InputError:
         raise _undecodable(program.code) from None
-    end = next(i for i, found in enumerate(instructions) if found.op is Opcode.END)
+    end = next(i for i, instruction in enumerate(instructions) if instruction.op is Opcode.END)
     return instructions[:end]
 
 

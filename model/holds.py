@@ -42,20 +42,20 @@ def _first_overlap(port: int, held: list[tuple[int, int, int, int]]) -> tuple[in
     held.sort()
     # Intervals of one unit never overlap, so the last end of each unit is all that is needed; with
     # the intervals in order of start, the one that ends last and its rival's are compared.
-    found: tuple[int, int, str] | None = None
+    conflict: tuple[int, int, str] | None = None
     ends: dict[int, tuple[int, int]] = {}
     latest = -1
     for first, last, unit, index in held:
         if first <= latest:
             for other, (end, other_index) in ends.items():
-                if other != unit and end >= first and (found is None or first < found[0]):
-                    found = (first, *_describe(port, unit, index, other, other_index))
-            if found is not None:
-                return found
+                if other != unit and end >= first and (conflict is None or first < conflict[0]):
+                    conflict = (first, *_describe(port, unit, index, other, other_index))
+            if conflict is not None:
+                return conflict
         ends[unit] = (last, index)
         if last > latest:
             latest = last
-    return found
+    return conflict
 
 
 def _describe(port: int, unit: int, index: int, other: int, other_index: int) -> tuple[int, str]:

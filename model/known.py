@@ -55,11 +55,11 @@ def _blanks(instruction: Instruction) -> bool:
 
 def _result(unknown: Touched) -> npt.NDArray[np.bool_] | None:
     """For each word of a VECTOR whether it comes from known ones; None if all do."""
-    found = None
+    common = None
     for use, bank, _ in unknown:
         known = bank.which(use.words.rows())
-        found = known if found is None else found & known
-    return found
+        common = known if common is None else common & known
+    return common
 
 
 def _overwritten(instruction: Instruction, use: Use) -> Words:

@@ -19,14 +19,14 @@ _LONG_AGO = -(1 << 40)
 class WeightJob:
     """A WEIGHT that has started: its tiles not yet emitted.
 
-    ``own`` is the first cycle in which the next tile may be read; ``end`` and ``complete`` are
-    the front's last cycle and the completion, once known.
+    ``next_read`` is the first cycle in which the next tile may be read; ``end`` and ``complete``
+    are the front's last cycle and the completion, once known.
     """
 
     index: int
     transposed: bool
     left: int
-    own: int
+    next_read: int
     end: int = -1
     complete: int = -1
 
@@ -99,22 +99,22 @@ class Passes:
         job, dim = self._weights[0], self._dim
         if job.transposed:
             if self._reads_ahead():
-                job.own = self._read_transposed(job)
-                job.end = job.own + dim - 1
+                job.next_read = self._read_transposed(job)
+                job.end = job.next_read + dim - 1
                 return
             read = self._read_transposed(job)
             emitted = max(read + dim, self._emitted + dim, self._released)
         else:
-            read = emitted = max(job.own, self._emitted + dim, self._released)
+            read = emitted = max(job.next_read, self._emitted + dim, self._released)
         self._note_tiles(job, 1, read, emitted)
         self._full = True
 
     def _read_transposed(self, job: WeightJob) -> int:
-        return max(job.own, self._emitted) if self._was_transposed else job.own
+        return max(job.next_read, self._emitted) if self._was_transposed else job.next_read
 
     def _note_tiles(self, job: WeightJob, tiles: int, read: int, emitted: int) -> None:
         job.left -= tiles
-        job.own = read + self._dim
+        job.next_read = read + self._dim
         self._emitted, self._was_transposed = emitted, job.transposed
         if not job.left:
             job.end = read + self._dim - 1

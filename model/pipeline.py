@@ -42,7 +42,7 @@ class Pipeline:
         -------
         An earlier instruction, bank and word: it may read the word before that writes it.
         """
-        found = self._early(instruction, uses, known)
+        error = self._early(instruction, uses, known)
         if instruction.op is Opcode.VECTOR:
             targets = [use for use in uses if use.access == WRITE]
             self._slot += prod(targets[0].words.counts) * self._word_cycles
@@ -51,7 +51,7 @@ class Pipeline:
             self._slot += self._scale_cycles if instruction.op is Opcode.SCALE else 1
         while self._recent and self._recent[0][1] + self._latency < self._slot:
             self._recent.popleft()
-        return found
+        return error
 
     def _early(
         self, instruction: Instruction, uses: Sequence[Use], known: int

@@ -167,8 +167,8 @@ class _Checker:
         )
 
     def _deed(self, index: int, bank: int) -> str:
-        found = uses(self._instructions[index], self._config)
-        writes = any(use.bank == bank and use.access & WRITE for use in found)
+        touched = uses(self._instructions[index], self._config)
+        writes = any(use.bank == bank and use.access & WRITE for use in touched)
         return "written" if writes else "read"
 
     def _unknown(self, index: int, bank: int, word: int) -> UnknownResult:

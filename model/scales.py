@@ -54,9 +54,9 @@ class Scales:
     def note(self, register: int, bits: int, exponent: int) -> None:
         """Note a largest magnitude: its bit length, of 0 nothing, and the exponent of its unit."""
         if register and bits:
-            found = _saturated(bits + exponent)
-            known = self.statistics[register] if self.noted[register] else found
-            self.statistics[register] = max(found, known)
+            magnitude = _saturated(bits + exponent)
+            known = self.statistics[register] if self.noted[register] else magnitude
+            self.statistics[register] = max(magnitude, known)
             self.noted[register] = True
 
     def limit(self, register: int) -> None:
@@ -99,11 +99,11 @@ class Scales:
                 self._adapt(register)
 
     def _adapt(self, register: int) -> None:
-        peak, found = self.exponents[register] + _HEADROOM, self.statistics[register]
-        self.overflows[register] |= found > peak + 1
+        peak, magnitude = self.exponents[register] + _HEADROOM, self.statistics[register]
+        self.overflows[register] |= magnitude > peak + 1
         count = self.counts[register] + 1
-        if found >= peak:
-            peak, count = found, 0
+        if magnitude >= peak:
+            peak, count = magnitude, 0
         elif count == _PATIENCE:
             peak, count = peak - 1, 0
         self.exponents[register], self.counts[register] = _saturated(peak - _HEADROOM), count

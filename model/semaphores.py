@@ -80,10 +80,10 @@ class Semaphores:
         With it SEMAPHORE, which names the instruction that signals once too often.
         """
         full = [k for k, rises in enumerate(self.rises) if len(rises) > SEMAPHORE_MAX]
-        found = [first for k in full if (first := _first_overflow(k, steps)) is not None]
-        if not found:
+        overflows = [first for k in full if (first := _first_overflow(k, steps)) is not None]
+        if not overflows:
             return None
-        cycle, index, text = min(found)
+        cycle, index, text = min(overflows)
         return cycle, ProgramError(ErrorCode.SEMAPHORE, index, text)
 
 

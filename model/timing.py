@@ -157,9 +157,9 @@ class _Machine:
         if stuck:
             self._hold_on()
         stops = [self.holds.conflict(), self.semaphores.overflow(self.steps)]
-        found = [(cycle, error.code, error) for cycle, error in filter(None, stops)]
-        if found:
-            raise min(found, key=lambda stop: stop[:2])[2]
+        errors = [(cycle, error.code, error) for cycle, error in filter(None, stops)]
+        if errors:
+            raise min(errors, key=lambda stop: stop[:2])[2]
         if stuck:
             raise self.deadlock()
 

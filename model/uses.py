@@ -196,17 +196,17 @@ _STREAMED = (
 
 
 def _vector(instruction: Instruction, config: Config) -> list[Use]:
-    found = [
+    touched = [
         Use(name, bank, vector_words(instruction, name), access)
         for name, access in _SIDES
         if (bank := instruction[f"{name}_bank"]) != Bank.NONE
     ]
-    found += _parameters(instruction, config)
+    touched += _parameters(instruction, config)
     if instruction["activation"] in TABLES:
         size = config.table_planes * config.table_words
         table = Nest(instruction["table"] * size, (size,), (1,))
-        found.append(Use("table", int(Bank.TABLE), table, READ))
-    return found
+        touched.append(Use("table", int(Bank.TABLE), table, READ))
+    return touched
 
 
 _SIDES = (

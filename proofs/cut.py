@@ -141,9 +141,9 @@ def _instance(name: str, cell: Mapping[str, Any], ports: Mapping[str, Any]) -> B
     inputs = {port for port in ports if ports[port]["direction"] == "input"}
     if wrong := inputs - wires.keys() | wires.keys() - ports.keys():
         raise CheckFailed(f"cell {name}: connects other ports than its module has: {wrong}")
-    given = {port: bits for port, bits in wires.items() if port in inputs}
+    gets = {port: bits for port, bits in wires.items() if port in inputs}
     gives = {port: bits for port, bits in wires.items() if port not in inputs}
-    return Block(cell["type"], given, gives)
+    return Block(cell["type"], gets, gives)
 
 
 def _memory(parts: Cut, name: str, cell: Mapping[str, Any]) -> Block:
@@ -151,13 +151,13 @@ def _memory(parts: Cut, name: str, cell: Mapping[str, Any]) -> Block:
     wires = cell["connections"]
     if int(cell["parameters"]["WR_PORTS"], 2) != 1:
         raise CheckFailed(f"memory {name}: has not one write port")
-    enable, given = wires["WR_EN"], {port: wires[port] for port in (*_READ_INPUTS, *_WRITE_INPUTS)}
+    enable, gets = wires["WR_EN"], {port: wires[port] for port in (*_READ_INPUTS, *_WRITE_INPUTS)}
     data = _operator(parts, "$and", {"A": wires["WR_DATA"], "B": enable}, len(enable))
     writes = _operator(parts, "$reduce_or", {"A": enable}, 1)
     address = wires["WR_ADDR"]
     mask = {"A": address, "B": writes * len(address)}
-    given |= {"WR_DATA": data, "WR_ADDR": _operator(parts, "$and", mask, len(address))}
-    return Block(_kind(cell), given, {"RD_DATA": wires["RD_DATA"]})
+    gets |= {"WR_DATA": data, "WR_ADDR": _operator(parts, "$and", mask, len(address))}
+    return Block(_kind(cell), gets, {"RD_DATA": wires["RD_DATA"]})
 
 
 def _operator(parts: Cut, kind: str, inputs: dict[str, list[Bit]], width: int) -> list[Bit]:

@@ -78,11 +78,11 @@ class Instruction:
             If a name is unknown or a value does not fit its field.
         """
         form = FORMATS[op]
-        given = {"opcode": int(op), "units": form.units, **fields}
-        unknown = given.keys() - form.index.keys()
+        values_by_name = {"opcode": int(op), "units": form.units, **fields}
+        unknown = values_by_name.keys() - form.index.keys()
         if unknown:
             raise InputError(f"{op.name}: no field {', '.join(sorted(unknown))}")
-        values = tuple(int(given.get(f.name, f.default)) for f in form.fields)
+        values = tuple(int(values_by_name.get(f.name, f.default)) for f in form.fields)
         for field, value in zip(form.fields, values, strict=True):
             if not field.low <= value <= field.high:
                 raise InputError(

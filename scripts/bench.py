@@ -105,9 +105,12 @@ def speeds(figures: Figures, program: Program, what: str, with_scale_sim: bool) 
     got: list[RunResult] = []
     rtl = seconds_of(lambda: got.append(simulate(program, "verilator")))
     cycles = got[0].cycles
-    found = compare(run_model(program), got[0], program)
+    differences = compare(run_model(program), got[0], program)
     figures.add(
-        f"{what}: RTL against model", found[0] if found else "identical", "identical", not found
+        f"{what}: RTL against model",
+        differences[0] if differences else "identical",
+        "identical",
+        not differences,
     )
     figures.add(
         "Verilator with cocotb and memory, base", f"{cycles / rtl:,.0f} machine cycles a second",
@@ -134,11 +137,11 @@ def speeds(figures: Figures, program: Program, what: str, with_scale_sim: bool) 
 def scale_sim_text() -> str:
     """What SCALE-Sim says of the large product, or why it says nothing."""
     try:
-        found = scale_sim.run(512, 512, 512, BASE.dim)
+        peer = scale_sim.run(512, 512, 512, BASE.dim)
     except (OSError, subprocess.CalledProcessError) as error:
         return f"not run: {error}"
-    seconds = f"{found.seconds:.1f} s ({found.cpu_seconds:.1f} CPU s)"
-    return f"{found.cycles:,} (ideal memory) in {seconds}"
+    seconds = f"{peer.seconds:.1f} s ({peer.cpu_seconds:.1f} CPU s)"
+    return f"{peer.cycles:,} (ideal memory) in {seconds}"
 
 
 def small_product(figures: Figures) -> None:
@@ -182,11 +185,11 @@ def digits(figures: Figures) -> None:
     packed = pack(codes_of(data.test_images, tensor, program), tensor, config)
     memory[tensor.address : tensor.address + packed.size] = packed
     codes = unpack(execute(program, memory), program.with_role("output")[0], config)
-    found = float(np.mean(codes.argmax(axis=1) == data.test_labels))
+    quantized = float(np.mean(codes.argmax(axis=1) == data.test_labels))
     real = accuracy(graph, data.test_images, data.test_labels)
     figures.add(
-        "MNIST 784-16-16-10, 1,000 test images", f"int8 {found:.1%}, float {real:.1%}",
-        "within 1 point", found >= real - 0.01,
+        "MNIST 784-16-16-10, 1,000 test images", f"int8 {quantized:.1%}, float {real:.1%}",
+        "within 1 point", quantized >= real - 0.01,
     )  # fmt: skip
 
 
@@ -219,11 +222,11 @@ def training(figures: Figures) -> None:
         figures.add(f"{what}: cycles of a step", f"{step.result.cycles:,} ({step.phases})")
         figures.add(f"{what}: array busy by product", step.products)
         against_rtl(figures, f"{what}: RTL against model", step.program)
-    found: list[training_bench.Accuracy] = []
-    seconds = seconds_of(lambda: found.append(training_bench.accuracy("mnist-mlp", 0)))
+    accuracies: list[training_bench.Accuracy] = []
+    seconds = seconds_of(lambda: accuracies.append(training_bench.accuracy("mnist-mlp", 0)))
     figures.add("train MNIST on the model, 5 epochs of 4,000 images (with float64 beside)",
                 f"{seconds:.0f} s", "under 60 s", seconds < 60)  # fmt: skip
-    reached("mnist-mlp, 5 epochs", found[0], figures)
+    reached("mnist-mlp, 5 epochs", accuracies[0], figures)
     for name in ("logistic-regression", "softmax-regression", "digits-hinge"):
         reached(name, training_bench.accuracy(name, 0), figures)
     for name in XORS:
@@ -234,18 +237,19 @@ def training(figures: Figures) -> None:
                     "as many", machine >= real)  # fmt: skip
 
 
-def reached(name: str, found: training_bench.Accuracy, figures: Figures) -> None:
+def reached(name: str, reached_by: training_bench.Accuracy, figures: Figures) -> None:
     """Accuracy of machine and float64."""
     figures.add(
-        f"train {name}: test accuracy", f"machine {found.machine:.1%}, float64 {found.real:.1%}",
-        "within 1 point", found.machine >= found.real - 0.01,
+        f"train {name}: test accuracy",
+        f"machine {reached_by.machine:.1%}, float64 {reached_by.real:.1%}",
+        "within 1 point", reached_by.machine >= reached_by.real - 0.01,
     )  # fmt: skip
 
 
 def against_rtl(figures: Figures, what: str, program: Program) -> None:
     """One run on Verilator compared with the model."""
-    found = compare(run_model(program), simulate(program, "verilator"), program)
-    figures.add(what, found[0] if found else "identical", "identical", not found)
+    differences = compare(run_model(program), simulate(program, "verilator"), program)
+    figures.add(what, differences[0] if differences else "identical", "identical", not differences)
 
 
 def convolutional(figures: Figures) -> None:
@@ -276,8 +280,8 @@ def verilog(figures: Figures) -> None:
 def machine() -> str:
     """Date, machine and versions."""
     line = ["git", "rev-parse", "--short", "HEAD"]
-    found = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
-    commit = found.stdout.strip() or "none"
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    commit = done.stdout.strip() or "none"
     model = next(
         (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
          if line.startswith("model name")),

@@ -73,9 +73,9 @@ class Run:
 
     def differences(self) -> list[str]:
         """What is not identical."""
-        found = compare(self.expected, self.got, self.program)
+        faults = compare(self.expected, self.got, self.program)
         reports = (build_report(self.program, result) for result in (self.expected, self.got))
-        return found + differences(*reports)
+        return faults + differences(*reports)
 
 
 @contextmanager
@@ -144,21 +144,21 @@ def plain_picture(image: npt.NDArray[np.float64], label: int, answer: int) -> li
     return [*lines, f"is {label}, answer {answer}".center(24)]
 
 
-def show_digits(digits: Digits, found: npt.NDArray[np.int64]) -> None:
+def show_digits(digits: Digits, labels: npt.NDArray[np.int64]) -> None:
     """Some test images with what the machine made of them, mistakes among them if there are any."""
-    wrong = np.flatnonzero(found != digits.test_labels[: len(found)])[:2]
-    right = [i for i in range(len(found)) if i not in wrong][: SHOWN - len(wrong)]
+    wrong = np.flatnonzero(labels != digits.test_labels[: len(labels)])[:2]
+    right = [i for i in range(len(labels)) if i not in wrong][: SHOWN - len(wrong)]
     chosen = sorted([*right, *wrong.tolist()])
     if console.is_terminal and console.color_system:
         panels = (
-            picture(digits.test_images[i], int(digits.test_labels[i]), int(found[i]))
+            picture(digits.test_images[i], int(digits.test_labels[i]), int(labels[i]))
             for i in chosen
         )
         console.print(Columns(panels))
         return
     count = min(PLAIN_SHOWN, max(2, (console.width + 4) // 28))
     pictures = [
-        plain_picture(digits.test_images[i], int(digits.test_labels[i]), int(found[i]))
+        plain_picture(digits.test_images[i], int(digits.test_labels[i]), int(labels[i]))
         for i in sorted([*right[: count - len(wrong[:1])], *wrong[:1].tolist()])
     ]
     for parts in zip(*pictures, strict=True):
@@ -171,12 +171,12 @@ def identity_table(runs: list[Run]) -> Table:
     for name in ("simulator", "images", "memory bytes", "cycles", "events", "counters", "report"):
         table.add_column(name, justify="right")
     for run in runs:
-        found = run.differences()
+        faults = run.differences()
         got = run.got
         size = 0 if got.memory is None else got.memory.size
         counts = (size, got.cycles, got.events.size, len(got.counters))
         cells = [f"{count:,}" for count in counts]
-        verdict = "[green]identical[/green]" if not found else f"[red]{found[0]}[/red]"
+        verdict = "[green]identical[/green]" if not faults else f"[red]{faults[0]}[/red]"
         table.add_row(run.simulator, f"{run.program.batch}", *cells, verdict)
     return table
 
@@ -192,9 +192,9 @@ class Trained:
 
 def train_on_machine(name: str, data: TrainingData, epochs: int) -> Trained:
     """A built-in workload on Verilator, every run compared with the model."""
-    found = workload(name)
-    training = compile_training(found.network(0), TRAIN_CONFIG, batch=found.batch)
-    options = Options(epochs=epochs, rates=lambda _: found.learning_rate)
+    task = workload(name)
+    training = compile_training(task.network(0), TRAIN_CONFIG, batch=task.batch)
+    options = Options(epochs=epochs, rates=lambda _: task.learning_rate)
     with Device("verilator", check=True) as device:
         trainer = Trainer(training, device, data, options)
         history = trainer.run()
@@ -233,13 +233,13 @@ def show_training(xor: Trained, mnist: Trained) -> None:
     for heading in ("network", "steps", "cycles a step", "forward", "input gradient",
                     "weight gradient", "against the model"):  # fmt: skip
         table.add_column(heading, justify="right")
-    for name, found in (("XOR 2-4-1", xor), ("784-16-16-10", mnist)):
-        step = found.training.step
+    for name, trained in (("XOR 2-4-1", xor), ("784-16-16-10", mnist)):
+        step = trained.training.step
         assert step is not None
         result = simulate_timing(step)
         shares = product_shares(step, result.events)
         parts = [f"{shares[kind].utilization:.1%} busy" for kind in PRODUCTS]
-        steps = str(len(found.history.losses))
+        steps = str(len(trained.history.losses))
         table.add_row(name, steps, f"{result.cycles:,}", *parts, "[green]identical[/green]")
     console.print(table)
 
@@ -254,8 +254,8 @@ def main() -> int:
     with step("quantize to int8; all 1,000 test images on the model"):
         network = quantize_graph(graph, samples, CONFIG)
         program, memory = with_images(network, digits.test_images)
-        found = answers(program, run_model(program, memory))
-        quantized = float(np.mean(found == digits.test_labels))
+        labels = answers(program, run_model(program, memory))
+        quantized = float(np.mean(labels == digits.test_labels))
     with step(f"generate Verilog of `small` (D = {CONFIG.dim})"):
         path = builds.verilog(CONFIG)
     console.print(f"  {len(path.read_text().splitlines()):,} lines: {path}", style="dim")

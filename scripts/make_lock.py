@@ -33,17 +33,17 @@ def declared() -> list[str]:
 
 def closure(requirements: list[str]) -> dict[str, str]:
     """Name and installed version of everything that the requirements bring."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     open_ = [Requirement(text) for text in requirements]
     while open_:
         requirement = open_.pop()
         name = canonicalize_name(requirement.name)
-        if name in found or not _applies(requirement):
+        if name in versions or not _applies(requirement):
             continue
         distribution = importlib.metadata.distribution(name)
-        found[name] = distribution.version
+        versions[name] = distribution.version
         open_ += [Requirement(text) for text in distribution.requires or ()]
-    return found
+    return versions
 
 
 def _applies(requirement: Requirement) -> bool:

@@ -53,13 +53,13 @@ def make(folder: Path, names: set[str]) -> dict[str, str]:
         for command in commands if name in names else ():
             line = [str(ROOT / ".venv" / "bin" / "pulsarray"), *command.split()]
             subprocess.run(line, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    found = {name: f"{name}.html" for name in MADE if name in names}
+    pages = {name: f"{name}.html" for name in MADE if name in names}
     if "site" in names:
         shutil.copytree(ROOT / "build" / "site", folder / "site", dirs_exist_ok=True)
         for page in SITE:
             address = "" if page == "index" else f"{page}/"
-            found[page.replace("/", "-")] = f"site/{address}index.html"
-    return found
+            pages[page.replace("/", "-")] = f"site/{address}index.html"
+    return pages
 
 
 def shoot(folder: Path, name: str, source: str, width: int, port: int) -> Iterator[str]:

@@ -17,12 +17,12 @@ def compare(expected: RunResult, got: RunResult, program: Program) -> list[str]:
     Kinds: values (every byte of memory, where both have memory), cycles, counters, events (where
     the configuration has counters and trace).
     """
-    found = [_memory(expected, got, program)]
+    differences = [_memory(expected, got, program)]
     if program.config.counters:
-        found += [_cycles(expected, got), _counters(expected, got)]
+        differences += [_cycles(expected, got), _counters(expected, got)]
     if program.config.trace:
-        found.append(_events(expected, got, program))
-    return [text for text in found if text]
+        differences.append(_events(expected, got, program))
+    return [text for text in differences if text]
 
 
 def require_identical(expected: RunResult, got: RunResult, program: Program) -> None:
@@ -33,9 +33,9 @@ def require_identical(expected: RunResult, got: RunResult, program: Program) -> 
     CheckFailed
         If they differ; the text gives the first difference of each kind.
     """
-    found = compare(expected, got, program)
-    if found:
-        raise CheckFailed("; ".join(found))
+    differences = compare(expected, got, program)
+    if differences:
+        raise CheckFailed("; ".join(differences))
 
 
 def _memory(expected: RunResult, got: RunResult, program: Program) -> str:

@@ -143,8 +143,8 @@ def simulate(
         memory_interval=memory_interval,
         cycle_limit=cycle_limit,
     )
-    found = run_jobs([job], program.config, simulator, waves=waves, progress=progress)
-    return found[0].checked()
+    outcomes = run_jobs([job], program.config, simulator, waves=waves, progress=progress)
+    return outcomes[0].checked()
 
 
 def run_model(

@@ -65,13 +65,13 @@ class Session:
             If the machine does not come to an end, or the bench fails; the session is closed then.
         """
         try:
-            found = self._run(job)
+            finished = self._run(job)
         except BaseException:
             self.close()
             raise
-        if found.violation:
+        if finished.violation:
             self.close()
-        return found
+        return finished
 
     def _run(self, job: Job) -> Outcome:
         image = job.image
@@ -80,7 +80,7 @@ class Session:
         data = pack_pages(image, pages, self._config.bus_bytes, first)
         (self._served.folder / "0.in").write_bytes(data)
         state = self._served.ask(describe(job))
-        found = outcome(state, self._served.folder, 0, job, self._simulator)
-        assert found.result.memory is not None
-        self._known = found.result.memory.copy()
-        return found
+        finished = outcome(state, self._served.folder, 0, job, self._simulator)
+        assert finished.result.memory is not None
+        self._known = finished.result.memory.copy()
+        return finished

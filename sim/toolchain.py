@@ -415,8 +415,8 @@ def lint(sources: Sequence[Path], top: str) -> list[str]:
         text=True,
         check=False,
     )
-    found = [line for line in result.stderr.splitlines() if line.startswith("%")]
-    found = [line for line in found if not line.startswith("%Error: Exiting due to")]
-    if result.returncode and not found:
-        found = [f"%Error: verilator ended with code {result.returncode}"]
-    return found
+    messages = [line for line in result.stderr.splitlines() if line.startswith("%")]
+    messages = [line for line in messages if not line.startswith("%Error: Exiting due to")]
+    if result.returncode and not messages:
+        messages = [f"%Error: verilator ended with code {result.returncode}"]
+    return messages

@@ -60,14 +60,14 @@ class Hierarchy:
 
 def read_hierarchy(verilog: str, top: str) -> Hierarchy:
     """Take the instances from the text that :func:`pulsarray.hw.emit.generate` gives."""
-    bodies = {found[1]: found[2] for found in _MODULE.finditer(verilog)}
+    bodies = {match[1]: match[2] for match in _MODULE.finditer(verilog)}
     return Hierarchy(
         top,
         {
             name: {
-                found[2].removeprefix("\\"): found[1]
-                for found in _INSTANCE.finditer(body)
-                if found[1] in bodies
+                match[2].removeprefix("\\"): match[1]
+                for match in _INSTANCE.finditer(body)
+                if match[1] in bodies
             }
             for name, body in bodies.items()
         },

@@ -52,8 +52,8 @@ def load_liberty(path: Path) -> Liberty:
     except OSError as error:
         raise InputError(f"{path}: cannot read: {error.strerror}") from None
     starts = [*_CELL.finditer(text)]
-    ends = [*(found.start() for found in starts), len(text)][1:]
-    bodies = {found[1]: text[found.end() : end] for found, end in zip(starts, ends, strict=True)}
+    ends = [*(match.start() for match in starts), len(text)][1:]
+    bodies = {match[1]: text[match.end() : end] for match, end in zip(starts, ends, strict=True)}
     areas = {name: float(area[1]) for name, body in bodies.items() if (area := _AREA.search(body))}
     if not areas:
         raise InputError(f"{path}: not a liberty file: it has no cells with an area")

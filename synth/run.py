@@ -156,8 +156,8 @@ class _Run:
         run_tool(self._yosys, ["-Q", "-T", f"{name}.ys"], folder, f"{name}.log", self._yosys_line)
 
     def _yosys_line(self, line: str) -> None:
-        number, found, what = line.partition(" Executing ")
-        if found and number[:1].isdigit():
+        number, separator, what = line.partition(" Executing ")
+        if separator and number[:1].isdigit():
             self._note(f"Yosys: {what.partition(' (')[0].rstrip('.')}")
 
     def _kept(self, folder: Path, module: str) -> tuple[Netlist, set[str]]:

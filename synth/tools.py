@@ -64,8 +64,8 @@ def _native(name: str, option: str) -> tuple[str, tuple[int, ...]] | None:
     if shutil.which(name) is None:
         return None
     done = subprocess.run([name, option], capture_output=True, text=True, check=False)
-    found = re.search(r"(\d+)\.(\d+)[^\s)]*", done.stdout + done.stderr)
-    return (found[0], (int(found[1]), int(found[2]))) if found else None
+    version = re.search(r"(\d+)\.(\d+)[^\s)]*", done.stdout + done.stderr)
+    return (version[0], (int(version[1]), int(version[2]))) if version else None
 
 
 def _packaged(name: str, title: str, otherwise: str) -> Tool:

@@ -62,7 +62,7 @@ class Adversaries:
 
     def __init__(
         self,
-        found: Networks,
+        networks: Networks,
         config: Config,
         device: Device,
         *,
@@ -71,21 +71,21 @@ class Adversaries:
         pictures: Floats,
     ) -> None:
         tasks = [
-            Task(network=found.discriminator, batch=2 * batch, prefix="d."),
-            Task(network=found.generator, batch=batch, prefix="g."),
-            Task(network=found.sampler, batch=batch, prefix="s."),
+            Task(network=networks.discriminator, batch=2 * batch, prefix="d."),
+            Task(network=networks.generator, batch=batch, prefix="g."),
+            Task(network=networks.sampler, batch=batch, prefix="s."),
         ]
         self.trainings: Sequence[Training] = compile_together(tasks, config)
-        self._loss, self._device = found.discriminator.loss, device
+        self._loss, self._device = networks.discriminator.loss, device
         both = np.concatenate([pictures[:batch], np.full((batch, pictures.shape[1]), 0.5)])
         sides = np.repeat([[1.0], [0.0]], batch, axis=0)
         seeds = noise(np.random.default_rng(0), batch)
         seeds[0, 0] = _EXTREME
-        self.discriminator = self._learner(0, found.discriminator, both, sides, learning_rate)
+        self.discriminator = self._learner(0, networks.discriminator, both, sides, learning_rate)
         ones = np.ones((batch, 1))
-        self.generator = self._learner(1, found.generator, seeds, ones, learning_rate)
+        self.generator = self._learner(1, networks.generator, seeds, ones, learning_rate)
         half = np.full((batch, pictures.shape[1]), 0.5)
-        self.sampler = self._learner(2, found.sampler, seeds, half, learning_rate)
+        self.sampler = self._learner(2, networks.sampler, seeds, half, learning_rate)
 
     def _learner(
         self, number: int, network: TrainingNetwork, x: Floats, t: Floats, rate: float

@@ -137,11 +137,11 @@ def _read(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     return arrays, meta
 
 
-def _require_same(path: Path, found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+def _require_same(path: Path, stored: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     for name, value in wanted.items():
-        if found.get(name) != value:
+        if stored.get(name) != value:
             raise InputError(
-                f"{path}: checkpoint of another {name}: {found.get(name)}, "
+                f"{path}: checkpoint of another {name}: {stored.get(name)}, "
                 f"this training has {value}"
             )
 

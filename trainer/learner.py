@@ -108,7 +108,7 @@ class Learner:
         whole, chunk = self.training.step, self.training.chunk
         if whole is None:
             self._clear_sums()
-        found, cycles = [], 0
+        batches, cycles = [], 0
         for first in range(0, self.training.batch, chunk):
             target = self._tensors.target
             codes = t[first : first + chunk].reshape(-1, target.columns)
@@ -116,9 +116,9 @@ class Learner:
             for name, mask in self.training.encode_masks(self.state, first).items():
                 self._device.write(name, mask)
             codes, used = self._run(self.training.accumulate or whole, x[first : first + chunk])
-            found.append(codes)
+            batches.append(codes)
             cycles += used
-        outputs = self._real(np.concatenate(found))
+        outputs = self._real(np.concatenate(batches))
         if self.training.update is not None:
             cycles += self._cycles(self.training.update)
         return Step(outputs=outputs, cycles=cycles, overflows=self._take())
@@ -127,14 +127,14 @@ class Learner:
         """Real outputs of samples, without training; the last chunk is filled up with zeros."""
         x = self.interpreter.encode(self.state, inputs)
         chunk = self.training.chunk
-        found = []
+        batches = []
         for first in range(0, len(x), chunk):
             rows = np.zeros((chunk, x.shape[1]), np.int64)
             part = x[first : first + chunk]
             rows[: len(part)] = part
             codes = self._run(self.training.forward, rows)[0]
-            found.append(codes[: len(part) * self.training.network.judged])
-        return self._real(np.concatenate(found))
+            batches.append(codes[: len(part) * self.training.network.judged])
+        return self._real(np.concatenate(batches))
 
     def _run(self, program: Program | None, x: Ints) -> tuple[Ints, int]:
         """Codes of the outputs of a chunk, and cycles."""

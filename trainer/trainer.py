@@ -107,15 +107,15 @@ class Trainer:
         InputError
             If the file is damaged or of another training.
         """
-        found = Checkpoint.load(path, self._identity)
+        checkpoint = Checkpoint.load(path, self._identity)
         try:
-            self._generator.bit_generator.state = found.generator
+            self._generator.bit_generator.state = checkpoint.generator
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: damaged checkpoint: {error}") from None
-        self._epoch, self._step = found.epoch, found.step
-        self._sums, self.history = found.progress, found.history
-        self._streaks = dict(found.streaks)
-        self._learner.put(found.state)
+        self._epoch, self._step = checkpoint.epoch, checkpoint.step
+        self._sums, self.history = checkpoint.progress, checkpoint.history
+        self._streaks = dict(checkpoint.streaks)
+        self._learner.put(checkpoint.state)
         self.history.stopped = self._reason() if self.history.epochs else ""
 
     def run(self) -> History:
@@ -156,21 +156,21 @@ class Trainer:
         data, history = self._data, self.history
         noted = len(history.losses) + 1 == self._options.recorded_step
         with self._device.recording(self.recorded) if noted else nullcontext():
-            found = self._learner.step(data.inputs[rows], data.targets[rows])
-        loss, right = self._judge(found.outputs, data.targets[rows])
+            result = self._learner.step(data.inputs[rows], data.targets[rows])
+        loss, right = self._judge(result.outputs, data.targets[rows])
         history.losses.append(loss)
         self._require_convergence(loss)
-        self._note_overflows(found.overflows)
+        self._note_overflows(result.overflows)
         sums = self._sums
         count = len(rows) * self._training.network.judged
         sums.loss += loss * count
         sums.correct = None if sums.correct is None or right is None else sums.correct + right
         sums.samples += count
         sums.steps += 1
-        sums.cycles += found.cycles
+        sums.cycles += result.cycles
         if self._report is not None:
             whole = steps * self._options.epochs
-            self._report(len(history.losses), whole, loss, found.cycles)
+            self._report(len(history.losses), whole, loss, result.cycles)
 
     def _judge(self, outputs: Floats, targets: Floats) -> tuple[float, int | None]:
         """Mean loss, and how many samples are right; None where the loss does not say.
@@ -201,8 +201,8 @@ class Trainer:
                 first = step - length + 1
                 self.history.overflows.append(Overflow(tensor=name, first=first, steps=length))
             elif length > options.notable_overflows:
-                found = next(x for x in reversed(self.history.overflows) if x.tensor == name)
-                found.steps = length
+                overflow = next(x for x in reversed(self.history.overflows) if x.tensor == name)
+                overflow.steps = length
             if length > options.patience_for_overflows:
                 raise CheckFailed(
                     f"train: {name} exceeded its shared scale in {length} steps in a row, up to "

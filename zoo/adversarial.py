@@ -88,18 +88,18 @@ class FloatAdversaries:
         Of both.
     """
 
-    def __init__(self, found: Networks, learning_rate: float) -> None:
-        self.discriminator = FloatNetwork(found.discriminator)
-        self.generator = FloatNetwork(found.generator)
-        self.sampler = FloatNetwork(found.sampler)
+    def __init__(self, adversaries: Networks, learning_rate: float) -> None:
+        self.discriminator = FloatNetwork(adversaries.discriminator)
+        self.generator = FloatNetwork(adversaries.generator)
+        self.sampler = FloatNetwork(adversaries.sampler)
         self._rate = learning_rate
         self._share()
 
     def _share(self) -> None:
         """What one has learned is in the others, too."""
         self.generator.parameters |= self.discriminator.parameters
-        own = self.sampler.parameters
-        own |= {name: self.generator.parameters[name] for name in own}
+        fresh_parameters = self.sampler.parameters
+        fresh_parameters |= {name: self.generator.parameters[name] for name in fresh_parameters}
 
     def step(self, pictures: Floats, first: Floats, second: Floats) -> tuple[float, float]:
         """A step of each: the losses of discriminator and generator before it.

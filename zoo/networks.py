@@ -109,13 +109,13 @@ def built_in(name: str) -> tuple[Graph, Floats]:
 
 def _mnist_mlp() -> tuple[Graph, Floats]:
     name = "mnist-mlp"
-    found = _kept(f"{name}-{_recipe()}", lambda: train(load_digits()))
+    arrays = _kept(f"{name}-{_recipe()}", lambda: train(load_digits()))
     builder = Builder(name, _SIZES[0], "image", "logits")
     for layer in range(len(_SIZES) - 1):
-        builder.dense(found[f"weight{layer}"], found[f"bias{layer}"], name=f"fc{layer + 1}")
+        builder.dense(arrays[f"weight{layer}"], arrays[f"bias{layer}"], name=f"fc{layer + 1}")
         if layer < len(_SIZES) - 2:
             builder.relu(name=f"relu{layer + 1}")
-    return builder.build(), found["calibration"].astype(np.float64)
+    return builder.build(), arrays["calibration"].astype(np.float64)
 
 
 def _lenet() -> tuple[Graph, Floats]:
@@ -126,20 +126,20 @@ def _lenet() -> tuple[Graph, Floats]:
         return train_lenet(digits.train_images.reshape(-1, _SIDE, _SIDE, 1), digits.train_labels)
 
     recipe = "-".join(map(str, (_SPLIT_SEED, *astuple(RECIPE))))
-    found = _kept(f"lenet-{recipe}", make)
-    return lenet(found), found["calibration"].astype(np.float64).reshape(-1, _SIDE, _SIDE, 1)
+    arrays = _kept(f"lenet-{recipe}", make)
+    return lenet(arrays), arrays["calibration"].astype(np.float64).reshape(-1, _SIDE, _SIDE, 1)
 
 
 def _kept(name: str, make: Callable[[], Mapping[str, Floats]]) -> dict[str, Floats]:
     """Weights of a network of digits and its calibration samples: from the cache, or new."""
     path = cache_folder() / f"{name}.npz"
-    found = _read(path)
-    if found is None:
+    arrays = _read(path)
+    if arrays is None:
         samples: npt.NDArray[Any] = load_digits().train_images[:_CALIBRATION].astype(np.float32)
         with threadpool_limits(1):  # the products are so small that threads only cost time
-            found = {"calibration": samples, **make()}
-        _write(path, found)
-    return found
+            arrays = {"calibration": samples, **make()}
+        _write(path, arrays)
+    return arrays
 
 
 def _recipe() -> str:

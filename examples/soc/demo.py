@@ -76,10 +76,10 @@ class Run:
         """In what another run is not the same, in words."""
         places = np.flatnonzero(self.memory != other.memory)
         pairs = {"cycles": (self.cycles, other.cycles), "answers": (self.answers, other.answers)}
-        found = [f"{name}: {a}, not {b}" for name, (a, b) in pairs.items() if a != b]
+        differences = [f"{name}: {a}, not {b}" for name, (a, b) in pairs.items() if a != b]
         if places.size:
-            found.append(f"memory: {places.size} bytes from 0x{places[0]:x}")
-        return found
+            differences.append(f"memory: {places.size} bytes from 0x{places[0]:x}")
+        return differences
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +114,8 @@ def learned(config: Config, steps: int) -> Learned:
 
 def chosen() -> tuple[Digits, Digits]:
     """Digits to read, and others to train on."""
-    found = load_digits()
-    pairs = (found.test_images, found.test_labels), (found.train_images, found.train_labels)
+    digits = load_digits()
+    pairs = (digits.test_images, digits.test_labels), (digits.train_images, digits.train_labels)
     first, second = (
         Digits(np.rint(images[-BATCH:] * 255).astype(np.int64), labels[-BATCH:])
         for images, labels in pairs
@@ -232,8 +232,8 @@ def _table(pairs: list[tuple[Run, Run]], labels: Ints) -> Table:
         table.add_column(name, justify="right")
     for want, got in pairs:
         right = str(np.sum(np.array(got.answers) == labels)) if got.answers else ""
-        found = want.differences(got)
-        verdict = f"[red]{found[0]}[/red]" if found else "[green]identical[/green]"
+        differences = want.differences(got)
+        verdict = f"[red]{differences[0]}[/red]" if differences else "[green]identical[/green]"
         cells = [str(BATCH), right, f"{got.cycles:,}", f"{got.memory.size:,}", verdict]
         table.add_row(got.what, *cells)
     return table

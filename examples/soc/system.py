@@ -47,11 +47,11 @@ def require_tools(simulator: str = "verilator") -> None:
 
 
 def _picorv32() -> Path:
-    found = importlib.util.find_spec("pythondata_cpu_picorv32")
-    if found is None or found.origin is None:
+    specification = importlib.util.find_spec("pythondata_cpu_picorv32")
+    if specification is None or specification.origin is None:
         package = "pythondata-cpu-picorv32"
         raise ToolMissing(f"soc-demo: {package} is missing; get it with: pip install {package}")
-    return Path(found.origin).parent / "verilog" / "picorv32.v"
+    return Path(specification.origin).parent / "verilog" / "picorv32.v"
 
 
 @dataclass(frozen=True)

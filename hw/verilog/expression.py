@@ -161,13 +161,13 @@ def part_of(node: Expression, low: int, width: int) -> Expression:
     if (low, width) == (0, node.width):
         return node
     if node.kind == "cat":
-        found, place = [], node.width
+        parts, place = [], node.width
         for part in node.parts:
             place -= part.width
             top, bottom = min(low + width, place + part.width), max(low, place)
             if bottom < top:
-                found.append(part_of(part, bottom - place, top - bottom))
-        return found[0] if len(found) == 1 else Expression("cat", tuple(found), width)
+                parts.append(part_of(part, bottom - place, top - bottom))
+        return parts[0] if len(parts) == 1 else Expression("cat", tuple(parts), width)
     if node.kind == "constant":
         digits = node.text.partition("'")[2]
         if digits == "hx":

@@ -47,18 +47,18 @@ class _Parser:
         self._widths = widths
 
     def _accept(self, token: str) -> bool:
-        found = bool(self.tokens) and self.tokens[-1] == token
-        if found:
+        accepted = bool(self.tokens) and self.tokens[-1] == token
+        if accepted:
             self.tokens.pop()
-        return found
+        return accepted
 
     def _list(self, last: str) -> list[Expression]:
-        found = [self.expression()]
+        arguments = [self.expression()]
         while self._accept(","):
-            found.append(self.expression())
+            arguments.append(self.expression())
         if not self._accept(last):
             raise ValueError(f"{last} expected before {self.tokens[::-1]}")
-        return found
+        return arguments
 
     def expression(self) -> Expression:
         """Up to the end, or to what cannot belong to it."""

@@ -35,10 +35,10 @@ def narrow(module: Netlist) -> None:
         if not net or net.direction or net.variable or len(texts) != 1 or name in together:
             continue
         (text,) = texts
-        if (found := re.fullmatch(r"\[(\d+):0\]|\[(0)\]", text[len(name) :])) and written[
+        if (match := re.fullmatch(r"\[(\d+):0\]|\[(0)\]", text[len(name) :])) and written[
             text
         ] == 1:
-            kept[name] = int(found[1] or found[2]) + 1
+            kept[name] = int(match[1] or match[2]) + 1
     for name, width in kept.items():
         module.nets[name].width = width
     module.assigns = [

@@ -17,7 +17,7 @@ _UNNAMED = re.compile(r"_\d+_")
 def name_apart(module: Netlist, inputs: Inputs) -> None:
     """Name nets of equal names after the cell and port that drive them, others by counting."""
     everything = [*module.nets, *module.memories, *(cell.name for cell in module.cells)]
-    stems = {name: found[1] for name in everything if (found := _NUMBERED.fullmatch(name))}
+    stems = {name: match[1] for name in everything if (match := _NUMBERED.fullmatch(name))}
     taken = set(map(_bare, everything))
     names: dict[str, str] = {}
 

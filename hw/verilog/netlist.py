@@ -181,16 +181,16 @@ class _Reader:
         """Read all of them; the other lines, last first."""
         module, rest = self._module, []
         for line in self._lines:
-            if found := _NET.fullmatch(line):
-                kind, top, name, initial = found.groups()
+            if match := _NET.fullmatch(line):
+                kind, top, name, initial = match.groups()
                 net = module.nets.setdefault(name, Net(int(top or 0) + 1))
                 net.direction = kind if kind in ("input", "output") else net.direction
                 net.variable |= kind == "reg"
                 net.initial = constant(initial).text if initial else net.initial
-            elif found := _MEMORY.fullmatch(line):
-                module.memories[found[2]] = Memory(int(found[1]) + 1, int(found[3]) + 1)
-            elif found := _FUNCTION.fullmatch(line):
-                self._widths[found[2]] = int(found[1] or 0) + 1
+            elif match := _MEMORY.fullmatch(line):
+                module.memories[match[2]] = Memory(int(match[1]) + 1, int(match[3]) + 1)
+            elif match := _FUNCTION.fullmatch(line):
+                self._widths[match[2]] = int(match[1] or 0) + 1
             elif line and line != "endmodule" and not _IN_FUNCTION.fullmatch(line):
                 rest.append(line)
         self._widths |= {name: net.width for name, net in module.nets.items()}
@@ -202,18 +202,18 @@ class _Reader:
 
     def _statement(self, lines: list[str]) -> None:
         line = lines.pop()
-        if found := _ASSIGN.fullmatch(line):
-            self._module.assigns.append((self._parse(found[1]), self._parse(found[2])))
+        if match := _ASSIGN.fullmatch(line):
+            self._module.assigns.append((self._parse(match[1]), self._parse(match[2])))
         elif line == "  initial begin":
-            while found := _START.fullmatch(lines.pop()):
-                self._module.memories[found[1]].initial.append(constant(found[2]).text)
+            while match := _START.fullmatch(lines.pop()):
+                self._module.memories[match[1]].initial.append(constant(match[2]).text)
         elif line.startswith("  always @(posedge clk)"):
             self._register(line, lines)
-        elif found := _CELL.fullmatch(line):
+        elif match := _CELL.fullmatch(line):
             ports = []
             while port := _PORT.fullmatch(lines.pop()):
                 ports.append((port[1], self._parse(port[2])))
-            self._module.cells.append(Cell(found[1], found[2], ports, found[2]))
+            self._module.cells.append(Cell(match[1], match[2], ports, match[2]))
         else:
             raise ValueError(f"cannot read the line {line!r}")
 
@@ -226,10 +226,10 @@ class _Reader:
             block = [" ".join(block)]
         steps = []
         for text in block:
-            found = _STEP.fullmatch(text)
-            if not found:
+            match = _STEP.fullmatch(text)
+            if not match:
                 raise ValueError(f"cannot read the line {text!r}")
-            condition = self._parse(found[1]) if found[1] else None
-            steps.append((condition, self._parse(found[3])))
-            target = self._parse(found[2])
+            condition = self._parse(match[1]) if match[1] else None
+            steps.append((condition, self._parse(match[3])))
+            target = self._parse(match[2])
         self._module.registers.append(Register(target, steps))

@@ -107,11 +107,11 @@ def _name_lists(module: Netlist) -> None:
     count = Counter(map(str, nodes))
     ports = {str(value): f"all_{port}" for cell in module.cells for port, value in cell.ports}
     wires: dict[str, Expression] = {}
-    found: list[tuple[Expression, Expression]] = []
+    shared: list[tuple[Expression, Expression]] = []
     for node in nodes:
         text = str(node)
         if count[text] > 1 and len(text) > _LONG_LIST and text not in wires:
             wires[text] = module.new_wire(ports.get(text, "list"), node.width)
-            found.append((node, wires[text]))
+            shared.append((node, wires[text]))
     module.rewrite(lambda value, _: value.replaced(wires))
-    module.assigns += [(wire, node) for node, wire in found]
+    module.assigns += [(wire, node) for node, wire in shared]

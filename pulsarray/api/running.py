@@ -194,10 +194,10 @@ def run_in_order(
     from pulsarray.tensors import with_arrays
 
     memory = program.memory
-    for number, given in enumerate(arrays, 1):
+    for number, samples in enumerate(arrays, 1):
         done = run_program(
             program,
-            memory.copy() if given is None else with_arrays(program, given, where, memory),
+            memory.copy() if samples is None else with_arrays(program, samples, where, memory),
             on,
             waves=waves if number == len(arrays) else None,
             memory_latency=memory_latency,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["compile_step", "estimate_step", "estimate_training"]
 
 
-def compile_step(given: Given, config: str | None, overrides: Sequence[str]) -> Program:
+def compile_step(request: Given, config: str | None, overrides: Sequence[str]) -> Program:
     """The first step of a training: its memory image holds weights, exponents and first batch.
 
     Scales of input, target and output are those of this step, so that real values may be given and
@@ -38,7 +38,7 @@ def compile_step(given: Given, config: str | None, overrides: Sequence[str]) -> 
     """
     from pulsarray.compiler.training.interpreter import TrainInterpreter
 
-    task = task_of(given)
+    task = task_of(request)
     machine = load_config(config or task.config, overrides)
     training = _compiled(task, machine)
     if training.step is None:
@@ -49,7 +49,7 @@ def compile_step(given: Given, config: str | None, overrides: Sequence[str]) -> 
     data, interpreter = task.data, TrainInterpreter(task.network, machine.table_segments)
     state = interpreter.initial(
         data.inputs, data.targets, learning_rate=task.learning_rate, batch=task.batch,
-        seed=given.seed,
+        seed=request.seed,
     )  # fmt: skip
     x = interpreter.encode(state, data.inputs[: task.batch])
     t = interpreter.encode_target(state, data.targets[: task.batch])

@@ -82,7 +82,7 @@ class Task:
     config: str | Config
 
 
-def task_of(given: Given) -> Task:
+def task_of(request: Given) -> Task:
     """The task that arguments describe.
 
     Raises
@@ -92,74 +92,75 @@ def task_of(given: Given) -> Task:
     """
     from pulsarray.zoo.workloads import WORKLOADS
 
-    if given.learning_rate is not None and not 0 < given.learning_rate < float("inf"):
+    if request.learning_rate is not None and not 0 < request.learning_rate < float("inf"):
         raise InputError(
-            f"--learning-rate: must be more than 0 and finite, not {given.learning_rate:g}"
+            f"--learning-rate: must be more than 0 and finite, not {request.learning_rate:g}"
         )
-    known = WORKLOADS.get(given.network)
-    return _own(given) if known is None else _built_in(given, known)
+    known = WORKLOADS.get(request.network)
+    return _own(request) if known is None else _built_in(request, known)
 
 
-def _built_in(given: Given, known: Workload) -> Task:
+def _built_in(request: Given, known: Workload) -> Task:
     from pulsarray.compiler.training.differentiate import Optimizer, differentiate
 
-    loss = known.loss if given.loss is None else _loss(given.loss)
+    loss = known.loss if request.loss is None else _loss(request.loss)
     usual = known.optimizer
     optimizer = Optimizer(
-        momentum=usual.momentum if given.momentum is None else given.momentum,
-        weight_decay=usual.weight_decay if given.weight_decay is None else given.weight_decay,
-        squares=usual.squares if given.squares is None else given.squares,
+        momentum=usual.momentum if request.momentum is None else request.momentum,
+        weight_decay=usual.weight_decay if request.weight_decay is None else request.weight_decay,
+        squares=usual.squares if request.squares is None else request.squares,
     )
-    network = differentiate(known.build(given.seed), loss, optimizer)
-    data = _checked(known, network) if given.data is None else _samples(given.data, network)
+    network = differentiate(known.build(request.seed), loss, optimizer)
+    data = _checked(known, network) if request.data is None else _samples(request.data, network)
     return Task(
         name=known.name,
         network=network,
         data=data,
-        learning_rate=given.learning_rate or known.learning_rate,
-        batch=_batch(given.batch, known.batch, data),
-        epochs=given.epochs or known.epochs,
+        learning_rate=request.learning_rate or known.learning_rate,
+        batch=_batch(request.batch, known.batch, data),
+        epochs=request.epochs or known.epochs,
         config=known.machine if known.settings else known.config,
     )
 
 
-def _own(given: Given) -> Task:
+def _own(request: Given) -> Task:
     from pulsarray.compiler.importers.onnx.importer import import_onnx
     from pulsarray.compiler.training.differentiate import Optimizer, differentiate
     from pulsarray.zoo.workloads import WORKLOADS
 
-    path = Path(given.network)
+    path = Path(request.network)
     if path.suffix != ".onnx":
         known = ", ".join(WORKLOADS)
-        if given.network == "adversarial":
+        if request.network == "adversarial":
             raise InputError("NETWORK: adversarial training is examples/adversarial.py")
         raise InputError(
-            f"NETWORK: must be an .onnx file or {known}, not {given.network!r}"
-            f"{did_you_mean(given.network, WORKLOADS)}"
+            f"NETWORK: must be an .onnx file or {known}, not {request.network!r}"
+            f"{did_you_mean(request.network, WORKLOADS)}"
         )
     graph = import_onnx(path, learns=True)
     for name, value in (
-        ("--data", given.data), ("--loss", given.loss), ("--learning-rate", given.learning_rate)
+        ("--data", request.data), ("--loss", request.loss),
+        ("--learning-rate", request.learning_rate),
     ):  # fmt: skip
         if value is None:
             raise InputError(f"{path}: training a network of your own needs {name}")
-    assert given.data is not None
-    assert given.loss is not None
-    assert given.learning_rate is not None
+    assert request.data is not None
+    assert request.loss is not None
+    assert request.learning_rate is not None
     optimizer = Optimizer(
-        momentum=given.momentum or 0.0,
-        weight_decay=given.weight_decay or 0.0,
-        squares=given.squares or 0.0,
+        momentum=request.momentum or 0.0,
+        weight_decay=request.weight_decay or 0.0,
+        squares=request.squares or 0.0,
     )
-    network = differentiate(graph, _loss(given.loss), optimizer)
-    data = _samples(given.data, network)
+    network = differentiate(graph, _loss(request.loss), optimizer)
+    data = _samples(request.data, network)
     return Task(
         name=path.stem,
         network=network,
         data=data,
-        learning_rate=given.learning_rate,
-        batch=_batch(given.batch, min(_DEFAULT_BATCH, len(data.inputs)), data),
-        epochs=given.epochs or _DEFAULT_EPOCHS,
+        learning_rate=request.learning_rate,
+        batch=_batch(request.batch, min(_DEFAULT_BATCH, len(data.inputs)), data),
+        epochs=request.epochs or _DEFAULT_EPOCHS,
         config="train-small",
     )
 

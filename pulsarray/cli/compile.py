@@ -84,7 +84,7 @@ def compile_(
 
       pulsarray compile xor --training --batch 4 -o step.pulse
     """
-    given = Given(
+    request = Given(
         network=network,
         data=data,
         loss=loss,
@@ -94,13 +94,13 @@ def compile_(
         batch=None if batch is None else str(batch),
         seed=seed or 0,
     )
-    _check_options(given, training, calibrate, sums, shape is not None)
+    _check_options(request, training, calibrate, sums, shape is not None)
     if training and (outputs_only or state or set_input or effort is not None):
         raise InputError("--outputs-only, --state, --set-input, --effort: not with --training")
     require_writable(output, read=[network, calibrate, data, config])
     with working(f"compiling {network}"):
         if training:
-            program = compile_step(given, config, overrides or ())
+            program = compile_step(request, config, overrides or ())
         else:
             machine = chosen_config(config, overrides)
             program = compile_source(
@@ -124,11 +124,11 @@ def compile_(
 
 
 def _check_options(
-    given: Given, training: bool, calibrate: Path | None, sums: bool, shape: bool
+    request: Given, training: bool, calibrate: Path | None, sums: bool, shape: bool
 ) -> None:
     """Refuse options of training without it, and the reverse."""
     names = ("data", "loss", "momentum", "weight_decay", "learning_rate")
-    set_ = [f"--{n.replace('_', '-')}" for n in names if getattr(given, n) is not None]
+    set_ = [f"--{n.replace('_', '-')}" for n in names if getattr(request, n) is not None]
     if set_ and not training:
         raise InputError(f"{', '.join(set_)}: only with --training")
     if training and (calibrate is not None or sums or shape):

@@ -62,13 +62,13 @@ def doctor(
       pulsarray doctor --config my.toml --json
     """
     machine = given_config(config, overrides)
-    found = list(findings())
-    missing = [finding for finding in found if not finding.version and not finding.optional]
+    tools = list(findings())
+    missing = [finding for finding in tools if not finding.version and not finding.optional]
     if as_json:
         fingerprint = None if machine is None else machine.fingerprint
-        print_json({"tools": [asdict(f) for f in found], "fingerprint": fingerprint})
+        print_json({"tools": [asdict(f) for f in tools], "fingerprint": fingerprint})
     else:
-        show(_table(found))
+        show(_table(tools))
         if machine is not None:
             show(f"configuration {machine.fingerprint} is valid")
     if missing:
@@ -98,11 +98,11 @@ def _package_version(name: str, module: str) -> str:
         return ""
 
 
-def _table(found: list[Finding]) -> Table:
+def _table(tools: list[Finding]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="bold")
     for column in ("tool", "version", "needed for"):
         table.add_column(column)
-    for finding in found:
+    for finding in tools:
         color = "yellow" if finding.optional else "red"
         version = finding.version or f"[{color}]missing[/{color}]: {finding.get}"
         table.add_row(finding.name, version, finding.needed_for)

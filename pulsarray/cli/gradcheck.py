@@ -74,7 +74,7 @@ def gradcheck(
     from pulsarray.compiler.training.gradcheck import check_gradients
 
     with working(f"one step of {task.name} in integers and in float64"):
-        found = check_gradients(
+        result = check_gradients(
             task.network,
             task.data.inputs[:batch],
             task.data.targets[:batch],
@@ -83,19 +83,19 @@ def gradcheck(
             segments=machine.table_segments,
         )
     if as_json:
-        print_json(_as_dict(found))
+        print_json(_as_dict(result))
     else:
-        show(_table(found))
-        show(_summary(found))
-    if not found.passes:
-        raise CheckFailed(f"gradcheck: {_worst(found)}")
+        show(_table(result))
+        show(_summary(result))
+    if not result.passes:
+        raise CheckFailed(f"gradcheck: {_worst(result)}")
 
 
-def _as_dict(found: GradientCheck) -> dict[str, Any]:
+def _as_dict(result: GradientCheck) -> dict[str, Any]:
     from pulsarray.compiler.training.gradcheck import ROUNDINGS, TOLERANCES
 
     return {
-        "passes": found.passes,
+        "passes": result.passes,
         "tensors": [
             {
                 "name": row.name,
@@ -109,13 +109,13 @@ def _as_dict(found: GradientCheck) -> dict[str, Any]:
                 "tolerance_roundings": ROUNDINGS,
                 "passes": row.passes,
             }
-            for row in found.deviations
+            for row in result.deviations
         ],
-        "float64_against_central_differences": dict(found.differences),
+        "float64_against_central_differences": dict(result.differences),
     }
 
 
-def _table(found: GradientCheck) -> Table:
+def _table(result: GradientCheck) -> Table:
     from pulsarray.compiler.training.gradcheck import TOLERANCES
 
     table = Table(title="machine arithmetic against float64, relative", title_justify="left")
@@ -123,9 +123,9 @@ def _table(found: GradientCheck) -> Table:
     columns = "rms", "largest", "tolerances", "roundings", "rms, own kinks", "float64 - differences"
     for name in columns:
         table.add_column(name, justify="right")
-    for row in found.deviations:
+    for row in result.deviations:
         rms, largest = TOLERANCES[row.kind]
-        slope = found.differences.get(row.name)
+        slope = result.differences.get(row.name)
         mark = "" if row.passes else "[red]"
         table.add_row(
             f"{mark}{row.name}",
@@ -139,16 +139,16 @@ def _table(found: GradientCheck) -> Table:
     return table
 
 
-def _summary(found: GradientCheck) -> str:
-    if not found.differences:
+def _summary(result: GradientCheck) -> str:
+    if not result.differences:
         return "no central differences: a step function has no slope"
-    return f"float64 against central differences: at most {max(found.differences.values()):.1e}"
+    return f"float64 against central differences: at most {max(result.differences.values()):.1e}"
 
 
-def _worst(found: GradientCheck) -> str:
+def _worst(result: GradientCheck) -> str:
     from pulsarray.compiler.training.gradcheck import ROUNDINGS, TOLERANCES
 
-    for row in found.deviations:
+    for row in result.deviations:
         if not row.passes:
             rms, largest = TOLERANCES[row.kind]
             return (
@@ -156,5 +156,5 @@ def _worst(found: GradientCheck) -> str:
                 f"allowed {rms:.1e} and {largest:.1e}; {row.roundings:.1f} random roundings, "
                 f"allowed {ROUNDINGS:g}"
             )
-    name, value = max(found.differences.items(), key=lambda item: item[1])
+    name, value = max(result.differences.items(), key=lambda item: item[1])
     return f"{name}: float64 is {value:.1e} from central differences"

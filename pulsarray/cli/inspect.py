@@ -77,21 +77,21 @@ def inspect(
 
       pulsarray inspect mnist-mlp --training --after gradients
     """
-    given = parsed_shape(shape), parsed_inputs(set_input)
+    sizes, constants = parsed_shape(shape), parsed_inputs(set_input)
     if training:
         if set_input:
             raise InputError("--set-input: not with --training")
-        typer.echo(training_after(network, after, given[0]), nl=False)
+        typer.echo(training_after(network, after, sizes), nl=False)
         return
     if after is not None:
         machine = chosen_config(config, overrides)
-        typer.echo(text_after(network, after, calibrate, machine, *given), nl=False)
+        typer.echo(text_after(network, after, calibrate, machine, sizes, constants), nl=False)
         return
     if calibrate is not None:
         raise InputError("--calibrate: only with --after")
     wanted = given_config(config, overrides)
     with working(f"reading {network}"):
-        inspected = inspect_network(network, wanted, shape=given[0], set_inputs=given[1])
+        inspected = inspect_network(network, wanted, shape=sizes, set_inputs=constants)
     if as_json:
         print_json(inspected.to_dict())
     else:

@@ -68,12 +68,12 @@ def _costs(row: Row) -> tuple[int, ...]:
 def best(rows: Sequence[Row], shown: int = _SHOWN) -> list[Row]:
     """The designs with the fewest cycles of each work, those of the front marked."""
     front = {id(row) for row in pareto(rows)}
-    found: list[Row] = []
+    marked: list[Row] = []
     for work in works(rows):
         costed = [row for row in rows if row["network"] == work and not row["refused"]]
         for row in sorted(costed, key=_costs)[:shown]:
-            found.append({**row, "pareto": id(row) in front})
-    return found
+            marked.append({**row, "pareto": id(row) in front})
+    return marked
 
 
 def sweep_view(rows: Sequence[Row]) -> RenderableType:

@@ -58,10 +58,10 @@ def write_timeline(path: Path, program: Program, result: RunResult) -> None:
     if path.suffix == ".json":
         write_atomically(path, json.dumps(chrome_trace(program, result)).encode())
         return
-    found = spans(program, result)
-    if len(found) > MOST_SPANS:
+    drawn = spans(program, result)
+    if len(drawn) > MOST_SPANS:
         raise InputError(
-            f"{path}: {len(found):,} spans are too many for a page (at most {MOST_SPANS:,}); "
+            f"{path}: {len(drawn):,} spans are too many for a page (at most {MOST_SPANS:,}); "
             "write .json and open it in Perfetto"
         )
     values = {
@@ -69,19 +69,19 @@ def write_timeline(path: Path, program: Program, result: RunResult) -> None:
         "cycles": f"{result.cycles:,}",
         "source": result.source,
         "config": program.config.label,
-        "chart": chart_html(_chart(found), zooms=True),
+        "chart": chart_html(_chart(drawn), zooms=True),
     }
     write_page(path, "timeline.html", values)
 
 
-def _chart(found: Sequence[Span]) -> Any:
+def _chart(drawn: Sequence[Span]) -> Any:
     """A lane for each unit, a colour for each layer, a shade for each phase."""
     graph_objects = charts()
 
     figure, groups = graph_objects.Figure(), dict[tuple[str, str], list[Span]]()
-    for span in found:
+    for span in drawn:
         groups.setdefault(("", "wait") if span.waits else (span.layer, span.phase), []).append(span)
-    layers = list(dict.fromkeys(_layer(span.layer) for span in found))
+    layers = list(dict.fromkeys(_layer(span.layer) for span in drawn))
     for (layer, phase), members in groups.items():
         waits = phase == "wait" and not layer
         place = layers.index(_layer(layer)) if not waits else 0

@@ -154,9 +154,9 @@ def layer_ends(program: Program, events: npt.NDArray[np.int64], cycles: int) -> 
     """
     ends: list[int] = []
     for number, layer in enumerate(program.layers):
-        own = _layer_end(program, layer, events)
+        end = _layer_end(program, layer, events)
         later = _first_front(program, layer.last, events, cycles)
-        ends.append(max(ends[-1] if number else 0, min(own, later)))
+        ends.append(max(ends[-1] if number else 0, min(end, later)))
     return [*ends[:-1], cycles] if ends else []
 
 

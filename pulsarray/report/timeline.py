@@ -67,14 +67,14 @@ def spans(program: Program, result: RunResult) -> list[Span]:
     if not program.config.trace:
         raise InputError("timeline: the configuration has trace = false; set it to true")
     about = _Program(program)
-    found = [
+    drawn = [
         span
         for unit in Unit
         for span in about.lane(
             [e for e in result.events.tolist() if about.unit(e[0]) is unit], result.cycles
         )
     ]
-    return sorted(found, key=lambda span: (span.first, span.index))
+    return sorted(drawn, key=lambda span: (span.first, span.index))
 
 
 def told(program: Program) -> Iterator[tuple[Unit, dict[str, str]]]:

@@ -271,13 +271,13 @@ def differences(cases: Sequence[Case], config: Config, simulator: str) -> list[l
         outcomes = run_jobs([case.job for case in cases], config, simulator)
     except CheckFailed as error:
         return [[str(error)]] + [["not run"] for _ in cases[1:]]
-    found = []
+    texts = []
     for case, outcome in zip(cases, outcomes, strict=True):
         try:
-            found.append(compare(_expected(case), outcome.checked(), case.program))
+            texts.append(compare(_expected(case), outcome.checked(), case.program))
         except PulsarrayError as error:
-            found.append([str(error)])
-    return found
+            texts.append([str(error)])
+    return texts
 
 
 def _expected(case: Case) -> RunResult:

@@ -93,9 +93,9 @@ class ConvolutionSetup:
             With ``most``, words that enter an array of D x D in one product, at most.
         """
         while True:
-            found = cls._any(random)
-            if found is not None and (not most or found.words(dim) <= most):
-                return found
+            drawn = cls._any(random)
+            if drawn is not None and (not most or drawn.words(dim) <= most):
+                return drawn
 
     @classmethod
     def _any(cls, random: np.random.Generator) -> ConvolutionSetup | None:
@@ -235,14 +235,14 @@ def convolution_step(
 
 def convolution_cases(config: Config, seed: int, count: int) -> list[Case]:
     """Steps on one machine, each with a memory of its own."""
-    found = []
+    cases = []
     for index in range(count):
         random = np.random.default_rng((seed, index))
         setup = ConvolutionSetup.draw(random, config.dim, MOST_WORDS)
         latency, interval = int(random.integers(1, 100)), int(random.choice((1, 1, 2)))
         program, *_ = convolution_step(setup, config, seed * 1000 + index)
-        found.append(Case(f"{setup.name} seed={seed}/{index}", program, latency, interval))
-    return found
+        cases.append(Case(f"{setup.name} seed={seed}/{index}", program, latency, interval))
+    return cases
 
 
 class _Learning(Group):

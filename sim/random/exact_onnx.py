@@ -139,18 +139,18 @@ class ExactGraph:
     def _quantize(
         self,
         node: onnx.NodeProto,
-        given: Value,
+        source: Value,
         codes: Mapping[str, Array],
         judgement: Judgement,
     ) -> Value:
         scale, zero = self._scale(node)
         limits = np.array(_LIMITS[str(self.constants[node.input[2]].dtype)])
-        real = given.real / scale + zero
+        real = source.real / scale + zero
         known = codes.get(node.output[0])
         if known is None:
-            known = np.clip(np.rint(given.real / scale) + zero, *limits)
+            known = np.clip(np.rint(source.real / scale) + zero, *limits)
         else:
-            bound = given.error / scale + 2 * ULP * np.abs(given.real / scale)
+            bound = source.error / scale + 2 * ULP * np.abs(source.real / scale)
             judgement.add(node.output[0], known, real, bound, limits)
         return Value.known(known)
 
@@ -167,8 +167,8 @@ class ExactGraph:
         return np.asarray((codes.astype(np.float64) - zero) * scale.astype(np.float64))
 
     def _operate(self, node: onnx.NodeProto, values: Mapping[str, Value]) -> Value:
-        given = [values.get(name) or self._known(name) for name in node.input]
-        reals, errors = [value.real for value in given], [value.error for value in given]
+        operands = [values.get(name) or self._known(name) for name in node.input]
+        reals, errors = [value.real for value in operands], [value.error for value in operands]
         real = _run(node, reals)
         return Value(real, self._error(node, reals, errors, real))
 
@@ -211,8 +211,8 @@ def _error_of_sums(
     count = sizes[0][0].size
     if node.op_type in _PRODUCTS:
         count = sizes[1].size // (real.shape[1] if real.ndim > 1 else 1)
-    given = [errors[0], *sizes[1:2], *(np.zeros_like(bias) for bias in sizes[2:])]
-    return np.asarray(_run(node, given) + (count + 4) * ULP * _run(node, sizes))
+    arguments = [errors[0], *sizes[1:2], *(np.zeros_like(bias) for bias in sizes[2:])]
+    return np.asarray(_run(node, arguments) + (count + 4) * ULP * _run(node, sizes))
 
 
 def _error_of_norm(
@@ -231,9 +231,9 @@ def along(values: Array, rank: int) -> Array:
 
 def attribute(node: onnx.NodeProto, name: str, default: float) -> float:
     """A number among a node's attributes."""
-    for given in node.attribute:
-        if given.name == name:
-            return float(helper.get_attribute_value(given))
+    for entry in node.attribute:
+        if entry.name == name:
+            return float(helper.get_attribute_value(entry))
     return default
 
 
@@ -250,13 +250,13 @@ def _run(node: onnx.NodeProto, inputs: list[Array]) -> Any:
 
 def _pool(node: onnx.NodeProto, values: Floats) -> Floats:
     """Windows of rows and columns; what is outside counts as zero, or not at all."""
-    given = {str(a.name): helper.get_attribute_value(a) for a in node.attribute}
-    top, left, bottom, right = given.get("pads", (0, 0, 0, 0))
-    outside = 0.0 if given.get("count_include_pad") else np.nan
+    attributes = {str(a.name): helper.get_attribute_value(a) for a in node.attribute}
+    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
+    outside = 0.0 if attributes.get("count_include_pad") else np.nan
     border = ((0, 0), (0, 0), (top, bottom), (left, right))
     padded = np.pad(values, border, constant_values=outside)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, given["kernel_shape"], (2, 3))
-    rows, columns = given.get("strides", (1, 1))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, attributes["kernel_shape"], (2, 3))
+    rows, columns = attributes.get("strides", (1, 1))
     seen = windows[:, :, ::rows, ::columns]
     function = np.nanmax if node.op_type == "MaxPool" else np.nanmean
     return np.asarray(function(seen, axis=(4, 5)))

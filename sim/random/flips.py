@@ -209,7 +209,7 @@ def _wrong(flip: Flip, got: Outcome) -> str:
 
 def _wrong_after(expected: RunResult, got: Outcome, good: Program) -> str:
     try:
-        found = compare(expected, got.checked(), good)
+        differences = compare(expected, got.checked(), good)
     except (CheckFailed, ProgramError) as error:
-        found = [str(error)]
-    return f"a good program afterwards: {'; '.join(found)}" if found else ""
+        differences = [str(error)]
+    return f"a good program afterwards: {'; '.join(differences)}" if differences else ""

@@ -146,8 +146,8 @@ def _integers(case: QdqCase, network: QuantizedNetwork, graph: Graph) -> dict[st
         names = {tensor.value, network.origin(tensor.value)}
         names |= {graph.input.name} if node.input[0] == graph.input.name else set()
         names |= {machine_part(graph).output.name} if tensor.value == result else set()
-        for found in (maps[name] for name in names if name in maps):
-            flat = found.reshape(len(found), -1)[:, network.places(tensor, node.name)]
+        for computed in (maps[name] for name in names if name in maps):
+            flat = computed.reshape(len(computed), -1)[:, network.places(tensor, node.name)]
             unsigned = case.exact.constants[node.input[2]].dtype == np.uint8
             codes[node.output[0]] = flat + (128 if unsigned else 0)
     if machine_part(graph) is not graph:
@@ -180,8 +180,8 @@ def model_differences(case: QdqCase, config: Config) -> list[str]:
     texts = []
     for tensor in program.tensors:
         if tensor.role in ("intermediate", "output") and tensor.name in wanted:
-            found = unpack(memory, tensor, config)
-            differs = found != wanted[tensor.name].reshape(tensor.rows, tensor.columns)
+            stored = unpack(memory, tensor, config)
+            differs = stored != wanted[tensor.name].reshape(tensor.rows, tensor.columns)
             if differs.any():
                 texts.append(f"{tensor.name}: {int(differs.sum())} of {differs.size} codes differ")
     return texts

@@ -70,9 +70,9 @@ def with_inputs(
 ) -> npt.NDArray[np.uint8]:
     """The program's memory with codes (samples, H, W, C) as its inputs, or as its only one."""
     memory, tensors = program.memory.copy(), program.with_role("input")
-    given = codes if isinstance(codes, Mapping) else {tensors[0].name: codes}
+    codes_by_name = codes if isinstance(codes, Mapping) else {tensors[0].name: codes}
     for tensor in tensors:
-        values = np.asarray(given[tensor.name], np.int64)
+        values = np.asarray(codes_by_name[tensor.name], np.int64)
         if tensor.view:
             values = tensor.view.to_host(values)
         matrix = to_matrix(values.reshape(host_shape(tensor)), tensor, tensor.name)
