@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from pulsarray.compiler.machine.array import Array
 from pulsarray.compiler.machine.banks import BlockCache, Pool, Resident
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.loops import merged
@@ -61,8 +62,8 @@ class Cached:
         return resident, missing
 
 
-class MapChip(VectorUnit):
-    """Pools of banks, the parameter and table banks, and the vector unit.
+class MapChip(Array, VectorUnit):
+    """Pools of banks, the parameter and table banks, the array and the vector unit.
 
     Parameters
     ----------

@@ -14,12 +14,11 @@ from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.chip import Cached, MapChip
 from pulsarray.compiler.lower.cuts import Cut
 from pulsarray.compiler.lower.cutting import input_range
-from pulsarray.compiler.lower.streams import emit_stream, window_fields
 from pulsarray.compiler.lower.weights import Slice, Tiles
-from pulsarray.compiler.machine.emitter import Access, spans
-from pulsarray.compiler.machine.loops import Loop
+from pulsarray.compiler.lower.windows import Taps, seen
+from pulsarray.compiler.machine.array import Onto
+from pulsarray.compiler.machine.emitter import spans
 from pulsarray.compiler.machine.views import Area, Stored, View
-from pulsarray.isa import Opcode
 from pulsarray.program import Tensor
 
 __all__ = ["Convolver", "Term"]
@@ -171,47 +170,24 @@ class Convolver:
         return View.of(slot.bank, slot.base, area)
 
     def _weight(self, step: _Step, local: tuple[int, int]) -> None:
-        dim, words = self.chip.config.dim, step.slice.words
-        bank, base = local
-        tiles = words // dim
-        self.chip.emitter.emit(
-            Opcode.WEIGHT,
-            self.layer,
-            spans(bank, base, words, 1, words, write=False),
-            bank=bank,
-            local=base,
-            count0=tiles,
-            stride0=dim if tiles > 1 else 0,
-        )
+        (bank, base), dim, words = local, self.chip.config.dim, step.slice.words
+        touched = spans(bank, base, words, 1, words, write=False)
+        self.chip.weigh(self.layer, touched, base, count0=words // dim, stride0=dim)
 
     def _stream(self, step: _Step, area: Area, view: View, bank: int) -> None:
         """STREAM the pixels under every tap of a step."""
         term, tile = self.terms[step.slice.term], self.tiles[step.pixels]
-        window, (_, images, rows, columns) = term.window, tile.counts
-        _, image_step, row_step, column_step = view.steps
-        (sy, sx), (dy, dx) = window.stride, window.dilation
-        row = tile.rows[0] * sy - window.padding[0] + step.slice.taps[0] * dy
-        column = tile.columns[0] * sx - window.padding[1]
-        see = int(any(window.padding))
-        outer = [
-            Loop(step.slice.taps[1] - step.slice.taps[0], dy * row_step, row=see * dy),
-            Loop(window.kernel[1], dx * column_step, column=see * dx),
-            Loop(area.counts[0], view.steps[0]),
-        ]
-        inner = [
-            Loop(images, image_step, rows * columns),
-            Loop(rows, sy * row_step, columns, row=see * sy),
-            Loop(columns, sx * column_step, 1, column=see * sx),
-        ]
+        window, stored = term.window, term.stored
+        taps = Taps(step.slice.taps, (0, window.kernel[1]), area.blocks)
+        found = seen(window, (stored.height, stored.width), stored.zero_point, taps, tile, view)
         target = (step.block - step.blocks[0]) * tile.pixels
-        fields = {
-            "source_bank": view.bank,
-            "source": view.word(area.blocks[0], tile.images[0], row, column),
-            "target_bank": bank,
-            "target": target,
-        }
-        sums = Access(bank, target, target + tile.pixels, True, exclusive=True)
-        touched = [*view.accesses(area, write=False), sums]
-        fields |= window_fields(window, term.stored, row, column)
-        fresh = step.slice is self.slices[0]
-        emit_stream(self.chip, self.layer, touched, outer, inner, fresh=fresh, fields=fields)
+        self.chip.stream(
+            self.layer,
+            view.accesses(area, write=False),
+            found.word,
+            Onto(bank, target, target + tile.pixels),
+            [*found.taps, found.blocks],
+            found.pixels,
+            fresh=step.slice is self.slices[0],
+            limits=found.limits,
+        )

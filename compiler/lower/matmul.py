@@ -21,8 +21,8 @@ from pulsarray.compiler.lower.constants import row_of
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import Finish, finish_of, sums_of, table_of
-from pulsarray.compiler.lower.streams import emit_stream
 from pulsarray.compiler.lower.traits import Traits, traits_of
+from pulsarray.compiler.machine.array import Limits, Onto
 from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.loops import Loop
@@ -31,7 +31,7 @@ from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.isa import Alu, Opcode, StreamFlag, VectorFlag, WeightFlag
+from pulsarray.isa import Alu, VectorFlag, WeightFlag
 from pulsarray.program import Tensor
 
 __all__: list[str] = []
@@ -256,17 +256,10 @@ class _Emission:
             tensor = made.zeros[zero]
             chip.load(made.layer, tensor, 0, slot.bank, slot.base, rows=dim)
         low, high = step.source.blocks
-        chip.emitter.emit(
-            Opcode.WEIGHT,
-            made.layer,
-            [Access(slot.bank, slot.base, slot.base + dim, False)],
-            bank=slot.bank,
-            local=slot.base,
-            count0=high - low,
-            row_start=low * dim,
-            row_step0=dim if high - low > 1 else 0,
-            row_limit=made.first.channels,
-        )
+        touched = [Access(slot.bank, slot.base, slot.base + dim, False)]
+        rows = {"row_start": low * dim, "row_step0": dim if high - low > 1 else 0}
+        rows["row_limit"] = made.first.channels
+        chip.weigh(made.layer, touched, slot.base, count0=high - low, **rows)
 
     def _view(self, cache: Cached | None, stored: Stored, area: Area, number: int) -> View:
         """Part of a map on chip, LOADed if it is in memory and not there."""
@@ -287,17 +280,10 @@ class _Emission:
         rows = {"row_limit": columns} if columns % dim else {}
         if rows and not made.transposed:
             rows["row_step0"] = dim
-        self.chip.emitter.emit(
-            Opcode.WEIGHT,
-            made.layer,
-            view.accesses(step.weights, write=False),
-            bank=view.bank,
-            local=view.first(step.weights),
-            flags=int(WeightFlag.TRANSPOSE) if made.transposed else 0,
-            count0=tiles,
-            stride0=stride if tiles > 1 else 0,
-            **rows,
-        )
+        touched, local = view.accesses(step.weights, write=False), view.first(step.weights)
+        flags = int(WeightFlag.TRANSPOSE) if made.transposed else 0
+        fields = {"count0": tiles, "stride0": stride, "flags": flags, **rows}
+        self.chip.weigh(made.layer, touched, local, **fields)
 
     def _stream(
         self,
@@ -314,28 +300,19 @@ class _Emission:
         Where weights are ``summed`` a word of zero points follows the pixels, for a sum of its own.
         """
         pixels, zero = step.target.pixels, self.made.first.zero_point
-        fields = {
-            "source_bank": view.bank,
-            "source": view.first(step.source),
-            "target_bank": bank,
-            "target": 0,
-        }
+        limits = None
         if padding or summed:
-            fields |= {"row_limit": 1, "column_limit": pixels if summed else 1}
-            fields |= {"flags": int(StreamFlag.WINDOW_READ)}
-            fields["pad"] = zero if summed else -zero // padding
-        emit_stream(
-            self.chip,
+            pad = zero if summed else -zero // padding
+            limits = Limits(0, 0, 1, pixels if summed else 1, pad)
+        self.chip.stream(
             self.made.layer,
-            [
-                *view.accesses(step.source, write=False),
-                Access(bank, 0, pixels + summed, True, exclusive=True),
-            ],
+            view.accesses(step.source, write=False),
+            view.first(step.source),
+            Onto(bank, 0, pixels + summed),
             [Loop(step.source.counts[0], view.steps[0])],
-            [Loop(pixels + summed, 1, 1, column=int(summed))],
+            [Loop(pixels + summed, 1, 1, column=int(summed)), Loop(1 + padding, row=1)],
             fresh=fresh,
-            summed=[Loop(1 + padding, row=1)],
-            fields=fields,
+            limits=limits,
         )
 
 

@@ -14,16 +14,16 @@ from pulsarray.compiler.lower.epilogue import Places
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import Finish, finish_of
-from pulsarray.compiler.lower.streams import emit_stream, window_fields
 from pulsarray.compiler.lower.tiles import source_area, tiles_of_map
 from pulsarray.compiler.lower.traits import Traits, traits_of
+from pulsarray.compiler.lower.windows import Taps, seen, sees, strided, taps_of
+from pulsarray.compiler.machine.array import Onto
 from pulsarray.compiler.machine.banks import Slot
-from pulsarray.compiler.machine.emitter import Access, spans
+from pulsarray.compiler.machine.emitter import spans
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.machine.loops import Loop
 from pulsarray.compiler.machine.views import Area, Stored, View
 from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
-from pulsarray.isa import Alu, Opcode, VectorFlag
+from pulsarray.isa import Alu, VectorFlag
 from pulsarray.program import Tensor
 
 __all__ = ["Sources", "WindowSums"]
@@ -89,21 +89,20 @@ _Vector = tuple[tuple[int, int, int, int], dict[str, Words], dict[str, int]]
 
 def _maxima(op: MaxPool, tile: Area, source: Stored, view: View, target: View) -> Iterator[_Vector]:
     """A VECTOR for each tap: the first one writes, the others take the larger code."""
-    taps = list(_taps(op.window, tile, source))
-    taps.sort(key=lambda tap: tap[1] != tile)
+    window, whole = op.window, ((0, source.height), (0, source.width))
+    parts = [(tap, sees(window, tap, tile, *whole)) for tap in taps_of(window)]
+    taps = sorted(((tap, part) for tap, part in parts if part), key=lambda tap: tap[1] != tile)
     written = not taps or taps[0][1] != tile
     if written:
         # What no tap sees is the least that a result may be.
         words = Words.of(target, tile)
-        empty = {"a": _any_word(view, tile, source, op.window), "target": words}
+        empty = {"a": _any_word(view, tile, source, window), "target": words}
         least = {"low": op.low, "high": op.low, "zero_target": op.low}
         yield tile.counts, empty, {"multiplier": 0} | least
-    (sy, sx), steps = op.window.stride, view.steps
-    for (row, column), part in taps:
-        first = view.word(part.blocks[0], part.images[0], row, column)
-        a = Words(view.bank, first, (steps[0], steps[1], sy * steps[2], sx * steps[3]))
+    for tap, part in taps:
         into = Words.of(target, part)
-        operands = {"a": a, "target": into} | ({"b": into} if written else {})
+        operands = {"a": strided(window, tap, part, view), "target": into}
+        operands |= {"b": into} if written else {}
         alu = int(Alu.MAX if written else Alu.PASS)
         yield part.counts, operands, {"alu": alu, "low": op.low, "high": op.high}
         written = True
@@ -112,28 +111,6 @@ def _maxima(op: MaxPool, tile: Area, source: Stored, view: View, target: View) -
 def _any_word(view: View, tile: Area, source: Stored, window: Window) -> Words:
     """Some word of the tile's input, again and again."""
     return Words(view.bank, view.first(source_area(window, tile, source)), (0, 0, 0, 0))
-
-
-def _taps(window: Window, tile: Area, source: Stored) -> Iterator[tuple[tuple[int, int], Area]]:
-    """For every tap the input pixel of the first output that it sees, and those outputs."""
-    for ky in range(window.kernel[0]):
-        rows = _seen(window, 0, ky, tile.rows, source.height)
-        for kx in range(window.kernel[1]):
-            columns = _seen(window, 1, kx, tile.columns, source.width)
-            if rows[0] < rows[1] and columns[0] < columns[1]:
-                (sy, sx), (dy, dx) = window.stride, window.dilation
-                row = rows[0] * sy - window.padding[0] + ky * dy
-                column = columns[0] * sx - window.padding[1] + kx * dx
-                yield (row, column), replace(tile, rows=rows, columns=columns)
-
-
-def _seen(
-    window: Window, axis: int, tap: int, outputs: tuple[int, int], size: int
-) -> tuple[int, int]:
-    """Those of a range of outputs whose tap is inside the map."""
-    stride, offset = window.stride[axis], tap * window.dilation[axis] - window.padding[axis]
-    low = max(outputs[0], -(offset // stride))
-    return low, min(outputs[1], (size - 1 - offset) // stride + 1)
 
 
 @lower.register
@@ -210,12 +187,11 @@ class WindowSums:
         sources = Sources(chip, layer, source, areas)
         finish = self.finish(chip, tiles)
         touched = spans(identity.bank, identity.base, config.dim, 1, config.dim, write=False)
-        place = {"bank": identity.bank, "local": identity.base}
         for tile in tiles:
             sums = chip.next_accumulator()
             for piece in pieces:
                 view = sources.next(source_area(piece, tile, source))
-                chip.emitter.emit(Opcode.WEIGHT, layer, touched, **place)
+                chip.weigh(layer, touched, identity.base)
                 fresh = piece is pieces[0]
                 _sum_windows(chip, layer, piece, tile, view, source, sums, fresh=fresh)
             finish.run(tile, sums, parts(tile))
@@ -259,33 +235,12 @@ def _sum_windows(
     fresh: bool,
 ) -> None:
     """STREAM what is under the windows of a tile, all taps of one onto one word."""
-    blocks, images, rows, columns = tile.counts
-    (sy, sx), (dy, dx), steps = window.stride, window.dilation, view.steps
-    see = int(any(window.padding))
-    row = tile.rows[0] * sy - window.padding[0]
-    column = tile.columns[0] * sx - window.padding[1]
-    fields = {
-        "source_bank": view.bank,
-        "source": view.word(tile.blocks[0], tile.images[0], row, column),
-        "target_bank": sums,
-        "target": 0,
-    }
-    fields |= window_fields(window, source, row, column)
-    inner = [
-        Loop(blocks, steps[0], tile.pixels),
-        Loop(images, steps[1], rows * columns),
-        Loop(rows, sy * steps[2], columns, row=see * sy),
-        Loop(columns, sx, 1, column=see * sx),
-    ]
-    summed = [
-        Loop(window.kernel[0], dy * steps[2], row=see * dy),
-        Loop(window.kernel[1], dx, column=see * dx),
-    ]
-    touched = [
-        *view.accesses(source_area(window, tile, source), write=False),
-        Access(sums, 0, tile.words, True, exclusive=True),
-    ]
-    emit_stream(chip, layer, touched, [], inner, fresh=fresh, fields=fields, summed=summed)
+    taps = Taps((0, window.kernel[0]), (0, window.kernel[1]), tile.blocks)
+    found = seen(window, (source.height, source.width), source.zero_point, taps, tile, view)
+    inner = [replace(found.blocks, target=tile.pixels), *found.pixels, *found.taps]
+    touched = view.accesses(source_area(window, tile, source), write=False)
+    onto = Onto(sums, 0, tile.words)
+    chip.stream(layer, touched, found.word, onto, [], inner, fresh=fresh, limits=found.limits)
 
 
 def _parts(op: AveragePool, tile: Area, source: Stored) -> list[tuple[Area, dict[str, int]]]:

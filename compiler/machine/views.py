@@ -32,6 +32,10 @@ class Area:
             self.columns[1] - self.columns[0],
         )
 
+    def of(self, first: int, count: int = 1) -> Area:
+        """The same pixels of other channel blocks."""
+        return replace(self, blocks=(first, first + count))
+
     @property
     def pixels(self) -> int:
         """Words of one block."""

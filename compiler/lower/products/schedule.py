@@ -12,15 +12,14 @@ from collections.abc import Iterator, Sequence
 from pulsarray.compiler.lower.chip import MapChip
 from pulsarray.compiler.lower.products.product import Product
 from pulsarray.compiler.lower.products.tile import Cut, OutputTile
+from pulsarray.compiler.machine.array import Onto
 from pulsarray.compiler.machine.banks import BlockCache, Resident
-from pulsarray.compiler.machine.emitter import Access, spans
+from pulsarray.compiler.machine.emitter import spans
+from pulsarray.compiler.machine.loops import Loop
 from pulsarray.compiler.machine.views import Area
-from pulsarray.isa import Opcode, StreamFlag
+from pulsarray.isa import StreamFlag
 
 __all__ = ["schedule_product"]
-
-_DEPTH = 2
-"""Level of STREAM's loops that counts units of depth; columns and rows are inside it."""
 
 
 def schedule_product(chip: MapChip, product: Product, cut: Cut) -> None:
@@ -241,16 +240,14 @@ class _Step:
             window = {"row_step0": shape.height, "row_limit": rows}
         else:
             window = {}
-        self.chip.emitter.emit(
-            Opcode.WEIGHT,
+        self.chip.weigh(
             self.layer.number,
             spans(bank, local, rows, width, self.weight_rows, write=False),
-            bank=bank,
-            local=local,
+            local,
             count0=count,
-            stride0=shape.height if count > 1 else 0,
+            stride0=shape.height,
             count1=width,
-            stride1=self.weight_rows if width > 1 else 0,
+            stride1=self.weight_rows,
             **window,
         )
 
@@ -268,32 +265,17 @@ class _Step:
         bank, base, stride = self._source_place(units)
         source = base + rows[0]
         blocks = -(-units[1] // shape.per_block) - units[0] // shape.per_block
-        height, count = rows[1] - rows[0], units[1] - units[0]
+        height, width, count = rows[1] - rows[0], columns[1] - columns[0], units[1] - units[0]
         target = (columns[0] - tile.columns[0]) * tile.height + rows[0] - tile.rows[0]
-        end = target + (columns[1] - columns[0] - 1) * tile.height + height
-        fresh = self.first and units[0] == self.units[0]
-        flags = (StreamFlag.KEEP if keep else 0) | (0 if fresh else StreamFlag.ACCUMULATE)
-        self.chip.emitter.emit(
-            Opcode.STREAM,
+        self.chip.stream(
             self.layer.number,
-            [
-                *spans(bank, source, height, blocks, stride, write=False),
-                Access(self.bank, target, end, True, exclusive=True),
-            ],
-            source_bank=bank,
-            source=source,
-            target_bank=self.bank,
-            target=target,
-            flags=flags,
-            inner=1,
-            fresh=1 << _DEPTH if fresh else 0,
-            count2=count,
-            source_stride2=stride if blocks > 1 else 0,
-            count3=columns[1] - columns[0],
-            target_stride3=tile.height if columns[1] - columns[0] > 1 else 0,
-            count4=height,
-            source_stride4=1 if height > 1 else 0,
-            target_stride4=1 if height > 1 else 0,
+            spans(bank, source, height, blocks, stride, write=False),
+            source,
+            Onto(self.bank, target, target + (width - 1) * tile.height + height),
+            [Loop(count, stride if blocks > 1 else 0), Loop(width, 0, tile.height)],
+            [Loop(height, 1, 1)],
+            fresh=self.first and units[0] == self.units[0],
+            flags=int(StreamFlag.KEEP) if keep else 0,
         )
 
     def _source_place(self, units: tuple[int, int]) -> tuple[int, int, int]:

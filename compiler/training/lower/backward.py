@@ -13,7 +13,7 @@ from functools import partial, singledispatch, singledispatchmethod
 
 from pulsarray.compiler.ir.graph import Node
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.machine.views import Words
+from pulsarray.compiler.machine.views import Area, Words
 from pulsarray.compiler.numerics.exponents import CODE_ONE, DERIVATIVES, GUARD, SLOPE
 from pulsarray.compiler.ops.gradient import Gradient, Same
 from pulsarray.compiler.passes.training.activations import OUTPUT
@@ -27,7 +27,6 @@ from pulsarray.compiler.training.lower.learn import Learning
 from pulsarray.compiler.training.lower.loss import LossGradient
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
-    Tile,
     banks_of,
     common,
     tiles,
@@ -129,7 +128,7 @@ class Backward:
         for images in common(z.groups(), error.groups(), delta.groups()):
             for tile in tiles(z, images, self.depth):
                 for block in range(z.cuts()[-1]):
-                    output, given = z.at(tile.low, block), error.at(tile.low, block)
+                    output, given = z.of(tile, block), error.of(tile, block)
                     self.rows.get(output)
                     self.rows.get(given, avoid=[output.bank], pinned=[output])
                     self.rows.part(given, output)
@@ -217,7 +216,7 @@ class Backward:
     def _pull_learning(self, step: Step, reader: Step, found: FeatureMap) -> None:
         self.learning.start(reader)
         delta, pieces = self.errors[reader.name], self.parts.pieces[reader.name]
-        tile, geometry = Tile(0, self.images, 0, 1), self.lowering.geometry(reader)
+        tile, geometry = found.whole(), self.lowering.geometry(reader)
         names = self.learning.scale(reader.name), f"{reader.name}.weight"
         for rows in pieces.ranges:
             bank = self.chip.next_sums()
@@ -249,7 +248,7 @@ class Backward:
         left = sum(1 for images in groups for _ in tiles(found, images, depth))
         for images in groups:
             for tile in tiles(found, images, depth):
-                most = 1 if several else max(1, depth // tile.count)
+                most = 1 if several else max(1, depth // tile.pixels)
                 for group in cut(found.cuts()[-1], most, z.cuts()):
                     part = self._gradient(step, parts, tile, range(*group))
                     # While this error is routed, the array works with those that it came from.
@@ -265,24 +264,24 @@ class Backward:
         self,
         step: Step,
         found: FeatureMap,
-        tile: Tile,
+        tile: Area,
         blocks: range,
         part: Part,
         busy: Sequence[int],
     ) -> None:
         """A part times the derivative of a step's activation, and requantized."""
-        node, count = self.flow.makers[f"{step.name}{ERROR}"], tile.count
+        node, count = self.flow.makers[f"{step.name}{ERROR}"], tile.pixels
         function, value = _derived(node.op, node)
         alu, shift = DERIVED[function]
         z = self.values[value or step.name]
         sums, by = self.parts.done(part, len(blocks), count), None
-        output = self.rows.get(z.at(tile.low, blocks.start), pinned=part.pinned)
+        output = self.rows.get(z.of(tile, blocks.start), pinned=part.pinned)
         if alu is not Alu.PASS:
             by = z.words(tile, blocks.start)
         if by is not None and DERIVATIVES[function].gated:
             by = self._slope(step, by, len(blocks), count)
         avoid, pinned = [output.bank, *busy], [output, *part.pinned]
-        self.rows.new(found.at(tile.low, blocks.start), 0, avoid=avoid, pinned=pinned)
+        self.rows.new(found.of(tile, blocks.start), 0, avoid=avoid, pinned=pinned)
         self.chip.compute(
             (len(blocks), count), sums, by, target=found.words(tile, blocks.start),
             alu=alu, shift=shift + part.shift, x=(f"{step.name}.error", *part.names),
@@ -296,15 +295,15 @@ class Backward:
         self.chip.compute((blocks, pixels), x, acc=slope, **fields)
         return slope
 
-    def _gradient(self, step: Step, parts: Sequence[str], tile: Tile, blocks: range) -> Part:
+    def _gradient(self, step: Step, parts: Sequence[str], tile: Area, blocks: range) -> Part:
         """The gradient at a tile of a step's output, by what its readers give."""
         makers = [partial(self.parts.back, step, value, tile, blocks) for value in parts]
         if len(parts) > 1:
-            return self.parts.added(makers, tile.count)
+            return self.parts.added(makers, tile.pixels)
         part = makers[0]()
         if not parts[0].endswith(ERROR):
             return part
         # It may share a bank with the output.
         sums = Words.at(self.chip.aux[0])
-        self.chip.compute(tile.count, part.a, acc=sums)
+        self.chip.compute(tile.pixels, part.a, acc=sums)
         return Part(sums, part.names)

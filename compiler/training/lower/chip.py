@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pulsarray.compiler.machine.array import Array
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.vector import VectorUnit
 from pulsarray.compiler.machine.views import Words
@@ -22,8 +23,8 @@ class NoRoom(InputError):
     """Something does not fit the chip in segments of this size; smaller ones may."""
 
 
-class TrainChip(VectorUnit):
-    """Emits what is no product.
+class TrainChip(Array, VectorUnit):
+    """The array and the vector unit, for one phase at a time.
 
     Parameters
     ----------

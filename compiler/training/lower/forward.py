@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from functools import singledispatchmethod
 
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.machine.views import Words
+from pulsarray.compiler.machine.views import Area, Words
 from pulsarray.compiler.numerics.exponents import GUARD
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.convolution import Convolution
@@ -22,7 +22,6 @@ from pulsarray.compiler.training.lower.live import Live
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
-    Tile,
     banks_of,
     common,
     tiles,
@@ -110,15 +109,15 @@ class Forward:
             self._done(z, images, pooling)
 
     def _round(
-        self, step: Step, tile: Tile, blocks: range, part: Part, avoid: Collection[int] = ()
+        self, step: Step, tile: Area, blocks: range, part: Part, avoid: Collection[int] = ()
     ) -> None:
         """A part through a step's activation to its result."""
         z, lowering = self.values[step.name], self.lowering
-        self.rows.new(z.at(tile.low, blocks.start), 0, avoid=avoid, pinned=part.pinned)
+        self.rows.new(z.of(tile, blocks.start), 0, avoid=avoid, pinned=part.pinned)
         fields = {"shift": part.shift, **lowering.activation(step, *part.names)}
         fields["flags"] = fields.get("flags", 0) | part.flags
         self.chip.compute(
-            (len(blocks), tile.count), part.a, part.b, target=z.words(tile, blocks.start),
+            (len(blocks), tile.pixels), part.a, part.b, target=z.words(tile, blocks.start),
             alu=part.alu, scalar=part.scalar, last_lanes=lowering.lanes(z, blocks.stop), **fields,
         )  # fmt: skip
 
@@ -132,7 +131,7 @@ class Forward:
         blocks, pooling, biases = z.cuts()[-1], self._pooling(layer), None
         for images in common(x.groups(), z.groups()):
             for tile in tiles(z, images, self.depth):
-                for group in cut(blocks, max(1, self.depth // tile.count), z.cuts()):
+                for group in cut(blocks, max(1, self.depth // tile.pixels), z.cuts()):
                     bank = self._sums(layer, z, tile, range(*group), pooling)
                     if biases is None:
                         self.lowering.prepare()
@@ -145,7 +144,7 @@ class Forward:
             self._done(z, images, pooling)
 
     def _sums(
-        self, layer: Step, z: FeatureMap, tile: Tile, columns: range, pooling: Pooling | None
+        self, layer: Step, z: FeatureMap, tile: Area, columns: range, pooling: Pooling | None
     ) -> int:
         """The bank of a tile's sums."""
         bank = self.chip.next_sums()
@@ -159,19 +158,19 @@ class Forward:
     def _activate(
         self,
         layer: Step,
-        tile: Tile,
+        tile: Area,
         blocks: range,
         bank: int,
         biases: Words,
         pooling: Pooling | None,
     ) -> None:
-        read = self.values[layer.source].at(tile.low, 0).place
+        read = self.values[layer.source].of(tile, 0).place
         busy = [] if read is None else [read[0]]
         if pooling is not None:
             busy += banks_of(pooling.result)
         names = self.flow.outputs[layer.source], f"{layer.name}.weight"
         by = Words.at(biases.bank, biases.base + blocks.start, 1, 0)
-        part = Part(Words.at(bank, 0, tile.count), names, b=by, alu=Alu.ADD)
+        part = Part(Words.at(bank, 0, tile.pixels), names, b=by, alu=Alu.ADD)
         self._round(layer, tile, blocks, part, busy)
 
     @_emit.register

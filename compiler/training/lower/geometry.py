@@ -3,61 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.machine.loops import LEVELS, Loop, fewest, nest_fields
+from pulsarray.compiler.lower.windows import Taps
 from pulsarray.compiler.ops.images import padded, taps
 from pulsarray.compiler.passes.training.maps import INPUT, is_layer
 from pulsarray.compiler.training.layers import MapShape, Step, is_vector
 from pulsarray.compiler.training.lower.pieces import cut
 
-__all__ = ["Geometry", "Taps", "fits", "geometries", "loops"]
+__all__ = ["Geometry", "geometries"]
 
 Ints = npt.NDArray[np.int64]
 
 _GAIN = 2
 """Windows are packed by the host if that makes tiles at least so many times fewer."""
-
-
-def fits(outer: Sequence[Loop], inner: Sequence[Loop]) -> bool:
-    """Whether STREAM has enough loops for passes (outer) of words (inner)."""
-    return len(fewest(outer)) + max(1, len(fewest(inner))) <= LEVELS
-
-
-def loops(outer: Sequence[Loop], inner: Sequence[Loop]) -> dict[str, int]:
-    """Fields of STREAM for passes (outer) of words (inner), which fit.
-
-    ``fresh`` names all outer loops: sums begin with the first pass.
-    """
-    passes, words = fewest(outer), fewest(inner) or [Loop(1)]
-    fields = {"inner": len(words), "fresh": sum(1 << level for level in range(len(passes)))}
-    return fields | nest_fields(passes, 0) | nest_fields(words, LEVELS - len(words))
-
-
-@dataclass(frozen=True)
-class Taps:
-    """Some tiles of a layer's weights: ranges of kernel rows, kernel columns, channel blocks."""
-
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-    blocks: tuple[int, int]
-
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """How many of each."""
-        return (
-            self.rows[1] - self.rows[0],
-            self.columns[1] - self.columns[0],
-            self.blocks[1] - self.blocks[0],
-        )
-
-    def some(self, low: int, high: int) -> Taps:
-        """The same of other channel blocks."""
-        return replace(self, blocks=(low, high))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ in the words of an accumulator bank, in all lanes.
 
 from __future__ import annotations
 
-from pulsarray.compiler.machine.views import Words
+from pulsarray.compiler.machine.views import Area, Words
 from pulsarray.compiler.numerics.exponents import (
     SMALLER,
 )
@@ -13,7 +13,6 @@ from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
-    Tile,
     common,
     tiles,
     written,
@@ -71,8 +70,8 @@ class LayerNormalization:
                 self._tile(tile)
             written(z, images)
 
-    def _tile(self, tile: Tile) -> None:
-        count = tile.count
+    def _tile(self, tile: Area) -> None:
+        count = tile.pixels
         means, squares = Words.at(self.there), Words.at(self.there, count)
         for block in range(self.blocks):
             self._add(count, self.rows.read(self.source, tile, block), means, block)
@@ -87,10 +86,10 @@ class LayerNormalization:
             z = self.rows.read(self.normal, tile, block)
             self.chip.compute(count, z, squares, target=z, alu=Alu.SCALED, x=("temporary",))
 
-    def _centre(self, tile: Tile, block: int, count: int, means: Words, squares: Words) -> None:
+    def _centre(self, tile: Area, block: int, count: int, means: Words, squares: Words) -> None:
         """Values less their mean, in the place of the result, and the sum of their squares."""
-        read = self.rows.get(self.source.at(tile.low, block))
-        self.rows.new(self.normal.at(tile.low, block), 0, avoid=[read.bank], pinned=[read])
+        read = self.rows.get(self.source.of(tile, block))
+        self.rows.new(self.normal.of(tile, block), 0, avoid=[read.bank], pinned=[read])
         z, copy = self.normal.words(tile, block), Words.at(self.here)
         self.chip.compute(
             count, self.source.words(tile, block), means, target=z, alu=Alu.SUB,
@@ -100,9 +99,9 @@ class LayerNormalization:
         self.chip.compute(count, z, copy, acc=copy, alu=Alu.MUL)
         self._add(count, copy, squares, block)
 
-    def _keep(self, tile: Tile, word: int, count: int, op: Opcode) -> None:
+    def _keep(self, tile: Area, word: int, count: int, op: Opcode) -> None:
         """What a tile was divided by, from memory or to it."""
-        first = tile.low * self.normal.pixels + tile.top * self.normal.shape[1]
+        first = tile.images[0] * self.normal.pixels + tile.rows[0] * self.normal.shape[1]
         self.chip.move(op, self.kept.divisor, first, Words.at(self.there, word), count)
 
     # Backward
@@ -111,13 +110,13 @@ class LayerNormalization:
         """The exponent of what is divided, from that with guard bits, ``temporary``."""
         self.chip.exponent("guard", SMALLER, "temporary", self.scale)
 
-    def pull(self, delta: FeatureMap, tile: Tile, block: int, error: str) -> Words:
+    def pull(self, delta: FeatureMap, tile: Area, block: int, error: str) -> Words:
         """The gradient of a tile of the source at ``temporary``; ``error`` names delta's.
 
         It takes what :meth:`means` has made of the tile.
         """
         sums = Words.at(self.chip.next_sums())
-        count = tile.count
+        count = tile.pixels
         less, along, divisors = self._parts(count)
         self.chip.compute(
             count, self.rows.read(self.normal, tile, block), along, acc=sums, alu=Alu.MUL
@@ -132,9 +131,9 @@ class LayerNormalization:
         """What there is one number a pixel of in the second bank."""
         return [Words.at(self.there, part * count) for part in range(SHARE)]
 
-    def means(self, delta: FeatureMap, tile: Tile) -> None:
+    def means(self, delta: FeatureMap, tile: Area) -> None:
         """Means of a tile's error and of its products with normalized values, and divisors."""
-        sums, shift, count = Words.at(self.chip.next_sums()), self.mean.shift, tile.count
+        sums, shift, count = Words.at(self.chip.next_sums()), self.mean.shift, tile.pixels
         less, along, divisors = self._parts(count)
         for block in range(self.blocks):
             self._add(count, self.rows.read(delta, tile, block), sums, block)

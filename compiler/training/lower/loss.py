@@ -12,7 +12,6 @@ from pulsarray.compiler.training.losses import ALIGNED
 from pulsarray.compiler.training.lower.chip import CODE_MAX, TrainChip
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
-    Tile,
     common,
     tiles,
     written,
@@ -63,7 +62,7 @@ class LossGradient:
         self.avoid = avoid
         self.network, self.chip, self.cache = network, chip, cache
         self.output, self.target, self.error = output, target, error
-        self.tile, self.rows = Tile(0, output.images, 0, output.shape[0]), 0
+        self.tile, self.rows = output.whole(), 0
         self.blocks = output.cuts()[-1]
         self.last_lanes = output.columns % chip.config.dim
         self.names = (network.loss_error, f"{network.layers[-1].name}.output")
@@ -75,7 +74,7 @@ class LossGradient:
         most //= loss_rows(self.network, self.chip.config.dim)
         for images in common(*(found.groups() for found in maps)):
             for tile in tiles(self.output, images, most):
-                self.tile, self.rows = tile, tile.count
+                self.tile, self.rows = tile, tile.pixels
                 self._emit()
             written(self.error, images)
 
@@ -94,12 +93,11 @@ class LossGradient:
 
     def _segments(self, block: int, written: int) -> None:
         """Output and target of a column block, and room for the error, in different banks."""
-        low = self.tile.low
-        z = self.cache.get(self.output.at(low, block))
-        t = self.cache.get(self.target.at(low, block), avoid=[z.bank], pinned=[z])
+        z = self.cache.get(self.output.of(self.tile, block))
+        t = self.cache.get(self.target.of(self.tile, block), avoid=[z.bank], pinned=[z])
         self.cache.part(t, z)
         avoid, done = [z.bank, t.bank, *self.avoid], written * (self.output.pixels == 1)
-        self.cache.new(self.error.at(low, block), done, avoid=avoid, pinned=[z, t])
+        self.cache.new(self.error.of(self.tile, block), done, avoid=avoid, pinned=[z, t])
 
     def _at(self, found: FeatureMap, block: int) -> Words:
         """The tile of a map's block, which is on chip."""
@@ -186,8 +184,8 @@ class LossGradient:
         for block in range(self.blocks):
             gated = Words.at(self.there, self.rows)
             done = int(self.output.pixels == 1)
-            error = self.cache.new(self.error.at(self.tile.low, block), done)
-            self.cache.get(self.target.at(self.tile.low, block), pinned=[error])
+            error = self.cache.new(self.error.of(self.tile, block), done)
+            self.cache.get(self.target.of(self.tile, block), pinned=[error])
             t = self._at(self.target, block)
             self._vector(total, t, acc=gated, alu=Alu.GATE)
             self._vector(

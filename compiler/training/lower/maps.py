@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from math import prod
 
-from pulsarray.compiler.machine.views import Words
+from pulsarray.compiler.machine.views import Area, View, Words
 from pulsarray.compiler.training.layers import MapShape
 from pulsarray.errors import InputError
 from pulsarray.program import Tensor
@@ -15,7 +14,6 @@ from pulsarray.program import Tensor
 __all__ = [
     "FeatureMap",
     "Segment",
-    "Tile",
     "banks_of",
     "common",
     "segments_of",
@@ -87,47 +85,6 @@ class Segment:
         return self.on_chip[1] + (block - self.first) * self.rows
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Images and rows of a map: several images are whole ones.
-
-    Parameters
-    ----------
-    low, high
-        The images.
-    top, bottom
-        The rows.
-    across
-        Pixels of a row.
-    """
-
-    low: int
-    high: int
-    top: int
-    bottom: int
-    across: int = 1
-
-    @property
-    def images(self) -> int:
-        """How many images."""
-        return self.high - self.low
-
-    @property
-    def rows(self) -> int:
-        """How many rows of each."""
-        return self.bottom - self.top
-
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """Images, rows, and pixels of a row."""
-        return self.images, self.rows, self.across
-
-    @property
-    def count(self) -> int:
-        """How many pixels."""
-        return prod(self.counts)
-
-
 @dataclass(eq=False)
 class FeatureMap:
     """A feature map as a matrix whose rows are pixels: image, row, column.
@@ -179,15 +136,34 @@ class FeatureMap:
         """Ranges of images that lie together."""
         return sorted({(segment.low, segment.high) for segment in self.segments})
 
+    def of(self, tile: Area, block: int | None = None) -> Segment:
+        """The segment that holds a tile's first channel block, or another one."""
+        return self.at(tile.images[0], tile.blocks[0] if block is None else block)
+
+    def view(self, tile: Area, block: int | None = None) -> View:
+        """That segment on chip."""
+        segment, (_, width, _) = self.of(tile, block), self.shape
+        origin = segment.first, segment.low, 0, 0
+        return View(
+            segment.bank, segment.base(segment.first), (segment.rows, self.pixels, width, 1), origin
+        )
+
     def word(self, image: int, block: int, row: int = 0) -> int:
         """Where a row of a segment on chip begins."""
         segment = self.at(image, block)
         return segment.base(block) + (image - segment.low) * self.pixels + row * self.shape[1]
 
-    def words(self, tile: Tile, block: int) -> Words:
+    def words(self, tile: Area, block: int) -> Words:
         """A tile on chip, from a channel block on."""
-        segment = self.at(tile.low, block)
-        return Words.at(segment.bank, self.word(tile.low, block, tile.top), segment.rows)
+        segment = self.of(tile, block)
+        word = self.word(tile.images[0], block, tile.rows[0])
+        return Words.at(segment.bank, word, segment.rows)
+
+    def whole(self, tile: Area | None = None) -> Area:
+        """All pixels, of all images or those of a tile."""
+        height, width, _ = self.shape
+        some = tile or Area((0, 1), (0, self.images), (0, height), (0, width))
+        return replace(some, rows=(0, height), columns=(0, width))
 
 
 def segments_of(
@@ -248,7 +224,7 @@ def common(*groups: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return list(pairwise(sorted(ends)))
 
 
-def tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Tile]:
+def tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Area]:
     """Parts of some images of at most ``most`` pixels: whole images, or rows of one.
 
     Raises
@@ -256,19 +232,18 @@ def tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Til
     InputError
         If a row has more pixels.
     """
-    height, width, _ = found.shape
-    low, high = images
+    whole, (height, width, _), (low, high) = found.whole(), found.shape, images
     if found.pixels <= most:
         together = _evenly(high - low, min(high - low, most // found.pixels))
         for first in range(low, high, together):
-            yield Tile(first, min(high, first + together), 0, height, width)
+            yield replace(whole, images=(first, min(high, first + together)))
         return
     if width > most:
         raise InputError(f"{found.name}: a row of {width} pixels does not fit {most} words")
     rows = _evenly(height, most // width)
     for image in range(low, high):
         for top in range(0, height, rows):
-            yield Tile(image, image + 1, top, min(height, top + rows), width)
+            yield replace(whole, images=(image, image + 1), rows=(top, min(height, top + rows)))
 
 
 def written(found: FeatureMap, images: tuple[int, int]) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Sequence
 
 from pulsarray.compiler.machine.banks import Space
 from pulsarray.compiler.machine.layout import Layout
-from pulsarray.compiler.machine.views import Words
+from pulsarray.compiler.machine.views import Area, Words
 from pulsarray.compiler.training.layers import MapShape
 from pulsarray.compiler.training.lower.chip import NoRoom, TrainChip
-from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, Tile, segments_of
+from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, segments_of
 from pulsarray.isa import Opcode
 from pulsarray.program import Tensor
 
@@ -84,9 +84,9 @@ class Cache:
         self._touch(segment)
         return segment
 
-    def read(self, found: FeatureMap, tile: Tile, block: int) -> Words:
+    def read(self, found: FeatureMap, tile: Area, block: int) -> Words:
         """A tile of a map's block, which is on chip now."""
-        self.get(found.at(tile.low, block))
+        self.get(found.of(tile, block))
         return found.words(tile, block)
 
     def new(

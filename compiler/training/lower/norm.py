@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pulsarray.compiler.machine.views import Words
+from pulsarray.compiler.machine.views import Area, Words
 from pulsarray.compiler.numerics.exponents import (
     GUARD,
     SMALLER,
@@ -20,7 +20,6 @@ from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
-    Tile,
     common,
     tiles,
     written,
@@ -161,10 +160,10 @@ class Normalization(Scaling):
         for images in common(source.groups(), target.groups()):
             for tile in tiles(source, images, self.depth):
                 for block in range(self.blocks):
-                    a = self.rows.get(source.at(tile.low, block))
-                    self.rows.new(target.at(tile.low, block), 0, avoid=[a.bank], pinned=[a])
+                    a = self.rows.get(source.of(tile, block))
+                    self.rows.new(target.of(tile, block), 0, avoid=[a.bank], pinned=[a])
                     self.chip.compute(
-                        tile.count, source.words(tile, block),
+                        tile.pixels, source.words(tile, block),
                         Words.at(words.bank, words.base + block, 0, 0),
                         target=target.words(tile, block), **fields,
                     )  # fmt: skip
@@ -191,9 +190,9 @@ class Normalization(Scaling):
         self.chip.exponent("guard", -GUARD, error)
         self.chip.exponent("temporary", SMALLER, "guard", source)
 
-    def pull(self, delta: FeatureMap, tile: Tile, block: int, error: str) -> Words:
+    def pull(self, delta: FeatureMap, tile: Area, block: int, error: str) -> Words:
         """The gradient of a tile of the source at the exponent ``guard``; ``error`` is delta's."""
-        chip, sums, pixels = self.chip, Words.at(self.here), tile.count
+        chip, sums, pixels = self.chip, Words.at(self.here), tile.pixels
         less, along, divisors = (
             Words.at(self.there, number * self.blocks + block, 0, 0) for number in range(3)
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial, singledispatch, singledispatchmethod
 
 from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.machine.views import Words
+from pulsarray.compiler.machine.views import Area, Words
 from pulsarray.compiler.numerics.exponents import FRACTION, GUARD, PROBABILITY
 from pulsarray.compiler.numerics.mantissas import factor
 from pulsarray.compiler.ops.add import Add
@@ -34,7 +34,7 @@ from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.layer_norm import SHARE, LayerNormalization
 from pulsarray.compiler.training.lower.live import Live
 from pulsarray.compiler.training.lower.lowering import Lowering
-from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, Tile
+from pulsarray.compiler.training.lower.maps import FeatureMap, Segment
 from pulsarray.compiler.training.lower.norm import Normalization
 from pulsarray.compiler.training.lower.pieces import Pieces
 from pulsarray.compiler.training.lower.pool import Averaging, Pooling
@@ -92,7 +92,7 @@ class Spot:
     step: Step
     maps: Sequence[FeatureMap]
     scales: Sequence[str]
-    tile: Tile
+    tile: Area
     blocks: range
     to: Step | None = None
 
@@ -167,7 +167,7 @@ class Parts:
 
     # Who asks
 
-    def forward(self, step: Step, tile: Tile, block: int) -> Part:
+    def forward(self, step: Step, tile: Area, block: int) -> Part:
         """A block of a step's result, before its activation, in the first auxiliary bank."""
         maps = [self.values[source] for source in step.sources]
         scales = [self.flow.outputs[source] for source in step.sources]
@@ -178,7 +178,7 @@ class Parts:
         """The step whose error a part of a gradient comes from."""
         return self.steps[part.rpartition(".")[0]]
 
-    def back(self, step: Step, value: str, tile: Tile, blocks: range) -> Part:
+    def back(self, step: Step, value: str, tile: Area, blocks: range) -> Part:
         """What a value of the graph gives of the gradient at blocks of a step's result."""
         node, reader = self.flow.makers[value], self.reader(value)
         names = [value] if value == f"{reader.name}.error" else node.inputs
@@ -226,7 +226,7 @@ class Parts:
     def _read(self, spot: Spot, place: int = -1) -> Part:
         """A tile of what is read, which is on chip now."""
         found = spot.maps[place]
-        segment = self.rows.get(found.at(spot.tile.low, spot.block))
+        segment = self.rows.get(found.of(spot.tile, spot.block))
         words = found.words(spot.tile, spot.block)
         return Part(words, (spot.scales[place],), pinned=[segment])
 
@@ -241,7 +241,7 @@ class Parts:
 
     def _times(self, spot: Spot) -> Part:
         """The first of what is read times the second."""
-        sums, count = self._sums(spot), spot.tile.count
+        sums, count = self._sums(spot), spot.tile.pixels
         self.chip.compute(count, self._read(spot, 1).a, acc=sums)
         first = self._read(spot, 0)
         return replace(first, names=spot.names, b=sums, alu=Alu.MUL)
@@ -263,7 +263,7 @@ class Parts:
             return part
         gate, (scale,) = self._sums(spot), part.names
         fields = self.lowering.looked_up(spot.step, scale)
-        self.chip.compute(spot.tile.count, part.a, acc=gate, **fields)
+        self.chip.compute(spot.tile.pixels, part.a, acc=gate, **fields)
         return replace(part, b=gate, alu=Alu.MUL, shift=-FRACTION)
 
     @_part.register
@@ -286,7 +286,7 @@ class Parts:
     @_part.register
     def _(self, _op: Add, spot: Spot) -> Part:
         makers = [partial(self._read, spot, place) for place in range(len(spot.maps))]
-        return self.added(makers, spot.tile.count)
+        return self.added(makers, spot.tile.pixels)
 
     @_part.register
     def _(self, _op: Normalize | ScaleShift, spot: Spot) -> Part:
@@ -303,7 +303,7 @@ class Parts:
         if not self.lowering.training:
             return self._read(spot, 0)
         mask, (mantissa, exponent) = self.masks[spot.step.name], factor(op.share, spot.step.name)
-        sums, count = self._sums(spot), spot.tile.count
+        sums, count = self._sums(spot), spot.tile.pixels
         a = self._read(spot, 0).a
         self.chip.compute(count, a, acc=sums, alu=Alu.MUL, flags=_SCALAR, scalar=mantissa)
         by = self._read(replace(spot, maps=[mask]), 0)
@@ -312,7 +312,7 @@ class Parts:
     @_part.register
     def _(self, _op: AveragePool, spot: Spot) -> Part:
         averaging, sums = Averaging(spot.step, self.chip, self.rows), self._sums(spot)
-        averaging.total(spot.maps[0], spot.tile, spot.block, sums)
+        averaging.total(spot.maps[0], spot.tile.of(spot.block), sums)
         part = Part(sums, spot.names, alu=Alu.MUL, shift=averaging.shift)
         return replace(part, flags=_SCALAR, scalar=averaging.mantissa)
 
@@ -362,7 +362,7 @@ class Parts:
         bank, geometry = self.chip.next_sums(), self.lowering.geometry(layer)
         pieces = self.pieces[layer.name]
         self.product.emit(geometry, spot.maps[-1], pieces, spot.tile, spot.blocks, bank)
-        return Part(Words.at(bank, 0, spot.tile.count), (spot.scales[-1], f"{layer.name}.weight"))
+        return Part(Words.at(bank, 0, spot.tile.pixels), (spot.scales[-1], f"{layer.name}.weight"))
 
     @_slope.register
     def _(self, _of: ScaleShift, _op: Gradient, spot: Spot) -> Part:
@@ -391,11 +391,11 @@ class Parts:
     def _(self, _of: MaxPool, _op: Gradient, spot: Spot) -> Part:
         (z, p, error), sums = spot.maps, self._sums(spot)
         pooling = Pooling(spot.step, self.chip, self.rows, z, p)
-        pooling.gradient(error, spot.tile, spot.block, sums.bank)
+        pooling.gradient(error, spot.tile.of(spot.block), sums.bank)
         return Part(sums, (spot.scales[-1],))
 
     @_slope.register
     def _(self, _of: AveragePool, _op: Gradient, spot: Spot) -> Part:
         averaging, sums = Averaging(spot.step, self.chip, self.rows), self._sums(spot)
-        averaging.backward(spot.maps[-1], spot.tile, spot.block, sums.bank)
+        averaging.backward(spot.maps[-1], spot.tile.of(spot.block), sums.bank)
         return Part(sums, (spot.scales[-1],), shift=averaging.shift)

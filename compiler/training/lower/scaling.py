@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.machine.views import Words
+from pulsarray.compiler.machine.views import Area, Words
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.lowering import Lowering
-from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, Tile
+from pulsarray.compiler.training.lower.maps import FeatureMap, Segment
 from pulsarray.compiler.training.lower.products.weights import WeightGradient
 from pulsarray.isa import Alu
 
@@ -46,9 +46,9 @@ class Scaling:
         self.geometry = Geometry(Window((1, 1)), layer.given, layer.given, self.dim)
         self.here, self.there = self.chip.aux
 
-    def scaled(self, found: FeatureMap, tile: Tile, block: int, sums: Words) -> None:
+    def scaled(self, found: FeatureMap, tile: Area, block: int, sums: Words) -> None:
         """A tile of a map, normalized values or their error, times the working weights."""
-        self._weighted(self.rows.read(found, tile, block), block, tile.count, sums)
+        self._weighted(self.rows.read(found, tile, block), block, tile.pixels, sums)
 
     def _weighted(self, a: Words, block: int, count: int, sums: Words) -> None:
         """Words times the working weights."""

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pulsarray.compiler.machine.views import Words
+from pulsarray.compiler.machine.views import Area, Words
 from pulsarray.compiler.numerics.exponents import GUARD, LOG2_E
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
-    Tile,
 )
 from pulsarray.isa import Activation, Alu, Opcode, Reduce, VectorFlag
 
@@ -139,17 +138,17 @@ class SoftmaxMap:
 
     # Forward
 
-    def forward(self, tile: Tile) -> None:
+    def forward(self, tile: Area) -> None:
         """Probabilities of a tile, at 2^-31."""
         SoftmaxRows(
-            self.chip, self.blocks, tile.count, self.lowering.lanes(self.y, self.blocks),
-            lambda block: self.rows.read(self.x, tile, block), partial(self._masked, tile.count),
+            self.chip, self.blocks, tile.pixels, self.lowering.lanes(self.y, self.blocks),
+            lambda block: self.rows.read(self.x, tile, block), partial(self._masked, tile.pixels),
             self.seen is not None and self.seen.rows > 1,
         ).emit(self.lowering.flow.outputs[self.step.source])  # fmt: skip
 
-    def here(self, tile: Tile, block: int) -> Words:
+    def here(self, tile: Area, block: int) -> Words:
         """Where those of a block are."""
-        return Words.at(self.chip.aux[0], block * tile.count)
+        return Words.at(self.chip.aux[0], block * tile.pixels)
 
     @property
     def most(self) -> int:
@@ -174,9 +173,9 @@ class SoftmaxMap:
 
     # Backward
 
-    def along(self, error: FeatureMap, tile: Tile) -> None:
+    def along(self, error: FeatureMap, tile: Area) -> None:
         """Minus the sum of a tile's error times its probabilities, with guard bits."""
-        count = tile.count
+        count = tile.pixels
         sums, along = Words.at(self.chip.next_sums()), Words.at(self.chip.aux[1])
         for block in range(self.blocks):
             self.chip.compute(count, self.rows.read(error, tile, block), acc=sums)
@@ -189,10 +188,10 @@ class SoftmaxMap:
             x=("", f"{self.step.name}.output"),
         )  # fmt: skip
 
-    def pull(self, error: FeatureMap, tile: Tile, block: int) -> Words:
+    def pull(self, error: FeatureMap, tile: Area, block: int) -> Words:
         """The gradient by a tile of what was read, :data:`GUARD` bits below its exponents."""
         sums, along = Words.at(self.chip.next_sums()), Words.at(self.chip.aux[1])
-        a, count = self.rows.read(error, tile, block), tile.count
+        a, count = self.rows.read(error, tile, block), tile.pixels
         self.chip.compute(count, a, along, acc=sums, flags=_ADD, shift=-GUARD)
         self.chip.compute(count, sums, self.rows.read(self.y, tile, block), acc=sums, alu=Alu.MUL)
         return sums

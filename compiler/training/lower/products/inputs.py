@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pulsarray.compiler.lower.windows import Taps
+from pulsarray.compiler.machine.array import Limits, Onto
 from pulsarray.compiler.machine.loops import Loop
-from pulsarray.compiler.training.lower.geometry import Geometry, Taps, loops
-from pulsarray.compiler.training.lower.maps import FeatureMap, Tile
+from pulsarray.compiler.machine.views import Area
+from pulsarray.compiler.training.lower.geometry import Geometry
+from pulsarray.compiler.training.lower.maps import FeatureMap
 from pulsarray.compiler.training.lower.pieces import Pieces
-from pulsarray.compiler.training.lower.products.stream import ACCUMULATE, Limits, Streams
+from pulsarray.compiler.training.lower.products.stream import Streams
 from pulsarray.isa import StreamFlag
 
 __all__ = ["InputGradient"]
 
-_READ, _WRITE = int(StreamFlag.WINDOW_READ), int(StreamFlag.WINDOW_WRITE)
 _KEEP = int(StreamFlag.KEEP)
 
 
@@ -25,12 +27,12 @@ class InputGradient(Streams):
         geometry: Geometry,
         delta: FeatureMap,
         pieces: Pieces,
-        tile: Tile,
+        tile: Area,
         blocks: range,
         bank: int,
     ) -> None:
         """The gradient of a tile of the source, some channel blocks, one after the other."""
-        pixels = tile.count
+        pixels = tile.pixels
         plain = geometry.linear or geometry.whole
         if not plain:
             self._clear(delta, tile, bank, pixels * len(blocks))
@@ -38,10 +40,10 @@ class InputGradient(Streams):
             for part in pieces.ranges:
                 for some in _together(geometry, geometry.of(part), blocks, one=not plain):
                     base = (some.blocks[0] - blocks.start) * pixels
-                    sums = bank, base, base + pixels * some.counts[2]
+                    onto = Onto(bank, base, base + pixels * some.counts[2])
                     place = column, part
                     fresh = plain and not column
-                    self._spread(geometry, delta, pieces, place, some, tile, sums, fresh=fresh)
+                    self._spread(geometry, delta, pieces, place, some, tile, onto, fresh=fresh)
 
     def piece(
         self,
@@ -53,17 +55,15 @@ class InputGradient(Streams):
     ) -> None:
         """What a piece of weights gives of the gradient of vectors: a block of each of its rows."""
         column, part = place
-        tile = Tile(0, delta.images, 0, 1)
-        sums = bank, 0, (part[1] - part[0]) * delta.images
-        taps = geometry.of(part)
-        self._spread(geometry, delta, pieces, place, taps, tile, sums, fresh=not column)
+        onto, taps = Onto(bank, 0, (part[1] - part[0]) * delta.images), geometry.of(part)
+        self._spread(geometry, delta, pieces, place, taps, delta.whole(), onto, fresh=not column)
 
-    def _clear(self, delta: FeatureMap, tile: Tile, bank: int, count: int) -> None:
+    def _clear(self, delta: FeatureMap, tile: Area, bank: int, count: int) -> None:
         """Sums become zero: words outside a window are zero, whatever the weights."""
-        segment = self.rows.get(delta.at(tile.low, 0))
-        fields = loops([], [Loop(count, 0, 1)]) | Limits(-1, 0, 1, 1).fields
-        read, source = self.read(segment, 0, 1), segment.base(0)
-        self.stream(read, source, (bank, 0, count), 0, _READ | _KEEP, fields)
+        segment = self.rows.get(delta.of(tile, 0))
+        read, how = self.read(segment, 0, 1), {"limits": Limits(-1, 0, 1, 1), "flags": _KEEP}
+        onto = Onto(bank, 0, count)
+        self.stream(read, segment.base(0), onto, [], [Loop(count, 0, 1)], fresh=True, **how)
 
     def _spread(
         self,
@@ -72,8 +72,8 @@ class InputGradient(Streams):
         pieces: Pieces,
         place: tuple[int, tuple[int, int]],
         taps: Taps,
-        tile: Tile,
-        sums: tuple[int, int, int],
+        tile: Area,
+        onto: Onto,
         *,
         fresh: bool,
     ) -> None:
@@ -84,35 +84,40 @@ class InputGradient(Streams):
         (down, right), (dy, dx), (top, left, _, _) = window.stride, window.dilation, window.padding
         across = geometry.result[1]
         kernel = taps.rows[0] * dy, (taps.rows[1] - 1) * dy
-        low = max(0, -(-(tile.top + top - kernel[1]) // down))
-        high = min(geometry.result[0], (tile.bottom - 1 + top - kernel[0]) // down + 1)
+        (top_row, bottom), (rows, _) = tile.rows, geometry.result[:2]
+        low = max(0, -(-(top_row + top - kernel[1]) // down))
+        high = min(rows, (bottom - 1 + top - kernel[0]) // down + 1)
         if low >= high:
             return
         self.tiles(geometry, piece, part, taps, turned=True)
-        segment = self.rows.get(delta.at(tile.low, column))
-        row = low * down - top + kernel[0] - tile.top
+        segment = self.rows.get(delta.of(tile, column))
+        row = low * down - top + kernel[0] - top_row
         first = taps.columns[0] * dx - left
         kh, kw, blocks = taps.counts
+        _, images, height, _ = tile.counts
         last_row = row + (high - low - 1) * down + kernel[1] - kernel[0]
         last = first + (across - 1) * right + (kw - 1) * dx
-        cut = row < 0 or first < 0 or last_row >= tile.rows or last >= width
+        cut = row < 0 or first < 0 or last_row >= height or last >= width
         outer = [
             Loop(kh, 0, dy * width, dy * cut),
             Loop(kw, 0, dx, 0, dx * cut),
-            Loop(blocks, 0, tile.count),
+            Loop(blocks, 0, tile.pixels),
         ]
         inner = [
-            Loop(tile.images, geometry.result[0] * across, tile.rows * width),
+            Loop(images, rows * across, height * width),
             Loop(high - low, across, down * width, down * cut),
             Loop(across, 1, right, 0, right * cut),
         ]
+        read, source = (
+            self.read(segment, column, column + 1),
+            delta.word(tile.images[0], column, low),
+        )
         # Where nothing was cleared, every sum is written once by the first column block.
-        fields, flags = loops(outer, inner) | {"fresh": 0}, 0 if fresh else ACCUMULATE
-        if cut:
-            flags |= _WRITE
-            fields |= Limits(row, first, tile.rows, width).fields
-        source, target = delta.word(tile.low, column, low), sums[1] + row * width + first
-        self.stream(self.read(segment, column, column + 1), source, sums, target, flags, fields)
+        self.stream(
+            read, source, onto, outer, inner, fresh=fresh,
+            target=onto.first + row * width + first,
+            limits=Limits(row, first, height, width, writes=True) if cut else None,
+        )  # fmt: skip
 
 
 def _together(geometry: Geometry, taps: Taps, blocks: range, *, one: bool) -> Iterator[Taps]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+from pulsarray.compiler.machine.array import Limits, Onto
+from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.loops import Loop
-from pulsarray.compiler.training.lower.geometry import loops
-from pulsarray.compiler.training.lower.maps import FeatureMap, Tile
-from pulsarray.compiler.training.lower.products.stream import ACCUMULATE, Limits, Streams
+from pulsarray.compiler.machine.views import Area
+from pulsarray.compiler.training.lower.maps import FeatureMap
+from pulsarray.compiler.training.lower.products.stream import Streams
 from pulsarray.isa import StreamFlag
 
 __all__ = ["MatrixProduct"]
 
-_READ, _TURN = int(StreamFlag.WINDOW_READ), int(StreamFlag.TRANSPOSE)
+_TURN = int(StreamFlag.TRANSPOSE)
 
 
 class MatrixProduct(Streams):
@@ -21,7 +25,7 @@ class MatrixProduct(Streams):
         a: FeatureMap,
         b: FeatureMap,
         turned: tuple[bool, bool],
-        tile: Tile,
+        tile: Area,
         block: int,
         bank: int,
     ) -> None:
@@ -37,10 +41,9 @@ class MatrixProduct(Streams):
         across = a.columns if turned[0] else a.shape[1]
         one = self._turned if turned[0] else self._plain
         base = 0
-        for image in range(tile.low, tile.high):
-            for row in range(tile.top, tile.bottom):
-                one(a, b, turned[1], (image, row), block, (bank, base))
-                base += across
+        for at in product(range(*tile.images), range(*tile.rows)):
+            one(a, b, turned[1], at, block, (bank, base))
+            base += across
 
     def _plain(
         self,
@@ -57,10 +60,9 @@ class MatrixProduct(Streams):
             place = (number, block) if transposed else (block, number)
             self._apart(a, b, image, number, place[0])
             self._still(b, at, place, turned=transposed)
-            sums, fields = (bank, base, base + count), loops([], [Loop(count, 1, 1)])
-            read = self.read(a.at(image, number), number, number + 1)
+            read, onto = self._whole(a, image, number), Onto(bank, base, base + count)
             source = a.word(image, number, row)
-            self.stream(read, source, sums, base, ACCUMULATE if number else 0, fields)
+            self.stream(read, source, onto, [], [Loop(count, 1, 1)], fresh=not number)
 
     def _turned(
         self,
@@ -78,17 +80,16 @@ class MatrixProduct(Streams):
             for number in range(a.cuts()[-1]):
                 self._apart(a, b, image, number, block)
                 self._still(b, at, (block, first // dim), turned=False)
-                cut = total - first < dim
-                fields, flags = loops([], [Loop(dim, 1, 1, int(cut))]), _TURN
-                if cut:
-                    flags |= _READ
-                    fields |= Limits(first, 0, total, 1).fields
-                target = base + number * dim
-                read = self.read(a.at(image, number), number, number + 1)
-                source = a.word(image, number, row) + first
-                sums = bank, target, target + dim
-                flags |= ACCUMULATE if first else 0
-                self.stream(read, source, sums, target, flags, fields)
+                limits = Limits(first, 0, total, 1) if total - first < dim else None
+                target, read = base + number * dim, self._whole(a, image, number)
+                self.stream(
+                    read, a.word(image, number, row) + first, Onto(bank, target, target + dim),
+                    [], [Loop(dim, 1, 1, int(limits is not None))],
+                    fresh=not first, limits=limits, flags=_TURN,
+                )  # fmt: skip
+
+    def _whole(self, a: FeatureMap, image: int, number: int) -> Access:
+        return self.read(a.at(image, number), number, number + 1)
 
     def _apart(self, a: FeatureMap, b: FeatureMap, image: int, number: int, block: int) -> None:
         """Have both on chip, in different banks: they are read at the same time."""

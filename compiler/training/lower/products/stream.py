@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
+from pulsarray.compiler.lower.windows import Taps
+from pulsarray.compiler.machine.array import Onto
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.training.lower.geometry import Geometry, Taps
+from pulsarray.compiler.machine.loops import Loop
+from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import Segment
-from pulsarray.isa import Opcode, StreamFlag, WeightFlag
+from pulsarray.isa import WeightFlag
 
-__all__ = ["ACCUMULATE", "Limits", "Streams"]
-
-ACCUMULATE = int(StreamFlag.ACCUMULATE)
-_WORD = 0xFFFF
-
-
-@dataclass(frozen=True)
-class Limits:
-    """A window's first row and column, and how many rows and columns there are."""
-
-    row: int
-    column: int
-    height: int
-    width: int
-
-    @property
-    def fields(self) -> dict[str, int]:
-        """Fields of STREAM."""
-        return {
-            "row_start": self.row, "column_start": self.column,
-            "row_limit": self.height, "column_limit": self.width,
-        }  # fmt: skip
+__all__ = ["Streams"]
 
 
 class Streams:
@@ -53,26 +36,15 @@ class Streams:
 
     def stream(
         self,
-        access: Access,
+        read: Access,
         source: int,
-        sums: tuple[int, int, int],
-        target: int,
-        flags: int,
-        fields: dict[str, int],
+        onto: Onto,
+        outer: Sequence[Loop],
+        inner: Sequence[Loop],
+        **how: Any,
     ) -> None:
-        """STREAM from a word on; ``sums`` are the bank and the words that may be written."""
-        bank, first, end = sums
-        self.chip.emitter.emit(
-            Opcode.STREAM,
-            self.chip.phase,
-            [access, Access(bank, first, end, True, exclusive=True)],
-            source_bank=access.bank,
-            source=source & _WORD,
-            target_bank=bank,
-            target=target & _WORD,
-            flags=flags,
-            **fields,
-        )
+        """STREAM from a word on."""
+        self.chip.stream(self.chip.phase, [read], source, onto, outer, inner, **how)
 
     def tiles(
         self, geometry: Geometry, piece: Segment, part: tuple[int, int], taps: Taps, *, turned: bool
@@ -82,15 +54,13 @@ class Streams:
         kh, kw, blocks = taps.counts
         tile = (taps.rows[0] * width + taps.columns[0]) * geometry.blocks + taps.blocks[0]
         base = piece.base(piece.first)
-        first = (tile - part[0]) * dim
+        first, count = (tile - part[0]) * dim, kh * kw * blocks
         step = dim if blocks == geometry.blocks or kh * kw == 1 else geometry.blocks * dim
-        count = kh * kw * blocks
-        window = {}
+        fields = {"count0": count, "stride0": step}
         if first + (count - 1) * step + dim > piece.rows:
-            window = {"row_step0": dim, "row_limit": piece.rows - first}
-        fields = {"count0": count, "stride0": step if count > 1 else 0, **window}
-        access = Access(piece.bank, base, base + piece.rows, False)
-        self._weight(access, base + first, fields, turned=turned)
+            fields |= {"row_step0": dim, "row_limit": piece.rows - first}
+        read = Access(piece.bank, base, base + piece.rows, False)
+        self.weigh(read, base + first, fields, turned=turned)
 
     def still(
         self,
@@ -102,10 +72,9 @@ class Streams:
         turned: bool = False,
     ) -> None:
         """WEIGHT of pixels of some column blocks of a map."""
-        strides = {f"stride{level}": 0 for level in (0, 1) if fields.get(f"count{level}") == 1}
-        self._weight(self.read(segment, *columns), local, fields | strides, turned=turned)
+        self.weigh(self.read(segment, *columns), local, fields, turned=turned)
 
-    def _weight(self, access: Access, local: int, fields: dict[str, int], *, turned: bool) -> None:
-        flags = WeightFlag.TRANSPOSE if turned else 0
-        fields = {"bank": access.bank, "local": local, "flags": flags, **fields}
-        self.chip.emitter.emit(Opcode.WEIGHT, self.chip.phase, [access], **fields)
+    def weigh(self, read: Access, local: int, fields: dict[str, int], *, turned: bool) -> None:
+        """WEIGHT from a word on."""
+        flags = int(WeightFlag.TRANSPOSE) if turned else 0
+        self.chip.weigh(self.chip.phase, [read], local, flags=flags, **fields)

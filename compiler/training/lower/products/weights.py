@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pulsarray.compiler.machine.emitter import Access
+from pulsarray.compiler.lower.windows import Taps
+from pulsarray.compiler.machine.array import Limits, Onto
 from pulsarray.compiler.machine.loops import Loop
-from pulsarray.compiler.training.lower.geometry import Geometry, Taps, loops
+from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.maps import FeatureMap, Segment, common
 from pulsarray.compiler.training.lower.pieces import cut_within
-from pulsarray.compiler.training.lower.products.stream import ACCUMULATE, Limits, Streams
+from pulsarray.compiler.training.lower.products.stream import Streams
 from pulsarray.isa import StreamFlag
 
 __all__ = ["WeightGradient"]
 
-_READ, _TURN = int(StreamFlag.WINDOW_READ), int(StreamFlag.TRANSPOSE)
+_TURN = int(StreamFlag.TRANSPOSE)
 
 
 @dataclass(frozen=True)
@@ -126,28 +127,12 @@ class WeightGradient(Streams):
             Loop(blocks, segment.rows, dim),
             *walk.pixels,
         ]
-        fields = loops(walk.groups, inner)
         self.still(still, (column, column + 1), delta.word(images[0], column), walk.still(dim))
-        if walk.limits is not None:
-            fields |= walk.limits.fields
         source = x.word(images[0], taps.blocks[0]) + row * width + taps.columns[0] * dx - left
-        read, sums = self.read(segment, *taps.blocks), (bank, 0, (part[1] - part[0]) * dim)
-        self._onto(read, source, sums, first, fields, add=add)
-
-    def _onto(
-        self,
-        read: Access,
-        source: int,
-        sums: tuple[int, int, int],
-        target: int,
-        fields: dict[str, int],
-        *,
-        add: bool,
-    ) -> None:
-        flags = _TURN | (_READ if "row_limit" in fields else 0)
-        if add:
-            flags, fields = flags | ACCUMULATE, fields | {"fresh": 0}
-        self.stream(read, source, sums, target, flags, fields)
+        self.stream(
+            self.read(segment, *taps.blocks), source, Onto(bank, 0, (part[1] - part[0]) * dim),
+            walk.groups, inner, fresh=not add, target=first, limits=walk.limits, flags=_TURN,
+        )  # fmt: skip
 
     def bias(
         self, ones: Segment, delta: FeatureMap, columns: tuple[int, int], bank: int, *, add: bool
@@ -165,9 +150,12 @@ class WeightGradient(Streams):
                 weight |= {"row_step1": dim, "row_limit": total} if total % dim else {}
                 self.still(still, (first, end), delta.word(low, first), weight)
                 target = (first - columns[0]) * dim
-                read, sums = self.read(word, 0, 1), (bank, target, target + width * dim)
-                fields = _bias_loops(width, groups, dim)
-                self._onto(read, word.base(0), sums, target, fields, add=add)
+                # For each column block all groups of pixels; only the first group's sums are fresh.
+                self.stream(
+                    self.read(word, 0, 1), word.base(0), Onto(bank, target, target + width * dim),
+                    [Loop(width, 0, dim), Loop(groups)], [Loop(dim, 0, 1)],
+                    fresh=not add, flags=_TURN,
+                )  # fmt: skip
             add = True
 
 
@@ -223,11 +211,3 @@ def _line(geometry: Geometry, images: tuple[int, int], dim: int) -> _Walk:
     limits = Limits(0, 0, total, 1) if cut else None
     groups, pixels = [Loop(count, dim * pitch, 0, dim * cut)], [Loop(dim, pitch, 1, int(cut))]
     return _Walk(groups, pixels, weight, total, limits)
-
-
-def _bias_loops(width: int, groups: int, dim: int) -> dict[str, int]:
-    """For each column block all groups of pixels; only the first group's sums are fresh."""
-    return {
-        "inner": 1, "fresh": 2, "count0": width, "count1": groups, "count4": dim,
-        "target_stride0": dim if width > 1 else 0, "target_stride4": 1,
-    }  # fmt: skip
