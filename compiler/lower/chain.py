@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pulsarray.compiler.ir.window import Window
@@ -45,56 +45,101 @@ class _Plan:
     banks, slots
         Of each wide value which of the two accumulator banks, and which slot of it.
     sizes
-        Slots of each of these banks.
+        Slots of each of these banks that hold a tile, and those that hold its pixels once.
     codes
         Of each value in codes but the last which slot beside the result's.
+    once
+        Values that are made once for several tiles.
+    kept
+        Those of them that other steps read.
     """
 
     banks: dict[int, int]
     slots: dict[int, int]
-    sizes: tuple[int, int]
+    sizes: dict[tuple[int, bool], int]
     codes: dict[int, int]
+    once: set[int]
+    kept: set[int]
+
+    def most(self, depth: int, pixels: int) -> int:
+        """Words of the largest tile that fits banks, best with all pixels at once."""
+        counts = [(self.sizes[bank, False], self.sizes[bank, True]) for bank in range(2)]
+        whole = min((depth - once * pixels) // max(1, tiles) for tiles, once in counts)
+        return whole if whole >= pixels else depth // max(1, *(sum(count) for count in counts))
+
+    def base(self, value: int, words: int, pixels: int) -> int:
+        """First word of a wide value, in tiles of so many words and pixels."""
+        if value not in self.once:
+            return self.slots[value] * words
+        return self.sizes[self.banks[value], False] * words + self.slots[value] * pixels
 
 
-def _plan(op: Chain, once: Collection[int]) -> _Plan:
+def _plan(inputs: int, steps: Sequence[VectorStep], once: set[int]) -> _Plan:
     """Wide values that a step reads together lie in two banks; slots are used again.
 
-    Not those of values that are made once for several tiles.
+    Not those of values that are made once and read by other steps.
     """
-    wide = [op.inputs + k for k, step in enumerate(op.steps) if step.wide]
-    pairs = [{*step.reads} for step in op.steps if step.b in wide and step.a in wide]
+    kept, banks = _kept(inputs, steps, once), _banks(inputs, steps)
+    last = {v: k for k, step in enumerate(steps) for v in step.reads if v in banks}
+    slots: dict[int, int] = {}
+    shelves: list[tuple[int, bool]] = [
+        (bank, single) for bank in (0, 1) for single in (False, True)
+    ]
+    sizes, free = dict.fromkeys(shelves, 0), {shelf: list[int]() for shelf in shelves}
+    for number, step in enumerate(steps):
+        for value in {*step.reads} & {*slots} - kept:
+            if last[value] == number:
+                free[banks[value], value in once].append(slots[value])
+        made = inputs + number
+        if made in banks:
+            shelf = banks[made], made in once
+            if not free[shelf]:
+                free[shelf].append(sizes[shelf])
+                sizes[shelf] += 1
+            slots[made] = free[shelf].pop()
+    codes = [inputs + k for k, step in enumerate(steps[:-1]) if not step.wide]
+    return _Plan(banks, slots, sizes, {v: k for k, v in enumerate(codes)}, once, kept)
+
+
+def _banks(inputs: int, steps: Sequence[VectorStep]) -> dict[int, int]:
+    """Of each wide value one of two banks."""
+    wide = [inputs + k for k, step in enumerate(steps) if step.wide]
+    pairs = [{*step.reads} for step in steps if step.b in wide and step.a in wide]
     banks: dict[int, int] = {}
     for value in wide:
         others = {b for pair in pairs if value in pair for b in pair if b in banks}
         banks[value] = 1 - banks[min(others)] if others else 0
     if any(len({banks[value] for value in pair}) < 2 for pair in pairs):
         raise AssertionError("wide values of one step are in one bank")
-    last = {v: k for k, step in enumerate(op.steps) for v in step.reads if v in banks}
-    slots: dict[int, int] = {}
-    free: tuple[list[int], list[int]] = ([], [])
-    sizes = [0, 0]
-    for number, step in enumerate(op.steps):
-        for value in {*step.reads} & {*slots} - {*once}:
-            if last[value] == number:
-                free[banks[value]].append(slots[value])
-        made = op.inputs + number
-        if made in banks:
-            bank = banks[made]
-            if not free[bank]:
-                free[bank].append(sizes[bank])
-                sizes[bank] += 1
-            slots[made] = free[bank].pop()
-    codes = [op.inputs + k for k, step in enumerate(op.steps[:-1]) if not step.wide]
-    return _Plan(banks, slots, (sizes[0], sizes[1]), {v: k for k, v in enumerate(codes)})
+    return banks
 
 
-def _once(op: Chain, maps: Sequence[Stored]) -> set[int]:
+def _once(inputs: int, steps: Sequence[VectorStep], maps: Sequence[Stored]) -> set[int]:
     """Values that are the same in all blocks: made of maps that repeat one; never the result."""
     once = {number for number, stored in enumerate(maps) if not stored.steps[0]}
-    for number, step in enumerate(op.steps[:-1], op.inputs):
+    for number, step in enumerate(steps[:-1], inputs):
         if once.issuperset(step.reads):
             once.add(number)
     return once
+
+
+def _kept(inputs: int, steps: Sequence[VectorStep], once: set[int]) -> set[int]:
+    """Values made once that are read for each tile: also of codes, which are made again."""
+    kept: set[int] = set()
+    for number, step in reversed([*enumerate(steps, inputs)]):
+        if number not in once or (number in kept and not step.wide):
+            kept |= once.intersection(step.reads)
+    return kept
+
+
+def _cheapest(op: Chain, maps: Sequence[Stored]) -> tuple[VectorStep, ...]:
+    """Steps that take the fewest VECTORs; those made once count for one block."""
+
+    def words(steps: Sequence[VectorStep]) -> int:
+        once = len(_once(op.inputs, steps, maps) - {*range(op.inputs)})
+        return (len(steps) - once) * maps[0].blocks + once
+
+    return min((form for form in (op.steps, op.repeating) if form), key=words)
 
 
 class _Emission:
@@ -103,26 +148,25 @@ class _Emission:
     def __init__(
         self, chip: MapChip, layer: int, op: Chain, maps: Sequence[Stored], result: Stored
     ) -> None:
-        self.chip, self.layer, self.op, self.maps, self.result = chip, layer, op, maps, result
+        self.chip, self.layer, self.maps, self.result = chip, layer, maps, result
+        self.inputs, self.steps = op.inputs, _cheapest(op, maps)
         self.together = len(maps) > 1 and all(m.tensor is None for m in maps)
         self.together = self.together and maps[0].bank == maps[1].bank
-        self.once = _once(op, maps)
-        self.plan = _plan(op, self.once)
+        self.plan = _plan(op.inputs, self.steps, _once(op.inputs, self.steps, maps))
         self.bank = chip.next_accumulator() - Bank.ACCUMULATOR
-        self.pixels: Area | None = None
-        self.words = 0
+        self.again: Area | None = None
+        self.words = self.pixels = 0
         self.spare = len(self.plan.codes) + self.together
 
     def run(self, name: str) -> None:
         """Emit everything."""
         config, maps, result = self.chip.config, self.maps, self.result
         room = config.scratchpad_depth // (1 + self.spare)
-        sums = config.accumulator_depth // max(1, *self.plan.sizes)
-        tiles = tiles_of_map(
-            result, maps[0], _POINT, min(sums, room), config.scratchpad_depth, name
-        )
+        pixels = result.images * result.height * result.width
+        most = min(room, self.plan.most(config.accumulator_depth, pixels))
+        tiles = tiles_of_map(result, maps[0], _POINT, most, config.scratchpad_depth, name)
         second = maps[1] if len(maps) > 1 else None
-        self.words = max(tile.words for tile in tiles)
+        self.words, self.pixels = max(t.words for t in tiles), max(t.pixels for t in tiles)
         spare, slots = bool(self.spare), 1 + self.spare
         places = Places(self.chip, self.layer, result, second, tiles, spare=spare, slots=slots)
         sources = Sources(self.chip, self.layer, maps[0], tiles)
@@ -144,12 +188,12 @@ class _Emission:
             self.chip.vector(self.layer, tile.counts, {"a": inputs[1], "target": copy}, unlimited)
             inputs[1] = copy
         values = dict(enumerate(inputs))
-        pixels, again = replace(tile, blocks=(0, 1)), self.pixels
-        self.pixels = pixels
-        for number, step in enumerate(self.op.steps):
-            made = self.op.inputs + number
+        pixels, again = replace(tile, blocks=(0, 1)), self.again
+        self.again = pixels
+        for number, step in enumerate(self.steps):
+            made = self.inputs + number
             values[made] = self._place(made, tile, places)
-            if made in self.once:
+            if made in self.plan.once:
                 self._once(tile, step, values, made, again=pixels == again)
                 continue
             operands = {"a": values[step.a], "acc" if step.wide else "target": values[made]}
@@ -163,7 +207,7 @@ class _Emission:
         """A step whose result is the same in all blocks: in all lanes of one, once for a pixel."""
         to = replace(values[made], steps=(0, *values[made].steps[1:]))
         counts, values[made] = (1, *tile.counts[1:]), to
-        if again and step.wide:
+        if again and (step.wide or made not in self.plan.kept):
             return
         operands = {"a": values[step.a], "acc" if step.wide else "target": to}
         if step.b is not None:
@@ -176,7 +220,8 @@ class _Emission:
         if value in plan.banks:
             count = self.chip.config.accumulator_banks
             bank = Bank.ACCUMULATOR + (self.bank + plan.banks[value]) % count
-            return Words.of(View.of(bank, plan.slots[value] * self.words, tile), tile)
+            base = plan.base(value, self.words, self.pixels)
+            return Words.of(View.of(bank, base, tile), tile)
         if value in plan.codes:
             words = Words.of(places.spare(tile), tile)
             return words.shifted((1 + plan.codes[value]) * tile.words)

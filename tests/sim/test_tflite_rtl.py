@@ -37,6 +37,19 @@ def attention() -> FileBuilder:
         options = {} if kind == "SQUARED_DIFFERENCE" else {"FusedActivationFunction": 0}
         b.operator(kind, [y, turned], z, **options)
         y = z
+    return with_means(b, y)
+
+
+def with_means(b: FileBuilder, y: int) -> FileBuilder:
+    """The same functions of a value and its means over channels, which are more than lanes."""
+    flat, means = b.tensor((1, 6, 8), 0.06, -9), b.tensor((1, 6, 1), 0.05, 17)
+    b.reshape(y, flat)
+    b.operator("MEAN", [flat, b.constant(np.array([2], np.int32))], means, KeepDims=True)
+    for kind in PAIRS:
+        z = b.tensor((1, 6, 8), 0.06, -9)
+        options = {} if kind == "SQUARED_DIFFERENCE" else {"FusedActivationFunction": 0}
+        b.operator(kind, [flat, means], z, **options)
+        flat = z
     return b
 
 

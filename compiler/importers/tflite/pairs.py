@@ -61,41 +61,64 @@ def multiply(network: Network, operator: Operator) -> None:
         with np.errstate(all="ignore"):
             scales = [np.float32(part.scale) for part in form]
             ratio = float(scales[0] * scales[1] / scales[2])
-        pair = ratio_pair(ratio)
-        low, high = activation_limits(operator, form[2])
+        limits = activation_limits(operator, form[2])
         a, b = (_A, _B) if form[0].zero else (_B, _A)
-        zeros = form[a].zero, form[b].zero
-        steps = _Steps()
-        if not zeros[1]:
-            steps.codes("mul", a, b, pair, form[2].zero, low, high, zero_a=zeros[0])
-            return steps.chain()
-        whole = steps.add(VectorStep("mul", a, b, zero_a=zeros[0]))
-        part = steps.add(VectorStep("mul", a, zero_a=zeros[0], scalar=zeros[1]))
-        steps.codes("sub", whole, part, pair, form[2].zero, low, high)
-        return steps.chain()
+        steps = _multiplied(form, a, b, ratio_pair(ratio), limits)
+        return steps.chain(_multiplied(form, b, a, ratio_pair(ratio), limits))
 
     _pair(network, operator, kernel)
 
 
+def _multiplied(form: Form, a: int, b: int, pair: Pair, limits: tuple[int, int]) -> _Steps:
+    """Products of one input and the other's codes; what is taken away is made of the first."""
+    zeros, steps = (form[a].zero, form[b].zero), _Steps()
+    if not zeros[1]:
+        steps.codes("mul", a, b, pair, form[2].zero, *limits, zero_a=zeros[0])
+        return steps
+    whole = steps.add(VectorStep("mul", a, b, zero_a=zeros[0]))
+    part = steps.add(VectorStep("mul", a, zero_a=zeros[0], scalar=zeros[1]))
+    steps.codes("sub", whole, part, pair, form[2].zero, *limits)
+    return steps
+
+
 def squared_difference(network: Network, operator: Operator) -> None:
-    """SQUARED_DIFFERENCE: the difference has 17 bits, and is multiplied by its two halves."""
+    """SQUARED_DIFFERENCE: the difference has 17 bits, and is multiplied by its two halves.
+
+    Where one of both repeats, its own square is made once.
+    """
 
     def kernel(form: Form) -> Kernel:
         largest = 2.0 * max(form[0].scale, form[1].scale)
         pairs, total = _scales(form, largest * largest / 2.0 ** (2 * _SQUARE_SHIFT))
         steps = _Steps()
-        twice = _twice_difference(steps, form, pairs)
-        # difference = below - 256 * above, both of 8 bits: no tie, for twice it less 1 is odd.
-        above = steps.add(VectorStep("rsub", twice, scalar=-1, shift=9, wide=False))
-        below = steps.add(VectorStep("pass", twice, above, factor=512, shift=1, wide=False))
-        products = (
-            steps.add(VectorStep("mul", twice, below, shift=1)),
-            steps.add(VectorStep("mul", twice, above, shift=-7)),
-        )
+        products = _squared(steps, _twice_difference(steps, form, pairs))
         steps.codes("sub", *products, total, form[2].zero)
-        return steps.chain()
+        return steps.chain(_expanded(form, pairs, total))
 
     _pair(network, operator, kernel)
+
+
+def _squared(steps: _Steps, twice: int) -> tuple[int, int]:
+    """Two wide values whose difference is the square of half an even number of 18 bits.
+
+    Half of it is ``below - 256 * above``, both of 8 bits: no tie, for twice it plus 1 is odd.
+    """
+    above = steps.add(VectorStep("rsub", twice, scalar=-1, shift=9, wide=False))
+    below = steps.add(VectorStep("pass", twice, above, factor=512, shift=1, wide=False))
+    product = steps.add(VectorStep("mul", twice, below, shift=1))
+    return product, steps.add(VectorStep("mul", twice, above, shift=-7))
+
+
+def _expanded(form: Form, pairs: tuple[Pair, Pair], total: Pair) -> _Steps:
+    """``(a - e)^2`` as ``a * (a - 2 e) + e^2``: a are codes that count one half, e is the rest."""
+    a, rest, steps = (_A, _B, _Steps()) if pairs[0] == _HALF else (_B, _A, _Steps())
+    one = 1 << (_SQUARE_SHIFT - 1)
+    scaled = steps.widened(rest, form[rest].zero, pairs[rest], _SQUARE_SHIFT)
+    twice = steps.add(VectorStep("rsub", scaled, scalar=-one * form[a].zero, multiplier=2))
+    square = steps.add(VectorStep("sub", *_squared(steps, twice)))
+    factor = steps.add(VectorStep("pass", twice, a, multiplier=one, factor=one * one))
+    steps.codes("add", steps.add(VectorStep("mul", factor, a)), square, total, form[2].zero)
+    return steps
 
 
 def _twice_difference(steps: _Steps, form: Form, pairs: tuple[Pair, Pair]) -> int:
@@ -186,9 +209,10 @@ class _Steps:
         step = VectorStep(alu, a, b, zero_a, multiplier=pair[0], shift=pair[1], tflite=True)
         self.add(replace(step, wide=False, zero=zero, low=low, high=high))
 
-    def chain(self) -> Chain:
-        """All of them."""
-        return Chain(tuple(self._steps), self._inputs)
+    def chain(self, repeating: _Steps | None = None) -> Chain:
+        """All of them, and others with the same result for where an input repeats."""
+        others = tuple(repeating._steps) if repeating else ()
+        return Chain(tuple(self._steps), self._inputs, others)
 
 
 def _scales(form: Form, total: float) -> tuple[tuple[Pair, Pair], Pair]:

@@ -101,10 +101,15 @@ class VectorStep:
 
 @dataclass(frozen=True)
 class Chain(Operator, title="int8_chain", summary="several VECTORs in a row", reads=("a", "b?")):
-    """Steps, each of which reads inputs or the results of those before; the last makes codes."""
+    """Steps, each of which reads inputs or the results of those before; the last makes codes.
+
+    ``repeating`` are other steps with the same result, which may be fewer where an input repeats
+    one channel; there may be none.
+    """
 
     steps: tuple[VectorStep, ...]
     inputs: int = 2
+    repeating: tuple[VectorStep, ...] = ()
 
     def __str__(self) -> str:
         return f"int8_chain of {len(self.steps)} steps"
@@ -125,10 +130,11 @@ class Chain(Operator, title="int8_chain", summary="several VECTORs in a row", re
     @property
     def needs(self) -> Needs:
         """Its multipliers and roundings, and 32 bits for what is wide."""
+        steps = (*self.steps, *self.repeating)
         return Needs(
-            multiplier=max(max(step.multiplier, step.factor) for step in self.steps),
-            tflite=any(step.tflite for step in self.steps),
-            product=any(step.alu == "mul" for step in self.steps),
-            residual=any(step.factor for step in self.steps),
-            wide=any(step.wide for step in self.steps),
+            multiplier=max(max(step.multiplier, step.factor) for step in steps),
+            tflite=any(step.tflite for step in steps),
+            product=any(step.alu == "mul" for step in steps),
+            residual=any(step.factor for step in steps),
+            wide=any(step.wide for step in steps),
         )
