@@ -53,6 +53,7 @@ from pulsarray.compiler.ops.silu import Silu
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.spiking import Membrane, Spike
 from pulsarray.compiler.ops.step import Step
+from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.ops.tanh import Tanh
 from pulsarray.compiler.ops.transposed import TransposedConvolution
 from pulsarray.compiler.passes.ends import ending_in
@@ -282,6 +283,10 @@ class Builder:
     def add(self, other: str, name: str = "", *, source: str = "") -> Builder:
         """Sum with the result of another operator, which has the same shape."""
         return self._add(Add(), name or "add", source, other)
+
+    def subtract(self, other: str, name: str = "", *, source: str = "") -> Builder:
+        """The result less that of another operator, element by element."""
+        return self._add(Subtract(), name or "subtract", source, other)
 
     def multiply(self, other: str, name: str = "", *, source: str = "") -> Builder:
         """Product with the result of another operator, element by element."""

@@ -152,7 +152,7 @@ class Learner:
 
     def _real(self, codes: Ints) -> Floats:
         network = self.training.network
-        exponent = self.state.exponents[f"{network.layers[-1].name}.output"]
+        exponent = self.state.exponents[network.flow.outputs[network.last.name]]
         if host_function(network.graph) == "softmax":
             codes, exponent = softmax(codes, exponent, self.interpreter.segments), PROBABILITY
         rows = codes.reshape(len(codes) // network.judged, -1)

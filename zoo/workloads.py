@@ -22,6 +22,7 @@ from pulsarray.config import Config, load_config
 from pulsarray.errors import InputError, did_you_mean
 from pulsarray.extras import missing_package
 from pulsarray.zoo.networks import load_digits
+from pulsarray.zoo.recurrent import recurrent_digits
 from pulsarray.zoo.transformer import (
     character_transformer,
     digit_transformer,
@@ -59,6 +60,8 @@ class Workload:
         Preset of the machine, and what is otherwise of it, ``key=value``.
     graph
         Makes a network of feature maps from a seed; ``sizes`` and ``functions`` are then empty.
+    frozen
+        Layers that do not learn.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Workload:
     spread: float = 1.0
     config: str = "train-small"
     settings: Sequence[str] = ()
+    frozen: Sequence[str] = ()
 
     @property
     def machine(self) -> Config:
@@ -97,7 +101,7 @@ class Workload:
 
     def network(self, seed: int) -> TrainingNetwork:
         """What its own settings train."""
-        return differentiate(self.build(seed), self.loss, self.optimizer)
+        return differentiate(self.build(seed), self.loss, self.optimizer, self.frozen)
 
 
 def _truth_table(values: Sequence[float]) -> TrainingData:
@@ -226,6 +230,21 @@ def _mnist_mlp(
     )
 
 
+def _recurrent(kind: str, cell: str, states: Sequence[str], rate: float) -> Workload:
+    return Workload(
+        name=f"{kind}-digits",
+        description=f"Digits of 8 x 8 pixels row by row: {cell} of 16 units",
+        graph=partial(recurrent_digits, kind),
+        data=_digits,
+        loss=Loss("cross-entropy"),
+        optimizer=Optimizer(momentum=0.9),
+        learning_rate=rate,
+        batch=20,
+        epochs=10,
+        frozen=[f"{kind}.{state}" for state in states],
+    )
+
+
 def _lenet(seed: int) -> Graph:
     """LeNet-5's class (LeCun et al. 1998) with ReLU and maximum pooling."""
     random = np.random.default_rng(seed)
@@ -323,6 +342,8 @@ _ALL = (
         batch=20,
         epochs=5,
     ),
+    _recurrent("lstm", "LSTM", ("state", "cell"), 0.1),
+    _recurrent("gru", "GRU", ("state",), 0.1),
     Workload(
         name="mnist-transformer",
         description="MNIST, 16 patches: a transformer of two blocks, four heads, 64 channels",

@@ -21,3 +21,7 @@ class Subtract(Binary, title="subtract", summary="a - b, element by element", re
     def slopes(self, a: Array, b: Array, error: Array) -> tuple[Array, Array]:
         """By both."""
         return error, -error
+
+    def gradient_reads(self, place: int) -> tuple[int, ...]:
+        """Nothing."""
+        return ()

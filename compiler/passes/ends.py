@@ -51,28 +51,13 @@ def with_one_end(graph: Graph) -> Graph:
     Raises
     ------
     InputError
-        If there are several inputs or outputs, or state, or operators share parameters: each would
-        learn a copy of its own.
+        If there are several outputs, or state.
     """
     if graph.states:
         name = next(iter(graph.states))
         raise InputError(f"{graph.name}: state {name!r}: training needs all runs in one network")
-    _ = graph.input
     _ = graph.output
-    _check_parameters(graph)
     return with_plain_ends(graph)
-
-
-def _check_parameters(graph: Graph) -> None:
-    readers: dict[str, str] = {}
-    parameters = {value.name for value in graph.declared if value.role is Role.PARAMETER}
-    for node in graph.nodes:
-        for name in parameters.intersection(node.inputs):
-            if readers.setdefault(name, node.name) != node.name:
-                raise InputError(
-                    f"{node.name}: {name} belongs to {readers[name]}, too; layers that share "
-                    "weights cannot be trained"
-                )
 
 
 def host_function(graph: Graph) -> str:

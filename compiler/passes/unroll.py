@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pulsarray.compiler.ir.graph import Graph, Node
-from pulsarray.compiler.ir.value import Value
+import numpy as np
 
-__all__ = ["unrolled"]
+from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.value import Role, Value, parameter
+from pulsarray.compiler.ops.dense import Dense
+from pulsarray.errors import InputError
+
+__all__ = ["over_time", "unrolled"]
 
 
 def unrolled(graph: Graph, runs: int) -> Graph:
@@ -37,6 +41,47 @@ def unrolled(graph: Graph, runs: int) -> Graph:
     views = {f"{n}@{run}": v for run in range(runs) for n, v in graph.views.items()}
     views |= {name: view for name, view in graph.views.items() if name in graph.states}
     return Graph(graph.name, declared, nodes, tuple(ends), views, graph.notes, held)
+
+
+def over_time(graph: Graph, runs: int) -> Graph:
+    """The same for training: the last run's answer, from the inputs of all runs.
+
+    What a state holds at first is a dense layer of its name that is not to learn, with weights of 0
+    and the contents as its bias. Where a state is the result of an activation, the layer has the
+    same behind it, so that both have the same number format.
+
+    Raises
+    ------
+    InputError
+        If there are several answers, a state is no vector, or an activation does not give what it
+        holds at first.
+    """
+    whole, answers = unrolled(graph, runs), [*graph.outputs]
+    for after in graph.states.values():
+        answers.remove(after)
+    if len(answers) != 1:
+        raise InputError(f"{graph.name}: training over time needs one answer, not {len(answers)}")
+    source, nodes = whole.inputs[0], list[Node]()
+    declared = [v for v in whole.declared if v.role is not Role.STATE]
+    makers = {node.output: node for node in graph.nodes}
+    for value in (v for v in graph.declared if v.role is Role.STATE):
+        first = value.data
+        if first is None or value.size != value.shape[-1]:
+            raise InputError(f"{value.name}: training over time needs vectors, not {value.shape}")
+        names = f"{value.name}.weight", f"{value.name}.bias"
+        zeros = np.zeros((source.size, value.size))
+        declared += map(parameter, names, (zeros, first.reshape(-1)))
+        op = makers[graph.states[value.name]].op
+        output = f"{value.name}.first" if op.is_elementwise else value.name
+        nodes.append(Node(value.name, Dense(), (source.name, *names), output))
+        if op.is_elementwise:
+            if (op.real(first) != first).any():
+                raise InputError(
+                    f"{value.name}: {op.title} of its first contents must be the same contents"
+                )
+            nodes.append(Node(f"{value.name}.{op.title}", op, (output,), value.name))
+    ends = (f"{answers[0]}@{runs - 1}",)
+    return Graph(graph.name, declared, [*nodes, *whole.nodes], ends, notes=graph.notes)
 
 
 def _renamed(value: Value, names: dict[str, str]) -> Value:

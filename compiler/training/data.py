@@ -110,6 +110,8 @@ def _pair(
 def _inputs(array: npt.NDArray[np.generic], network: TrainingNetwork, what: str) -> Floats:
     """Samples as (samples, K), in the order of the network's input."""
     graph = network.graph
+    if len(graph.inputs) > 1:
+        return _floats(array, network.input_shape, what)
     x = _floats(array, host_shape(graph), what)
     return graph.input_view.from_host(x) if graph.input_view else x
 

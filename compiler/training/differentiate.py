@@ -8,19 +8,24 @@ The rules are those of docs/training.md. The lowering to instructions
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pulsarray.compiler.ir.formats import Shared16
 from pulsarray.compiler.ir.graph import Graph, Node, needed
-from pulsarray.compiler.ir.value import Role, Value
+from pulsarray.compiler.ir.value import Role, Shape, Value
 from pulsarray.compiler.ops.loss import LOSSES, Loss
 from pulsarray.compiler.ops.optimizer import Optimizer
 from pulsarray.compiler.passes.pipeline import TRAINING, Goal, passed
 from pulsarray.compiler.passes.training.ends import LOSS_ERROR
 from pulsarray.compiler.passes.training.updates import RATES
 from pulsarray.compiler.training.flow import ERROR, Flow
-from pulsarray.compiler.training.layers import Step, steps_of
+from pulsarray.compiler.training.layers import Step, members_of, steps_of
 
 __all__ = ["LOSSES", "Loss", "Optimizer", "TrainingNetwork", "differentiate"]
 
@@ -36,7 +41,7 @@ class TrainingNetwork:
     nodes
         What a step computes, errors and gradients among it (:data:`TRAINING`).
     layers
-        Its layers in order.
+        Its layers in order; those that share weights are one, by the name of their parameters.
     loss, optimizer
         What is minimized, and how.
     frozen
@@ -61,6 +66,32 @@ class TrainingNetwork:
     steps: Sequence[Step]
     frozen: frozenset[str] = frozenset()
 
+    @cached_property
+    def members(self) -> Mapping[str, Sequence[Step]]:
+        """By layer the steps that have its parameters."""
+        return members_of(self.steps)
+
+    @property
+    def last(self) -> Step:
+        """The last step, whose result is compared with the target."""
+        return self.steps[-1]
+
+    @property
+    def input_shape(self) -> Shape:
+        """Of a sample as a host has it; several inputs are side by side."""
+        inputs = self.graph.inputs
+        return self.graph.input.shape if len(inputs) == 1 else (sum(v.size for v in inputs),)
+
+    def inputs(self, samples: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Every input by its name, (samples, H, W, C), from samples (samples, elements)."""
+        shapes = self.flow.inputs
+        ends = np.cumsum([prod(shape) for shape in shapes.values()])
+        parts = np.split(samples.reshape(len(samples), -1), ends[:-1], axis=1)
+        return {
+            name: part.reshape(len(part), *shape)
+            for (name, shape), part in zip(shapes.items(), parts, strict=True)
+        }
+
     @property
     def learning(self) -> list[Step]:
         """The layers that learn."""
@@ -74,7 +105,7 @@ class TrainingNetwork:
     @property
     def judged(self) -> int:
         """Pixels of its result: each is compared with a target of its own."""
-        height, width, _ = self.layers[-1].result
+        height, width, _ = self.last.result
         return height * width
 
     @property
@@ -95,8 +126,8 @@ class TrainingNetwork:
     @property
     def loss_error(self) -> str:
         """Name of the loss's gradient: ``loss.error``, or the last layer's error itself."""
-        last = self.layers[-1]
-        return next(n for n in (LOSS_ERROR, f"{last.name}{ERROR}") if n in self.nodes.values)
+        names = (LOSS_ERROR, f"{self.last.name}{ERROR}")
+        return next(name for name in names if name in self.nodes.values)
 
     @cached_property
     def flow(self) -> Flow:
@@ -155,5 +186,5 @@ def differentiate(
     graph = passed(graph, TRAINING[:1])
     nodes = passed(graph, TRAINING[1:], Goal(loss, frozen, optimizer))
     steps = steps_of(nodes)
-    layers = [step for step in steps if step.is_layer]
+    layers = [replace(first, name=name) for name, (first, *_) in members_of(steps).items()]
     return TrainingNetwork(graph, nodes, layers, loss, optimizer, steps, frozenset(frozen))

@@ -16,7 +16,6 @@ from pulsarray.compiler.ir.formats import Shared16
 from pulsarray.compiler.ir.graph import Node, needed
 from pulsarray.compiler.ir.value import Array, Floats
 from pulsarray.compiler.passes.training.ends import TARGET
-from pulsarray.compiler.passes.training.maps import INPUT
 from pulsarray.compiler.passes.training.updates import MASTER
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.losses import loss_value
@@ -85,7 +84,7 @@ class FloatNetwork:
         (M, H, W, C), of vectors (M, N), and ``probabilities`` after softmax.
         """
         nodes = needed(self.network.nodes.nodes, self.network.nodes.outputs[:1])
-        return self._computed(nodes, {INPUT: x}, _NONE)
+        return self._computed(nodes, self.network.inputs(x), _NONE)
 
     def result(self, x: Floats) -> Floats:
         """What the network answers, (M, N): probabilities if it ends with softmax."""
@@ -118,7 +117,8 @@ class FloatNetwork:
         follows it, for all steps from the first that learns ``STEP.error``, the gradient at the
         sums, and ``LAYER.weight.gradient`` (K, N) and ``LAYER.bias.gradient`` (N,).
         """
-        return self._computed(self.network.chunk_nodes, {INPUT: x, TARGET: t}, sides)
+        read = {**self.network.inputs(x), TARGET: t}
+        return self._computed(self.network.chunk_nodes, read, sides)
 
     def _computed(
         self, nodes: Sequence[Node], inputs: Mapping[str, Floats], sides: Mapping[str, Floats]

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.passes.training.activations import OUTPUT
-from pulsarray.compiler.passes.training.maps import INPUT
+from pulsarray.compiler.passes.training.maps import INPUT, is_data
 from pulsarray.compiler.training.layers import MapShape, Step
 
 __all__ = ["ERROR", "Flow"]
@@ -36,7 +36,8 @@ class Flow:
     def outputs(self) -> Mapping[str, str]:
         """By value, the name of its exponent."""
         values = self.nodes.values
-        return {INPUT: INPUT} | {s.name: values[f"{s.name}{OUTPUT}"].scale for s in self.steps}
+        inputs = dict.fromkeys(self.inputs, INPUT)
+        return inputs | {s.name: values[f"{s.name}{OUTPUT}"].scale for s in self.steps}
 
     @cached_property
     def errors(self) -> Mapping[str, str]:
@@ -65,8 +66,14 @@ class Flow:
         """The maximum pooling of a step's result, which is then its only reader."""
         return next((s for s in self.readers(step.name) if s.op.only_chooses), None)
 
+    @cached_property
+    def inputs(self) -> Mapping[str, MapShape]:
+        """Shapes of the inputs by name as their readers see them; several are vectors."""
+        shapes = {v.name: v.shape for v in self.nodes.inputs if is_data(v.name)}
+        return {name: (rows, across, depth) for name, (rows, across, depth) in shapes.items()}
+
     @property
     def input_shape(self) -> MapShape:
-        """Shape of the network's input as its first reader sees it."""
-        height, width, channels = self.nodes.values[INPUT].shape
-        return height, width, channels
+        """Shape of the network's input as its first reader sees it; of several side by side."""
+        *_, (height, width, _) = self.inputs.values()
+        return height, width, sum(depth for *_, depth in self.inputs.values())

@@ -43,9 +43,9 @@ from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
-from pulsarray.compiler.ops.statistics import (
-    ScaleShift,
-)
+from pulsarray.compiler.ops.statistics import ScaleShift
+from pulsarray.compiler.ops.subtract import Subtract
+from pulsarray.compiler.passes.training.gradients import GRADIENT
 from pulsarray.compiler.passes.training.maps import function_name
 from pulsarray.compiler.training.gradients import class_gradient, gate, loss_gradient
 from pulsarray.compiler.training.losses import ALIGNED
@@ -54,6 +54,7 @@ from pulsarray.compiler.training.scales import Scales
 __all__ = ["Part", "Run", "computed"]
 
 Ints = npt.NDArray[np.int64]
+_ZERO = np.zeros((), np.int64)
 Part = tuple[Ints, int]
 """Mantissas, and their exponent."""
 
@@ -118,9 +119,9 @@ def _(op: MatMul | Multiply, node: Node, parts: Sequence[Part], run: Run) -> Par
 
 
 @computed.register
-def _(op: MaxPool, node: Node, parts: Sequence[Part], run: Run) -> Part:
+def _(op: MaxPool, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
     ((x, e_x),) = parts
-    return run.rounded(node, in_floats(op.real, x), e_x)
+    return in_floats(op.real, x), e_x
 
 
 @computed.register
@@ -147,8 +148,22 @@ def _(_op: Add, node: Node, parts: Sequence[Part], run: Run) -> Part:
 
 
 @computed.register
+def _(_op: Subtract, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    plus, (minus, e_minus) = parts
+    return run.rounded(node, *_total(node, (plus, (-minus, e_minus)), run))
+
+
+@computed.register
 def _(_op: Total, node: Node, parts: Sequence[Part], run: Run) -> Part:
+    if node.output.endswith(GRADIENT):
+        return _exact_total(parts)
     return run.rounded(node, *(parts[0] if len(parts) == 1 else _total(node, parts, run)))
+
+
+def _exact_total(parts: Sequence[Part]) -> Part:
+    """The sum of what layers give that share weights: at one exponent, once those are found."""
+    exponent = max(e_values for _, e_values in parts)
+    return sum((rne(values, exponent - e_values) for values, e_values in parts), _ZERO), exponent
 
 
 def _total(node: Node, parts: Sequence[Part], run: Run) -> Part:
@@ -235,9 +250,9 @@ def _(_of: Softmax, _op: Gradient, _node: Node, parts: Sequence[Part], _run: Run
 
 
 @_gradient.register
-def _(_of: MaxPool, op: Gradient, node: Node, parts: Sequence[Part], run: Run) -> Part:
+def _(_of: MaxPool, op: Gradient, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
     (x, _), (y, _), (error, e_error) = parts
-    return run.rounded(node, in_floats(op.real, x, y, error), e_error)
+    return in_floats(op.real, x, y, error), e_error
 
 
 @_gradient.register

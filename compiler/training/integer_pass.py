@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.ir.graph import Node, needed
 from pulsarray.compiler.passes.training.ends import TARGET
-from pulsarray.compiler.passes.training.maps import INPUT, PROBABILITIES
+from pulsarray.compiler.passes.training.maps import INPUT, PROBABILITIES, is_data
 from pulsarray.compiler.training import integer_norms as _norms  # noqa: F401 (registers them)
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.integer_nodes import Part, computed
@@ -52,12 +52,13 @@ class IntegerPass:
     def forward(self, x: Ints) -> dict[str, Ints]:
         """Every ``STEP.output`` of what drops nothing, and ``probabilities`` after softmax."""
         nodes = self.network.nodes
-        self._run(needed(nodes.nodes, nodes.outputs[:1]), {INPUT: x})
+        self._run(needed(nodes.nodes, nodes.outputs[:1]), self.network.inputs(x))
         return self._rows()
 
     def learn(self, x: Ints, target: Ints, masks: Mapping[str, Ints]) -> dict[str, Ints]:
         """The same with masks, errors of the loss and of every step."""
-        self._run(self.network.chunk_nodes, {INPUT: x, TARGET: target, **masks})
+        read = {**self.network.inputs(x), TARGET: target, **masks}
+        self._run(self.network.chunk_nodes, read)
         return self._rows() | dict(masks)
 
     def update(self, gradients: Mapping[str, Ints]) -> None:
@@ -74,7 +75,7 @@ class IntegerPass:
         shapes, exponents = self.network.nodes.values, self.scales.exponents
         for name, array in inputs.items():
             values = array.reshape(len(array), *shapes[name].shape)
-            self.values[name] = values, exponents.get(name, 0)
+            self.values[name] = values, exponents.get(INPUT if is_data(name) else name, 0)
         for value in self.network.kept:
             self.values[value.name] = self.state.part(value)
         for node in nodes:
@@ -84,13 +85,11 @@ class IntegerPass:
     def rounded(self, node: Node, values: Ints, exponent: int) -> Part:
         """An operator's result from exact values, by its format.
 
-        Sums stay as they are, as does what is at an exponent of what the operator reads, or at a
-        fixed one.
+        Sums stay as they are, as does what is at a fixed exponent.
         """
-        graph = self.network.nodes
-        result, read = graph.values[node.output], [v.format for v in graph.inputs_of(node)]
+        result = self.network.nodes.values[node.output]
         fixed = self.network.exponents.get(result.scale) is not None
-        if not result.has_mantissas or fixed or result.format in read:
+        if not result.has_mantissas or fixed:
             return values, exponent
         return self.scales.narrow(result.scale, values, exponent), self.scales[result.scale]
 

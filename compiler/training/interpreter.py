@@ -162,8 +162,8 @@ class TrainInterpreter:
     def outputs(self, state: TrainState, x_codes: Ints) -> Floats:
         """Real values of the network's output, (samples, N), softmax applied."""
         rows = self.forward(state, x_codes)
-        last = f"{self.network.layers[-1].name}.output"
-        codes, exponent = rows[last], state.exponents[last]
+        last = self.network.last.name
+        codes, exponent = rows[f"{last}.output"], state.exponents[self.network.flow.outputs[last]]
         if self._softmax:
             codes, exponent = rows["probabilities"], PROBABILITY
         return np.ldexp(codes.reshape(len(codes), -1).astype(np.float64), exponent)
@@ -214,7 +214,7 @@ class TrainInterpreter:
         make_room(state)
 
     def _inputs(self, x: npt.ArrayLike) -> Floats:
-        return samples(x, self.network.graph.input.shape, "input")
+        return samples(x, self.network.input_shape, "input")
 
     def _targets(self, t: npt.ArrayLike) -> Floats:
         values = samples(t, self.network.graph.output.shape, "target")

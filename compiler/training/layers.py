@@ -6,7 +6,7 @@ input. A value is a feature map (H, W, C); a vector of C numbers is the map (1, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from typing import Any
@@ -24,9 +24,9 @@ from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import Normalize, NormalizeChannels, ScaleShift
 from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
-from pulsarray.compiler.passes.training.maps import INPUT, function_name
+from pulsarray.compiler.passes.training.maps import function_name, is_data, owner_of
 
-__all__ = ["DIVIDES", "MapShape", "Step", "is_vector", "steps_of"]
+__all__ = ["DIVIDES", "MapShape", "Step", "is_vector", "members_of", "steps_of"]
 
 MapShape = tuple[int, int, int]
 """Rows, columns and channels."""
@@ -50,6 +50,8 @@ class Step:
     ----------
     name, op
         Its name, and its operator; of a normalization :class:`Normalize`.
+    owner
+        What its parameters are named by: itself, or of several that share them something else.
     sources
         The values that it reads.
     given, result
@@ -80,6 +82,7 @@ class Step:
     rate: float = 0.0
     epsilon: float = 0.0
     divides: tuple[str, ...] = ()
+    owner: str = ""
     weight: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     bias: Floats = field(default_factory=lambda: np.zeros(0))
 
@@ -124,9 +127,18 @@ def steps_of(graph: Graph) -> list[Step]:
     return list(steps.values())
 
 
+def members_of(steps: Sequence[Step]) -> dict[str, list[Step]]:
+    """By what parameters are named by, the steps that have them."""
+    found: dict[str, list[Step]] = {}
+    for step in steps:
+        if step.is_layer:
+            found.setdefault(step.owner, []).append(step)
+    return found
+
+
 def _step(graph: Graph, node: Node) -> Step:
     main = _main(node.op, node, graph)
-    sources = [name for name in main.inputs if name == INPUT or name.endswith(OUTPUT)]
+    sources = [name for name in main.inputs if is_data(name) or name.endswith(OUTPUT)]
     fields: dict[str, Any] = {
         "name": node.name,
         "op": main.op,
@@ -141,7 +153,8 @@ def _step(graph: Graph, node: Node) -> Step:
         return Step(**fields)
     weight, bias = (graph.values[name].array for name in node.inputs[1:])
     flat = weight.reshape(-1, weight.shape[-1])
-    return Step(weight=flat, bias=bias, scales=_scales(graph, node), **fields)
+    scales = _scales(graph, node)
+    return Step(weight=flat, bias=bias, scales=scales, owner=owner_of(node), **fields)
 
 
 def _scales(graph: Graph, node: Node) -> Mapping[str, str]:

@@ -80,7 +80,7 @@ def chunks_of(network: TrainingNetwork, config: Config, batch: int, given: int |
         # Losses of maps are worked on tile by tile.
         most = batch
     if most < 1:
-        columns = network.layers[-1].weight.shape[1]
+        columns = network.last.weight.shape[1]
         raise InputError(f"{network.graph.name}: {columns} outputs are too many for this machine")
     if given is not None:
         if given < 1 or batch % given or given > most:

@@ -94,6 +94,8 @@ class Training:
         packed = self.tensors.packed
         if packed is not None:
             return packed.pack(samples)
+        if len(self.network.flow.inputs) > 1:
+            return self.tensors.side_by_side(samples)
         return samples.reshape(-1, self.tensors.input.columns)
 
     # State

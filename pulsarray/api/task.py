@@ -110,7 +110,7 @@ def _built_in(request: Given, known: Workload) -> Task:
         weight_decay=usual.weight_decay if request.weight_decay is None else request.weight_decay,
         squares=usual.squares if request.squares is None else request.squares,
     )
-    network = differentiate(known.build(request.seed), loss, optimizer)
+    network = differentiate(known.build(request.seed), loss, optimizer, known.frozen)
     data = _checked(known, network) if request.data is None else _samples(request.data, network)
     return Task(
         name=known.name,

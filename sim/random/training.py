@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def dense_network(sizes: Sequence[int], functions: Sequence[str], seed: int = 0)
 def samples(network: TrainingNetwork, count: int, seed: int = 0) -> tuple[Floats, Floats]:
     """Random inputs, and targets that the loss allows."""
     random = np.random.default_rng(seed)
-    inputs, outputs = network.graph.input.size, network.layers[-1].weight.shape[1]
+    inputs, outputs = prod(network.input_shape), network.last.weight.shape[1]
     x = random.normal(0, 1, (count, inputs))
     pixels = network.judged
     if network.loss.name == "cross-entropy":

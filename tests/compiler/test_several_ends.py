@@ -197,14 +197,12 @@ def test_builder_wrong() -> None:
         Builder("net", {})
 
 
-def test_training_takes_one_of_each() -> None:
+def test_training_takes_one_output_and_one_map() -> None:
     loss, optimizer = Loss("mse"), Optimizer()
     with pytest.raises(InputError, match="heads: one output is needed here, not 'features', 'box"):
         differentiate(heads(), loss, optimizer)
-    with pytest.raises(
-        InputError, match="maps: one input is needed here, not 'left', 'right', 'fl"
-    ):
-        differentiate(two_maps(), loss, optimizer)
+    with pytest.raises(InputError, match="left: where there are several inputs training needs ve"):
+        differentiate(two_maps().only(["answer"]), loss, optimizer)
 
 
 def test_a_scale_for_each_end() -> None:

@@ -11,7 +11,7 @@ from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.loss import Loss, LossGradient
 from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.passes.training.activations import SUM
-from pulsarray.compiler.passes.training.maps import function_name, is_layer
+from pulsarray.compiler.passes.training.maps import function_name, is_layer, owner_of
 from pulsarray.errors import InputError
 
 __all__ = ["LOSS_ERROR", "TARGET", "frozen_but", "with_loss"]
@@ -88,12 +88,12 @@ def frozen_but(graph: Graph, frozen: Collection[str]) -> Graph:
         If there is no layer of such a name, or no other that learns.
     """
     layers = _layers(graph)
-    names = [node.name for node in layers]
+    names = list(dict.fromkeys(owner_of(node) for node in layers))
     if unknown := set(frozen) - set(names):
         known = ", ".join(names)
         raise InputError(f"frozen: must be layers of {known}, not {', '.join(sorted(unknown))}")
     if set(names) == set(frozen):
         raise InputError(f"frozen: {graph.name} has no layer left that learns")
-    fixed = {name for node in layers if node.name in frozen for name in node.inputs[1:]}
+    fixed = {name for node in layers if owner_of(node) in frozen for name in node.inputs[1:]}
     more = [replace(v, role=Role.CONSTANT) for v in graph.constants if v.name in fixed]
     return graph.rebuilt(graph.nodes, more=more)

@@ -32,15 +32,20 @@ from pulsarray.compiler.ops.statistics import (
     NormalizeGradient,
     ScaleShift,
 )
+from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
 from pulsarray.compiler.passes.training.maps import function_name
 
-__all__ = ["PULL", "TOTAL", "with_gradients"]
+__all__ = ["GRADIENT", "PART", "PULL", "TOTAL", "with_gradients"]
 
 PULL = ".pull"
 """Ends the name of what an operator's error gives to that of what it read."""
 TOTAL = ".total"
 """Ends the name of a sum of those, where a derivative follows."""
+GRADIENT = ".gradient"
+"""Ends the name of the gradient of a parameter."""
+PART = ".part"
+"""Ends the name of what one layer gives to the gradient of a parameter that several share."""
 
 
 class _Way(Enum):
@@ -94,8 +99,9 @@ class _Backward(Draft):
     def __init__(self, graph: Graph) -> None:
         declared = (v for v in graph.declared if v.role is not Role.ACTIVATION)
         super().__init__(graph.name, declared)
-        self.before = graph
+        self.before, self.readers = graph, graph.readers
         self.parts: dict[str, list[_Part]] = {}
+        self.shares: dict[str, list[str]] = {}
         self.learning = {v.name for v in graph.declared if v.role is Role.PARAMETER}
         self.functions: dict[str, Function] = {}
         self.steps: dict[str, _Step] = {}
@@ -112,7 +118,9 @@ class _Backward(Draft):
         for step in reversed(self.steps.values()):
             if step.output in self.learning:
                 self._step(step)
-        gradients = [node.output for node in self.nodes if node.output.endswith(".gradient")]
+        for name, parts in self.shares.items():
+            self._put_new(f"{name}{GRADIENT}", Total(), parts)
+        gradients = [node.output for node in self.nodes if node.output.endswith(GRADIENT)]
         return self.graph((answer, *gradients))
 
     # Forward
@@ -165,9 +173,17 @@ class _Backward(Draft):
         for place in sorted(step.node.op.constants):
             name = step.node.inputs[place]
             if self.values[name].role is Role.PARAMETER:
-                self._gradient(step.node, place, error, f"{name}.gradient")
+                self._learned(step.node, place, error, name)
         for source, part in self._pulled(step.node.op, step.node, error):
             self.parts.setdefault(source, []).append(part)
+
+    def _learned(self, node: Node, place: int, error: str, name: str) -> None:
+        """The gradient of a parameter, or the part of it that is one of several layers'."""
+        if self.readers[name] == 1:
+            self._gradient(node, place, error, f"{name}{GRADIENT}")
+            return
+        part = f"{node.name}.{name.rpartition('.')[2]}{PART}"
+        self.shares.setdefault(name, []).append(self._gradient(node, place, error, part))
 
     def _error(self, step: _Step, parts: Sequence[_Part]) -> str:
         """The gradient at a step's sums from those at its output."""
@@ -215,6 +231,15 @@ class _Backward(Draft):
     @_pulled.register
     def _(self, _op: Add, node: Node, error: str) -> Iterator[tuple[str, _Part]]:
         yield from ((s, _Part(error, _Way.PASSED)) for s in node.inputs if s in self.learning)
+
+    @_pulled.register
+    def _(self, _op: Subtract, node: Node, error: str) -> Iterator[tuple[str, _Part]]:
+        """The second gets the negative."""
+        plus, minus = node.inputs
+        if plus in self.learning:
+            yield plus, _Part(error, _Way.PASSED)
+        if minus in self.learning:
+            yield minus, _Part(self._gradient(node, 1, error, f"{node.name}{PULL}"))
 
     @_pulled.register
     def _(self, op: Dropout, node: Node, error: str) -> Iterator[tuple[str, _Part]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import singledispatch
 from math import prod
 
@@ -11,7 +12,7 @@ import numpy as np
 from pulsarray.compiler.ir.draft import Draft
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Kind, Operator
-from pulsarray.compiler.ir.value import Array, Floats, Shape, network_input
+from pulsarray.compiler.ir.value import Array, Floats, Role, Shape, Value, network_input, parameter
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.add import Add
@@ -28,16 +29,38 @@ from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.scale import Scale
 from pulsarray.compiler.ops.softmax import Softmax
+from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.errors import InputError
 
-__all__ = ["INPUT", "PROBABILITIES", "function_name", "is_layer", "with_learning_maps"]
+__all__ = [
+    "INPUT",
+    "PROBABILITIES",
+    "function_name",
+    "is_data",
+    "is_layer",
+    "owner_of",
+    "with_learning_maps",
+]
 
 INPUT = "input"
-"""Name of the network's input."""
+"""Name of the network's input, and of the exponent of all inputs; several are ``input@0`` ..."""
 PROBABILITIES = "probabilities"
 """Name of the results of softmax."""
 _TAKEN = (INPUT, "loss")
 """Names that a training gives to values of its own."""
+_RESULTS = {"add": "sum", "subtract": "difference"}
+_RUN = "@"
+"""Begins what tells apart the values of several runs in one network (:func:`unrolled`)."""
+
+
+def is_data(name: str) -> bool:
+    """Whether a value is an input of the network."""
+    return name.partition(_RUN)[0] == INPUT
+
+
+def owner_of(node: Node) -> str:
+    """The layer that an operator's parameters are named by: itself, or what shares them."""
+    return node.inputs[1].rpartition(".")[0]
 
 
 def with_learning_maps(graph: Graph) -> Graph:
@@ -75,10 +98,12 @@ class _Maps(Draft):
     """
 
     def __init__(self, graph: Graph) -> None:
-        super().__init__(graph.name, [network_input(INPUT, _input_shape(graph))])
+        entries = _entries(graph)
+        super().__init__(graph.name, entries)
         self.before, self.reads = graph, _readers(graph)
-        self.names = {graph.input.name: INPUT}
+        self.names = {v.name: e.name for v, e in zip(graph.inputs, entries, strict=True)}
         self.makers: dict[str, Node] = {}
+        self._shared = _Shared(graph)
 
     def source(self, node: Node) -> tuple[str, Shape]:
         """The map that an operator reads first, and its shape."""
@@ -106,11 +131,65 @@ class _Maps(Draft):
         output = f"{node.name}.output"
         if output in self.values:
             raise InputError(f"{node.name}: two operators have this name; name one otherwise")
-        if node.name in _TAKEN:
+        if node.name.partition(_RUN)[0] in _TAKEN:
             raise InputError(f"{node.name}: training uses this name itself; name it otherwise")
-        self.add(node.name, op, sources, output, parameters)
+        learned = self._learned(node, op, parameters) if parameters else ()
+        self.emit(Node(node.name, op, (*sources, *learned), output))
         self.makers[output] = self.nodes[-1]
         self.names[node.output] = output
+
+    def _learned(
+        self, node: Node, op: Operator, parameters: Mapping[str, Array]
+    ) -> tuple[str, ...]:
+        """Names of parameters: those that a layer before has, if it reads the same."""
+        owner, first = self._shared.owner(node, op)
+        if first is None:
+            made = (parameter(f"{owner}.{what}", data) for what, data in parameters.items())
+            return tuple(self.hold(value) for value in made)
+        maker = next(made for made in self.nodes if made.name == first)
+        if maker.op != op or self.shape(maker.inputs[0]) != self.source(node)[1]:
+            raise InputError(
+                f"{node.name}: shares its weights with {first}; training needs the same "
+                "operator and sources of one shape then"
+            )
+        return maker.inputs[1:]
+
+
+class _Shared:
+    """Who owns which parameters of a network."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.firsts: dict[tuple[str, ...], str] = {}
+        self.readers: dict[str, str] = {}
+        self.taken = {node.name for node in graph.nodes}
+
+    def owner(self, node: Node, op: Operator) -> tuple[str, str | None]:
+        """The name of a layer's parameters, and the layer before that has them, if there is one.
+
+        Raises
+        ------
+        InputError
+            If another one has some of them, but not all, or is a normalization.
+        """
+        values = [self.graph.values[name] for name in node.inputs]
+        names = tuple(value.name for value in values if value.role is Role.PARAMETER)
+        first = self.firsts.get(names)
+        others = [self.readers[name] for name in names if name in self.readers]
+        if others and (first is None or not is_layer(op)):
+            raise InputError(
+                f"{node.name}: some of its parameters belong to {others[0]}, too; in training "
+                "dense layers and convolutions may share weights and biases, both or none"
+            )
+        if first is not None:
+            return "", first
+        if names:
+            self.readers |= dict.fromkeys(names, node.name)
+            self.firsts[names] = node.name
+        plain = node.name.partition(_RUN)[0]
+        owner = node.name if plain in self.taken else plain
+        self.taken.add(owner)
+        return owner, None
 
 
 @singledispatch
@@ -155,18 +234,18 @@ def _(op: AveragePool, node: Node, maps: _Maps) -> None:
 
 
 @_place.register
-def _(op: Add, node: Node, maps: _Maps) -> None:
+def _(op: Add | Subtract, node: Node, maps: _Maps) -> None:
     sources = tuple(maps.names[name] for name in maps.before.sources_of(node))
     if len(sources) < 2:
         raise InputError(
-            f"{node.name}: training needs a sum of two results, not of one and a constant; "
-            "make it part of a bias"
+            f"{node.name}: training needs a {_RESULTS[op.title]} of two results, not of one and a "
+            "constant; make it part of a bias"
         )
     first, second = (maps.shape(name) for name in sources)
     if first != second:
         raise InputError(
             f"{node.name}: training needs maps of one shape, not {first} and {second}, "
-            "which Flatten made equally long; add before Flatten"
+            f"which Flatten made equally long; {op.title} before Flatten"
         )
     maps.put_of(node, op, sources)
 
@@ -317,6 +396,20 @@ def _readers(graph: Graph) -> Counter[str]:
             roots[node.output] = roots[node.inputs[0]]
     reads = Counter(roots[name] for n in graph.nodes if not _passes(n, graph) for name in n.inputs)
     return Counter({name: reads[root] for name, root in roots.items()})
+
+
+def _entries(graph: Graph) -> list[Value]:
+    """The inputs as training names them: one map or vector, or several vectors."""
+    if len(graph.inputs) == 1:
+        return [network_input(INPUT, _input_shape(graph))]
+    for value in graph.inputs:
+        if value.size != value.shape[-1] or value.name in graph.views:
+            raise InputError(
+                f"{value.name}: where there are several inputs training needs vectors in their "
+                f"own order, not {value.shape}"
+            )
+    sizes = [value.size for value in graph.inputs]
+    return [network_input(f"{INPUT}{_RUN}{n}", (1, 1, size)) for n, size in enumerate(sizes)]
 
 
 def _input_shape(graph: Graph) -> Shape:

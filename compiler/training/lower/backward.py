@@ -19,7 +19,7 @@ from pulsarray.compiler.ops.gradient import Gradient, Same
 from pulsarray.compiler.passes.training.activations import OUTPUT
 from pulsarray.compiler.passes.training.ends import LOSS_ERROR
 from pulsarray.compiler.passes.training.gradients import TOTAL
-from pulsarray.compiler.passes.training.maps import INPUT, function_name, is_layer
+from pulsarray.compiler.passes.training.maps import function_name, is_data, is_layer
 from pulsarray.compiler.training.flow import ERROR
 from pulsarray.compiler.training.layers import Step, is_vector
 from pulsarray.compiler.training.lower.forward import Forward
@@ -95,7 +95,7 @@ class Backward:
         self.learning.wait(last)
         while self._left:
             step = self._left[-1]
-            if INPUT in step.sources:
+            if any(is_data(source) for source in step.sources):
                 # The last errors of all: the array then follows image by image.
                 self.learning.begin(self._known)
                 self.learning.until(0)
@@ -211,13 +211,14 @@ class Backward:
         route, and a layer's weights wait (LeNet-5, batch 8: 92,385 cycles against 99,450).
         """
         dense = self.lowering.geometry(reader).dense and bool(reader.scales)
-        return dense and all(is_vector(step.result) for step in self._left)
+        alone = len(self.lowering.network.members[reader.owner]) == 1
+        return dense and alone and all(is_vector(step.result) for step in self._left)
 
     def _pull_learning(self, step: Step, reader: Step, found: FeatureMap) -> None:
         self.learning.start(reader)
-        delta, pieces = self.errors[reader.name], self.parts.pieces[reader.name]
+        delta, pieces = self.errors[reader.name], self.parts.pieces[reader.owner]
         tile, geometry = found.whole(), self.lowering.geometry(reader)
-        names = self.learning.scale(reader.name), f"{reader.name}.weight"
+        names = self.learning.scale(reader.name), f"{reader.owner}.weight"
         for rows in pieces.ranges:
             bank = self.chip.next_sums()
             for column in range(delta.cuts()[-1]):

@@ -15,7 +15,8 @@ from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.pooling import MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import Normalize, NormalizeChannels, ScaleShift
-from pulsarray.compiler.passes.training.maps import INPUT, is_layer
+from pulsarray.compiler.ops.subtract import Subtract
+from pulsarray.compiler.passes.training.maps import is_data, is_layer
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.layer_norm import LayerNormalization
 from pulsarray.compiler.training.lower.live import Live
@@ -61,13 +62,13 @@ class Forward:
 
     def run(self) -> None:
         """All steps, and the output to memory."""
-        self.values[INPUT] = self.lowering.input()
+        self.values |= self.lowering.inputs()
         for step in self.lowering.network.steps:
             if not is_layer(step.op):
                 self.lowering.prepare()
             self._emit(step.op, step)
             self.live.release_read(step)
-        self.lowering.store_output(self.values[self.lowering.network.steps[-1].name])
+        self.lowering.store_output(self.values[self.lowering.network.last.name])
 
     @singledispatchmethod
     def _emit(self, _op: Operator, step: Step) -> None:
@@ -127,7 +128,8 @@ class Forward:
     def _layer(self, _op: Convolution, layer: Step) -> None:
         self.lowering.begin_layer(layer, "forward")
         x, z = self.values[layer.source], self._new(layer)
-        self.parts.pieces[layer.name] = self.lowering.pieces(layer, x)
+        if layer.owner not in self.parts.pieces:
+            self.parts.pieces[layer.owner] = self.lowering.pieces(layer, x)
         blocks, pooling, biases = z.cuts()[-1], self._pooling(layer), None
         for images in common(x.groups(), z.groups()):
             for tile in tiles(z, images, self.depth):
@@ -137,7 +139,7 @@ class Forward:
                         self.lowering.prepare()
                         biases = self.lowering.bias(layer, self.flow.outputs[layer.source], blocks)
                     self._activate(layer, tile, range(*group), bank, biases, pooling)
-            if layer.source == INPUT:
+            if is_data(layer.source):
                 # Memory has it, and other maps need its place more until it is read again; what
                 # was read last stays, so that the next images go to another place meanwhile.
                 self.rows.drop(part for part in x.segments if part.high <= images[0])
@@ -150,7 +152,7 @@ class Forward:
         bank = self.chip.next_sums()
         # Banks that the vector unit reads or writes while the array works for this.
         busy = banks_of(z) if pooling is None else banks_of(z, pooling.result)
-        x, pieces = self.values[layer.source], self.parts.pieces[layer.name]
+        x, pieces = self.values[layer.source], self.parts.pieces[layer.owner]
         geometry = self.lowering.geometry(layer)
         self.product.emit(geometry, x, pieces, tile, columns, bank, busy)
         return bank
@@ -168,7 +170,7 @@ class Forward:
         busy = [] if read is None else [read[0]]
         if pooling is not None:
             busy += banks_of(pooling.result)
-        names = self.flow.outputs[layer.source], f"{layer.name}.weight"
+        names = self.flow.outputs[layer.source], f"{layer.owner}.weight"
         by = Words.at(biases.bank, biases.base + blocks.start, 1, 0)
         part = Part(Words.at(bank, 0, tile.pixels), names, b=by, alu=Alu.ADD)
         self._round(layer, tile, blocks, part, busy)
@@ -227,7 +229,7 @@ class Forward:
         self.rows.drop(mask.segments)
 
     @_emit.register
-    def _add(self, _op: Add, step: Step) -> None:
+    def _add(self, _op: Add | Subtract, step: Step) -> None:
         """All at an exponent with guard bits, added."""
         self.chip.exponent("temporary", -GUARD, f"{step.name}.output")
         self._each(step)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from pulsarray.compiler.passes.training.maps import INPUT, is_layer
+from pulsarray.compiler.passes.training.maps import is_data, is_layer
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.forward import Forward
 from pulsarray.compiler.training.lower.lowering import Lowering
@@ -23,7 +25,8 @@ def apply(lowering: Lowering, update: Update) -> None:
     lowering.prepare()
     for layer in lowering.network.learning:
         lowering.begin(layer.name, "update", 0, 0, 0)
-        names = lowering.flow.outputs[layer.source], lowering.flow.errors[layer.name]
+        first = lowering.network.members[layer.name][0]
+        names = lowering.flow.outputs[first.source], lowering.flow.errors[first.name]
         pieces, blocks = lowering.pieces(layer), -(-layer.result[2] // lowering.config.dim)
         update.grow(f"{layer.name}.weight")
         for column in range(blocks):
@@ -58,6 +61,7 @@ class Learning:
         self.gradient = WeightGradient(self.lowering)
         self.ones = self.lowering.rows.segment("ones", 1, self.lowering.tensors.ones)
         self._later: list[Step] = []
+        self._known: Counter[str] = Counter()
         self._waiting: list[_Waiting] = []
         self._routes: dict[str, Iterator[int]] = {}
 
@@ -69,13 +73,20 @@ class Learning:
 
     def wait(self, step: Step) -> None:
         """A step's error is known; what it has to learn waits until it may."""
-        if step.is_layer:
+        if not step.is_layer:
+            return
+        self._known[step.owner] += 1
+        if self._known[step.owner] == len(self._members(step)):
             self._later.append(step)
+
+    def _members(self, step: Step) -> Sequence[Step]:
+        """The steps that share a step's weights, which learn when the last one's error is known."""
+        return self.lowering.network.members[step.owner]
 
     def begin(self, known: Callable[[str], bool]) -> None:
         """Weights may change as soon as the errors before them are known."""
         for step in list(self._later):
-            if all(known(source) for source in step.sources):
+            if all(known(source) for member in self._members(step) for source in member.sources):
                 self._later.remove(step)
                 pieces = len(list(self._places(step)))
                 self._waiting.append(_Waiting(self._in_turn(step), pieces + 1))
@@ -98,7 +109,7 @@ class Learning:
         """The pieces of weights that a step has to learn."""
         if is_layer(step.op) and step.scales:
             for column in range(-(-step.result[2] // self.lowering.config.dim)):
-                for part in self.pieces[step.name].ranges:
+                for part in self.pieces[step.owner].ranges:
                     yield column, part
 
     def _in_turn(self, step: Step) -> Iterator[None]:
@@ -121,37 +132,41 @@ class Learning:
 
     def _begin(self, layer: Step) -> None:
         self.lowering.begin_layer(layer, "backward")
-        self.update.grow(f"{layer.name}.weight")
+        self.update.grow(f"{layer.owner}.weight")
 
     def piece(self, layer: Step, place: Place, avoid: int = -1) -> None:
         """A piece of weights; its gradient in another bank than one that is to be avoided."""
-        x, delta = self.live.values[layer.source], self.live.errors[layer.name]
         geometry, passing = self.lowering.geometry(layer), self._passing(layer)
+        values, errors = self.live.values, self.live.errors
 
         def product(bank: int, add: bool) -> None:
-            self.gradient.emit(
-                geometry, x, delta, place, bank, add=add, passing=passing,
-                before=lambda images: self._routed(layer.name, images),
-            )  # fmt: skip
+            for number, member in enumerate(self._members(layer)):
+                self.gradient.emit(
+                    geometry, values[member.source], errors[member.name], place, bank,
+                    add=add or number > 0, passing=passing, before=partial(self._routed, member.name),
+                )  # fmt: skip
 
         names = self.flow.outputs[layer.source], self.scale(layer.name)
-        self.update.piece(layer, names, self.pieces[layer.name], place, product, avoid=avoid)
+        self.update.piece(layer, names, self.pieces[layer.owner], place, product, avoid=avoid)
 
     def end(self, layer: Step) -> None:
         """Its biases, and what it needed may go."""
-        self._routed(layer.name, self.lowering.tensors.rows + 1)
+        for member in self._members(layer):
+            self._routed(member.name, self.lowering.tensors.rows + 1)
         if layer.learned[1:]:
             self._bias(layer)
-        self.live.release(layer.source)
-        self.live.let_go(layer.name)
+        for member in self._members(layer):
+            self.live.release(member.source)
+            self.live.let_go(member.name)
 
     def _bias(self, layer: Step) -> None:
-        delta = self.live.errors[layer.name]
+        deltas = [self.live.errors[member.name] for member in self._members(layer)]
 
         def product(columns: tuple[int, int], bank: int, add: bool) -> None:
-            self.gradient.bias(self.ones, delta, columns, bank, add=add)
+            for number, delta in enumerate(deltas):
+                self.gradient.bias(self.ones, delta, columns, bank, add=add or number > 0)
 
-        self.update.bias(layer, self.scale(layer.name), delta.cuts(), product)
+        self.update.bias(layer, self.scale(layer.name), deltas[0].cuts(), product)
 
     def _norm(self, layer: Step) -> None:
         if layer.scales:
@@ -185,7 +200,7 @@ class Learning:
 
     def _passing(self, step: Step) -> bool:
         """Whether a step's errors are used image by image as they come, and no more after."""
-        return is_layer(step.op) and step.source == INPUT
+        return is_layer(step.op) and is_data(step.source) and len(self._members(step)) == 1
 
     def _routed(self, name: str, images: int) -> None:
         """Have the errors of at least so many images on the way to where they belong."""

@@ -30,7 +30,7 @@ _LANE, _SCALAR = int(VectorFlag.B_LANE), int(VectorFlag.B_SCALAR)
 
 def loss_rows(network: TrainingNetwork, dim: int) -> int:
     """Accumulator words that the loss needs for each row in one bank."""
-    blocks = -(-network.layers[-1].weight.shape[1] // dim)
+    blocks = -(-network.last.weight.shape[1] // dim)
     return blocks + 1 if network.loss.name == "cross-entropy" else 1
 
 
@@ -65,7 +65,7 @@ class LossGradient:
         self.tile, self.rows = output.whole(), 0
         self.blocks = output.cuts()[-1]
         self.last_lanes = output.columns % chip.config.dim
-        self.names = (network.loss_error, f"{network.layers[-1].name}.output")
+        self.names = (network.loss_error, f"{network.last.name}.output")
         self.here, self.there = chip.aux
 
     def run(self) -> None:

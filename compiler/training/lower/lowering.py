@@ -11,7 +11,7 @@ from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import (
     BIAS,
 )
-from pulsarray.compiler.training.layers import Step, is_vector
+from pulsarray.compiler.training.layers import MapShape, Step, is_vector
 from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.geometry import Geometry
 from pulsarray.compiler.training.lower.maps import FeatureMap
@@ -88,7 +88,7 @@ class Lowering:
         if (key := f"{layer.name} {kind}") in self._begun:
             return
         self._begun.add(key)
-        *kernel, n = self.network.nodes.values[f"{layer.name}.weight"].shape
+        *kernel, n = self.network.nodes.values[f"{layer.owner}.weight"].shape
         k = prod(kernel)
         pixels = self.tensors.rows * layer.result[0] * layer.result[1]
         if kind == "forward":
@@ -124,25 +124,37 @@ class Lowering:
 
     def geometry(self, layer: Step) -> Geometry:
         """How a layer lies on the machine."""
-        return self.tensors.geometries[layer.name]
+        return self.tensors.geometries[layer.owner]
 
-    def input(self) -> FeatureMap:
-        """The network's input; a vector in segments as large as what is worked on at a time."""
-        tensor, shape = self.tensors.input, self.tensors.input_shape
-        largest = self._largest_part(self.tensors.rows) if is_vector(shape) else 0
-        return self.rows.place("input", self.tensors.rows, shape, tensor, largest)
+    def inputs(self) -> dict[str, FeatureMap]:
+        """The inputs by name."""
+        shapes = self.flow.inputs
+        if len(shapes) == 1:
+            return {name: self._input(name, self.tensors.input_shape) for name in shapes}
+        places = zip(shapes.items(), self.tensors.places, strict=False)
+        return {name: self._input(name, shape, place) for (name, shape), place in places}
+
+    def _input(self, name: str, shape: MapShape, block: int = 0) -> FeatureMap:
+        """One from a column block of the tensor on: a vector in segments as large as what is
+        worked on at a time."""
+        tensor, rows = self.tensors.input, self.tensors.rows
+        largest = self._largest_part(rows) if is_vector(shape) else 0
+        found = self.rows.place(name, rows, shape, tensor, largest)
+        for segment in found.segments:
+            segment.word += block * rows
+        return found
 
     def pieces(self, layer: Step, x: FeatureMap | None = None) -> Pieces:
         """Pieces of weights; of vectors each works on some blocks of one segment of x alone."""
         cuts = [] if x is None else x.cuts()
-        geometry = self.tensors.geometries.get(layer.name)
+        geometry = self.tensors.geometries.get(layer.owner)
         if geometry is None:
             ranges = [(0, 1)]
         elif geometry.dense:
             ranges = geometry.parts(self._largest_part(self.tensors.rows), cuts)
         else:
             ranges = geometry.parts(self._largest_part(1), [])
-        return Pieces(self.tensors.weights[layer.name], ranges, self.config.dim)
+        return Pieces(self.tensors.weights[layer.owner], ranges, self.config.dim)
 
     def _largest_part(self, rows: int) -> int:
         """Most tiles of weights that are worked on at a time.
@@ -158,8 +170,8 @@ class Lowering:
     def bias(self, layer: Step, source: str, blocks: int) -> Words:
         """The biases of a layer at the exponent of its sums; ``source`` names that of its input."""
         here, there = (Words.at(bank) for bank in self.chip.aux)
-        self.chip.move(Opcode.LOAD, self.tensors.masters[f"{layer.name}.bias"], 0, here, blocks)
-        names = (source, f"{layer.name}.weight")
+        self.chip.move(Opcode.LOAD, self.tensors.masters[f"{layer.owner}.bias"], 0, here, blocks)
+        names = (source, f"{layer.owner}.weight")
         self.chip.exponent("temporary", -BIAS, *names)
         self.chip.compute(blocks, here, acc=there, x=("temporary",))
         return Words.at(there.bank, 0, 1, 0)

@@ -30,6 +30,7 @@ from pulsarray.compiler.ops.statistics import (
     NormalizeGradient,
     ScaleShift,
 )
+from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.layer_norm import SHARE, LayerNormalization
 from pulsarray.compiler.training.lower.live import Live
@@ -46,7 +47,8 @@ from pulsarray.isa import Alu, VectorFlag
 
 __all__ = ["Part", "Parts", "Spot", "share"]
 
-_ADD, _SCALAR = int(VectorFlag.ADD_AFTER), int(VectorFlag.B_SCALAR)
+_ADD, _SUBTRACT = int(VectorFlag.ADD_AFTER), int(VectorFlag.SUB_AFTER)
+_SCALAR = int(VectorFlag.B_SCALAR)
 
 
 @dataclass(frozen=True)
@@ -210,14 +212,17 @@ class Parts:
     def _banks(self) -> list[int]:
         return [*self.chip.sums, *self.chip.aux]
 
-    def added(self, parts: Sequence[Callable[[], Part]], count: int) -> Part:
-        """Parts of one block added up at the exponent ``temporary``, one made after the other."""
+    def added(self, parts: Sequence[Callable[[], Part]], count: int, then: int = _ADD) -> Part:
+        """Parts of one block added up at the exponent ``temporary``, one made after the other.
+
+        ``then`` says what is done with those after the first.
+        """
         sums = Words.at(self.chip.aux[0])
         for number, make in enumerate(parts):
             part = make()
             self.chip.compute(
                 count, self.done(part, 1, count), sums if number else None, acc=sums,
-                x=("temporary", *part.names), flags=_ADD if number else 0, shift=part.shift,
+                x=("temporary", *part.names), flags=then if number else 0, shift=part.shift,
             )  # fmt: skip
         return Part(sums, ("temporary",))
 
@@ -287,6 +292,11 @@ class Parts:
     def _(self, _op: Add, spot: Spot) -> Part:
         makers = [partial(self._read, spot, place) for place in range(len(spot.maps))]
         return self.added(makers, spot.tile.pixels)
+
+    @_part.register
+    def _(self, _op: Subtract, spot: Spot) -> Part:
+        makers = [partial(self._read, spot, place) for place in range(len(spot.maps))]
+        return self.added(makers, spot.tile.pixels, _SUBTRACT)
 
     @_part.register
     def _(self, _op: Normalize | ScaleShift, spot: Spot) -> Part:
@@ -360,9 +370,9 @@ class Parts:
         layer = spot.step
         self.lowering.begin_layer(layer, "backward")
         bank, geometry = self.chip.next_sums(), self.lowering.geometry(layer)
-        pieces = self.pieces[layer.name]
+        pieces = self.pieces[layer.owner]
         self.product.emit(geometry, spot.maps[-1], pieces, spot.tile, spot.blocks, bank)
-        return Part(Words.at(bank, 0, spot.tile.pixels), (spot.scales[-1], f"{layer.name}.weight"))
+        return Part(Words.at(bank, 0, spot.tile.pixels), (spot.scales[-1], f"{layer.owner}.weight"))
 
     @_slope.register
     def _(self, _of: ScaleShift, _op: Gradient, spot: Spot) -> Part:
@@ -378,6 +388,13 @@ class Parts:
     @_slope.register
     def _(self, _of: Multiply, _op: Gradient, spot: Spot) -> Part:
         return self._times(spot)
+
+    @_slope.register
+    def _(self, _of: Subtract, _op: Gradient, spot: Spot) -> Part:
+        """The negative error."""
+        sums, part, count = self._sums(spot), self._read(spot), spot.tile.pixels
+        self.chip.compute(count, part.a, acc=sums, alu=Alu.MUL, flags=_SCALAR, scalar=-1)
+        return Part(sums, part.names)
 
     @_slope.register
     def _(self, _of: Softmax, _op: Gradient, spot: Spot) -> Part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import singledispatch
+from itertools import accumulate
 
 import numpy as np
 
@@ -60,14 +61,14 @@ def _exponent_names(network: TrainingNetwork) -> list[str]:
         names.append("guard")
     owned = [name for step in network.steps for name in _owned(network, step)]
     names += [name for name in network.exponents if name not in set(owned)]
-    return names + owned
+    return list(dict.fromkeys(names + owned))
 
 
 def _owned(network: TrainingNetwork, step: Step) -> list[str]:
     """Exponents of a step's value, error and parameters."""
     found = [n for kind in ("output", "error") if (n := f"{step.name}.{kind}") in network.exponents]
-    if f"{step.name}.weight" in network.nodes.values:
-        found.append(f"{step.name}.weight")
+    if f"{step.owner}.weight" in network.nodes.values:
+        found.append(f"{step.owner}.weight")
     found += dict.fromkeys(step.scales.values())
     if network.optimizer.momentum:
         found += [f"{name}.velocity" for name in step.learned]
@@ -187,9 +188,9 @@ class TrainTensors:
             )
         self.depth = usable_depth(self.network, self.config)
         self.registers = {name: number for number, name in enumerate(names, 1)}
-        for layer in self.network.learning:
-            for parameter, name in layer.scales.items():
-                self.registers[f"{parameter}.gradient"] = self.registers[name]
+        for value in self.network.nodes.values.values():
+            if value.scale in self.registers:
+                self.registers[value.name] = self.registers[value.scale]
         segments = self.config.table_segments
         self.functions = {name: table(name, segments) for name in _functions(self.network)}
         if len(self.functions) > self.config.tables:
@@ -219,17 +220,22 @@ class TrainTensors:
         return tensor
 
     def _data(self) -> None:
-        inputs, outputs = self.network.graph.input.size, self.network.layers[-1].weight.shape[1]
-        self.input = self._input(inputs)
+        outputs = self.network.last.weight.shape[1]
+        self.input = self._input()
         rows = self.rows * self.network.judged
         self.target = self._add(f"{self.prefix}target", "input", rows, outputs)
         self.output = self._add(f"{self.prefix}output", "output", rows, outputs)
 
-    def _input(self, columns: int) -> Tensor:
-        """The input: a matrix of samples, a map's pixels, or all that a kernel sees of each."""
-        name, shape = f"{self.prefix}input", self.network.graph.input.shape
+    def _input(self) -> Tensor:
+        """The input: a matrix of samples, a map's pixels, or all that a kernel sees of each.
+
+        Several lie side by side, each from a column block of its own on.
+        """
+        name, shape = f"{self.prefix}input", self.network.input_shape
+        if len(self.network.flow.inputs) > 1:
+            return self._add(name, "input", self.rows, self.places[-1] * self.config.dim)
         if shape != self.network.flow.input_shape:
-            return self._add(name, "input", self.rows, columns)
+            return self._add(name, "input", self.rows, self.network.graph.input.size)
         window: tuple[int, ...] = ()
         if (packed := self.packed) is not None and packed.packed is not None:
             seen, shape = packed.packed
@@ -239,6 +245,20 @@ class TrainTensors:
             name, "input", self.rows * height * width, channels, image=shape, window=window,
             view=self.network.graph.input_view,
         )  # fmt: skip
+
+    @property
+    def places(self) -> list[int]:
+        """Of several inputs the first column blocks, and the number of blocks."""
+        blocks = (-(-depth // self.config.dim) for *_, depth in self.network.flow.inputs.values())
+        return list(accumulate(blocks, initial=0))
+
+    def side_by_side(self, samples: Array) -> Array:
+        """Several inputs (samples, elements) as they lie in memory, zeros between them."""
+        found = np.zeros((len(samples), self.input.columns), samples.dtype)
+        parts = self.network.inputs(samples).values()
+        for first, part in zip(self.places, parts, strict=False):
+            found[:, first * self.config.dim :][:, : part[0].size] = part.reshape(len(part), -1)
+        return found
 
     @property
     def steered(self) -> list[Tensor]:
@@ -344,7 +364,7 @@ class TrainTensors:
         self.rates = self._add(f"{self.prefix}rates", "constant", 3 * PARAMETER_ROW, dim, wide=True)
         if self.network.optimizer.divides:
             self.epsilon = self._add(f"{self.prefix}epsilon", "constant", 1, dim, wide=True)
-        columns = self.network.layers[-1].weight.shape[1]
+        columns = self.network.last.weight.shape[1]
         rows = np.zeros((3, PARAMETER_ROW, dim), np.int64)
         valid = np.arange(dim) < (columns - 1) % dim + 1
         rows[0, -1] = np.where(valid, CODE_MAX, -CODE_MAX - 1)

@@ -132,14 +132,14 @@ class Update:
         avoid
             A bank that it must not be in.
         """
-        name, (column, part) = f"{layer.name}.weight", place
-        tensor, dim = self.tensors.weights[layer.name], self.config.dim
+        name, (column, part) = f"{layer.owner}.weight", place
+        tensor, dim = self.tensors.weights[layer.owner], self.config.dim
         first, rows = pieces.rows(part)
         word = column * tensor.rows + first
         sums, some = Words.at(self.chip.next_sums(avoid), 0, 1), (word, (1, rows))
         if self._summed(name, sums, some, product and partial(product, sums.bank)):
             last = tensor.columns % dim if (column + 1) * dim >= tensor.columns else 0
-            piece, mask = pieces.piece(column, part), self.tensors.masks.get(layer.name)
+            piece, mask = pieces.piece(column, part), self.tensors.masks.get(layer.owner)
             inside = None if mask is None else Segment(mask, word, rows, 1, tensor.rows, column)
             self._apply(name, names, sums, some, last, piece, inside)
 
@@ -200,7 +200,7 @@ class Update:
             Emits the gradients of a range of blocks into a bank, D words each, added to what is
             there or not.
         """
-        dim, name = self.config.dim, f"{layer.name}.bias"
+        dim, name = self.config.dim, f"{layer.owner}.bias"
         self.grow(name)
         total, low = cuts[-1], 0
         while low < total:

@@ -109,14 +109,16 @@ def test_a_bias_before_a_normalization_does_not_learn() -> None:
     assert ["shared16(n.gradient)" in line for line in gradients] == [True, True]
 
 
-def test_shared_parameters_are_refused() -> None:
+def sharing(*names: str) -> Graph:
+    """Two layers behind each other, of which the second reads parameters of the first."""
     builder = Builder("net", 3).dense(np.ones((3, 3)), name="a").relu()
-    graph = builder.dense(np.ones((3, 3)), name="b").build()
-    nodes = [
-        replace(node, inputs=(node.inputs[0], "a.weight", *node.inputs[2:]))
-        if node.name == "b"
-        else node
-        for node in graph.nodes
-    ]
-    with pytest.raises(InputError, match=r"b: a.weight belongs to a, too; layers that share"):
-        trained(graph.rebuilt(nodes), "mse")
+    graph = builder.dense(np.ones((3, 3)), name="b").relu().build()
+    read = {f"b.{name}": f"a.{name}" for name in names}
+    return graph.rebuilt([node.renamed(read) for node in graph.nodes])
+
+
+def test_layers_that_share_parameters() -> None:
+    with pytest.raises(InputError, match="b: some of its parameters belong to a, too; in training"):
+        trained(sharing("weight"), "mse")
+    with pytest.raises(InputError, match="b: layers that share weights must read alike values"):
+        trained(sharing("weight", "bias"), "mse")
