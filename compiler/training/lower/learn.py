@@ -141,9 +141,10 @@ class Learning:
 
         def product(bank: int, add: bool) -> None:
             for number, member in enumerate(self._members(layer)):
+                x, delta = values[member.source], errors[member.name]
                 self.gradient.emit(
-                    geometry, values[member.source], errors[member.name], place, bank,
-                    add=add or number > 0, passing=passing, before=partial(self._routed, member.name),
+                    geometry, x, delta, place, bank, add=add or number > 0, passing=passing,
+                    before=partial(self._routed, member.name),
                 )  # fmt: skip
 
         names = self.flow.outputs[layer.source], self.scale(layer.name)

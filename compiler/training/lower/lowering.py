@@ -135,8 +135,10 @@ class Lowering:
         return {name: self._input(name, shape, place) for (name, shape), place in places}
 
     def _input(self, name: str, shape: MapShape, block: int = 0) -> FeatureMap:
-        """One from a column block of the tensor on: a vector in segments as large as what is
-        worked on at a time."""
+        """One, from a column block of the tensor on.
+
+        A vector is in segments as large as what is worked on at a time.
+        """
         tensor, rows = self.tensors.input, self.tensors.rows
         largest = self._largest_part(rows) if is_vector(shape) else 0
         found = self.rows.place(name, rows, shape, tensor, largest)
