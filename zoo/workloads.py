@@ -241,6 +241,7 @@ def _recurrent(kind: str, cell: str, states: Sequence[str], rate: float) -> Work
         learning_rate=rate,
         batch=20,
         epochs=10,
+        config="train",
         frozen=[f"{kind}.{state}" for state in states],
     )
 
