@@ -22,7 +22,7 @@ from pulsarray.config import Config, load_config
 from pulsarray.errors import InputError, did_you_mean
 from pulsarray.extras import missing_package
 from pulsarray.zoo.networks import load_digits
-from pulsarray.zoo.recurrent import recurrent_digits
+from pulsarray.zoo.recurrent import SHOWN, recurrent_digits, spiking_digits
 from pulsarray.zoo.transformer import (
     character_transformer,
     digit_transformer,
@@ -164,6 +164,12 @@ def _mnist() -> TrainingData:
 @cache
 def _mnist_patches() -> TrainingData:
     return patches(_mnist())
+
+
+def _shown_digits() -> TrainingData:
+    """The same digit in every run."""
+    images, labels = digits_8x8()
+    return _split(np.tile(images, SHOWN), np.eye(10)[labels], _SMALL_TRAIN)
 
 
 def _gate(name: str, values: Sequence[float]) -> Workload:
@@ -345,6 +351,19 @@ _ALL = (
     ),
     _recurrent("lstm", "LSTM", ("state", "cell"), 0.1),
     _recurrent("gru", "GRU", ("state",), 0.1),
+    Workload(
+        name="spiking-digits",
+        description="Digits of 8 x 8 pixels: 32 spiking neurons, a slope that stands for theirs",
+        graph=spiking_digits,
+        data=_shown_digits,
+        loss=Loss("cross-entropy"),
+        optimizer=Optimizer(momentum=0.9),
+        learning_rate=0.1,
+        batch=20,
+        epochs=5,
+        config="train",
+        frozen=("lif.membrane", "trace.state"),
+    ),
     Workload(
         name="mnist-transformer",
         description="MNIST, 16 patches: a transformer of two blocks, four heads, 64 channels",

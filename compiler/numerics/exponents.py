@@ -66,6 +66,11 @@ class Derivative:
     own_error: bool
     gated: bool = False
 
+    @property
+    def steps(self) -> bool:
+        """Whether it is 0 or 1."""
+        return self.output == CODE_ONE
+
 
 DERIVATIVES: Mapping[str, Derivative] = {
     "identity": Derivative(argument=None, output=None, slope=None, own_error=False),
@@ -79,6 +84,10 @@ DERIVATIVES: Mapping[str, Derivative] = {
     "gelu": Derivative(argument=-12, output=None, slope=CODE_ONE, own_error=True, gated=True),
     "gelu-tanh": Derivative(argument=-12, output=None, slope=CODE_ONE, own_error=True, gated=True),
     "silu": Derivative(argument=-11, output=None, slope=CODE_ONE, own_error=True, gated=True),
+    # No gate: a step, whose derivative comes by a table from its argument as a gate's does.
+    "surrogate_spike": Derivative(
+        argument=-13, output=CODE_ONE, slope=CODE_ONE, own_error=True, gated=True
+    ),
 }
 """Every activation that can be trained: z (1 - z), 1 - z^2, [z > 0], 1, or by tables."""
 SLOPE = " slope"

@@ -121,6 +121,10 @@ def _silu_slope(u: Floats) -> Floats:
     return 16384.0 * gate * (1.0 + u / 2048.0 * (1.0 - gate))
 
 
+def _spike_slope(u: Floats) -> Floats:
+    return 16384.0 / (1.0 + (pi * u / 8192.0) ** 2)
+
+
 TABLES: dict[str, Callable[[Floats], Floats]] = {
     "sigmoid": _sigmoid,
     "tanh": _tanh,
@@ -133,11 +137,13 @@ TABLES: dict[str, Callable[[Floats], Floats]] = {
     "gelu-tanh slope": _gelu_tanh_slope,
     "silu": _silu,
     "silu slope": _silu_slope,
+    "surrogate_spike slope": _spike_slope,
 }
 """Mantissa of the result as a function of the mantissa of the argument: sigmoid of an argument at
 2^-12 and tanh at 2^-13, results at 2^-15; 2^-f of f - 1/2 at 2^-16; 2^30/m and, at 2^-16,
 log2(m / 2^15) - 1/2 of 2 m - 3 x 2^15; gates at 2^-15, normal distributions of an argument at 2^-12
-for gelu and a sigmoid at 2^-11 for silu, and what gelu and silu have as derivatives, at 2^-14."""
+for gelu and a sigmoid at 2^-11 for silu; and at 2^-14 what gelu, silu and, of an argument at 2^-13,
+spikes have as derivatives."""
 
 
 @cache

@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from pulsarray.compiler.ir.graph import Graph, Node
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Role, Value, parameter
+from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.dense import Dense
+from pulsarray.compiler.passes.training.maps import function_name
 from pulsarray.errors import InputError
 
 __all__ = ["over_time", "unrolled"]
@@ -72,9 +75,10 @@ def over_time(graph: Graph, runs: int) -> Graph:
         zeros = np.zeros((source.size, value.size))
         declared += map(parameter, names, (zeros, first.reshape(-1)))
         op = makers[graph.states[value.name]].op
-        output = f"{value.name}.first" if op.is_elementwise else value.name
+        activates = op.is_elementwise and _is_fixed(op)
+        output = f"{value.name}.first" if activates else value.name
         nodes.append(Node(value.name, Dense(), (source.name, *names), output))
-        if op.is_elementwise:
+        if activates:
             if (op.real(first) != first).any():
                 raise InputError(
                     f"{value.name}: {op.title} of its first contents must be the same contents"
@@ -82,6 +86,12 @@ def over_time(graph: Graph, runs: int) -> Graph:
             nodes.append(Node(f"{value.name}.{op.title}", op, (output,), value.name))
     ends = (f"{answers[0]}@{runs - 1}",)
     return Graph(graph.name, declared, [*nodes, *whole.nodes], ends, notes=graph.notes)
+
+
+def _is_fixed(function: Operator) -> bool:
+    """Whether the results of an activation have an exponent of their own."""
+    rule = DERIVATIVES.get(function_name(function))
+    return rule is not None and rule.output is not None
 
 
 def _renamed(value: Value, names: dict[str, str]) -> Value:

@@ -232,9 +232,9 @@ def central_differences(
     InputError
         If a layer is a step: its rule is no derivative.
     """
-    for layer in network.network.layers:
-        if layer.activation == "step":
-            raise InputError(f"{layer.name}: step has no derivative to compare with differences")
+    for step in network.network.steps:
+        if step.derivative.steps:
+            raise InputError(f"{step.name}: step has no derivative to compare with differences")
     rng = np.random.default_rng(seed)
     found: dict[str, Floats] = {}
     for layer in network.network.learning:

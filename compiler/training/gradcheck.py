@@ -225,8 +225,8 @@ def _relative(values: Floats, wanted: Floats) -> tuple[float, float]:
 
 
 def _differences(reference: FloatNetwork, x: Floats, t: Floats) -> dict[str, float]:
-    """The perceptron rule is no gradient: a step's slope is 0 or none."""
-    if any(layer.activation == "step" for layer in reference.network.layers):
+    """What stands for the slope of a step, as the perceptron rule does, is none of the loss's."""
+    if any(step.derivative.steps for step in reference.network.steps):
         return {}
     distance = _DISTANCE
     if not all(is_layer(s.op) and is_vector(s.result) for s in reference.network.steps):

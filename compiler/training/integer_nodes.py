@@ -186,7 +186,7 @@ def _(_op: Same, _node: Node, parts: Sequence[Part], _run: Run) -> Part:
 def _(op: Function, node: Node, parts: Sequence[Part], run: Run) -> Part:
     ((x, e_x),), name = parts, function_name(op)
     rule = DERIVATIVES[name]
-    if name == "step":
+    if rule.steps:
         return np.where(x > 0, np.int64(1 << -CODE_ONE), np.int64(0)), CODE_ONE
     if rule.argument is None:
         codes, exponent = run.rounded(node, x, e_x)

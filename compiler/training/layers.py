@@ -110,7 +110,8 @@ class Step:
     def tables(self) -> tuple[str, ...]:
         """The function tables that it needs."""
         if self.derivative.gated:
-            return self.activation, f"{self.activation}{SLOPE}"
+            gate = () if self.derivative.steps else (self.activation,)
+            return *gate, f"{self.activation}{SLOPE}"
         return () if self.derivative.argument is None else (self.activation,)
 
 

@@ -14,7 +14,7 @@ from pulsarray.config import EXPONENTS
 from pulsarray.sim.random.cases import Case, Group, differences, draw_training_groups
 from pulsarray.sim.random.training_networks import NetworkSetup, prepare
 from pulsarray.sim.toolchain import SIMULATORS
-from tests.compiler.recurrent_cells import CELLS, setup
+from tests.compiler.recurrent_cells import CELLS, setup, spiking
 
 SEED = int(os.environ.get("PULSARRAY_SEED", "1"))
 SHORT = [g for g in draw_training_groups(SEED, 30) if g.config.dim in (2, 5)][::2]
@@ -84,11 +84,12 @@ def test_layer_normalization_attention_and_adam(simulator: str) -> None:
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
-def test_recurrent_cells_through_time(simulator: str) -> None:
+def test_recurrent_and_spiking_networks_through_time(simulator: str) -> None:
     """On the machine of another test here, so that nothing is built twice; Icarus is slow."""
     config = next(group.config for group in SHORT if group.config.dim == 5)
     kinds = ["gru"] if simulator == "icarus" else [*CELLS]
     programs = {kind: prepare(setup(kind, 1), config, 1).program for kind in kinds}
+    programs |= {"spiking": prepare(spiking(1), config, 1).program}
     cases = [Case(kind, program, 20, 1) for kind, program in programs.items()]
     assert not any(differences(cases, config, simulator))
 

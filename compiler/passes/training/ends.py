@@ -58,7 +58,8 @@ def _last(graph: Graph, nodes: Sequence[Node]) -> Sequence[Node]:
 
 def _layers(graph: Graph) -> Sequence[Node]:
     """The operators with parameters, in order."""
-    return [node for node in graph.nodes if node.op.constants and len(node.inputs) == 3]
+    learned = {value.name for value in graph.declared if value.role is Role.PARAMETER}
+    return [node for node in graph.nodes if len(learned.intersection(node.inputs)) == 2]
 
 
 def _check(graph: Graph, loss: Loss, end: str, outputs: int) -> None:

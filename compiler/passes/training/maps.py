@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from functools import singledispatch
-from math import prod
+from math import isfinite, prod
 
 import numpy as np
 
 from pulsarray.compiler.ir.draft import Draft
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Kind, Operator
-from pulsarray.compiler.ir.value import Array, Floats, Role, Shape, Value, network_input, parameter
+from pulsarray.compiler.ir.value import (
+    Array,
+    Floats,
+    Role,
+    Shape,
+    Value,
+    constant,
+    network_input,
+    parameter,
+)
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.add import Add
@@ -29,7 +38,9 @@ from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.scale import Scale
 from pulsarray.compiler.ops.softmax import Softmax
+from pulsarray.compiler.ops.spiking import Membrane, Spike
 from pulsarray.compiler.ops.subtract import Subtract
+from pulsarray.compiler.ops.surrogate_spike import SurrogateSpike
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -104,6 +115,8 @@ class _Maps(Draft):
         self.names = {v.name: e.name for v, e in zip(graph.inputs, entries, strict=True)}
         self.makers: dict[str, Node] = {}
         self._shared = _Shared(graph)
+        self._spikes: dict[tuple[str, float], str] = {}
+        self._levels: dict[tuple[float, Shape], str] = {}
 
     def source(self, node: Node) -> tuple[str, Shape]:
         """The map that an operator reads first, and its shape."""
@@ -134,9 +147,39 @@ class _Maps(Draft):
         if node.name.partition(_RUN)[0] in _TAKEN:
             raise InputError(f"{node.name}: training uses this name itself; name it otherwise")
         learned = self._learned(node, op, parameters) if parameters else ()
-        self.emit(Node(node.name, op, (*sources, *learned), output))
+        self.names[node.output] = self.step(node.name, op, (*sources, *learned))
+
+    def step(self, name: str, op: Operator, inputs: tuple[str, ...]) -> str:
+        """An operator of a name: what it gives."""
+        output = f"{name}.output"
+        self.emit(Node(name, op, inputs, output))
         self.makers[output] = self.nodes[-1]
-        self.names[node.output] = output
+        return output
+
+    def spikes(self, node: Node, threshold: float) -> str:
+        """Where what an operator reads is above a threshold: made once, whoever reads it."""
+        source, shape = self.source(node)
+        key = source, threshold
+        if key not in self._spikes:
+            level = self._level(node, threshold, shape)
+            above = self.step(_within(node, "above"), Subtract(), (source, level))
+            self._spikes[key] = self.step(_within(node, "spikes"), SurrogateSpike(), (above,))
+        return self._spikes[key]
+
+    def _level(self, node: Node, level: float, shape: Shape) -> str:
+        """A vector of one number: the bias of a layer that sees nothing."""
+        if shape[:2] != (1, 1):
+            raise InputError(f"{node.name}: training needs neurons in a vector, not in {shape}")
+        if (level, shape) not in self._levels:
+            name, entry = f"{node.name.partition(_RUN)[0]}.level", next(iter(self.values.values()))
+            arrays = {
+                "weight": np.zeros((*entry.shape, shape[2])),
+                "bias": np.full(shape[2], level),
+            }
+            fixed = (self.hold(constant(f"{name}.{what}", a)) for what, a in arrays.items())
+            op = Convolution(Window((entry.shape[0], entry.shape[1])))
+            self._levels[level, shape] = self.step(name, op, (entry.name, *fixed))
+        return self._levels[level, shape]
 
     def _learned(
         self, node: Node, op: Operator, parameters: Mapping[str, Array]
@@ -343,6 +386,40 @@ def _(op: Function, node: Node, maps: _Maps) -> None:
         known = ", ".join(DERIVATIVES)
         raise InputError(f"{node.name}: training needs one of {known}, not {function}")
     maps.put(node, op)
+
+
+@_place.register
+def _(op: Spike, node: Node, maps: _Maps) -> None:
+    """With a slope of its own, so that what is before it learns."""
+    maps.names[node.output] = maps.spikes(node, op.threshold)
+
+
+@_place.register
+def _(op: Membrane, node: Node, maps: _Maps) -> None:
+    """What a spike leaves, of operators that learn: the slope of spikes is in it, too."""
+    if op.drift or op.reset not in (None, 0.0):
+        raise InputError(
+            f"{node.name}: training needs membranes without drift, whose spikes take the threshold "
+            f"off or set them to 0, not a drift of {op.drift:g} and a reset to {op.reset}"
+        )
+    left, _ = maps.source(node)
+    if isfinite(op.threshold):
+        spikes = maps.spikes(node, op.threshold)
+        if op.reset is not None:
+            spikes = maps.step(_within(node, "spent"), Multiply(), (left, spikes))
+        elif op.threshold != 1.0:
+            spikes = maps.step(_within(node, "spent"), Scale(factor=op.threshold), (spikes,))
+        left = maps.step(_within(node, "kept"), Subtract(), (left, spikes))
+    if op.decay == 1.0:
+        maps.names[node.output] = left
+    else:
+        maps.put_of(node, Scale(factor=op.decay), (left,))
+
+
+def _within(node: Node, what: str) -> str:
+    """The name of a part of an operator, in its run."""
+    plain, at, run = node.name.partition(_RUN)
+    return f"{plain}.{what}{at}{run}"
 
 
 @singledispatch

@@ -50,6 +50,7 @@ DERIVED = {
     "gelu": (Alu.MUL, -CODE_ONE),
     "gelu-tanh": (Alu.MUL, -CODE_ONE),
     "silu": (Alu.MUL, -CODE_ONE),
+    "surrogate_spike": (Alu.MUL, -CODE_ONE),
 }
 """By activation, the operation with its output or its slope, and a shift."""
 

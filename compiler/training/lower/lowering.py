@@ -182,7 +182,7 @@ class Lowering:
         """Fields for the activation of sums, whose exponent is the sum of those of the names."""
         if step.derivative.argument is not None and not step.derivative.gated:
             return self.looked_up(step, *names)
-        if step.activation == "step":
+        if step.derivative.steps:
             return {"activation": Activation.STEP, "high": _ONE, "low": 0}
         fields: dict[str, Any] = {"low": 0} if step.activation == "relu" else {}
         noted = {"flags": _STATISTIC} if self.training else {}

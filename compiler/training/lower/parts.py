@@ -263,8 +263,8 @@ class Parts:
     @_part.register
     def _(self, _op: Function, spot: Spot) -> Part:
         """A gate is looked up and multiplied with its argument."""
-        part = self._read(spot)
-        if not spot.step.derivative.gated:
+        part, rule = self._read(spot), spot.step.derivative
+        if rule.steps or not rule.gated:
             return part
         gate, (scale,) = self._sums(spot), part.names
         fields = self.lowering.looked_up(spot.step, scale)
