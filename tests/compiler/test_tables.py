@@ -8,6 +8,7 @@ import pytest
 from pulsarray.compiler.numerics.tables import TABLES, table
 from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.silu import Silu
+from pulsarray.compiler.ops.surrogate_spike import SurrogateSpike
 from pulsarray.config import Config
 
 ARGUMENTS = np.arange(-(1 << 15), 1 << 15)
@@ -15,6 +16,7 @@ ARGUMENTS = np.arange(-(1 << 15), 1 << 15)
 ERRORS = {
     "sigmoid": 1.3, "tanh": 2.1, "exp": 1.0, "reciprocal": 1.0, "log2": 1.0, "gelu": 2.5,
     "gelu-tanh": 2.5, "silu": 3.6, "gelu slope": 3.6, "gelu-tanh slope": 3.6, "silu slope": 5.4,
+    "surrogate_spike slope": 20.0,
 }  # fmt: skip
 RISING = {
     "sigmoid": True, "tanh": True, "exp": False, "reciprocal": False, "log2": True, "gelu": True,
@@ -79,3 +81,10 @@ def test_words_hold_every_coefficient(dim: int, bus: int, segments: int) -> None
     low, high, slopes = words.view("<u2").reshape(3, -1)[:, :segments].astype(np.int64)
     assert np.array_equal((low | high << 16).astype(np.uint32).view(np.int32), found.offsets)
     assert np.array_equal(slopes.astype(np.uint16).view(np.int16), found.slopes)
+
+
+def test_slopes_of_spikes_are_those_of_the_operator() -> None:
+    codes = ARGUMENTS.astype(np.float64)
+    slope = TABLES["surrogate_spike slope"](codes) / 2**14
+    x = np.ldexp(codes, -13)
+    np.testing.assert_allclose(slope, SurrogateSpike().derivative(x, x > 0), atol=1e-12)
