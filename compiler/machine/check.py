@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Collection, Sequence
 
@@ -19,6 +20,8 @@ __all__ = ["check", "check_semaphores"]
 
 _READABLE = ("input", "weight", "constant", "intermediate", "state")
 _WRITABLE = ("output", "intermediate", "state")
+_BEHIND = 1 << 40
+"""An address that is behind all."""
 
 
 def check(program: Program) -> None:
@@ -47,9 +50,12 @@ def check(program: Program) -> None:
 
 
 def _regions(program: Program, roles: Collection[str]) -> list[tuple[int, int]]:
-    """First byte of each tensor of these roles, and the one behind its last."""
+    """First byte of each tensor of these roles, and the one behind its last, in order.
+
+    Tensors share no byte but where one is another in whole.
+    """
     tensors = [tensor for tensor in program.tensors if tensor.role in roles]
-    return [(t.address, t.address + t.bytes(program.config)) for t in tensors]
+    return sorted({(t.address, t.address + t.bytes(program.config)) for t in tensors})
 
 
 def _check_transfer(
@@ -64,7 +70,8 @@ def _check_transfer(
     counts, strides = zip(*loops, strict=True)
     low, last = Nest(instruction["address"], counts, strides).span()
     high = last + instruction["run"] * word
-    if any(first <= low and high <= end for first, end in regions):
+    place = bisect_right(regions, (low, _BEHIND))
+    if place and high <= regions[place - 1][1]:
         return
     raise ProgramError(
         ErrorCode.ADDRESS,

@@ -18,6 +18,7 @@ the others run out, an instruction of the vector unit that does nothing else pas
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -148,10 +149,17 @@ class _Regions:
     def _tidy(self) -> None:
         """Forget regions that a later one covers."""
         kept: list[tuple[tuple[int, int], int]] = []
+        firsts: list[int] = []  # Of those that no other one covers; their ends are in order, too.
+        lasts: list[int] = []
         for region, index in reversed(self.users.items()):
             low, high = region
-            if not any(first <= low and high <= last for (first, last), _ in kept):
-                kept.append((region, index))
+            place = bisect_right(firsts, low)
+            if place and lasts[place - 1] >= high:
+                continue
+            kept.append((region, index))
+            start = bisect_left(firsts, low)
+            end = bisect_right(lasts, high)
+            firsts[start:end], lasts[start:end] = [low], [high]
         self.users = dict(reversed(kept))
         self.limit = 2 * len(kept) + _TIDY
 

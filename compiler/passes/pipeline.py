@@ -18,6 +18,7 @@ from pulsarray.compiler.ops.loss import Loss
 from pulsarray.compiler.ops.optimizer import Optimizer
 from pulsarray.compiler.passes.arithmetic import with_products
 from pulsarray.compiler.passes.constants import with_constants
+from pulsarray.compiler.passes.curves import with_curves
 from pulsarray.compiler.passes.dropout import without_dropout
 from pulsarray.compiler.passes.ends import with_one_end, with_plain_ends
 from pulsarray.compiler.passes.expand import expand
@@ -134,7 +135,7 @@ class Pass:
         return made
 
 
-FOLDING = [
+_MAPS = [
     Pass("ends", with_plain_ends),
     Pass("expand", expand),
     Pass("constants", with_constants),
@@ -142,12 +143,17 @@ FOLDING = [
     Pass("dropout", without_dropout),
     Pass("maps", with_maps),
     Pass("products", with_products),
-    Pass("padding", with_padded_windows),
-    Pass("norms", without_norms),
 ]
+_PADDING = [Pass("padding", with_padded_windows), Pass("norms", without_norms)]
+FOLDING = [*_MAPS, *_PADDING]
 """Until only feature maps are left, and operators of which quantization knows."""
 
-INFERENCE = [*FOLDING, Pass("quantize", quantize, takes=("samples", "config"))]
+INFERENCE = [
+    *_MAPS,
+    Pass("curves", with_curves),
+    *_PADDING,
+    Pass("quantize", quantize, takes=("samples", "config")),
+]
 """Until the machine's int8 operators are left, which are lowered."""
 
 TRAINING = [
