@@ -4,7 +4,8 @@
 ``--training --cases 300`` does so with training steps of random networks, ``--maps --cases 750``
 with 500 convolutions and 250 networks of feature maps, ``--learning --cases 500`` with training
 steps of random convolutions, ``--networks --cases 300`` with those of random networks of every
-operator that training knows, in any order.
+operator that training knows, in any order, and ``--through-time --cases 300`` with those of random
+recurrent and spiking networks.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pulsarray.sim.random.cases import (
     draw_training_groups,
 )
 from pulsarray.sim.random.convolution_training import draw_learning_groups
+from pulsarray.sim.random.through_time import draw_time_groups
 from pulsarray.sim.random.training_networks import draw_network_groups
 from pulsarray.sim.toolchain import SIMULATORS
 
@@ -75,6 +77,7 @@ def main() -> int:
     parser.add_argument("--training", action="store_true", help="training steps only")
     parser.add_argument("--maps", action="store_true", help="networks of feature maps only")
     parser.add_argument("--learning", action="store_true", help="convolutions that learn only")
+    parser.add_argument("--through-time", action="store_true", help="recurrent ones that learn")
     parser.add_argument("--networks", action="store_true", help="networks that learn only")
     parser.add_argument("--group", type=int, help="run one group, by the seed in the table")
     parser.add_argument("--on", choices=SIMULATORS, help="one simulator only")
@@ -84,6 +87,7 @@ def main() -> int:
     draw = draw_map_groups if options.maps else draw
     draw = draw_learning_groups if options.learning else draw
     draw = draw_network_groups if options.networks else draw
+    draw = draw_time_groups if options.through_time else draw
     groups = draw(options.seed, options.cases)
     groups = [group for group in groups if options.group in (None, group.seed)]
     simulators = [options.on] if options.on else list(SIMULATORS)

@@ -49,6 +49,8 @@ class FloatNetwork:
         draws its own.
     stored
         What storing a value of 16 bits makes of it: nothing, unless it is set.
+    largest
+        By exponent the largest value that has it, where that is known.
     """
 
     def __init__(self, network: TrainingNetwork) -> None:
@@ -59,6 +61,7 @@ class FloatNetwork:
             self.parameters[f"{layer.name}.bias"] = np.array(layer.bias, np.float64)
         self.kept: dict[str, Bools] = {}
         self.stored: Stored = exactly
+        self.largest: Mapping[str, Floats] = _NONE
         self._random = np.random.default_rng(0)
         self.states = {name: np.zeros(()) for name in network.nodes.states}
         self.steps = 0
@@ -178,7 +181,7 @@ class FloatNetwork:
 
 
 class _Values:
-    """Values by name; the first of those with one exponent says how all of them are rounded.
+    """Values by name; the largest or else first of one exponent says how all of them are rounded.
 
     Only gradients of parameters are rounded each by itself.
     """
@@ -186,7 +189,7 @@ class _Values:
     def __init__(self, network: FloatNetwork) -> None:
         self.formats, self.stored = network.network.nodes.values, network.stored
         self.found: dict[str, Array] = {}
-        self._first: dict[str, Array] = {}
+        self._first: dict[str, Array] = {**network.largest}
 
     def put(self, name: str, array: Array) -> None:
         """A value."""
@@ -194,7 +197,7 @@ class _Values:
         if isinstance(form, Shared16):
             array = self.stored(array, self._first.get(form.name))
             if form.fixed is None and not name.endswith(".gradient"):
-                self._first[form.name] = array
+                self._first.setdefault(form.name, array)
         self.found[name] = array
 
 

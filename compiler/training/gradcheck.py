@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.ir.formats import Shared16
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.passes.training.activations import OUTPUT
 from pulsarray.compiler.passes.training.ends import TARGET
@@ -147,7 +148,8 @@ def check_gradients(
     reference = _reference(network, state, trace)
     sides = _sides(trace, batch[1])
     same = _tensors(reference, x, t, sides)
-    draws = [_tensors(_rounded(reference, seed), x, t, sides) for seed in range(_DRAWS)]
+    largest = _largest(network, same)
+    draws = [_tensors(_rounded(reference, largest, seed), x, t, sides) for seed in range(_DRAWS)]
     free = _tensors(reference, x, t, {})
     return GradientCheck(
         [_deviation(name, trace, same, draws, free) for name in trace.tensors if name in same],
@@ -170,9 +172,26 @@ def _reference(network: TrainingNetwork, state: TrainState, trace: StepTrace) ->
     return reference
 
 
-def _rounded(reference: FloatNetwork, seed: int) -> FloatNetwork:
+def _largest(network: TrainingNetwork, tensors: Mapping[str, Floats]) -> dict[str, Floats]:
+    """By exponent that adapts, and that several runs may share, the largest tensor that has it."""
+    largest: dict[str, Floats] = {}
+    for name, array in tensors.items():
+        form = network.nodes.values[name].format
+        if not isinstance(form, Shared16) or form.fixed is not None or name.endswith(".gradient"):
+            continue
+        if _most(array) > _most(largest.get(form.name, np.zeros(1))):
+            largest[form.name] = array
+    return largest
+
+
+def _most(array: Floats) -> float:
+    return float(np.abs(array).max())
+
+
+def _rounded(reference: FloatNetwork, largest: Mapping[str, Floats], seed: int) -> FloatNetwork:
     """The same with random roundings of all that has 16 bits."""
     rounded = FloatNetwork(reference.network)
+    rounded.largest = largest
     rounded.kept, rounded.parameters = reference.kept, reference.parameters
     rounded.stored = RandomRounding(seed)
     return rounded

@@ -29,7 +29,15 @@ from pulsarray.sim.random.cases import Case, Group
 from pulsarray.sim.random.convolution_training import convolution_config
 from pulsarray.sim.random.training import DIMS, samples, training_config
 
-__all__ = ["DIMS", "NetworkSetup", "Prepared", "draw_network_groups", "network_config", "prepare"]
+__all__ = [
+    "DIMS",
+    "NetworkSetup",
+    "Prepared",
+    "draw_network_groups",
+    "groups_of",
+    "network_config",
+    "prepare",
+]
 
 MOST_OPERATORS, MOST_CHANNELS, LARGEST_IMAGE, LARGEST_BATCH = 8, 12, 9, 6
 _RATE = 0.1
@@ -274,7 +282,8 @@ class NetworkSetup:
         """In a few words."""
         kinds = " ".join(node.name for node in self.graph.nodes)
         chunk = "" if self.chunk is None else f" chunk={self.chunk}"
-        return f"{self.graph.input.shape} {kinds} {self.loss.name} batch={self.batch}{chunk}"
+        shapes = " ".join(str(value.shape) for value in self.graph.inputs)
+        return f"{shapes} {kinds} {self.loss.name} batch={self.batch}{chunk}"
 
     def network(self) -> TrainingNetwork:
         """What a step computes.
@@ -331,8 +340,11 @@ def network_config(random: np.random.Generator, dim: int) -> Config:
     return replace(drawn(random, dim), tables=8)
 
 
+@dataclass(frozen=True)
 class _Networks(Group):
-    """A machine and random networks that it can train."""
+    """A machine and random networks that it can train, as ``draw`` draws them."""
+
+    draw: Callable[[np.random.Generator], NetworkSetup] = NetworkSetup.draw
 
     def cases(self) -> Iterator[Case]:
         """Draw the cases."""
@@ -340,7 +352,7 @@ class _Networks(Group):
         while count < self.count:
             random = np.random.default_rng((self.seed, index))
             try:
-                setup = NetworkSetup.draw(random)
+                setup = self.draw(random)
                 program = prepare(setup, self.config, index).program
             except InputError:
                 continue
@@ -353,6 +365,13 @@ class _Networks(Group):
 
 def draw_network_groups(seed: int, cases: int) -> list[Group]:
     """Two machines for each D."""
+    return groups_of(seed, cases, NetworkSetup.draw)
+
+
+def groups_of(
+    seed: int, cases: int, draw: Callable[[np.random.Generator], NetworkSetup]
+) -> list[Group]:
+    """The same of networks that something else draws."""
     share = [cases // (2 * len(DIMS))] * (2 * len(DIMS))
     for index in range(cases - sum(share)):
         share[index] += 1
@@ -360,5 +379,5 @@ def draw_network_groups(seed: int, cases: int) -> list[Group]:
     for index, count in enumerate(share):
         number = seed * 100 + 30 + index
         config = network_config(np.random.default_rng(number), DIMS[index // 2])
-        groups.append(_Networks("networks", number, config, count))
+        groups.append(_Networks("networks", number, config, count, draw))
     return [group for group in groups if group.count]
