@@ -12,16 +12,21 @@ from pulsarray.compiler.ops.function import Function
 
 __all__ = ["SurrogateSpike"]
 
+_WIDEST = 4.0
+
 
 @dataclass(frozen=True)
 class SurrogateSpike(
     Function,
     title="surrogate_spike",
-    summary="1 where x is above 0, else 0; its derivative counts as 1 / (1 + (pi x)^2)",
+    summary="1 where x is above 0, else 0; its derivative counts as 1 / (1 + (pi x)^2), |x| <= 4",
     kind=Kind.TRAINING,
     reads=("x",),
 ):
-    """1 where x is above 0, else 0, with the slope of an arcus tangent (Fang et al. 2021)."""
+    """1 where x is above 0, else 0, with the slope of an arcus tangent (Fang et al. 2021).
+
+    Beyond 4 the slope is that at 4, so that neurons far from their threshold learn, too.
+    """
 
     is_monotonic = True
     has_kinks = True
@@ -37,4 +42,4 @@ class SurrogateSpike(
 
     def derivative(self, x: Array, result: Array) -> Array:
         """The slope that stands for that of the step."""
-        return np.asarray(1.0 / (1.0 + (np.pi * x) ** 2))
+        return np.asarray(1.0 / (1.0 + (np.pi * np.clip(x, -_WIDEST, _WIDEST)) ** 2))

@@ -53,7 +53,8 @@ def by_hand(w: Floats, v: Floats, x: Floats, t: Floats) -> tuple[Floats, Floats]
     for run in reversed(range(RUNS)):
         by_u = DECAY * by_left
         by_spikes = by_spikes - THRESHOLD * by_u
-        by_u = by_u + by_spikes / (1.0 + (np.pi * (potentials[run] - THRESHOLD)) ** 2)
+        above = np.clip(potentials[run] - THRESHOLD, -4.0, 4.0)
+        by_u = by_u + by_spikes / (1.0 + (np.pi * above) ** 2)
         by_w += x[:, run].T @ by_u
         by_left, by_spikes = by_u, np.zeros_like(by_spikes)
     return by_w, by_v
