@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from pulsarray.compiler.ir.formats import Format
-from pulsarray.compiler.ir.mantissas import Part, Rounding
+from pulsarray.compiler.ir.mantissas import Exact, Part, Rounding
 from pulsarray.compiler.ir.needs import Needs
 from pulsarray.compiler.ir.value import Array, Shape, Value
 from pulsarray.errors import InputError
@@ -134,6 +134,11 @@ class Operator:
         return False
 
     @property
+    def variant(self) -> str:
+        """Its title, or a name of its own where tables tell its forms apart."""
+        return self.title
+
+    @property
     def limits(self) -> tuple[float, float] | None:
         """The interval that it cuts each element to, where it does nothing else."""
         return None
@@ -203,6 +208,18 @@ class Operator:
             If the operator has none, or a number is out of range.
         """
         raise InputError(f"{self.title} has no definition on mantissas")
+
+    def gradient_mantissas(
+        self, gradient: Exact, parts: Sequence[Part], rounding: Rounding
+    ) -> Part:
+        """The same of the gradient by an input, which is usually exact whatever its format.
+
+        Parameters
+        ----------
+        gradient
+            The gradient as an operator, of which ``parts`` are the inputs.
+        """
+        return gradient.exactly(parts)
 
     @property
     def needs(self) -> Needs:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = [
+    "ALIGNED",
     "BIAS",
     "CODE_ONE",
     "DERIVATIVES",
@@ -15,11 +16,14 @@ __all__ = [
     "MASTER_BITS",
     "NORMAL",
     "PROBABILITY",
+    "ROOM",
     "SLOPE",
     "SMALLER",
     "Derivative",
 ]
 
+ALIGNED = -30
+"""Exponent at which outputs and targets are subtracted."""
 CODE_ONE = -14
 """Exponent of mantissas that are multiples of one half, of one and of minus one."""
 FRACTION = -15
@@ -33,6 +37,8 @@ NORMAL = -12
 GUARD = 12
 """Sums of several tensors have so many bits below the exponent of the result, and velocities below
 that of their gradient."""
+ROOM = 14
+"""An exponent is the aimed-at bit length of its tensor less this: one bit is headroom."""
 MASTER_BITS = 16
 """How far the exponents of master weights are below those of working weights."""
 LOG2_E = 23637

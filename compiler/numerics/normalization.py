@@ -45,7 +45,7 @@ class Mean:
     shift: int
 
     @classmethod
-    def over(cls, pixels: int, where: str) -> Mean:
+    def over(cls, pixels: int, where: str = "") -> Mean:
         """The mean over so many pixels of a batch.
 
         Raises
@@ -53,10 +53,10 @@ class Mean:
         InputError
             If there are too few or too many.
         """
-        return cls._of(pixels, f"{where}: batch normalization", "pixels in a batch")
+        return cls._of(pixels, f"{where}batch normalization", "pixels in a batch")
 
     @classmethod
-    def along(cls, channels: int, where: str) -> Mean:
+    def along(cls, channels: int, where: str = "") -> Mean:
         """The mean along so many channels.
 
         Raises
@@ -64,7 +64,7 @@ class Mean:
         InputError
             If there are too few or too many.
         """
-        return cls._of(channels, f"{where}: layer normalization", "channels")
+        return cls._of(channels, f"{where}layer normalization", "channels")
 
     @classmethod
     def _of(cls, count: int, where: str, what: str) -> Mean:

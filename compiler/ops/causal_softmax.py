@@ -47,6 +47,10 @@ class CausalSoftmax(
         seen = np.where(allowed(x.shape[1:]) > 0, x, x.dtype.type(-np.inf))
         return super().real(seen)
 
+    def seen(self, shape: Shape) -> Array | None:
+        """What each row may see."""
+        return allowed(shape)
+
     def expand(self, block: Block, *inputs: Value) -> Value:
         """Powers that may be seen, divided by their sum."""
         (x,) = inputs

@@ -8,9 +8,11 @@ from math import prod
 
 import numpy as np
 
+from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.operator import Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.ops.exact import affine
 from pulsarray.compiler.ops.images import draw_window, image, padded, taps, unpadded
 from pulsarray.errors import InputError
 
@@ -79,6 +81,10 @@ class Convolution(
             sums = self._grouped(x, weight)
         rows, columns = self.window.output(x.shape[1], x.shape[2])
         return np.asarray(sums.reshape(len(x), rows, columns, count) + bias)
+
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """Exact sums, rounded once."""
+        return rounding.rounded(*affine(self.real, parts))
 
     def _views(self, x: Array) -> list[tuple[int, int, Array]]:
         """For each kernel element what it sees, (samples, H', W', C), in all windows."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.operator import Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.numerics.mantissas import factor
 from pulsarray.errors import InputError
 
 __all__ = ["Dropout"]
@@ -54,6 +56,14 @@ class Dropout(
         """The input, or what the mask leaves of it."""
         x, *masks = arrays
         return np.asarray(x * masks[0] * x.dtype.type(self.share)) if masks else x
+
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """What the mask leaves, times the share."""
+        (x, e_x), *masks = parts
+        if not masks:
+            return rounding.rounded(x, e_x)
+        share, e_share = factor(self.share, "share")
+        return rounding.rounded(x * masks[0][0] * share, e_x + e_share)
 
     def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
         """The same of the error; the mask is no variable."""

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
+from pulsarray.compiler.ir.mantissas import Exact, Part, Rounding
 from pulsarray.compiler.ir.operator import RESULT, Operator
 from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.numerics.exponents import CODE_ONE, DERIVATIVES, FRACTION, SLOPE
+from pulsarray.compiler.numerics.mantissas import in_floats, rne, sym
+from pulsarray.compiler.numerics.tables import table
 
 __all__ = ["Function"]
+
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,38 @@ class Function(Operator):
         value = result if self.keeps_slope else self.real(x)
         return np.asarray(error * self.derivative(x, value))
 
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """A step, that of what is rounded, or a table; a gate is a factor of the argument."""
+        ((x, e_x),), rule = parts, DERIVATIVES[self.variant]
+        if rule.steps:
+            return np.where(x > 0, np.int64(1 << -CODE_ONE), np.int64(0)), CODE_ONE
+        if rule.argument is None:
+            codes, exponent = rounding.rounded(x, e_x)
+            return in_floats(self.real, codes), exponent
+        looked_up = _looked_up(self.variant, rule.argument, parts[0], rounding)
+        if rule.gated:
+            return rounding.rounded(x * looked_up, e_x + FRACTION)
+        return looked_up, FRACTION
+
+    def slope(self, part: Part, rounding: Rounding) -> Ints:
+        """The derivative on mantissas, from what :meth:`gradient_reads` says; of a gate a table."""
+        rule = DERIVATIVES[self.variant]
+        return _looked_up(f"{self.variant}{SLOPE}", rule.argument or 0, part, rounding)
+
+    def gradient_mantissas(
+        self, gradient: Exact, parts: Sequence[Part], rounding: Rounding
+    ) -> Part:
+        """The error times the derivative, rounded once."""
+        value, (error, e_error) = parts
+        exponent = DERIVATIVES[self.variant].slope or 0
+        return rounding.rounded(error * self.slope(value, rounding), e_error + exponent)
+
     def gradient_reads(self, place: int) -> tuple[int, ...]:
         """The value where the derivative follows from it, else the argument."""
         return (RESULT,) if self.keeps_slope else (0,)
+
+
+def _looked_up(name: str, argument: int, part: Part, rounding: Rounding) -> Ints:
+    """A function table of mantissas, its argument rounded to an exponent."""
+    values, exponent = part
+    return table(name, rounding.segments)(sym(rne(values, argument - exponent), 16))

@@ -29,6 +29,11 @@ class Gelu(Function, title="gelu", summary="x times the normal distribution at x
 
     tanh: bool = False
 
+    @property
+    def variant(self) -> str:
+        """With a hyperbolic tangent another name."""
+        return "gelu-tanh" if self.tanh else self.title
+
     def real(self, *arrays: Array) -> Array:
         """``x * Phi(x)``."""
         return np.asarray(arrays[0] * self._distribution(arrays[0]))

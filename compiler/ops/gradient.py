@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.operator import RESULT, Kind, Operator
 from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.numerics.mantissas import rne
+from pulsarray.compiler.ops.exact import product, total
 from pulsarray.errors import InputError
 
-__all__ = ["Gradient", "Same", "Total"]
+__all__ = ["ExactTotal", "Gradient", "Same", "Total"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,14 @@ class Gradient(
         result = known.get(RESULT, self._unread(RESULT, error))
         return np.asarray(self.of.gradient_by(self.by, inputs, result, error))
 
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """As the operator says."""
+        return self.of.gradient_mantissas(self, parts, rounding)
+
+    def exactly(self, parts: Sequence[Part]) -> Part:
+        """Products of all that is read."""
+        return product(self.real, parts)
+
     def _unread(self, place: int, error: Array) -> Array:
         """Zeros, which take no memory."""
         shape = self.shapes[place]
@@ -104,9 +115,33 @@ class Total(
             total = total + array
         return total
 
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """With guard bits, then rounded."""
+        return rounding.rounded(*(total(parts, rounding) if len(parts) > 1 else parts[0]))
+
     def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
         """The same for each."""
         return [error] * len(arrays)
+
+
+@dataclass(frozen=True)
+class ExactTotal(
+    Total,
+    title="exact_total",
+    summary="the sum of what layers that share a parameter give to its gradient",
+    kind=Kind.TRAINING,
+    reads=("values...",),
+):
+    """Gradients of one parameter together, before they are rounded."""
+
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """At the largest of their exponents, once those are found."""
+        exponent = max(e_values for _, e_values in parts)
+        (first, e_first), *others = parts
+        total = rne(first, exponent - e_first)
+        for values, e_values in others:
+            total = total + rne(values, exponent - e_values)
+        return total, exponent
 
 
 @dataclass(frozen=True)
@@ -118,6 +153,10 @@ class Same(
     reads=("x",),
 ):
     """An error that is that of what reads the value."""
+
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """The value."""
+        return parts[0]
 
     def shape(self, *shapes: Shape) -> Shape:
         """Shape of the result, the same."""

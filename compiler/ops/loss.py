@@ -6,18 +6,25 @@ and the squared error is half the sum of squares over the outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
 import numpy as np
+import numpy.typing as npt
 
+from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Array, Shape
-from pulsarray.compiler.numerics.exponents import CODE_ONE, FRACTION
+from pulsarray.compiler.numerics.exponents import ALIGNED, CODE_ONE, FRACTION
+from pulsarray.compiler.numerics.mantissas import LARGEST, rne, sym
+from pulsarray.compiler.numerics.tables import table
 from pulsarray.errors import InputError, did_you_mean
 
 __all__ = ["LOSSES", "Loss", "LossGradient", "LossRule"]
+
+Ints = npt.NDArray[np.int64]
+_ONE = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,35 @@ class LossGradient(
         output, target = arrays
         slope = _SLOPES.get(self.loss.name, _difference)
         return np.asarray(slope(output, target, self.loss.parameter or 0.0))
+
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """Of outputs and targets at 2^-30; of cross-entropy rows that sum to 0."""
+        (z, e_z), (target, e_target) = parts
+        exponent = self.loss.rule.error
+        if self.loss.name == "cross-entropy":
+            total = z.sum(axis=-1, keepdims=True)
+            return rounding.rounded(np.where(target > 0, z - total, z), e_z)
+        if self.loss.name == "hinge":
+            product = rne(z * target, ALIGNED - e_z - e_target)
+            return np.where(product < 1 << -ALIGNED, -target, 0), e_target
+        d = rne(z, ALIGNED - e_z) - rne(target, ALIGNED - e_target)
+        slope = self._slope(d, rounding.segments)
+        return rounding.rounded(slope, exponent if isinstance(exponent, int) else ALIGNED)
+
+    def _slope(self, d: Ints, segments: int) -> Ints:
+        """What most losses make of differences."""
+        name, parameter = self.loss.name, self.loss.parameter
+        if name == "mae":
+            return np.asarray(np.sign(d) * (1 << -CODE_ONE), np.int64)
+        if name == "log-cosh":
+            return table("tanh", segments)(sym(rne(d, 17), 16))
+        if parameter is None:
+            return d
+        if name == "quantile":
+            over, under = (min(round(p * _ONE), LARGEST) for p in (1 - parameter, parameter))
+            return np.asarray(np.where(d > 0, over, np.where(d < 0, -under, 0)), np.int64)
+        most = round(parameter * (1 << -ALIGNED))
+        return np.asarray(np.clip(d, -most, most), np.int64)
 
 
 def _difference(z: Array, t: Array, _: float) -> Array:

@@ -8,8 +8,10 @@ from math import prod
 
 import numpy as np
 
+from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.operator import Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ops.exact import product
 from pulsarray.errors import InputError
 
 __all__ = ["MatMul"]
@@ -57,6 +59,10 @@ class MatMul(Operator, title="matmul", summary="products of matrices a @ b", rea
         """All products."""
         a, b = self._turned(*arrays)
         return np.asarray(a @ b)
+
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """Exact sums, rounded once."""
+        return rounding.rounded(*product(self.real, parts))
 
     def _turned(self, a: Array, b: Array) -> tuple[Array, Array]:
         """Inputs, or gradients of these, with rows and columns as they are multiplied, or back."""

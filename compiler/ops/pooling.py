@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pulsarray.compiler.ir.mantissas import Exact, Part, Rounding
 from pulsarray.compiler.ir.operator import Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.numerics.mantissas import factor, in_floats
 from pulsarray.compiler.ops.images import draw_window, extent, image, padded, taps, unpadded
 from pulsarray.errors import InputError
 
@@ -94,6 +96,18 @@ class MaxPool(_Pool, title="max_pool", summary="the largest value in each window
             left *= ~is_largest
         return [unpadded(by_x, self.window.padding)]
 
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """The same of integers."""
+        ((x, exponent),) = parts
+        return in_floats(self.real, x), exponent
+
+    def gradient_mantissas(
+        self, gradient: Exact, parts: Sequence[Part], rounding: Rounding
+    ) -> Part:
+        """The error's own values."""
+        (x, _), (result, _), (error, exponent) = parts
+        return in_floats(gradient.real, x, result, error), exponent
+
 
 @dataclass(frozen=True)
 class AveragePool(_Pool, title="average_pool", summary="the mean of each window", reads=("x",)):
@@ -132,6 +146,19 @@ class AveragePool(_Pool, title="average_pool", summary="the mean of each window"
         counts = padded(ones, self.window.padding, float(self.include_padding))
         share = x.dtype.type(1.0) / np.sum([counts[place] for place in self._places(x)], axis=0)
         return [self.spread(error * share, x.shape[1:])]
+
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """Exact sums times the share, rounded once."""
+        (share, e_share), ((x, e_x),) = factor(self.share, "share"), parts
+        return rounding.rounded(self.total(x) * share, e_x + e_share)
+
+    def gradient_mantissas(
+        self, gradient: Exact, parts: Sequence[Part], rounding: Rounding
+    ) -> Part:
+        """The error times the share, spread, rounded once."""
+        (share, e_share), ((error, e_error),) = factor(self.share, "share"), parts
+        spread = self.spread(error * share, gradient.shapes[0])
+        return rounding.rounded(spread, e_error + e_share)
 
     def spread(self, parts: Array, shape: Shape) -> Array:
         """What each window has for all that it sees of maps of a shape, added up."""

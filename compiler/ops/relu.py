@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
+import numpy.typing as npt
 
+from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ops.function import Function
 
 __all__ = ["Relu"]
+
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -33,3 +37,7 @@ class Relu(Function, title="relu", summary="max(x, 0)", reads=("x",)):
     def derivative(self, x: Array, result: Array) -> Array:
         """1 where the result is above 0, else 0, at 0 too."""
         return np.asarray(result > 0.0)
+
+    def slope(self, part: Part, rounding: Rounding) -> Ints:
+        """The same of integers."""
+        return np.asarray(part[0] > 0, np.int64)

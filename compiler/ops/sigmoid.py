@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.value import Array
+from pulsarray.compiler.numerics.mantissas import LARGEST, rne
 from pulsarray.compiler.ops.function import Function
 
 __all__ = ["Sigmoid"]
+
+Ints = npt.NDArray[np.int64]
+_ONE = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -26,3 +32,8 @@ class Sigmoid(Function, title="sigmoid", summary="1 / (1 + exp(-x))", reads=("x"
     def derivative(self, x: Array, result: Array) -> Array:
         """From the result."""
         return np.asarray(result * (1.0 - result))
+
+    def slope(self, part: Part, rounding: Rounding) -> Ints:
+        """``z (1 - z)`` at 2^-17, 16 bits."""
+        z, _ = part
+        return np.minimum(rne(z * (_ONE - z), 13), LARGEST)

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
+import numpy.typing as npt
 
+from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.numerics.exponents import NORMAL, SMALLER
+from pulsarray.compiler.numerics.mantissas import blen
+from pulsarray.compiler.numerics.normalization import (
+    Mean,
+    Normalized,
+    normalize,
+    normalize_channels,
+    pull,
+    pull_channels,
+    pulled,
+)
+from pulsarray.compiler.ops.exact import affine
 from pulsarray.compiler.ops.images import channels
 from pulsarray.errors import InputError
 
@@ -22,6 +37,8 @@ __all__ = [
     "ScaleShift",
     "over_channels",
 ]
+
+Ints = npt.NDArray[np.int64]
 
 
 def over_channels(values: Array) -> Array:
@@ -54,6 +71,21 @@ class _Mean(Operator):
         x, *others = arrays
         values = x * others[0] if others else x
         return _mean(values, self.axes(x.ndim))
+
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """At the exponent of x; of x * y at that of y, 16 bits."""
+        (x, e_x), *others = parts
+        axes, mean = self.axes(x.ndim), divisor(self.axes(x.ndim), x.shape)
+        if not others:
+            return mean(x.sum(axis=axes, keepdims=axes == (-1,))), e_x
+        ((y, e_y),) = others
+        products = (x * y).sum(axis=axes, keepdims=axes == (-1,))
+        return np.clip(mean(products, e_x), -(1 << 15), (1 << 15) - 1), e_y
+
+
+def divisor(axes: tuple[int, ...], shape: Shape) -> Mean:
+    """What a sum over the last axis, or over all but that, is divided by."""
+    return Mean.along(shape[-1]) if axes == (-1,) else Mean.over(prod(shape[:-1]))
 
 
 def mean_shape(axes: tuple[int, ...], shape: Shape) -> Shape:
@@ -138,6 +170,17 @@ class _Normalize(Operator):
         x, mean = arrays
         return np.asarray((x - mean) * self.factor(x, mean))
 
+    def normalized(self, parts: Sequence[Part], segments: int) -> Normalized:
+        """Normalized mantissas of x and its mean, and what they were divided by."""
+        (x, e_x), (middle, _) = parts
+        axes = self.axes(x.ndim)
+        made = normalize_channels if axes == (-1,) else normalize
+        return made(x, e_x, middle, divisor(axes, x.shape), self.epsilon, segments)
+
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """At an exponent that is always the same."""
+        return self.normalized(parts, rounding.segments).values, NORMAL
+
     def factor(self, x: Array, mean: Array) -> Array:
         """What values are multiplied by."""
         variance = _mean((x - mean) ** 2, self.axes(x.ndim))
@@ -208,6 +251,10 @@ class ScaleShift(
         x, scale, shift = (array.astype(arrays[0].dtype, copy=False) for array in arrays)
         return np.asarray(x * scale + shift)
 
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """Exact sums, rounded once."""
+        return rounding.rounded(*affine(self.real, parts))
+
     def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
         """By x, scale and shift."""
         x, scale, _ = arrays
@@ -229,6 +276,13 @@ class _NormalizeGradient(Operator):
         x, mean, normal, along, error = arrays
         middle = _mean(error, by.axes(x.ndim))
         return np.asarray(by.factor(x, mean) * (error - middle - normal * along))
+
+    def guarded(
+        self, values: Ints, shifts: Ints, exponent: int, level: int, rounding: Rounding
+    ) -> Part:
+        """Values after a last shift, with guard bits below the exponent of the result."""
+        guarded = rounding.guarded(level + exponent)
+        return pulled(values, shifts, guarded - exponent), guarded
 
     def shape(self, *shapes: Shape) -> Shape:
         """Shape of the result, that of x."""
@@ -262,6 +316,17 @@ class NormalizeGradient(
         *others, scale = arrays
         return np.asarray(self.pulled(Normalize(self.epsilon), others) * scale)
 
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """By the divisors of the way there, a shift for each channel."""
+        (x, e_x), _, _, (along, _), (error, e_error), (scale, e_scale) = parts
+        by = Normalize(self.epsilon)
+        normal = by.normalized(parts[:2], rounding.segments)
+        mean = divisor(by.axes(x.ndim), x.shape)
+        values, shifts = pull(error, normal, along, scale, mean)
+        level = max(blen(values[..., c]) - int(shift) for c, shift in enumerate(shifts))
+        exponent = e_error + e_scale - SMALLER - e_x
+        return self.guarded(values, shifts, exponent, level, rounding)
+
 
 @dataclass(frozen=True)
 class NormalizeChannelsGradient(
@@ -282,3 +347,13 @@ class NormalizeChannelsGradient(
     def real(self, *arrays: Array) -> Array:
         """The same along the channels."""
         return self.pulled(NormalizeChannels(self.epsilon), arrays)
+
+    def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
+        """By the divisors of the way there, a shift for each pixel."""
+        (x, e_x), _, _, (along, _), (error, e_error) = parts
+        by = NormalizeChannels(self.epsilon)
+        normal = by.normalized(parts[:2], rounding.segments)
+        values, shifts = pull_channels(error, normal, along, divisor((-1,), x.shape))
+        most = np.frexp(np.abs(values).max(axis=-1, keepdims=True).astype(np.float64))[1]
+        exponent = e_error - SMALLER - e_x
+        return self.guarded(values, shifts, exponent, int((most - shifts).max()), rounding)

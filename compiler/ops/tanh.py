@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.value import Array
+from pulsarray.compiler.numerics.mantissas import LARGEST, rne
 from pulsarray.compiler.ops.function import Function
 
 __all__ = ["Tanh"]
+
+Ints = npt.NDArray[np.int64]
+_ONE = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -26,3 +32,8 @@ class Tanh(Function, title="tanh", summary="the hyperbolic tangent", reads=("x",
     def derivative(self, x: Array, result: Array) -> Array:
         """From the result."""
         return np.asarray(1.0 - result**2)
+
+    def slope(self, part: Part, rounding: Rounding) -> Ints:
+        """``1 - z^2`` at 2^-15, 16 bits."""
+        z, _ = part
+        return np.minimum(rne(_ONE * _ONE - z * z, 15), LARGEST)

@@ -11,7 +11,6 @@ from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Role, Value, parameter
 from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.dense import Dense
-from pulsarray.compiler.passes.training.maps import function_name
 from pulsarray.errors import InputError
 
 __all__ = ["over_time", "unrolled"]
@@ -90,7 +89,7 @@ def over_time(graph: Graph, runs: int) -> Graph:
 
 def _is_fixed(function: Operator) -> bool:
     """Whether the results of an activation have an exponent of their own."""
-    rule = DERIVATIVES.get(function_name(function))
+    rule = DERIVATIVES.get(function.variant)
     return rule is not None and rule.output is not None
 
 

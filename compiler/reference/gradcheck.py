@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.value import Array, Value
 from pulsarray.compiler.reference.run import operands, run
 
-__all__ = ["backward", "directional", "gradients"]
+__all__ = ["backward", "directional", "gradients", "slopes"]
 
 
 def gradients(
@@ -87,7 +87,44 @@ def directional(
         values = run(graph.rebuilt(graph.nodes, more=constants), moved)
         return sum(float((values[name] * error).sum()) for name, error in errors.items())
 
-    return (total(step) - total(-step)) / (2 * step)
+    return _central(total, step)
+
+
+def slopes(
+    function: Callable[[], float],
+    array: Array,
+    random: np.random.Generator,
+    distance: float = 1e-5,
+    most: int = 200,
+) -> Array:
+    """Central differences of a function by elements of an array that it reads.
+
+    Parameters
+    ----------
+    function
+        The function.
+    array
+        Float64, its elements one after the other in memory; it is as before afterwards.
+    random, most
+        How many elements are tried, and what draws them where there are more: the others are NaN.
+    distance
+        How far in each sense.
+    """
+    places, made = array.reshape(-1), np.full(array.size, np.nan)
+    for place in random.permutation(array.size)[:most]:
+        before = places[place]
+
+        def moved(step: float, place: int = place, before: float = before) -> float:
+            places[place] = before + step
+            return function()
+
+        made[place] = _central(moved, distance)
+        places[place] = before
+    return made.reshape(array.shape)
+
+
+def _central(function: Callable[[float], float], step: float) -> float:
+    return (function(step) - function(-step)) / (2.0 * step)
 
 
 def _moved(value: Value, distance: float, directions: Mapping[str, Array]) -> Value:

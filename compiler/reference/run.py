@@ -2,12 +2,14 @@
 
 Values whose format is int8 codes, or integers, are computed by definitions in integers, all others
 by those in real numbers; where an operator has only the latter (what a host does at the end), codes
-are decoded before it and encoded after it.
+are decoded before it and encoded after it. Mantissas with shared exponents have an arithmetic of
+their own (:mod:`.mantissas`) for the same walk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,9 +19,20 @@ from pulsarray.compiler.ir.samples import by_name, require_one_count
 from pulsarray.compiler.ir.value import Array, Value
 from pulsarray.errors import InputError
 
-__all__ = ["computed", "kept", "operands", "run", "run_each", "run_in_order", "run_outputs"]
+__all__ = [
+    "computed",
+    "kept",
+    "operands",
+    "real",
+    "run",
+    "run_each",
+    "run_in_order",
+    "run_outputs",
+    "walk",
+]
 
 _LOW, _HIGH = -128, 127
+V = TypeVar("V")
 
 
 def run(graph: Graph, inputs: Mapping[str, Array] | Array) -> dict[str, Array]:
@@ -81,14 +94,49 @@ def run_each(graph: Graph, inputs: Mapping[str, Array] | Array) -> Iterator[tupl
     yield from values.items()
     left = graph.readers
     left.update([*values])
-    for node in graph.nodes:
+
+    def arithmetic(node: Node, values: Mapping[str, Array]) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):
-            values[node.output] = computed(graph, node, operands(graph, node, values))
+            return computed(graph, node, operands(graph, node, values))
+
+    for node in walk(graph.nodes, values, arithmetic):
         yield node.output, values[node.output]
         left.subtract(node.inputs)
         for name in {*node.inputs, node.output}:
             if not left[name]:
                 values.pop(name, None)
+
+
+def walk(
+    nodes: Iterable[Node], values: dict[str, V], arithmetic: Callable[[Node, Mapping[str, V]], V]
+) -> Iterator[Node]:
+    """Operators one after the other, each when its result is among the values.
+
+    Parameters
+    ----------
+    nodes
+        Operators, in an order that can be run.
+    values
+        What they read, by name: by the arithmetic arrays, or mantissas with their exponents.
+    arithmetic
+        An operator's result from the values.
+
+    Raises
+    ------
+    InputError
+        If an operator is not defined on what it reads; the text names it.
+    """
+    for node in nodes:
+        try:
+            values[node.output] = arithmetic(node, values)
+        except InputError as error:
+            raise InputError(f"{node.name}: {error}") from None
+        yield node
+
+
+def real(node: Node, values: Mapping[str, Array]) -> Array:
+    """The arithmetic of real numbers; what is missing among the values it can do without."""
+    return node.op.real(*(values[name] for name in node.inputs if name in values))
 
 
 def operands(graph: Graph, node: Node, values: Mapping[str, Array]) -> Sequence[Array]:
@@ -118,14 +166,11 @@ def computed(graph: Graph, node: Node, arrays: Sequence[Array]) -> Array:
     Raises
     ------
     InputError
-        If the operator is not defined on them; the text names it.
+        If the operator is not defined on them.
     """
     formats, result = [v.format for v in graph.inputs_of(node)], graph.values[node.output].format
     if node.op.has_integers():
-        try:
-            return node.op.integer(arrays, formats, result)
-        except InputError as error:
-            raise InputError(f"{node.name}: {error}") from None
+        return node.op.integer(arrays, formats, result)
     pairs = zip(arrays, formats, strict=True)
     reals = [form.decode(a) if isinstance(form, Affine8) else a for a, form in pairs]
     made = node.op.real(*reals)

@@ -17,6 +17,8 @@ from pulsarray.compiler.ir.graph import Node, needed
 from pulsarray.compiler.ir.value import Array, Floats
 from pulsarray.compiler.passes.training.ends import TARGET
 from pulsarray.compiler.passes.training.updates import MASTER
+from pulsarray.compiler.reference.gradcheck import slopes
+from pulsarray.compiler.reference.run import real, walk
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.losses import loss_value
 from pulsarray.compiler.training.random_rounding import Stored, exactly
@@ -127,18 +129,17 @@ class FloatNetwork:
         self, nodes: Sequence[Node], inputs: Mapping[str, Floats], sides: Mapping[str, Floats]
     ) -> dict[str, Floats]:
         """The results of some operators; those that a mask is missing for drop nothing."""
-        graph, values = self.network.nodes, _Values(self)
-        for name, array in {**self.parameters, **inputs}.items():
-            shape = graph.values[name].shape
-            whole = shape if graph.values[name].role.is_constant else (len(array), *shape)
-            values.put(name, array.reshape(whole))
-        for drop, kept in self.kept.items():
-            values.put(f"{drop}.mask", kept.astype(np.float64))
-        for node in nodes:
-            read = {**values.found, **(sides if node.op.jumps else {})}
-            values.put(node.output, node.op.real(*(read[n] for n in node.inputs if n in read)))
-        results = (node.output for node in nodes)
-        return {name: self._flat(name, values.found[name]) for name in results}
+        shapes, arithmetic = self.network.nodes.values, _Storing(self, sides)
+        masks = {f"{name}.mask": kept.astype(np.float64) for name, kept in self.kept.items()}
+        values: dict[str, Array] = {}
+        for name, array in {**self.parameters, **inputs, **masks}.items():
+            shape = shapes[name].shape
+            whole = shape if shapes[name].role.is_constant else (len(array), *shape)
+            values[name] = arithmetic.kept(name, array.reshape(whole))
+        return {
+            node.output: self._flat(node.output, values[node.output])
+            for node in walk(nodes, values, arithmetic)
+        }
 
     def _flat(self, name: str, array: Array) -> Floats:
         """A value as the machine has it: parameters and vectors as matrices."""
@@ -172,33 +173,39 @@ class FloatNetwork:
         masters = {f"{name}{MASTER}": values for name, values in self.parameters.items()}
         values = {**self.states, **found, **self.parameters, **masters}
         values |= {name: np.array(rate) for name, rate in rates.items()}
-        for node in network.updates:
-            values[node.output] = node.op.real(*(values[name] for name in node.inputs))
+        for _ in walk(network.updates, values, real):
+            pass
         for name, after in network.nodes.states.items():
             kept = self.parameters if name in self.parameters else self.states
             kept[name] = values[after]
         return self._mean(found[network.answer], t)
 
 
-class _Values:
-    """Values by name; the largest or else first of one exponent says how all of them are rounded.
+class _Storing:
+    """Real numbers as they are stored; the largest or else first of one exponent says how all are.
 
     Only gradients of parameters are rounded each by itself.
     """
 
-    def __init__(self, network: FloatNetwork) -> None:
-        self.formats, self.stored = network.network.nodes.values, network.stored
-        self.found: dict[str, Array] = {}
+    def __init__(self, network: FloatNetwork, sides: Mapping[str, Floats]) -> None:
+        self._values, self._stored = network.network.nodes.values, network.stored
+        self._sides = sides
         self._first: dict[str, Array] = {**network.largest}
 
-    def put(self, name: str, array: Array) -> None:
-        """A value."""
-        form = self.formats[name].format
-        if isinstance(form, Shared16):
-            array = self.stored(array, self._first.get(form.name))
-            if form.fixed is None and not name.endswith(".gradient"):
-                self._first.setdefault(form.name, array)
-        self.found[name] = array
+    def __call__(self, node: Node, values: Mapping[str, Array]) -> Array:
+        """The result of an operator."""
+        read = {**values, **self._sides} if node.op.jumps else values
+        return self.kept(node.output, real(node, read))
+
+    def kept(self, name: str, array: Array) -> Array:
+        """A value as it is stored."""
+        form = self._values[name].format
+        if not isinstance(form, Shared16):
+            return array
+        array = self._stored(array, self._first.get(form.name))
+        if form.fixed is None and not name.endswith(".gradient"):
+            self._first.setdefault(form.name, array)
+        return array
 
 
 def central_differences(
@@ -210,7 +217,7 @@ def central_differences(
     most: int = 200,
     seed: int = 0,
 ) -> dict[str, Floats]:
-    """Gradients of the summed loss from its values alone, (f(w + h) - f(w - h)) / 2h.
+    """Gradients of the summed loss by all that learns, from its values alone.
 
     Parameters
     ----------
@@ -218,10 +225,8 @@ def central_differences(
         The network; its parameters are as before afterwards.
     x, t
         Samples (M, K) and targets (M, N).
-    distance
-        h.
-    most
-        Parameters that are tried in each tensor; of larger ones a sample.
+    distance, most
+        As for :func:`~pulsarray.compiler.reference.gradcheck.slopes`.
     seed
         Seed of the sample.
 
@@ -238,24 +243,13 @@ def central_differences(
     for step in network.network.steps:
         if step.derivative.steps:
             raise InputError(f"{step.name}: step has no derivative to compare with differences")
+
+    def total() -> float:
+        return network.loss(x, t) * len(x) * network.network.judged
+
     rng = np.random.default_rng(seed)
-    found: dict[str, Floats] = {}
-    for layer in network.network.learning:
-        for name in layer.learned:
-            values = network.parameters[name]
-            gradient = np.full(values.size, np.nan)
-            for place in rng.permutation(values.size)[:most]:
-                gradient[place] = _difference(network, x, t, values.reshape(-1)[place:], distance)
-            found[f"{name}.gradient"] = gradient.reshape(values.shape)
-    return found
-
-
-def _difference(network: FloatNetwork, x: Floats, t: Floats, at: Floats, distance: float) -> float:
-    """With a view of the parameters that begins at the one to move."""
-    before = float(at[0])
-    losses = []
-    for moved in (before + distance, before - distance):
-        at[0] = moved
-        losses.append(network.loss(x, t) * len(x) * network.network.judged)
-    at[0] = before
-    return (losses[0] - losses[1]) / (2.0 * distance)
+    names = [name for layer in network.network.learning for name in layer.learned]
+    return {
+        f"{name}.gradient": slopes(total, network.parameters[name], rng, distance, most)
+        for name in names
+    }

@@ -1,7 +1,7 @@
 """A step of training in integers, node by node: docs/training.md with NumPy.
 
-Written from the arithmetic alone, not from instructions: windows are gathered and scattered, and
-every sum is exact. What each operator computes is in :mod:`.integer_nodes`.
+Written from the arithmetic alone, not from instructions: each operator is computed by its own
+definition on mantissas.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.graph import Node, needed
+from pulsarray.compiler.ir.mantissas import Part
 from pulsarray.compiler.passes.training.ends import TARGET
 from pulsarray.compiler.passes.training.maps import INPUT, PROBABILITIES, is_data
-from pulsarray.compiler.training import integer_norms as _norms  # noqa: F401 (registers them)
+from pulsarray.compiler.reference.mantissas import Mantissas, Scales
+from pulsarray.compiler.reference.run import walk
 from pulsarray.compiler.training.differentiate import TrainingNetwork
-from pulsarray.compiler.training.integer_nodes import Part, computed
-from pulsarray.compiler.training.scales import Scales
 from pulsarray.compiler.training.state import TrainState
 
 __all__ = ["IntegerPass"]
@@ -78,24 +78,9 @@ class IntegerPass:
             self.values[name] = values, exponents.get(INPUT if is_data(name) else name, 0)
         for value in self.network.kept:
             self.values[value.name] = self.state.part(value)
-        for node in nodes:
-            parts = [self.values[name] for name in node.inputs if name in self.values]
-            self.values[node.output] = computed(node.op, node, parts, self)
-
-    def rounded(self, node: Node, values: Ints, exponent: int) -> Part:
-        """An operator's result from exact values, by its format.
-
-        Sums stay as they are, as does what is at a fixed exponent.
-        """
-        result = self.network.nodes.values[node.output]
-        fixed = self.network.exponents.get(result.scale) is not None
-        if not result.has_mantissas or fixed:
-            return values, exponent
-        return self.scales.narrow(result.scale, values, exponent), self.scales[result.scale]
-
-    def scale_of(self, node: Node) -> str:
-        """Name of the exponent that a result has, or is about to be requantized to."""
-        return self.network.nodes.values[node.output].scale
+        arithmetic = Mantissas(self.network.nodes, self.scales, self.segments)
+        for _ in walk(nodes, self.values, arithmetic):
+            pass
 
     def _rows(self) -> dict[str, Ints]:
         """Results and errors, of vectors (images, N)."""

@@ -16,11 +16,11 @@ from pulsarray.compiler.numerics.exponents import PROBABILITY
 from pulsarray.compiler.numerics.mantissas import factor
 from pulsarray.compiler.numerics.moments import share
 from pulsarray.compiler.passes.ends import host_function
+from pulsarray.compiler.reference.mantissas import Scales
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import draw_masks
 from pulsarray.compiler.training.integer_pass import IntegerPass
 from pulsarray.compiler.training.rules import adapt, make_room
-from pulsarray.compiler.training.scales import Scales
 from pulsarray.compiler.training.state import (
     StepTrace,
     TrainState,

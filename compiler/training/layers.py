@@ -24,7 +24,7 @@ from pulsarray.compiler.ops.pooling import AveragePool, MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import Normalize, NormalizeChannels, ScaleShift
 from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
-from pulsarray.compiler.passes.training.maps import function_name, is_data, owner_of
+from pulsarray.compiler.passes.training.maps import is_data, owner_of
 
 __all__ = ["DIVIDES", "MapShape", "Step", "is_vector", "members_of", "steps_of"]
 
@@ -122,7 +122,7 @@ def steps_of(graph: Graph) -> list[Step]:
         source = node.inputs[0]
         if source.endswith(SUM):
             name = source.removesuffix(SUM)
-            steps[name] = replace(steps[name], activation=function_name(node.op))
+            steps[name] = replace(steps[name], activation=node.op.variant)
         elif node.output.endswith((OUTPUT, SUM)):
             steps[node.name] = _step(graph, node)
     return list(steps.values())
@@ -149,7 +149,7 @@ def _step(graph: Graph, node: Node) -> Step:
         **_attributes(main.op),
     }
     if main.op.is_elementwise:
-        fields["activation"] = function_name(main.op)
+        fields["activation"] = main.op.variant
     if not node.op.constants:
         return Step(**fields)
     weight, bias = (graph.values[name].array for name in node.inputs[1:])

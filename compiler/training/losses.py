@@ -14,10 +14,8 @@ import numpy.typing as npt
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.ops.loss import Loss
 
-__all__ = ["ALIGNED", "SMALLEST", "correct", "loss_value", "lowest_target"]
+__all__ = ["SMALLEST", "correct", "loss_value", "lowest_target"]
 
-ALIGNED = -30
-"""Exponent at which outputs and targets are subtracted."""
 SMALLEST = 2.0**-40
 """Probabilities are at least this before their logarithm is taken."""
 

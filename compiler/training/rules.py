@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pulsarray.compiler.numerics.exponents import ROOM
 from pulsarray.compiler.numerics.mantissas import limited, rne
 from pulsarray.compiler.training.state import TrainState, working
 
-__all__ = ["ROOM", "adapt", "make_room"]
+__all__ = ["adapt", "make_room"]
 
-ROOM = 14
-"""An exponent is the aimed-at bit length of its tensor less this: one bit is headroom."""
 _PATIENCE = 8
 
 

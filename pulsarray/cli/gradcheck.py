@@ -15,7 +15,7 @@ from pulsarray.config import PRESETS, load_config
 from pulsarray.errors import CheckFailed, InputError
 
 if TYPE_CHECKING:
-    from pulsarray.compiler.training.gradcheck import GradientCheck
+    from pulsarray.compiler.training.deviations import GradientCheck
 
 __all__ = ["gradcheck"]
 
@@ -71,7 +71,7 @@ def gradcheck(
     machine = load_config(config or task.config, overrides or ())
     if machine.operand_bits != 16:
         raise InputError(f"config: operand_bits must be 16 to train, not {machine.operand_bits}")
-    from pulsarray.compiler.training.gradcheck import check_gradients
+    from pulsarray.compiler.training.deviations import check_gradients
 
     with working(f"one step of {task.name} in integers and in float64"):
         result = check_gradients(
@@ -92,7 +92,7 @@ def gradcheck(
 
 
 def _as_dict(result: GradientCheck) -> dict[str, Any]:
-    from pulsarray.compiler.training.gradcheck import ROUNDINGS, TOLERANCES
+    from pulsarray.compiler.training.deviations import ROUNDINGS, TOLERANCES
 
     return {
         "passes": result.passes,
@@ -116,7 +116,7 @@ def _as_dict(result: GradientCheck) -> dict[str, Any]:
 
 
 def _table(result: GradientCheck) -> Table:
-    from pulsarray.compiler.training.gradcheck import TOLERANCES
+    from pulsarray.compiler.training.deviations import TOLERANCES
 
     table = Table(title="machine arithmetic against float64, relative", title_justify="left")
     table.add_column("tensor")
@@ -146,7 +146,7 @@ def _summary(result: GradientCheck) -> str:
 
 
 def _worst(result: GradientCheck) -> str:
-    from pulsarray.compiler.training.gradcheck import ROUNDINGS, TOLERANCES
+    from pulsarray.compiler.training.deviations import ROUNDINGS, TOLERANCES
 
     for row in result.deviations:
         if not row.passes:

@@ -16,13 +16,13 @@ from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats, network_input
 from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.training import train
+from pulsarray.compiler.training.deviations import check_gradients
 from pulsarray.compiler.training.differentiate import (
     Loss,
     Optimizer,
     TrainingNetwork,
     differentiate,
 )
-from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.rules import make_room

@@ -13,9 +13,9 @@ from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.numerics import normalization
 from pulsarray.compiler.numerics.normalization import Mean, Normalized
-from pulsarray.compiler.training import integer_norms
+from pulsarray.compiler.ops import statistics
+from pulsarray.compiler.training.deviations import ROUNDINGS, GradientCheck, check_gradients
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
-from pulsarray.compiler.training.gradcheck import ROUNDINGS, GradientCheck, check_gradients
 from tests.compiler.training_cases import beyond_roundings
 
 Ints = npt.NDArray[np.int64]
@@ -75,7 +75,7 @@ def without_slope(
 def test_a_normalization_without_one_of_its_terms_is_seen(
     monkeypatch: pytest.MonkeyPatch, wrong: Pull, batch: int
 ) -> None:
-    monkeypatch.setattr(integer_norms, "pull", wrong)
+    monkeypatch.setattr(statistics, "pull", wrong)
     found = checked(normalized(6, 5, 7, 3), batch)
     assert not found.passes
     assert {d.name: d.roundings for d in found.deviations}["fc1.error"] > 10 * ROUNDINGS

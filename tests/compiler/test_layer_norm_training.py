@@ -8,8 +8,8 @@ import pytest
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ops.loss import Loss
+from pulsarray.compiler.training.deviations import check_gradients
 from pulsarray.compiler.training.differentiate import Optimizer
-from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.errors import InputError
 from pulsarray.sim.random.training_networks import (
     DIMS,

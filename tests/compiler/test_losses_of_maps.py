@@ -11,9 +11,9 @@ import pytest
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ops.loss import LOSSES, Loss
 from pulsarray.compiler.training.data import prepared as samples_of
+from pulsarray.compiler.training.deviations import check_gradients
 from pulsarray.compiler.training.differentiate import Optimizer, differentiate
 from pulsarray.compiler.training.float_reference import FloatNetwork
-from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.errors import InputError
 from pulsarray.sim.random.training_networks import (
     DIMS,

@@ -12,8 +12,8 @@ from pulsarray.compiler.importers.onnx.importer import import_onnx
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ops.batch_norm import BatchNorm
 from pulsarray.compiler.ops.dropout import Dropout
+from pulsarray.compiler.training.deviations import check_gradients
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
-from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.compiler.training.train import compile_training
 from pulsarray.config import load_config
 from pulsarray.errors import InputError

@@ -9,9 +9,9 @@ from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.passes.unroll import over_time
 from pulsarray.compiler.reference.run import run_in_order
+from pulsarray.compiler.training.deviations import check_gradients
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.float_reference import FloatNetwork
-from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.errors import InputError
 from pulsarray.sim.random.training_networks import NetworkSetup, network_config, prepare
 from tests.compiler.recurrent_cells import CELLS, INPUTS, RUNS, answer, cell, setup

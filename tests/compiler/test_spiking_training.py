@@ -8,9 +8,9 @@ import pytest
 
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.passes.unroll import over_time
+from pulsarray.compiler.training.deviations import check_gradients
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.float_reference import FloatNetwork, central_differences
-from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.errors import InputError
 from pulsarray.sim.random.training_networks import network_config, prepare
 from tests.compiler.recurrent_cells import spiking

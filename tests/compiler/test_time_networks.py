@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pulsarray.compiler.training.gradcheck import check_gradients
+from pulsarray.compiler.training.deviations import check_gradients
 from pulsarray.sim.random.through_time import draw_time_network
 from pulsarray.sim.random.training_networks import DIMS, Prepared, network_config, prepare
 from tests.compiler.training_cases import beside_model

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.reference.mantissas import Scales
 from pulsarray.compiler.training.differentiate import (
     Loss,
     Optimizer,
@@ -16,7 +17,6 @@ from pulsarray.compiler.training.differentiate import (
 from pulsarray.compiler.training.integer_pass import IntegerPass
 from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState, real
 from pulsarray.compiler.training.rules import adapt, make_room
-from pulsarray.compiler.training.scales import Scales
 from pulsarray.errors import InputError
 from tests.compiler.backprop import backprop, rounded, targets_of
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pulsarray.compiler.training.gradcheck import check_gradients
+from pulsarray.compiler.training.deviations import check_gradients
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.sim.random.training_networks import (

@@ -9,7 +9,7 @@ from math import isinf
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.training.gradcheck import ROUNDINGS, SLOPES, GradientCheck
+from pulsarray.compiler.training.deviations import ROUNDINGS, SLOPES, GradientCheck
 from pulsarray.compiler.training.interpreter import StepTrace, TrainInterpreter, TrainState
 from pulsarray.compiler.training.train import Training, compile_training
 from pulsarray.config import Config, load_config

@@ -10,7 +10,7 @@ from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.statistics import ScaleShift
-from pulsarray.compiler.passes.training.maps import function_name, is_layer
+from pulsarray.compiler.passes.training.maps import is_layer
 
 __all__ = ["OUTPUT", "SUM", "with_activations"]
 
@@ -82,7 +82,7 @@ class _Plan:
 @singledispatch
 def _takes(op: Operator, function: Operator) -> bool:
     """Whether an activation may be part of an operator, without a further rounding."""
-    return is_layer(op) and not DERIVATIVES[function_name(function)].gated
+    return is_layer(op) and not DERIVATIVES[function.variant].gated
 
 
 @_takes.register
@@ -96,7 +96,7 @@ def _(_op: ScaleShift, function: Operator) -> bool:
 
 
 def _is_relu(op: Operator) -> bool:
-    return function_name(op) == "relu"
+    return op.variant == "relu"
 
 
 def _is_maximum(op: Operator) -> bool:

@@ -11,7 +11,7 @@ from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.loss import Loss, LossGradient
 from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.passes.training.activations import SUM
-from pulsarray.compiler.passes.training.maps import function_name, is_layer, owner_of
+from pulsarray.compiler.passes.training.maps import is_layer, owner_of
 from pulsarray.errors import InputError
 
 __all__ = ["LOSS_ERROR", "TARGET", "frozen_but", "with_loss"]
@@ -32,7 +32,7 @@ def with_loss(graph: Graph, loss: Loss) -> Graph:
     """
     end = host_function(graph)
     last, *after = _last(graph, graph.nodes[:-1] if end else graph.nodes)
-    function = function_name(after[0].op) if after else "identity"
+    function = after[0].op.variant if after else "identity"
     shape, answer = graph.output.shape, graph.output.name
     _check(graph, loss, end or function, shape[-1])
     own = DERIVATIVES[function].own_error and not loss.rule.skips

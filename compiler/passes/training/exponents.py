@@ -35,7 +35,6 @@ from pulsarray.compiler.passes.training.gradients import GRADIENT, PART, PULL
 from pulsarray.compiler.passes.training.maps import (
     INPUT,
     PROBABILITIES,
-    function_name,
     is_data,
     is_layer,
     owner_of,
@@ -171,7 +170,7 @@ class _Formats:
 
     @result.register
     def _(self, op: Function, node: Node) -> Format:
-        return Shared16(node.output, DERIVATIVES[function_name(op)].output)
+        return Shared16(node.output, DERIVATIVES[op.variant].output)
 
     @result.register
     def _(self, op: Add, node: Node) -> Format:

@@ -19,7 +19,7 @@ from pulsarray.compiler.numerics.exponents import DERIVATIVES
 from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.function import Function
-from pulsarray.compiler.ops.gradient import Gradient, Same, Total
+from pulsarray.compiler.ops.gradient import ExactTotal, Gradient, Same, Total
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.pooling import MaxPool
@@ -34,7 +34,6 @@ from pulsarray.compiler.ops.statistics import (
 )
 from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.passes.training.activations import OUTPUT, SUM
-from pulsarray.compiler.passes.training.maps import function_name
 
 __all__ = ["GRADIENT", "PART", "PULL", "TOTAL", "with_gradients"]
 
@@ -119,7 +118,7 @@ class _Backward(Draft):
             if step.output in self.learning:
                 self._step(step)
         for name, parts in self.shares.items():
-            self._put_new(f"{name}{GRADIENT}", Total(), parts)
+            self._put_new(f"{name}{GRADIENT}", ExactTotal(), parts)
         gradients = [node.output for node in self.nodes if node.output.endswith(GRADIENT)]
         return self.graph((answer, *gradients))
 
@@ -297,4 +296,4 @@ def _pools(op: Operator) -> bool:
 
 
 def _is_gated(function: Function) -> bool:
-    return DERIVATIVES[function_name(function)].gated
+    return DERIVATIVES[function.variant].gated

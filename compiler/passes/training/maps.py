@@ -31,7 +31,6 @@ from pulsarray.compiler.ops.dense import Dense
 from pulsarray.compiler.ops.dropout import Dropout
 from pulsarray.compiler.ops.flatten import Flatten
 from pulsarray.compiler.ops.function import Function
-from pulsarray.compiler.ops.gelu import Gelu
 from pulsarray.compiler.ops.layer_norm import LayerNorm
 from pulsarray.compiler.ops.matmul import MatMul
 from pulsarray.compiler.ops.multiply import Multiply
@@ -46,7 +45,6 @@ from pulsarray.errors import InputError
 __all__ = [
     "INPUT",
     "PROBABILITIES",
-    "function_name",
     "is_data",
     "is_layer",
     "owner_of",
@@ -382,7 +380,7 @@ def _(op: MaxPool, node: Node, maps: _Maps) -> None:
 
 @_place.register
 def _(op: Function, node: Node, maps: _Maps) -> None:
-    if (function := function_name(op)) not in DERIVATIVES:
+    if (function := op.variant) not in DERIVATIVES:
         known = ", ".join(DERIVATIVES)
         raise InputError(f"{node.name}: training needs one of {known}, not {function}")
     maps.put(node, op)
@@ -431,17 +429,6 @@ def is_layer(_op: Operator) -> bool:
 @is_layer.register
 def _(_op: Convolution) -> bool:
     return True
-
-
-@singledispatch
-def function_name(op: Operator) -> str:
-    """The name of a function among those that training knows."""
-    return op.title
-
-
-@function_name.register
-def _(op: Gelu) -> str:
-    return "gelu-tanh" if op.tanh else op.title
 
 
 @singledispatch

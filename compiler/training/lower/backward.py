@@ -19,7 +19,7 @@ from pulsarray.compiler.ops.gradient import Gradient, Same
 from pulsarray.compiler.passes.training.activations import OUTPUT
 from pulsarray.compiler.passes.training.ends import LOSS_ERROR
 from pulsarray.compiler.passes.training.gradients import TOTAL
-from pulsarray.compiler.passes.training.maps import function_name, is_data, is_layer
+from pulsarray.compiler.passes.training.maps import is_data, is_layer
 from pulsarray.compiler.training.flow import ERROR
 from pulsarray.compiler.training.layers import Step, is_vector
 from pulsarray.compiler.training.lower.forward import Forward
@@ -63,7 +63,7 @@ def _derived(_op: Operator, _node: Node) -> tuple[str, str]:
 
 @_derived.register
 def _(op: Gradient, node: Node) -> tuple[str, str]:
-    return function_name(op.of), node.inputs[0].removesuffix(OUTPUT)
+    return op.of.variant, node.inputs[0].removesuffix(OUTPUT)
 
 
 class Backward:

@@ -47,7 +47,7 @@ class LayerNormalization:
     ) -> None:
         self.step, self.lowering, self.chip = step, lowering, lowering.chip
         self.rows, self.source, self.normal = lowering.rows, source, normal
-        self.mean = Mean.along(step.given[2], step.name.rpartition(".")[0])
+        self.mean = Mean.along(step.given[2], f"{step.name.rpartition('.')[0]}: ")
         self.kept = lowering.tensors.norms[step.name]
         self.blocks = source.cuts()[-1]
         self.here, self.there = self.chip.aux

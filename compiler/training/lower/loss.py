@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pulsarray.compiler.machine.views import Words
-from pulsarray.compiler.numerics.exponents import PROBABILITY
+from pulsarray.compiler.numerics.exponents import ALIGNED, PROBABILITY
 from pulsarray.compiler.training.differentiate import TrainingNetwork
-from pulsarray.compiler.training.losses import ALIGNED
 from pulsarray.compiler.training.lower.chip import CODE_MAX, TrainChip
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,

@@ -82,7 +82,7 @@ class Normalization(Scaling):
         normal = lowering.rows.place(f"{layer.name}.normal", lowering.tensors.rows, layer.given)
         super().__init__(layer, lowering, normal, NORMAL)
         height, width, channels = layer.given
-        self.mean = Mean.over(self.tensors.rows * height * width, layer.name)
+        self.mean = Mean.over(self.tensors.rows * height * width, f"{layer.name}: ")
         if (self.dim + 4) * self.blocks > self.depth:
             raise InputError(
                 f"{layer.name}: {channels} channels are too many to normalize on this machine"
