@@ -115,7 +115,7 @@ class MapChip(Array, VectorUnit):
 
         The others are left out of a single row, where that makes no further bursts.
         """
-        used = columns if count == 1 else PARAMETER_COLUMNS
+        used = columns if 1 in (count, columns) else PARAMETER_COLUMNS
         word, local = first * PARAMETER_COLUMNS, row * PARAMETER_COLUMNS
         strides = PARAMETER_COLUMNS, PARAMETER_COLUMNS
         self.load(layer, tensor, word, Bank.PARAMETER, local, used, count, *strides)

@@ -5,25 +5,33 @@ made once for each block of a matrix: of a word outside the window, which the ar
 ``zero`` in every lane. By way of memory it comes back as a bias. Of few pixels each is followed by
 such a word, of ``-zero``, so that nothing waits for memory.
 The zero point of the second one is taken from all weights: the first also goes through tiles of
-that.
+that, once for each block of the result, or for several (matmul_order).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 
 from pulsarray.compiler.lower.chip import PARAMETER_COLUMNS, Cached, MapChip, Words
 from pulsarray.compiler.lower.constants import row_of
 from pulsarray.compiler.lower.lowering import Lowering, lower
+from pulsarray.compiler.lower.matmul_order import (
+    AHEAD,
+    ROUND_TRIP,
+    Cut,
+    Matrices,
+    Part,
+    Pass,
+    cut_of,
+    parts_of,
+)
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import Finish, finish_of, sums_of, table_of
 from pulsarray.compiler.lower.traits import Traits, traits_of
 from pulsarray.compiler.machine.array import Limits, Onto
-from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.loops import Loop
 from pulsarray.compiler.machine.views import Area, Stored, View
@@ -36,8 +44,6 @@ from pulsarray.program import Tensor
 
 __all__: list[str] = []
 
-_ROUND_TRIP = 4 * ASSUMED_LATENCY
-"""Cycles from the last word of a block's sums until its bias is on chip again."""
 _ZERO_MOST = 1 << 15
 """What a VECTOR can take from its source is below."""
 
@@ -53,7 +59,9 @@ def _(op: MatMul, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     first, second = (lowering.stored(map_name) for map_name in work.node.inputs)
     result = lowering.stored(work.output)
     _require_sums(name, first, second, config)
-    cut, zeros = _cut(first, config), _zeros(lowering, name, second.zero_point)
+    zeros = _zeros(lowering, name, second.zero_point)
+    made = Matrices(first, second, result, op.transposed, len(zeros))
+    cut = cut_of(made, config)
     sums = sums_of(lowering, name, op.scale, np.zeros(1, np.int64))
     offsets = _offsets(lowering, name, first, result, cut)
     both = _product(first, second) if offsets is None else 0
@@ -62,22 +70,20 @@ def _(op: MatMul, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     if both:
         sums = replace(sums, fields={**sums.fields, "zero_a": -both})
     finish = finish_of(lowering, work, result, None, sums, table_of(lowering, name, op.scale))
-    made = _Matrices(
-        lowering.number, first, second, result, op.transposed, cut, zeros, offsets, bool(both)
-    )
-    lowering.later(lambda chip, _: _Emission(chip, made, finish).run())
+    constants, number = _Constants(zeros, offsets, bool(both)), lowering.number
+    lowering.later(lambda chip, _: _Emission(chip, number, made, cut, constants, finish).run())
     return result.images * result.height * result.width, first.channels, result.channels
 
 
 def _offsets(
-    lowering: Lowering, name: str, first: Stored, result: Stored, cut: _Cut
+    lowering: Lowering, name: str, first: Stored, result: Stored, cut: Cut
 ) -> Tensor | None:
     """Rows of parameters for what is added to each block of each matrix; None where words are.
 
     While sums go to memory and back the array makes the next block's: it must be busy so long.
     """
     config, size = lowering.config, first.images * first.height * result.blocks
-    late = first.blocks * cut.pixels < _ROUND_TRIP or config.accumulator_banks < 2
+    late = first.blocks * cut.pixels * cut.blocks < ROUND_TRIP or config.accumulator_banks < 2
     if not first.zero_point or late or cut.pixels >= config.accumulator_depth:
         return None
     return lowering.layout.add(
@@ -117,41 +123,13 @@ def _require_sums(name: str, first: Stored, second: Stored, config: Config) -> N
 
 
 @dataclass(frozen=True)
-class _Cut:
-    """How products are cut: pixels of a tile, and channel blocks of the first map in a step."""
-
-    pixels: int
-    depth: int
-
-
-def _cut(first: Stored, config: Config) -> _Cut:
-    """As many pixels as sums fit a bank, then as much depth as half a bank holds."""
-    half, most = config.scratchpad_depth // 2, config.accumulator_depth
-    if first.zero_point and first.width >= most > 1:  # Leave a word for what it adds.
-        most = -(-first.width // -(-first.width // (most - 1)))
-    pixels = max(1, min(first.width, most, half))
-    depth = min(first.blocks, half // max(pixels, config.dim))
-    if not depth:
-        pixels, depth = max(1, min(pixels, half // 2)), 1
-    return _Cut(pixels, depth)
-
-
-@dataclass(frozen=True)
-class _Matrices:
-    """What is multiplied.
+class _Constants:
+    """What zero points need.
 
     Parameters
     ----------
-    layer
-        For which layer.
-    first, second, result
-        The maps.
-    transposed
-        Whether rows of the second one are columns of its matrices.
-    cut
-        How it is cut.
     zeros
-        Tiles that take away the zero point of the second one.
+        Tiles that take away the zero point of the second map.
     offsets
         Where what the zero point of the first one adds lies on its way; None where each pixel is
         followed by words that take it away.
@@ -159,192 +137,189 @@ class _Matrices:
         Whether what both zero points together add is taken away by the vector unit.
     """
 
-    layer: int
-    first: Stored
-    second: Stored
-    result: Stored
-    transposed: bool
-    cut: _Cut
-    zeros: tuple[Tensor, ...] = ()
-    offsets: Tensor | None = None
-    apart: bool = False
-
-    @property
-    def padding(self) -> int:
-        """Words behind each pixel that take the first one's zero point away."""
-        zero = 0 if self.offsets else self.first.zero_point
-        return 0 if not zero else 1 + (zero == LOW)  # 128 is no code, but twice 64.
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A step: what it makes, what it streams, and what it has as weights."""
-
-    target: Area
-    source: Area
-    weights: Area
-    opens: bool
-    closes: bool
+    zeros: Sequence[Tensor]
+    offsets: Tensor | None
+    apart: bool
 
 
 class _Emission:
     """Emits a product of two maps."""
 
-    def __init__(self, chip: MapChip, made: _Matrices, finish: Finish) -> None:
-        self.chip, self.made, self.steps = chip, made, list(_steps(made, chip.config.dim))
-        self.finish = finish(chip, [step.target for step in self.steps if step.opens])
-        self.waiting: list[tuple[Area, int]] = []
+    def __init__(
+        self,
+        chip: MapChip,
+        layer: int,
+        made: Matrices,
+        cut: Cut,
+        constants: _Constants,
+        finish: Finish,
+    ) -> None:
+        self.chip, self.layer, self.made, self.constants = chip, layer, made, constants
+        self.parts, dim = list(parts_of(made, cut, chip.config.dim)), chip.config.dim
+        self.finish = finish(chip, [part.target for part in self.parts])
+        self.banks = [chip.next_accumulator() for _ in self.parts]
+        passes = [one for place in range(-AHEAD, len(self.parts)) for one in self._passes(place)]
+        sources, self.number = [one.source for one in passes], 0
+        areas = [one.weights for one in passes]
+        size = max(area.words if isinstance(area, Area) else dim for area in areas)
+        loaded = made.first.tensor is not None
+        most = max(source.words for source in sources)
+        self.streamed = Cached(chip.sources, most, sources) if loaded else None
+        self.held = Cached(chip.weights, size, areas)
+        self.behind = max(self._within(part.target).words for part in self.parts)
+        self.waiting: list[int] = []
 
     def run(self) -> None:
         """Emit everything."""
-        made, chip, steps = self.made, self.chip, self.steps
-        sources = [step.source for step in steps]
-        uses = [use for step in steps for use in (step.weights, *range(len(made.zeros)))]
-        size = max(max(step.weights.words for step in steps), chip.config.dim * bool(made.zeros))
-        loaded = made.first.tensor is not None
-        streamed = Cached(chip.sources, max(a.words for a in sources), sources) if loaded else None
-        held = Cached(chip.weights, size, uses)
-        bank = -1
-        for number, step in enumerate(steps):
-            bank = chip.next_accumulator() if step.opens else bank
-            place = number * (1 + len(made.zeros))
-            self._weight(step, self._view(held, made.second, step.weights, place))
-            view = self._view(streamed, made.first, step.source, number)
-            summed = made.offsets is not None and step.target.columns[0] == 0
-            self._stream(step, view, bank, made.padding, fresh=step.opens, summed=summed)
-            for zero in range(len(made.zeros)):
-                self._zero(step, held, zero, place + 1 + zero)
-                padding = 0 if made.apart else made.padding
-                self._stream(step, view, bank, padding, fresh=False)
-            if step.closes:
-                self._close(step.target, bank, summed=summed)
+        for place in range(-AHEAD, len(self.parts)):
+            for one in self._passes(place):
+                self._pass(one)
+                self.number += 1
+            self._close(place)
         self._finish()
 
-    def _close(self, target: Area, bank: int, *, summed: bool) -> None:
-        """What follows the last step of a tile; of one whose bias is on its way a tile later."""
-        if self.made.offsets is None:
-            self.finish.run(target, bank)
+    def _passes(self, place: int) -> Sequence[Pass]:
+        """Those of a part, then of what a later one shares: it will be in the same bank."""
+        own = self.parts[place].own if place >= 0 else []
+        later = place + AHEAD
+        return [*own, *(self.parts[later].shared if later < len(self.parts) else [])]
+
+    def _close(self, place: int) -> None:
+        """What follows the passes of a part; where its bias is on its way a part later."""
+        if self.constants.offsets is not None:
+            self._finish()
+        self._begin(place + 1)
+        if place < 0:
             return
-        self._finish()
-        if summed:
-            self._pass_on(target, bank)
-        self.waiting.append((target, bank))
+        self.waiting.append(place)
+        if self.constants.offsets is None:
+            self._finish()
+        elif self._summed(self.parts[place]):
+            self._pass_on(self.parts[place], self.banks[place])
 
     def _finish(self) -> None:
-        while self.waiting:
-            self.finish.run(*self.waiting.pop())
+        for place in self.waiting:
+            target = self.parts[place].target
+            self.finish.run(target, self.banks[place], within=self._within(target))
+        self.waiting.clear()
 
-    def _pass_on(self, target: Area, bank: int) -> None:
-        """What is to be added to a block's sums, made of those of its zero word, to memory."""
-        chip, made, place = self.chip, self.made, target.pixels
-        word = Words(bank, place, (0, 0, 0, 0))
-        zeros = made.first.zero_point * made.second.zero_point
+    def _summed(self, part: Part) -> bool:
+        """Whether each block's weights are summed, for a bias that is that of all its pixels."""
+        return self.constants.offsets is not None and part.target.columns[0] == 0
+
+    def _within(self, target: Area) -> Area:
+        """What a part's sums are in their bank: where weights may be summed a word more."""
+        low, high = target.columns
+        return replace(target, columns=(low, high + (self.constants.offsets is not None)))
+
+    def _place(self, part: Part, block: int) -> int:
+        """First word of the sums of one of its blocks; behind those of any part what they share."""
+        if block < part.blocks:
+            return block * self._within(part.target).pixels
+        return self.behind
+
+    def _begin(self, place: int) -> None:
+        """Let sums of blocks begin with what they share."""
+        if not 0 <= place < len(self.parts) or not self.parts[place].shared:
+            return
+        part, bank = self.parts[place], self.banks[place]
+        counts = (part.blocks, part.target.pixels + self._summed(part), 1, 1)
+        shared = Words(bank, self._place(part, part.blocks), (0, 1, 0, 0))
+        sums = Words(bank, 0, (self._within(part.target).pixels, 1, 0, 0))
+        unlimited = {"low": LOW, "high": HIGH}
+        self.chip.vector(self.layer, counts, {"a": shared, "acc": sums}, unlimited)
+
+    def _pass_on(self, part: Part, bank: int) -> None:
+        """What is to be added to sums of blocks, made of those of their zero words, to memory.
+
+        Where these go through tiles of zero points there is nothing to be added to them.
+        """
+        chip, made, target, offsets = self.chip, self.made, part.target, self.constants.offsets
+        step, place = self._within(target).pixels, target.pixels
+        words = Words(bank, place, (step, 0, 0, 0))
+        zeros = 0 if part.shared else made.first.zero_point * made.second.zero_point
         fields = {"alu": int(Alu.RSUB), "flags": int(VectorFlag.B_SCALAR)}
         fields |= {"scalar": made.first.channels * zeros, "low": LOW, "high": HIGH}
-        chip.vector(made.layer, (1, 1, 1, 1), {"a": word, "acc": word}, fields)
+        chip.vector(self.layer, (part.blocks, 1, 1, 1), {"a": words, "acc": words}, fields)
         row = row_of(target, made.result) * PARAMETER_COLUMNS
-        assert made.offsets is not None
-        whole = {"rows": 1, "blocks": 1, "local_stride": 0, "memory_stride": 0}
-        chip.store(made.layer, made.offsets, row, bank, place, **whole)
+        assert offsets is not None
+        blocks = {"blocks": part.blocks, "local_stride": step, "memory_stride": PARAMETER_COLUMNS}
+        chip.store(self.layer, offsets, row, bank, place, rows=1, **blocks)
 
-    def _zero(self, step: _Step, cache: Cached, zero: int, place: int) -> None:
+    def _pass(self, one: Pass) -> None:
+        """WEIGHT and STREAM."""
+        if isinstance(one.weights, Area):
+            self._weight(one.weights)
+            view, padding = self._view(self.streamed, self.made.first, one.source), self.padding
+            self._stream(one, view, padding)
+            return
+        self._zero(one.source, one.weights)
+        view = self._view(self.streamed, self.made.first, one.source)
+        self._stream(one, view, 0 if self.constants.apart else self.padding)
+
+    @property
+    def padding(self) -> int:
+        """Words behind each pixel that take the first one's zero point away."""
+        zero = 0 if self.constants.offsets else self.made.first.zero_point
+        return 0 if not zero else 1 + (zero == LOW)  # 128 is no code, but twice 64.
+
+    def _zero(self, source: Area, zero: int) -> None:
         """A tile of zero points for each channel block that is streamed, as far as it goes."""
-        chip, made = self.chip, self.made
-        resident, missing = cache.find(zero, place)
-        dim, slot = chip.config.dim, resident.slot
+        chip, dim = self.chip, self.chip.config.dim
+        resident, missing = self.held.find(zero, self.number)
+        slot = resident.slot
         if missing:
-            tensor = made.zeros[zero]
-            chip.load(made.layer, tensor, 0, slot.bank, slot.base, rows=dim)
-        low, high = step.source.blocks
+            tensor = self.constants.zeros[zero]
+            chip.load(self.layer, tensor, 0, slot.bank, slot.base, rows=dim)
+        low, high = source.blocks
         touched = [Access(slot.bank, slot.base, slot.base + dim, False)]
         rows = {"row_start": low * dim, "row_step0": dim if high - low > 1 else 0}
-        rows["row_limit"] = made.first.channels
-        chip.weigh(made.layer, touched, slot.base, count0=high - low, **rows)
+        rows["row_limit"] = self.made.first.channels
+        chip.weigh(self.layer, touched, slot.base, count0=high - low, **rows)
 
-    def _view(self, cache: Cached | None, stored: Stored, area: Area, number: int) -> View:
+    def _view(self, cache: Cached | None, stored: Stored, area: Area) -> View:
         """Part of a map on chip, LOADed if it is in memory and not there."""
         if cache is None or stored.tensor is None:
             return stored.view
-        resident, missing = cache.find(area, number)
+        resident, missing = cache.find(area, self.number)
         slot = resident.slot
         if missing:
-            return self.chip.load_area(self.made.layer, stored, area, slot.bank, slot.base)
+            return self.chip.load_area(self.layer, stored, area, slot.bank, slot.base)
         return View.of(slot.bank, slot.base, area)
 
-    def _weight(self, step: _Step, view: View) -> None:
+    def _weight(self, weights: Area) -> None:
         """A tile for each channel block that is streamed; rows that there are not are zero."""
         dim, made = self.chip.config.dim, self.made
-        blocks, _, _, columns = step.weights.counts
+        view = self._view(self.held, made.second, weights)
+        blocks, _, _, columns = weights.counts
         tiles = blocks if made.transposed else -(-columns // dim)
         stride = view.steps[0] if made.transposed else dim
         rows = {"row_limit": columns} if columns % dim else {}
         if rows and not made.transposed:
             rows["row_step0"] = dim
-        touched, local = view.accesses(step.weights, write=False), view.first(step.weights)
+        touched, local = view.accesses(weights, write=False), view.first(weights)
         flags = int(WeightFlag.TRANSPOSE) if made.transposed else 0
         fields = {"count0": tiles, "stride0": stride, "flags": flags, **rows}
-        self.chip.weigh(made.layer, touched, local, **fields)
+        self.chip.weigh(self.layer, touched, local, **fields)
 
-    def _stream(
-        self,
-        step: _Step,
-        view: View,
-        bank: int,
-        padding: int,
-        *,
-        fresh: bool,
-        summed: bool = False,
-    ) -> None:
-        """Every pixel of a tile, block after block, onto the same sums; padding after each.
+    def _stream(self, one: Pass, view: View, padding: int) -> None:
+        """Every pixel of a part, block after block, onto the same sums; padding after each.
 
-        Where weights are ``summed`` a word of zero points follows the pixels, for a sum of its own.
+        Where weights are summed a word of zero points follows the pixels, for a sum of its own.
         """
-        pixels, zero = step.target.pixels, self.made.first.zero_point
-        limits = None
+        part, zero = self.parts[one.part], self.made.first.zero_point
+        summed = self._summed(part) and (bool(part.shared) or isinstance(one.weights, Area))
+        pixels, place, limits = part.target.pixels, self._place(part, one.block), None
         if padding or summed:
             pad = zero if summed else -zero // padding
             limits = Limits(0, 0, 1, pixels if summed else 1, pad)
         self.chip.stream(
-            self.made.layer,
-            view.accesses(step.source, write=False),
-            view.first(step.source),
-            Onto(bank, 0, pixels + summed),
-            [Loop(step.source.counts[0], view.steps[0])],
+            self.layer,
+            view.accesses(one.source, write=False),
+            view.first(one.source),
+            Onto(self.banks[one.part], place, place + pixels + summed),
+            [Loop(one.source.counts[0], view.steps[0])],
             [Loop(pixels + summed, 1, 1, column=int(summed)), Loop(1 + padding, row=1)],
-            fresh=fresh,
+            fresh=one.fresh,
             limits=limits,
         )
-
-
-def _steps(made: _Matrices, dim: int) -> Iterator[_Step]:
-    """Every step in order: of each matrix the tiles of pixels, blocks of the result, and depth."""
-    first, result, cut = made.first, made.result, made.cut
-    tiles = _ranges(first.width, cut.pixels)
-    for image, row, pixels in product(range(first.images), range(first.height), tiles):
-        place = (image, image + 1), (row, row + 1)
-        for block in range(result.blocks):
-            target = Area((block, block + 1), *place, pixels)
-            for depth in _ranges(first.blocks, cut.depth):
-                weights = _weights(made, block, depth, dim)
-                yield _Step(
-                    target,
-                    Area(depth, *place, pixels),
-                    Area(weights[0], *place, weights[1]),
-                    opens=depth[0] == 0,
-                    closes=depth[1] == first.blocks,
-                )
-
-
-def _ranges(size: int, most: int) -> Sequence[tuple[int, int]]:
-    """A range in parts of at most so many."""
-    return [(low, min(size, low + most)) for low in range(0, size, most)]
-
-
-def _weights(
-    made: _Matrices, block: int, depth: tuple[int, int], dim: int
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Channel blocks and columns of the second map that make a block from some depth."""
-    if made.transposed:
-        return depth, (block * dim, min(made.second.width, (block + 1) * dim))
-    low, high = (place * dim for place in depth)
-    return (block, block + 1), (low, min(made.second.width, high))

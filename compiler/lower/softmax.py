@@ -84,7 +84,7 @@ def _words(pixels: int, blocks: int, packing: Packing) -> int:
     """Words of an accumulator bank that a tile needs."""
     first, other = (half * packing.groups for half in packing.halves)
     below = max(pixels * blocks, max(2 * pixels, other) + 2 * packing.groups)
-    return max(below, pixels * (blocks + 1) + first + packing.groups)
+    return max(below, pixels * (blocks + 1) + first + 2 * packing.groups)
 
 
 def _cycles(ways: int, pixels: int, total: int, blocks: int) -> int:

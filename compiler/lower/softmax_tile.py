@@ -175,7 +175,11 @@ class Tile:
         table = self._table(0)
         yield
         for byte in range(BYTES):
-            self._power(byte, table, largest)
+            codes = self._look_up(byte, table, largest)
+            if byte == BYTES - 2:
+                yield
+            if byte:
+                self._add(byte, codes)
             if byte < BYTES - 1:
                 table = self._table(byte + 1)
             yield
@@ -185,12 +189,13 @@ class Tile:
         """Exponentials times the reciprocal of their sum; each step begins behind memory."""
         groups, row, pixels = self.packing.groups, self.way.row, self.pixels
         self.way.shifted(2 * groups)
-        half, guess = self._packed(), self._group(1, 0)
+        half, guess = self._packed(), self._group(0, 1)
         exponent = self._normalized(half)
         yield from self._reciprocal(half, guess)
         both = self._words(1, 0, 0)
         self._each(guess, both, {"shift": -1})
         self._each(exponent, both.shifted(1), {})
+        yield
         size = max(1, -(-pixels // _PIECES))
         parts = [(low, min(pixels, low + size)) for low in range(0, pixels, size)]
         for low, high in parts:
@@ -259,27 +264,24 @@ class Tile:
         """LOAD a table, a step before it is needed: what is on its way through memory waits."""
         return self.chip.load_table(self.all.layer, self.all.tables[byte])
 
-    def _power(self, byte: int, table: int, largest: Words) -> None:
-        """A byte of the exponentials, the lowest one first: it is where all others are added."""
-        if not byte:
-            self._look_up(table, largest, self.powers)
-            return
+    def _look_up(self, byte: int, table: int, largest: Words) -> Words:
+        """A byte of the exponentials of all codes; the lowest one where all others are added."""
         base = self.spare.base + self.blocks * self.pixels
-        codes = Words(self.spare.bank, base, (self.pixels, 1, 0, 0))
-        self._look_up(table, largest, codes)
-        factor = {"multiplier2": 1 << (8 * byte), "flags": int(VectorFlag.RESIDUAL)}
-        low = {"zero_a": LOW} if byte == 1 else {}
-        fields = {"zero_b": LOW, **low, **factor, **self.lanes}
-        self.vector(Alu.PASS, self.powers, self.powers, fields, codes, blocks=self.blocks)
-
-    def _look_up(self, table: int, largest: Words, codes: Words) -> None:
-        """A byte of the exponentials of all codes."""
+        codes = Words(self.spare.bank, base, (self.pixels, 1, 0, 0)) if byte else self.powers
         look = {"activation": int(Activation.TABLE), "table": table, "zero_target": LOW}
         fields = {"zero_a": LOW, **look, **self.lanes}
         touched = [self.chip.table_access(table)]
         self.vector(
             Alu.RSUB, self.codes, codes, fields, largest, blocks=self.blocks, touched=touched
         )
+        return codes
+
+    def _add(self, byte: int, codes: Words) -> None:
+        """Another byte of the exponentials, the second lowest first."""
+        factor = {"multiplier2": 1 << (8 * byte), "flags": int(VectorFlag.RESIDUAL)}
+        low = {"zero_a": LOW} if byte == 1 else {}
+        fields = {"zero_b": LOW, **low, **factor, **self.lanes}
+        self.vector(Alu.PASS, self.powers, self.powers, fields, codes, blocks=self.blocks)
 
     def _sum(self) -> None:
         """The sum of exponentials rounded to their integer bits, half way up: no tie is left."""
@@ -324,7 +326,7 @@ class Tile:
     def _reciprocal(self, half: Words, guess: Words) -> Iterator[None]:
         """Newton's iteration; the number and what it is so far are multipliers in turn."""
         groups, row = self.packing.groups, self.way.row
-        rest, more = self._group(1, 1), self.total
+        rest, more = self._group(1, 1), self._group(1, 0)
         factor = {"scalar": 0, "multiplier": RECIPROCAL_FACTOR, "shift": WHOLE}
         self._lanes(Alu.RSUB, half, guess, {**factor, "flags": int(VectorFlag.TFLITE)})
         self._lanes(Alu.ADD, guess, guess, {"scalar": RECIPROCAL_START})

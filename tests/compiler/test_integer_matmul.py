@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.compiler.reference.run import run_outputs
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
+from pulsarray.isa import Opcode
 from pulsarray.model.run import run
-from pulsarray.program import unpack
+from pulsarray.program import Program, unpack
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_model, simulate
 from pulsarray.sim.random.maps import map_config, with_inputs
@@ -132,6 +134,23 @@ def test_zero_points_of_many_pixels_are_a_bias(transposed: bool, zero: int) -> N
     assert_equal(graph, config)
     program = compiler.compile(graph, config)
     assert "y.offsets" in [tensor.name for tensor in program.tensors]
+
+
+def streamed(program: Program) -> int:
+    """Words that go through the array."""
+    streams = (i for i in program.instructions if i.op is Opcode.STREAM)
+    return sum(prod(i[f"count{level}"] for level in range(5)) for i in streams)
+
+
+@pytest.mark.parametrize(("zero", "tiles"), [(3, 1), (-128, 2)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_blocks_share_what_a_zero_point_takes(transposed: bool, zero: int, tiles: int) -> None:
+    config = replace(PRESETS["tiny"], accumulator_depth=128)
+    graphs = [products(2, 24, 24, transposed=transposed, zero=number) for number in (0, zero)]
+    without, taken = (streamed(compiler.compile(graph, config)) for graph in graphs)
+    rows, blocks = 2 * 24, 6
+    assert taken - without == rows * blocks * tiles
+    assert_equal(graphs[1], config)
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
