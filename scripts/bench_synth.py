@@ -59,6 +59,8 @@ MACHINES[LEAST] = replace(
     residual=False,
     leaky=False,
 )
+BIG = 16
+"""Rows from which on a machine is not mapped as one module, which would take many hours."""
 SLOW_MHZ = 20.0
 """What machines without fast_clock are mapped for; the others for :data:`MHZ`."""
 ROOM = 0.95
@@ -72,7 +74,8 @@ HEAD = f"""\
 Written by `make bench-synth` (`scripts/bench_synth.py`) with the tools of `pulsarray[synth]`; each
 row says when, and of which commit. Look-up table equivalents are LUT4 + 2 CCU2C + 6 TRELLIS_DPR16X4
 on ECP5, and LUT + distributed RAM on Xilinx 7. *Hierarchy kept* maps every module by itself, so
-that each unit's share is known; *as one module* is what is placed: it is optimized across units.
+that each unit's share is known; *as one module* is what is placed: it is optimized across units
+(machines of {BIG} rows and more, where that takes hours, have the hierarchy kept in all columns).
 Gates are NAND2 equivalents, without memories. What has no row here was not measured yet. All are
 without `trace`, which is for simulation. On ECP5 mapping aims at {MHZ:.0f} MHz, of machines without
 `fast_clock` at {SLOW_MHZ:.0f}: what is faster anyway takes few cells.
@@ -87,7 +90,7 @@ def measure(machine: str, target: str, unit: str) -> Report:
         target=target,
         device=machine if machine in BOARDS else "",
         part=unit,
-        flat=target != "gates",
+        flat=target != "gates" and MACHINES[machine].dim < BIG,
         placement=placement,
         mhz=MHZ if MACHINES[machine].fast_clock else SLOW_MHZ,
     )
