@@ -35,6 +35,17 @@ def _states() -> list[int]:
     return states
 
 
+def _lowest(bits: Value) -> Value:
+    """The lowest bit that is set, alone: of fours, since a carry would take a chain."""
+    fours = [bits[start : start + 4] for start in range(0, len(bits), 4)]
+    result: list[Value] = []
+    below: Value = Const(0, 1)
+    for four in fours:
+        result += [four[n] & ~(four[:n].any() | below) for n in range(len(four))]
+        below = below | four.any()
+    return Cat(result)
+
+
 def _counted(state: Value) -> Value:
     """How many steps have led to a state."""
     steps = {state: number for number, state in enumerate(_states())}
@@ -107,9 +118,10 @@ class Counters(Shared):
         was, was_first = Signal.like(place, name="was"), Signal(name="was_first")
         added, ended = Signal(_FEW_BITS, name="added"), Signal.like(place, name="ended")
         m.submodules.words = words = Memory1R1W(COUNTER_BITS, _COUNTERS)
-        of_turn = self._few(m, counts, place)
-        last = place == _COUNTERS - 1
+        turns = Signal(_COUNTERS, init=1, name="turns")  # place, as one bit that goes round
+        of_turn, last = self._few(m, counts, turns), turns[-1]
         m.d.sync += [
+            turns.eq(turns.rotate_left(1)),
             place.eq(Mux(last, 0, place + 1)),
             added.eq(_counted(of_turn)),
             Cat(was, was_first).eq(Cat(place, first)),
@@ -119,7 +131,7 @@ class Counters(Shared):
         with m.If(last):
             m.d.sync += first.eq(0)
         with m.If(self.clear):
-            m.d.sync += [place.eq(0), first.eq(1)]
+            m.d.sync += [turns.eq(1), place.eq(0), first.eq(1)]
         m.d.comb += [
             words.read_enable.eq(1),
             words.read_address.eq(place),
@@ -129,15 +141,14 @@ class Counters(Shared):
             self.valid.eq(ended == self.number),
         ]
 
-    def _few(self, m: Module, counts: Signal, place: Signal) -> Value:
+    def _few(self, m: Module, counts: Signal, turns: Signal) -> Value:
         """What the counter whose turn it is has counted since its last visit."""
         of_turn: Value = Const(0, _FEW_BITS)
         for number, name in enumerate(COUNTERS):
             state = Signal(_FEW_BITS, init=1, name=f"{name}_few")
             following = Cat(state[_TAPS[0]] ^ state[_TAPS[1]], state)[:_FEW_BITS]
             first, second, *_ = _states()
-            again, turn = Mux(counts[number], second, first), Signal(name=f"{name}_turn")
-            m.d.comb += turn.eq(place == number)
+            again, turn = Mux(counts[number], second, first), turns[number]
             m.d.sync += state.eq(Mux(turn, again, Mux(counts[number], following, state)))
             with m.If(self.clear):
                 m.d.sync += state.eq(first)
@@ -175,8 +186,7 @@ class UnitState(Shared):
             m.d.comb += [self.state[0].eq(~self.stall), self.state[1].eq(self.stall)]
         with m.Elif(self.occupied):
             m.d.comb += [self.state[2].eq(~self.start), self.state[3].eq(self.start)]
-            # The lowest bit that is set.
-            m.d.comb += self.waiting.eq(self.missing & (~self.missing + 1))
+            m.d.comb += self.waiting.eq(_lowest(self.missing))
         with m.Elif(self.busy):
             m.d.comb += self.state[4].eq(1)
         with m.Else():

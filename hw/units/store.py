@@ -204,22 +204,26 @@ class StoreUnit(Shared):
         config, axi = self._config, self.axi
         cut, fresh, end, wide = Signal(), Signal(), Signal(), Signal()
         which = Signal.like(place)
-        kept, word = Signal(8 * config.acc_word_bytes), Signal(8 * config.acc_word_bytes)
-        m.d.comb += word.eq(Mux(fresh, Mux(wide, self._sums(m), self._operands()), kept))
-        # The word is on the port only in the cycle after it was asked for.
+        kept, beat = Signal(config.bus_bits), Signal(config.bus_bits)
+        word = Signal(8 * config.acc_word_bytes)
+        m.d.comb += [
+            word.eq(Mux(wide, self._sums(m), self._operands())),
+            beat.eq(Mux(fresh, word.word_select(which, config.bus_bits), kept)),
+        ]
+        # The bank keeps the word while it is held for the slots; behind the last one, for a cycle.
         with m.If(fresh):
-            m.d.sync += [kept.eq(word), fresh.eq(0)]
+            m.d.sync += [kept.eq(beat), fresh.eq(0)]
         with m.If(move):
             m.d.sync += [
                 cut.eq(slot),
                 which.eq(place),
                 end.eq(last),
-                fresh.eq(slot & (place == 0)),
+                fresh.eq(slot),
                 wide.eq(self._bank >= Bank.ACCUMULATOR),
                 axi.wvalid.eq(cut),
                 axi.wlast.eq(end),
                 axi.wstrb.eq(Mux(self.halt, 0, (1 << config.bus_bytes) - 1)),
-                axi.wdata.eq(word.word_select(which, config.bus_bits)),
+                axi.wdata.eq(beat),
             ]
 
     def _operands(self) -> Value:

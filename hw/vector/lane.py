@@ -16,8 +16,11 @@ from pulsarray.hw.vector.function_table import FunctionTable
 from pulsarray.hw.vector.lane_control import Source, control_layout
 from pulsarray.hw.vector.parameters import add_columns
 from pulsarray.hw.vector.rounding import (
+    HALF,
     WIDE,
     clamp,
+    is_far,
+    is_positive,
     near_sum,
     requantize,
     round_half_even,
@@ -205,7 +208,8 @@ class Lane(Shared):
         )
 
     def _slope(self, m: Module, b: Value) -> Value:
-        """B cut to an operand, or the derivative where B is the function's value.
+        """B cut to an operand, or the derivative where B is the function's value; for other
+        operations 0.
 
         With u = 2^F - B that of the sigmoid is u B / 2^(F - 2), that of tanh u (2^F + B) / 2^F.
         """
@@ -216,7 +220,8 @@ class Lane(Shared):
         is_sigmoid = self.control.factor_alu == Alu.DSIGMOID
         m.d.comb += [
             operand.eq(saturate(b, bits)),
-            times.eq(Mux(is_sigmoid, operand << 2, operand + (1 << fraction))),
+            # 2^F + B has the sign turned, as a number without one.
+            times.eq(Mux(is_sigmoid, operand << 2, Cat(operand[:-1], ~operand[-1]))),
             other.eq((1 << fraction) - operand),
         ]
         short = self._carry(m, "b_short", operand, at.factor, at.square)
@@ -232,7 +237,10 @@ class Lane(Shared):
             low = self._carry(m, "b_low", b[:bits].as_signed(), at.factor, at.slope)
             short = Mux(alu == Alu.SCALED, low, short)
         is_slope = (alu == Alu.DSIGMOID) | (alu == Alu.DTANH)
-        m.d.comb += value.eq(Mux(is_slope, slope, short))
+        is_product = is_slope | (alu == Alu.MUL)
+        if self._config.training:
+            is_product = is_product | (alu == Alu.SCALED)
+        m.d.comb += value.eq(Mux(is_product, Mux(is_slope, slope, short), 0))
         return value
 
     def _operate(
@@ -277,15 +285,9 @@ class Lane(Shared):
         result = self._carry(m, "chosen", self._sum_or_choice(m, a, b), at.operate, at.saturate)
         if factor is None:
             return saturate(result, self._alu_bits)
-        alu = self.control.saturated_alu
         product = Value.cast(saturated_product(m, a, factor, "product"))
         product = self._carry(m, "whole_product", product, at.operate, at.saturate)
-        is_product = (alu == Alu.MUL) | (alu == Alu.DSIGMOID) | (alu == Alu.DTANH)
-        if self._config.training:
-            is_product = is_product | (alu == Alu.SCALED)
-        either = Signal(signed(max(len(product), len(result))), name="either")
-        m.d.comb += either.eq(Mux(is_product, product, result))
-        return saturate(either, self._alu_bits)
+        return saturate(product | result, self._alu_bits)  # one of them is 0
 
     def _sum_or_choice(self, m: Module, a: Value, b: Value) -> Value:
         """Everything but products: a sum of A and B or their opposites, one of them, or a bit.
@@ -318,7 +320,7 @@ class Lane(Shared):
                 (alu == Alu.PASS)
                 | (alu == Alu.MAX)
                 | (alu == Alu.MIN)
-                | ((alu == Alu.GATE) & (b > 0))
+                | ((alu == Alu.GATE) & is_positive(b))
             ),
             is_bit.eq((alu == Alu.EQUAL) | (alu == Alu.GREATER)),
             bit.eq(Mux(alu == Alu.EQUAL, equal, ~less) & is_bit),
@@ -345,24 +347,34 @@ class Lane(Shared):
         product = Signal(signed(WIDE), name="scaled")
         m.d.comb += product.eq(self._product(m, "scaled", value, chosen))
         product = self._carry(m, "scaled_product", product, at.total, at.residual)
-        total = product
-        if self._config.residual:
-            total = product + self._residual_term(m, residual)  # rounding saturates it
+        early = self._carry(m, "early_shift", shift, at.choose, at.total)
+        term, total = self._added_term(m, residual, early), product
+        if term is not None:  # rounding saturates the sum
+            total = product + self._carry(m, "added_term", term, at.total, at.residual)
         return (
             self._carry(m, "scaled_value", total, at.residual, at.round),
-            self._carry(m, "chosen_shift", shift, at.choose, at.round),
+            self._carry(m, "chosen_shift", early, at.total, at.round),
         )
 
-    def _residual_term(self, m: Module, residual: Value) -> Value:
-        """The second source's product, or 0."""
-        control, at = self.control, self._at
+    def _added_term(self, m: Module, residual: Value, shift: Value) -> Value | None:
+        """The second source's product, or 0, and what gemmlowp's first rounding adds."""
+        control, half = self.control, None
+        if VectorFlag.TFLITE in vector_flags(self._config):
+            half = is_far(control.tflite_early, shift)
+        if not self._config.residual:
+            return None if half is None else Mux(half, HALF, 0)
         added = Signal.like(residual, name="added_residual")
         m.d.comb += added.eq(Mux(control.residual, residual, 0))
-        product = self._product(m, "residual", added, control.residual_multiplier)
-        return Value.cast(self._carry(m, "residual_product", product, at.total, at.residual))
+        return self._product(m, "residual", added, control.residual_multiplier, half)
 
-    def _product(self, m: Module, name: str, value: Value, multiplier: Value) -> Value:
-        """A number times a multiplier: parts as wide as a device multiplies, then their sum."""
+    def _product(
+        self, m: Module, name: str, value: Value, multiplier: Value, half: Value | None = None
+    ) -> Value:
+        """A number times a multiplier: parts as wide as a device multiplies, then their sum.
+
+        With a ``half`` the number is short: its first part lies below :data:`HALF`, which is then
+        added by what extends the part's sign.
+        """
         at = self._at
         kept: dict[int, list[Value]] = {}
         for place, part in _parts(value):
@@ -374,6 +386,10 @@ class Lane(Shared):
         outer, middle = kept[0][0], sum(kept.get(_PART, []), C(0, 1))
         if 2 * _PART in kept:
             outer = Cat(outer[: 2 * _PART], kept[2 * _PART][0]).as_signed()
+        if half is not None:
+            sign = outer[-1]
+            above = sign.replicate(HALF.bit_length() - 1 - len(outer))
+            outer = Cat(outer, above, sign ^ half, sign & ~half).as_signed()
         total = Signal((value * multiplier).shape(), name=f"{name}_total")
         m.d.comb += total.eq(outer + (middle << _PART))
         return total
@@ -426,7 +442,7 @@ class Lane(Shared):
             clamped.eq(
                 clamp(rounded + control.zero_target, control.low, control.high, control.crossed)
             ),
-            stepped.eq(Mux(rounded > 0, control.high, negative)),
+            stepped.eq(Mux(is_positive(rounded), control.high, negative)),
         ]
         plain: Value = clamped
         if self._config.training:
@@ -448,19 +464,22 @@ class Lane(Shared):
     def _reduce(self, m: Module, code: Value, total: Value) -> None:
         """What the reduction gets from this lane, and what is written for it."""
         control, at = self.control, self._at
-        reduced = self._carry(m, "reduced", control.is_max | control.is_sum, at.reduce, at.result)
-        counted = self._carry(m, "was_counted", self.counted, at.reduce, at.result)
+        reduced = self._carry(
+            m, "reduced", (control.is_max | control.is_sum) & self.counted, at.reduce, at.result
+        )
         for name, value, bits in (
             ("code", code, self._operand_bits),
             ("sum", total, self._acc_bits),
         ):
             own = Signal(signed(bits), name=f"own_{name}")
-            lowest = C(-(1 << (len(self.term[name]) - 1)), self.term[name].shape())
+            term = Signal(self.term[name].shape(), name=f"term_{name}")
             kept = self._carry(m, f"kept_{name}", own, at.reduce, at.result)
+            lowest = ~self.counted & ~control.is_sum  # only the sign is set
             m.d.comb += [
-                own.eq(value),
-                self.term[name].eq(Mux(self.counted, own, Mux(control.is_sum, 0, lowest))),
-                self.result[name].eq(Mux(counted, Mux(reduced, self.total[name], kept), 0)),
+                own.eq(Mux(self.counted, value, 0)),
+                term.eq(own),
+                self.term[name].eq(Cat(term[:-1], term[-1] | lowest)),
+                self.result[name].eq(Mux(reduced, self.total[name], kept)),
             ]
 
     def _look_up(

@@ -39,8 +39,6 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
         controls[at.factor] |= {"factor_alu": Alu}
         controls[at.slope] |= {"slope_alu": Alu}
     controls[at.operate] |= {"alu": Alu, "use_lane_shift": 1, "shift": signed(SHIFT_BITS)}
-    if config.vector_multiply:
-        controls[at.saturate] |= {"saturated_alu": Alu}
     if config.leaky:
         controls[at.choose] |= {"shift2": signed(SHIFT_BITS), "leaky": 1}
     if config.scale_bits:
@@ -52,6 +50,7 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     elif config.residual:
         controls[at.saturate] |= {"residual": 1}
     if VectorFlag.TFLITE in vector_flags(config):
+        controls[at.total] |= {"tflite_early": 1}
         controls[at.round] |= {"tflite": 1}
     operand = signed(config.operand_bits)
     controls[at.finish] |= {"activation": 3 if config.training else 2}

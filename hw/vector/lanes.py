@@ -239,12 +239,14 @@ class ReductionNode(Shared):
         )
 
     def body(self, platform: Any) -> Elaboratable:
-        """Two adders and two comparisons."""
+        """Two differences and two sums: the larger of two is B, and what A is above it."""
         m = Module()
         for name in ("code", "sum"):
             a, b = self.a[name], self.b[name]
-            larger = Mux(a > b, a, b)
-            m.d.comb += self.result[name].eq(Mux(self.is_sum, a + b, larger))
+            difference = a - b
+            above = difference[: len(a)] & ~difference[-1].replicate(len(a))
+            added = Mux(self.is_sum, a, above)
+            m.d.comb += self.result[name].eq(b + added)
         return m
 
 

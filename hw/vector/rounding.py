@@ -7,8 +7,11 @@ from collections.abc import Callable
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
 __all__ = [
+    "HALF",
     "WIDE",
     "clamp",
+    "is_far",
+    "is_positive",
     "near_sum",
     "requantize",
     "round_half_even",
@@ -19,6 +22,10 @@ __all__ = [
 
 WIDE = 64
 """Bits of a scaled product."""
+_STEP = 32
+"""The longest step of a shift, and the first."""
+HALF = 1 << 30
+"""Half of the unit of gemmlowp's first rounding."""
 
 Cut = Callable[[str, str, Value], Value]
 """Puts a register ``before`` or ``behind`` the shift into a way, by name, or does not."""
@@ -42,6 +49,11 @@ def clamp(value: Value, low: Value | int, high: Value | int, crossed: Value | No
         value = short
     over = Mux(is_below, low > high if crossed is None else crossed, is_above)
     return Mux(over, high, Mux(is_below, low, value))
+
+
+def is_positive(value: Value) -> Value:
+    """``value > 0`` of a signed number, without a carry."""
+    return value.any() & ~value[-1]
 
 
 def _signed_bits(value: Value) -> int:
@@ -95,8 +107,14 @@ def _half_even_addend(value: Value, shift: Value) -> Value:
 def round_half_even(value: Value, shift: Value | int) -> Value:
     """``value / 2^shift`` rounded half to even; a shift in a register costs a carry bit more."""
     if isinstance(shift, int):
-        return (value + ((1 << (shift - 1)) - 1) + value[shift]) >> shift
+        up = value[shift - 1] & (value[: shift - 1].any() | value[shift])
+        return (value >> shift) + up
     return (value + _half_even_addend(value, shift)) >> shift
+
+
+def is_far(tflite: Value, shift: Value) -> Value:
+    """Whether a number is rounded twice: to 2^31 and after a shift of more than 31."""
+    return tflite & shift[5] & ~shift[6]
 
 
 def requantize(
@@ -116,7 +134,8 @@ def requantize(
     m
         Where the logic goes.
     value
-        64 bits, signed; or 65, of which a number beyond 64 counts as the nearest of those.
+        Signed; of more than 64 bits, a number beyond 64 counts as the nearest of those. Where
+        :func:`is_far` holds, with :data:`HALF` added: gemmlowp's first rounding, to 2^31.
     shift
         Right shift, ``-(bits - 1)`` to 63; a negative one multiplies.
     bits
@@ -129,70 +148,76 @@ def requantize(
     """
     span = 1 << (bits - 1).bit_length()  # shifts to the left are as many fewer to the right
     right, before = Signal(name="right"), Signal(signed(7), name="before")
-    places, far = Signal(6, name="places"), Signal(name="far")
+    places = Signal(6, name="places")
     m.d.comb += [
         before.eq(shift - 1),  # where the bit lies that is rounded away
         right.eq(~before[-1]),
         places.eq(Cat(before[:5], before[5] & (right | (span == WIDE)))),
     ]
     mode = Value.cast(0 if tflite is None else tflite)
-    if tflite is not None:
-        m.d.comb += far.eq(tflite & (shift > 31))
-    near = _held(m, value, None if tflite is None else far)
-    near, amount = cut("before", "near", near), cut("before", "places_kept", places)
+    far = Const(0, 1) if tflite is None else is_far(tflite, shift)
+    near = cut("before", "near", value)
+    near = Cat(near, near[-1].replicate(max(0, WIDE - len(near))))
+    amount = cut("before", "places_kept", places)
     is_right = cut("before", "is_right", right)
-    mode, is_far = cut("before", "is_tflite", mode), cut("before", "is_far", far)
-    word, lost = _placed(m, near.as_signed(), is_right, span, bits + 1)
-    window, below, above = _window(m, word, near[-1], amount, bits + 1)
-    above = above | lost
+    mode, far = cut("before", "is_tflite", mode), cut("before", "is_far", far)
+    high = amount[5]
+    word, above = _placed(m, near, is_right, high, span, bits + 1)
+    window, below, beyond = _window(m, word, near[-1], amount[:5], bits + 1)
+    # Of what was rounded to 2^31 first, bits below that do not count.
+    lost = is_right & high & (near[_STEP - 1] | (near[: _STEP - 1].any() & ~far))
+    below = lost | (below & ~(far & ~high))
     sign, window = cut("behind", "sign", near[-1]), cut("behind", "window", window)
-    below, above = cut("behind", "below", below), cut("behind", "above", above)
-    mode, is_far = cut("behind", "was_tflite", mode), cut("behind", "was_far", is_far)
+    below, above = cut("behind", "below", below), cut("behind", "above", above | beyond)
+    mode, far = cut("behind", "was_tflite", mode), cut("behind", "was_far", far)
     up, total = Signal(name="up"), Signal(signed(bits), name="rounded_up")
     m.d.comb += [
-        up.eq(window[0] & Mux(mode, ~is_far | ~sign | below, below | window[1])),
+        up.eq(window[0] & Mux(mode, ~far | ~sign | below, below | window[1])),
         total.eq(window[1:] + up),
     ]
     wraps = ~window[-1] & total[-1]
     return Mux(above | wraps, _limit(sign, bits), total)
 
 
-def _held(m: Module, value: Value, far: Value | None) -> Value:
-    """The number within 64 bits: of one beyond 2^63 itself, which rounds and saturates as the
-    largest of them does. With ``far`` it is rounded to 2^-31, gemmlowp's first rounding before a
-    longer shift; its fraction is dropped.
-    """
-    half, beyond = 30, len(value) > WIDE
-    near = Signal(signed(WIDE + (beyond or far is not None)), name="within")
-    kept = value
-    if far is not None:
-        top = (value[half:].as_signed() + far)[: WIDE + 1 - half]
-        kept = Cat(Cat(value[:half], top[0]) & ~far.replicate(half + 1), top[1:])
-    if beyond:
-        over = value[WIDE] ^ value[WIDE - 1]
-        low = kept[: WIDE - 1] & ~over.replicate(WIDE - 1)
-        kept = Cat(low, kept[WIDE - 1] | over, Mux(over, value[WIDE], kept[WIDE]))
-    m.d.comb += near.eq(kept)
-    return near
+def _placed(
+    m: Module, near: Value, right: Value, high: Value, span: int, width: int
+) -> tuple[Value, Value]:
+    """The first step of the shift: to the left by ``span`` unless ``right``, to the right by
+    ``_STEP`` if ``high``; and whether a bit is lost above that is unlike the sign.
 
-
-def _placed(m: Module, near: Value, right: Value, span: int, width: int) -> tuple[Value, Value]:
-    """A word that only has to be shifted to the right: as it is, or ``span`` places higher; and
-    whether that loses bits unlike the sign.
+    Of a number beyond 64 bits, the nearest one counts: 2^63 itself, which rounds and saturates as
+    the largest of them does. It has a single bit; all below it are gated.
     """
-    sign, size = near[-1], max(len(near), span + width)
-    bits = [near[i] if i < len(near) else sign for i in range(size)]
-    word, lost = Signal(size, name="placed"), Signal(name="lost_above")
+    sign, room = near[-1], width + _STEP - 1
+    over, above = Signal(name="over"), Signal(name="lost_above")
+    steps = {0: right & ~high, _STEP: right & high, -span: ~right & ~high}
+    if span > _STEP:
+        steps[_STEP - span] = ~right & high
+    taken = Signal(len(steps), name="taken")
+    gated, word = Signal.like(taken, name="gated"), Signal(signed(room), name="placed")
     m.d.comb += [
-        word.eq(
-            Cat(
-                Cat(bits[:span]) & right.replicate(span),
-                Mux(right, Cat(bits[span:]), Cat(bits[: size - span])),
-            )
-        ),
-        lost.eq(~right & _unlike(near[size - span :], sign)),
+        over.eq(_unlike(near[WIDE - 1 : -1], sign)),
+        taken.eq(Cat(steps.values())),
+        gated.eq(taken & ~over.replicate(len(steps))),
     ]
-    return word, lost
+    numbered = list(enumerate(steps))
+
+    def bit(place: int, number: int) -> Value:
+        if place < 0:
+            return Const(0, 1)
+        if place < WIDE - 1:
+            return near[place] & gated[number]
+        return (near[place] | over if place == WIDE - 1 else sign) & taken[number]
+
+    def beyond(number: int, first: int) -> Value:
+        bits = near[min(first, WIDE) : WIDE]
+        return taken[number] & (over | _unlike(bits, sign)) if len(bits) else Const(0, 1)
+
+    m.d.comb += [
+        word.eq(Cat(Cat(bit(i + step, n) for n, step in numbered).any() for i in range(room))),
+        above.eq(Cat(beyond(n, room + step) for n, step in numbered).any()),
+    ]
+    return word, above
 
 
 def _window(

@@ -49,8 +49,8 @@ _REGISTERS = {"x_target": "register", "x_a": "a", "x_b": "b"}
 """Fields of VECTOR, and those of EXPONENT, that name exponent registers."""
 _ALIASES = {
     "factor_alu": "alu",
-    "saturated_alu": "alu",
     "slope_alu": "alu",
+    "tflite_early": "tflite",
     "residual_multiplier": "multiplier2",
     "use_lane_shift": "lane_scale",
     "use_lane_multiplier": "lane_scale",

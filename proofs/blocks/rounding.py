@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from amaranth.hdl import Elaboratable, Module, Shape, Value, signed, unsigned
+from amaranth.hdl import Elaboratable, Module, Mux, Shape, Value, signed, unsigned
 from amaranth.lib.wiring import In, Out
 
 from proofs.prover import Fault, Proof
 from pulsarray.hw.blocks.shared import Shared
 from pulsarray.hw.vector.rounding import (
+    HALF,
+    is_far,
     near_sum,
     requantize,
     round_half_even,
@@ -186,6 +188,8 @@ def requantize_proof(bits: int, *, tflite: bool, width: int = 64) -> Proof:
     modes = (" -set mode 0", " -set mode 1") if tflite else ("",)
 
     def logic(m: Module, value: Value, shift: Value, mode: Value | None = None) -> Value:
+        if mode is not None:
+            value = value + Mux(is_far(mode, shift), HALF, 0)
         return requantize(m, value, shift, bits, mode)
 
     return Proof(

@@ -53,7 +53,7 @@ def memory_beats(instruction: Instruction, config: Config) -> list[int]:
 
 
 class Port:
-    """Answers reads; noise when nothing was asked for."""
+    """Answers reads; the word stays while the port is held, then there is noise."""
 
     def __init__(self, generator: random.Random, config: Config) -> None:
         self.generator, self.config = generator, config
@@ -75,7 +75,10 @@ class Port:
     def see(self, got: dict[str, int]) -> None:
         """Remember what the unit asks for."""
         asked = got["port__bank"], got["port__address"]
-        self.asked = asked if got["port__enable"] else None
+        if got["port__enable"]:
+            self.asked = asked
+        elif not got["port__hold"]:
+            self.asked = None
 
 
 class Stores:

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from amaranth.hdl import Elaboratable, Module, Signal, Value, signed
+from amaranth.hdl import Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib.wiring import Component, In, Out, Signature
 from amaranth.sim import Simulator
 
 from pulsarray.hw.vector.exponents import ShiftSum
 from pulsarray.hw.vector.rounding import (
+    HALF,
     clamp,
+    is_far,
     near_sum,
     requantize,
     round_half_even,
@@ -80,7 +82,10 @@ def test_requantize(bits: int, tflite: int, width: int) -> None:
     generator = random.Random(bits)
 
     def logic(m: Module, value: Value, shift: Value, mode: Value) -> Value:
-        return requantize(m, value, shift, bits, mode if tflite else None)
+        if not tflite:
+            return requantize(m, value, shift, bits, None)
+        half = Mux(is_far(mode, shift), HALF, 0)
+        return requantize(m, value + half, shift, bits, mode)
 
     def cases() -> Cases:
         for number in range(4000):
