@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proofs.blocks import addressing, bursts, fifo, read_arbiter, rounding, semaphores, store
+from proofs.blocks import (
+    addressing,
+    bursts,
+    fifo,
+    ports,
+    read_arbiter,
+    reading,
+    registers,
+    rounding,
+    semaphores,
+    store,
+)
 from proofs.prover import Proof
 from pulsarray.config import PRESETS, Config
 from pulsarray.hw.memory.bursts import run_bits
@@ -44,8 +55,22 @@ def all_proofs() -> Iterator[Proof]:
         yield read_arbiter.proof(name, configs[name])
     for name, config in configs.items():
         yield store.proof(name, config)
+    yield from _traps(configs)
+    for prove in (reading.load_proof, reading.fetch_proof, registers.proof):
+        yield from (prove(name, config) for name, config in configs.items())
+    yield registers.proof("tiny", PRESETS["tiny"], address_bits=64)
     yield from _addresses()
     yield from _arithmetic()
+
+
+def _traps(configs: dict[str, Config]) -> Iterator[Proof]:
+    """Collisions at banks of every depth, and how the errors of every kind of machine are kept."""
+    for depth in dict.fromkeys(config.scratchpad_depth for config in configs.values()):
+        yield ports.bank_proof("scratchpad", depth)
+    for depth in dict.fromkeys(config.accumulator_depth for config in configs.values()):
+        yield ports.bank_proof("accumulator", depth)
+    for name, config in configs.items():
+        yield ports.errors_proof(name, config)
 
 
 def _addresses() -> Iterator[Proof]:

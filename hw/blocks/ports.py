@@ -46,7 +46,8 @@ class ReadPort(wiring.Signature):
     hold
         The unit holds the bank's read port in this cycle.
     word, sums
-        The word in the cycle after ``enable``, from a scratchpad or an accumulator bank.
+        The word in the cycle after ``enable``, from a scratchpad or an accumulator bank; it stays
+        while the unit holds the port.
     """
 
     def __init__(self, *, dim: int, operand_bits: int, acc_bits: int) -> None:

@@ -18,14 +18,14 @@ from pulsarray.hw.blocks.shared import Shared
 from pulsarray.isa import Bank, Unit
 from pulsarray.registers import ErrorCode
 
-__all__ = ["FETCH_CODES", "UNIT_CODES", "Errors"]
+__all__ = ["FETCH_CODES", "GROUPS", "UNIT_CODES", "Errors"]
 
 _NOBODY = (1 << INDEX_BITS) - 1
 _UNITS = len(Unit)
 UNIT_CODES = (ErrorCode.BAD_FIELD, ErrorCode.ADDRESS, ErrorCode.AXI_READ, ErrorCode.AXI_WRITE)
 FETCH_CODES = (ErrorCode.ILLEGAL_OPCODE, ErrorCode.AXI_READ, ErrorCode.PROGRAM_END)
 """What units and FETCH find by themselves."""
-_GROUPS = 4
+GROUPS = 4
 """Groups of errors, each with a register, of a machine with ``fast_clock``."""
 
 
@@ -121,7 +121,7 @@ class Errors(Shared):
         m = Module()
         owners = self._owners(m)
         errors = [error for code in ErrorCode for error in self._of_code(code, owners)]
-        number = _GROUPS if self._config.fast_clock else 1
+        number = GROUPS if self._config.fast_clock else 1
         size = -(-len(errors) // number)
         groups = [self._first(m, place, errors[place * size :][:size]) for place in range(number)]
         code: Value = groups[0][0]

@@ -14,7 +14,7 @@ from pulsarray.errors import CheckFailed
 
 PROOFS = list(all_proofs())
 FAULTS = [(proof, fault) for proof in first_of_each().values() for fault in proof.faults]
-QUICK = ["queue", "semaphore", "STORE"]
+QUICK = ["queue", "semaphore", "STORE", "bank ports", "errors", "registers", "LOAD", "FETCH"]
 
 
 @pytest.mark.parametrize("name", QUICK)
