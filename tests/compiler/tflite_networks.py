@@ -266,10 +266,12 @@ def _blocks(d: Drawing, x: int) -> int | None:
 def _matmul(d: Drawing, x: int) -> int | None:
     if len(d.shape(x)) < 3:
         return None
-    *rest, rows, _ = d.shape(x)
+    *rest, rows, columns = d.shape(x)
+    turned = bool(d.rng.integers(2))
+    size = columns if turned else rows
     other = d.one("RELU", x)
-    y = d.new((*rest, rows, rows), (scale(d.rng, 0.2, 2), zero(d.rng)))
-    d.b.operator("BATCH_MATMUL", [x, other], y, AdjX=False, AdjY=True)
+    y = d.new((*rest, size, size), (scale(d.rng, 0.2, 2), zero(d.rng)))
+    d.b.operator("BATCH_MATMUL", [x, other], y, AdjX=turned, AdjY=not turned)
     return y
 
 

@@ -21,7 +21,7 @@ from pulsarray.compiler.ir.value import Shape, Value
 from pulsarray.compiler.ops.integer import Join, MatMul, Split, Swap
 from pulsarray.errors import InputError
 
-__all__ = ["reshape", "same_codes", "transpose"]
+__all__ = ["columns_as_channels", "reshape", "same_codes", "transpose"]
 
 
 def same_codes(source: Affine8, tensor: Tensor) -> None:
@@ -99,7 +99,7 @@ def _turn(network: Network, operator: Operator, value: Meaning, order: list[int]
     if ways[-1] == "rows":
         network.values[tensor.index] = Meaning(source, shape, turned=True)
     else:
-        network.values[tensor.index] = Meaning(_channels(network, tensor, source), shape)
+        network.values[tensor.index] = Meaning(columns_as_channels(network, tensor, source), shape)
 
 
 _WAYS = {
@@ -114,12 +114,12 @@ _WAYS = {
 
 def _swapped(network: Network, tensor: Tensor, source: Value, way: str) -> Value:
     if way == "channels":
-        return _channels(network, tensor, source)
+        return columns_as_channels(network, tensor, source)
     height, width, channels = source.shape
     return network.between(tensor, "swapped", Swap(), source, (width, height, channels))
 
 
-def _channels(network: Network, tensor: Tensor, source: Value) -> Value:
+def columns_as_channels(network: Network, tensor: Tensor, source: Value) -> Value:
     """Columns as channels, in each row: the product of the identity and that, transposed."""
     height, width, channels = source.shape
     network.spend(height * channels**2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pulsarray.compiler.importers.tflite.file import Operator
+from pulsarray.compiler.importers.tflite.layout import columns_as_channels
 from pulsarray.compiler.importers.tflite.network import Meaning, Network
 from pulsarray.compiler.importers.tflite.scales import check_sums, ratio_pair
 from pulsarray.compiler.ops.integer import MatMul
@@ -17,9 +18,9 @@ __all__ = ["batch_matmul"]
 
 def batch_matmul(network: Network, operator: Operator) -> None:
     """BATCH_MATMUL of two maps, each row of which is a matrix."""
-    if operator.option("AdjX"):
-        raise InputError("a first matrix that is transposed is not supported")
     first, second = network.image(operator, 0), network.image(operator, 1)
+    if operator.option("AdjX"):
+        first = columns_as_channels(network, network.target(operator), first)
     turned = bool(operator.option("AdjY"))
     with np.errstate(all="ignore"):
         scales = [np.float32(value.codes.scale) for value in (first, second)]
