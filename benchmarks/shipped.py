@@ -108,6 +108,8 @@ _LIMIT = 900
 """Seconds for a file, all that is measured of it together."""
 SEED = 1
 
+_TYPES = {f"tensor({name})": np.dtype(name) for name in ("int32", "int64", "uint8", "float64")}
+
 Array = npt.NDArray[Any]
 Arrays = dict[str, Array]
 
@@ -160,7 +162,13 @@ def drawn(rng: np.random.Generator, path: Path, graph: Graph, count: int) -> Arr
     """Samples of every input of a file."""
     text = "ppocr" in path.name.lower().replace("-", "")
     kind = _strokes if text else draw
-    return {v.name: kind(rng, host_shape(graph, v), count) for v in graph.inputs}
+    samples = {}
+    for value in graph.inputs:
+        shape, view = host_shape(graph, value), graph.views.get(value.name)
+        kinds = view.kinds if view else 0
+        whole = rng.integers(0, kinds, (count, *shape)) if kinds else None
+        samples[value.name] = kind(rng, shape, count) if whole is None else whole
+    return samples
 
 
 def _strokes(rng: np.random.Generator, shape: tuple[int, ...], count: int) -> Array:
@@ -335,7 +343,10 @@ def _fed(session: Any, inputs: list[Array], name: str) -> Iterator[Arrays]:
     constants = {v.name: np.array(fixed[v.name], np.int64) for v in values if v.name in fixed}
     for sample in zip(*inputs, strict=True):
         pairs = zip(open_inputs, sample, strict=True)
-        yield {value.name: _batched(value.shape, array) for value, array in pairs} | constants
+        yield {
+            value.name: _batched(value.shape, array).astype(_TYPES.get(value.type, np.float32))
+            for value, array in pairs
+        } | constants
 
 
 def _batched(shape: list[int | str | None], sample: Array) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pulsarray.compiler.arguments import integers
 from pulsarray.errors import InputError, did_you_mean
 
-__all__ = ["GivenInput", "GivenShapes", "batch_of", "sample_shapes", "sized"]
+__all__ = ["GivenInput", "GivenShapes", "batch_of", "sample_shapes", "sized", "with_other_batch"]
 
 GivenShapes = Sequence[int] | Mapping[str, Sequence[int]] | None
 """Shape of a sample of the only input, or of inputs by name; or open sizes by theirs."""
@@ -127,6 +127,17 @@ def _with_batch(inputs: Sequence[GivenInput], shapes: GivenShapes) -> list[Given
             axes = [k for k, size in enumerate(given.dims) if size == sizes[0]]
             axis = axes[0] if len(axes) == 1 else 0
         made.append(replace(given, batch_axis=axis))
+    return made
+
+
+def with_other_batch(inputs: Sequence[GivenInput]) -> list[GivenInput] | None:
+    """Inputs with one sample along another axis than the first; None if one has no such axis."""
+    made = []
+    for given in inputs:
+        axes = [axis for axis, size in enumerate(given.dims) if axis and size == 1]
+        if given.batch_axis or given.dims[:1] in ((), (1,), (None,)) or not axes:
+            return None
+        made.append(replace(given, batch_axis=axes[0]))
     return made
 
 

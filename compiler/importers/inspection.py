@@ -130,6 +130,8 @@ def inspect_graph(graph: Graph, config: Config | None = None) -> Inspection:
     form = "float, to be quantized to int8"
     if count := graph.notes.get("dynamic_quantization"):
         form = f"dynamically quantized by {count} operators, read as {form} with fixed scales"
+    if reason := graph.notes.get("partly_float"):
+        form = f"quantized in part ({reason}), read as {form}, with weights as their codes say"
     return Inspection(graph.name, form, rows, "", *ends)
 
 

@@ -31,6 +31,10 @@ from pulsarray.compiler.ops.transposed import TransposedConvolution
 
 __all__ = ["with_products"]
 
+_LARGEST_WINDOW = 1 << 10
+"""Elements of a window of which the largest is sought in one go."""
+_PART = 1 << 6
+"""Elements side by side of which the largest is sought where they are too many."""
 _FEW_CHANNELS = 16
 """Channels of which each becomes a row by itself, where the largest of them is sought."""
 
@@ -69,10 +73,43 @@ def _(op: ReduceMax, node: Node, draft: Draft) -> None:
         if size >= channels:
             continue
         if kernel != (1, 1):
+            source, kernel = _shorter(draft, node, source, kernel)
             source = _larger(draft, node, source, MaxPool(Window(kernel, kernel)), {})
         source, parts = _in_rows(draft, node, source, size)
         kernel = parts, 1
+    source, kernel = _shorter(draft, node, source, kernel)
     draft.emit(Node(node.name, MaxPool(Window(kernel, kernel)), (source,), node.output))
+
+
+@_place.register
+def _(op: MaxPool, node: Node, draft: Draft) -> None:
+    """The same; of all of a large map by parts."""
+    kernel, source = op.window.kernel, node.inputs[0]
+    if kernel == draft.shape(source)[:2] and not any(op.window.padding):
+        source, kernel = _shorter(draft, node, source, kernel)
+        op = MaxPool(Window(kernel, kernel))
+    draft.emit(Node(node.name, op, (source,), node.output))
+
+
+def _shorter(
+    draft: Draft, node: Node, source: str, kernel: tuple[int, int]
+) -> tuple[str, tuple[int, int]]:
+    """A map of whose columns, then rows, only the largest of some are left, and what to pool then.
+
+    Windows that cover an axis are as large as that, for any scratchpad too large at last.
+    """
+    while prod(kernel) > _LARGEST_WINDOW:
+        axis = int(kernel[1] > 1)
+        size = kernel[axis]
+        part, gap = min(size, _PART), -size % min(size, _PART)
+        if draft.shape(source)[axis] != size:
+            break
+        lines = (part, 1), (1, part)
+        window = Window(lines[axis], lines[axis], ((0, 0, gap, 0), (0, 0, 0, gap))[axis])
+        source = _larger(draft, node, source, MaxPool(window), {})
+        left = -(-size // part)
+        kernel = (kernel[0], left) if axis else (left, 1)
+    return source, kernel
 
 
 def _in_rows(draft: Draft, node: Node, source: str, size: int) -> tuple[str, int]:

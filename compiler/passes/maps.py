@@ -209,12 +209,16 @@ def _(op: MatMul, node: Node, draft: _Maps) -> None:
     """A product with a constant matrix is a convolution of single pixels."""
     first, second = (draft.before.values[name] for name in node.inputs)
     several = second.role.is_constant and prod(second.shape[:-2]) != 1
-    if first.role.is_constant or op.transpose_a or several:
+    if first.role.is_constant or several:
         raise InputError(
-            f"{node.name}: matmul is possible in int8 if its first matrix depends on the input and "
-            "is not transposed, and a constant second one is the same for all"
+            f"{node.name}: matmul is possible in int8 if its first matrix depends on the input, "
+            "and a constant second one is the same for all"
         )
     sources = [draft.map_of(name) for name in node.inputs]
+    if op.transpose_a:
+        inner = draft.fresh(f"{node.output} first turned")
+        _turned(node, draft, sources[0], inner)
+        op, sources = MatMul(transpose_b=op.transpose_b), [inner, sources[1]]
     if not second.role.is_constant:
         draft.emit(Node(node.name, op, tuple(sources), node.output))
         return

@@ -110,6 +110,72 @@ def test_the_only_sample_is_the_only_step(tmp_path: Path) -> None:
     assert_same(tmp_path, made, given)
 
 
+def test_attention_of_one_sample_along_axis_1(tmp_path: Path) -> None:
+    """Its first axis is that of positions, of which none is a sample by itself."""
+    heads, size = 2, 3
+    nodes = [
+        *(node("Reshape", [name, "split"], f"{name}h") for name in ("x", "k", "v")),
+        node("Transpose", ["xh"], "xt", perm=[1, 0, 2]),
+        node("Transpose", ["kh"], "kt", perm=[1, 2, 0]),
+        node("MatMul", ["xt", "kt"], "scores"),
+        node("Softmax", ["scores"], "shares", axis=-1),
+        node("Transpose", ["vh"], "vt", perm=[1, 0, 2]),
+        node("MatMul", ["shares", "vt"], "mixed"),
+        node("Transpose", ["mixed"], "back", perm=[1, 0, 2]),
+        node("Reshape", ["back", "joined"]),
+    ]
+    constants = {
+        "split": np.array([5, heads, size]), "joined": np.array([5, 1, heads * size]),
+    }  # fmt: skip
+    shape: Sizes = (5, 1, heads * size)
+    made = file(nodes, constants, dict.fromkeys(("x", "k", "v"), shape), {"y": 3})
+    assert_same(tmp_path, made, {name: floats(5, 1, heads * size) for name in ("x", "k", "v")})
+
+
+def test_layer_normalization_over_rows_as_jax_writes_it(tmp_path: Path) -> None:
+    """Sums over what a Reshape made rows; what repeats is written with the open batch."""
+    rows, columns = 512, 256
+    nodes = [
+        node("Shape", ["x"], "sizes"),
+        node("Slice", ["sizes", "zero", "one", "zero"], "n"),
+        node("Concat", ["n", "grid"], "wide", axis=0),
+        node("Concat", ["n", "flat"], "narrow", axis=0),
+        node("Relu", ["x"], "r"),
+        node("Reshape", ["r", "wide"], "m"),
+        node("ReduceSum", ["m", "one"], "sum", keepdims=0),
+        node("Mul", ["sum", "share"], "mean"),
+        node("Reshape", ["mean", "narrow"], "row"),
+        node("Expand", ["row", "narrow"], "again"),
+        node("Mul", ["again", "scale"], "scaled"),
+        node("Sub", ["m", "again"], "centred"),
+        node("Mul", ["centred", "scaled"]),
+    ]
+    constants = {
+        "zero": np.array([0]), "one": np.array([1]), "grid": np.array([rows, columns]),
+        "flat": np.array([1, columns]), "share": np.array(1 / rows, np.float32),
+        "scale": floats(1, rows, 1),
+    }  # fmt: skip
+    made = file(nodes, constants, {"x": ("n", 4 * rows, columns // 4)}, {"y": 3})
+    assert_same(tmp_path, made, {"x": floats(1, 4 * rows, columns // 4)})
+
+
+def test_many_elements_with_a_last_axis_of_one(tmp_path: Path) -> None:
+    """More than 8,192, of which numpy.unravel_index does not tell the places."""
+    nodes = [
+        node("Relu", ["x"], "r"),
+        node("Transpose", ["r"], "t", perm=[0, 2, 1]),
+        node("Unsqueeze", ["t", "last"], "u"),
+        node("Slice", ["u", "start", "end", "axis"], "s"),
+        node("Squeeze", ["s", "last"]),
+    ]
+    constants = {
+        "last": np.array([3]), "start": np.array([1]), "end": np.array([100]),
+        "axis": np.array([1]),
+    }  # fmt: skip
+    made = file(nodes, constants, {"x": (1, 90, 101)}, {"y": 3})
+    assert_same(tmp_path, made, {"x": floats(1, 90, 101)})
+
+
 def test_steps_and_samples_in_one_axis(tmp_path: Path) -> None:
     """As a CRNN reads text: columns of a map are steps, rows of a matrix, and steps again."""
     nodes = [

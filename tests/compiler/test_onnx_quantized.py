@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
+from pulsarray import compiler
 from pulsarray.compiler.importers.onnx.importer import import_onnx, import_onnx_any
+from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ops.integer import Convolution
+from pulsarray.config import PRESETS
 from pulsarray.errors import InputError
 from tests.compiler import codes as machine
 from tests.compiler.onnx_files import Chain, model, node, write
@@ -208,7 +212,6 @@ def test_relu_is_a_limit_and_own_rounding_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ("no input scale", "input x: is not quantized before it is used"),
         ("other scale", "has not the scale and zero point given here"),
         ("zero scale", "scale must be a positive number of at least 1.18e-38, not 0"),
         ("float weight", "not a valid ONNX file|'w' must be int8, uint8 or int32, not float32"),
@@ -233,11 +236,56 @@ def test_wrong(tmp_path: Path, change: str, text: str) -> None:
         node("MatMul", ["r", "weight"], "m"),
         node("QuantizeLinear", ["m", "s", "z"], "y"),
     ]
-    if change == "no input scale":
-        nodes[:2] = [node("Identity", ["x"], "r")]
     if change == "no result scale":
         nodes[3:] = [node("MatMul", ["r", "weight"])]
     file = write(tmp_path, model(nodes, constants, (1, 3), opset=21))
     with pytest.raises(InputError, match=text) as caught:
         import_onnx_any(file)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8"])
+def test_a_file_that_is_float_before_it_rounds_is_read_as_float(tmp_path: Path, kind: str) -> None:
+    """Its weights are what codes stand for, and codes end where they did."""
+    rng, zero = np.random.default_rng(4), 3 if kind == "int8" else 131
+    constants = {
+        "s": np.array(0.02, np.float32),
+        "z": np.array(zero, kind),
+        "w": rng.integers(-127, 128, (6, 5)).astype(np.int8),
+        "ws": rng.uniform(0.01, 0.02, 5).astype(np.float32),
+        "wz": np.zeros(5, np.int8),
+    }
+    nodes = [
+        node("Sigmoid", ["x"], "g"),
+        node("Mul", ["x", "g"], "f"),
+        node("QuantizeLinear", ["f", "s", "z"], "q"),
+        node("DequantizeLinear", ["q", "s", "z"], "r"),
+        node("DequantizeLinear", ["w", "ws", "wz"], "weight", axis=1),
+        node("MatMul", ["r", "weight"]),
+    ]
+    made = model(nodes, constants, (1, 6), opset=17)
+    graph = import_onnx_any(write(tmp_path, made))
+    assert not graph.is_quantized
+    assert "is not quantized before it is used, by Mul_f" in str(graph.notes["partly_float"])
+    x = rng.normal(0, 3, (20, 6)).astype(np.float32)
+    gated = np.clip(x / (1 + np.exp(-x)), -2.62, 2.48)
+    weight = constants["w"] * constants["ws"]
+    np.testing.assert_allclose(run_float(graph, x), gated @ weight, atol=1e-5)
+    session = onnxruntime.InferenceSession(made.SerializeToString())
+    for sample, row in zip(x, run_float(graph, x), strict=True):
+        (wanted,) = session.run(None, {"x": sample[None]})
+        bound = 0.01 * np.abs(weight).sum(axis=0) + 1e-4  # Half a code of each of x.
+        assert (abs(wanted[0] - row) <= bound).all()
+    assert compiler.compile(graph, PRESETS["small"], calibration=x).layers
+
+
+def test_what_is_partly_float_needs_known_scales(tmp_path: Path) -> None:
+    nodes = [
+        node("Relu", ["x"], "f"),
+        node("QuantizeLinear", ["f", "s", "z"], "q"),
+        node("DequantizeLinear", ["q", "s", "z"]),
+    ]
+    constants = {"s": np.array([0.1, 0.2], np.float32), "z": np.array([0, 0], np.int8)}
+    file = write(tmp_path, model(nodes, constants, (1, 2), opset=17))
+    with pytest.raises(InputError, match="one scale"):
+        import_onnx_any(file)

@@ -83,6 +83,7 @@ NETWORKS = {
         (AveragePool(Window(SHAPE[:2])), ("h",)), (Sigmoid(), ("y0",)), (Multiply(), ("h", "y1"))
     ),
     "matmul": network((MatMul(transpose_b=True), ("h", "x"))),
+    "matmul of a transposed map": network((MatMul(transpose_a=True), ("h", "x"))),
     "matmul and a function": network(
         (MatMul(transpose_b=True), ("h", "x")), (Gelu(), ("y0",)), (MatMul(), ("y1", "h"))
     ),
@@ -127,8 +128,8 @@ def test_the_machine_computes_what_is_defined(graph: Graph, config: Config) -> N
     ("graph", "message"),
     [
         (
-            network((MatMul(transpose_a=True), ("h", "x"))),
-            "n0: matmul is possible in int8 if its first matrix depends on the input and is not",
+            network((MatMul(), ("c", "h")), c=RNG.normal(size=(3, 5, 4))),
+            "n0: matmul is possible in int8 if its first matrix depends on the input",
         ),
         (
             network((Concat(), ("h", "c")), c=RNG.normal(size=SHAPE)),

@@ -72,7 +72,12 @@ def matmul(network: Network, call: Call) -> None:
 
 def _matrices(network: Network, call: Call) -> None:
     """Products of the matrices in the last two axes of two values."""
-    tensors = [network.tensor(name, call.where) for name in call.inputs]
+    tensors = network.aligned(call.inputs, call.where)
+    if tensors[0].batch_axis and network.file.batch == 1:
+        tensors = [network.whole(tensor) for tensor in tensors]
+    elif tensors[0].batch_axis:
+        tensors = [network.tensor(name, call.where) for name in call.inputs]
+    batch = tensors[0].batch_axis
     shapes = [tensor.shape for tensor in tensors]
     if any(len(shape) not in (2, 3) for shape in shapes):
         raise InputError(
@@ -89,7 +94,7 @@ def _matrices(network: Network, call: Call) -> None:
     shape = network.shape(made.value)
     places = np.arange(np.prod(shape)).reshape(shape[3 - len(shapes[0]) :])
     places = places.swapaxes(-1, -2) if both else places
-    network.define(call.outputs[0], arranged(made.value, shape, places))
+    network.define(call.outputs[0], arranged(made.value, shape, places), batch)
 
 
 def _with_columns(network: Network, tensor: Tensor, where: str) -> Tensor:

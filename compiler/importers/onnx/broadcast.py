@@ -9,7 +9,14 @@ import numpy as np
 
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.linear import spread
-from pulsarray.compiler.importers.onnx.orders import Ints, Shape, Tensor, arranged
+from pulsarray.compiler.importers.onnx.orders import (
+    Ints,
+    Shape,
+    Tensor,
+    arranged,
+    crossings,
+    places_at,
+)
 from pulsarray.compiler.importers.onnx.tensors import Network
 from pulsarray.compiler.ops.binary import Binary
 from pulsarray.errors import InputError
@@ -66,8 +73,7 @@ def _places(network: Network, pair: tuple[Tensor, Tensor], shape: Shape) -> Ints
         return None
     if prod(result) != prod(shape):
         return None
-    # NumPy unravels repeated elements wrongly where they are many and share memory.
-    wide = [np.broadcast_to(tensor.places, shape).copy() for tensor in pair]
+    wide = [np.broadcast_to(tensor.places, shape) for tensor in pair]
     if sizes[0] == sizes[1]:
         places = wide[0] if np.array_equal(wide[0], wide[1]) else None
     else:
@@ -81,11 +87,11 @@ def _places(network: Network, pair: tuple[Tensor, Tensor], shape: Shape) -> Ints
 
 def _met(places: Sequence[Ints], sizes: Sequence[Shape], result: Shape) -> Ints | None:
     """Where results lie of values of different sizes; None if their elements do not meet."""
-    first, second = (np.unravel_index(w, s) for w, s in zip(places, sizes, strict=True))
+    first, second = (crossings(w, s) for w, s in zip(places, sizes, strict=True))
     axes = []
     for axis, size in enumerate(result):
         one, other = first[axis], second[axis]
         if sizes[0][axis] == sizes[1][axis] and not np.array_equal(one, other):
             return None
         axes.append(one if sizes[0][axis] == size else other)
-    return np.asarray(np.ravel_multi_index(axes, result))
+    return places_at(axes, result)

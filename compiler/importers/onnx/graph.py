@@ -11,7 +11,12 @@ import numpy as np
 import onnx
 
 from pulsarray.compiler.arguments import integer
-from pulsarray.compiler.importers.inputs import GivenShapes, sample_shapes, sized
+from pulsarray.compiler.importers.inputs import (
+    GivenShapes,
+    sample_shapes,
+    sized,
+    with_other_batch,
+)
 from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constants
 from pulsarray.compiler.importers.onnx.file import (
     NUMBERS,
@@ -83,14 +88,34 @@ def imported(
 
     The host can give inputs in any order. So where the first operators want one in another, the
     import begins anew with that: as a vector, or as the map that an operator on images wants; and
-    an input that holds what a run has left, as that.
+    an input that holds what a run has left, as that. Where samples along the first axis are not
+    kept apart, but all inputs have one sample along another, that is the batch.
     """
     for given in file.inputs:
         if given.element not in NUMBERS:
             element = element_name(given.element)
             raise InputError(f"input {given.name} must be of numbers, not {element}")
     inputs, shape = sized(file.inputs, shape)
-    file = replace(file, inputs=inputs)
+    try:
+        return _imported(replace(file, inputs=inputs), shape, images, kind, read)
+    except InputError as error:
+        other = with_other_batch(inputs)
+        if other is None:
+            raise
+        try:
+            return _imported(replace(file, inputs=other), shape, images, kind, read)
+        except InputError:
+            raise error from None
+
+
+def _imported(
+    file: OnnxFile,
+    shape: GivenShapes,
+    images: Collection[str],
+    kind: Callable[[OnnxFile, Mapping[str, Shape], bool, Mapping[str, Arrangement]], Kind],
+    read: Callable[[Kind], None],
+) -> Kind:
+    """A network of inputs whose batches are known."""
     samples = sample_shapes(file.inputs, shape)
     ranks = map(len, samples.values())
     spatial = max(ranks) > 1 and any(call.kind in images for call in file.calls)

@@ -14,6 +14,7 @@ from pulsarray.compiler.importers.onnx.file import read_onnx
 from pulsarray.compiler.importers.onnx.fixed import SetInputs
 from pulsarray.compiler.importers.onnx.graph import graph_of
 from pulsarray.compiler.importers.onnx.operators import TAKEN
+from pulsarray.compiler.importers.onnx.partly import PartlyFloat, in_real_numbers
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED, integer_graph_of
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.errors import InputError
@@ -88,12 +89,15 @@ def import_onnx_any(
     try:
         read = read_onnx(path, {*TAKEN, *QUANTIZED, *DYNAMIC}, FOLDED, set_inputs)
         file = replace(without_dynamic(read), states=states or {})
+        notes: dict[str, object] = {}
+        if count := sum(call.kind in DYNAMIC for call in read.calls):
+            notes["dynamic_quantization"] = count
         if any(call.kind in QUANTIZED for call in file.calls):
-            return integer_graph_of(file, shape)
+            try:
+                return integer_graph_of(file, shape)
+            except PartlyFloat as error:
+                file, notes = in_real_numbers(file), {"partly_float": str(error)}
         graph = graph_of(file, shape, random_weights)
-        count = sum(call.kind in DYNAMIC for call in read.calls)
-        return (
-            replace(graph, notes={**graph.notes, "dynamic_quantization": count}) if count else graph
-        )
+        return replace(graph, notes={**graph.notes, **notes})
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

@@ -15,9 +15,13 @@ from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constants
 from pulsarray.compiler.importers.onnx.evaluate import evaluate
 from pulsarray.compiler.importers.onnx.file import Call, Constant
 from pulsarray.compiler.importers.onnx.orders import Ints, Shape, Tensor, arranged
-from pulsarray.compiler.importers.onnx.tensors import Network
+from pulsarray.compiler.importers.onnx.tensors import BATCH, Network
 from pulsarray.compiler.ir.value import Array, Floats
+from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.dense import Dense
+from pulsarray.compiler.ops.layout import Reshape
+from pulsarray.compiler.ops.resize import Resize, nearest
 from pulsarray.errors import InputError
 
 __all__ = ["AFFINE", "LARGEST_MATRIX", "affine", "gathered", "spread"]
@@ -60,7 +64,7 @@ class _Trial:
                 f"is too large, only up to {_LARGEST_TRIAL} elements"
             )
         names = [name for name in call.inputs[1:] if name]
-        self.constants = [network.raw(name, call.where, "operand") for name in names]
+        self.constants = [self._constant(network, name) for name in names]
         if call.kind == "CumSum":
             self.constants = [value.reshape(()) for value in self.constants]
         if call.text("reduction", "none") in ("max", "min"):
@@ -68,6 +72,13 @@ class _Trial:
         self.shape: Shape = self(np.zeros((self.count, prod(self.given)))).shape[1:]
         self.size = prod(self.shape)
         _check_size(call, prod(self.given), self.size)
+
+    def _constant(self, network: Network, name: str) -> Constant:
+        """An operand; in a shape, the batch that the file leaves open is that of the trial."""
+        if self.call.kind != "Expand" or name not in network.others:
+            return network.raw(name, self.call.where, "operand")
+        sizes = network.new_shape(name, self.call.where)
+        return np.array([self.count if size == BATCH else size for size in sizes], np.int64)
 
     def __call__(self, samples: Floats) -> Constant:
         """Results of samples (samples, elements)."""
@@ -87,7 +98,10 @@ class _Trial:
 
 
 def affine(network: Network, call: Call) -> None:
-    """One of :data:`AFFINE`."""
+    """One of :data:`AFFINE`; an Expand that repeats nothing is none."""
+    if call.kind == "Expand" and _repeats_nothing(network, call):
+        network.alias(call.outputs[0], call.inputs[0], call.where)
+        return
     trial = _Trial(network, call)
     offset = trial.rows(np.zeros((trial.count, prod(trial.given))))[0]
     weight = _moved(trial, offset)
@@ -98,6 +112,16 @@ def affine(network: Network, call: Call) -> None:
     output, tensor = call.outputs[0], network.tensor(call.inputs[0], call.where)
     made = _product(network, call, tensor, weight, offset, network.fresh(output))
     network.define(output, arranged(made.value, made.shape, made.places.reshape(trial.shape)))
+
+
+def _repeats_nothing(network: Network, call: Call) -> bool:
+    """Whether an Expand is to sizes that its input has."""
+    tensor = network.tensor(call.inputs[0], call.where)
+    sizes = network.new_shape(call.inputs[1], call.where)
+    batch = network.file.batch
+    given = (BATCH if batch is None else batch, *tensor.shape)
+    pairs = zip(sizes[::-1], given[::-1], strict=False)
+    return len(sizes) <= len(given) and all(size in (1, own) for size, own in pairs)
 
 
 def _product(
@@ -131,7 +155,40 @@ def gathered(network: Network, call: Call, value: str, places: Ints, output: str
 def spread(network: Network, call: Call, tensor: Tensor, shape: Shape) -> Tensor:
     """A tensor that repeats along axes in which it has size 1, or which it lacks."""
     output = f"{tensor.value} for {call.outputs[0]}"
+    if prod(tensor.shape) * prod(shape) > LARGEST_MATRIX:
+        sizes = (1, 1, *network.shape(tensor.value))[-3:]
+        if sizes[2] == 1:
+            return _in_channels(network, tensor, shape, network.fresh(output))
+        if sizes[:2] == (1, 1):
+            return _in_pixels(network, tensor, shape, network.fresh(output))
     return gathered(network, call, tensor.value, np.broadcast_to(tensor.places, shape), output)
+
+
+def _in_channels(network: Network, tensor: Tensor, shape: Shape, output: str) -> Tensor:
+    """Pixels of one channel, with so many that are alike."""
+    numbers, count = _numbers(tensor, shape)
+    constants = {"weight": np.ones((1, 1, 1, count)), "bias": np.zeros(count)}
+    op = Convolution(Window((1, 1)))
+    made = network.emit(output, op, (tensor.value,), output, constants=constants)
+    return arranged(made.value, network.shape(made.value), tensor.places * count + numbers)
+
+
+def _in_pixels(network: Network, tensor: Tensor, shape: Shape, output: str) -> Tensor:
+    """A vector, or a map of one pixel, as so many pixels that are alike."""
+    value, channels = tensor.value, network.shape(tensor.value)[-1]
+    if len(network.shape(value)) == 1:
+        name = network.fresh(f"{output} pixel")
+        value = network.emit(name, Reshape((1, 1, channels)), (value,), name).value
+    numbers, count = _numbers(tensor, shape)
+    op = Resize(nearest(1, [0] * count), nearest(1, [0]))
+    made = network.emit(output, op, (value,), output)
+    return arranged(made.value, network.shape(made.value), numbers * channels + tensor.places)
+
+
+def _numbers(tensor: Tensor, shape: Shape) -> tuple[Ints, int]:
+    """Of each element of a repeated tensor which copy it is, and how many there are."""
+    times = [made if size == 1 else 1 for size, made in zip(tensor.shape, shape, strict=True)]
+    return np.broadcast_to(np.arange(prod(times)).reshape(times), shape), prod(times)
 
 
 def _check_size(call: Call, count: int, results: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pulsarray.compiler.importers.onnx.file import Call
-from pulsarray.compiler.importers.onnx.orders import Ints, Tensor, arranged
+from pulsarray.compiler.importers.onnx.orders import Ints, Tensor, arranged, crossings, places_at
 from pulsarray.compiler.importers.onnx.tensors import Network
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.convolution import Convolution
@@ -23,7 +23,7 @@ def pad_value(
     shape = network.shape(tensor.value)
     if len(shape) < 3 or min(*first, *last) < 0 or first[0] or last[0]:
         return False
-    lines = list(np.unravel_index(np.ascontiguousarray(tensor.places), shape))
+    lines = list(crossings(tensor.places, shape))
     sides = dict.fromkeys(range(3), (0, 0))
     for place, pair in enumerate(zip(first[1:], last[1:], strict=True)):
         if not any(pair):
@@ -36,7 +36,7 @@ def pad_value(
         sides[axes[0]] = pair
         lines = _wider(lines, place, axes[0], along.size + sum(pair))
     value = _padded(network, call, tensor.value, sides)
-    places = np.asarray(np.ravel_multi_index(lines, network.shape(value)))
+    places = places_at(lines, network.shape(value))
     network.define(call.outputs[0], arranged(value, network.shape(value), places))
     return True
 

@@ -14,7 +14,7 @@ import numpy as np
 from pulsarray.compiler.importers.onnx.constants import COMPUTED, fold_constant
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.linear import LARGEST_MATRIX, gathered
-from pulsarray.compiler.importers.onnx.orders import Ints, Tensor, arranged
+from pulsarray.compiler.importers.onnx.orders import Ints, Tensor, arranged, crossings, places_at
 from pulsarray.compiler.importers.onnx.tensors import OTHER_BATCH, Network
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
@@ -133,7 +133,7 @@ def place(
     """
     sizes = (1, 1, *network.shape(tensor.value))[-3:]
     wanted = np.unique(places)
-    lines = [np.unique(line) for line in np.unravel_index(wanted, sizes)]
+    lines = [np.unique(line) for line in crossings(wanted, sizes)]
     rows, columns, channels = lines
     even = all(len({*np.diff(line)}) <= 1 for line in (rows, columns))
     whole = len(rows) * len(columns) * len(channels) == wanted.size == places.size
@@ -143,9 +143,9 @@ def place(
         return
     value = _cropped(network, tensor.value, output, rows, columns)
     value = _chosen(network, value, output, channels)
-    at = np.unravel_index(np.ascontiguousarray(places), sizes)
+    at = crossings(places, sizes)
     inside = [np.searchsorted(line, where) for line, where in zip(lines, at, strict=True)]
-    order = np.asarray(np.ravel_multi_index(inside, [len(line) for line in lines]))
+    order = places_at(inside, tuple(len(line) for line in lines))
     network.define(output, arranged(value, network.shape(value), order), batch_axis)
 
 

@@ -7,6 +7,7 @@ transposing only change the places. What an axis means follows from them alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -21,6 +22,8 @@ __all__ = [
     "Tensor",
     "arranged",
     "channel_axis",
+    "crossings",
+    "places_at",
     "usual_shape",
 ]
 
@@ -99,6 +102,26 @@ def arranged(value: str, value_shape: Shape, places: Ints) -> Tensor:
     shape = tuple(int(size) for size in places.shape)
     usual = value_shape == usual_shape(shape) and np.array_equal(places, usual_places(shape))
     return Tensor(value, shape, None if usual else places)
+
+
+def crossings(places: Ints, sizes: Shape) -> tuple[Ints, ...]:
+    """Row, column and channel, or whatever axes have those sizes, of each place.
+
+    ``numpy.unravel_index`` (2.4.6) errs on more than 8,192 elements with a last axis of size 1.
+    """
+    lines = []
+    for size in reversed(sizes):
+        places, line = np.divmod(places, size)
+        lines.append(line)
+    return tuple(reversed(lines))
+
+
+def places_at(lines: Sequence[Ints], sizes: Shape) -> Ints:
+    """The place of each row, column and channel: what :func:`crossings` takes apart."""
+    places = np.zeros_like(lines[0])
+    for line, size in zip(lines, sizes, strict=True):
+        places = places * size + line
+    return places
 
 
 def channel_axis(tensor: Tensor, channels: int, axis: int) -> Ints | None:

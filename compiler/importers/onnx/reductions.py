@@ -10,7 +10,7 @@ import numpy as np
 
 from pulsarray.compiler.importers.onnx.constants import axes_of
 from pulsarray.compiler.importers.onnx.file import Call
-from pulsarray.compiler.importers.onnx.orders import Tensor, arranged
+from pulsarray.compiler.importers.onnx.orders import Tensor, arranged, crossings, places_at
 from pulsarray.compiler.importers.onnx.tensors import Network
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ops.exp import Exp
@@ -20,6 +20,7 @@ from pulsarray.compiler.ops.power import Root
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
 from pulsarray.compiler.ops.sign import Absolute, Negate
 from pulsarray.compiler.ops.square import Square
+from pulsarray.compiler.passes.maps import LARGEST_REORDER
 from pulsarray.errors import InputError
 
 __all__ = ["REDUCTIONS", "place_of", "reduce"]
@@ -123,12 +124,34 @@ def _applied(
 def _along(network: Network, call: Call, tensor: Tensor, axes: Collection[int]) -> Tensor:
     """The operator along axes of the value, which those of the file become if they are not."""
     made = _of_value(network, call, tensor, axes)
+    if made is None and prod(tensor.shape) > LARGEST_REORDER:
+        made = _of_groups(network, call, tensor, axes)
     if made is None:
         made = _of_value(network, call, network.usual(tensor, call.where), axes)
     if made is None:
         made = _of_value(network, call, _with_rows(network, call, tensor, axes), axes)
     assert made is not None
     return made
+
+
+def _of_groups(
+    network: Network, call: Call, tensor: Tensor, axes: Collection[int]
+) -> Tensor | None:
+    """The operator on a tensor of which an axis that stays becomes the channels of its value.
+
+    What reads the tensor later on finds it so.
+    """
+    *sizes, _ = network.shape(tensor.value)
+    column = network.with_pixels(tensor.value, (prod(sizes), 1)) if sizes else tensor.value
+    line = arranged(column, network.shape(column), tensor.places)
+    for axis in range(len(tensor.shape)):
+        grouped = network.grouped(line, axis) if axis not in axes else None
+        made = grouped and _of_value(network, call, grouped, axes)
+        if grouped and made:
+            if network.tensor(call.inputs[0], call.where).value == tensor.value:
+                network.define(call.inputs[0], grouped)
+            return made
+    return None
 
 
 def _with_rows(network: Network, call: Call, tensor: Tensor, axes: Collection[int]) -> Tensor:
@@ -149,7 +172,7 @@ def _of_value(network: Network, call: Call, tensor: Tensor, axes: Collection[int
     kept = [axis for axis in range(len(tensor.shape)) if axis not in axes]
     turned = tensor.places.transpose(*kept, *axes)
     groups = turned.reshape(prod(tensor.shape[axis] for axis in kept), -1)
-    places = [*np.unravel_index(np.ascontiguousarray(groups), sizes)]
+    places = [*crossings(groups, sizes)]
     gone = [axis for axis, at in enumerate(places) if (at != at[:, :1]).any()]
     if prod(sizes[axis] for axis in gone) != groups.shape[1]:
         return None
@@ -164,4 +187,4 @@ def _of_value(network: Network, call: Call, tensor: Tensor, axes: Collection[int
     whole = [1 if axis in axes else size for axis, size in enumerate(tensor.shape)]
     if not call.integer("keepdims", 1):
         whole = [tensor.shape[axis] for axis in kept]
-    return arranged(value, shape, np.ravel_multi_index(left, shape).reshape(whole))
+    return arranged(value, shape, places_at(left, shape).reshape(whole))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.importers.onnx.codes import Codes
 from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.partly import PartlyFloat
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.graph import Node
@@ -120,8 +121,10 @@ def without_input_rounding(
 
     Raises
     ------
+    PartlyFloat
+        If the input is used before it is rounded.
     InputError
-        If the input is used before it is rounded, or rounded in two ways.
+        If it is rounded in two ways.
     """
     views, names, ways = {source}, dict[str, str](), dict[Affine8, str]()
     kept: list[Node] = []
@@ -137,7 +140,7 @@ def without_input_rounding(
             ways[rounded[node.output]] = node.name
             kept += [made] if node.output in outputs else []
         else:
-            raise InputError(f"input {source}: is not quantized before it is used, by {node.name}")
+            raise PartlyFloat(f"input {source}: is not quantized before it is used, by {node.name}")
     if len(ways) != 1:
         texts = (f"{name} (scale {to.scale:.6g}, {to.zero})" for to, name in ways.items())
         raise InputError(f"input {source}: must be rounded in one way, not in {', '.join(texts)}")

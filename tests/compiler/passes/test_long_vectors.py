@@ -14,6 +14,7 @@ from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.convolution import Convolution
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
 from pulsarray.compiler.ops.layout import Reshape
+from pulsarray.compiler.ops.pooling import MaxPool
 from pulsarray.compiler.ops.reduction import ReduceMax, ReduceMean, ReduceSum
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.subtract import Subtract
@@ -74,6 +75,14 @@ def test_states_of_many_steps_are_rows() -> None:
     ]
     learned = [parameter("w", RNG.normal(size=(1, 1, 96, 4))), parameter("b", np.zeros(4))]
     assert_folds(nodes, {"x": (48,)}, *offsets, *learned)
+
+
+@pytest.mark.parametrize("shape", [(1, 5000, 3), (40, 77, 2), (2000, 1, 1), (3, 700, 20)])
+def test_the_largest_of_a_large_map(shape: Shape) -> None:
+    for axes in ((-3, -2), (-3, -2, -1)):
+        made = assert_folds([Node("max", ReduceMax(axes), ("x",), "y")], {"x": shape})
+        pools = [n.op.window.kernel for n in made.nodes if isinstance(n.op, MaxPool)]
+        assert max(rows * columns for rows, columns in pools) <= 1024
 
 
 @pytest.mark.parametrize("channels", [1, 15, 16, 17, 40, 197])
