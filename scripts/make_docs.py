@@ -351,7 +351,7 @@ def _of_files() -> Iterator[tuple[str, str]]:
 def _operator(op: type[Operator]) -> tuple[str, ...]:
     """A row of the table."""
     inputs = (f"*{n}*" if k in op.constants else n for k, n in enumerate(op.reads))
-    attributes = ", ".join(f"`{attribute.name}`" for attribute in fields(op))  # type: ignore[arg-type]
+    attributes = ", ".join(f"`{attribute.name}`" for attribute in fields(op))
     return f"`{op.title}`", ", ".join(inputs), attributes, op.summary, op.kind.value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from typing import ClassVar, Protocol
@@ -44,13 +45,14 @@ class Block(Protocol):
         """A constant for them."""
 
 
+@dataclass(frozen=True)
 class Operator:
     """An operator: a frozen dataclass of its attributes; tensors, constants too, are its inputs.
 
-    A subclass is registered by being declared with a ``title``:
+    A subclass is registered by being declared with a ``title``. It is a dataclass by itself if it
+    has attributes that those before it have not:
 
-    >>> @dataclass(frozen=True)
-    ... class Square(Operator, title="square", summary="x * x, element by element"): ...
+    >>> class Square(Operator, title="square", summary="x * x, element by element"): ...
 
     Class attributes
     ----------------

@@ -53,7 +53,7 @@ def _typed(value: Value) -> str:
 
 
 def _attributes(op: Operator) -> Iterator[str]:
-    for attribute in fields(op):  # type: ignore[arg-type]
+    for attribute in fields(op):
         value = getattr(op, attribute.name)
         if attribute.repr and not _is_usual(attribute, value):
             yield f"{attribute.name}={_text(value)}"

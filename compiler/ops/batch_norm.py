@@ -46,7 +46,6 @@ class _Norm(Operator):
         return (cls(float(rng.uniform(0.001, 0.1))), arrays) if shape else None
 
 
-@dataclass(frozen=True)
 class BatchNorm(
     _Norm,
     title="batch_norm",
@@ -95,7 +94,6 @@ class BatchNorm(
         return [error * factor, by_factor / deviation, total, -factor * total, by_variance]
 
 
-@dataclass(frozen=True)
 class BatchStatisticsNorm(
     _Norm,
     title="batch_statistics_norm",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from pulsarray.errors import InputError
 __all__ = ["Binary"]
 
 
-@dataclass(frozen=True)
 class Binary(Operator):
     """A function of two values, element by element: a subclass gives ``apply`` and ``slopes``.
 

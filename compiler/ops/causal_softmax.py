@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.operator import Block, Kind
@@ -28,7 +26,6 @@ def allowed(shape: Shape) -> Array:
     return np.tri(rows, columns, max(columns - rows, 0))
 
 
-@dataclass(frozen=True)
 class CausalSoftmax(
     Softmax,
     title="causal_softmax",

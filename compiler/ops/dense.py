@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -15,7 +14,6 @@ from pulsarray.errors import InputError
 __all__ = ["Dense"]
 
 
-@dataclass(frozen=True)
 class Dense(
     Operator,
     title="dense",

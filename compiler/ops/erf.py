@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +20,6 @@ def erf(x: Array) -> Array:
     return np.asarray(_erf(x)).astype(x.dtype)
 
 
-@dataclass(frozen=True)
 class Erf(Function, title="erf", summary="the error function of x", reads=("x",)):
     """The error function: ``2 / sqrt(pi)`` times the integral of ``exp(-t^2)`` from 0 to x."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
@@ -12,7 +10,6 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Exp"]
 
 
-@dataclass(frozen=True)
 class Exp(Function, title="exp", summary="exp(x)", reads=("x",)):
     """The exponential function."""
 

@@ -15,7 +15,6 @@ from pulsarray.errors import InputError
 __all__ = ["Flatten", "Unflatten"]
 
 
-@dataclass(frozen=True)
 class Flatten(Operator, title="flatten", summary="all elements in one dimension", reads=("x",)):
     """All of a sample's elements in one dimension, in order."""
 

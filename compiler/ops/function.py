@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +20,6 @@ __all__ = ["Function"]
 Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
 class Function(Operator):
     """A function of single elements: a subclass gives ``real`` and ``derivative``.
 

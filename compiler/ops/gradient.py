@@ -86,7 +86,6 @@ class Gradient(
         return np.broadcast_to(error.dtype.type(0), whole)
 
 
-@dataclass(frozen=True)
 class Total(
     Operator,
     title="total",
@@ -124,7 +123,6 @@ class Total(
         return [error] * len(arrays)
 
 
-@dataclass(frozen=True)
 class ExactTotal(
     Total,
     title="exact_total",
@@ -144,7 +142,6 @@ class ExactTotal(
         return total, exponent
 
 
-@dataclass(frozen=True)
 class Same(
     Operator,
     title="same",

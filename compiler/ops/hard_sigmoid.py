@@ -39,7 +39,6 @@ class HardSigmoid(
         return cls(float(rng.uniform(0.1, 0.4)), float(rng.uniform(0.3, 0.7))), ()
 
 
-@dataclass(frozen=True)
 class HardSwish(Function, title="hard_swish", summary="x * clip(x + 3, 0, 6) / 6", reads=("x",)):
     """``x * clip(x + 3, 0, 6) / 6`` (Howard et al. 2019)."""
 

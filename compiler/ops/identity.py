@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
 
 from pulsarray.compiler.ir.operator import Block, Kind, Operator
@@ -13,7 +12,6 @@ from pulsarray.compiler.ops.clip import Clip
 __all__ = ["Identity"]
 
 
-@dataclass(frozen=True)
 class Identity(
     Operator, title="identity", summary="x under another name", kind=Kind.HOST, reads=("x",)
 ):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from pulsarray.compiler.ops.images import channels
 __all__ = ["ArgMax", "ArgMin", "LastArgMax", "LastArgMin"]
 
 
-@dataclass(frozen=True)
 class _Index(Operator):
     """What they have in common; the result keeps the axis, with size 1."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
@@ -12,7 +10,6 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Log"]
 
 
-@dataclass(frozen=True)
 class Log(Function, title="log", summary="the natural logarithm of x", reads=("x",), positive=(0,)):
     """The natural logarithm of positive numbers."""
 

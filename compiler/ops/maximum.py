@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.operator import Block, Kind
@@ -16,7 +14,6 @@ from pulsarray.compiler.ops.subtract import Subtract
 __all__ = ["Maximum"]
 
 
-@dataclass(frozen=True)
 class Maximum(
     Binary,
     title="maximum",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.operator import Block, Kind
@@ -15,7 +13,6 @@ from pulsarray.compiler.ops.subtract import Subtract
 __all__ = ["Minimum"]
 
 
-@dataclass(frozen=True)
 class Minimum(
     Binary,
     title="minimum",

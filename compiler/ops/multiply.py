@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.value import Array
@@ -13,7 +12,6 @@ from pulsarray.compiler.ops.exact import product
 __all__ = ["Multiply"]
 
 
-@dataclass(frozen=True)
 class Multiply(Binary, title="multiply", summary="a * b, element by element", reads=("a", "b")):
     """The product of two values."""
 

@@ -108,7 +108,6 @@ class Optimizer:
             raise InputError(f"weight decay: must be 0 or more, not {self.weight_decay:g}")
 
 
-@dataclass(frozen=True)
 class _Update(Operator):
     """What all have in common: values of one shape, then numbers that stand for all elements."""
 
@@ -127,7 +126,6 @@ class _Update(Operator):
         return shapes[0]
 
 
-@dataclass(frozen=True)
 class Descend(
     _Update,
     title="descend",
@@ -149,7 +147,6 @@ class Descend(
         return sym(values - less, _WIDE), exponent
 
 
-@dataclass(frozen=True)
 class Narrow(
     _Update,
     title="narrow",
@@ -232,7 +229,6 @@ class Squares(
         return kept + rne(gradient * gradient, square - 2 * e_gradient), after
 
 
-@dataclass(frozen=True)
 class DivideByRoot(
     _Update,
     title="divide_by_root",

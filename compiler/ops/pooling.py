@@ -59,7 +59,6 @@ class _Pool(Operator):
         return cls(draw_window(rng, *shape[:2])), ()
 
 
-@dataclass(frozen=True)
 class MaxPool(_Pool, title="max_pool", summary="the largest value in each window", reads=("x",)):
     """The largest value that a window sees of each channel; padding never counts."""
 

@@ -36,7 +36,6 @@ class Power(
         return cls(float(rng.uniform(-1.0, 3.0))), ()
 
 
-@dataclass(frozen=True)
 class Root(Function, title="root", summary="the square root of x", reads=("x",), positive=(0,)):
     """The square root of numbers from 0 on."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
 
 import numpy as np
@@ -20,7 +19,6 @@ from pulsarray.errors import InputError
 __all__ = ["PRelu"]
 
 
-@dataclass(frozen=True)
 class PRelu(
     Operator,
     title="prelu",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
@@ -12,7 +10,6 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Reciprocal"]
 
 
-@dataclass(frozen=True)
 class Reciprocal(Function, title="reciprocal", summary="1 / x", reads=("x",), positive=(0,)):
     """The reciprocal of numbers other than 0."""
 

@@ -63,7 +63,6 @@ class _Reduction(Operator):
         return cls(tuple(axes.tolist()), bool(rng.integers(2))), ()
 
 
-@dataclass(frozen=True)
 class ReduceSum(_Reduction, title="reduce_sum", summary="sums along axes", reads=("x",)):
     """Sums along axes."""
 
@@ -76,7 +75,6 @@ class ReduceSum(_Reduction, title="reduce_sum", summary="sums along axes", reads
         return [np.broadcast_to(self._spread(error), arrays[0].shape)]
 
 
-@dataclass(frozen=True)
 class ReduceMean(_Reduction, title="reduce_mean", summary="means along axes", reads=("x",)):
     """Means along axes."""
 
@@ -90,7 +88,6 @@ class ReduceMean(_Reduction, title="reduce_mean", summary="means along axes", re
         return [np.broadcast_to(self._spread(error) / self._count(x), x.shape)]
 
 
-@dataclass(frozen=True)
 class ReduceMax(_Reduction, title="reduce_max", summary="largest along axes", reads=("x",)):
     """The largest element along axes."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 
 import numpy as np
@@ -17,7 +16,6 @@ __all__ = ["Relu"]
 Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
 class Relu(Function, title="relu", summary="max(x, 0)", reads=("x",)):
     """The larger of x and 0."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -18,7 +16,6 @@ Ints = npt.NDArray[np.int64]
 _ONE = 1 << 15
 
 
-@dataclass(frozen=True)
 class Sigmoid(Function, title="sigmoid", summary="1 / (1 + exp(-x))", reads=("x",)):
     """The logistic function."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
@@ -12,7 +10,6 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Absolute", "Negate", "Sign"]
 
 
-@dataclass(frozen=True)
 class Absolute(Function, title="absolute", summary="the magnitude of x", reads=("x",)):
     """The magnitude of x."""
 
@@ -25,7 +22,6 @@ class Absolute(Function, title="absolute", summary="the magnitude of x", reads=(
         return np.asarray(np.sign(x))
 
 
-@dataclass(frozen=True)
 class Negate(Function, title="negate", summary="-x", reads=("x",)):
     """x times -1."""
 
@@ -38,7 +34,6 @@ class Negate(Function, title="negate", summary="-x", reads=("x",)):
         return np.full_like(x, -1.0)
 
 
-@dataclass(frozen=True)
 class Sign(Function, title="sign", summary="-1, 0 or 1: the sign of x", reads=("x",)):
     """-1 where x is negative, 0 where it is 0, else 1; in training a constant."""
 

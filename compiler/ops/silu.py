@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
@@ -12,7 +10,6 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Silu"]
 
 
-@dataclass(frozen=True)
 class Silu(Function, title="silu", summary="x * sigmoid(x)", reads=("x",)):
     """``x * sigmoid(x)`` (Elfwing et al. 2017), also known as swish."""
 

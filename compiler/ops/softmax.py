@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +23,6 @@ __all__ = ["Softmax"]
 _WIDE = 32
 
 
-@dataclass(frozen=True)
 class Softmax(
     Operator,
     title="softmax",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
@@ -12,7 +10,6 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Mish", "Softplus"]
 
 
-@dataclass(frozen=True)
 class Softplus(Function, title="softplus", summary="log(1 + exp(x))", reads=("x",)):
     """``log(1 + exp(x))`` (Dugas et al. 2000)."""
 
@@ -27,7 +24,6 @@ class Softplus(Function, title="softplus", summary="log(1 + exp(x))", reads=("x"
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
 
 
-@dataclass(frozen=True)
 class Mish(Function, title="mish", summary="x * tanh(softplus(x))", reads=("x",)):
     """``x * tanh(softplus(x))`` (Misra 2019)."""
 

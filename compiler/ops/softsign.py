@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
@@ -12,7 +10,6 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Softsign"]
 
 
-@dataclass(frozen=True)
 class Softsign(Function, title="softsign", summary="x / (1 + |x|)", reads=("x",)):
     """``x / (1 + |x|)`` (Bergstra et al. 2009)."""
 

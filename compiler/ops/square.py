@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
@@ -12,7 +10,6 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Square"]
 
 
-@dataclass(frozen=True)
 class Square(Function, title="square", summary="x * x", reads=("x",)):
     """Squares."""
 

@@ -46,7 +46,6 @@ def over_channels(values: Array) -> Array:
     return np.asarray(values.sum(axis=tuple(range(values.ndim - 1))))
 
 
-@dataclass(frozen=True)
 class _Mean(Operator):
     """The mean of x or of x * y: a subclass says over what."""
 
@@ -103,7 +102,6 @@ def over_batch(rank: int) -> tuple[int, ...]:
     return tuple(range(rank - 1))
 
 
-@dataclass(frozen=True)
 class BatchMean(
     _Mean,
     title="batch_mean",
@@ -120,7 +118,6 @@ class BatchMean(
         return over_batch(rank)
 
 
-@dataclass(frozen=True)
 class ChannelMean(
     _Mean,
     title="channel_mean",
@@ -187,7 +184,6 @@ class _Normalize(Operator):
         return np.asarray(1.0 / np.sqrt(variance + x.dtype.type(self.epsilon)))
 
 
-@dataclass(frozen=True)
 class Normalize(
     _Normalize,
     title="normalize",
@@ -204,7 +200,6 @@ class Normalize(
         return over_batch(rank)
 
 
-@dataclass(frozen=True)
 class NormalizeChannels(
     _Normalize,
     title="normalize_channels",
@@ -221,7 +216,6 @@ class NormalizeChannels(
         return (-1,)
 
 
-@dataclass(frozen=True)
 class ScaleShift(
     Operator,
     title="scale_shift",
@@ -289,7 +283,6 @@ class _NormalizeGradient(Operator):
         return shapes[0]
 
 
-@dataclass(frozen=True)
 class NormalizeGradient(
     _NormalizeGradient,
     title="normalize_gradient",
@@ -328,7 +321,6 @@ class NormalizeGradient(
         return self.guarded(values, shifts, exponent, level, rounding)
 
 
-@dataclass(frozen=True)
 class NormalizeChannelsGradient(
     _NormalizeGradient,
     title="normalize_channels_gradient",

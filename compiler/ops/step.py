@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
@@ -12,7 +10,6 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Step"]
 
 
-@dataclass(frozen=True)
 class Step(Function, title="step", summary="1 where x is above 0, else 0", reads=("x",)):
     """1 where x is above 0, else 0: a perceptron's output, in training a constant."""
 

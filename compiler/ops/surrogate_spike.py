@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.operator import Kind
@@ -15,7 +13,6 @@ __all__ = ["SurrogateSpike"]
 _WIDEST = 4.0
 
 
-@dataclass(frozen=True)
 class SurrogateSpike(
     Function,
     title="surrogate_spike",

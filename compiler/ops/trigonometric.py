@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
@@ -12,7 +10,6 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Asinh", "Atan", "Cos", "Cosh", "Sin", "Sinh"]
 
 
-@dataclass(frozen=True)
 class Sin(Function, title="sin", summary="the sine of x", reads=("x",)):
     """The sine of x."""
 
@@ -25,7 +22,6 @@ class Sin(Function, title="sin", summary="the sine of x", reads=("x",)):
         return np.asarray(np.cos(x))
 
 
-@dataclass(frozen=True)
 class Cos(Function, title="cos", summary="the cosine of x", reads=("x",)):
     """The cosine of x."""
 
@@ -38,7 +34,6 @@ class Cos(Function, title="cos", summary="the cosine of x", reads=("x",)):
         return np.asarray(-np.sin(x))
 
 
-@dataclass(frozen=True)
 class Atan(Function, title="atan", summary="the inverse tangent of x", reads=("x",)):
     """The inverse tangent of x."""
 
@@ -53,7 +48,6 @@ class Atan(Function, title="atan", summary="the inverse tangent of x", reads=("x
         return np.asarray(1.0 / (1.0 + x * x))
 
 
-@dataclass(frozen=True)
 class Sinh(Function, title="sinh", summary="the hyperbolic sine of x", reads=("x",)):
     """The hyperbolic sine of x."""
 
@@ -68,7 +62,6 @@ class Sinh(Function, title="sinh", summary="the hyperbolic sine of x", reads=("x
         return np.asarray(np.cosh(x))
 
 
-@dataclass(frozen=True)
 class Cosh(Function, title="cosh", summary="the hyperbolic cosine of x", reads=("x",)):
     """The hyperbolic cosine of x."""
 
@@ -81,7 +74,6 @@ class Cosh(Function, title="cosh", summary="the hyperbolic cosine of x", reads=(
         return np.asarray(np.sinh(x))
 
 
-@dataclass(frozen=True)
 class Asinh(Function, title="asinh", summary="the inverse hyperbolic sine of x", reads=("x",)):
     """The inverse hyperbolic sine of x."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
@@ -12,7 +10,6 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Ceil", "Floor", "Round"]
 
 
-@dataclass(frozen=True)
 class _Steps(Function):
     """A function that is constant between whole numbers."""
 
@@ -23,7 +20,6 @@ class _Steps(Function):
         return np.zeros_like(x)
 
 
-@dataclass(frozen=True)
 class Floor(_Steps, title="floor", summary="the largest whole number up to x", reads=("x",)):
     """The largest whole number up to x."""
 
@@ -32,7 +28,6 @@ class Floor(_Steps, title="floor", summary="the largest whole number up to x", r
         return np.asarray(np.floor(arrays[0]))
 
 
-@dataclass(frozen=True)
 class Ceil(_Steps, title="ceil", summary="the smallest whole number from x on", reads=("x",)):
     """The smallest whole number from x on."""
 
@@ -41,7 +36,6 @@ class Ceil(_Steps, title="ceil", summary="the smallest whole number from x on", 
         return np.asarray(np.ceil(arrays[0]))
 
 
-@dataclass(frozen=True)
 class Round(
     _Steps, title="round", summary="the whole number nearest to x, halves to even", reads=("x",)
 ):

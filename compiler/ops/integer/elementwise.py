@@ -57,7 +57,6 @@ class Elementwise(
         return self.scale.needs
 
 
-@dataclass(frozen=True)
 class Copy(Operator, title="int8_copy", summary="the same codes at another place", reads=("x",)):
     """The same codes at another place."""
 

@@ -100,7 +100,6 @@ class Repeat(
         return arrays[0][..., np.arange(self.channels) % arrays[0].shape[3]]
 
 
-@dataclass(frozen=True)
 class Swap(Operator, title="int8_swap", summary="rows as columns", reads=("x",)):
     """(H, W, C) as (W, H, C)."""
 
