@@ -101,17 +101,28 @@ class TimingModel:
 
     def run(self, *, memory_latency: int = 64, memory_interval: int = 1) -> RunResult:
         """Run with a memory; parameters and errors are those of :func:`simulate_timing`."""
-        machine = self._run(memory_latency, memory_interval)
-        return machine.result(memory_latency, memory_interval)
+        return self.run_on(*self._channels(memory_latency, memory_interval))
+
+    def run_on(self, reads: ReadChannel, writes: WriteChannel) -> RunResult:
+        """Run with a memory's two channels, of the same latency and interval."""
+        return self._run(reads, writes).result()
 
     def starts(self, *, memory_latency: int) -> list[int]:
         """The cycle in which each instruction starts; errors are those of a run."""
-        self._run(memory_latency, 1)
+        outstanding = self._plan.config.outstanding
+        self._run(
+            ReadChannel(memory_latency, 1, outstanding),
+            WriteChannel(memory_latency, 1, outstanding),
+        )
         return [step.start for step in self._plan.steps]
 
-    def _run(self, latency: int, interval: int) -> _Machine:
+    def _channels(self, latency: int, interval: int) -> tuple[ReadChannel, WriteChannel]:
+        times = latency, interval, self._plan.config.outstanding
+        return ReadChannel(*times), WriteChannel(*times)
+
+    def _run(self, reads: ReadChannel, writes: WriteChannel) -> _Machine:
         self._plan.reset()
-        machine = _Machine(self._plan, latency, interval)
+        machine = _Machine(self._plan, reads, writes)
         machine.run()
         return machine
 
@@ -119,7 +130,7 @@ class TimingModel:
 class _Machine:
     """State of one run. Events are ``(cycle, what)``: starts by unit, then the grant of a burst."""
 
-    def __init__(self, plan: Plan, latency: int, interval: int) -> None:
+    def __init__(self, plan: Plan, reads: ReadChannel, writes: WriteChannel) -> None:
         config = plan.config
         self.config: Config = config
         self.vector_latency, self.signal_cycles = vector_latency(config), signal_cycles(config)
@@ -131,8 +142,7 @@ class _Machine:
         self.started = [0] * len(Unit)  # instructions started, by unit
         self.dispatched = [0] * len(Unit)
         self.scheduled = [-1] * len(Unit)  # cycle of the next start, as far as it is known
-        self.reads = ReadChannel(latency, interval, config.outstanding)
-        self.writes = WriteChannel(latency, interval, config.outstanding)
+        self.reads, self.writes = reads, writes
         self.passes = Passes(config.dim)
         self.weight_jobs: list[WeightJob] = []
         self.stream_job: StreamJob | None = None
@@ -141,7 +151,7 @@ class _Machine:
         self.burst = 0
         self.load_want = NEVER
         self.holds = Holds()
-        self.fetch = Fetch(self.plan, interval, self.dispatch)
+        self.fetch = Fetch(self.plan, reads.interval, self.dispatch)
 
     def run(self) -> None:
         """Handle every event; of what stops the machine, the earliest is raised."""
@@ -391,7 +401,7 @@ class _Machine:
         self.finish(step, reads.free - 1, reads.last + 1)
         self.schedule_grant()
 
-    def result(self, latency: int, interval: int) -> RunResult:
+    def result(self) -> RunResult:
         """Counters and events."""
         steps = self.steps
         last = max([self.fetch.end_dispatch, self.reads.last, *(s.complete for s in steps)])
@@ -410,8 +420,8 @@ class _Machine:
             counters=counters,
             events=events,
             memory=None,
-            memory_latency=latency,
-            memory_interval=interval,
+            memory_latency=self.reads.latency,
+            memory_interval=self.reads.interval,
         )
 
 

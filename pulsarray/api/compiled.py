@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pulsarray.api.energy import Energy
+    from pulsarray.api.replaying import Replay
 
 __all__ = ["Compiled", "Inputs", "estimate_program"]
 
@@ -133,6 +134,37 @@ class Compiled(Shown):
         from pulsarray.api.energy import estimate_energy
 
         return estimate_energy(self.program, energy_table)
+
+    def replay(
+        self,
+        memory: str | Path = "ddr3-1600",
+        *,
+        clock_mhz: float = 100.0,
+        memory_latency: int = 64,
+        memory_interval: int = 1,
+    ) -> Replay:
+        """What a DRAM makes of the bursts of a run, and the fixed times that it keeps.
+
+        Parameters
+        ----------
+        memory
+            ``"ddr3-1600"``, ``"ddr4-2400"``, or a TOML file of a DRAM's times.
+        clock_mhz
+            Clock of the machine.
+        memory_latency, memory_interval
+            Fixed times of the memory that the machine is run with, in cycles.
+
+        Raises
+        ------
+        InputError
+            If there is no such memory or clock.
+        ProgramError
+            If the machine would stop with an error.
+        """
+        from pulsarray.api.replaying import replay_program
+
+        times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
+        return replay_program(self.program, memory, clock_mhz, times)
 
     def run(
         self,

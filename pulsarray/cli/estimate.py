@@ -10,6 +10,7 @@ import typer
 
 from pulsarray.api.compiled import estimate_program
 from pulsarray.api.network import compile_source
+from pulsarray.api.replaying import replay_program
 from pulsarray.api.report import Report
 from pulsarray.cli.options import (
     BatchOption,
@@ -79,6 +80,17 @@ def estimate(
         bool, typer.Option("--energy", help="Estimate the energy of a run, too.")
     ] = False,
     energy_table: EnergyTableOption = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            metavar="NAME|M.toml",
+            help="Replay the run's bursts through a DRAM, too: ddr3-1600, ddr4-2400, or a file.",
+        ),
+    ] = None,
+    clock_mhz: Annotated[
+        float, typer.Option("--clock-mhz", help="Clock of the machine, for --memory.")
+    ] = 100.0,
     as_json: JsonOption = False,
 ) -> None:
     """Compile a network, or read a program, and say what it costs: exact cycles, nothing simulated.
@@ -93,6 +105,8 @@ def estimate(
 
       pulsarray estimate net.pulse
 
+      pulsarray estimate mnist-mlp --memory ddr3-1600 --clock-mhz 200
+
       pulsarray estimate xor --training
     """
     require_writable(report, timeline, read=[network, calibrate, data, config])
@@ -103,6 +117,8 @@ def estimate(
     times = {"memory_latency": memory_latency, "memory_interval": memory_interval}
     if not training and (data is not None or loss is not None):
         raise InputError("--data, --loss: only with --training")
+    if training and memory is not None:
+        raise InputError("--memory: not with --training")
     if training:
         options = (calibrate, shape, set_input, outputs_only, state, sums)
         if any(options) or seed is not None or effort is not None:
@@ -131,16 +147,23 @@ def estimate(
             )
     asked = energy or energy_table is not None
     estimated = estimate_program(program, times, working, timeline, energy_table)
+    replayed = None
+    if memory is not None:
+        with working("replaying"):
+            replayed = replay_program(program, memory, clock_mhz, times)
     if report is not None:
         estimated.save(report)
     if as_json:
         plain = estimated.to_dict()
-        print_json({"report": plain, "energy": plain["energy_estimate"]} if asked else plain)
+        more = {"energy": plain["energy_estimate"]} if asked else {}
+        more |= {} if replayed is None else {"replay": replayed.to_dict()}
+        print_json({"report": plain, **more} if more else plain)
         return
     show(estimated)
-    if asked:
-        show("")
-        show(estimated.energy)
+    for part in (estimated.energy if asked else None, replayed):
+        if part is not None:
+            show("")
+            show(part)
 
 
 def _of_step(
