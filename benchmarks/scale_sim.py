@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pulsarray.files import cache_folder
+from benchmarks.environment import environment
 
-PACKAGES = ("scalesim==3.0.0", "numpy<2")
+VERSION = "3.0.0"
+PACKAGES = (f"scalesim=={VERSION}", "numpy<2")
 
 _CONFIG = """\
 [general]
@@ -64,27 +64,15 @@ class ScaleSim:
     seconds: float
 
 
-def environment() -> Path:
-    """Python of the environment, which is made when it is first asked for.
+def run(m: int, k: int, n: int, dim: int) -> ScaleSim:
+    """A product on a weight-stationary ``dim`` x ``dim`` array with ideal memory.
 
     Raises
     ------
     subprocess.CalledProcessError
-        If the packages cannot be had.
+        If SCALE-Sim cannot be had, or fails.
     """
-    folder = cache_folder() / "scalesim-3.0.0"
-    python, stamp = folder / "bin" / "python", folder / "installed"
-    if not stamp.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        subprocess.run([*pip, *PACKAGES], check=True, stderr=subprocess.DEVNULL)
-        stamp.touch()
-    return python
-
-
-def run(m: int, k: int, n: int, dim: int) -> ScaleSim:
-    """A product on a weight-stationary ``dim`` x ``dim`` array with ideal memory."""
-    python = environment()
+    python = environment(f"scalesim-{VERSION}", PACKAGES) / "python"
     with tempfile.TemporaryDirectory(prefix="pulsarray-scalesim-") as name:
         folder = Path(name)
         (folder / "scale.cfg").write_text(_CONFIG.format(dim=dim), encoding="utf-8")

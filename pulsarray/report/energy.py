@@ -7,7 +7,8 @@ are not in it: it is for comparing designs, and a lower bound of what silicon ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -40,7 +41,8 @@ def energy(program: Program, table: EnergyTable) -> dict[str, Any]:
     table
         Energies of events.
     """
-    costs = each(program.instructions, lambda x: _cost(x, program.config, table))
+    of = cache(table.of)
+    costs = each(program.instructions, lambda x: _cost(x, program.config, of))
     fetched = -(-len(program.code) // program.config.fetch_bytes) * program.config.fetch_bytes
     fetch = fetched * _byte(table)
     parts = dict.fromkeys(PARTS, 0.0) | {"program": fetch}
@@ -85,11 +87,13 @@ def _sum(costs: Iterable[Mapping[str, float]]) -> float:
     return sum(sum(parts.values()) for parts in costs)
 
 
-def _cost(instruction: Instruction, config: Config, table: EnergyTable) -> dict[str, float]:
+def _cost(
+    instruction: Instruction, config: Config, of: Callable[[str, float], float]
+) -> dict[str, float]:
     """Picojoule of an instruction by part: array, banks, lanes, memory."""
     cost: dict[str, float] = {}
     for part, event, size, count in events_of(instruction, config):
-        cost[part] = cost.get(part, 0.0) + count * table.of(event, size)
+        cost[part] = cost.get(part, 0.0) + count * of(event, size)
     return cost
 
 

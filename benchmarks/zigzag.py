@@ -1,0 +1,123 @@
+"""ZigZag on a matrix product, in a virtual environment of its own: 16 x 16, weights stationary."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from benchmarks.environment import environment
+
+__all__ = ["VERSION", "cycles"]
+
+VERSION = "3.9.1"
+
+_DIM = 16
+_WORD = 8 * _DIM
+_LEVELS = {
+    "weights": (8, 8, ("I2",), ("fh tl",), ()),
+    "sums": (32, 32, ("O",), ("fh tl fl th",), ()),
+    "banks": (1 << 21, 4 * _WORD, ("I1", "O"), ("fh tl", "fh tl fl th"), ("D1", "D2")),
+    "dram": (10**10, _WORD, ("I1", "I2", "O"), ("fh tl", "fh tl", "fh tl fl th"), ("D1", "D2")),
+}
+"""Memories from the inside: bits, bits a cycle, operands, directions of each, dimensions served."""
+
+_RUN = """\
+from zigzag import api
+energy, latency, _ = api.get_hardware_performance_zigzag(
+    "workload.yaml", "accelerator.yaml", "mapping.yaml", opt="latency")
+print("cycles", latency)
+"""
+
+
+def cycles(m: int, k: int, n: int) -> int:
+    """Its analytical latency for a product, memory as wide as a word.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If ZigZag cannot be had, or fails.
+    """
+    python = environment(f"zigzag-{VERSION}", [f"zigzag-dse=={VERSION}"]) / "python"
+    with tempfile.TemporaryDirectory(prefix="pulsarray-zigzag-") as name:
+        folder = Path(name)
+        (folder / "workload.yaml").write_text(_workload(m, k, n), encoding="utf-8")
+        (folder / "accelerator.yaml").write_text(_accelerator(), encoding="utf-8")
+        (folder / "mapping.yaml").write_text(_mapping(), encoding="utf-8")
+        done = subprocess.run(
+            [python, "-c", _RUN], cwd=folder, check=True, capture_output=True, text=True
+        )
+    (line,) = (x for x in done.stdout.splitlines() if x.startswith("cycles "))
+    return round(float(line.split()[1]))
+
+
+def _workload(m: int, k: int, n: int) -> str:
+    return f"""\
+- id: 0
+  operator_type: Gemm
+  equation: O[b][k]+=I[b][c]*W[c][k]
+  dimension_relations: []
+  loop_dims: [B, C, K]
+  loop_sizes: [{m}, {k}, {n}]
+  operand_precision: {{W: 8, I: 8, O: 32, O_final: 8}}
+  operand_source: {{I: 0, W: 0}}
+"""
+
+
+def _mapping() -> str:
+    return f"""\
+- name: default
+  spatial_mapping:
+    D1: ["K, {_DIM}"]
+    D2: ["C, {_DIM}"]
+  memory_operand_links: {{O: O, W: I2, I: I1}}
+"""
+
+
+def _accelerator() -> str:
+    memories = "".join(_memory(name, *level) for name, level in _LEVELS.items())
+    return f"""\
+name: array
+memories:
+{memories}operational_array:
+  unit_energy: 0.1
+  unit_area: 1
+  dimensions: [D1, D2]
+  sizes: [{_DIM}, {_DIM}]
+"""
+
+
+def _memory(
+    name: str,
+    bits: int,
+    width: int,
+    operands: tuple[str, ...],
+    ports: tuple[str, ...],
+    served: tuple[str, ...],
+) -> str:
+    """Memories read and write side by side; those in the array have a port for each direction."""
+    inside = not served
+    lines = "".join(f"      - {{{_directions(directions, inside)}}}\n" for directions in ports)
+    count = 2 if inside and "fl" in ports[0] else 1
+    return f"""\
+  {name}:
+    size: {bits}
+    r_bw: {width}
+    w_bw: {width}
+    r_cost: 1
+    w_cost: 1
+    area: 0
+    r_port: {count}
+    w_port: {count}
+    rw_port: 0
+    latency: 1
+    operands: [{", ".join(operands)}]
+    ports:
+{lines}    served_dimensions: [{", ".join(served)}]
+"""
+
+
+def _directions(directions: str, inside: bool) -> str:
+    second = "2" if inside else "1"
+    names = {"fh": "w_port_1", "tl": "r_port_1", "fl": f"w_port_{second}", "th": f"r_port_{second}"}
+    return ", ".join(f"{direction}: {names[direction]}" for direction in directions.split())
