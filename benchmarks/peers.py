@@ -78,8 +78,8 @@ def products() -> Lines:
     yield from (
         "## Products on 16 x 16 multipliers",
         "",
-        "Cycles. Pulsarray's are exact (RTL and model are the same), with all transfers from and to",
-        "a memory of latency 64; SCALE-Sim's have ideal memory, ZigZag's are analytical.",
+        "Cycles. Pulsarray's are exact (RTL and model are the same), with all transfers from and",
+        "to a memory of latency 64; SCALE-Sim's have ideal memory, ZigZag's are analytical.",
         "",
     )
     rows = []
@@ -103,8 +103,8 @@ def networks(folder: Path | None) -> Lines:
         "## MLPerf Tiny's networks",
         "",
         f"Cycles of one input; Pulsarray's `{CONFIG}` and Ethos-U have 256 multipliers. Ethos-U's",
-        "are Arm's Vela's own estimates, all memory on chip (`Sram_Only`). GAP9 was measured: MLPerf",
-        "Tiny v1.0, 370 MHz (mlcommons/tiny_results_v1.0; cycles are clock over throughput).",
+        "are Arm's Vela's own estimates, all memory on chip (`Sram_Only`). GAP9 was measured:",
+        "MLPerf Tiny v1.0, 370 MHz (mlcommons/tiny_results_v1.0; cycles are clock over throughput).",
         "",
     )
     if folder is None:
@@ -133,7 +133,7 @@ def energies(reports: dict[str, pa.Report]) -> Lines:
         "",
         f"Microjoule. Pulsarray's are **estimates** (`--energy-table {ENERGIES}`, {source.name},",
         "0.8 V): exact counts of events, without clock, registers, wires, control and leakage, so",
-        "that a chip takes more. GAP9's are measured, of the whole chip, in 22 nm, with its networks",
+        "that a chip takes more. GAP9's are measured, of the whole chip, in 22 nm, its networks",
         "in memory on the chip. Hence two totals: with DRAM outside, and with a memory of "
         f"{ON_CHIP_BYTES >> 20} MiB",
         "on the chip in its place.",

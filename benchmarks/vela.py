@@ -39,7 +39,7 @@ def cycles(network: Path, accelerator: str) -> int:
     """
     name, system = ACCELERATORS[accelerator]
     with tempfile.TemporaryDirectory(prefix="pulsarray-vela-") as folder:
-        line = [_program(), network, "--accelerator-config", name, "--config", "Arm/vela.ini"]
+        line = [_program(), str(network), "--accelerator-config", name, "--config", "Arm/vela.ini"]
         line += ["--system-config", system, "--memory-mode", "Sram_Only", "--output-dir", folder]
         subprocess.run(line, check=True, capture_output=True, text=True)
         (summary,) = Path(folder).glob("*_summary_*.csv")

@@ -176,11 +176,16 @@ class Network(Shown):
         effort: int | None = None,
         memory_latency: int = 64,
         memory_interval: int = 1,
+        energy_table: str | Path | None = None,
         **settings: int | bool,
     ) -> Report:
         """Compile, and say what a run costs: see :meth:`compile` and :meth:`Compiled.estimate`."""
         compiled = self.compile(machine_of(config, settings), batch=batch, effort=effort)
-        return compiled.estimate(memory_latency=memory_latency, memory_interval=memory_interval)
+        return compiled.estimate(
+            memory_latency=memory_latency,
+            memory_interval=memory_interval,
+            energy_table=energy_table,
+        )
 
     def __rich__(self) -> RenderableType:
         return self.inspect().__rich__()
