@@ -11,6 +11,7 @@ from benchmarks.environment import environment
 __all__ = ["VERSION", "cycles"]
 
 VERSION = "3.9.1"
+PACKAGES = (f"zigzag-dse=={VERSION}", "six")
 
 _DIM = 16
 _WORD = 8 * _DIM
@@ -38,7 +39,7 @@ def cycles(m: int, k: int, n: int) -> int:
     subprocess.CalledProcessError
         If ZigZag cannot be had, or fails.
     """
-    python = environment(f"zigzag-{VERSION}", [f"zigzag-dse=={VERSION}"]) / "python"
+    python = environment(f"zigzag-{VERSION}", PACKAGES) / "python"
     with tempfile.TemporaryDirectory(prefix="pulsarray-zigzag-") as name:
         folder = Path(name)
         (folder / "workload.yaml").write_text(_workload(m, k, n), encoding="utf-8")
