@@ -15,13 +15,16 @@ PACKAGES = (f"zigzag-dse=={VERSION}", "six")
 
 _DIM = 16
 _WORD = 8 * _DIM
+_BOTH = ("fh", "tl", "fl", "th")
 _LEVELS = {
-    "weights": (8, 8, ("I2",), ("fh tl",), ()),
-    "sums": (32, 32, ("O",), ("fh tl fl th",), ()),
-    "banks": (1 << 21, 4 * _WORD, ("I1", "O"), ("fh tl", "fh tl fl th"), ("D1", "D2")),
-    "dram": (10**10, _WORD, ("I1", "I2", "O"), ("fh tl", "fh tl", "fh tl fl th"), ("D1", "D2")),
+    "weights": (8, 8, {"I2": ("fh", "tl")}),
+    "sums": (32, 32, {"O": _BOTH}),
+    "banks": (1 << 21, 4 * _WORD, {"I1": ("fh", "tl"), "O": _BOTH}),
+    "dram": (10**10, _WORD, {"I1": ("fh", "tl"), "I2": ("fh", "tl"), "O": _BOTH}),
 }
-"""Memories from the inside: bits, bits a cycle, operands, directions of each, dimensions served."""
+"""Memories from the inside: bits, bits a cycle of a port, directions of each operand."""
+_INSIDE = ("weights", "sums")
+"""Memories that every multiplier has, with a port for each direction."""
 
 _RUN = """\
 from zigzag import api
@@ -88,37 +91,36 @@ memories:
 """
 
 
-def _memory(
-    name: str,
-    bits: int,
-    width: int,
-    operands: tuple[str, ...],
-    ports: tuple[str, ...],
-    served: tuple[str, ...],
-) -> str:
-    """Memories read and write side by side; those in the array have a port for each direction."""
-    inside = not served
-    lines = "".join(f"      - {{{_directions(directions, inside)}}}\n" for directions in ports)
-    count = 2 if inside and "fl" in ports[0] else 1
+def _memory(name: str, bits: int, width: int, operands: dict[str, tuple[str, ...]]) -> str:
+    uses = [(operand, way) for operand, ways in operands.items() for way in ways]
+    ports = {
+        "read": [use for use in uses if use[1][0] == "t"],
+        "write": [use for use in uses if use[1][0] == "f"],
+    }
+    split = [(kind, [use]) for kind, several in ports.items() for use in several]
+    lines = "".join(
+        _port(f"{kind[0]}_port_{number}", kind, width, several)
+        for number, (kind, several) in enumerate(split if name in _INSIDE else ports.items(), 1)
+    )
     return f"""\
   {name}:
     size: {bits}
-    r_bw: {width}
-    w_bw: {width}
     r_cost: 1
     w_cost: 1
     area: 0
-    r_port: {count}
-    w_port: {count}
-    rw_port: 0
     latency: 1
     operands: [{", ".join(operands)}]
     ports:
-{lines}    served_dimensions: [{", ".join(served)}]
+{lines}    served_dimensions: [{"" if name in _INSIDE else "D1, D2"}]
 """
 
 
-def _directions(directions: str, inside: bool) -> str:
-    second = "2" if inside else "1"
-    names = {"fh": "w_port_1", "tl": "r_port_1", "fl": f"w_port_{second}", "th": f"r_port_{second}"}
-    return ", ".join(f"{direction}: {names[direction]}" for direction in directions.split())
+def _port(name: str, kind: str, width: int, uses: list[tuple[str, str]]) -> str:
+    allocation = ", ".join(f'"{operand}, {way}"' for operand, way in uses)
+    return f"""\
+      - name: {name}
+        type: {kind}
+        bandwidth_min: {width}
+        bandwidth_max: {width}
+        allocation: [{allocation}]
+"""
