@@ -16,7 +16,7 @@ PACKAGES = (f"zigzag-dse=={VERSION}", "six")
 _DIM = 16
 _WORD = 8 * _DIM
 _BOTH = ("fh", "tl", "fl", "th")
-_LEVELS = {
+_LEVELS: dict[str, tuple[int, int, dict[str, tuple[str, ...]]]] = {
     "weights": (8, 8, {"I2": ("fh", "tl")}),
     "sums": (32, 32, {"O": _BOTH}),
     "banks": (1 << 21, 4 * _WORD, {"I1": ("fh", "tl"), "O": _BOTH}),
