@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
@@ -13,6 +13,7 @@ from pulsarray import __version__
 from pulsarray.config import Config
 from pulsarray.handoff.bench import bench_files
 from pulsarray.handoff.interface import Interface
+from pulsarray.handoff.macros import Macro, models
 from pulsarray.handoff.registers import c_header, peakrdl_files, register_map, system_rdl
 from pulsarray.handoff.text import rendered
 from pulsarray.handoff.wrapper import wrapper
@@ -39,7 +40,11 @@ _SIMULATION = ("top.v", "memory.v", "axi_checker.v")
 
 
 def hand_off(
-    config: Config, verilog: str, program: Program, interface: Interface | None = None
+    config: Config,
+    verilog: str,
+    program: Program,
+    interface: Interface | None = None,
+    macros: Sequence[Macro] = (),
 ) -> dict[str, bytes]:
     """Files by name, ``manifest.json`` not among them.
 
@@ -51,6 +56,8 @@ def hand_off(
         A program for it, with which the testbench tries it.
     interface
         Options of ``pulsarray_axi``; None for the usual ones.
+    macros
+        Memory macros that the Verilog has in it; their models are among the files.
 
     Raises
     ------
@@ -64,12 +71,13 @@ def hand_off(
         "pulsarray.toml": config.to_toml().encode(),
         "registers.json": f"{json.dumps(register_map(), indent=2)}\n".encode(),
         "pulsarray_axi.v": wrapper(config, interface).encode(),
-        **_texts(config, program, interface),
+        **_texts(config, program, interface, bool(macros)),
         "registers/pulsarray.rdl": rdl.encode(),
         "registers/pulsarray_registers.h": c_header(config).encode(),
         **{f"registers/{name}": data for name, data in peakrdl_files(rdl).items()},
         **{f"driver/{name}": drivers.joinpath(name).read_bytes() for name in _DRIVER},
         **{f"sim/{name}": sources.joinpath(name).read_bytes() for name in _SIMULATION},
+        **({"sim/macros.v": models(macros).encode()} if macros else {}),
         **{f"sim/program/{name}": data for name, data in bench_files(program).items()},
     }
 
@@ -91,7 +99,9 @@ def manifest(config: Config, contents: Mapping[str, bytes]) -> dict[str, Any]:
     }
 
 
-def _texts(config: Config, program: Program, interface: Interface) -> dict[str, bytes]:
+def _texts(
+    config: Config, program: Program, interface: Interface, macros: bool
+) -> dict[str, bytes]:
     """The files that are made from templates, whose names they bear."""
     values = {
         "config": config,
@@ -108,7 +118,8 @@ def _texts(config: Config, program: Program, interface: Interface) -> dict[str, 
         "start": int(Control.START),
         "error": int(Status.ERROR),
         "mhz": CLOCK_MHZ,
-        "simulation": _SIMULATION,
+        "simulation": (*_SIMULATION, *(["macros.v"] if macros else [])),
+        "macros": macros,
         "version": __version__,
     }
     places = {

@@ -102,11 +102,12 @@ class Fetch(Shared):
     def _requests(self, m: Module, pop: Value, was_end: Value) -> None:
         """One fetch may be asked for in advance of the one that is being popped."""
         units = self._config.fetch_bytes // UNIT_BYTES
+        part = units.bit_length() - 1
         fetches = Signal(MEMORY_BITS)
         asked, ahead = Signal(MEMORY_BITS), Signal(range(3), init=2)
-        passes = pop & (self._taken[: units.bit_length() - 1] == units - 1)  # a fetch's last unit
+        passes = pop & (self._taken[:part] == units - 1)  # a fetch's last unit
         m.d.comb += [
-            fetches.eq((self.program_units + units - 1) >> (units.bit_length() - 1)),
+            fetches.eq(self.program_units[part:] + self.program_units[:part].any()),
             self.want.eq(self.running & (asked != fetches) & (ahead != 0) & ~was_end & ~self.halt),
             self.address.eq(self.program_address + asked * self._config.fetch_bytes),
             self.beats.eq(self._config.fetch_bytes // self._config.bus_bytes),

@@ -47,6 +47,14 @@ def generate(
             "address_bits=64, id_bits=4, cache, prot, qos, region; may be repeated.",
         ),
     ] = None,
+    macros: Annotated[
+        Path | None,
+        typer.Option(
+            "--macros",
+            metavar="FILE.toml",
+            help="Memory macros that take the place of described memories (docs/memory-macros.md).",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a folder that stands by itself: the machine's Verilog, registers, testbench, README.
@@ -64,8 +72,9 @@ def generate(
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file, not a folder")
     from pulsarray.handoff.interface import parse_interface
+    from pulsarray.handoff.macros import load_macros, with_macros
 
-    ports = parse_interface(interface or [])
+    ports, srams = parse_interface(interface or []), load_macros(macros) if macros else []
     tried = None if program is None else Program.load(program, machine)
     make_folder(output)
     from pulsarray.handoff.folder import hand_off, manifest
@@ -74,7 +83,9 @@ def generate(
 
     with working(f"generating Verilog for D = {machine.dim}"):
         verilog = emit(machine, plain=plain, address_bits=ports.address_bits)
-        contents = hand_off(machine, verilog, tried or random_program(machine, _SEED), ports)
+        verilog = with_macros(verilog, srams)
+        tried = tried or random_program(machine, _SEED)
+        contents = hand_off(machine, verilog, tried, ports, srams)
     listed = manifest(machine, contents)
     contents["manifest.json"] = f"{json.dumps(listed, indent=2)}\n".encode()
     for folder in {(output / name).parent for name in contents}:
