@@ -21,7 +21,16 @@ from pulsarray.compiler.training.differentiate import (
 )
 from pulsarray.compiler.training.float_reference import FloatNetwork
 
-__all__ = ["NOISE", "FloatAdversaries", "Networks", "networks", "noise"]
+__all__ = [
+    "FIXED",
+    "NOISE",
+    "FloatAdversaries",
+    "Networks",
+    "networks",
+    "noise",
+    "samples",
+    "together",
+]
 
 NOISE = 16
 """Elements of the generator's input."""
@@ -72,9 +81,55 @@ def networks(seed: int, momentum: float) -> Networks:
     )
 
 
+def samples(pictures: Floats, seed: int) -> tuple[Floats, Floats]:
+    """What :func:`together` reads, with noise of its own for each picture; and its targets."""
+    random, count = np.random.default_rng(seed), len(pictures)
+    parts = [pictures, noise(random, count), noise(random, count)]
+    return np.concatenate(parts, axis=1), np.tile([1.0, 0.0, 1.0], (count, 1))
+
+
 def noise(random: np.random.Generator, samples: int) -> Floats:
     """Normal noise, (samples, :data:`NOISE`), cut to +-4."""
     return np.clip(random.normal(0, 1, (samples, NOISE)), -_LIMIT, _LIMIT)
+
+
+def together(seed: int) -> Graph:
+    """Both networks and all that is between them as one, which three answers come from.
+
+    Real pictures, those that the generator makes of noise, and those of other noise, through the
+    discriminator each; targets are 1, 0 and 1. The generator does not learn from the second, nor
+    the discriminator from the third: :data:`FIXED` has what is to be frozen. So a step is one of
+    each network, both with the weights from before it (the non-saturating loss).
+    """
+    random = np.random.default_rng(seed)
+    builder = Builder("gan-digits", {"picture": _PIXELS, "first": NOISE, "second": NOISE})
+    sizes = {"g1": (NOISE, _HIDDEN[0]), "g2": (_HIDDEN[0], _PIXELS)}
+    sizes |= {"d1": (_PIXELS, _HIDDEN[1]), "d2": (_HIDDEN[1], 1)}
+    weights = {name: random.normal(0, np.sqrt(2 / k), (k, n)) for name, (k, n) in sizes.items()}
+    for path, source in enumerate(("picture", "first", "second")):
+        if path:
+            builder.dense(weights["g1"], name=f"g1@{path}", source=source).relu()
+            builder.dense(weights["g2"], name=f"g2@{path}").sigmoid()
+            source = builder.last
+        builder.dense(np.eye(_PIXELS), name=f"shown@{path}", source=source)
+        builder.dense(weights["d1"], name=f"d1@{path}").relu()
+        builder.dense(weights["d2"], name=f"d2@{path}")
+        builder.dense(np.eye(3)[[path]], name=f"answer{path}")
+        if path:
+            builder.add("answer0" if path == 1 else "both", "both" if path == 1 else "all")
+    graph = builder.dense(np.eye(3), name="end").sigmoid().build()
+    firsts = {"g1": 1, "g2": 1, "shown": 0, "d1": 0, "d2": 0}
+    read = {
+        f"{name}@{path}.{what}": f"{name}@{first}.{what}"
+        for name, first in firsts.items()
+        for path in range(first + 1, 3)
+        for what in ("weight", "bias")
+    }
+    return graph.rebuilt([node.renamed(read) for node in graph.nodes])
+
+
+FIXED = ("g1@1", "g2@1", "d1@2", "d2@2", "shown", "answer0", "answer1", "answer2", "end")
+"""What does not learn in :func:`together`."""
 
 
 class FloatAdversaries:

@@ -21,6 +21,7 @@ from pulsarray.compiler.training.differentiate import (
 from pulsarray.config import Config, load_config
 from pulsarray.errors import InputError, did_you_mean
 from pulsarray.extras import missing_package
+from pulsarray.zoo.adversarial import FIXED, samples, together
 from pulsarray.zoo.networks import load_digits
 from pulsarray.zoo.recurrent import SHOWN, recurrent_digits, spiking_digits
 from pulsarray.zoo.transformer import (
@@ -170,6 +171,11 @@ def _shown_digits() -> TrainingData:
     """The same digit in every run."""
     images, labels = digits_8x8()
     return _split(np.tile(images, SHOWN), np.eye(10)[labels], _SMALL_TRAIN)
+
+
+def _adversarial_digits() -> TrainingData:
+    images, _ = digits_8x8()
+    return _split(*samples(images, _DATA_SEED), _SMALL_TRAIN)
 
 
 def _gate(name: str, values: Sequence[float]) -> Workload:
@@ -363,6 +369,18 @@ _ALL = (
         epochs=5,
         config="train",
         frozen=("lif.membrane", "trace.state"),
+    ),
+    Workload(
+        name="gan-digits",
+        description="Digits of 8 x 8 pixels: a generator and a discriminator against each other",
+        graph=together,
+        data=_adversarial_digits,
+        loss=Loss("binary-cross-entropy"),
+        optimizer=Optimizer(momentum=0.5),
+        learning_rate=0.05,
+        batch=16,
+        epochs=20,
+        frozen=FIXED,
     ),
     Workload(
         name="mnist-transformer",

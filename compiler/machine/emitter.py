@@ -231,11 +231,15 @@ class Emitter:
         if after is not None:
             needed[unit] = after
         self._limit(unit, needed)
+        new = 0
         for other in sorted(needed):
-            if not self._direct(other, unit):
-                latest = needed.pop(other)
-                if self._latest[unit][other] < latest:
-                    needed[_VECTOR] = self._relay(other, latest, layer)
+            waits = self._latest[unit][other] < needed[other]
+            if self._direct(other, unit, new):
+                new += waits and self._is_new(other, unit)
+                continue
+            latest = needed.pop(other)
+            if waits:
+                needed[_VECTOR] = self._relay(other, latest, layer)
         self._add(Operation(op, layer, fields), unit, needed)
         index = len(self.operations) - 1
         for access, ports in touched:
@@ -279,13 +283,17 @@ class Emitter:
         self._places[unit].append(index)
         self._clocks.append([*known[:unit], index, *known[unit + 1 :]])
 
-    def _direct(self, producer: int, unit: int) -> bool:
-        """Whether a pair of units has, or can have, a channel of its own."""
+    def _is_new(self, producer: int, unit: int) -> bool:
+        """Whether a pair of units has no channel of its own, and none is kept for it."""
+        return (producer, unit) not in self._channels and _VECTOR not in (producer, unit)
+
+    def _direct(self, producer: int, unit: int, new: int) -> bool:
+        """Whether a pair of units has, or beside so many new ones can have, its own channel."""
         channels = self._channels
-        if (producer, unit) in channels or _VECTOR in (producer, unit):
+        if not self._is_new(producer, unit):
             return True
         reserved = sum(pair not in channels for pair in _VECTOR_PAIRS)
-        return len(channels) + reserved < SEMAPHORES
+        return len(channels) + reserved + new < SEMAPHORES
 
     def _wait(self, unit: int, index: int, producer: int, latest: int) -> None:
         number = self._channels.setdefault((producer, unit), len(self._channels))

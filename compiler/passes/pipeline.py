@@ -91,7 +91,7 @@ class Goal:
     loss
         What is minimized.
     frozen
-        Names of layers that do not learn.
+        Names of layers that do not learn, and of operators that leave what others learn alone.
     optimizer
         How parameters are updated.
     """
@@ -163,7 +163,7 @@ TRAINING = [
     Pass("activations", with_activations),
     Pass("loss", with_loss, takes=("loss",), extends=True),
     Pass("frozen", frozen_but, takes=("frozen",)),
-    Pass("gradients", with_gradients, extends=True),
+    Pass("gradients", with_gradients, takes=("frozen",), extends=True),
     Pass("updates", with_updates, takes=("optimizer",), extends=True),
     Pass("exponents", with_exponents),
 ]

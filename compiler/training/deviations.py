@@ -244,8 +244,15 @@ def _relative(values: Floats, wanted: Floats) -> tuple[float, float]:
 
 
 def _differences(reference: FloatNetwork, x: Floats, t: Floats) -> dict[str, float]:
-    """What stands for the slope of a step, as the perceptron rule does, is none of the loss's."""
-    if any(step.derivative.steps for step in reference.network.steps):
+    """What stands for the slope of a step, as the perceptron rule does, is none of the loss's.
+
+    Nor is a gradient without what some operators would add to it.
+    """
+    network = reference.network
+    partly = any(
+        len(network.learners(x.name)) < len(network.members[x.name]) for x in network.learning
+    )
+    if partly or any(step.derivative.steps for step in network.steps):
         return {}
     distance = _DISTANCE
     if not all(is_layer(s.op) and is_vector(s.result) for s in reference.network.steps):

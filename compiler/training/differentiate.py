@@ -71,6 +71,10 @@ class TrainingNetwork:
         """By layer the steps that have its parameters."""
         return members_of(self.steps)
 
+    def learners(self, layer: str) -> Sequence[Step]:
+        """Those of them that its gradients come from."""
+        return [step for step in self.members[layer] if step.scales]
+
     @property
     def last(self) -> Step:
         """The last step, whose result is compared with the target."""
@@ -173,10 +177,17 @@ class TrainingNetwork:
         return {form.name: form.fixed for form in forms if form.name not in names}
 
 
+def _layer(name: str, members: Sequence[Step]) -> Step:
+    """The layer that some steps are: one that learns, if there is one."""
+    return replace(next((step for step in members if step.scales), members[0]), name=name)
+
+
 def differentiate(
     graph: Graph, loss: Loss, optimizer: Optimizer, frozen: Collection[str] = ()
 ) -> TrainingNetwork:
     """The training network of a graph, whose ``frozen`` layers do not learn.
+
+    Of operators that share parameters some may be frozen: the others learn them.
 
     Raises
     ------
@@ -185,6 +196,6 @@ def differentiate(
     """
     graph = passed(graph, TRAINING[:1])
     nodes = passed(graph, TRAINING[1:], Goal(loss, frozen, optimizer))
-    steps = steps_of(nodes)
-    layers = [replace(first, name=name) for name, (first, *_) in members_of(steps).items()]
+    steps = [replace(s, scales={}) if s.name in frozen else s for s in steps_of(nodes)]
+    layers = [_layer(name, steps) for name, steps in members_of(steps).items()]
     return TrainingNetwork(graph, nodes, layers, loss, optimizer, steps, frozenset(frozen))

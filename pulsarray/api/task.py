@@ -132,7 +132,9 @@ def _own(request: Given) -> Task:
     if path.suffix != ".onnx":
         known = ", ".join(WORKLOADS)
         if request.network == "adversarial":
-            raise InputError("NETWORK: adversarial training is examples/adversarial.py")
+            raise InputError(
+                "NETWORK: adversarial training is gan-digits, or examples/adversarial.py"
+            )
         raise InputError(
             f"NETWORK: must be an .onnx file or {known}, not {request.network!r}"
             f"{did_you_mean(request.network, WORKLOADS)}"

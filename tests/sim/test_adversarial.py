@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pulsarray.compiler.training.differentiate import Loss, Optimizer
 from pulsarray.config import load_config
 from pulsarray.sim.device import Device
+from pulsarray.sim.random.cases import Case, differences
+from pulsarray.sim.random.training_networks import NetworkSetup, prepare
 from pulsarray.trainer.adversarial import Adversaries
-from pulsarray.zoo.adversarial import FloatAdversaries, networks, noise
+from pulsarray.zoo.adversarial import FIXED, FloatAdversaries, networks, noise, together
 
 CONFIG = load_config("train-small", ["dim=4", "bus_bits=64"])
 BATCH = 4
@@ -44,3 +47,12 @@ def test_the_generators_step_leaves_the_discriminator_alone() -> None:
         learned.generator.step(noise(random, BATCH), np.ones((BATCH, 1)))
         assert np.array_equal(before["d1"], device.read("d1.weight.master"))
         assert not np.array_equal(before["g1"], device.read("g1.weight.master"))
+
+
+def test_both_networks_in_one_step() -> None:
+    setup = NetworkSetup(
+        graph=together(0), loss=Loss("binary-cross-entropy"), optimizer=Optimizer(momentum=0.5),
+        frozen=FIXED, batch=BATCH,
+    )  # fmt: skip
+    case = Case("both", prepare(setup, CONFIG, 1).program, 20, 1)
+    assert not any(differences([case], CONFIG, "verilator"))

@@ -81,7 +81,7 @@ def _check(graph: Graph, loss: Loss, end: str, outputs: int) -> None:
 
 
 def frozen_but(graph: Graph, frozen: Collection[str]) -> Graph:
-    """Parameters of layers that do not learn as constants.
+    """Parameters of layers that do not learn as constants; those that some operators learn stay.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def frozen_but(graph: Graph, frozen: Collection[str]) -> Graph:
     """
     layers = _layers(graph)
     names = list(dict.fromkeys(owner_of(node) for node in layers))
-    if unknown := set(frozen) - set(names):
+    if unknown := set(frozen) - {*names, *(node.name for node in layers)}:
         known = ", ".join(names)
         raise InputError(f"frozen: must be layers of {known}, not {', '.join(sorted(unknown))}")
     if set(names) == set(frozen):

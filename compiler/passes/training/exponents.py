@@ -87,12 +87,10 @@ def _sharing(graph: Graph) -> Iterator[tuple[str, str, str]]:
     """Layers that share weights, with sources, and errors: what they learn is one exact sum."""
     firsts: dict[str, Node] = {}
     for node in graph.nodes:
-        if is_layer(node.op):
+        if is_layer(node.op) and f"{node.name}.weight{PART}" in graph.values:
             first = firsts.setdefault(owner_of(node), node)
             yield node.name, first.inputs[0], node.inputs[0]
-            errors = [f"{member.name}.error" for member in (first, node)]
-            if all(error in graph.values for error in errors):
-                yield node.name, errors[0], errors[1]
+            yield node.name, f"{first.name}.error", f"{node.name}.error"
 
 
 class _Common:

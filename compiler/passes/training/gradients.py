@@ -6,7 +6,7 @@ itself. It is rounded once, or the ``same`` as that of the only step that reads 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import singledispatchmethod
@@ -83,9 +83,12 @@ class _Step:
         return (self.after or self.node).output
 
 
-def with_gradients(graph: Graph) -> Graph:
-    """Errors back to the first operator that learns, and gradients of all parameters."""
-    return _Backward(graph).run()
+def with_gradients(graph: Graph, frozen: Collection[str] = ()) -> Graph:
+    """Errors back to the first operator that learns, and gradients of all parameters.
+
+    Operators that are ``frozen`` add nothing to the gradients of parameters that they share.
+    """
+    return _Backward(graph, frozen).run()
 
 
 class _Backward(Draft):
@@ -95,7 +98,8 @@ class _Backward(Draft):
     whose result it is, also through maximum pooling, which then takes its derivative.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, frozen: Collection[str]) -> None:
+        self.frozen = frozen
         declared = (v for v in graph.declared if v.role is not Role.ACTIVATION)
         super().__init__(graph.name, declared)
         self.before, self.readers = graph, graph.readers
@@ -131,7 +135,8 @@ class _Backward(Draft):
 
     def _put(self, node: Node) -> None:
         self.emit(node)
-        if self.learning.intersection(node.inputs):
+        read = node.inputs[:1] if node.name in self.frozen else node.inputs
+        if self.learning.intersection(read):
             self.learning.add(node.output)
         if not node.output.endswith((OUTPUT, SUM)):
             return
@@ -171,7 +176,7 @@ class _Backward(Draft):
         error = self._error(step, self.parts.pop(step.output))
         for place in sorted(step.node.op.constants):
             name = step.node.inputs[place]
-            if self.values[name].role is Role.PARAMETER:
+            if self.values[name].role is Role.PARAMETER and step.name not in self.frozen:
                 self._learned(step.node, place, error, name)
         for source, part in self._pulled(step.node.op, step.node, error):
             self.parts.setdefault(source, []).append(part)

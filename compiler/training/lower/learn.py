@@ -25,7 +25,7 @@ def apply(lowering: Lowering, update: Update) -> None:
     lowering.prepare()
     for layer in lowering.network.learning:
         lowering.begin(layer.name, "update", 0, 0, 0)
-        first = lowering.network.members[layer.name][0]
+        first = lowering.network.learners(layer.name)[0]
         names = lowering.flow.outputs[first.source], lowering.flow.errors[first.name]
         pieces, blocks = lowering.pieces(layer), -(-layer.result[2] // lowering.config.dim)
         update.grow(f"{layer.name}.weight")
@@ -73,20 +73,24 @@ class Learning:
 
     def wait(self, step: Step) -> None:
         """A step's error is known; what it has to learn waits until it may."""
-        if not step.is_layer:
+        if not step.is_layer or (is_layer(step.op) and not step.scales):
             return
         self._known[step.owner] += 1
-        if self._known[step.owner] == len(self._members(step)):
+        if self._known[step.owner] == max(1, len(self._learners(step))):
             self._later.append(step)
 
-    def _members(self, step: Step) -> Sequence[Step]:
-        """The steps that share a step's weights, which learn when the last one's error is known."""
-        return self.lowering.network.members[step.owner]
+    def _learners(self, step: Step) -> Sequence[Step]:
+        """The steps that learn a step's weights, which change when the last error is known."""
+        return self.lowering.network.learners(step.owner)
+
+    def _readers(self, step: Step) -> Sequence[str]:
+        """What all steps that have a step's weights read."""
+        return [s for member in self.lowering.network.members[step.owner] for s in member.sources]
 
     def begin(self, known: Callable[[str], bool]) -> None:
         """Weights may change as soon as the errors before them are known."""
         for step in list(self._later):
-            if all(known(source) for member in self._members(step) for source in member.sources):
+            if all(known(source) for source in self._readers(step)):
                 self._later.remove(step)
                 pieces = len(list(self._places(step)))
                 self._waiting.append(_Waiting(self._in_turn(step), pieces + 1))
@@ -140,7 +144,7 @@ class Learning:
         values, errors = self.live.values, self.live.errors
 
         def product(bank: int, add: bool) -> None:
-            for number, member in enumerate(self._members(layer)):
+            for number, member in enumerate(self._learners(layer)):
                 x, delta = values[member.source], errors[member.name]
                 self.gradient.emit(
                     geometry, x, delta, place, bank, add=add or number > 0, passing=passing,
@@ -152,16 +156,16 @@ class Learning:
 
     def end(self, layer: Step) -> None:
         """Its biases, and what it needed may go."""
-        for member in self._members(layer):
+        for member in self._learners(layer):
             self._routed(member.name, self.lowering.tensors.rows + 1)
         if layer.learned[1:]:
             self._bias(layer)
-        for member in self._members(layer):
+        for member in self._learners(layer):
             self.live.release(member.source)
             self.live.let_go(member.name)
 
     def _bias(self, layer: Step) -> None:
-        deltas = [self.live.errors[member.name] for member in self._members(layer)]
+        deltas = [self.live.errors[member.name] for member in self._learners(layer)]
 
         def product(columns: tuple[int, int], bank: int, add: bool) -> None:
             for number, delta in enumerate(deltas):
@@ -201,7 +205,7 @@ class Learning:
 
     def _passing(self, step: Step) -> bool:
         """Whether a step's errors are used image by image as they come, and no more after."""
-        return is_layer(step.op) and is_data(step.source) and len(self._members(step)) == 1
+        return is_layer(step.op) and is_data(step.source) and len(self._readers(step)) == 1
 
     def _routed(self, name: str, images: int) -> None:
         """Have the errors of at least so many images on the way to where they belong."""
