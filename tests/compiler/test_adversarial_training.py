@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pulsarray.compiler.training.deviations import check_gradients
 from pulsarray.compiler.training.differentiate import Loss, Optimizer
 from pulsarray.compiler.training.float_reference import FloatNetwork
-from pulsarray.compiler.training.gradcheck import check_gradients
 from pulsarray.errors import InputError
 from pulsarray.sim.random.training_networks import NetworkSetup, network_config, prepare
 from pulsarray.zoo.adversarial import FIXED, networks, samples, together
