@@ -420,6 +420,10 @@ class Builder:
         self._add(membrane, f"{name}.reset", f"{name}.sum").keep(potential)
         return self._add(Spike(threshold), name, f"{name}.sum")
 
+    def apply(self, op: Operator, *others: str, name: str = "", source: str = "") -> Builder:
+        """Any operator without constants, of the last result or another, and of further ones."""
+        return self._add(op, name or op.title, source, *others)
+
     def leaky(
         self, shape: int | tuple[int, ...], decay: float, name: str = "leaky", *, source: str = ""
     ) -> Builder:

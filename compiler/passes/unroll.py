@@ -58,33 +58,34 @@ def over_time(graph: Graph, runs: int) -> Graph:
         If there are several answers, a state is no vector, or an activation does not give what it
         holds at first.
     """
-    whole, answers = unrolled(graph, runs), [*graph.outputs]
-    for after in graph.states.values():
-        answers.remove(after)
+    answers = [name for name in graph.outputs if name not in graph.states.values()]
     if len(answers) != 1:
         raise InputError(f"{graph.name}: training over time needs one answer, not {len(answers)}")
-    source, nodes = whole.inputs[0], list[Node]()
+    whole = unrolled(graph, runs)
     declared = [v for v in whole.declared if v.role is not Role.STATE]
-    makers = {node.output: node for node in graph.nodes}
-    for value in (v for v in graph.declared if v.role is Role.STATE):
-        first = value.data
-        if first is None or value.size != value.shape[-1]:
-            raise InputError(f"{value.name}: training over time needs vectors, not {value.shape}")
-        names = f"{value.name}.weight", f"{value.name}.bias"
-        zeros = np.zeros((source.size, value.size))
-        declared += map(parameter, names, (zeros, first.reshape(-1)))
-        op = makers[graph.states[value.name]].op
-        activates = op.is_elementwise and _is_fixed(op)
-        output = f"{value.name}.first" if activates else value.name
-        nodes.append(Node(value.name, Dense(), (source.name, *names), output))
-        if activates:
-            if (op.real(first) != first).any():
-                raise InputError(
-                    f"{value.name}: {op.title} of its first contents must be the same contents"
-                )
-            nodes.append(Node(f"{value.name}.{op.title}", op, (output,), value.name))
+    makers, nodes = {node.output: node for node in graph.nodes}, list[Node]()
+    for state, after in graph.states.items():
+        held, first = _first(graph.values[state], whole.inputs[0], makers[after].op)
+        declared += held
+        nodes += first
     ends = (f"{answers[0]}@{runs - 1}",)
     return Graph(graph.name, declared, [*nodes, *whole.nodes], ends, notes=graph.notes)
+
+
+def _first(state: Value, source: Value, op: Operator) -> tuple[list[Value], list[Node]]:
+    """What a state holds at first as a layer of its name, and ``op`` behind it if that must be."""
+    name, first = state.name, state.data
+    if first is None or state.size != state.shape[-1]:
+        raise InputError(f"{name}: training over time needs vectors, not {state.shape}")
+    weight = parameter(f"{name}.weight", np.zeros((source.size, state.size)))
+    bias = parameter(f"{name}.bias", first.reshape(-1))
+    inputs = source.name, weight.name, bias.name
+    if not (op.is_elementwise and _is_fixed(op)):
+        return [weight, bias], [Node(name, Dense(), inputs, name)]
+    if (op.real(first) != first).any():
+        raise InputError(f"{name}: {op.title} of its first contents must be the same contents")
+    layer = Node(name, Dense(), inputs, f"{name}.first")
+    return [weight, bias], [layer, Node(f"{name}.{op.title}", op, (layer.output,), name)]
 
 
 def _is_fixed(function: Operator) -> bool:
