@@ -30,8 +30,9 @@ fresh-check: ## Run demo and test on a new, minimal Debian (as root; half an hou
 equivalence: setup ## Prove the Verilog of tiny and small equal to what Yosys writes (minutes)
 	@"$(BIN)"/python -m proofs.equivalence --jobs 2 --config tiny --config small $(ARGS)
 
-formal: setup ## Prove the control blocks, and find planted faults (quarter of an hour)
+formal: setup ## Prove the control blocks, find planted faults, explore deadlocks (half an hour)
 	@"$(BIN)"/python -m proofs.formal --faults --jobs 2 $(ARGS)
+	@"$(BIN)"/python -m proofs.deadlock
 
 mutate: setup ## How many faults drawn in each block its bench notices (hours)
 	@"$(BIN)"/python -m benchmarks.mutation $(ARGS)
