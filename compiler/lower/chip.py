@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 from pulsarray.compiler.machine.array import Array
-from pulsarray.compiler.machine.banks import BlockCache, Pool, Resident
+from pulsarray.compiler.machine.banks import BlockCache, Pool, Resident, Slot
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.loops import merged
 from pulsarray.compiler.machine.transfers import REWRITTEN
@@ -17,7 +18,7 @@ from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode
 from pulsarray.program import Tensor
 
-__all__ = ["PARAMETER_COLUMNS", "BankShares", "Cached", "MapChip", "Words"]
+__all__ = ["PARAMETER_COLUMNS", "BankShares", "Cached", "MapChip", "Use", "Words"]
 
 PARAMETER_COLUMNS = 4
 """Words of one row of the parameter bank: bias, multiplier, shift, constant."""
@@ -60,6 +61,14 @@ class Cached:
         missing = not resident.loaded
         resident.loaded.add(0)
         return resident, missing
+
+
+class Use(NamedTuple):
+    """What a step looks for in a cache."""
+
+    cache: Cached
+    key: Hashable
+    step: int
 
 
 class MapChip(Array, VectorUnit):
@@ -133,13 +142,39 @@ class MapChip(Array, VectorUnit):
         words = self.config.table_words
         return Access(Bank.TABLE, table * words, (table + 1) * words, False)
 
+    def hold(self, layer: int, tensor: Tensor) -> Slot:
+        """LOAD a tensor of one column block to where weights are."""
+        slot = self.weights.carve(tensor.rows, 1)[0]
+        self.load(layer, tensor, 0, slot.bank, slot.base, tensor.rows)
+        return slot
+
+    def cached_words(
+        self, layer: int, use: Use, tensor: Tensor, word: int, rows: int
+    ) -> tuple[int, int]:
+        """Bank and first of some words of a tensor, which are LOADed if they are not there."""
+        resident, missing = use.cache.find(use.key, use.step)
+        slot = resident.slot
+        if missing:
+            self.load(layer, tensor, word, slot.bank, slot.base, rows)
+        return slot.bank, slot.base
+
+    def cached_area(self, layer: int, use: Use | None, stored: Stored, area: Area) -> View:
+        """An area of a map, LOADed if it is in memory and not there; a map on chip without use."""
+        if use is None:
+            return stored.view
+        resident, missing = use.cache.find(use.key, use.step)
+        slot = resident.slot
+        if missing:
+            return self.load_area(layer, stored, area, slot.bank, slot.base)
+        return stored.packed(slot.bank, slot.base, area)
+
     def load_area(self, layer: int, stored: Stored, area: Area, bank: int, base: int) -> View:
         """LOAD an area of a map from memory, packed, into a bank from a word on."""
-        if not stored.steps[0]:  # Its blocks are one.
-            area = replace(area, blocks=(area.blocks[0], area.blocks[0] + 1))
-        view = View.of(bank, base, area)
+        view = stored.packed(bank, base, area)
+        if not view.steps[0]:
+            area = area.of(area.blocks[0])
         self._move(Opcode.LOAD, layer, stored, area, view)
-        return view if stored.steps[0] else replace(view, steps=(0, *view.steps[1:]))
+        return view
 
     def store_area(self, layer: int, stored: Stored, area: Area, view: View) -> None:
         """STORE an area of a map to memory."""

@@ -12,11 +12,14 @@ from pulsarray.compiler.lower.cutting import choose, pixel_tiles
 from pulsarray.compiler.lower.lowering import Lowering
 from pulsarray.compiler.lower.products.tile import Cut
 from pulsarray.compiler.lower.residency import Work
-from pulsarray.compiler.lower.scaling import Finish
+from pulsarray.compiler.lower.scaling import Finish, finish_of, sums_of
 from pulsarray.compiler.lower.weights import place_weights, slices_of
 from pulsarray.compiler.machine.views import Area, Stored
+from pulsarray.compiler.ops.integer.codes import Ints
+from pulsarray.compiler.ops.integer.scale import Scale
+from pulsarray.program import Tensor
 
-__all__ = ["emit_convolution"]
+__all__ = ["emit_convolution", "emit_scaled"]
 
 
 def emit_convolution(
@@ -58,6 +61,21 @@ def emit_convolution(
         Convolver(chip, number, terms, slices, weights, cut, tiles, result.blocks, end).run()
 
     lowering.later(emit)
+
+
+def emit_scaled(
+    lowering: Lowering,
+    work: Work,
+    name: str,
+    terms: Sequence[Term],
+    result: Stored,
+    scale: Scale,
+    offsets: Ints,
+    table: Tensor | None = None,
+) -> None:
+    """The same with offsets, then a scale, for constants of a name; all or part of a result."""
+    finish = finish_of(lowering, work, result, None, sums_of(lowering, name, scale, offsets), table)
+    emit_convolution(lowering, work, terms, result, None, 1 + bool(scale.fine), finish)
 
 
 def _shape(

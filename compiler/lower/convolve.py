@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.lower.chip import Cached, MapChip
+from pulsarray.compiler.lower.chip import Cached, MapChip, Use
 from pulsarray.compiler.lower.cuts import Cut
 from pulsarray.compiler.lower.cutting import input_range
 from pulsarray.compiler.lower.weights import Slice, Tiles
@@ -111,8 +111,10 @@ class Convolver:
         for number, (step, area) in enumerate(zip(self.steps, areas, strict=True)):
             if step.opens:
                 bank = self.chip.next_accumulator()
-            local = self._weights(weights, step, number)
-            view = self._source(sources, step, area, number)
+            local = self._weights(Use(weights, (step.block, step.slice.offset), number), step)
+            stored = self.terms[step.slice.term].stored
+            loaded = sources and stored.tensor and Use(sources, (step.slice.term, area), number)
+            view = self.chip.cached_area(self.layer, loaded or None, stored, area)
             self._weight(step, local)
             self._stream(step, area, view, bank)
             if step.closes:
@@ -138,36 +140,11 @@ class Convolver:
             return None
         return Cached(self.chip.sources, max(area.words for area in loaded), keys)
 
-    def _weights(self, cache: Cached, step: _Step, number: int) -> tuple[int, int]:
-        """Bank and first word of a step's weights, which are LOADed if they are not there."""
-        resident, missing = cache.find((step.block, step.slice.offset), number)
-        slot = resident.slot
-        if missing:
-            words = step.slice.words
-            self.chip.load(
-                self.layer,
-                self.weights,
-                step.block * self.weights.rows + step.slice.offset,
-                slot.bank,
-                slot.base,
-                rows=words,
-                blocks=1,
-                local_stride=words,
-                memory_stride=words,
-            )
-        return slot.bank, slot.base
-
-    def _source(self, cache: Cached | None, step: _Step, area: Area, number: int) -> View:
-        """The step's input, which is LOADed if it is in memory and not there."""
-        stored = self.terms[step.slice.term].stored
-        if stored.tensor is None:
-            return stored.view
-        assert cache is not None
-        resident, missing = cache.find((step.slice.term, area), number)
-        slot = resident.slot
-        if missing:
-            return self.chip.load_area(self.layer, stored, area, slot.bank, slot.base)
-        return View.of(slot.bank, slot.base, area)
+    def _weights(self, use: Use, step: _Step) -> tuple[int, int]:
+        """Bank and first word of a step's weights."""
+        piece, tensor = step.slice, self.weights
+        word = step.block * tensor.rows + piece.offset
+        return self.chip.cached_words(self.layer, use, tensor, word, piece.words)
 
     def _weight(self, step: _Step, local: tuple[int, int]) -> None:
         (bank, base), dim, words = local, self.chip.config.dim, step.slice.words

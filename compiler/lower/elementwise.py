@@ -12,16 +12,14 @@ from pulsarray.compiler.lower.epilogue import Operands, Places, combination
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.pool import Sources
 from pulsarray.compiler.lower.residency import Work
-from pulsarray.compiler.lower.scaling import table_of
+from pulsarray.compiler.lower.scaling import sums_of, table_of
 from pulsarray.compiler.lower.tiles import tiles_of_map
 from pulsarray.compiler.lower.traits import traits_of
-from pulsarray.compiler.lower.weights import parameter_rows
 from pulsarray.compiler.machine.views import Stored, View
 from pulsarray.compiler.ops.integer.add import Add, TfliteAdd
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.elementwise import Copy, Elementwise, Multiply
 from pulsarray.compiler.ops.integer.scale import Scale
-from pulsarray.isa import VectorFlag
 from pulsarray.program import Tensor
 
 __all__ = ["copy_codes"]
@@ -78,7 +76,8 @@ def _(op: Elementwise, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     result = lowering.stored(work.output)
     source, scale = lowering.stored(work.maps[0]), op.scale
     table = table_of(lowering, work.node.name, scale)
-    sums = _sums(lowering, work.node.name, scale, source.zero_point, result.channels)
+    nothing = np.zeros(result.channels, np.int64)
+    sums = sums_of(lowering, work.node.name, scale, nothing, zero=source.zero_point)
     _later(lowering, work, source, result, sums, table)
     return 0, 0, 0
 
@@ -93,7 +92,7 @@ def _(_: Copy, lowering: Lowering, work: Work) -> tuple[int, int, int]:
 def copy_codes(lowering: Lowering, work: Work, source: Stored, result: Stored) -> None:
     """The same codes at another place, as part of an operator."""
     scale = Scale(np.ones(1, np.int64), np.zeros(1, np.int64))
-    sums = _sums(lowering, work.node.name, scale, 0, result.channels)
+    sums = sums_of(lowering, work.node.name, scale, np.zeros(result.channels, np.int64))
     _later(lowering, work, source, result, sums, None)
 
 
@@ -102,23 +101,6 @@ def _later(
 ) -> None:
     number, name = lowering.number, work.node.name
     lowering.later(lambda chip, _: _map_codes(chip, number, name, source, result, sums, table))
-
-
-def _sums(lowering: Lowering, name: str, scale: Scale, zero: int, channels: int) -> Sums:
-    """How codes with a zero point become others, by one scale or one for each channel."""
-    fields = {
-        "zero_a": zero,
-        "zero_target": scale.zero,
-        "low": scale.low,
-        "high": scale.high,
-        "flags": int(VectorFlag.TFLITE) if scale.tflite else 0,
-    }
-    if len(scale.multiplier) == 1:
-        one = {"multiplier": int(scale.multiplier[0]), "shift": int(scale.shift[0])}
-        return Sums(None, fields | one)
-    nothing, dim = np.zeros(channels, np.int64), lowering.config.dim
-    rows = parameter_rows(lowering.layout, name, nothing, scale.multiplier, scale.shift, dim)
-    return Sums(rows, fields, int(VectorFlag.LANE_SCALE))
 
 
 def _map_codes(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pulsarray.compiler.lower.chip import PARAMETER_COLUMNS, Cached, MapChip, Words
+from pulsarray.compiler.lower.chip import PARAMETER_COLUMNS, Cached, MapChip, Use, Words
 from pulsarray.compiler.lower.constants import row_of
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.matmul_order import (
@@ -266,26 +266,18 @@ class _Emission:
     def _zero(self, source: Area, zero: int) -> None:
         """A tile of zero points for each channel block that is streamed, as far as it goes."""
         chip, dim = self.chip, self.chip.config.dim
-        resident, missing = self.held.find(zero, self.number)
-        slot = resident.slot
-        if missing:
-            tensor = self.constants.zeros[zero]
-            chip.load(self.layer, tensor, 0, slot.bank, slot.base, rows=dim)
+        use, tensor = Use(self.held, zero, self.number), self.constants.zeros[zero]
+        bank, base = chip.cached_words(self.layer, use, tensor, 0, dim)
         low, high = source.blocks
-        touched = [Access(slot.bank, slot.base, slot.base + dim, False)]
+        touched = [Access(bank, base, base + dim, False)]
         rows = {"row_start": low * dim, "row_step0": dim if high - low > 1 else 0}
         rows["row_limit"] = self.made.first.channels
-        chip.weigh(self.layer, touched, slot.base, count0=high - low, **rows)
+        chip.weigh(self.layer, touched, base, count0=high - low, **rows)
 
     def _view(self, cache: Cached | None, stored: Stored, area: Area) -> View:
         """Part of a map on chip, LOADed if it is in memory and not there."""
-        if cache is None or stored.tensor is None:
-            return stored.view
-        resident, missing = cache.find(area, self.number)
-        slot = resident.slot
-        if missing:
-            return self.chip.load_area(self.layer, stored, area, slot.bank, slot.base)
-        return View.of(slot.bank, slot.base, area)
+        use = Use(cache, area, self.number) if cache and stored.tensor else None
+        return self.chip.cached_area(self.layer, use, stored, area)
 
     def _weight(self, weights: Area) -> None:
         """A tile for each channel block that is streamed; rows that there are not are zero."""

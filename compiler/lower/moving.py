@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,14 +10,13 @@ import numpy.typing as npt
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.chip import MapChip, Words
-from pulsarray.compiler.lower.convolution import emit_convolution
+from pulsarray.compiler.lower.convolution import emit_scaled
 from pulsarray.compiler.lower.convolve import Term
 from pulsarray.compiler.lower.elementwise import copy_codes
 from pulsarray.compiler.lower.epilogue import Places
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.pool import Sources
 from pulsarray.compiler.lower.residency import Work
-from pulsarray.compiler.lower.scaling import finish_of, sums_of
 from pulsarray.compiler.lower.tiles import tiles_of_map
 from pulsarray.compiler.lower.weights import Tiles
 from pulsarray.compiler.machine.views import Area, Stored
@@ -25,7 +24,7 @@ from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.moving import Join, Repeat, Split, Swap
 from pulsarray.compiler.ops.integer.scale import Scale
 
-__all__: list[str] = []
+__all__ = ["selected"]
 
 _POINT = Window((1, 1))
 Ints = npt.NDArray[np.int64]
@@ -55,7 +54,7 @@ def _(op: Split, lowering: Lowering, work: Work) -> tuple[int, int, int]:
             copy_codes(lowering, work, blocks, part)
         else:
             wanted = number * whole.channels + np.arange(whole.channels)
-            _selected(lowering, work, [(source, wanted)], part)
+            selected(lowering, work, [(source, wanted)], part)
     return 0, 0, 0
 
 
@@ -68,34 +67,32 @@ def _(op: Join, lowering: Lowering, work: Work) -> tuple[int, int, int]:
             blocks = _blocks(whole, number * source.blocks, source.blocks, dim)
             copy_codes(lowering, work, part, blocks)
         else:
-            wanted = np.arange(whole.channels) - number * source.channels
-            terms.append((part, np.where(wanted < source.channels, wanted, -1)))
+            terms.append((part, np.arange(whole.channels) - number * source.channels))
     if terms:
-        _selected(lowering, work, terms, whole)
+        selected(lowering, work, terms, whole)
     return 0, 0, 0
 
 
-def _selected(
-    lowering: Lowering, work: Work, terms: list[tuple[Stored, Ints]], result: Stored
+def selected(
+    lowering: Lowering, work: Work, terms: Sequence[tuple[Stored, Ints]], result: Stored
 ) -> None:
-    """Channels of some maps, those of each result by number; below 0 there is none."""
+    """Channels of some maps, those of each result by number; out of range there is none."""
     dim, made = lowering.config.dim, []
     for stored, wanted in terms:
         values = np.zeros((result.blocks, 1, 1, stored.blocks, dim, dim), np.int8)
-        to = np.flatnonzero(wanted >= 0)
+        to = np.flatnonzero((wanted >= 0) & (wanted < stored.channels))
         given = wanted[to]
         values[to // dim, 0, 0, given // dim, given % dim, to % dim] = 1
         made.append(Term(stored, _POINT, Tiles(values, [0] * result.blocks)))
     scale = Scale(np.ones(1, np.int64), np.zeros(1, np.int64))
-    sums = sums_of(lowering, work.node.name, scale, np.zeros(result.channels, np.int64))
-    finish = finish_of(lowering, work, result, None, sums)
-    emit_convolution(lowering, work, made, result, None, 1, finish)
+    offsets = np.zeros(result.channels, np.int64)
+    emit_scaled(lowering, work, work.node.name, made, result, scale, offsets)
 
 
 @lower.register
 def _(op: Repeat, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     source, result = lowering.stored(work.maps[0]), lowering.stored(work.output)
-    _selected(lowering, work, [(source, np.arange(op.channels) % source.channels)], result)
+    selected(lowering, work, [(source, np.arange(op.channels) % source.channels)], result)
     return 0, 0, 0
 
 

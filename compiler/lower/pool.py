@@ -18,7 +18,6 @@ from pulsarray.compiler.lower.tiles import source_area, tiles_of_map
 from pulsarray.compiler.lower.traits import Traits, traits_of
 from pulsarray.compiler.lower.windows import Taps, seen, sees, strided, taps_of
 from pulsarray.compiler.machine.array import Onto
-from pulsarray.compiler.machine.banks import Slot
 from pulsarray.compiler.machine.emitter import spans
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.machine.views import Area, Stored, View
@@ -182,7 +181,7 @@ class WindowSums:
         tiles = tiles_of_map(
             result, source, pieces[0], most, bank, self.name, blocks_at_most=self.rows
         )
-        identity = _load_identity(chip, layer, self.weights)
+        identity = chip.hold(layer, self.weights)
         areas = [source_area(piece, tile, source) for tile in tiles for piece in pieces]
         sources = Sources(chip, layer, source, areas)
         finish = self.finish(chip, tiles)
@@ -213,14 +212,6 @@ def _pieces(window: Window, source: Stored, bank: int) -> list[Window]:
         )
         for first in range(0, high, rows)
     ]
-
-
-def _load_identity(chip: MapChip, layer: int, weights: Tensor) -> Slot:
-    """LOAD a tile of weights that changes nothing; where it is."""
-    dim = chip.config.dim
-    slot = chip.weights.carve(dim, 1)[0]
-    chip.load(layer, weights, 0, slot.bank, slot.base, rows=dim)
-    return slot
 
 
 def _sum_windows(

@@ -10,7 +10,7 @@ from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.columns import as_column, kernel_as_column
 from pulsarray.compiler.lower.constants import Sums
-from pulsarray.compiler.lower.convolution import emit_convolution
+from pulsarray.compiler.lower.convolution import emit_convolution, emit_scaled
 from pulsarray.compiler.lower.convolve import Term
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.pool import WindowSums
@@ -176,6 +176,5 @@ def _phase(
         (rows.dilation, columns.dilation),
     )
     term = Term(source, window, tiles_of(laid, op.groups, lowering.config.dim))
-    part, sums = whole.part(op.window.stride, phase), sums_of(lowering, name, op.scale, offsets)
-    finish = finish_of(lowering, work, part, None, sums, table)
-    emit_convolution(lowering, work, [term], part, None, 1 + bool(op.scale.fine), finish)
+    part = whole.part(op.window.stride, phase)
+    emit_scaled(lowering, work, name, [term], part, op.scale, offsets, table)

@@ -7,11 +7,11 @@ from itertools import product
 import numpy as np
 
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.lower.convolution import emit_convolution
+from pulsarray.compiler.lower.convolution import emit_scaled
 from pulsarray.compiler.lower.convolve import Term
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.residency import Work
-from pulsarray.compiler.lower.scaling import finish_of, offsets_of, sums_of
+from pulsarray.compiler.lower.scaling import offsets_of
 from pulsarray.compiler.lower.weights import tiles_of
 from pulsarray.compiler.ops.integer.resize import Resize
 from pulsarray.compiler.ops.integer.scale import Scale
@@ -39,8 +39,6 @@ def _(op: Resize, lowering: Lowering, work: Work) -> tuple[int, int, int]:
         part = whole.part(
             (rows.step, columns.step), (rows.first, columns.first), (rows.count, columns.count)
         )
-        sums = sums_of(lowering, f"{name}.{number}", scale, offsets)
         term = Term(source, window, tiles_of(weight, channels, dim))
-        finish = finish_of(lowering, work, part, None, sums)
-        emit_convolution(lowering, work, [term], part, None, 1, finish)
+        emit_scaled(lowering, work, f"{name}.{number}", [term], part, scale, offsets)
     return 0, 0, 0

@@ -53,14 +53,24 @@ def offsets_of(name: str, weight: Array, bias: Ints, zero: int, config: Config) 
 
 
 def sums_of(
-    lowering: Lowering, name: str, scale: Scale | None, offsets: Ints, *, together: bool = False
+    lowering: Lowering,
+    name: str,
+    scale: Scale | None,
+    offsets: Ints,
+    *,
+    zero: int = 0,
+    together: bool = False,
 ) -> Sums:
-    """How sums become codes; rows of parameters are LOADed together where they fit the bank."""
+    """How sums, or codes with a zero point, become codes.
+
+    Rows of parameters are LOADed ``together`` where they fit the bank.
+    """
     if scale is None:
         if offsets.any():
             raise InputError(f"{name}: sums are stored as they are, without bias and zero point")
         return Sums(None, {})
     fields = {
+        "zero_a": zero,
         "zero_target": scale.zero,
         "low": scale.low,
         "high": scale.high,

@@ -146,7 +146,7 @@ class _Emission:
     ) -> None:
         self.chip, self.layer, self.pixels = chip, layer, pixels
         self.source, self.result, self.blocks = source, result, source.blocks
-        dim, config = chip.config.dim, chip.config
+        config = chip.config
         room = config.accumulator_depth // len(passed)
         rows = min(2 * pixels, config.parameter_depth // len(passed))
         first = chip.parameter_rows(rows * len(passed))
@@ -154,18 +154,7 @@ class _Emission:
             Way(chip, layer, constants.shift, tensors, number * room, first + number * rows)
             for number, tensors in enumerate(passed)
         ]
-        slot = chip.weights.carve(dim, 1)[0]
-        chip.load(
-            layer,
-            constants.masks,
-            0,
-            slot.bank,
-            slot.base,
-            rows=dim,
-            blocks=1,
-            local_stride=dim,
-            memory_stride=dim,
-        )
+        slot = chip.hold(layer, constants.masks)
         masks = Words(slot.bank, slot.base, (1, 0, 0, 0))
         self.common = Common(chip, layer, result, constants.tables, masks)
 

@@ -91,8 +91,7 @@ class Way:
         they lie in memory.
         """
         tensor = self.passed[what]
-        whole = {"rows": count * columns, "blocks": 1, "local_stride": 0, "memory_stride": 0}
-        self.chip.store(self.layer, tensor, place, words.bank, words.base, **whole)
+        self.chip.store(self.layer, tensor, place, words.bank, words.base, count * columns)
         self._parameters(tensor, row, _MULTIPLIER, count, columns, columns, place)
 
     def _parameters(

@@ -217,6 +217,11 @@ class Stored:
         """Its words in its bank."""
         return View(self.bank, self.base + self.origin, self.steps)
 
+    def packed(self, bank: int, base: int, area: Area) -> View:
+        """An area by itself, from a word of a bank on; blocks that are all one lie there once."""
+        view = View.of(bank, base, area)
+        return view if self.steps[0] else replace(view, steps=(0, *view.steps[1:]))
+
     def word(self, area: Area) -> int:
         """First word of an area in the tensor."""
         place = (area.blocks[0], area.images[0], area.rows[0], area.columns[0])

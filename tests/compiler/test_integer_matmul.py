@@ -180,3 +180,19 @@ def test_what_is_refused() -> None:
     wide = products(1, 4, 512, transposed=True)
     with pytest.raises(InputError, match="y: sums may reach 8388608, which 24 bits do not hold"):
         compiler.compile(wide, replace(PRESETS["tiny"], acc_bits=24))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_factors_in_memory_whose_channels_are_all_the_same(first: bool) -> None:
+    """They are one word a pixel, which is read again for every block."""
+    parts = Parts()
+    parts.input("x", (1, 12, 5), Affine8(1.0, 3))
+    names = [convolved(parts, name, (1, 12, 12)) for name in "ab"]
+    same = parts.values[f"{names[not first]}.weight"]
+    same.array[...] = same.array[..., :1]
+    parts.map("y", (1, 12, 12), Affine8(1.0, 5))
+    op = integer.MatMul(Scale(np.array([1 << 20]), np.array([28]), 5), transposed=True)
+    parts.add("y", op, tuple(names), "y", "matmul")
+    graph = parts.graph("products", ("y",))
+    config = replace(PRESETS["small"], dim=4, bus_bits=32, scratchpad_depth=64)
+    assert_equal(graph, config, batch=8)
