@@ -43,6 +43,11 @@ class Area:
         return images * rows * columns
 
     @property
+    def flat(self) -> tuple[int, int]:
+        """Blocks, and words of each."""
+        return self.counts[0], self.pixels
+
+    @property
     def words(self) -> int:
         """Words of all blocks."""
         return self.counts[0] * self.pixels

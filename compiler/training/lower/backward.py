@@ -9,6 +9,7 @@ error goes by.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial, singledispatch, singledispatchmethod
 
 from pulsarray.compiler.ir.graph import Node
@@ -28,6 +29,7 @@ from pulsarray.compiler.training.lower.loss import LossGradient
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
     banks_of,
+    block_tiles,
     common,
     tiles,
     written,
@@ -127,14 +129,13 @@ class Backward:
         delta = place(f"{last.name}.error", self.images, last.result)
         names = (network.nodes.values[LOSS_ERROR].scale,)
         for images in common(z.groups(), error.groups(), delta.groups()):
-            for tile in tiles(z, images, self.depth):
-                for block in range(z.cuts()[-1]):
-                    output, given = z.of(tile, block), error.of(tile, block)
-                    self.rows.get(output)
-                    self.rows.get(given, avoid=[output.bank], pinned=[output])
-                    self.rows.part(given, output)
-                    part = Part(error.words(tile, block), names, pinned=[given])
-                    self._through(last, delta, tile, range(block, block + 1), part, avoid)
+            for tile in block_tiles(z, images, self.depth):
+                output, given = z.of(tile), error.of(tile)
+                self.rows.get(output)
+                self.rows.get(given, avoid=[output.bank], pinned=[output])
+                self.rows.part(given, output)
+                part = Part(error.words(tile), names, pinned=[given])
+                self._through(last, delta, tile, part, avoid)
             written(delta, images)
         self.rows.drop(error.segments)
         return delta
@@ -228,7 +229,7 @@ class Backward:
             part = Part(Words.at(bank, 0, self.images), names)
             # Their own gradient reads the source beside the error.
             busy = banks_of(*(self.values[source] for source in step.sources))
-            self._through(step, found, tile, range(*rows), part, busy)
+            self._through(step, found, replace(tile, blocks=rows), part, busy)
         written(found, (0, self.images))
         self.learning.end(reader)
 
@@ -252,10 +253,11 @@ class Backward:
             for tile in tiles(found, images, depth):
                 most = 1 if several else max(1, depth // tile.pixels)
                 for group in cut(found.cuts()[-1], most, z.cuts()):
-                    part = self._gradient(step, parts, tile, range(*group))
+                    some = replace(tile, blocks=group)
+                    part = self._gradient(step, parts, some)
                     # While this error is routed, the array works with those that it came from.
                     busy = banks_of(*(self.errors[reader.name] for reader in readers))
-                    self._through(step, found, tile, range(*group), part, busy)
+                    self._through(step, found, some, part, busy)
                 left -= 1
                 if norm is None:
                     # The vector unit has time for updates while the array works for this.
@@ -267,39 +269,38 @@ class Backward:
         step: Step,
         found: FeatureMap,
         tile: Area,
-        blocks: range,
         part: Part,
         busy: Sequence[int],
     ) -> None:
         """A part times the derivative of a step's activation, and requantized."""
-        node, count = self.flow.makers[f"{step.name}{ERROR}"], tile.pixels
+        node = self.flow.makers[f"{step.name}{ERROR}"]
         function, value = _derived(node.op, node)
         alu, shift = DERIVED[function]
         z = self.values[value or step.name]
-        sums, by = self.parts.done(part, len(blocks), count), None
-        output = self.rows.get(z.of(tile, blocks.start), pinned=part.pinned)
+        sums, by = self.parts.done(part, tile.flat), None
+        output = self.rows.get(z.of(tile), pinned=part.pinned)
         if alu is not Alu.PASS:
-            by = z.words(tile, blocks.start)
+            by = z.words(tile)
         if by is not None and DERIVATIVES[function].gated:
-            by = self._slope(step, by, len(blocks), count)
+            by = self._slope(step, by, tile.flat)
         avoid, pinned = [output.bank, *busy], [output, *part.pinned]
-        self.rows.new(found.of(tile, blocks.start), 0, avoid=avoid, pinned=pinned)
+        self.rows.new(found.of(tile), 0, avoid=avoid, pinned=pinned)
         self.chip.compute(
-            (len(blocks), count), sums, by, target=found.words(tile, blocks.start),
+            tile.flat, sums, by, target=found.words(tile),
             alu=alu, shift=shift + part.shift, x=(f"{step.name}.error", *part.names),
-            flags=_STATISTIC, last_lanes=self.lowering.lanes(found, blocks.stop),
+            flags=_STATISTIC, last_lanes=found.lanes(tile, self.lowering.config.dim),
         )  # fmt: skip
 
-    def _slope(self, step: Step, x: Words, blocks: int, pixels: int) -> Words:
+    def _slope(self, step: Step, x: Words, shape: tuple[int, int]) -> Words:
         """The derivative of a gated activation at its argument."""
-        slope = Words.at(self.chip.aux[1], 0, pixels)
+        slope = Words.at(self.chip.aux[1], 0, shape[1])
         fields = self.lowering.looked_up(step, self.flow.outputs[step.source], kind=SLOPE)
-        self.chip.compute((blocks, pixels), x, acc=slope, **fields)
+        self.chip.compute(shape, x, acc=slope, **fields)
         return slope
 
-    def _gradient(self, step: Step, parts: Sequence[str], tile: Area, blocks: range) -> Part:
+    def _gradient(self, step: Step, parts: Sequence[str], tile: Area) -> Part:
         """The gradient at a tile of a step's output, by what its readers give."""
-        makers = [partial(self.parts.back, step, value, tile, blocks) for value in parts]
+        makers = [partial(self.parts.back, step, value, tile) for value in parts]
         if len(parts) > 1:
             return self.parts.added(makers, tile.pixels)
         part = makers[0]()

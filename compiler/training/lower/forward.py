@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import singledispatchmethod
 
 from pulsarray.compiler.ir.operator import Operator
@@ -24,6 +25,7 @@ from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
     banks_of,
+    block_tiles,
     common,
     tiles,
     written,
@@ -103,23 +105,19 @@ class Forward:
         z = self.values.get(step.name) or self._new(step)
         pooling = self._pooling(step)
         for images in common(z.groups(), *(found.groups() for found in maps)):
-            for tile in tiles(z, images, most or self.depth):
-                for block in range(z.cuts()[-1]):
-                    part = self.parts.forward(step, tile, block)
-                    self._round(step, tile, range(block, block + 1), part)
+            for tile in block_tiles(z, images, most or self.depth):
+                self._round(step, tile, self.parts.forward(step, tile))
             self._done(z, images, pooling)
 
-    def _round(
-        self, step: Step, tile: Area, blocks: range, part: Part, avoid: Collection[int] = ()
-    ) -> None:
+    def _round(self, step: Step, tile: Area, part: Part, avoid: Collection[int] = ()) -> None:
         """A part through a step's activation to its result."""
         z, lowering = self.values[step.name], self.lowering
-        self.rows.new(z.of(tile, blocks.start), 0, avoid=avoid, pinned=part.pinned)
+        self.rows.new(z.of(tile), 0, avoid=avoid, pinned=part.pinned)
         fields = {"shift": part.shift, **lowering.activation(step, *part.names)}
         fields["flags"] = fields.get("flags", 0) | part.flags
         self.chip.compute(
-            (len(blocks), tile.pixels), part.a, part.b, target=z.words(tile, blocks.start),
-            alu=part.alu, scalar=part.scalar, last_lanes=lowering.lanes(z, blocks.stop), **fields,
+            tile.flat, part.a, part.b, target=z.words(tile), alu=part.alu, scalar=part.scalar,
+            last_lanes=z.lanes(tile, lowering.config.dim), **fields,
         )  # fmt: skip
 
     # Layers
@@ -134,46 +132,39 @@ class Forward:
         for images in common(x.groups(), z.groups()):
             for tile in tiles(z, images, self.depth):
                 for group in cut(blocks, max(1, self.depth // tile.pixels), z.cuts()):
-                    bank = self._sums(layer, z, tile, range(*group), pooling)
+                    some = replace(tile, blocks=group)
+                    bank = self._sums(layer, z, some, pooling)
                     if biases is None:
                         self.lowering.prepare()
                         biases = self.lowering.bias(layer, self.flow.outputs[layer.source], blocks)
-                    self._activate(layer, tile, range(*group), bank, biases, pooling)
+                    self._activate(layer, some, bank, biases, pooling)
             if is_data(layer.source):
                 # Memory has it, and other maps need its place more until it is read again; what
                 # was read last stays, so that the next images go to another place meanwhile.
                 self.rows.drop(part for part in x.segments if part.high <= images[0])
             self._done(z, images, pooling)
 
-    def _sums(
-        self, layer: Step, z: FeatureMap, tile: Area, columns: range, pooling: Pooling | None
-    ) -> int:
+    def _sums(self, layer: Step, z: FeatureMap, tile: Area, pooling: Pooling | None) -> int:
         """The bank of a tile's sums."""
         bank = self.chip.next_sums()
         # Banks that the vector unit reads or writes while the array works for this.
         busy = banks_of(z) if pooling is None else banks_of(z, pooling.result)
         x, pieces = self.values[layer.source], self.parts.pieces[layer.owner]
         geometry = self.lowering.geometry(layer)
-        self.product.emit(geometry, x, pieces, tile, columns, bank, busy)
+        self.product.emit(geometry, x, pieces, tile, bank, busy)
         return bank
 
     def _activate(
-        self,
-        layer: Step,
-        tile: Area,
-        blocks: range,
-        bank: int,
-        biases: Words,
-        pooling: Pooling | None,
+        self, layer: Step, tile: Area, bank: int, biases: Words, pooling: Pooling | None
     ) -> None:
-        read = self.values[layer.source].of(tile, 0).place
+        read = self.values[layer.source].of(tile.of(0)).place
         busy = [] if read is None else [read[0]]
         if pooling is not None:
             busy += banks_of(pooling.result)
         names = self.flow.outputs[layer.source], f"{layer.owner}.weight"
-        by = Words.at(biases.bank, biases.base + blocks.start, 1, 0)
+        by = Words.at(biases.bank, biases.base + tile.blocks[0], 1, 0)
         part = Part(Words.at(bank, 0, tile.pixels), names, b=by, alu=Alu.ADD)
-        self._round(layer, tile, blocks, part, busy)
+        self._round(layer, tile, part, busy)
 
     @_emit.register
     def _norm(self, _op: Normalize, layer: Step) -> None:

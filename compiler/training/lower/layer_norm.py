@@ -74,30 +74,30 @@ class LayerNormalization:
         count = tile.pixels
         means, squares = Words.at(self.there), Words.at(self.there, count)
         for block in range(self.blocks):
-            self._add(count, self.rows.read(self.source, tile, block), means, block)
+            self._add(count, self.rows.read(self.source, tile.of(block)), means, block)
         self._scaled(count, means, means, self.mean.mantissa, self.mean.shift)
         for block in range(self.blocks):
-            self._centre(tile, block, count, means, squares)
+            self._centre(tile.of(block), means, squares)
         divide(self.chip, squares, count, self.mean, self.kept, self.scale)
         if self.lowering.training:
             self._keep(tile, squares.base, count, Opcode.STORE)
         self.chip.exponent("temporary", DEVIATION)
         for block in range(self.blocks):
-            z = self.rows.read(self.normal, tile, block)
+            z = self.rows.read(self.normal, tile.of(block))
             self.chip.compute(count, z, squares, target=z, alu=Alu.SCALED, x=("temporary",))
 
-    def _centre(self, tile: Area, block: int, count: int, means: Words, squares: Words) -> None:
+    def _centre(self, tile: Area, means: Words, squares: Words) -> None:
         """Values less their mean, in the place of the result, and the sum of their squares."""
-        read = self.rows.get(self.source.of(tile, block))
-        self.rows.new(self.normal.of(tile, block), 0, avoid=[read.bank], pinned=[read])
-        z, copy = self.normal.words(tile, block), Words.at(self.here)
+        read, count = self.rows.get(self.source.of(tile)), tile.pixels
+        self.rows.new(self.normal.of(tile), 0, avoid=[read.bank], pinned=[read])
+        z, copy = self.normal.words(tile), Words.at(self.here)
         self.chip.compute(
-            count, self.source.words(tile, block), means, target=z, alu=Alu.SUB,
-            last_lanes=self.lowering.lanes(self.normal, block + 1),
+            count, self.source.words(tile), means, target=z, alu=Alu.SUB,
+            last_lanes=self.normal.lanes(tile, self.chip.config.dim),
         )  # fmt: skip
         self.chip.compute(count, z, acc=copy)
         self.chip.compute(count, z, copy, acc=copy, alu=Alu.MUL)
-        self._add(count, copy, squares, block)
+        self._add(count, copy, squares, tile.blocks[0])
 
     def _keep(self, tile: Area, word: int, count: int, op: Opcode) -> None:
         """What a tile was divided by, from memory or to it."""
@@ -110,7 +110,7 @@ class LayerNormalization:
         """The exponent of what is divided, from that with guard bits, ``temporary``."""
         self.chip.exponent("guard", SMALLER, "temporary", self.scale)
 
-    def pull(self, delta: FeatureMap, tile: Area, block: int, error: str) -> Words:
+    def pull(self, delta: FeatureMap, tile: Area, error: str) -> Words:
         """The gradient of a tile of the source at ``temporary``; ``error`` names delta's.
 
         It takes what :meth:`means` has made of the tile.
@@ -118,10 +118,8 @@ class LayerNormalization:
         sums = Words.at(self.chip.next_sums())
         count = tile.pixels
         less, along, divisors = self._parts(count)
-        self.chip.compute(
-            count, self.rows.read(self.normal, tile, block), along, acc=sums, alu=Alu.MUL
-        )
-        a = self.rows.read(delta, tile, block)
+        self.chip.compute(count, self.rows.read(self.normal, tile), along, acc=sums, alu=Alu.MUL)
+        a = self.rows.read(delta, tile)
         self.chip.compute(count, a, sums, acc=sums, flags=_SUBTRACT, shift=-_CODE_BITS)
         self.chip.compute(count, sums, less, acc=sums, alu=Alu.RSUB)
         self.chip.compute(count, sums, divisors, acc=sums, alu=Alu.SCALED, x=("guard", error))
@@ -136,12 +134,12 @@ class LayerNormalization:
         sums, shift, count = Words.at(self.chip.next_sums()), self.mean.shift, tile.pixels
         less, along, divisors = self._parts(count)
         for block in range(self.blocks):
-            self._add(count, self.rows.read(delta, tile, block), sums, block)
+            self._add(count, self.rows.read(delta, tile.of(block)), sums, block)
         self._scaled(count, sums, less, -self.mean.mantissa, shift - _CODE_BITS)
         for block in range(self.blocks):
-            self.chip.compute(count, self.rows.read(delta, tile, block), acc=sums)
+            self.chip.compute(count, self.rows.read(delta, tile.of(block)), acc=sums)
             self.chip.compute(
-                count, self.rows.read(self.normal, tile, block), sums, acc=sums, alu=Alu.MUL
+                count, self.rows.read(self.normal, tile.of(block)), sums, acc=sums, alu=Alu.MUL
             )
             self._add(count, sums, along, block)
         self._scaled(count, along, along, self.mean.mantissa, shift + _CODE_BITS)

@@ -92,15 +92,15 @@ class LossGradient:
 
     def _segments(self, block: int, written: int) -> None:
         """Output and target of a column block, and room for the error, in different banks."""
-        z = self.cache.get(self.output.of(self.tile, block))
-        t = self.cache.get(self.target.of(self.tile, block), avoid=[z.bank], pinned=[z])
+        z = self.cache.get(self.output.of(self.tile.of(block)))
+        t = self.cache.get(self.target.of(self.tile.of(block)), avoid=[z.bank], pinned=[z])
         self.cache.part(t, z)
         avoid, done = [z.bank, t.bank, *self.avoid], written * (self.output.pixels == 1)
-        self.cache.new(self.error.of(self.tile, block), done, avoid=avoid, pinned=[z, t])
+        self.cache.new(self.error.of(self.tile.of(block)), done, avoid=avoid, pinned=[z, t])
 
     def _at(self, found: FeatureMap, block: int) -> Words:
         """The tile of a map's block, which is on chip."""
-        return found.words(self.tile, block)
+        return found.words(self.tile.of(block))
 
     def _align(self, block: int) -> None:
         """Output and target at one exponent, one in each bank."""
@@ -183,8 +183,8 @@ class LossGradient:
         for block in range(self.blocks):
             gated = Words.at(self.there, self.rows)
             done = int(self.output.pixels == 1)
-            error = self.cache.new(self.error.of(self.tile, block), done)
-            self.cache.get(self.target.of(self.tile, block), pinned=[error])
+            error = self.cache.new(self.error.of(self.tile.of(block)), done)
+            self.cache.get(self.target.of(self.tile.of(block)), pinned=[error])
             t = self._at(self.target, block)
             self._vector(total, t, acc=gated, alu=Alu.GATE)
             self._vector(

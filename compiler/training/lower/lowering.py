@@ -195,10 +195,6 @@ class Lowering:
             "shift": step.derivative.argument, "x": ("", *names),
         }  # fmt: skip
 
-    def lanes(self, found: FeatureMap, end: int) -> int:
-        """Lanes of the last block if a range of blocks ends with it; 0 for all."""
-        return found.columns % self.config.dim if end == found.cuts()[-1] else 0
-
     def store_output(self, z: FeatureMap) -> None:
         """The network's output to memory."""
         for segment in z.segments:

@@ -15,6 +15,7 @@ __all__ = [
     "FeatureMap",
     "Segment",
     "banks_of",
+    "block_tiles",
     "common",
     "segments_of",
     "tiles",
@@ -136,13 +137,13 @@ class FeatureMap:
         """Ranges of images that lie together."""
         return sorted({(segment.low, segment.high) for segment in self.segments})
 
-    def of(self, tile: Area, block: int | None = None) -> Segment:
-        """The segment that holds a tile's first channel block, or another one."""
-        return self.at(tile.images[0], tile.blocks[0] if block is None else block)
+    def of(self, tile: Area) -> Segment:
+        """The segment that holds a tile's first channel block."""
+        return self.at(tile.images[0], tile.blocks[0])
 
-    def view(self, tile: Area, block: int | None = None) -> View:
+    def view(self, tile: Area) -> View:
         """That segment on chip."""
-        segment, (_, width, _) = self.of(tile, block), self.shape
+        segment, (_, width, _) = self.of(tile), self.shape
         origin = segment.first, segment.low, 0, 0
         return View(
             segment.bank, segment.base(segment.first), (segment.rows, self.pixels, width, 1), origin
@@ -153,11 +154,14 @@ class FeatureMap:
         segment = self.at(image, block)
         return segment.base(block) + (image - segment.low) * self.pixels + row * self.shape[1]
 
-    def words(self, tile: Area, block: int) -> Words:
-        """A tile on chip, from a channel block on."""
-        segment = self.of(tile, block)
-        word = self.word(tile.images[0], block, tile.rows[0])
-        return Words.at(segment.bank, word, segment.rows)
+    def words(self, tile: Area) -> Words:
+        """A tile on chip."""
+        view = self.view(tile)
+        return Words.at(view.bank, view.first(tile), view.steps[0])
+
+    def lanes(self, tile: Area, dim: int) -> int:
+        """Lanes of the last block that count if a tile ends with it; 0 for all."""
+        return self.columns % dim if tile.blocks[1] == self.cuts()[-1] else 0
 
     def whole(self, tile: Area | None = None) -> Area:
         """All pixels, of all images or those of a tile."""
@@ -222,6 +226,12 @@ def common(*groups: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Ranges that are within one of each; all cover the same images."""
     ends = {end for ranges in groups for end in (0, *(high for _, high in ranges))}
     return list(pairwise(sorted(ends)))
+
+
+def block_tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Area]:
+    """The same for each channel block, tile by tile."""
+    for tile in tiles(found, images, most):
+        yield from (tile.of(block) for block in range(found.cuts()[-1]))
 
 
 def tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Area]:

@@ -84,10 +84,10 @@ class Cache:
         self._touch(segment)
         return segment
 
-    def read(self, found: FeatureMap, tile: Area, block: int) -> Words:
-        """A tile of a map's block, which is on chip now."""
-        self.get(found.of(tile, block))
-        return found.words(tile, block)
+    def read(self, found: FeatureMap, tile: Area) -> Words:
+        """A tile of a map, which is on chip now."""
+        self.get(found.of(tile))
+        return found.words(tile)
 
     def new(
         self,

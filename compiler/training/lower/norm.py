@@ -20,8 +20,8 @@ from pulsarray.compiler.training.lower.chip import TrainChip
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import (
     FeatureMap,
+    block_tiles,
     common,
-    tiles,
     written,
 )
 from pulsarray.compiler.training.lower.scaling import Scaling
@@ -158,15 +158,12 @@ class Normalization(Scaling):
     ) -> None:
         """VECTOR on every pixel of a map with the word of its block."""
         for images in common(source.groups(), target.groups()):
-            for tile in tiles(source, images, self.depth):
-                for block in range(self.blocks):
-                    a = self.rows.get(source.of(tile, block))
-                    self.rows.new(target.of(tile, block), 0, avoid=[a.bank], pinned=[a])
-                    self.chip.compute(
-                        tile.pixels, source.words(tile, block),
-                        Words.at(words.bank, words.base + block, 0, 0),
-                        target=target.words(tile, block), **fields,
-                    )  # fmt: skip
+            for tile in block_tiles(source, images, self.depth):
+                a = self.rows.get(source.of(tile))
+                self.rows.new(target.of(tile), 0, avoid=[a.bank], pinned=[a])
+                by = Words.at(words.bank, words.base + tile.blocks[0], 0, 0)
+                words_of = source.words(tile), by
+                self.chip.compute(tile.pixels, *words_of, target=target.words(tile), **fields)
             written(target, images)
 
     # Backward
@@ -190,18 +187,18 @@ class Normalization(Scaling):
         self.chip.exponent("guard", -GUARD, error)
         self.chip.exponent("temporary", SMALLER, "guard", source)
 
-    def pull(self, delta: FeatureMap, tile: Area, block: int, error: str) -> Words:
+    def pull(self, delta: FeatureMap, tile: Area, error: str) -> Words:
         """The gradient of a tile of the source at the exponent ``guard``; ``error`` is delta's."""
         chip, sums, pixels = self.chip, Words.at(self.here), tile.pixels
         less, along, divisors = (
-            Words.at(self.there, number * self.blocks + block, 0, 0) for number in range(3)
+            Words.at(self.there, number * self.blocks + tile.blocks[0], 0, 0) for number in range(3)
         )
-        normal = self.rows.read(self.normal, tile, block)
+        normal = self.rows.read(self.normal, tile)
         chip.compute(pixels, normal, along, acc=sums, alu=Alu.MUL)
-        a = self.rows.read(delta, tile, block)
+        a = self.rows.read(delta, tile)
         chip.compute(pixels, a, sums, acc=sums, flags=_SUBTRACT, shift=-_CODE_BITS)
         chip.compute(pixels, sums, less, acc=sums, alu=Alu.RSUB)
-        self._weighted(sums, block, pixels, sums)
+        self._weighted(sums, tile, sums)
         chip.compute(
             pixels, sums, divisors, acc=sums, alu=Alu.SCALED,
             x=("temporary", error, f"{self.layer.name}.weight"),

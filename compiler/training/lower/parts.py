@@ -85,7 +85,7 @@ class Spot:
         The step that it belongs to.
     maps, scales
         What it reads, and the names of the exponents.
-    tile, blocks
+    tile
         Of the result.
     to
         Of a gradient, the step by whose result it is.
@@ -95,13 +95,12 @@ class Spot:
     maps: Sequence[FeatureMap]
     scales: Sequence[str]
     tile: Area
-    blocks: range
     to: Step | None = None
 
     @property
     def block(self) -> int:
         """The first block."""
-        return self.blocks.start
+        return self.tile.blocks[0]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,24 +168,24 @@ class Parts:
 
     # Who asks
 
-    def forward(self, step: Step, tile: Area, block: int) -> Part:
-        """A block of a step's result, before its activation, in the first auxiliary bank."""
+    def forward(self, step: Step, tile: Area) -> Part:
+        """A tile of a step's result, before its activation, in the first auxiliary bank."""
         maps = [self.values[source] for source in step.sources]
         scales = [self.flow.outputs[source] for source in step.sources]
-        spot = Spot(step, maps, scales, tile, range(block, block + 1))
+        spot = Spot(step, maps, scales, tile)
         return self._part(step.op, spot)
 
     def reader(self, part: str) -> Step:
         """The step whose error a part of a gradient comes from."""
         return self.steps[part.rpartition(".")[0]]
 
-    def back(self, step: Step, value: str, tile: Area, blocks: range) -> Part:
-        """What a value of the graph gives of the gradient at blocks of a step's result."""
+    def back(self, step: Step, value: str, tile: Area) -> Part:
+        """What a value of the graph gives of the gradient at a tile of a step's result."""
         node, reader = self.flow.makers[value], self.reader(value)
         names = [value] if value == f"{reader.name}.error" else node.inputs
         known = [(name, found) for name in names if (found := self._map(name)) is not None]
         scales = [self.flow.nodes.values[name].scale for name, _ in known]
-        spot = Spot(reader, [found for _, found in known], scales, tile, blocks, step)
+        spot = Spot(reader, [found for _, found in known], scales, tile, step)
         return self._passed(spot) if names == [value] else self._part(node.op, spot)
 
     def _map(self, name: str) -> FeatureMap | None:
@@ -197,13 +196,13 @@ class Parts:
 
     # What becomes of a part
 
-    def done(self, part: Part, blocks: int, count: int) -> Words:
+    def done(self, part: Part, shape: tuple[int, int]) -> Words:
         """A part's words after its last operation, in the place of the second operand or first."""
         if part.b is None and part.alu is Alu.PASS:
             return part.a
         sums = next(w for w in (part.b, part.a) if w is not None and w.bank in self._banks)
         self.chip.compute(
-            (blocks, count), part.a, part.b, acc=sums,
+            shape, part.a, part.b, acc=sums,
             alu=part.alu, flags=part.flags, scalar=part.scalar,
         )  # fmt: skip
         return sums
@@ -221,7 +220,7 @@ class Parts:
         for number, make in enumerate(parts):
             part = make()
             self.chip.compute(
-                count, self.done(part, 1, count), sums if number else None, acc=sums,
+                count, self.done(part, (1, count)), sums if number else None, acc=sums,
                 x=("temporary", *part.names), flags=then if number else 0, shift=part.shift,
             )  # fmt: skip
         return Part(sums, ("temporary",))
@@ -231,9 +230,8 @@ class Parts:
     def _read(self, spot: Spot, place: int = -1) -> Part:
         """A tile of what is read, which is on chip now."""
         found = spot.maps[place]
-        segment = self.rows.get(found.of(spot.tile, spot.block))
-        words = found.words(spot.tile, spot.block)
-        return Part(words, (spot.scales[place],), pinned=[segment])
+        segment = self.rows.get(found.of(spot.tile))
+        return Part(found.words(spot.tile), (spot.scales[place],), pinned=[segment])
 
     def _sums(self, spot: Spot) -> Words:
         """Words of a bank for sums: on the way back they take turns."""
@@ -285,7 +283,7 @@ class Parts:
         self, spot: Spot, factors: tuple[FeatureMap, FeatureMap, tuple[bool, bool]]
     ) -> Part:
         bank = self.chip.next_sums()
-        self.matrices.emit(*factors, spot.tile, spot.block, bank)
+        self.matrices.emit(*factors, spot.tile, bank)
         return Part(Words.at(bank), spot.names)
 
     @_part.register
@@ -302,7 +300,7 @@ class Parts:
     def _(self, _op: Normalize | ScaleShift, spot: Spot) -> Part:
         scaling, biases = self.scalings[spot.step.name], self.biases[spot.step.name]
         sums = self._sums(spot)
-        scaling.scaled(scaling.normal, spot.tile, spot.block, sums)
+        scaling.scaled(scaling.normal, spot.tile, sums)
         names = scaling.scale, f"{spot.step.name}.weight"
         by = Words.at(biases.bank, biases.base + spot.block, 0, 0)
         return Part(sums, names, b=by, alu=Alu.ADD)
@@ -322,7 +320,7 @@ class Parts:
     @_part.register
     def _(self, _op: AveragePool, spot: Spot) -> Part:
         averaging, sums = Averaging(spot.step, self.chip, self.rows), self._sums(spot)
-        averaging.total(spot.maps[0], spot.tile.of(spot.block), sums)
+        averaging.total(spot.maps[0], spot.tile, sums)
         part = Part(sums, spot.names, alu=Alu.MUL, shift=averaging.shift)
         return replace(part, flags=_SCALAR, scalar=averaging.mantissa)
 
@@ -332,13 +330,13 @@ class Parts:
         softmax = self.softmaxes[spot.step.name]
         if not spot.block:
             softmax.forward(spot.tile)
-        return Part(softmax.here(spot.tile, spot.block), (), shift=-PROBABILITY)
+        return Part(softmax.here(spot.tile), (), shift=-PROBABILITY)
 
     @_part.register
     def _(self, _op: NormalizeGradient, spot: Spot) -> Part:
         step = spot.step.name
         norm, scale = self.norms[step], self.flow.errors[step]
-        return Part(norm.pull(self.errors[step], spot.tile, spot.block, scale), ("guard",))
+        return Part(norm.pull(self.errors[step], spot.tile, scale), ("guard",))
 
     @_part.register
     def _(self, _op: NormalizeChannelsGradient, spot: Spot) -> Part:
@@ -346,7 +344,7 @@ class Parts:
         norm, error, scale = self.layer_norms[step], self.errors[step], self.flow.errors[step]
         if self._is_new(spot):
             norm.means(error, spot.tile)
-        return Part(norm.pull(error, spot.tile, spot.block, scale), ("temporary",))
+        return Part(norm.pull(error, spot.tile, scale), ("temporary",))
 
     def _is_new(self, spot: Spot) -> bool:
         """Whether what there is one number a pixel of is not in its bank.
@@ -371,13 +369,13 @@ class Parts:
         self.lowering.begin_layer(layer, "backward")
         bank, geometry = self.chip.next_sums(), self.lowering.geometry(layer)
         pieces = self.pieces[layer.owner]
-        self.product.emit(geometry, spot.maps[-1], pieces, spot.tile, spot.blocks, bank)
+        self.product.emit(geometry, spot.maps[-1], pieces, spot.tile, bank)
         return Part(Words.at(bank, 0, spot.tile.pixels), (spot.scales[-1], f"{layer.owner}.weight"))
 
     @_slope.register
     def _(self, _of: ScaleShift, _op: Gradient, spot: Spot) -> Part:
         sums, name = self._sums(spot), spot.step.name
-        self.scalings[name].scaled(spot.maps[-1], spot.tile, spot.block, sums)
+        self.scalings[name].scaled(spot.maps[-1], spot.tile, sums)
         return Part(sums, (spot.scales[-1], f"{name}.weight"))
 
     @_slope.register
@@ -401,18 +399,18 @@ class Parts:
         softmax, error = self.softmaxes[spot.step.name], spot.maps[-1]
         if self._is_new(spot):
             softmax.along(error, spot.tile)
-        part = softmax.pull(error, spot.tile, spot.block)
+        part = softmax.pull(error, spot.tile)
         return Part(part, spot.names, shift=GUARD)
 
     @_slope.register
     def _(self, _of: MaxPool, _op: Gradient, spot: Spot) -> Part:
         (z, p, error), sums = spot.maps, self._sums(spot)
         pooling = Pooling(spot.step, self.chip, self.rows, z, p)
-        pooling.gradient(error, spot.tile.of(spot.block), sums.bank)
+        pooling.gradient(error, spot.tile, sums.bank)
         return Part(sums, (spot.scales[-1],))
 
     @_slope.register
     def _(self, _of: AveragePool, _op: Gradient, spot: Spot) -> Part:
         averaging, sums = Averaging(spot.step, self.chip, self.rows), self._sums(spot)
-        averaging.backward(spot.maps[-1], spot.tile.of(spot.block), sums.bank)
+        averaging.backward(spot.maps[-1], spot.tile, sums.bank)
         return Part(sums, (spot.scales[-1],), shift=averaging.shift)

@@ -46,16 +46,16 @@ class Scaling:
         self.geometry = Geometry(Window((1, 1)), layer.given, layer.given, self.dim)
         self.here, self.there = self.chip.aux
 
-    def scaled(self, found: FeatureMap, tile: Area, block: int, sums: Words) -> None:
+    def scaled(self, found: FeatureMap, tile: Area, sums: Words) -> None:
         """A tile of a map, normalized values or their error, times the working weights."""
-        self._weighted(self.rows.read(found, tile, block), block, tile.pixels, sums)
+        self._weighted(self.rows.read(found, tile), tile, sums)
 
-    def _weighted(self, a: Words, block: int, count: int, sums: Words) -> None:
-        """Words times the working weights."""
+    def _weighted(self, a: Words, tile: Area, sums: Words) -> None:
+        """A tile times the working weights."""
         tensor = self.tensors.weights[self.layer.name]
         weight = self.weights.get(Segment(tensor, 0, self.blocks, 1, self.blocks))
-        by = Words.at(weight.bank, weight.base(0) + block, 0, 0)
-        self.chip.compute(count, a, by, acc=sums, alu=Alu.MUL)
+        by = Words.at(weight.bank, weight.base(0) + tile.blocks[0], 0, 0)
+        self.chip.compute(tile.pixels, a, by, acc=sums, alu=Alu.MUL)
         self.weights.drop([weight])
 
     def diagonal(

@@ -141,14 +141,15 @@ class SoftmaxMap:
     def forward(self, tile: Area) -> None:
         """Probabilities of a tile, at 2^-31."""
         SoftmaxRows(
-            self.chip, self.blocks, tile.pixels, self.lowering.lanes(self.y, self.blocks),
-            lambda block: self.rows.read(self.x, tile, block), partial(self._masked, tile.pixels),
+            self.chip, self.blocks, tile.pixels, self.y.columns % self.chip.config.dim,
+            lambda block: self.rows.read(self.x, tile.of(block)),
+            partial(self._masked, tile.pixels),
             self.seen is not None and self.seen.rows > 1,
         ).emit(self.lowering.flow.outputs[self.step.source])  # fmt: skip
 
-    def here(self, tile: Area, block: int) -> Words:
-        """Where those of a block are."""
-        return Words.at(self.chip.aux[0], block * tile.pixels)
+    def here(self, tile: Area) -> Words:
+        """Where those of a tile's block are."""
+        return Words.at(self.chip.aux[0], tile.blocks[0] * tile.pixels)
 
     @property
     def most(self) -> int:
@@ -178,9 +179,9 @@ class SoftmaxMap:
         count = tile.pixels
         sums, along = Words.at(self.chip.next_sums()), Words.at(self.chip.aux[1])
         for block in range(self.blocks):
-            self.chip.compute(count, self.rows.read(error, tile, block), acc=sums)
+            self.chip.compute(count, self.rows.read(error, tile.of(block)), acc=sums)
             self.chip.compute(
-                count, self.rows.read(self.y, tile, block), sums, acc=sums, alu=Alu.MUL
+                count, self.rows.read(self.y, tile.of(block)), sums, acc=sums, alu=Alu.MUL
             )
             add_lanes(self.chip, count, sums, along, (block, self.blocks))
         self.chip.compute(
@@ -188,10 +189,10 @@ class SoftmaxMap:
             x=("", f"{self.step.name}.output"),
         )  # fmt: skip
 
-    def pull(self, error: FeatureMap, tile: Area, block: int) -> Words:
+    def pull(self, error: FeatureMap, tile: Area) -> Words:
         """The gradient by a tile of what was read, :data:`GUARD` bits below its exponents."""
         sums, along = Words.at(self.chip.next_sums()), Words.at(self.chip.aux[1])
-        a, count = self.rows.read(error, tile, block), tile.pixels
+        a, count = self.rows.read(error, tile), tile.pixels
         self.chip.compute(count, a, along, acc=sums, flags=_ADD, shift=-GUARD)
-        self.chip.compute(count, sums, self.rows.read(self.y, tile, block), acc=sums, alu=Alu.MUL)
+        self.chip.compute(count, sums, self.rows.read(self.y, tile), acc=sums, alu=Alu.MUL)
         return sums

@@ -24,7 +24,6 @@ class ForwardProduct(Streams):
         x: FeatureMap,
         pieces: Pieces,
         tile: Area,
-        columns: range,
         bank: int,
         busy: Sequence[int],
     ) -> None:
@@ -33,14 +32,14 @@ class ForwardProduct(Streams):
         The source had better not be loaded to a bank that is ``busy``.
         """
         pixels = tile.pixels
-        for number, column in enumerate(columns):
+        for number, column in enumerate(range(*tile.blocks)):
             onto, fresh = Onto(bank, number * pixels, (number + 1) * pixels), True
             for part in pieces.ranges:
                 piece = self.weights.get(pieces.piece(column, part))
                 for taps in self._split(geometry, geometry.of(part), x, tile):
                     self.tiles(geometry, piece, part, taps, turned=False)
-                    segment = self.rows.get(x.of(tile, taps.blocks[0]), avoid=busy)
-                    read, view = self.read(segment, *taps.blocks), x.view(tile, taps.blocks[0])
+                    segment = self.rows.get(x.of(tile.of(taps.blocks[0])), avoid=busy)
+                    read, view = self.read(segment, *taps.blocks), x.view(tile.of(taps.blocks[0]))
                     found = seen(geometry.window, geometry.given[:2], 0, taps, tile, view)
                     outer, how = [*found.taps, found.blocks], {"limits": found.limits}
                     self.stream(read, found.word, onto, outer, found.pixels, fresh=fresh, **how)
@@ -54,7 +53,7 @@ class ForwardProduct(Streams):
         (kh, kw, _), (low, high) = taps.counts, taps.blocks
         several, deep = kh * kw > 1, min(kh, kw, *tile.counts[1:]) > 1
         while low < high:
-            end = min(high, x.of(tile, low).end)
+            end = min(high, x.of(tile.of(low)).end)
             if deep or (several and end - low < geometry.blocks):
                 end = low + 1
             yield taps.some(low, end)

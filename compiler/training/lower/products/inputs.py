@@ -28,18 +28,17 @@ class InputGradient(Streams):
         delta: FeatureMap,
         pieces: Pieces,
         tile: Area,
-        blocks: range,
         bank: int,
     ) -> None:
-        """The gradient of a tile of the source, some channel blocks, one after the other."""
+        """The gradient of a tile of the source, its channel blocks one after the other."""
         pixels = tile.pixels
         plain = geometry.linear or geometry.whole
         if not plain:
-            self._clear(delta, tile, bank, pixels * len(blocks))
+            self._clear(delta, tile, bank)
         for column in range(delta.cuts()[-1]):
             for part in pieces.ranges:
-                for some in _together(geometry, geometry.of(part), blocks, one=not plain):
-                    base = (some.blocks[0] - blocks.start) * pixels
+                for some in _together(geometry, geometry.of(part), tile, one=not plain):
+                    base = (some.blocks[0] - tile.blocks[0]) * pixels
                     onto = Onto(bank, base, base + pixels * some.counts[2])
                     place = column, part
                     fresh = plain and not column
@@ -58,12 +57,12 @@ class InputGradient(Streams):
         onto, taps = Onto(bank, 0, (part[1] - part[0]) * delta.images), geometry.of(part)
         self._spread(geometry, delta, pieces, place, taps, delta.whole(), onto, fresh=not column)
 
-    def _clear(self, delta: FeatureMap, tile: Area, bank: int, count: int) -> None:
+    def _clear(self, delta: FeatureMap, tile: Area, bank: int) -> None:
         """Sums become zero: words outside a window are zero, whatever the weights."""
-        segment = self.rows.get(delta.of(tile, 0))
+        segment = self.rows.get(delta.of(tile.of(0)))
         read, how = self.read(segment, 0, 1), {"limits": Limits(-1, 0, 1, 1), "flags": _KEEP}
-        onto = Onto(bank, 0, count)
-        self.stream(read, segment.base(0), onto, [], [Loop(count, 0, 1)], fresh=True, **how)
+        onto, inner = Onto(bank, 0, tile.words), [Loop(tile.words, 0, 1)]
+        self.stream(read, segment.base(0), onto, [], inner, fresh=True, **how)
 
     def _spread(
         self,
@@ -90,7 +89,7 @@ class InputGradient(Streams):
         if low >= high:
             return
         self.tiles(geometry, piece, part, taps, turned=True)
-        segment = self.rows.get(delta.of(tile, column))
+        segment = self.rows.get(delta.of(tile.of(column)))
         row = low * down - top + kernel[0] - top_row
         first = taps.columns[0] * dx - left
         kh, kw, blocks = taps.counts
@@ -120,9 +119,9 @@ class InputGradient(Streams):
         )  # fmt: skip
 
 
-def _together(geometry: Geometry, taps: Taps, blocks: range, *, one: bool) -> Iterator[Taps]:
+def _together(geometry: Geometry, taps: Taps, tile: Area, *, one: bool) -> Iterator[Taps]:
     """The same taps with all of some channel blocks, or one block at a time."""
-    low, high = max(taps.blocks[0], blocks.start), min(taps.blocks[1], blocks.stop)
+    low, high = max(taps.blocks[0], tile.blocks[0]), min(taps.blocks[1], tile.blocks[1])
     several = taps.counts[0] * taps.counts[1] > 1
     if one or (several and high - low < geometry.blocks):
         yield from (taps.some(block, block + 1) for block in range(low, high))

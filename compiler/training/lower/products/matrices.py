@@ -26,7 +26,6 @@ class MatrixProduct(Streams):
         b: FeatureMap,
         turned: tuple[bool, bool],
         tile: Area,
-        block: int,
         bank: int,
     ) -> None:
         """Sums of a tile of the result's block, row by row of pixels.
@@ -35,14 +34,14 @@ class MatrixProduct(Streams):
         ----------
         a, b, turned
             The factors, and which of them is transposed, at most one.
-        tile, block, bank
+        tile, bank
             Of the result, and where to.
         """
         across = a.columns if turned[0] else a.shape[1]
         one = self._turned if turned[0] else self._plain
         base = 0
         for at in product(range(*tile.images), range(*tile.rows)):
-            one(a, b, turned[1], at, block, (bank, base))
+            one(a, b, turned[1], at, tile.blocks[0], (bank, base))
             base += across
 
     def _plain(
