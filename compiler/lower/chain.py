@@ -153,7 +153,7 @@ class _Emission:
         self.together = len(maps) > 1 and all(m.tensor is None for m in maps)
         self.together = self.together and maps[0].bank == maps[1].bank
         self.plan = _plan(op.inputs, self.steps, _once(op.inputs, self.steps, maps))
-        self.bank = chip.next_accumulator() - Bank.ACCUMULATOR
+        self.bank = chip.next_sums() - Bank.ACCUMULATOR
         self.again: Area | None = None
         self.words = self.pixels = 0
         self.spare = len(self.plan.codes) + self.together

@@ -7,21 +7,16 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-from pulsarray.compiler.machine.array import Array
 from pulsarray.compiler.machine.banks import BlockCache, Pool, Resident, Slot
-from pulsarray.compiler.machine.emitter import Access
+from pulsarray.compiler.machine.chip import PARAMETER_COLUMNS, Chip
 from pulsarray.compiler.machine.loops import merged
 from pulsarray.compiler.machine.transfers import REWRITTEN
-from pulsarray.compiler.machine.vector import VectorUnit
 from pulsarray.compiler.machine.views import Area, Stored, View, Words
 from pulsarray.config import Config
 from pulsarray.isa import Bank, Opcode
 from pulsarray.program import Tensor
 
-__all__ = ["PARAMETER_COLUMNS", "BankShares", "Cached", "MapChip", "Use", "Words"]
-
-PARAMETER_COLUMNS = 4
-"""Words of one row of the parameter bank: bias, multiplier, shift, constant."""
+__all__ = ["BankShares", "Cached", "MapChip", "Use", "Words"]
 
 _TRANSFER_LEVELS = 2
 
@@ -71,7 +66,7 @@ class Use(NamedTuple):
     step: int
 
 
-class MapChip(Array, VectorUnit):
+class MapChip(Chip):
     """Pools of banks, the parameter and table banks, the array and the vector unit.
 
     Parameters
@@ -93,7 +88,6 @@ class MapChip(Array, VectorUnit):
         self.seconds = Pool(shares.second, depth) if shares.second else None
         self.results = Pool(shares.result, depth) if shares.result else None
         self._parameters = Pool((Bank.PARAMETER,), config.parameter_depth)
-        self._tile = 0
         self._table = 0
 
     def pools(self, source_banks: int) -> tuple[Pool, Pool]:
@@ -103,11 +97,6 @@ class MapChip(Array, VectorUnit):
             depth, banks = self.config.scratchpad_depth, self._streamed
             self._pools[split] = Pool(banks[:split], depth), Pool(banks[split:], depth)
         return self._pools[split]
-
-    def next_accumulator(self) -> int:
-        """The accumulator bank of the next output tile, all in turn."""
-        self._tile += 1
-        return Bank.ACCUMULATOR + self._tile % self.config.accumulator_banks
 
     def parameter_cache(self, rows: int, uses: Sequence[Hashable]) -> Cached:
         """Slots of so many rows of the parameter bank."""
@@ -136,11 +125,6 @@ class MapChip(Array, VectorUnit):
         self._table += 1
         self.load(layer, tensor, 0, Bank.TABLE, table * words, words)
         return table
-
-    def table_access(self, table: int) -> Access:
-        """A table's words."""
-        words = self.config.table_words
-        return Access(Bank.TABLE, table * words, (table + 1) * words, False)
 
     def hold(self, layer: int, tensor: Tensor) -> Slot:
         """LOAD a tensor of one column block to where weights are."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pulsarray.compiler.lower.chip import PARAMETER_COLUMNS, Cached, MapChip
+from pulsarray.compiler.lower.chip import Cached, MapChip
+from pulsarray.compiler.machine.chip import PARAMETER_COLUMNS
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.views import Area, Stored
-from pulsarray.isa import Activation, Bank
+from pulsarray.isa import Activation
 from pulsarray.program import Tensor
 
 __all__ = ["Constants", "Sums", "row_of"]
@@ -104,8 +105,7 @@ class Constants:
             row, count = self._row(self._rows, area)
             fields["flags"] = fields.get("flags", 0) | self.sums.uses
             fields |= {"parameter": row, "parameter_step": 1 if count > 1 else 0}
-            low = row * PARAMETER_COLUMNS
-            touched.append(Access(Bank.PARAMETER, low, low + count * PARAMETER_COLUMNS, False))
+            touched.append(self.chip.parameter_access(row, count))
         if self._table >= 0:
             fields |= {"activation": Activation.TABLE, "table": self._table}
             touched.append(self.chip.table_access(self._table))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pulsarray.compiler.lower.chip import MapChip
 from pulsarray.compiler.lower.convolve import Convolver, Term
 from pulsarray.compiler.lower.cuts import ConvolutionShape, Room
-from pulsarray.compiler.lower.cutting import choose, pixel_tiles
+from pulsarray.compiler.lower.cutting import choose
 from pulsarray.compiler.lower.lowering import Lowering
 from pulsarray.compiler.lower.products.tile import Cut
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import Finish, finish_of, sums_of
 from pulsarray.compiler.lower.weights import place_weights, slices_of
-from pulsarray.compiler.machine.views import Area, Stored
+from pulsarray.compiler.machine.views import Stored
 from pulsarray.compiler.ops.integer.codes import Ints
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.program import Tensor
@@ -53,12 +52,13 @@ def emit_convolution(
     parts = [term.tiles for term in terms]
     slices = slices_of(parts, cut.depth, cut.taps)
     weights = place_weights(lowering.layout, name, parts, slices, result.channels)
-    tiles = pixel_tiles(shape, cut)
-    finished = _finished(tiles, result.blocks, cut.blocks, pixels_outer=cut.pixels_outer)
+    tiles = list(result.whole.cut(cut.blocks, cut.images, cut.rows, cut.columns))
+    if not cut.pixels_outer:
+        tiles.sort(key=lambda tile: tile.blocks)
 
     def emit(chip: MapChip, _: Sequence[Cut]) -> None:
-        end = finish(chip, finished).run
-        Convolver(chip, number, terms, slices, weights, cut, tiles, result.blocks, end).run()
+        end = finish(chip, tiles).run
+        Convolver(chip, number, terms, slices, weights, tiles, end).run()
 
     lowering.later(emit)
 
@@ -98,11 +98,3 @@ def _shape(
         loads_second=second is not None and second.tensor is not None,
         vector_words=vectors,
     )
-
-
-def _finished(tiles: Sequence[Area], blocks: int, size: int, *, pixels_outer: bool) -> list[Area]:
-    """Every output tile with its channel blocks, in the order in which they are finished."""
-    groups = [(low, min(blocks, low + size)) for low in range(0, blocks, size)]
-    if pixels_outer:
-        return [replace(tile, blocks=group) for tile in tiles for group in groups]
-    return [replace(tile, blocks=group) for group in groups for tile in tiles]

@@ -7,12 +7,11 @@ pixels of the input that lie under it, and gives the zero point outside the map.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.chip import Cached, MapChip, Use
-from pulsarray.compiler.lower.cuts import Cut
 from pulsarray.compiler.lower.cutting import input_range
 from pulsarray.compiler.lower.weights import Slice, Tiles
 from pulsarray.compiler.lower.windows import Taps, seen
@@ -35,10 +34,9 @@ class Term:
 
 @dataclass(frozen=True)
 class _Step:
-    """A step: a tile of pixels and blocks, one of its blocks, one slice."""
+    """A step: a tile, one of its blocks, one slice."""
 
-    pixels: int
-    blocks: tuple[int, int]
+    tile: Area
     block: int
     slice: Slice
     opens: bool
@@ -56,12 +54,8 @@ class Convolver:
         Its inputs: their sums are added.
     slices, weights
         The steps over the inputs, and the weights in their order.
-    cut
-        How it is cut.
     tiles
-        Output tiles of one channel block.
-    blocks
-        Channel blocks of the result.
+        Output tiles in order, all channel blocks of one in the same accumulator bank.
     finish
         Takes every finished tile: its area, and its accumulator bank.
     """
@@ -73,32 +67,18 @@ class Convolver:
         terms: Sequence[Term],
         slices: Sequence[Slice],
         weights: Tensor,
-        cut: Cut,
         tiles: Sequence[Area],
-        blocks: int,
         finish: Callable[[Area, int], None],
     ) -> None:
         self.chip, self.layer, self.terms, self.slices = chip, layer, terms, slices
-        self.weights, self.cut, self.tiles, self.blocks = weights, cut, tiles, blocks
-        self.finish = finish
-        self.steps = list(self._all_steps())
+        self.weights, self.finish = weights, finish
+        self.steps = [step for tile in tiles for step in self._steps(tile)]
 
-    def _all_steps(self) -> Iterator[_Step]:
-        """Every step in order."""
-        groups = [
-            (low, min(self.blocks, low + self.cut.blocks))
-            for low in range(0, self.blocks, self.cut.blocks)
-        ]
-        pixels = range(len(self.tiles))
-        if self.cut.pixels_outer:
-            order = [(tile, group) for tile in pixels for group in groups]
-        else:
-            order = [(tile, group) for group in groups for tile in pixels]
-        for tile, group in order:
-            inside = list(product(self.slices, range(*group)))
-            for number, (piece, block) in enumerate(inside):
-                opens, closes = number == 0, number == len(inside) - 1
-                yield _Step(tile, group, block, piece, opens, closes)
+    def _steps(self, tile: Area) -> Iterator[_Step]:
+        """The steps of a tile."""
+        inside = list(product(self.slices, range(*tile.blocks)))
+        for number, (piece, block) in enumerate(inside):
+            yield _Step(tile, block, piece, number == 0, number == len(inside) - 1)
 
     def run(self) -> None:
         """Emit everything."""
@@ -110,7 +90,7 @@ class Convolver:
         bank = -1
         for number, (step, area) in enumerate(zip(self.steps, areas, strict=True)):
             if step.opens:
-                bank = self.chip.next_accumulator()
+                bank = self.chip.next_sums()
             local = self._weights(Use(weights, (step.block, step.slice.offset), number), step)
             stored = self.terms[step.slice.term].stored
             loaded = sources and stored.tensor and Use(sources, (step.slice.term, area), number)
@@ -118,11 +98,11 @@ class Convolver:
             self._weight(step, local)
             self._stream(step, area, view, bank)
             if step.closes:
-                self.finish(replace(self.tiles[step.pixels], blocks=step.blocks), bank)
+                self.finish(step.tile, bank)
 
     def _source_area(self, step: _Step) -> Area:
         """What a step looks at of its input."""
-        term, tile = self.terms[step.slice.term], self.tiles[step.pixels]
+        term, tile = self.terms[step.slice.term], step.tile
         start = term.tiles.starts[step.block]
         return Area(
             (start + step.slice.blocks[0], start + step.slice.blocks[1]),
@@ -153,11 +133,11 @@ class Convolver:
 
     def _stream(self, step: _Step, area: Area, view: View, bank: int) -> None:
         """STREAM the pixels under every tap of a step."""
-        term, tile = self.terms[step.slice.term], self.tiles[step.pixels]
+        term, tile = self.terms[step.slice.term], step.tile
         window, stored = term.window, term.stored
         taps = Taps(step.slice.taps, (0, window.kernel[1]), area.blocks)
         found = seen(window, (stored.height, stored.width), stored.zero_point, taps, tile, view)
-        target = (step.block - step.blocks[0]) * tile.pixels
+        target = (step.block - tile.blocks[0]) * tile.pixels
         self.chip.stream(
             self.layer,
             view.accesses(area, write=False),

@@ -9,11 +9,10 @@ from itertools import product
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.cost import estimate
 from pulsarray.compiler.lower.cuts import ConvolutionShape, Cut, Room, source_words
-from pulsarray.compiler.machine.views import Area
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 
-__all__ = ["choose", "input_range", "pixel_tiles"]
+__all__ = ["choose", "input_range"]
 
 
 def input_range(window: Window, axis: int, low: int, high: int, size: int) -> tuple[int, int]:
@@ -23,24 +22,6 @@ def input_range(window: Window, axis: int, low: int, high: int, size: int) -> tu
     first = min(max(0, low * stride - top), size - 1)
     last = min(size - 1, (high - 1) * stride - top + reach)
     return first, max(first, last) + 1
-
-
-def pixel_tiles(shape: ConvolutionShape, cut: Cut) -> list[Area]:
-    """Output tiles of one channel block, in order."""
-    tiles = []
-    for image in range(0, shape.images, cut.images):
-        for row, column in product(
-            range(0, shape.out_height, cut.rows), range(0, shape.out_width, cut.columns)
-        ):
-            tiles.append(
-                Area(
-                    (0, 1),
-                    (image, min(shape.images, image + cut.images)),
-                    (row, min(shape.out_height, row + cut.rows)),
-                    (column, min(shape.out_width, column + cut.columns)),
-                )
-            )
-    return tiles
 
 
 def choose(shape: ConvolutionShape, config: Config, room: Room, where: str) -> Cut:

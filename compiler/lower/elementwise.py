@@ -65,7 +65,7 @@ def _combine(
         lanes = result.lanes(tile, config.dim)
         sums = None
         if traits_of(op).sums:
-            sums = Words.of(View.of(chip.next_accumulator(), 0, tile), tile)
+            sums = Words.of(View.of(chip.next_sums(), 0, tile), tile)
         for words, fields in combination(op, Operands(zeros, a, b, sums, target)):
             chip.vector(layer, tile.counts, words, fields | lanes)
         places.store(tile)

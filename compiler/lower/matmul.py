@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pulsarray.compiler.lower.chip import PARAMETER_COLUMNS, Cached, MapChip, Use, Words
+from pulsarray.compiler.lower.chip import Cached, MapChip, Use, Words
 from pulsarray.compiler.lower.constants import row_of
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.matmul_order import (
@@ -32,6 +32,7 @@ from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.lower.scaling import Finish, finish_of, sums_of, table_of
 from pulsarray.compiler.lower.traits import Traits, traits_of
 from pulsarray.compiler.machine.array import Limits, Onto
+from pulsarray.compiler.machine.chip import PARAMETER_COLUMNS
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.loops import Loop
 from pulsarray.compiler.machine.views import Area, Stored, View
@@ -157,7 +158,7 @@ class _Emission:
         self.chip, self.layer, self.made, self.constants = chip, layer, made, constants
         self.parts, dim = list(parts_of(made, cut, chip.config.dim)), chip.config.dim
         self.finish = finish(chip, [part.target for part in self.parts])
-        self.banks = [chip.next_accumulator() for _ in self.parts]
+        self.banks = [chip.next_sums() for _ in self.parts]
         passes = [one for place in range(-AHEAD, len(self.parts)) for one in self._passes(place)]
         sources, self.number = [one.source for one in passes], 0
         areas = [one.weights for one in passes]

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
-from pulsarray.compiler.machine.views import Area, Stored
+from pulsarray.compiler.machine.views import Area, Stored, balanced, ranges
 from pulsarray.config import Config
 
 __all__ = ["AHEAD", "ROUND_TRIP", "Cut", "Matrices", "Part", "Pass", "cut_of", "parts_of"]
@@ -121,7 +120,7 @@ def _single(first: Stored, config: Config) -> Cut:
     """As many pixels as sums fit a bank, then as much depth as half a bank holds."""
     half, most = config.scratchpad_depth // 2, config.accumulator_depth
     if first.zero_point and first.width >= most > 1:  # Leave a word for what it adds.
-        most = -(-first.width // -(-first.width // (most - 1)))
+        most = balanced(first.width, most - 1)
     pixels = max(1, min(first.width, most, half))
     depth = min(first.blocks, half // max(pixels, config.dim))
     if not depth:
@@ -135,7 +134,7 @@ def _together(first: Stored, blocks: int, config: Config) -> Cut:
     most = min(half // blocks, config.accumulator_depth // (blocks + 1) - words)
     if most < 1:
         return Cut(0, 0)
-    pixels = -(-first.width // -(-first.width // most))
+    pixels = balanced(first.width, most)
     return Cut(pixels, min(first.blocks, half // max(pixels, config.dim)), blocks)
 
 
@@ -154,14 +153,12 @@ def parts_of(made: Matrices, cut: Cut, dim: int) -> Iterator[Part]:
     """Every part in order: of each matrix the ranges of pixels, of these the channel blocks."""
     first, zeros = made.first, range(made.zeros)
     shared, apart = (zeros, range(0)) if cut.blocks > 1 else (range(0), zeros)
-    ranges = _ranges(first.width, cut.pixels), _ranges(made.result.blocks, cut.blocks)
-    places = product(range(first.images), range(first.height), *ranges)
-    for part, (image, row, pixels, blocks) in enumerate(places):
-        target = Area(blocks, (image, image + 1), (row, row + 1), pixels)
-        depths = _ranges(first.blocks, cut.depth)
+    targets = replace(first.whole, blocks=(0, made.result.blocks)).cut(cut.blocks, 1, 1, cut.pixels)
+    for part, target in enumerate(targets):
+        depths = ranges((0, first.blocks), cut.depth)
         sources = [replace(target, blocks=depth) for depth in depths]
         own = list[Pass]()
-        for place, block in enumerate(range(*blocks)):
+        for place, block in enumerate(range(*target.blocks)):
             pairs = [(s, w) for s in sources for w in (_weights(made, block, s, dim), *apart)]
             own += _onto(part, place, pairs, fresh=not shared)
         pairs = [(source, zero) for source in sources for zero in shared]
@@ -173,11 +170,6 @@ def _onto(
 ) -> list[Pass]:
     """Passes of words and weights onto the same sums."""
     return [Pass(part, block, *pair, fresh and not place) for place, pair in enumerate(pairs)]
-
-
-def _ranges(size: int, most: int) -> list[tuple[int, int]]:
-    """A range in parts of at most so many."""
-    return [(low, min(size, low + most)) for low in range(0, size, most)]
 
 
 def _weights(made: Matrices, block: int, source: Area, dim: int) -> Area:

@@ -187,7 +187,7 @@ class WindowSums:
         finish = self.finish(chip, tiles)
         touched = spans(identity.bank, identity.base, config.dim, 1, config.dim, write=False)
         for tile in tiles:
-            sums = chip.next_accumulator()
+            sums = chip.next_sums()
             for piece in pieces:
                 view = sources.next(source_area(piece, tile, source))
                 chip.weigh(layer, touched, identity.base)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pulsarray.compiler.lower.chip import PARAMETER_COLUMNS, MapChip, Words
+from pulsarray.compiler.lower.chip import MapChip, Words
 from pulsarray.compiler.lower.epilogue import Places
 from pulsarray.compiler.lower.packing import Packing
+from pulsarray.compiler.machine.chip import PARAMETER_COLUMNS
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.machine.views import Area, Stored
+from pulsarray.compiler.machine.views import Area, Stored, ranges
 from pulsarray.compiler.numerics.gemmlowp import RECIPROCAL_FACTOR, RECIPROCAL_START
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.softmax import FRACTION
@@ -195,8 +196,7 @@ class Tile:
         self._each(guess, both, {"shift": -1})
         self._each(exponent, both.shifted(1), {})
         yield
-        size = max(1, -(-pixels // _PIECES))
-        parts = [(low, min(pixels, low + size)) for low in range(0, pixels, size)]
+        parts = ranges((0, pixels), max(1, -(-pixels // _PIECES)))
         for low, high in parts:
             part = both.shifted(2 * low)
             self.way.pass_on("result", part, row + low, high - low, columns=2, place=2 * low)
@@ -349,8 +349,7 @@ class Tile:
         }
         scaled = {"flags": int(VectorFlag.TFLITE | VectorFlag.LANE_SCALE), "parameter": row}
         scaled |= {"parameter_step": 1 if count > 1 else 0, **fields}
-        low = row * PARAMETER_COLUMNS
-        touched = [Access(Bank.PARAMETER, low, low + count * PARAMETER_COLUMNS, False)]
+        touched = [self.chip.parameter_access(row, count)]
         counts = (count, self.blocks if to.steps[0] else 1, 1, 1)
         self.chip.vector(self.all.layer, counts, turned, _usual(alu, scaled), touched)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.cutting import input_range
@@ -49,16 +48,7 @@ def tiles_of_map(
         raise InputError(f"{where}: a window of {window.kernel} does not fit a bank")
     together = min(result.blocks, blocks_at_most or result.blocks)
     blocks = fits.largest(together, lambda n: (n, images, rows, columns))
-    ranges = [
-        [(low, min(total, low + size)) for low in range(0, total, size)]
-        for total, size in (
-            (result.images, images),
-            (result.height, rows),
-            (result.width, columns),
-            (result.blocks, blocks),
-        )
-    ]
-    return [Area(b, i, r, c) for i, r, c, b in product(*ranges)]
+    return list(result.whole.cut(blocks, images, rows, columns))
 
 
 def _pixels(result: Stored, fits: _Fit) -> tuple[int, int, int]:

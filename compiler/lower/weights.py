@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
-from pulsarray.compiler.lower.chip import PARAMETER_COLUMNS
+from pulsarray.compiler.machine.chip import PARAMETER_COLUMNS
 from pulsarray.compiler.machine.layout import Layout
+from pulsarray.compiler.machine.views import ranges
 from pulsarray.program import Tensor
 
 __all__ = ["Slice", "Tiles", "parameter_rows", "place_weights", "slices_of", "tiles_of"]
@@ -99,13 +101,11 @@ def slices_of(terms: Sequence[Tiles], depth: int, taps: int) -> list[Slice]:
     slices, offset = [], 0
     for number, term in enumerate(terms):
         _, kh, kw, blocks, dim, _ = term.values.shape
-        for low in range(0, blocks, depth):
-            high = min(blocks, low + depth)
-            for top in range(0, kh, taps):
-                bottom = min(kh, top + taps)
-                words = (bottom - top) * kw * (high - low) * dim
-                slices.append(Slice(number, (low, high), (top, bottom), offset, words))
-                offset += words
+        parts = product(ranges((0, blocks), depth), ranges((0, kh), taps))
+        for (low, high), (top, bottom) in parts:
+            words = (bottom - top) * kw * (high - low) * dim
+            slices.append(Slice(number, (low, high), (top, bottom), offset, words))
+            offset += words
     return slices
 
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 from pulsarray.compiler.machine.emitter import MEMORY, Access, accesses
 from pulsarray.program import Tensor
 
-__all__ = ["Area", "Stored", "View", "Words"]
+__all__ = ["Area", "Stored", "View", "Words", "balanced", "ranges"]
+
+
+def ranges(whole: tuple[int, int], most: int) -> list[tuple[int, int]]:
+    """A range in parts of at most so many."""
+    return [(low, min(whole[1], low + most)) for low in range(*whole, most)]
+
+
+def balanced(total: int, most: int) -> int:
+    """Size of a tile of at most ``most``, such that all tiles of ``total`` are about equal."""
+    return -(-total // -(-total // max(1, most)))
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,12 @@ class Area:
             self.rows[1] - self.rows[0],
             self.columns[1] - self.columns[0],
         )
+
+    def cut(self, blocks: int, images: int, rows: int, columns: int) -> Iterator[Area]:
+        """Parts of at most so many of each, all blocks of some pixels before the next pixels."""
+        pixels = (self.images, images), (self.rows, rows), (self.columns, columns)
+        cuts = [ranges(*axis) for axis in (*pixels, (self.blocks, blocks))]
+        return (Area(b, i, r, c) for i, r, c, b in product(*cuts))
 
     def of(self, first: int, count: int = 1) -> Area:
         """The same pixels of other channel blocks."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.machine.chip import PARAMETER_COLUMNS
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import draw_masks
 from pulsarray.compiler.training.layers import Step
-from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors
+from pulsarray.compiler.training.lower.tensors import TrainTensors
 from pulsarray.compiler.training.state import TrainState
 from pulsarray.program import Program, pack
 
@@ -163,9 +164,9 @@ class Training:
         return words.reshape(tensor.rows, tensor.columns)
 
     def _rates(self, state: TrainState) -> Integers:
-        words = np.zeros((3, PARAMETER_ROW, self.tensors.config.dim), np.int64)
+        words = np.zeros((3, PARAMETER_COLUMNS, self.tensors.config.dim), np.int64)
         words[:, -1] = np.array([[state.rate], [state.decay], [state.momentum]])
-        return words.reshape(3 * PARAMETER_ROW, -1)
+        return words.reshape(3 * PARAMETER_COLUMNS, -1)
 
     def decode_state(self, read: Callable[[str], Integers], state: TrainState) -> TrainState:
         """The state in a device's memory; ``state`` gives what the device does not change."""

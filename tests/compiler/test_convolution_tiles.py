@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
@@ -14,13 +15,19 @@ from pulsarray.compiler.lower.cuts import ConvolutionShape, Cut, Room
 from pulsarray.compiler.lower.cutting import (
     choose,
     input_range,
-    pixel_tiles,
 )
+from pulsarray.compiler.machine.views import Area
 from pulsarray.config import PRESETS, Config
 from pulsarray.errors import InputError
 from tests.compiler.machines import configs
 
 SMALL = st.integers(1, 4)
+
+
+def tiles(shape: ConvolutionShape, cut: Cut) -> Iterator[Area]:
+    """Output tiles of one channel block."""
+    whole = Area((0, 1), (0, shape.images), (0, shape.out_height), (0, shape.out_width))
+    return whole.cut(1, cut.images, cut.rows, cut.columns)
 
 
 @st.composite
@@ -77,7 +84,7 @@ def assert_fits(shape: ConvolutionShape, config: Config, cut: Cut) -> None:
     if cut.images > 1:
         assert (cut.rows, cut.columns) == (shape.out_height, shape.out_width)
     if shape.loads_source:
-        for tile in pixel_tiles(shape, cut):
+        for tile in tiles(shape, cut):
             rows = input_range(window, 0, *tile.rows, shape.height)
             columns = input_range(window, 1, *tile.columns, shape.width)
             seen = (rows[1] - rows[0]) * (columns[1] - columns[0]) * tile.counts[1]
@@ -109,7 +116,7 @@ def test_tiles_partition_the_result(shape: ConvolutionShape, data: st.DataObject
     columns = data.draw(st.integers(1, shape.out_width))
     cut = Cut(data.draw(st.integers(1, shape.images)), rows, columns, 1, 1, 1, True)
     seen: list[tuple[int, ...]] = []
-    for tile in pixel_tiles(shape, cut):
+    for tile in tiles(shape, cut):
         assert tile.blocks == (0, 1)
         assert tile.pixels <= cut.pixels
         seen += product(*(range(*r) for r in (tile.images, tile.rows, tile.columns)))

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from pulsarray.compiler.lower.products.tile import (
     Shape,
     Tiling,
-    balanced,
     cut_of,
     depth_tiles,
     feed,
     output_tiles,
     tilings,
 )
+from pulsarray.compiler.machine.views import balanced
 from pulsarray.config import PRESETS, Config
 from tests.compiler.machines import configs
 

@@ -77,7 +77,7 @@ class _Layer:
     def run(self) -> None:
         """Emit every output tile."""
         for tile, chunks in zip(self.tiles, self.chunks, strict=True):
-            bank = self.chip.next_accumulator()
+            bank = self.chip.next_sums()
             for depth in range(len(self.depths)):
                 _Step(self, tile, depth, bank).run()
                 self.step += 1

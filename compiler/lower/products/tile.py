@@ -8,6 +8,7 @@ from functools import lru_cache
 from math import ceil
 
 from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
+from pulsarray.compiler.machine.views import balanced, ranges
 from pulsarray.config import Config
 
 __all__ = [
@@ -15,7 +16,6 @@ __all__ = [
     "OutputTile",
     "Shape",
     "Tiling",
-    "balanced",
     "cut_of",
     "depth_tiles",
     "feed",
@@ -184,11 +184,6 @@ def cut_of(shape: Shape, tiling: Tiling) -> Cut:
     )
 
 
-def balanced(total: int, most: int) -> int:
-    """Size of a tile of at most ``most``, such that all tiles of ``total`` are about equal."""
-    return -(-total // -(-total // max(1, most)))
-
-
 def feed(units: int, tiling: Tiling) -> list[int]:
     """Where a layer's first pass over the depth is cut into pieces, from 0 to ``units``."""
     first = tiling.feed_first
@@ -214,8 +209,8 @@ def feed(units: int, tiling: Tiling) -> list[int]:
 
 def output_tiles(shape: Shape, tiling: Tiling) -> list[OutputTile]:
     """Every output tile in order, the last one cut as the tiling says."""
-    rows = list(_ranges(shape.m, tiling.rows))
-    columns = list(_ranges(shape.columns, tiling.columns))
+    rows = ranges((0, shape.m), tiling.rows)
+    columns = ranges((0, shape.columns), tiling.columns)
     row_major = [(i, j) for i in range(len(rows)) for j in range(len(columns))]
     column_major = [(i, j) for j in range(len(columns)) for i in range(len(rows))]
     order = row_major if tiling.rows_outer else column_major
@@ -228,17 +223,12 @@ def output_tiles(shape: Shape, tiling: Tiling) -> list[OutputTile]:
 def depth_tiles(shape: Shape, tiling: Tiling) -> list[tuple[int, int]]:
     """Ranges of units, each inside one column block of the source where it has several units."""
     if shape.per_block == 1:
-        return list(_ranges(shape.units, tiling.depth))
+        return ranges((0, shape.units), tiling.depth)
     return [
-        (block + low, block + high)
-        for block in range(0, shape.units, shape.per_block)
-        for low, high in _ranges(min(shape.per_block, shape.units - block), tiling.depth)
+        part
+        for block in ranges((0, shape.units), shape.per_block)
+        for part in ranges(block, tiling.depth)
     ]
-
-
-def _ranges(total: int, size: int) -> Iterator[tuple[int, int]]:
-    for low in range(0, total, size):
-        yield low, min(total, low + size)
 
 
 def _cut(tile: OutputTile, tiling: Tiling) -> Iterator[OutputTile]:

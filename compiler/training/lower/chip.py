@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pulsarray.compiler.machine.array import Array
+from pulsarray.compiler.machine.chip import Chip
 from pulsarray.compiler.machine.emitter import Access
-from pulsarray.compiler.machine.vector import VectorUnit
 from pulsarray.compiler.machine.views import Words
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.isa import Bank, Opcode, ScaleAction, VectorFlag
+from pulsarray.isa import Opcode, ScaleAction, VectorFlag
 from pulsarray.program import Tensor
 
 __all__ = ["CODE_MAX", "NoRoom", "TrainChip"]
@@ -23,7 +22,7 @@ class NoRoom(InputError):
     """Something does not fit the chip in segments of this size; smaller ones may."""
 
 
-class TrainChip(Array, VectorUnit):
+class TrainChip(Chip):
     """The array and the vector unit, for one phase at a time.
 
     Parameters
@@ -41,8 +40,8 @@ class TrainChip(Array, VectorUnit):
     -------
     phase
         Number of the phase that instructions are counted for.
-    sums, aux
-        Accumulator banks that products are summed up in, in turn, and the two others.
+    aux
+        The two accumulator banks that no products are summed up in.
     """
 
     def __init__(
@@ -55,15 +54,7 @@ class TrainChip(Array, VectorUnit):
         super().__init__(config)
         self.registers, self.tables, self.depth = registers, tables, depth
         self.phase = 0
-        banks = [Bank.ACCUMULATOR + number for number in range(config.accumulator_banks)]
-        self.sums, self.aux = banks[:-2], banks[-2:]
-        self._turn = 0
-
-    def next_sums(self, avoid: int = -1) -> int:
-        """The bank of the next sums, all but one in turn."""
-        self._turn += 1
-        banks = [bank for bank in self.sums if bank != avoid]
-        return banks[self._turn % len(banks)]
+        self.sums, self.aux = self.sums[:-2], self.sums[-2:]
 
     def move(self, op: Opcode, tensor: Tensor, word: int, to: Words, *sizes: int) -> None:
         """LOAD or STORE between a tensor and words on chip; ``sizes`` as of :meth:`load`."""
@@ -112,11 +103,9 @@ class TrainChip(Array, VectorUnit):
         if table:
             number, shift = self.tables[table]
             fields |= {"table": number, "shift2": shift}
-            size = self.config.table_planes * self.config.table_words
-            constants.append(Access(Bank.TABLE, number * size, (number + 1) * size, False))
+            constants.append(self.table_access(number))
         if fields.get("flags", 0) & _PARAMETER_FLAGS:
-            row = fields.get("parameter", 0)
-            constants.append(Access(Bank.PARAMETER, 4 * row, 4 * row + 4, False))
+            constants.append(self.parameter_access(fields.get("parameter", 0)))
         counts = (1, counts) if isinstance(counts, int) else counts
         some = {name: words for name, words in operands.items() if words is not None}
         self.vector(self.phase, counts, some, fields, constants)

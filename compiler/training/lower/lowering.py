@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from pulsarray.compiler.machine.banks import Space
+from pulsarray.compiler.machine.chip import PARAMETER_COLUMNS
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import (
@@ -18,7 +19,7 @@ from pulsarray.compiler.training.lower.maps import FeatureMap
 from pulsarray.compiler.training.lower.memory import Cache
 from pulsarray.compiler.training.lower.paging import PagedChip
 from pulsarray.compiler.training.lower.pieces import Pieces
-from pulsarray.compiler.training.lower.tensors import PARAMETER_ROW, TrainTensors
+from pulsarray.compiler.training.lower.tensors import TrainTensors
 from pulsarray.config import Config
 from pulsarray.isa import Activation, Bank, Opcode, VectorFlag
 from pulsarray.program import Layer, Tensor
@@ -108,7 +109,7 @@ class Lowering:
         tensors = self.tensors
         self.chip.read_exponents(tensors.exponents)
         self.whole(tensors.rates, Bank.PARAMETER, 0)
-        self.whole(tensors.constants, Bank.PARAMETER, 3 * PARAMETER_ROW)
+        self.whole(tensors.constants, Bank.PARAMETER, 3 * PARAMETER_COLUMNS)
         if tensors.tables is not None:
             self.whole(tensors.tables, Bank.TABLE, 0)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from pulsarray.compiler.machine.views import Area, View, Words
+from pulsarray.compiler.machine.views import Area, View, Words, balanced
 from pulsarray.compiler.training.layers import MapShape
 from pulsarray.errors import InputError
 from pulsarray.program import Tensor
@@ -204,8 +204,8 @@ def segments_of(
         together, width = min(images, limit // (pixels * blocks)), blocks
     else:
         together, width = 1, max(1, limit // pixels)
-    together = _evenly(images, together)
-    width = min(width, largest) if largest else _evenly(blocks, width)
+    together = balanced(images, together)
+    width = min(width, largest) if largest else balanced(blocks, width)
     return [
         Segment(
             tensor=home, word=first * found.rows + low * pixels,
@@ -217,11 +217,6 @@ def segments_of(
     ]  # fmt: skip
 
 
-def _evenly(total: int, most: int) -> int:
-    """The size of as few parts of at most ``most`` as there can be."""
-    return -(-total // -(-total // most))
-
-
 def common(*groups: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Ranges that are within one of each; all cover the same images."""
     ends = {end for ranges in groups for end in (0, *(high for _, high in ranges))}
@@ -229,12 +224,11 @@ def common(*groups: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def block_tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Area]:
-    """The same for each channel block, tile by tile."""
-    for tile in tiles(found, images, most):
-        yield from (tile.of(block) for block in range(found.cuts()[-1]))
+    """The same as :func:`tiles` for each channel block, tile by tile."""
+    return tiles(found, images, most, found.cuts()[-1])
 
 
-def tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Area]:
+def tiles(found: FeatureMap, images: tuple[int, int], most: int, blocks: int = 1) -> Iterator[Area]:
     """Parts of some images of at most ``most`` pixels: whole images, or rows of one.
 
     Raises
@@ -242,18 +236,13 @@ def tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Are
     InputError
         If a row has more pixels.
     """
-    whole, (height, width, _), (low, high) = found.whole(), found.shape, images
+    height, width, _ = found.shape
+    some = replace(found.whole(), images=images, blocks=(0, blocks))
     if found.pixels <= most:
-        together = _evenly(high - low, min(high - low, most // found.pixels))
-        for first in range(low, high, together):
-            yield replace(whole, images=(first, min(high, first + together)))
-        return
+        return some.cut(1, balanced(some.counts[1], most // found.pixels), height, width)
     if width > most:
         raise InputError(f"{found.name}: a row of {width} pixels does not fit {most} words")
-    rows = _evenly(height, most // width)
-    for image in range(low, high):
-        for top in range(0, height, rows):
-            yield replace(whole, images=(image, image + 1), rows=(top, min(height, top + rows)))
+    return some.cut(1, 1, balanced(height, most // width), width)
 
 
 def written(found: FeatureMap, images: tuple[int, int]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array
+from pulsarray.compiler.machine.chip import PARAMETER_COLUMNS
 from pulsarray.compiler.machine.layout import Layout
 from pulsarray.compiler.numerics.mantissas import factor
 from pulsarray.compiler.numerics.tables import Table, table
@@ -30,7 +31,6 @@ __all__ = [
     "LIMIT_ROWS",
     "MASK_ROW",
     "MOMENTUM_ROW",
-    "PARAMETER_ROW",
     "RATE_ROW",
     "TrainTensors",
     "usable_depth",
@@ -41,8 +41,6 @@ RATE_ROW, DECAY_ROW, MOMENTUM_ROW = range(3)
 MASK_ROW, *LIMIT_ROWS = range(3, 6)
 """Rows of constants: the largest code in lanes that count and the smallest in others; Huber's
 limits, from above and from below."""
-PARAMETER_ROW = 4
-"""Accumulator words of a row; the last holds the constant."""
 _ALIGNED_ONE = 1 << 30
 _STAGING = 2
 """Accumulator words that exponents pass on their way to registers and back; or for epsilon."""
@@ -360,18 +358,18 @@ class TrainTensors:
             )
 
     def _constants(self) -> None:
-        dim = self.config.dim
-        self.rates = self._add(f"{self.prefix}rates", "constant", 3 * PARAMETER_ROW, dim, wide=True)
+        dim, words = self.config.dim, 3 * PARAMETER_COLUMNS
+        self.rates = self._add(f"{self.prefix}rates", "constant", words, dim, wide=True)
         if self.network.optimizer.divides:
             self.epsilon = self._add(f"{self.prefix}epsilon", "constant", 1, dim, wide=True)
         columns = self.network.last.weight.shape[1]
-        rows = np.zeros((3, PARAMETER_ROW, dim), np.int64)
+        rows = np.zeros((3, PARAMETER_COLUMNS, dim), np.int64)
         valid = np.arange(dim) < (columns - 1) % dim + 1
         rows[0, -1] = np.where(valid, CODE_MAX, -CODE_MAX - 1)
         limit = round((self.network.loss.parameter or 0.0) * _ALIGNED_ONE)
         rows[1:, -1] = [[limit], [-limit]]
         self.constants = self.layout.add(
-            f"{self.prefix}constants", "constant", 3 * PARAMETER_ROW, dim, element="sum",
+            f"{self.prefix}constants", "constant", words, dim, element="sum",
             values=rows.reshape(-1, dim),
         )  # fmt: skip
         self.ones = self.layout.add(
@@ -384,7 +382,7 @@ class TrainTensors:
             self.identity = self.layout.add(
                 f"{self.prefix}identity", "constant", dim, dim, values=np.eye(dim, dtype=np.int64)
             )
-        words = [function.words(self.config) for function in self.functions.values()]
+        tables = [function.words(self.config) for function in self.functions.values()]
         self.tables = (
-            self.layout.add_raw(f"{self.prefix}tables", np.concatenate(words)) if words else None
+            self.layout.add_raw(f"{self.prefix}tables", np.concatenate(tables)) if tables else None
         )
