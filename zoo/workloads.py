@@ -355,8 +355,8 @@ _ALL = (
         batch=20,
         epochs=5,
     ),
-    _recurrent("lstm", "LSTM", ("state", "cell"), 0.1),
-    _recurrent("gru", "GRU", ("state",), 0.1),
+    _recurrent("lstm", "LSTM", ("state", "cell"), 0.05),
+    _recurrent("gru", "GRU", ("state",), 0.05),
     Workload(
         name="spiking-digits",
         description="Digits of 8 x 8 pixels: 32 spiking neurons, a slope that stands for theirs",

@@ -1,24 +1,34 @@
-"""Random networks that learn through time: cells, neurons, traces and loops of any kind.
+"""Random networks with state: cells, neurons, traces and loops of any kind, as they run or learn.
 
 Everything follows from a seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from pulsarray import compiler
 from pulsarray.compiler.builder import Builder
+from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Floats
-from pulsarray.compiler.passes.unroll import over_time
+from pulsarray.compiler.passes.pipeline import quantize_graph
+from pulsarray.compiler.passes.unroll import over_time, unrolled
 from pulsarray.compiler.recurrent import Gates, gru, lstm, rnn
 from pulsarray.compiler.training.differentiate import LOSSES, Loss, Optimizer
-from pulsarray.sim.random.cases import Group
-from pulsarray.sim.random.training_networks import NetworkSetup, groups_of
+from pulsarray.config import Config
+from pulsarray.errors import InputError
+from pulsarray.program import Program
+from pulsarray.sim.random.cases import Case, Group
+from pulsarray.sim.random.maps import map_config, with_inputs
+from pulsarray.sim.random.training_networks import DIMS, NetworkSetup, groups_of
 
-__all__ = ["draw_time_groups", "draw_time_network"]
+__all__ = ["Stream", "draw_stream", "draw_time_groups", "draw_time_network", "stream_config"]
 
+_SAMPLES = 24
 MOST_RUNS, MOST_PARTS, WIDEST, LARGEST_BATCH = 4, 3, 9, 5
 _OPTIMIZERS = (
     Optimizer(),
@@ -125,6 +135,58 @@ def draw_time_network(random: np.random.Generator) -> NetworkSetup:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Stream:
+    """Several runs of a network in int8 as one program, whose inputs are random."""
+
+    graph: Graph
+    program: Program
+    codes: Mapping[str, npt.NDArray[np.int64]]
+
+
+def draw_stream(random: np.random.Generator, config: Config) -> Stream:
+    """Any network of up to three parts and four runs that is possible on a machine."""
+    while True:
+        drawing = _Drawing(random)
+        drawing.some()
+        drawing.dense(drawing.whole(1, WIDEST), "answer")
+        graph = drawing.builder.build()
+        data = random.normal(size=(_SAMPLES, graph.input.size))
+        runs, batch = drawing.whole(1, MOST_RUNS), drawing.whole(1, 3)
+        try:
+            whole = unrolled(quantize_graph(graph, data, config), runs)
+            program = compiler.compile(whole, config, batch=batch)
+        except InputError:
+            continue
+        shapes = {value.name: value.shape for value in whole.inputs}
+        codes = {n: random.integers(-128, 128, (batch, *shape)) for n, shape in shapes.items()}
+        return Stream(whole, replace(program, memory=with_inputs(program, codes)), codes)
+
+
+def stream_config(random: np.random.Generator, dim: int) -> Config:
+    """A machine for them: with products of two results."""
+    return replace(map_config(random, dim), scale_bits=31, vector_multiply=True)
+
+
+class _Streams(Group):
+    """A machine and random networks with state in int8."""
+
+    def cases(self) -> Iterator[Case]:
+        """Draw the cases."""
+        for index in range(self.count):
+            random = np.random.default_rng((self.seed, index))
+            stream = draw_stream(random, self.config)
+            name = " ".join(node.name for node in stream.graph.nodes)
+            yield Case(f"{name} seed={self.seed}/{index}", stream.program, index + 1, 1)
+
+
 def draw_time_groups(seed: int, cases: int) -> list[Group]:
-    """Two machines for each D."""
-    return groups_of(seed, cases, draw_time_network)
+    """Two machines that train for each D, and one that does not."""
+    count = cases // 3
+    share = [count // len(DIMS) + (n < count % len(DIMS)) for n in range(len(DIMS))]
+    streams = [
+        _Streams("streams", number, stream_config(np.random.default_rng(number), dim), some)
+        for number, (dim, some) in enumerate(zip(DIMS, share, strict=True), seed * 100 + 60)
+    ]
+    learning = groups_of(seed, cases - count, draw_time_network)
+    return [*learning, *(group for group in streams if group.count)]
