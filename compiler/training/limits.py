@@ -55,7 +55,10 @@ def check_sums(network: TrainingNetwork, config: Config, batch: int) -> None:
     """
     sizes = [size for layer in network.layers for size in layer.weight.shape]
     sizes += [size for step in network.steps for size in (*step.given[1:], *step.result[1:])]
-    pixels = max(layer.result[0] * layer.result[1] for layer in network.layers)
+    # A gradient of weights is one sum over all pixels of all layers that have them.
+    pixels = max(
+        sum(step.result[0] * step.result[1] for step in steps) for steps in network.members.values()
+    )
     longest = max(*sizes, batch * pixels)
     if longest > 1 << (config.acc_bits - 31):
         raise InputError(

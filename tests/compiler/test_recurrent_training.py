@@ -12,6 +12,7 @@ from pulsarray.compiler.reference.run import run_in_order
 from pulsarray.compiler.training.deviations import check_gradients
 from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.float_reference import FloatNetwork
+from pulsarray.compiler.training.limits import check_sums
 from pulsarray.errors import InputError
 from pulsarray.sim.random.training_networks import NetworkSetup, network_config, prepare
 from tests.compiler.recurrent_cells import CELLS, INPUTS, RUNS, answer, cell, setup
@@ -80,6 +81,15 @@ def test_layers_share_weights_without_time() -> None:
     assert [layer.name for layer in made.network().layers] == ["left1", "left2", "end"]
     assert not beside_model(prepared)
     assert not beyond_roundings(check_gradients(made.network(), prepared.inputs, prepared.targets))
+
+
+def test_sums_over_all_runs_must_not_overflow() -> None:
+    """There are three runs, so a batch may be a third of what one layer may sum up."""
+    network, config = setup("rnn", 1).network(), network_config(np.random.default_rng(4), 4)
+    most = 1 << (config.acc_bits - 31)
+    check_sums(network, config, most // RUNS)
+    with pytest.raises(InputError, match="may overflow acc_bits"):
+        check_sums(network, config, most // RUNS + 1)
 
 
 def refused(graph: Graph) -> str:

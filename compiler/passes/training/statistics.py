@@ -18,6 +18,7 @@ from pulsarray.compiler.ops.statistics import (
     ScaleShift,
 )
 from pulsarray.compiler.passes.training.activations import OUTPUT
+from pulsarray.compiler.passes.training.maps import is_layer
 
 __all__ = ["with_statistics"]
 
@@ -26,7 +27,9 @@ def with_statistics(graph: Graph) -> Graph:
     """Means, normalized values, and scales; biases before them do not learn."""
     parts = [_parts(node.op, node) for node in graph.nodes]
     read = {some[0].inputs[0] for some in parts if some[0].op.mixes_samples}
-    useless = {node.inputs[2] for node in graph.nodes if node.output in read}
+    layers = [node for node in graph.nodes if is_layer(node.op)]
+    useful = {node.inputs[2] for node in layers if node.output not in read}
+    useless = {node.inputs[2] for node in layers if node.output in read} - useful
     fixed = [replace(v, role=Role.CONSTANT) for v in graph.constants if v.name in useless]
     return graph.rebuilt([node for some in parts for node in some], more=fixed)
 

@@ -107,6 +107,17 @@ def test_a_bias_before_a_normalization_does_not_learn() -> None:
     assert ["shared16(n.gradient)" in line for line in gradients] == [True, True]
 
 
+def test_a_bias_that_another_layer_reads_learns() -> None:
+    builder = Builder("net", 3).dense(np.ones((3, 4)), name="a")
+    builder.batch_norm(np.ones(4), np.zeros(4), np.zeros(4), np.ones(4), name="n")
+    builder.dense(np.ones((3, 4)), name="b", source="input").add("n")
+    graph = builder.dense(np.ones((4, 2)), name="c").build()
+    read = {f"b.{name}": f"a.{name}" for name in ("weight", "bias")}
+    lines = trained(graph.rebuilt([node.renamed(read) for node in graph.nodes]), "mse")
+    parts = [line.partition(":")[0] for line in lines if ".bias.part: " in line]
+    assert parts == ["%b.bias.part", "%a.bias.part"]
+
+
 def sharing(*names: str) -> Graph:
     """Two layers behind each other, of which the second reads parameters of the first."""
     builder = Builder("net", 3).dense(np.ones((3, 3)), name="a").relu()
