@@ -38,6 +38,14 @@ class Window:
             texts.append(f"dilation {self.dilation[0]}x{self.dilation[1]}")
         return f"({' '.join(texts)})"
 
+    def extent(self, axis: int) -> int:
+        """Rows (axis 0) or columns from the first to the last that an output sees."""
+        return (self.kernel[axis] - 1) * self.dilation[axis] + 1
+
+    def span(self, axis: int, outputs: int) -> int:
+        """Rows or columns from the first to the last that so many outputs in a row see."""
+        return (outputs - 1) * self.stride[axis] + self.extent(axis)
+
     def output(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of the result.
 
@@ -54,7 +62,7 @@ class Window:
         sizes = []
         for axis, size in enumerate((height, width)):
             padded = size + self.padding[axis] + self.padding[axis + 2]
-            extent = (self.kernel[axis] - 1) * self.dilation[axis] + 1
+            extent = self.extent(axis)
             if extent > padded:
                 raise InputError(
                     f"a kernel of {self.kernel} with dilation {self.dilation} is larger than the "

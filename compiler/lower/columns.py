@@ -33,7 +33,6 @@ def kernel_as_column(
         column = Window((width, 1), (stride, 1), (left, 0, right, 0), (dilation, 1))
     else:
         return None
-    reach = (column.kernel[0] - 1) * column.dilation[0] + 1
-    if width * config.dim <= bank or max(config.dim, reach) > bank:
+    if width * config.dim <= bank or max(config.dim, column.extent(0)) > bank:
         return None
     return column, weight.reshape(*column.kernel, *weight.shape[2:])

@@ -90,8 +90,6 @@ class Cut:
 
 def source_words(shape: ConvolutionShape, images: int, rows: int, columns: int) -> int:
     """Words of one channel block that a tile inside the map looks at."""
-    window, sizes = shape.window, []
-    for axis, (count, size) in enumerate(((rows, shape.height), (columns, shape.width))):
-        reach = (window.kernel[axis] - 1) * window.dilation[axis]
-        sizes.append(min(size, (count - 1) * window.stride[axis] + reach + 1))
-    return images * sizes[0] * sizes[1]
+    window = shape.window
+    high, wide = min(shape.height, window.span(0, rows)), min(shape.width, window.span(1, columns))
+    return images * high * wide

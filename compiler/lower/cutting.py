@@ -18,10 +18,9 @@ __all__ = ["choose", "input_range"]
 def input_range(window: Window, axis: int, low: int, high: int, size: int) -> tuple[int, int]:
     """Input rows (axis 0) or columns that output ``low .. high-1`` look at; at least one."""
     stride, top = window.stride[axis], window.padding[axis]
-    reach = (window.kernel[axis] - 1) * window.dilation[axis]
     first = min(max(0, low * stride - top), size - 1)
-    last = min(size - 1, (high - 1) * stride - top + reach)
-    return first, max(first, last) + 1
+    end = min(size, low * stride - top + window.span(axis, high - low))
+    return first, max(first + 1, end)
 
 
 def choose(shape: ConvolutionShape, config: Config, room: Room, where: str) -> Cut:

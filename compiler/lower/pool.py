@@ -198,10 +198,10 @@ class WindowSums:
 
 def _pieces(window: Window, source: Stored, bank: int) -> list[Window]:
     """A window, or its rows in parts, what a result sees of one of which a bank can hold."""
-    (high, wide), (down, across) = window.kernel, window.dilation
-    columns = min(source.width, (wide - 1) * across + 1)
+    (high, wide), down = window.kernel, window.dilation[0]
+    columns = min(source.width, window.extent(1))
     rows = max(1, (bank // columns - 1) // down + 1)
-    if min(source.height, (high - 1) * down + 1) * columns <= bank:
+    if min(source.height, window.extent(0)) * columns <= bank:
         rows = high
     top, *rest = window.padding
     return [

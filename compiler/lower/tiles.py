@@ -89,6 +89,5 @@ class _Fit:
 
     def _seen(self, axis: int, count: int) -> int:
         """Rows or columns of the input that a tile sees in the middle, where it sees the most."""
-        window, size = self.window, (self.source.height, self.source.width)[axis]
-        extent = (window.kernel[axis] - 1) * window.dilation[axis] + 1
-        return min(size, (count - 1) * window.stride[axis] + extent)
+        size = (self.source.height, self.source.width)[axis]
+        return min(size, self.window.span(axis, count))

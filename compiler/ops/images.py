@@ -10,7 +10,7 @@ from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.ir.window import Window
 from pulsarray.errors import InputError
 
-__all__ = ["channels", "draw_window", "extent", "image", "padded", "taps", "unpadded"]
+__all__ = ["channels", "draw_window", "image", "padded", "taps", "unpadded"]
 
 Padding = tuple[int, int, int, int]
 
@@ -39,11 +39,6 @@ def channels(shape: Shape) -> int:
     if not shape:
         raise InputError("input must have channels, not shape ()")
     return shape[-1]
-
-
-def extent(window: Window, axis: int) -> int:
-    """Rows or columns from the first to the last that a kernel sees."""
-    return (window.kernel[axis] - 1) * window.dilation[axis] + 1
 
 
 def padded(x: Array, padding: Padding, fill: float = 0.0) -> Array:

@@ -12,7 +12,7 @@ from pulsarray.compiler.ir.operator import Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.numerics.mantissas import factor, in_floats
-from pulsarray.compiler.ops.images import draw_window, extent, image, padded, taps, unpadded
+from pulsarray.compiler.ops.images import draw_window, image, padded, taps, unpadded
 from pulsarray.errors import InputError
 
 __all__ = ["AveragePool", "MaxPool"]
@@ -35,7 +35,7 @@ class _Pool(Operator):
         height, width, channels = image(shapes[0])
         window = self.window
         top, left, bottom, right = window.padding
-        if max(top, bottom) >= extent(window, 0) or max(left, right) >= extent(window, 1):
+        if max(top, bottom) >= window.extent(0) or max(left, right) >= window.extent(1):
             raise InputError(
                 f"padding {window.padding} must be less than the window {window.kernel}"
             )

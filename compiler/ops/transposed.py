@@ -11,7 +11,7 @@ import numpy as np
 from pulsarray.compiler.ir.operator import Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.ops.images import draw_window, extent, image, taps
+from pulsarray.compiler.ops.images import draw_window, image, taps
 from pulsarray.errors import InputError
 
 __all__ = ["TransposedConvolution"]
@@ -65,7 +65,7 @@ class TransposedConvolution(
         for axis, size in enumerate((height, width)):
             cut = window.padding[axis] + window.padding[axis + 2]
             added = self.output_padding[axis] - cut
-            sizes.append((size - 1) * window.stride[axis] + extent(window, axis) + added)
+            sizes.append(window.span(axis, size) + added)
         smallest = min(*window.stride, *window.dilation, *sizes)
         if smallest < 1 or min(window.padding) < 0:
             raise InputError(f"window {window} leaves no output of {(height, width)}")
@@ -84,16 +84,11 @@ class TransposedConvolution(
 
     def _canvas(self, x: Array, count: int) -> Shape:
         """Shape of the result before padding is cut off."""
-        samples, height, width, _ = x.shape
+        window, (samples, height, width, _) = self.window, x.shape
         rows, columns = self._sizes(height, width)
-        top, left, *_ = self.window.padding
-        down, right = self.window.stride
-        return (
-            samples,
-            max((height - 1) * down + extent(self.window, 0), top + rows),
-            max((width - 1) * right + extent(self.window, 1), left + columns),
-            count,
-        )
+        top, left, *_ = window.padding
+        high = max(window.span(0, height), top + rows)
+        return samples, high, max(window.span(1, width), left + columns), count
 
     def _inside(self, height: int, width: int) -> tuple[slice, slice, slice]:
         """Where the result is in it."""

@@ -85,5 +85,4 @@ def _around(window: Window, sides: Sides) -> Window:
 
 
 def _sees_input(window: Window) -> bool:
-    extents = [(window.kernel[axis] - 1) * window.dilation[axis] + 1 for axis in (0, 1)]
-    return all(window.padding[side] < extents[side % 2] for side in range(4))
+    return all(window.padding[side] < window.extent(side % 2) for side in range(4))

@@ -146,10 +146,7 @@ class TransposedConvolution(
     def _full(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns that pixels reach."""
         window = self.window
-        extents = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilation, strict=True)]
-        sizes = zip((height, width), window.stride, extents, strict=True)
-        rows, columns = ((n - 1) * stride + extent for n, stride, extent in sizes)
-        return rows, columns
+        return window.span(0, height), window.span(1, width)
 
     def integer(self, arrays: Sequence[Array], formats: Sequence[Format], result: Format) -> Array:
         """Codes of the sums."""

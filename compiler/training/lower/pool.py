@@ -131,8 +131,8 @@ class Pooling:
         """Each error to the first of its window's largest values, added up: a source's tile."""
         window, whole = self.window, Words.at(bank)
         self.chip.compute(tile.pixels, whole, acc=whole, alu=Alu.MUL, flags=_SCALAR)
-        extent = (window.kernel[0] - 1) * window.dilation[0]
-        low = max(0, -(-(tile.rows[0] + window.padding[0] - extent) // window.stride[0]))
+        before = tile.rows[0] + window.padding[0] - window.extent(0) + 1
+        low = max(0, -(-before // window.stride[0]))
         high = (tile.rows[1] - 1 + window.padding[0]) // window.stride[0] + 1
         seen = self.result.whole(tile)
         seen = replace(seen, rows=(low, min(seen.rows[1], high)))
