@@ -15,7 +15,6 @@ from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import (
     Array,
     Floats,
-    Role,
     Shape,
     Value,
     constant,
@@ -40,6 +39,7 @@ from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.spiking import Membrane, Spike
 from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.ops.surrogate_spike import SurrogateSpike
+from pulsarray.compiler.passes.training.owners import RUN, Owners
 from pulsarray.errors import InputError
 
 __all__ = [
@@ -58,13 +58,11 @@ PROBABILITIES = "probabilities"
 _TAKEN = (INPUT, "loss")
 """Names that a training gives to values of its own."""
 _RESULTS = {"add": "sum", "subtract": "difference"}
-_RUN = "@"
-"""Begins what tells apart the values of several runs in one network (:func:`unrolled`)."""
 
 
 def is_data(name: str) -> bool:
     """Whether a value is an input of the network."""
-    return name.partition(_RUN)[0] == INPUT
+    return name.partition(RUN)[0] == INPUT
 
 
 def owner_of(node: Node) -> str:
@@ -112,7 +110,7 @@ class _Maps(Draft):
         self.before, self.reads = graph, _readers(graph)
         self.names = {v.name: e.name for v, e in zip(graph.inputs, entries, strict=True)}
         self.makers: dict[str, Node] = {}
-        self._shared = _Shared(graph)
+        self._owners = Owners(graph)
         self._spikes: dict[tuple[str, float], str] = {}
         self._levels: dict[tuple[float, Shape], str] = {}
 
@@ -142,7 +140,7 @@ class _Maps(Draft):
         output = f"{node.name}.output"
         if output in self.values:
             raise InputError(f"{node.name}: two operators have this name; name one otherwise")
-        if node.name.partition(_RUN)[0] in _TAKEN:
+        if node.name.partition(RUN)[0] in _TAKEN:
             raise InputError(f"{node.name}: training uses this name itself; name it otherwise")
         learned = self._learned(node, op, parameters) if parameters else ()
         self.names[node.output] = self.step(node.name, op, (*sources, *learned))
@@ -169,7 +167,7 @@ class _Maps(Draft):
         if shape[:2] != (1, 1):
             raise InputError(f"{node.name}: training needs neurons in a vector, not in {shape}")
         if (level, shape) not in self._levels:
-            name, entry = f"{node.name.partition(_RUN)[0]}.level", next(iter(self.values.values()))
+            name, entry = f"{node.name.partition(RUN)[0]}.level", next(iter(self.values.values()))
             arrays = {
                 "weight": np.zeros((*entry.shape, shape[2])),
                 "bias": np.full(shape[2], level),
@@ -183,7 +181,7 @@ class _Maps(Draft):
         self, node: Node, op: Operator, parameters: Mapping[str, Array]
     ) -> tuple[str, ...]:
         """Names of parameters: those that a layer before has, if it reads the same."""
-        owner, first = self._shared.owner(node, op)
+        owner, first = self._owners.of(node, shares=is_layer(op))
         if first is None:
             made = (parameter(f"{owner}.{what}", data) for what, data in parameters.items())
             return tuple(self.hold(value) for value in made)
@@ -194,43 +192,6 @@ class _Maps(Draft):
                 "operator and sources of one shape then"
             )
         return maker.inputs[1:]
-
-
-class _Shared:
-    """Who owns which parameters of a network."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.firsts: dict[tuple[str, ...], str] = {}
-        self.readers: dict[str, str] = {}
-        self.taken = {node.name for node in graph.nodes}
-
-    def owner(self, node: Node, op: Operator) -> tuple[str, str | None]:
-        """The name of a layer's parameters, and the layer before that has them, if there is one.
-
-        Raises
-        ------
-        InputError
-            If another one has some of them, but not all, or is a normalization.
-        """
-        values = [self.graph.values[name] for name in node.inputs]
-        names = tuple(value.name for value in values if value.role is Role.PARAMETER)
-        first = self.firsts.get(names)
-        others = [self.readers[name] for name in names if name in self.readers]
-        if others and (first is None or not is_layer(op)):
-            raise InputError(
-                f"{node.name}: some of its parameters belong to {others[0]}, too; in training "
-                "dense layers and convolutions may share weights and biases, both or none"
-            )
-        if first is not None:
-            return "", first
-        if names:
-            self.readers |= dict.fromkeys(names, node.name)
-            self.firsts[names] = node.name
-        plain = node.name.partition(_RUN)[0]
-        owner = node.name if plain in self.taken else plain
-        self.taken.add(owner)
-        return owner, None
 
 
 @singledispatch
@@ -416,7 +377,7 @@ def _(op: Membrane, node: Node, maps: _Maps) -> None:
 
 def _within(node: Node, what: str) -> str:
     """The name of a part of an operator, in its run."""
-    plain, at, run = node.name.partition(_RUN)
+    plain, at, run = node.name.partition(RUN)
     return f"{plain}.{what}{at}{run}"
 
 
@@ -473,7 +434,7 @@ def _entries(graph: Graph) -> list[Value]:
                 f"own order, not {value.shape}"
             )
     sizes = [value.size for value in graph.inputs]
-    return [network_input(f"{INPUT}{_RUN}{n}", (1, 1, size)) for n, size in enumerate(sizes)]
+    return [network_input(f"{INPUT}{RUN}{n}", (1, 1, size)) for n, size in enumerate(sizes)]
 
 
 def _input_shape(graph: Graph) -> Shape:
