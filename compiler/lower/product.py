@@ -146,10 +146,11 @@ def _(op: TransposedConvolution, lowering: Lowering, work: Work) -> tuple[int, i
     name, source = work.node.name, lowering.stored(work.maps[0])
     whole, table = lowering.stored(work.node.output), table_of(lowering, name, op.scale)
     weight = lowering.value(work.node.inputs[1]).array
+    kernel = grouped(weight, op.groups)
     high, wide = op.window.stride
     for number, phase in enumerate(product(range(high), range(wide))):
         if phase[0] < whole.height and phase[1] < whole.width:
-            _phase(op, lowering, work, f"{name}.{number}", phase, table)
+            _phase(op, lowering, work, f"{name}.{number}", phase, kernel, table)
     kh, kw, channels, count = weight.shape
     pixels = source.images * source.height * source.width
     return pixels, channels // op.groups, kh * kw * count * op.groups
@@ -161,13 +162,14 @@ def _phase(
     work: Work,
     name: str,
     phase: tuple[int, int],
+    kernel: Array,
     table: Tensor | None,
 ) -> None:
     """The rows and columns of a result that have one phase."""
     source, whole = lowering.stored(work.maps[0]), lowering.stored(work.output)
-    weight, bias = (lowering.value(n).array for n in work.node.inputs[1:3])
+    bias = lowering.value(work.node.inputs[2]).array
     rows, columns = (taps_of_phase(op.window, axis, phase[axis]) for axis in (0, 1))
-    laid = grouped(weight, op.groups)[rows.taps][:, columns.taps]
+    laid = kernel[rows.taps][:, columns.taps]
     offsets = offsets_of(work.node.name, laid, bias, source.zero_point, lowering.config)
     window = Window(
         (len(rows.taps), len(columns.taps)),
