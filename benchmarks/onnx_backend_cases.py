@@ -155,12 +155,13 @@ def _case(
     nodes = [*before, model.graph.node[0]]
     nodes[-1].name = nodes[-1].name or f"{nodes[-1].op_type} node"
     used = {name for node in nodes for name in node.input}
+    output = next(name for name in nodes[-1].output if name)
     kinds = [helper.np_dtype_to_tensor_dtype(a.dtype) for a in (data, wanted)]
     graph = helper.make_graph(
         nodes,
         "test",
         [helper.make_tensor_value_info(source, kinds[0], data.shape)],
-        [helper.make_tensor_value_info(nodes[-1].output[0], kinds[1], wanted.shape)],
+        [helper.make_tensor_value_info(output, kinds[1], wanted.shape)],
         [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in constants.items()
          if k in used],
     )  # fmt: skip
