@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal mutate bench bench-networks bench-resnet50 bench-synth onnx-backend corpus lint docs docs-test screenshots docs-site lock clean
+.PHONY: help setup demo soc-demo test test-full fresh-check equivalence formal mutate bench compare-peers bench-networks bench-resnet50 bench-synth onnx-backend corpus lint docs docs-test screenshots docs-site lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ onnx-backend: setup ## The onnx package's own tests of the operators that are ta
 
 corpus: setup ## Compare what the compiler makes with benchmarks/corpus.txt; ARGS=--help
 	@"$(BIN)"/python -m benchmarks.corpus $(ARGS)
+
+compare-peers: setup ## Cycles and energy beside GAP9, Vela, SCALE-Sim, ZigZag; ARGS="--networks FOLDER --write"
+	@"$(BIN)"/python -m benchmarks.peers $(ARGS)
 
 bench-networks: setup ## Compile the networks that ship in Python packages; error beside other runtimes
 	@"$(BIN)"/python -W ignore -m benchmarks.shipped $(ARGS)

@@ -104,7 +104,8 @@ def networks(folder: Path | None) -> Lines:
         "",
         f"Cycles of one input; Pulsarray's `{CONFIG}` and Ethos-U have 256 multipliers. Ethos-U's",
         "are Arm's Vela's own estimates, all memory on chip (`Sram_Only`). GAP9 was measured:",
-        "MLPerf Tiny v1.0, 370 MHz (mlcommons/tiny_results_v1.0; cycles are clock / throughput).",
+        "MLPerf Tiny v1.0, 370 MHz (mlcommons/tiny_results_v1.0; cycles are clock / throughput);",
+        "it is another kind of machine: nine processors and an accelerator of its own.",
         "",
     )
     if folder is None:

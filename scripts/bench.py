@@ -297,7 +297,8 @@ def machine() -> str:
 def page(figures: Figures, where: str) -> str:
     """docs/benchmarks.md up to the convolutional networks."""
     lines = ["# Benchmarks", "", f"Written by `make bench`: {where}."]
-    lines += ["Times depend on the machine, cycles do not.", "", *_markdown(figures.rows), ""]
+    lines += ["Times depend on the machine, cycles do not. Others' tools on the same shapes are"]
+    lines += ["[beside](peers.md).", "", *_markdown(figures.rows), ""]
     for name, text in figures.accounts:
         lines += [f"## {name}", "", *_picture(text), ""]
     return "\n".join(lines)
