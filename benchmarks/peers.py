@@ -47,7 +47,7 @@ def main() -> None:
         print(line, flush=True)
         lines.append(line)
     if options.write:
-        PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        PAGE.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
 def page(folder: Path | None) -> Lines:

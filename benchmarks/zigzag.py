@@ -19,7 +19,8 @@ _BOTH = ("fh", "tl", "fl", "th")
 _LEVELS: dict[str, tuple[int, int, dict[str, tuple[str, ...]]]] = {
     "weights": (8, 8, {"I2": ("fh", "tl")}),
     "sums": (32, 32, {"O": _BOTH}),
-    "banks": (1 << 21, 4 * _WORD, {"I1": ("fh", "tl"), "O": _BOTH}),
+    "banks": (1 << 21, _WORD, {"I1": ("fh", "tl")}),
+    "accumulators": (1 << 20, 4 * _WORD, {"O": _BOTH}),
     "dram": (10**10, _WORD, {"I1": ("fh", "tl"), "I2": ("fh", "tl"), "O": _BOTH}),
 }
 """Memories from the inside: bits, bits a cycle of a port, directions of each operand."""
