@@ -13,7 +13,7 @@ from pulsarray.sim.random.through_time import draw_stream, draw_time_network, st
 from pulsarray.sim.random.training_networks import DIMS, Prepared, network_config, prepare
 from tests.compiler.training_cases import beside_model
 
-QUICK, MANY, BLOCK = 8, 1000, 50
+QUICK, MANY, BLOCK = 4, 1000, 50
 
 
 def made(seed: int) -> Prepared:
