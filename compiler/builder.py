@@ -111,8 +111,8 @@ class Builder:
         if not shapes:
             raise InputError(f"{name}: a network needs at least one input")
         self._inputs = [
-            network_input(given, integers(sizes, f"{name}: shape"))
-            for given, sizes in shapes.items()
+            network_input(entry, integers(sizes, f"{name}: shape"))
+            for entry, sizes in shapes.items()
         ]
         self._outputs: dict[str, str] = {}
         self._states: dict[str, str] = {}

@@ -176,9 +176,9 @@ def _clock_ports(text: str, name: str) -> dict[str, Any]:
     """Connections of the clock and reset that a converted module turned out to need."""
     start = text.index(f"module \\{name}\n")
     body = text[start : text.index("\nend\n", start)]
-    found = re.findall(r"^\s*wire width 1 input \d+\s+\\(clk|rst)$", body, re.MULTILINE)
+    ports = re.findall(r"^\s*wire width 1 input \d+\s+\\(clk|rst)$", body, re.MULTILINE)
     signals = {"clk": ClockSignal, "rst": ResetSignal}
-    return {f"i_{port}": signals[port]() for port in found}
+    return {f"i_{port}": signals[port]() for port in ports}
 
 
 def _to_verilog(text: str) -> str:

@@ -210,15 +210,15 @@ class Machine(Component):
         name = unit.name.lower()
         signal, owner = Signal(SEMAPHORES, name=f"{name}_signal"), Signal(INDEX_BITS)
         complete = Signal(name=f"{name}_completes")
-        found = [
+        assignments = [
             signal.eq(Mux(part.complete & ~self._clear, part.complete_signal, 0)),
             owner.eq(part.complete_index),
             complete.eq(part.complete & ~self._clear),
         ]
         if self._config.fast_clock:
-            m.d.sync += found
+            m.d.sync += assignments
         else:
-            m.d.comb += found
+            m.d.comb += assignments
         self._owners[unit] = Mux(complete, owner, part.index)
         m.d.comb += self._semaphores.signal[unit].eq(signal)
 

@@ -59,9 +59,9 @@ class GivenInput:
                 b in (None, a) for a, b in zip(shape, known, strict=True)
             )
             if not fits or min(shape, default=0) < 1:
-                given = ", ".join("?" if size is None else str(size) for size in known)
+                text = ", ".join("?" if size is None else str(size) for size in known)
                 raise InputError(
-                    f"input {self.name}: shape {tuple(shape)} does not fit ({given}) of the file"
+                    f"input {self.name}: shape {tuple(shape)} does not fit ({text}) of the file"
                 )
             return shape
         if not known:
@@ -93,40 +93,52 @@ def sized(inputs: Sequence[GivenInput], shape: GivenShapes) -> tuple[list[GivenI
     InputError
         If a name is both of a size and given several sizes, or inputs hold different batches.
     """
-    named = {name for given in inputs for name in given.names if name}
-    own = {given.name for given in inputs}
+    named = {name for model_input in inputs for name in model_input.names if name}
+    input_names = {model_input.name for model_input in inputs}
     rest, sizes = shape, dict[str, int]()
     if isinstance(shape, Mapping):
-        rest = {name: wanted for name, wanted in shape.items() if name in own or name not in named}
+        rest = {
+            name: wanted
+            for name, wanted in shape.items()
+            if name in input_names or name not in named
+        }
         for name in shape.keys() - rest.keys():
             wanted = integers(shape[name], "shape")
             if len(wanted) != 1 or wanted[0] < 1:
                 raise InputError(f"shape: {name} is one size, not {tuple(wanted)}")
             sizes[name] = wanted[0]
-    filled = [_filled(given, sizes) for given in inputs]
+    filled = [_filled(model_input, sizes) for model_input in inputs]
     return _with_batch(filled, rest), rest or None
 
 
-def _filled(given: GivenInput, sizes: Mapping[str, int]) -> GivenInput:
+def _filled(model_input: GivenInput, sizes: Mapping[str, int]) -> GivenInput:
     """An input with known sizes in place of named ones."""
-    dims = zip(given.dims, given.names, strict=True)
-    return replace(given, dims=tuple(sizes.get(n) if size is None else size for size, n in dims))
+    dims = zip(model_input.dims, model_input.names, strict=True)
+    return replace(
+        model_input, dims=tuple(sizes.get(n) if size is None else size for size, n in dims)
+    )
 
 
 def _with_batch(inputs: Sequence[GivenInput], shapes: GivenShapes) -> list[GivenInput]:
     """Inputs with the axis of their samples: the first, unless another is as the others' first."""
-    firsts = [given.names[0] for given in inputs if given.dims[:1] == (None,)]
-    sizes = [given.dims[0] for given in inputs if given.dims and given.dims[0] is not None]
+    firsts = [model_input.names[0] for model_input in inputs if model_input.dims[:1] == (None,)]
+    sizes = [
+        model_input.dims[0]
+        for model_input in inputs
+        if model_input.dims and model_input.dims[0] is not None
+    ]
     made = []
-    for given in inputs:
-        wanted = shapes.get(given.name) if isinstance(shapes, Mapping) else None
+    for model_input in inputs:
+        wanted = shapes.get(model_input.name) if isinstance(shapes, Mapping) else None
         axis = 0
-        if firsts and given.dims[:1] != (None,):
-            axis = _open_axis(given, firsts, wanted)
-        elif given.dims and given.dims[0] is not None and given.dims[0] != sizes[0]:
-            axes = [k for k, size in enumerate(given.dims) if size == sizes[0]]
+        if firsts and model_input.dims[:1] != (None,):
+            axis = _open_axis(model_input, firsts, wanted)
+        elif (
+            model_input.dims and model_input.dims[0] is not None and model_input.dims[0] != sizes[0]
+        ):
+            axes = [k for k, size in enumerate(model_input.dims) if size == sizes[0]]
             axis = axes[0] if len(axes) == 1 else 0
-        made.append(replace(given, batch_axis=axis))
+        made.append(replace(model_input, batch_axis=axis))
     return made
 
 
@@ -141,14 +153,14 @@ def with_other_batch(inputs: Sequence[GivenInput]) -> list[GivenInput] | None:
     return made
 
 
-def _open_axis(given: GivenInput, names: Sequence[str], shape: Sequence[int] | None) -> int:
+def _open_axis(model_input: GivenInput, names: Sequence[str], shape: Sequence[int] | None) -> int:
     """The only open axis with one of some names, or else 0; a known shape says if it is a size."""
-    named = zip(given.dims, given.names, strict=True)
+    named = zip(model_input.dims, model_input.names, strict=True)
     axes = [k for k, (size, name) in enumerate(named) if size is None and name in names]
     if len(axes) != 1:
         return 0
-    whole = shape is not None and len(shape) == len(given.dims) - 1
-    sizes = given.dims[1:] if whole else ()
+    whole = shape is not None and len(shape) == len(model_input.dims) - 1
+    sizes = model_input.dims[1:] if whole else ()
     is_size = whole and all(b in (None, a) for a, b in zip(shape or (), sizes, strict=True))
     return 0 if is_size else axes[0]
 
@@ -161,7 +173,11 @@ def batch_of(inputs: Sequence[GivenInput]) -> int | None:
     InputError
         If one holds as many as another does not.
     """
-    sizes = {given.name: given.batch for given in inputs if given.dims and given.batch is not None}
+    sizes = {
+        model_input.name: model_input.batch
+        for model_input in inputs
+        if model_input.dims and model_input.batch is not None
+    }
     if len({*sizes.values()}) > 1:
         told = ", ".join(f"{size} of {name!r}" for name, size in sizes.items())
         raise InputError(f"inputs need one batch as their first size, not {told}")
@@ -179,7 +195,7 @@ def sample_shapes(
         If a size is missing, or not that of the file, a name is that of no input, or inputs hold
         different batches.
     """
-    names = [given.name for given in inputs]
+    names = [model_input.name for model_input in inputs]
     if shape is None or isinstance(shape, Mapping):
         shapes = shape or {}
     elif len(names) == 1:
@@ -188,12 +204,15 @@ def sample_shapes(
         raise InputError(f"shape: must say of which input it is: {', '.join(names)}")
     for name in shapes:
         if name not in names:
-            sizes = {size for given in inputs for size in given.names if size}
+            sizes = {size for model_input in inputs for size in model_input.names if size}
             close = did_you_mean(name, [*names, *sizes])
             others = f", open sizes: {', '.join(sorted(sizes))}" if sizes else ""
             raise InputError(
                 f"shape: {name!r} is no input; inputs: {', '.join(names)}{others}{close}"
             )
-    samples = {given.name: given.sample_shape(shapes.get(given.name)) for given in inputs}
+    samples = {
+        model_input.name: model_input.sample_shape(shapes.get(model_input.name))
+        for model_input in inputs
+    }
     _ = batch_of(inputs)
     return samples

@@ -16,7 +16,7 @@ def named_once(reasons: Iterable[tuple[str, str]]) -> str:
     places: dict[str, list[str]] = defaultdict(list)
     for reason, place in reasons:
         places[reason].append(place)
-    return ", ".join(f"{reason} ({_some(found)})" for reason, found in places.items())
+    return ", ".join(f"{reason} ({_some(nodes)})" for reason, nodes in places.items())
 
 
 def _some(places: list[str]) -> str:

@@ -242,11 +242,11 @@ class Graph:
 
     def renamed(self, names: Mapping[str, str]) -> Graph:
         """The network with other names of values; one whose name another gets, gives it up."""
-        given = {*names.values()}
+        new_names = {*names.values()}
         names = dict(names)
         for name in self.values:
-            if name in given and name not in names:
-                names[name] = free_name(name, {*self.values, *given, *names.values()})
+            if name in new_names and name not in names:
+                names[name] = free_name(name, {*self.values, *new_names, *names.values()})
         declared = [replace(v, name=names.get(v.name, v.name)) for v in self.declared]
         nodes = [node.renamed(names) for node in self.nodes]
         outputs = tuple(names.get(name, name) for name in self.outputs)

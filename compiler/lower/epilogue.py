@@ -203,9 +203,9 @@ class Epilogue:
         if self.residual is not None:
             fields = self._with_residual(fields, self.residual)
         more = {"b": second} if self.residual is not None and second is not None else {}
-        for part, own in parts or ((area, {}),):
+        for part, part_fields in parts or ((area, {}),):
             operands = {"a": Words.of(packed, part), "target": Words.of(target, part)} | more
-            self.chip.vector(self.layer, part.counts, operands, {**fields, **own}, touched)
+            self.chip.vector(self.layer, part.counts, operands, {**fields, **part_fields}, touched)
         if self.after is not None and second is not None:
             self._add(self.after, area, Words.of(packed, area), Words.of(target, area), second)
         self.places.store(area)
@@ -223,11 +223,11 @@ class Epilogue:
 
         Where that is the residual's, offsets are added by one between.
         """
-        own = {name: fields.pop(name) for name in ("flags", "parameter", "parameter_step")}
+        first_fields = {name: fields.pop(name) for name in ("flags", "parameter", "parameter_step")}
         unlimited = {"low": LOW, "high": HIGH}
         operands = {"a": sums, "acc": sums}
-        self.chip.vector(self.layer, area.counts, operands, own | unlimited, touched)
-        offset = own | {"flags": int(VectorFlag.B_LANE), "alu": int(Alu.ADD)}
+        self.chip.vector(self.layer, area.counts, operands, first_fields | unlimited, touched)
+        offset = first_fields | {"flags": int(VectorFlag.B_LANE), "alu": int(Alu.ADD)}
         if self.residual is None:
             return {**fields, **offset, "shift": self.sums.fine}
         self.chip.vector(self.layer, area.counts, operands, offset | unlimited, touched)

@@ -106,8 +106,8 @@ class Lowering:
     def products_share(self) -> float:
         """Share of the network's multiply-accumulates that are in its matrix products."""
         counts = [self.network.macs_of(work.node) for work in self.works]
-        own = sum(counts[product.layer] for product in self.products)
-        return own / max(1, sum(counts))
+        in_products = sum(counts[product.layer] for product in self.products)
+        return in_products / max(1, sum(counts))
 
     @property
     def number(self) -> int:
@@ -131,8 +131,8 @@ class Lowering:
             for tensor in self.layout.tensors[before:]
             if tensor.role in ("weight", "constant", "input", "state")
         )
-        given = [name for name in work.inputs if name not in self.network.entries]
-        read += sum(self._bytes(name) for name in given if self.stored(name).tensor is not None)
+        maps = [name for name in work.inputs if name not in self.network.entries]
+        read += sum(self._bytes(name) for name in maps if self.stored(name).tensor is not None)
         written = self.stored(work.output).tensor is not None
         return Layer(
             name=work.node.name,

@@ -253,13 +253,13 @@ def _runs(
     window: Window, axis: int, outputs: tuple[int, int], size: int
 ) -> list[tuple[tuple[int, int], int]]:
     """Ranges of outputs that see equally many elements along one axis, with that number."""
-    found: list[tuple[tuple[int, int], int]] = []
+    runs: list[tuple[tuple[int, int], int]] = []
     for place in range(*outputs):
         first = place * window.stride[axis] - window.padding[axis]
         taps = range(window.kernel[axis])
         seen = sum(0 <= first + k * window.dilation[axis] < size for k in taps)
-        if found and found[-1][1] == seen:
-            found[-1] = ((found[-1][0][0], place + 1), seen)
+        if runs and runs[-1][1] == seen:
+            runs[-1] = ((runs[-1][0][0], place + 1), seen)
         else:
-            found.append(((place, place + 1), seen))
-    return found
+            runs.append(((place, place + 1), seen))
+    return runs

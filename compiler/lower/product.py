@@ -81,8 +81,8 @@ def _diagonal(op: Convolution, weight: Array, config: Config) -> Array | None:
 def _vectors(op: Convolution, work: Work) -> int:
     """VECTORs of a tile."""
     fine = op.scale is not None and bool(op.scale.fine)
-    own = 1 + fine + (fine and op.residual is not None)
-    return own + (traits_of(work.after.op).vectors if work.after else 0)
+    vectors = 1 + fine + (fine and op.residual is not None)
+    return vectors + (traits_of(work.after.op).vectors if work.after else 0)
 
 
 def _operand(
@@ -95,13 +95,13 @@ def _operand(
     alone = name in network.inputs and network.readers[name] == 1
     if not (few and alone and op.groups == 1 and kh * kw > 1):
         return lowering.stored(name), op.window, weight
-    given, window, batch = network.values[name], op.window, lowering.batch
-    height, width = window.output(*given.shape[:2])
+    value, window, batch = network.values[name], op.window, lowering.batch
+    height, width = window.output(*value.shape[:2])
     packed = kh * kw * depth
     looks = (*window.kernel, *window.stride, *window.padding, *window.dilation)
-    tensor = lowering.input_tensor(given, batch * height * width, packed, given.shape, looks)
+    tensor = lowering.input_tensor(value, batch * height * width, packed, value.shape, looks)
     stored = Stored(
-        batch, height, width, -(-packed // dim), packed, tensor, zero_point=given.codes.zero
+        batch, height, width, -(-packed // dim), packed, tensor, zero_point=value.codes.zero
     )
     return stored, Window((1, 1)), weight.reshape(1, 1, packed, count)
 

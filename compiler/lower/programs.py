@@ -138,7 +138,7 @@ def _candidates(
     network = network_of(graph, config.dim)
     works = works_of(network)
     units = units_of(network, works)
-    found = []
+    candidates = []
     most = config.scratchpad_banks - 3
     for count in (0, *range(most, 0, -1)):
         banks = shares_of(config, count, second=False).resident
@@ -154,8 +154,8 @@ def _candidates(
             continue
         shares = shares_of(config, count, second=seconds)
         lowering = Lowering(network, outputs, works, resident, shares, config, batch, layout)
-        found.append(_Candidate(lowering, _search(lowering)))
-    return found
+        candidates.append(_Candidate(lowering, _search(lowering)))
+    return candidates
 
 
 def _layout(network: Network, outputs: Sequence[HostOutput], config: Config) -> Layout:
@@ -163,14 +163,14 @@ def _layout(network: Network, outputs: Sequence[HostOutput], config: Config) -> 
     return Layout(config, {*network.entries, *(end.name for end in outputs)})
 
 
-def _best(found: Sequence[_Candidate], effort: int) -> tuple[_Candidate, Assembly]:
+def _best(candidates: Sequence[_Candidate], effort: int) -> tuple[_Candidate, Assembly]:
     """The fastest way.
 
     Of those that keep the same maps on chip as the best first guess, the search goes on with the
     one that leaves it the most banks: that counts for more than where it starts.
     """
-    best = min(found, key=lambda one: one.search.best.cycles)
-    alike = [one for one in found if set(one.lowering.resident) == set(best.lowering.resident)]
+    best = min(candidates, key=lambda one: one.search.best.cycles)
+    alike = [one for one in candidates if set(one.lowering.resident) == set(best.lowering.resident)]
     free = min(alike, key=lambda one: len(one.lowering.shares.resident))
     first, share = best.search.best, free.lowering.products_share
     sought = free.search.run(round(effort * share))

@@ -134,8 +134,8 @@ def network_of(graph: Graph, dim: int) -> Network:
     aliases: dict[str, Alias] = {}
     nodes: list[Node] = []
     values, readers = dict(graph.values), graph.readers
-    given = (value.name for value in graph.declared if value.role is not Role.ACTIVATION)
-    ends = {*graph.outputs, *given}
+    declared = (value.name for value in graph.declared if value.role is not Role.ACTIVATION)
+    ends = {*graph.outputs, *declared}
     network = Network(graph, (), values, aliases, readers)
     for node in reversed(graph.nodes):
         if (seen := seen_as(graph, node, dim)) and seen[0] not in aliases:

@@ -246,7 +246,7 @@ class Tile:
         self.vector(Alu.GATE, words, spread, more, self.all.masks, blocks=lanes, count=groups)
 
     def _across(
-        self, alu: Alu, given: Words, to: Words, reduce: Reduce, fields: Mapping[str, int]
+        self, alu: Alu, words: Words, to: Words, reduce: Reduce, fields: Mapping[str, int]
     ) -> None:
         """A word for each pixel from those of all blocks, the last one first: it may be partial.
 
@@ -254,10 +254,10 @@ class Tile:
         """
         last, ends = self.blocks - 1, {"reduce": int(reduce)}
         whole = {**fields, **self.lanes, **(ends if not last else {})}
-        self.vector(Alu.PASS, given.shifted(last * given.steps[0]), to, whole)
+        self.vector(Alu.PASS, words.shifted(last * words.steps[0]), to, whole)
         for block in range(last):
             whole = {**fields, **(ends if block == last - 1 else {})}
-            self.vector(alu, given.shifted(block * given.steps[0]), to, whole, to)
+            self.vector(alu, words.shifted(block * words.steps[0]), to, whole, to)
 
     def _table(self, byte: int) -> int:
         """LOAD a table, a step before it is needed: what is on its way through memory waits."""

@@ -174,9 +174,9 @@ class _History:
 
     def latest(self, access: Access, ports: int) -> int:
         """Index of the last instruction that must be complete before ``access``, or -1."""
-        found = max(self.ports[0] if ports & _READ else -1, self.ports[1] if ports & _WRITE else -1)
-        found = self.writes.latest(access, found)
-        return self.reads.latest(access, found) if access.write else found
+        last = max(self.ports[0] if ports & _READ else -1, self.ports[1] if ports & _WRITE else -1)
+        last = self.writes.latest(access, last)
+        return self.reads.latest(access, last) if access.write else last
 
     def note(self, access: Access, ports: int, index: int) -> None:
         """Record an access."""

@@ -56,18 +56,20 @@ class VectorUnit(Transfers):
         touched
             Constants that it reads.
         """
-        found = list(touched)
-        given: dict[str, int] = {f"count{level}": count for level, count in enumerate(counts)}
+        touches = list(touched)
+        all_fields: dict[str, int] = {f"count{level}": count for level, count in enumerate(counts)}
         for name, words in operands.items():
             write = name in DESTINATIONS
             loops = list(zip(counts, words.steps, strict=True))
-            found += accesses(words.bank, words.base, loops, write=write)
-            given |= {f"{name}_bank": words.bank, name: words.base}
+            touches += accesses(words.bank, words.base, loops, write=write)
+            all_fields |= {f"{name}_bank": words.bank, name: words.base}
             side = "target" if write else name
             for level, (count, step) in enumerate(loops):
-                given[f"{side}_stride{level}"] = step if count > 1 else 0
+                all_fields[f"{side}_stride{level}"] = step if count > 1 else 0
         after = self._unwritten(counts, [operands[name] for name in "ab" if name in operands])
-        number = self.emitter.emit(Opcode.VECTOR, layer, found, after=after, **given, **fields)
+        number = self.emitter.emit(
+            Opcode.VECTOR, layer, touches, after=after, **all_fields, **fields
+        )
         self._note(number, counts, [operands[name] for name in DESTINATIONS if name in operands])
 
     def _unwritten(self, counts: Sequence[int], sources: Sequence[Words]) -> int | None:

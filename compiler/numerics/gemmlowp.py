@@ -64,8 +64,8 @@ def inverse_root(value: int) -> tuple[int, int]:
         return ONE_LESS, 0
     pairs = (31 - value.bit_length()) // 2 - 1
     shift = 11 - pairs
-    given = (value << 2 * pairs) >> 1
-    half, x = (given + 1) >> 1, 1 << 28  # of 3 integer bits
+    halved = (value << 2 * pairs) >> 1
+    half, x = (halved + 1) >> 1, 1 << 28  # of 3 integer bits
     three_halves = (1 << 28) + (1 << 27)
     for _ in range(5):
         cube = _left(_multiply(_multiply(x, x), x), 6)

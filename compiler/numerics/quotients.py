@@ -61,7 +61,7 @@ def _leading(values: Ints, name: str, segments: int) -> tuple[Ints, Ints]:
 def shifted(values: Ints, shifts: Ints) -> Ints:
     """``rne`` with a shift for each element, channel or pixel."""
     values, shifts = np.broadcast_arrays(values, shifts)
-    found = np.empty(values.shape, np.int64)
+    rounded = np.empty(values.shape, np.int64)
     for shift in np.unique(shifts):
-        found[shifts == shift] = rne(values[shifts == shift], int(shift))
-    return found
+        rounded[shifts == shift] = rne(values[shifts == shift], int(shift))
+    return rounded

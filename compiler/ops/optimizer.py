@@ -81,16 +81,16 @@ class Optimizer:
         rounded
             Whether shares that are kept count as the machine has them.
         """
-        found = {"rate": learning_rate / batch}
+        by_name = {"rate": learning_rate / batch}
         if self.divides:
             shares = self.momentum, self.squares
             if rounded:
                 shares = share(shares[0]) / _ONE, share(shares[1]) / _ONE
             mean, root = corrected(*shares, step)
-            found = {"rate": learning_rate * mean, "epsilon": self.epsilon * batch * root}
+            by_name = {"rate": learning_rate * mean, "epsilon": self.epsilon * batch * root}
         if self.weight_decay:
-            found["decay"] = learning_rate * self.weight_decay
-        return found
+            by_name["decay"] = learning_rate * self.weight_decay
+        return by_name
 
     def __post_init__(self) -> None:
         if not 0 <= self.squares <= _MOST_SQUARES:

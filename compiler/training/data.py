@@ -41,10 +41,10 @@ class TrainingData:
     @property
     def arrays(self) -> dict[str, Floats]:
         """The arrays by the names that :func:`prepared` takes."""
-        found = {"x": self.inputs, "t": self.targets}
+        by_name = {"x": self.inputs, "t": self.targets}
         if self.test_inputs is not None and self.test_targets is not None:
-            found |= {"test_x": self.test_inputs, "test_t": self.test_targets}
-        return found
+            by_name |= {"test_x": self.test_inputs, "test_t": self.test_targets}
+        return by_name
 
 
 def batches(

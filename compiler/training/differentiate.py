@@ -145,12 +145,12 @@ class TrainingNetwork:
         It is what depends on rates or on what the optimizer keeps.
         """
         late = {v.name for v in self.nodes.declared if v.role is Role.STATE or v.name in RATES}
-        found = []
+        nodes = []
         for node in self.nodes.nodes:
             if late.intersection(node.inputs):
                 late.add(node.output)
-                found.append(node)
-        return found
+                nodes.append(node)
+        return nodes
 
     def updates_of(self, parameter: str) -> Sequence[Node]:
         """Those of one parameter."""

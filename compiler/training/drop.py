@@ -25,11 +25,11 @@ def mask_name(step: Step) -> str:
 
 def draw_masks(steps: Sequence[Step], state: TrainState, batch: int) -> dict[str, Ints]:
     """By ``STEP.mask``, (batch, H, W, C), 1 where a value is left and 0 where it is dropped."""
-    found = {}
+    masks = {}
     for place, step in enumerate(steps):
         if step.op.only_trains:
             seeds = np.random.SeedSequence(state.seed, spawn_key=(state.steps, place))
             random = np.random.Generator(np.random.PCG64(seeds))
             kept = random.random((batch, *step.result)) >= step.rate
-            found[mask_name(step)] = kept.astype(np.int64)
-    return found
+            masks[mask_name(step)] = kept.astype(np.int64)
+    return masks

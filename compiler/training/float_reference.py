@@ -165,20 +165,20 @@ class FloatNetwork:
             Of the mean over the batch.
         """
         self.kept = self._drawn(len(x))
-        found = self.backward(x, t)
+        gradients = self.backward(x, t)
         self.kept = {}
         self.steps += 1
         network, count = self.network, len(x) * self.network.judged
         rates = network.optimizer.rates(learning_rate, count, self.steps)
         masters = {f"{name}{MASTER}": values for name, values in self.parameters.items()}
-        values = {**self.states, **found, **self.parameters, **masters}
+        values = {**self.states, **gradients, **self.parameters, **masters}
         values |= {name: np.array(rate) for name, rate in rates.items()}
         for _ in walk(network.updates, values, real):
             pass
         for name, after in network.nodes.states.items():
             kept = self.parameters if name in self.parameters else self.states
             kept[name] = values[after]
-        return self._mean(found[network.answer], t)
+        return self._mean(gradients[network.answer], t)
 
 
 class _Storing:

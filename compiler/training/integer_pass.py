@@ -93,21 +93,21 @@ class IntegerPass:
 
     def sums(self) -> dict[str, Ints]:
         """Exact gradients of parameters that learn, (K, N) and (N,)."""
-        found = {}
+        by_name = {}
         for layer in self.network.learning:
             for name in layer.learned:
                 values, _ = self.values[f"{name}.gradient"]
-                found[name] = values.reshape(self.state.masters[name].shape)
-        return found
+                by_name[name] = values.reshape(self.state.masters[name].shape)
+        return by_name
 
     def gradients(self, sums: Mapping[str, Ints]) -> dict[str, Ints]:
         """Gradients of weights and biases requantized."""
-        found = {}
+        by_name = {}
         for layer in self.network.learning:
             for name, scale in layer.scales.items():
                 _, exponent = self.values[f"{name}.gradient"]
-                found[f"{name}.gradient"] = self.scales.narrow(scale, sums[name], exponent)
-        return found
+                by_name[f"{name}.gradient"] = self.scales.narrow(scale, sums[name], exponent)
+        return by_name
 
     def shared(self) -> dict[str, int]:
         """Exponents of all values that have 16 bits, by the values' names."""

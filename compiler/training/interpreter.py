@@ -222,9 +222,10 @@ class TrainInterpreter:
         if allowed is not None and not (good := np.isin(values, allowed)).all():
             row, place = np.argwhere(~good)[0]
             known = " or ".join(f"{value:g}" for value in allowed)
-            found = values[row, place]
+            target = values[row, place]
             raise InputError(
-                f"target: sample {row} must be {known} with {self.network.loss.name}, not {found:g}"
+                f"target: sample {row} must be {known} with {self.network.loss.name}, "
+                f"not {target:g}"
             )
         return values
 

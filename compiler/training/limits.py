@@ -67,7 +67,7 @@ def check_sums(network: TrainingNetwork, config: Config, batch: int) -> None:
         )
 
 
-def chunks_of(network: TrainingNetwork, config: Config, batch: int, given: int | None) -> list[int]:
+def chunks_of(network: TrainingNetwork, config: Config, batch: int, chunk: int | None) -> list[int]:
     """The given chunk, or divisors of the batch whose rows fit the chip, the largest first.
 
     A normalization needs the whole batch: there is no choice then.
@@ -85,12 +85,12 @@ def chunks_of(network: TrainingNetwork, config: Config, batch: int, given: int |
     if most < 1:
         columns = network.last.weight.shape[1]
         raise InputError(f"{network.graph.name}: {columns} outputs are too many for this machine")
-    if given is not None:
-        if given < 1 or batch % given or given > most:
+    if chunk is not None:
+        if chunk < 1 or batch % chunk or chunk > most:
             raise InputError(
-                f"chunk: must divide the batch, {batch}, and be at most {most}, not {given}"
+                f"chunk: must divide the batch, {batch}, and be at most {most}, not {chunk}"
             )
-        return [given]
+        return [chunk]
     if not network.needs_whole_batch:
         # Vectors of all samples stay on chip.
         words = (config.scratchpad_banks - weight_banks(config)) * config.scratchpad_depth

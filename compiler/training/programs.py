@@ -64,13 +64,13 @@ class Training:
     @property
     def programs(self) -> dict[str, Program]:
         """Every program by its purpose."""
-        found = {
+        by_name = {
             "step": self.step,
             "accumulate": self.accumulate,
             "update": self.update,
             "forward": self.forward,
         }
-        return {name: program for name, program in found.items() if program is not None}
+        return {name: program for name, program in by_name.items() if program is not None}
 
     @property
     def first(self) -> Program:
@@ -105,9 +105,9 @@ class Training:
         """Weights (K, N) where they lie in memory."""
         if layer.name not in self.tensors.geometries:
             return values
-        found = np.zeros(self.tensors.shape(layer), np.int64)
-        found[self.tensors.geometries[layer.name].places(values.shape)] = values
-        return found
+        placed = np.zeros(self.tensors.shape(layer), np.int64)
+        placed[self.tensors.geometries[layer.name].places(values.shape)] = values
+        return placed
 
     def _taken(self, layer: Step, values: Integers) -> Integers:
         """The reverse."""
@@ -119,29 +119,31 @@ class Training:
         self, layers: Sequence[Step], values: Mapping[str, Integers], end: str
     ) -> dict[str, Integers]:
         """Values by ``LAYER.weight`` and ``LAYER.bias`` as tensors."""
-        found = {}
+        by_name = {}
         for layer in layers:
             weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
             if weight in values:
-                found[f"{weight}.{end}"] = self._placed(layer, values[weight])
+                by_name[f"{weight}.{end}"] = self._placed(layer, values[weight])
             if bias in values:
-                found[f"{bias}.{end}"] = np.atleast_2d(values[bias])
-        return found
+                by_name[f"{bias}.{end}"] = np.atleast_2d(values[bias])
+        return by_name
 
     def encode_state(self, state: TrainState) -> dict[str, Integers]:
         """A state as tensors to write."""
         layers = self.network.layers
-        found = {f"{x.name}.weight": self._placed(x, state.weights[x.name]) for x in layers}
-        found |= self._stored(layers, state.masters, "master")
+        by_name = {f"{x.name}.weight": self._placed(x, state.weights[x.name]) for x in layers}
+        by_name |= self._stored(layers, state.masters, "master")
         if self.network.optimizer.momentum:
-            found |= self._stored(self.network.learning, state.velocities, "velocity")
+            by_name |= self._stored(self.network.learning, state.velocities, "velocity")
         if self.network.optimizer.divides:
-            found |= self._stored(self.network.learning, state.squares, "squares")
+            by_name |= self._stored(self.network.learning, state.squares, "squares")
             dim = self.tensors.config.dim
-            found[self.tensors.epsilon.name] = np.full((1, dim), state.epsilon, np.int64)
-        found |= self.encode_masks(state, 0)
-        own = {"exponents": self._exponents(state), "rates": self._rates(state)}
-        return found | {f"{self.tensors.prefix}{name}": values for name, values in own.items()}
+            by_name[self.tensors.epsilon.name] = np.full((1, dim), state.epsilon, np.int64)
+        by_name |= self.encode_masks(state, 0)
+        registers = {"exponents": self._exponents(state), "rates": self._rates(state)}
+        return by_name | {
+            f"{self.tensors.prefix}{name}": values for name, values in registers.items()
+        }
 
     def encode_masks(self, state: TrainState, first: int) -> dict[str, Integers]:
         """What a step that begins with a state drops, of the chunk from a sample on."""
@@ -170,25 +172,25 @@ class Training:
 
     def decode_state(self, read: Callable[[str], Integers], state: TrainState) -> TrainState:
         """The state in a device's memory; ``state`` gives what the device does not change."""
-        found = state.copy()
+        decoded = state.copy()
         for layer in self.network.layers:
-            found.weights[layer.name] = self._taken(layer, read(f"{layer.name}.weight"))
+            decoded.weights[layer.name] = self._taken(layer, read(f"{layer.name}.weight"))
         for layer in self.network.learning:
             for name in layer.learned:
                 kind = name.rsplit(".", 1)[1]
-                found.masters[name] = self._read(read, layer, kind, "master")
+                decoded.masters[name] = self._read(read, layer, kind, "master")
                 if self.network.optimizer.momentum:
-                    found.velocities[name] = self._read(read, layer, kind, "velocity")
+                    decoded.velocities[name] = self._read(read, layer, kind, "velocity")
                 if self.network.optimizer.divides:
-                    found.squares[name] = self._read(read, layer, kind, "squares")
+                    decoded.squares[name] = self._read(read, layer, kind, "squares")
         words = read(self.tensors.exponents.name).reshape(-1)
         for name, register in self.tensors.registers.items():
             word = int(words[register])
             if name in state.exponents:
-                found.exponents[name] = (word + 128) % 256 - 128
+                decoded.exponents[name] = (word + 128) % 256 - 128
             if name in state.counts:
-                found.counts[name] = word >> _COUNT & 7
-        return found
+                decoded.counts[name] = word >> _COUNT & 7
+        return decoded
 
     def _read(self, read: Callable[[str], Integers], layer: Step, kind: str, end: str) -> Integers:
         values = read(f"{layer.name}.{kind}.{end}")

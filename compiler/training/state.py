@@ -207,8 +207,8 @@ def encode(values: Floats, exponent: int, what: str) -> Ints:
     if bad.any():
         row, place = np.argwhere(bad)[0]
         most = float(np.ldexp(LARGEST, exponent))
-        found = values[row, place]
-        raise InputError(f"{what}: sample {row} must be within +-{most:g}, not {found:g}")
+        words = values[row, place]
+        raise InputError(f"{what}: sample {row} must be within +-{most:g}, not {words:g}")
     return codes.astype(np.int64)
 
 

@@ -87,7 +87,7 @@ def compile_together(tasks: Sequence[Task], config: Config) -> list[Training]:
     layout = Layout(config)
     prepared = [_lowered(task, layout) for task in tasks]
     flat = {
-        (i, name): found for i, (_, all_) in enumerate(prepared) for name, found in all_.items()
+        (i, name): tensor for i, (_, all_) in enumerate(prepared) for name, tensor in all_.items()
     }
     programs = _programs(flat, layout)
     return [
@@ -145,7 +145,7 @@ def _training(
         update=programs.get("update"),
         forward=programs["forward"],
         tensors=tensors,
-        spilled=sorted({name for found in lowered.values() for name in found.rows.spilled}),
+        spilled=sorted({name for lowering in lowered.values() for name in lowering.rows.spilled}),
     )
 
 

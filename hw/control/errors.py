@@ -156,21 +156,21 @@ class Errors(Shared):
         self, m: Module, groups: list[tuple[Signal, Signal]]
     ) -> tuple[Value, Value, Value]:
         """What was found in the cycle before, or earlier: once there is something it stays."""
-        found = Signal(name="found")
+        any_error = Signal(name="found")
         least_code, least_index = Value.cast(0), Value.cast(_NOBODY)
         codes: list[Value] = []
         for place, (code, index) in reversed(list(enumerate(groups))):
             was_code = Signal(4, name=f"was_code{place}")
             was_index = Signal(INDEX_BITS, name=f"was_index{place}")
-            with m.If(~found):
+            with m.If(~any_error):
                 m.d.sync += [was_code.eq(Mux(self.running, code, 0)), was_index.eq(index)]
             with m.If(self.clear):
                 m.d.sync += was_code.eq(0)
             codes.append(was_code)
             least_code = Mux(was_code.any(), was_code, least_code)
             least_index = Mux(was_code.any(), was_index, least_index)
-        m.d.comb += found.eq(Cat(codes).any())
-        return least_code, least_index, found
+        m.d.comb += any_error.eq(Cat(codes).any())
+        return least_code, least_index, any_error
 
     def _owners(self, m: Module) -> dict[int, _Owner]:
         """Bits of ``address`` and ``conflict`` that can be set, and the instruction of each.

@@ -94,8 +94,8 @@ class ExponentFile(Shared):
         m.d.comb += self.values.eq(planes)
         with m.If(self.load.any()):
             for bit in range(EXPONENT_BITS):
-                kept, given = planes[bit] & ~self.load, self.loaded[bit] & self.load
-                m.d.sync += planes[bit].eq(kept | given)
+                kept, loaded_bit = planes[bit] & ~self.load, self.loaded[bit] & self.load
+                m.d.sync += planes[bit].eq(kept | loaded_bit)
         with m.If(self.clear):
             m.d.sync += planes.eq(0)
         return m

@@ -263,19 +263,19 @@ class Lane(Shared):
 
     def _own_shift(self, m: Module, b: Value) -> Value:
         """The shift of the lane, of the word, or of the instruction."""
-        m.submodules.shift_sum = own = ShiftSum(
+        m.submodules.shift_sum = exponent_shift = ShiftSum(
             acc_bits=self._acc_bits, exponents=self._config.training
         )
         chosen = Signal(signed(SHIFT_BITS), name="first_shift")
         own_shift, uses_own = self._constants["shift"], self.control.use_lane_shift
         if self._config.training:
             is_scaled = self.control.alu == Alu.SCALED
-            m.d.comb += own.exponent.eq(self.control.exponent)
-            scale = saturate(b[self._operand_bits :].as_signed(), len(own.shift))
+            m.d.comb += exponent_shift.exponent.eq(self.control.exponent)
+            scale = saturate(b[self._operand_bits :].as_signed(), len(exponent_shift.shift))
             own_shift, uses_own = Mux(is_scaled, scale, own_shift), uses_own | is_scaled
         m.d.comb += [
-            own.shift.eq(own_shift),
-            chosen.eq(Mux(uses_own, own.total, self.control.shift)),
+            exponent_shift.shift.eq(own_shift),
+            chosen.eq(Mux(uses_own, exponent_shift.total, self.control.shift)),
         ]
         return chosen
 
@@ -337,11 +337,13 @@ class Lane(Shared):
         if not self._scale_bits:
             value = self._carry(m, "scaled_value", value, at.choose, at.round)
             return value, self._carry(m, "chosen_shift", shift, at.choose, at.round)
-        own = Mux(control.use_lane_multiplier, self._constants["multiplier"], control.multiplier)
+        lane_multiplier = Mux(
+            control.use_lane_multiplier, self._constants["multiplier"], control.multiplier
+        )
         chosen = Signal(self._scale_bits, name="chosen_multiplier")
         if self._config.leaky:
-            own = Mux(is_leaky, control.multiplier2, own)
-        m.d.comb += chosen.eq(own)
+            lane_multiplier = Mux(is_leaky, control.multiplier2, lane_multiplier)
+        m.d.comb += chosen.eq(lane_multiplier)
         value = self._carry(m, "multiplied", value, at.choose, at.multiply)
         chosen = self._carry(m, "multiplier", chosen, at.choose, at.multiply)
         product = Signal(signed(WIDE), name="scaled")
@@ -471,13 +473,13 @@ class Lane(Shared):
             ("code", code, self._operand_bits),
             ("sum", total, self._acc_bits),
         ):
-            own = Signal(signed(bits), name=f"own_{name}")
+            counted_term = Signal(signed(bits), name=f"own_{name}")
             term = Signal(self.term[name].shape(), name=f"term_{name}")
-            kept = self._carry(m, f"kept_{name}", own, at.reduce, at.result)
+            kept = self._carry(m, f"kept_{name}", counted_term, at.reduce, at.result)
             lowest = ~self.counted & ~control.is_sum  # only the sign is set
             m.d.comb += [
-                own.eq(Mux(self.counted, value, 0)),
-                term.eq(own),
+                counted_term.eq(Mux(self.counted, value, 0)),
+                term.eq(counted_term),
                 self.term[name].eq(Cat(term[:-1], term[-1] | lowest)),
                 self.result[name].eq(Mux(reduced, self.total[name], kept)),
             ]

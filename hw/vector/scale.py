@@ -124,11 +124,11 @@ class ScaleController(Shared):
         self._state = [*self._count, self._limit, self._overflow, self._noted, *self._level]
         self._note(m)
         self._write(m)
-        given, places = self._read(m)
+        read_planes, places = self._read(m)
         adapted = self._adapt(m)
         m.d.comb += self.load.eq(Mux(self.adapt, self._noted, places))
         for bit in range(EXPONENT_BITS):
-            m.d.comb += self.loaded[bit].eq(Mux(self.adapt, adapted[bit], given[bit]))
+            m.d.comb += self.loaded[bit].eq(Mux(self.adapt, adapted[bit], read_planes[bit]))
         with m.If(self.clear):
             m.d.sync += [plane.eq(0) for plane in self._state]
         return m
@@ -186,17 +186,17 @@ class ScaleController(Shared):
         m.d.comb += word.eq(Mux(self.read, self.word.as_value(), 0))
         planes = []
         for bit in range(SLOT_BITS):
-            given = Signal(EXPONENTS, name=f"given{bit}")
+            read_plane = Signal(EXPONENTS, name=f"given{bit}")
             slots = Signal(self._dim, name=f"slots{bit}")
             m.d.comb += [
                 slots.eq(Cat(word[lane][bit] for lane in range(self._dim))),
-                given.eq(slots << self.first),
+                read_plane.eq(slots << self.first),
             ]
-            planes.append(given)
+            planes.append(read_plane)
         rest = planes[EXPONENT_BITS : -EXPONENT_BITS - _GAP] + planes[-EXPONENT_BITS:]
         with m.If(self.read):
-            for plane, given in zip(self._state, rest, strict=True):
-                m.d.sync += plane.eq((plane & ~places) | (given & places))
+            for plane, read_plane in zip(self._state, rest, strict=True):
+                m.d.sync += plane.eq((plane & ~places) | (read_plane & places))
         return planes[:EXPONENT_BITS], places
 
     def _adapt(self, m: Module) -> Planes:

@@ -150,8 +150,8 @@ def test_training(command: Command, tmp_path: Path) -> None:
 def test_training_of_arrays() -> None:
     x = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     t = np.array([[0.0], [1.0], [1.0], [0.0]])
-    own, given = pa.train("xor", epochs=2), pa.train("xor", {"x": x, "t": t}, epochs=2)
-    assert own.losses == given.losses
+    built_in, by_arrays = pa.train("xor", epochs=2), pa.train("xor", {"x": x, "t": t}, epochs=2)
+    assert built_in.losses == by_arrays.losses
 
 
 def test_training_is_estimated_as_it_is_trained() -> None:

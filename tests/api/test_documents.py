@@ -65,10 +65,10 @@ def test_xor_step_is_what_the_verilog_does() -> None:
 def test_page_of_state() -> None:
     """The block of docs/state.md: what is kept is the sum of the inputs so far."""
     (block,) = re.findall(r"```python\n(.*?)```", (PAGE.parent / "state.md").read_text(), re.S)
-    found: dict[str, Any] = {}
-    exec(compile(block, "state.md", "exec"), found)
-    (total,) = found["run"].states.values()
-    run, tensor = found["run"], found["program"].program.tensor("total")
+    names: dict[str, Any] = {}
+    exec(compile(block, "state.md", "exec"), names)
+    (total,) = names["run"].states.values()
+    run, tensor = names["run"], names["program"].program.tensor("total")
     np.testing.assert_array_equal(run.outputs["next total"], total)
     rng = np.random.default_rng(0)
     rng.normal(size=(4, 2))

@@ -25,14 +25,14 @@ def step(command: Command, tmp_path: Path) -> Path:
 def test_lanes_are_what_the_trace_says() -> None:
     compiled = pa.load("gemm:40x40x40").compile("tiny")
     result = compiled.run().result
-    found = spans(compiled.program, result)
-    work = {span.index: span for span in found if not span.waits}
+    drawn = spans(compiled.program, result)
+    work = {span.index: span for span in drawn if not span.waits}
     assert len(work) == len(result.events)
     for index, _, start, complete in result.events.tolist():
         assert (work[index].first, work[index].complete) == (start, complete)
         assert work[index].after <= max(complete, start) + 1
-    for unit in {span.unit for span in found}:
-        lane = [span for span in found if span.unit == unit]
+    for unit in {span.unit for span in drawn}:
+        lane = [span for span in drawn if span.unit == unit]
         for before, after in pairwise(lane):
             assert before.after <= after.first
 
@@ -48,10 +48,10 @@ def test_waits_of_the_array_are_those_of_its_counter() -> None:
 
 def test_phases_of_training(step: Path) -> None:
     compiled = pa.Compiled.load(step)
-    found = spans(compiled.program, compiled.run().result)
-    phases = {span.phase for span in found}
+    drawn = spans(compiled.program, compiled.run().result)
+    phases = {span.phase for span in drawn}
     assert phases == {"forward", "backward", "input gradient", "weight gradient", UPDATE}
-    for span in found:
+    for span in drawn:
         opcode = compiled.program.instructions[span.index].op
         if span.phase == UPDATE:
             assert opcode in (Opcode.LOAD, Opcode.STORE, Opcode.VECTOR, Opcode.SCALE)
@@ -107,8 +107,8 @@ def test_pages_wrong(
 
 def test_updates_are_computed_by_instructions_that_subtract(step: Path) -> None:
     compiled = pa.Compiled.load(step)
-    found = spans(compiled.program, compiled.run().result)
-    updates = {span.index for span in found if span.phase == UPDATE and span.unit == "VECTOR"}
+    drawn = spans(compiled.program, compiled.run().result)
+    updates = {span.index for span in drawn if span.phase == UPDATE and span.unit == "VECTOR"}
     subtract = {
         index
         for index, instruction in enumerate(compiled.program.instructions)

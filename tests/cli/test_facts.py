@@ -133,8 +133,8 @@ def test_doctor_on_a_program_that_does_not_run(
     broken.write_text("not a program")
     broken.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = {finding.name: finding for finding in doctor.findings()}
-    assert found["iverilog"].version == ""
+    by_name = {finding.name: finding for finding in doctor.findings()}
+    assert by_name["iverilog"].version == ""
 
 
 def test_compile_prints_facts(command: Command, tmp_path: Path) -> None:

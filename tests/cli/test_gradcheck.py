@@ -12,12 +12,12 @@ from pulsarray.cli.main import run
 
 def test_every_tensor_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["gradcheck", "xor", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["passes"]
-    names = {row["name"] for row in found["tensors"]}
+    report = json.loads(capsys.readouterr().out)
+    assert report["passes"]
+    names = {row["name"] for row in report["tensors"]}
     assert {"fc1.output", "fc2.error", "fc1.weight.gradient", "fc2.bias.gradient"} <= names
-    assert max(found["float64_against_central_differences"].values()) < 1e-6
-    assert all(row["rms"] <= row["tolerance_rms"] for row in found["tensors"])
+    assert max(report["float64_against_central_differences"].values()) < 1e-6
+    assert all(row["rms"] <= row["tolerance_rms"] for row in report["tensors"])
 
 
 def test_coarse_tables_are_found_out(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +60,7 @@ def test_a_step_as_a_program(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run(["compile", "xor", "--training", "--batch", "4", "-o", str(path), *config]) == 0
     capsys.readouterr()
     assert run(["simulate", str(path), "--on", "icarus", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["differences"] == []
-    kinds = [layer["kind"] for layer in found["report"]["layers"]]
+    report = json.loads(capsys.readouterr().out)
+    assert report["differences"] == []
+    kinds = [layer["kind"] for layer in report["report"]["layers"]]
     assert kinds == ["forward", "forward", "backward", "backward"]

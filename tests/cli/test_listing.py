@@ -60,10 +60,10 @@ def test_outputs_of_a_step_are_real_values(command: Command, step: Path, tmp_pat
 def test_inputs_of_a_step_may_be_real_values(command: Command, step: Path, tmp_path: Path) -> None:
     inputs, data = tmp_path / "x.npz", workload("xor").data()
     np.savez(inputs, input=data.inputs, target=data.targets)
-    own, given = tmp_path / "a.npz", tmp_path / "b.npz"
-    command("simulate", step, "--outputs", own)
-    assert command("simulate", step, "--inputs", inputs, "--outputs", given).code == 0
-    np.testing.assert_array_equal(np.load(own)["output"], np.load(given)["output"])
+    codes_file, reals_file = tmp_path / "a.npz", tmp_path / "b.npz"
+    command("simulate", step, "--outputs", codes_file)
+    assert command("simulate", step, "--inputs", inputs, "--outputs", reals_file).code == 0
+    np.testing.assert_array_equal(np.load(codes_file)["output"], np.load(reals_file)["output"])
 
 
 def test_estimates_of_training_and_of_programs(command: Command, step: Path) -> None:

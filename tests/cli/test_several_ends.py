@@ -88,7 +88,7 @@ def test_from_a_file_to_its_answers(command: Command, files: dict[str, Path]) ->
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arrays", "message"),
     [
         ([], "samples of the inputs 'image', an array of shape (samples, 2, 6, 5); 'flags', an"),
         (["--calibrate", "other"], "'flag' is no input; inputs: 'image', 'flags'; did you mean"),
@@ -100,8 +100,8 @@ def test_from_a_file_to_its_answers(command: Command, files: dict[str, Path]) ->
         (["--shape", "flag=4"], "shape: 'flag' is no input; inputs: image, flags, open sizes: "),
     ],
 )
-def test_wrong(command: Command, files: dict[str, Path], given: list[str], message: str) -> None:
-    arguments = [files.get(argument, argument) for argument in given]
+def test_wrong(command: Command, files: dict[str, Path], arrays: list[str], message: str) -> None:
+    arguments = [files.get(argument, argument) for argument in arrays]
     done = command("estimate", files["net"], "-c", "tiny", *SHAPE, *arguments)
     assert (done.code, message in done.err) == (2, True), done.err
 

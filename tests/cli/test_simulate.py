@@ -184,14 +184,14 @@ def test_runs_go_on_from_each_other(command: Command, tmp_path: Path) -> None:
     add = helper.make_node("Add", ["x", "past"], ["sum"], name="add")
     onnx.save(helper.make_model(helper.make_graph([add], "g", values[:2], values[2:])), step)
     np.savez(rows, x=np.ones((4, 3)))
-    given = (step, "--state", "sum=past", "--calibrate", rows, "-c", "tiny")
-    assert command("compile", *given, "-o", program).code == 0
+    options = (step, "--state", "sum=past", "--calibrate", rows, "-c", "tiny")
+    assert command("compile", *options, "-o", program).code == 0
     told = ("--inputs", rows, "--runs", 4, "--outputs", answers)
     assert command("simulate", program, *told).code == 0
     sums = np.load(answers)["sum"]
     np.testing.assert_allclose(sums, np.arange(1, 5)[:, None] * np.ones(3), atol=0.02)
     for state, message in (("sum=pats", "'pats' is no input"), ("sum", "needs OUT=IN")):
-        wrong = command("compile", *given[:2], state, *given[3:], "-o", program)
+        wrong = command("compile", *options[:2], state, *options[3:], "-o", program)
         assert (wrong.code, message in wrong.err) == (2, True)
     uneven = command("simulate", program, *told[:2], "--runs", 3)
     assert "4 samples cannot be split into 3 runs" in uneven.err

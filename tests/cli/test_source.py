@@ -127,6 +127,6 @@ def test_int8_files(
     done = command("compile", path, "--calibrate", "x.npz", "-o", program)
     assert done.code == 2
     assert f"--calibrate: not for {path}, which is in int8 already" in done.err
-    found = json.loads(command("inspect", path, "--json").out)
-    assert [layer["operator"] for layer in found["layers"]] == ["conv+relu", "maxpool"]
-    assert found["macs"] == network.macs
+    listing = json.loads(command("inspect", path, "--json").out)
+    assert [layer["operator"] for layer in listing["layers"]] == ["conv+relu", "maxpool"]
+    assert listing["macs"] == network.macs

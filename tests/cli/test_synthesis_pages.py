@@ -60,16 +60,16 @@ def report(device: str = "", **whole: float) -> dict[str, Any]:
     ],
 )
 def test_fit(whole: dict[str, float], message: str) -> None:
-    found = misfit(report("ecp5-25k", **whole))
-    assert message in found
-    assert bool(found) == bool(message)
+    problem = misfit(report("ecp5-25k", **whole))
+    assert message in problem
+    assert bool(problem) == bool(message)
     assert misfit(report(**whole)) == ""
 
 
 def test_path_in_words() -> None:
     def step(kind: str, delay: float, cell: str, net: str = "") -> dict[str, Any]:
-        found: dict[str, Any] = {"type": kind, "delay": delay, "to": {"cell": cell}}
-        return {**found, "net": net} if net else found
+        entry: dict[str, Any] = {"type": kind, "delay": delay, "to": {"cell": cell}}
+        return {**entry, "net": net} if net else entry
 
     steps = [
         step("clk-to-q", 0.5, "dut.a.x_TRELLIS_FF_Q_3"),
@@ -80,8 +80,8 @@ def test_path_in_words() -> None:
         step("routing", 1.0, "dut.b.z_TRELLIS_FF_Q", "dut.b.z_TRELLIS_FF_Q_DI"),
         step("setup", 0.0, "dut.b.z_TRELLIS_FF_Q"),
     ]
-    found = [(s["where"], s["signal"], s["arrival_ns"], s["levels"]) for s in named_path(steps)]
-    assert found == [
+    entry = [(s["where"], s["signal"], s["arrival_ns"], s["levels"]) for s in named_path(steps)]
+    assert entry == [
         ("a", "x[3]", 0.5, 0),
         ("a", "logic at y", 1.75, 1),
         ("b", "logic at z", 3.0, 1),

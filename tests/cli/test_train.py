@@ -100,20 +100,20 @@ def test_rtl_is_the_model(command: Command, simulator: str) -> None:
 
 @pytest.mark.parametrize("batch", ["full", "7"])
 def test_a_network_of_ones_own(
-    command: Command, own: tuple[Path, Path], tmp_path: Path, batch: str
+    command: Command, arguments: tuple[Path, Path], tmp_path: Path, batch: str
 ) -> None:
-    network, data = own
+    network, data = arguments
     report = tmp_path / "r.json"
     done = command(
         *("train", network, "--data", data, "--loss", "huber:0.5", "--optimizer", "momentum"),
         *("--learning-rate", 0.1, "--batch", batch, "--epochs", 12, "--report", report),
     )
     assert done.code == 0, done.err
-    found = json.loads(report.read_text())
-    assert found["loss"] == {"name": "huber", "parameter": 0.5}
-    assert found["optimizer"]["momentum"] == 0.9
-    assert found["batch"] == (24 if batch == "full" else 7)
-    epochs = found["history"]["epochs"]
+    history = json.loads(report.read_text())
+    assert history["loss"] == {"name": "huber", "parameter": 0.5}
+    assert history["optimizer"]["momentum"] == 0.9
+    assert history["batch"] == (24 if batch == "full" else 7)
+    epochs = history["history"]["epochs"]
     assert epochs[-1]["test_loss"] < epochs[0]["test_loss"] / 2
 
 
@@ -171,12 +171,12 @@ def test_refused(command: Command, name: str) -> None:
 
 @pytest.mark.parametrize("missing", ["--data", "--loss", "--learning-rate"])
 def test_what_a_network_of_ones_own_needs(
-    command: Command, own: tuple[Path, Path], missing: str
+    command: Command, arguments: tuple[Path, Path], missing: str
 ) -> None:
-    network, data = own
-    given = {"--data": data, "--loss": "mse", "--learning-rate": 0.1}
-    del given[missing]
-    done = command("train", network, *(text for pair in given.items() for text in pair))
+    network, data = arguments
+    options = {"--data": data, "--loss": "mse", "--learning-rate": 0.1}
+    del options[missing]
+    done = command("train", network, *(text for pair in options.items() for text in pair))
     assert done.code == 2
     assert f"needs {missing}" in done.err
 
@@ -193,9 +193,9 @@ def test_weights_are_the_real_values(command: Command, tmp_path: Path) -> None:
     line = ["train", "linear-regression", "--epochs", 8, "--weights", path]
     done = command(*line)
     assert done.code == 0, done.err
-    with np.load(path) as found:
-        assert found["fc1.weight"][:, 0] == pytest.approx([0.7, -1.2, 0.4], abs=0.02)
-        assert found["fc1.bias"] == pytest.approx([0.3], abs=0.02)
+    with np.load(path) as weights:
+        assert weights["fc1.weight"][:, 0] == pytest.approx([0.7, -1.2, 0.4], abs=0.02)
+        assert weights["fc1.bias"] == pytest.approx([0.3], abs=0.02)
 
 
 def test_where_adversarial_training_is(command: Command) -> None:
@@ -208,11 +208,11 @@ def test_adam_and_a_schedule(command: Command) -> None:
     line = ["train", "softmax-regression", "--optimizer", "adamw", "--learning-rate", 0.01]
     done = command(*line, "--schedule", "cosine", "--epochs", 2, "--json")
     assert done.code == 0, done.err
-    found = json.loads(done.out)
-    assert found["optimizer"] == {
+    history = json.loads(done.out)
+    assert history["optimizer"] == {
         "momentum": 0.9, "weight_decay": 0.01, "squares": 0.999, "learning_rate": 0.01
     }  # fmt: skip
-    epochs = found["history"]["epochs"]
+    epochs = history["history"]["epochs"]
     assert [epoch["rate"] for epoch in epochs] == [0.01, 0.005]
     assert epochs[-1]["test_accuracy"] > 0.85
 

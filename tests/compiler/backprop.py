@@ -45,17 +45,17 @@ def backprop(network: TrainingNetwork, state: TrainState, x: Ints, t: Ints) -> d
         values = _activation(layer.activation, sums)
         outputs.append(values)
     result = network.graph.nodes[-1].op.real(values) if host_function(network.graph) else values
-    found = {"outputs": result}
+    results = {"outputs": result}
     error = _loss(network, result, target)
     for place, layer in reversed(list(enumerate(network.layers))):
         if not (layer is network.layers[-1] and network.loss.rule.skips):
             error = error * _derivative(layer.activation, outputs[place])
-        found[f"{layer.name}.error"] = error
-        found[f"{layer.name}.weight.gradient"] = inputs[place].T @ error
-        found[f"{layer.name}.bias.gradient"] = error.sum(axis=0)
+        results[f"{layer.name}.error"] = error
+        results[f"{layer.name}.weight.gradient"] = inputs[place].T @ error
+        results[f"{layer.name}.bias.gradient"] = error.sum(axis=0)
         weight = state.weights[layer.name] * 2.0 ** state.exponents[f"{layer.name}.weight"]
         error = error @ weight.T
-    return found
+    return results
 
 
 def _activation(name: str, sums: Floats) -> Floats:

@@ -137,33 +137,33 @@ def convolution(draw: Draw, name: str) -> None:
     channels, *size = draw.tensors[name]
     groups = channels if draw.number(0, 3) == 0 else 1
     kernel = [draw.number(1, min(3, n)) for n in size]
-    given = {"strides": [draw.number(1, 2) for _ in size], "group": groups}
+    attributes = {"strides": [draw.number(1, 2) for _ in size], "group": groups}
     if draw.number(0, 1):
-        given["pads"] = [draw.number(0, 1) for _ in size * 2]
+        attributes["pads"] = [draw.number(0, 1) for _ in size * 2]
     else:
-        given["auto_pad"] = str(draw.pick("SAME_UPPER", "SAME_LOWER", "VALID"))
+        attributes["auto_pad"] = str(draw.pick("SAME_UPPER", "SAME_LOWER", "VALID"))
     count = draw.number(1, 3)
     if draw.number(0, 3):
         weight = draw.floats(groups * count, channels // groups, *kernel)
-        draw.add("Conv", name, weight, draw.floats(groups * count), **given)
+        draw.add("Conv", name, weight, draw.floats(groups * count), **attributes)
     else:
         weight = draw.floats(channels, count, *kernel)
-        draw.add("ConvTranspose", name, weight, strides=given["strides"], group=groups)
+        draw.add("ConvTranspose", name, weight, strides=attributes["strides"], group=groups)
 
 
 def window(draw: Draw, name: str) -> None:
     size = draw.tensors[name][1:]
     op = str(draw.pick("MaxPool", "AveragePool"))
     kernel = [draw.number(1, min(3, n)) for n in size]
-    given: dict[str, object] = {
+    attributes: dict[str, object] = {
         "kernel_shape": kernel,
         "strides": [draw.number(1, 2) for _ in size],
     }
     if draw.number(0, 1):
-        given["pads"] = [draw.number(0, k - 1) for k in kernel * 2]
+        attributes["pads"] = [draw.number(0, k - 1) for k in kernel * 2]
     if op == "AveragePool":
-        given["count_include_pad"] = draw.number(0, 1)
-    draw.add(op, name, **given)
+        attributes["count_include_pad"] = draw.number(0, 1)
+    draw.add(op, name, **attributes)
 
 
 def whole(draw: Draw, name: str) -> None:
@@ -238,7 +238,7 @@ def joined(draw: Draw, name: str) -> None:
         cut = [(*s[:axis], *s[axis + 1 :]) for s in (shape, other)]
         return len(other) == len(shape) and cut[0] == cut[1]
 
-    others = [other for other, given in draw.tensors.items() if fits(given)]
+    others = [other for other, other_shape in draw.tensors.items() if fits(other_shape)]
     parts = [name, *(str(draw.pick(*others)) for _ in range(draw.number(0, 2)))]
     draw.add("Concat", *parts, axis=axis + 1)
 

@@ -58,8 +58,8 @@ def test_random_networks(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, MANY, BLOCK))
 def test_many_random_networks(first: int) -> None:
-    found = {seed: wrong(seed) for seed in range(first, first + BLOCK)}
-    assert not {seed: names for seed, names in found.items() if names}
+    by_seed = {seed: wrong(seed) for seed in range(first, first + BLOCK)}
+    assert not {seed: names for seed, names in by_seed.items() if names}
 
 
 def test_steps_are_those_of_float64() -> None:

@@ -104,9 +104,9 @@ def test_disassembly_reads_back() -> None:
     ],
 )
 def test_network_wrong(arguments: dict[str, object], text: str) -> None:
-    given = {"config": SMALL, "batch": 1, "calibration": DATA, **arguments}
+    call = {"config": SMALL, "batch": 1, "calibration": DATA, **arguments}
     with pytest.raises(InputError, match=text):
-        compiler.compile(mlp("tanh").build(), **given)  # type: ignore[arg-type]
+        compiler.compile(mlp("tanh").build(), **call)  # type: ignore[arg-type]
 
 
 def test_gemm_wrong() -> None:
@@ -204,7 +204,7 @@ def test_a_network_of_nothing_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "text"),
+    ("arguments", "text"),
     [
         ({"graph": "lenet"}, "graph: must be a Graph, not str"),
         ({"config": "tiny"}, "config: must be a Config, not str"),
@@ -218,10 +218,10 @@ def test_a_network_of_nothing_wrong() -> None:
         ),
     ],
 )
-def test_other_types_and_values_are_refused(given: dict[str, Any], text: str) -> None:
+def test_other_types_and_values_are_refused(arguments: dict[str, Any], text: str) -> None:
     usual = {"graph": mlp().build(), "config": TINY, "calibration": DATA}
     with pytest.raises(InputError, match=text):
-        compiler.compile(**usual | given)
+        compiler.compile(**usual | arguments)
 
 
 def test_integers_of_numpy() -> None:

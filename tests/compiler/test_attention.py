@@ -26,16 +26,16 @@ def weights() -> Projections:
     )
 
 
-def definition(x: Floats, given: Projections, heads: int, causal: bool) -> Floats:
+def definition(x: Floats, arrays: Projections, heads: int, causal: bool) -> Floats:
     """Vaswani et al. 2017, equation 1, with heads side by side before the output projection."""
-    parts = [x @ w for w in (given.query, given.key, given.value)]
+    parts = [x @ w for w in (arrays.query, arrays.key, arrays.value)]
     query, key, value = (p.reshape(*p.shape[:2], heads, -1).swapaxes(1, 2) for p in parts)
     scores = query @ key.swapaxes(2, 3) / np.sqrt(WIDTH // heads)
     if causal:
         scores = np.where(np.tri(TOKENS), scores, -np.inf)
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
     mixed = (powers / powers.sum(axis=-1, keepdims=True)) @ value
-    return mixed.swapaxes(1, 2).reshape(*x.shape[:2], WIDTH) @ given.output
+    return mixed.swapaxes(1, 2).reshape(*x.shape[:2], WIDTH) @ arrays.output
 
 
 @pytest.mark.parametrize("heads", [1, 2, 8])
@@ -67,9 +67,9 @@ def test_a_window_of_a_text_is_followed_by_its_next_characters() -> None:
 
 def test_a_causal_transformer_does_not_see_what_is_next() -> None:
     """Answers before a character that is another one stay as they are."""
-    found, data = workload("characters"), text_windows()
+    task, data = workload("characters"), text_windows()
     x = data.inputs[:1].copy()
-    network = FloatNetwork(found.network(0))
+    network = FloatNetwork(task.network(0))
     before = network.result(x.reshape(1, -1)).reshape(32, -1)
     x[0, 0, 20, : len(CHARACTERS)] = np.roll(x[0, 0, 20, : len(CHARACTERS)], 1)
     after = network.result(x.reshape(1, -1)).reshape(32, -1)
@@ -81,12 +81,12 @@ def test_a_causal_transformer_does_not_see_what_is_next() -> None:
 @pytest.mark.parametrize("name", ["characters", "mnist-transformer"])
 def test_transformers_learn_as_in_float64(name: str) -> None:
     """Mean losses of 40 steps from the same weights, in the same order."""
-    found = workload(name)
-    data, network = found.data(), found.network(0)
+    task = workload(name)
+    data, network = task.data(), task.network(0)
     interpreter, exact = TrainInterpreter(network), FloatNetwork(network)
-    rate, losses = found.learning_rate, np.zeros((2, 40))
-    state = interpreter.initial(data.inputs, data.targets, learning_rate=rate, batch=found.batch)
-    order = batches(np.random.default_rng(0), len(data.inputs), found.batch)
+    rate, losses = task.learning_rate, np.zeros((2, 40))
+    state = interpreter.initial(data.inputs, data.targets, learning_rate=rate, batch=task.batch)
+    order = batches(np.random.default_rng(0), len(data.inputs), task.batch)
     for step, rows in zip(range(40), order, strict=False):
         x, t = data.inputs[rows], data.targets[rows]
         codes = interpreter.encode(state, x), interpreter.encode_target(state, t)

@@ -49,5 +49,5 @@ def test_block_of_the_last_step_is_not_thrown_out() -> None:
 def test_furthest_use_is_thrown_out() -> None:
     slots = [Slot(0, k) for k in (0, 8, 16)]
     cache = BlockCache(slots, ["a", "b", "c", "d", "a", "b"])
-    found = [cache.find(key, step).slot for step, key in enumerate("abc")]
-    assert cache.find("d", 3).slot == found[1]
+    slots_used = [cache.find(key, step).slot for step, key in enumerate("abc")]
+    assert cache.find("d", 3).slot == slots_used[1]

@@ -200,7 +200,9 @@ def test_other_types_are_refused_by_name(
 
 def test_integers_of_numpy() -> None:
     one = np.int64(1)
-    given = {"stride": one, "padding": np.array([1, 1]), "dilation": (one, 1), "groups": one}
-    built = Builder("n", np.array(IMAGE)).convolution(FILTERS, **given).max_pool(np.int8(2)).build()
+    arguments = {"stride": one, "padding": np.array([1, 1]), "dilation": (one, 1), "groups": one}
+    built = (
+        Builder("n", np.array(IMAGE)).convolution(FILTERS, **arguments).max_pool(np.int8(2)).build()
+    )
     plain = Builder("n", IMAGE).convolution(FILTERS, padding=1).max_pool(2).build()
     assert show(built) == show(plain)

@@ -207,14 +207,12 @@ def trained(graph: Graph, **optimizer: float) -> TrainingNetwork:
     return differentiate(graph, Loss("cross-entropy"), Optimizer(**optimizer))
 
 
-def unequal(expected: TrainState, found: TrainState) -> list[str]:
-    names = [n for n in expected.masters if (expected.masters[n] != found.masters[n]).any()]
-    names += [n for n in expected.weights if (expected.weights[n] != found.weights[n]).any()]
-    names += [
-        n for n in expected.velocities if (expected.velocities[n] != found.velocities[n]).any()
-    ]
-    names += [n for n, e in expected.exponents.items() if found.exponents[n] != e]
-    return names + [n for n, c in expected.counts.items() if found.counts[n] != c]
+def unequal(expected: TrainState, got: TrainState) -> list[str]:
+    names = [n for n in expected.masters if (expected.masters[n] != got.masters[n]).any()]
+    names += [n for n in expected.weights if (expected.weights[n] != got.weights[n]).any()]
+    names += [n for n in expected.velocities if (expected.velocities[n] != got.velocities[n]).any()]
+    names += [n for n, e in expected.exponents.items() if got.exponents[n] != e]
+    return names + [n for n, c in expected.counts.items() if got.counts[n] != c]
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
@@ -236,8 +234,8 @@ def test_steps_equal_the_interpreter(
         for _ in range(3):
             outputs = interpreter.outputs(expected, codes[0])
             assert (learner.outputs(x) == outputs).all()
-            found = learner.step(x, t).outputs
-            assert graph in DROPPING or (found == outputs).all()
+            got = learner.step(x, t).outputs
+            assert graph in DROPPING or (got == outputs).all()
             interpreter.step(expected, [codes])
             assert not unequal(expected, learner.state)
 
@@ -300,7 +298,7 @@ def test_a_batch_in_chunks_equals_one(graph: Callable[[], Graph]) -> None:
     network = trained(graph())
     x, t = samples(network.graph, 4)
     interpreter = TrainInterpreter(network, WIDE.table_segments)
-    found = []
+    results = []
     for chunk in (4, 2):
         training = compile_training(network, WIDE, batch=4, chunk=chunk)
         state = interpreter.initial(x, t, learning_rate=0.1, batch=4)
@@ -309,8 +307,8 @@ def test_a_batch_in_chunks_equals_one(graph: Callable[[], Graph]) -> None:
         with Device("model", timing=False) as device:
             learner = Learner(training, device, interpreter, state)
             learner.step(x, t)
-            found.append(learner.state)
-    assert not unequal(*found)
+            results.append(learner.state)
+    assert not unequal(*results)
 
 
 def differing(seed: int) -> Sequence[str]:
@@ -321,18 +319,18 @@ def differing(seed: int) -> Sequence[str]:
     program, training, interpreter, state = convolution_step(setup, config, seed)
     memory = execute(program)
     read = lambda name: unpack(memory, program.tensor(name), config)  # noqa: E731
-    found = training.decode_state(read, state)
-    make_room(found)
+    decoded = training.decode_state(read, state)
+    make_room(decoded)
     x, t = setup.samples(seed)
     batch = interpreter.encode(state, x), interpreter.encode_target(state, t)
     interpreter.step(state, [batch])
-    return [*unequal(state, found), *_stray(training, found, read)]
+    return [*unequal(state, decoded), *_stray(training, decoded, read)]
 
 
 def _stray(training: Training, state: TrainState, read: Callable[[str], Ints]) -> list[str]:
     """Layers with something else than 0 where memory has no weight."""
     everywhere = state.copy()
-    everywhere.weights = {name: np.ones_like(found) for name, found in state.weights.items()}
+    everywhere.weights = {name: np.ones_like(weight) for name, weight in state.weights.items()}
     stored = training.encode_state(everywhere)
     names = [f"{layer.name}.weight" for layer in training.network.layers]
     return [f"{n} beside weights" for n in names if read(n)[stored[n] == 0].any()]
@@ -354,15 +352,15 @@ def test_many_random_convolutions(seed: int) -> None:
 def test_gradients_are_those_of_float64(graph: Callable[[], Graph], steps: int) -> None:
     network = trained(graph())
     x, t = samples(network.graph, 8)
-    found = check_gradients(network, x, t, learning_rate=0.02, steps=steps)
-    assert found.passes, [d for d in found.deviations if not d.passes] or found.differences
+    check = check_gradients(network, x, t, learning_rate=0.02, steps=steps)
+    assert check.passes, [d for d in check.deviations if not d.passes] or check.differences
 
 
 def far_from_float64(seed: int) -> list[object]:
     """What of a random convolution is further from float64 than roundings take it."""
     setup = ConvolutionSetup.draw(np.random.default_rng((7, seed)), 1, 20_000)
-    found = check_gradients(setup.network(seed), *setup.samples(seed), learning_rate=0.1, steps=0)
-    return beyond_roundings(found)
+    check = check_gradients(setup.network(seed), *setup.samples(seed), learning_rate=0.1, steps=0)
+    return beyond_roundings(check)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -424,8 +422,8 @@ def test_a_value_read_through_flatten_keeps_its_readers() -> None:
     builder.dense(normal(12, 12)).add("first")
     network = trained(builder.dense(normal(12, 10)).softmax().build())
     x, t = samples(network.graph, 8)
-    found = check_gradients(network, x, t, learning_rate=0.02, steps=2)
-    assert found.passes, [d for d in found.deviations if not d.passes] or found.differences
+    check = check_gradients(network, x, t, learning_rate=0.02, steps=2)
+    assert check.passes, [d for d in check.deviations if not d.passes] or check.differences
 
 
 def test_masks_follow_from_the_seed_and_differ_between_steps_and_layers() -> None:
@@ -478,9 +476,9 @@ def test_a_network_that_cannot_be_is_not_emitted_again(monkeypatch: pytest.Monke
     shares: list[int] = []
 
     class Noted(Lowering):
-        def __init__(self, *given: Any, share: int, **more: Any) -> None:
+        def __init__(self, *arguments: Any, share: int, **more: Any) -> None:
             shares.append(share)
-            super().__init__(*given, share=share, **more)
+            super().__init__(*arguments, share=share, **more)
 
     monkeypatch.setattr(train, "Lowering", Noted)
     builder = norm(Builder("net", (2, 2, 1)).convolution(normal(2, 2, 1, 3)), 3)
@@ -496,9 +494,9 @@ def test_images_flattened_for_a_dense_layer(shape: tuple[int, ...]) -> None:
     seed = np.random.default_rng(3)
     weights = seed.normal(0, 0.03, (784, 8)), seed.normal(0, 0.3, (8, 10))
 
-    def made(given: Builder) -> Training:
+    def made(sizes: Builder) -> Training:
         return compile_training(
-            trained(given.dense(weights[0]).relu().dense(weights[1]).softmax().build()),
+            trained(sizes.dense(weights[0]).relu().dense(weights[1]).softmax().build()),
             WIDE,
             batch=2,
         )

@@ -64,14 +64,14 @@ def test_tiles_are_the_block_diagonal_matrix(case: tuple[np.ndarray, int, int]) 
     given_ = in_blocks(rng.integers(-128, 128, depth * groups), dim)
     wanted = np.einsum("c,yxcn->yxn", given_.ravel()[: depth * groups], dense(weight, groups))
     values = tiles.values.astype(np.int64)
-    found = np.zeros((kh, kw, len(tiles.starts) * dim), np.int64)
+    laid = np.zeros((kh, kw, len(tiles.starts) * dim), np.int64)
     for block, start in enumerate(tiles.starts):
         seen = given_[start : start + tiles.depth]
         assert len(seen) == tiles.depth
         lanes = slice(block * dim, (block + 1) * dim)
-        found[..., lanes] = np.einsum("bi,yxbij->yxj", seen, values[block])
-    assert np.array_equal(found[..., :count], wanted)
-    assert not found[..., count:].any()
+        laid[..., lanes] = np.einsum("bi,yxbij->yxj", seen, values[block])
+    assert np.array_equal(laid[..., :count], wanted)
+    assert not laid[..., count:].any()
 
 
 @given(st.integers(1, 70), st.sampled_from((2, 4, 8, 16)))

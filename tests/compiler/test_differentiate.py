@@ -58,11 +58,11 @@ def test_optimizers_are_checked(fields: dict[str, float]) -> None:
 
 
 def test_where_the_loss_has_an_error_of_its_own() -> None:
-    own = differentiate(dense_network([3, 2], ["sigmoid"]), Loss("mse"), Optimizer())
+    joined = differentiate(dense_network([3, 2], ["sigmoid"]), Loss("mse"), Optimizer())
     fused = differentiate(
         dense_network([3, 2], ["sigmoid"]), Loss("binary-cross-entropy"), Optimizer()
     )
-    assert own.loss_error == "loss.error"
+    assert joined.loss_error == "loss.error"
     assert fused.loss_error == "fc1.error"
-    assert own.exponents["fc1.output"] == -15
-    assert own.exponents["fc1.error"] is None
+    assert joined.exponents["fc1.output"] == -15
+    assert joined.exponents["fc1.error"] is None

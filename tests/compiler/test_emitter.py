@@ -64,14 +64,14 @@ def test_stream_holds_both_ports_of_its_target() -> None:
 
 def test_only_the_latest_producer_is_awaited() -> None:
     loads = [(LOAD, [write(0, 0, 8)]), (LOAD, [write(0, 8, 16)])]
-    found = masks(*loads, (STREAM, [read(0, 0, 16)]), (STREAM, [read(0, 0, 8)]))
-    assert found == [(0, 0), (0, 1), (1, 0), (0, 0)]
+    awaited = masks(*loads, (STREAM, [read(0, 0, 16)]), (STREAM, [read(0, 0, 8)]))
+    assert awaited == [(0, 0), (0, 1), (1, 0), (0, 0)]
 
 
 def test_each_pair_of_units_has_its_semaphore() -> None:
     steps = ((LOAD, [write(0, 0, 8)]), (LOAD, [write(1, 0, 8)]))
-    found = masks(*steps, (WEIGHT, [read(0, 0, 8)]), (STREAM, [read(1, 0, 8)]))
-    assert found == [(0, 1), (0, 2), (1, 0), (2, 0)]
+    awaited = masks(*steps, (WEIGHT, [read(0, 0, 8)]), (STREAM, [read(1, 0, 8)]))
+    assert awaited == [(0, 1), (0, 2), (1, 0), (2, 0)]
 
 
 def test_spans_join_what_touches() -> None:
@@ -84,12 +84,12 @@ STORE = Opcode.STORE
 
 def test_what_follows_from_another_wait_is_not_awaited() -> None:
     """STORE comes after VECTOR, which came after LOAD: one wait is enough."""
-    found = masks(
+    awaited = masks(
         (LOAD, [write(0, 0, 8)]),
         (VECTOR, [read(0, 0, 8), write(0, 0, 8)]),
         (STORE, [read(0, 0, 8)]),
     )
-    assert found == [(0, 1), (1, 2), (2, 0)]
+    assert awaited == [(0, 1), (1, 2), (2, 0)]
 
 
 def test_an_instruction_may_wait_for_one_of_its_own_unit() -> None:

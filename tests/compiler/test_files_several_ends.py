@@ -231,8 +231,8 @@ def test_tflite(tmp_path: Path, seed: int) -> None:
     graph = import_tflite(file)
     codes = {v.name: rng.integers(-128, 128, (1, *v.shape)) for v in graph.inputs}
     for detail in runner.get_input_details():
-        given = codes[detail["name"]].astype(np.int8)
-        runner.set_tensor(detail["index"], given.reshape(detail["shape"]))
+        codes_in = codes[detail["name"]].astype(np.int8)
+        runner.set_tensor(detail["index"], codes_in.reshape(detail["shape"]))
     runner.invoke()
     details = runner.get_output_details()
     assert_codes(graph, codes, {d["name"]: runner.get_tensor(d["index"]) for d in details})

@@ -61,10 +61,10 @@ def test_frozen_layers_have_no_gradient() -> None:
     graph = dense_network([3, 4, 2], ["tanh", "identity"])
     frozen = FloatNetwork(differentiate(graph, Loss("mse"), Optimizer(), ["fc2"]))
     x, t = samples(frozen.network, 4)
-    found = frozen.backward(x, t)
-    assert "fc2.weight.gradient" not in found
+    gradients = frozen.backward(x, t)
+    assert "fc2.weight.gradient" not in gradients
     whole = FloatNetwork(differentiate(graph, Loss("mse"), Optimizer())).backward(x, t)
-    assert np.array_equal(found["fc1.weight.gradient"], whole["fc1.weight.gradient"])
+    assert np.array_equal(gradients["fc1.weight.gradient"], whole["fc1.weight.gradient"])
 
 
 def test_momentum_and_decay() -> None:

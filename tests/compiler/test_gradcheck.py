@@ -47,10 +47,10 @@ def checked(graph: Graph, batch: int) -> GradientCheck:
 @pytest.mark.parametrize("batch", [2, *BATCHES])
 def test_sums_that_cancel_are_measured_by_roundings(batch: int) -> None:
     """A bias before a normalization has the gradient 0, and over two values everything has."""
-    found = checked(normalized(6, 5, 7, 3), batch)
-    assert found.passes
-    assert not beyond_roundings(found)
-    rms = {d.name: d.rms for d in found.deviations}
+    check = checked(normalized(6, 5, 7, 3), batch)
+    assert check.passes
+    assert not beyond_roundings(check)
+    rms = {d.name: d.rms for d in check.deviations}
     assert rms["fc0.bias.gradient"] > 1e6
     assert (rms["fc1.error"] > 1.0) == (batch == 2)
 
@@ -76,9 +76,9 @@ def test_a_normalization_without_one_of_its_terms_is_seen(
     monkeypatch: pytest.MonkeyPatch, wrong: Pull, batch: int
 ) -> None:
     monkeypatch.setattr(statistics, "pull", wrong)
-    found = checked(normalized(6, 5, 7, 3), batch)
-    assert not found.passes
-    assert {d.name: d.roundings for d in found.deviations}["fc1.error"] > 10 * ROUNDINGS
+    check = checked(normalized(6, 5, 7, 3), batch)
+    assert not check.passes
+    assert {d.name: d.roundings for d in check.deviations}["fc1.error"] > 10 * ROUNDINGS
 
 
 def test_zeros_do_not_set_the_scale_of_what_follows() -> None:
@@ -88,6 +88,6 @@ def test_zeros_do_not_set_the_scale_of_what_follows() -> None:
     builder.convolution(random.normal(0, 0.3, (3, 3, 2, 4)), np.full(4, -50.0), padding=1).relu()
     builder.average_pool(2).dropout(0.5).dropout(0.5).flatten()
     graph = builder.dense(random.normal(0, 0.3, (16, 5)), random.normal(0, 0.3, 5)).build()
-    found = checked(graph, 3)
-    assert found.passes
-    assert not beyond_roundings(found)
+    check = checked(graph, 3)
+    assert check.passes
+    assert not beyond_roundings(check)

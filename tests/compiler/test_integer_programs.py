@@ -92,14 +92,14 @@ class Net:
         name, depth = self.name, channels // groups
         weight = self.rng.integers(-127, 128, (*window.kernel, depth, count))
         ratio = 40 / (74 * 74 * (window.kernel[0] * window.kernel[1] * depth) ** 0.5)
-        found, second = self.scale(count, ratio, **scale), None
+        rescaling, second = self.scale(count, ratio, **scale), None
         if residual:
             multiplier = self.rng.integers(1, 1 << 20, count)
-            found = replace(found, multiplier=multiplier, shift=np.full(1, 30))
+            rescaling = replace(rescaling, multiplier=multiplier, shift=np.full(1, 30))
             second = Residual(3 << 28)
         bias = self.rng.integers(-2000, 2000, count)
         self._map(*window.output(height, width), count)
-        op = integer.Convolution(window, groups, found, second)
+        op = integer.Convolution(window, groups, rescaling, second)
         self.parts.product(name, op, source, weight, bias, name, "conv", residual or None)
         return name
 
@@ -188,20 +188,20 @@ def assert_same(graph: Graph, program: Program, codes: np.ndarray, done: np.ndar
     seen = set()
     for tensor in program.tensors:
         if tensor.role in ("intermediate", "output") and tensor.name in wanted:
-            found = unpack(done, tensor, program.config)
+            computed = unpack(done, tensor, program.config)
             expected = wanted[tensor.name].reshape(tensor.rows, tensor.columns)
-            np.testing.assert_array_equal(found, expected, tensor.name)
+            np.testing.assert_array_equal(computed, expected, tensor.name)
             seen.add(tensor.name)
     assert graph.output.name in seen
 
 
 def loaded(program: Program, codes: np.ndarray) -> Program:
     """The program with codes (samples, H, W, C) as its input."""
-    (given,), memory = program.with_role("input"), program.memory.copy()
-    images = given.view.to_host(codes) if given.view else codes
-    matrix = to_matrix(images.reshape(host_shape(given)), given, given.name)
-    data = pack(matrix, given, program.config)
-    memory[given.address : given.address + data.size] = data
+    (source,), memory = program.with_role("input"), program.memory.copy()
+    images = source.view.to_host(codes) if source.view else codes
+    matrix = to_matrix(images.reshape(host_shape(source)), source, source.name)
+    data = pack(matrix, source, program.config)
+    memory[source.address : source.address + data.size] = data
     return replace(program, memory=memory)
 
 
@@ -626,9 +626,9 @@ def test_input_of_few_channels_is_packed(
     graph = net.graph(channels_first=channels_first)
     program = compiled(graph, PRESETS["base"], 2)
     assert tiles(program) == passes * output_tiles(program)
-    (given,) = program.with_role("input")
-    assert given.columns == window.kernel[0] * window.kernel[1] * shape[2]
-    assert given.rows == 2 * prod(graph.values["n0"].shape[:2])
+    (source,) = program.with_role("input")
+    assert source.columns == window.kernel[0] * window.kernel[1] * shape[2]
+    assert source.rows == 2 * prod(graph.values["n0"].shape[:2])
 
 
 @pytest.mark.parametrize("again", [False, True])

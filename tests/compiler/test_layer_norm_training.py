@@ -106,16 +106,16 @@ def test_random_networks_sample_by_sample(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, MANY, BLOCK))
 def test_many_random_networks(first: int) -> None:
-    found = {seed: wrong(seed) for seed in range(first, first + BLOCK)}
-    assert not {seed: names for seed, names in found.items() if names}
+    by_seed = {seed: wrong(seed) for seed in range(first, first + BLOCK)}
+    assert not {seed: names for seed, names in by_seed.items() if names}
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_gradients_are_those_of_float64(seed: int) -> None:
     made = prepared(seed)
     if made is not None:
-        found = check_gradients(made.training.network, made.inputs, made.targets)
-        assert not beyond_roundings(found)
+        check = check_gradients(made.training.network, made.inputs, made.targets)
+        assert not beyond_roundings(check)
 
 
 def test_one_channel_is_refused() -> None:

@@ -47,10 +47,10 @@ def test_merged_nest_visits_the_same_words_in_the_same_order(nest: list[tuple[in
         places = product(*(range(count) for count, _ in loops))
         return [sum(i * s for i, (_, s) in zip(p, loops, strict=True)) for p in places]
 
-    found = merged(nest)
-    assert order(found) == order(nest)
-    assert len(found) <= len(nest)
-    assert all(count > 1 for count, _ in found)
+    fewer = merged(nest)
+    assert order(fewer) == order(nest)
+    assert len(fewer) <= len(nest)
+    assert all(count > 1 for count, _ in fewer)
 
 
 def test_packed_nest_is_one_level() -> None:
@@ -61,12 +61,12 @@ def test_packed_nest_is_one_level() -> None:
 @given(NESTS, st.integers(0, 99), st.booleans())
 def test_accesses_cover_the_words(nest: list[tuple[int, int]], base: int, write: bool) -> None:
     words = touched(nest, base)
-    found = list(accesses(3, base, nest, write=write))
-    covered = {word for a in found for word in range(a.low, a.high)}
+    touches = list(accesses(3, base, nest, write=write))
+    covered = {word for a in touches for word in range(a.low, a.high)}
     assert words <= covered
     assert min(covered) == min(words)
     assert max(covered) == max(words)
-    assert all((a.bank, a.write, a.exclusive) == (3, write, False) for a in found)
+    assert all((a.bank, a.write, a.exclusive) == (3, write, False) for a in touches)
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 6))
@@ -119,11 +119,11 @@ def test_stored_map(area: Area, columns: int, block: int, base: int) -> None:
     assert part.word(cut) == offset + whole.word(cut)
     assert whole.word(cut) == order.index(pixels(cut)[0])
     words = {offset + order.index(p) for p in pixels(cut)}
-    for found, start in (
+    for reached, start in (
         (part.view.accesses(cut, write=False), base),
         (part.in_memory(cut, 6, write=False), 0),
     ):
-        covered = {word - start for a in found for word in range(a.low, a.high)}
+        covered = {word - start for a in reached for word in range(a.low, a.high)}
         assert words <= covered
         assert (min(covered), max(covered)) == (min(words), max(words))
     assert {a.bank for a in part.in_memory(cut, 6, write=True)} == {MEMORY + 6}

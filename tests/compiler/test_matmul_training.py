@@ -66,8 +66,8 @@ class Drawing:
     def product(self) -> None:
         if not self.factors():
             self.layer(self.values["input"][2])
-        found = self.factors()
-        other, way = found[int(self.random.integers(len(found)))]
+        factors = self.factors()
+        other, way = factors[int(self.random.integers(len(factors)))]
         height, *sizes = self.shape
         columns = self.values[other][1 if way[1] else 2]
         self.builder.matmul(other, name="product", transpose_a=way[0], transpose_b=way[1])
@@ -129,16 +129,16 @@ def test_random_networks(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, MANY, BLOCK))
 def test_many_random_networks(first: int) -> None:
-    found = {seed: wrong(seed) for seed in range(first, first + BLOCK)}
-    assert not {seed: names for seed, names in found.items() if names}
+    by_seed = {seed: wrong(seed) for seed in range(first, first + BLOCK)}
+    assert not {seed: names for seed, names in by_seed.items() if names}
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_gradients_are_those_of_float64(seed: int) -> None:
     made = prepared(seed)
     if made is not None:
-        found = check_gradients(made.training.network, made.inputs, made.targets)
-        assert not beyond_roundings(found)
+        check = check_gradients(made.training.network, made.inputs, made.targets)
+        assert not beyond_roundings(check)
 
 
 @pytest.mark.parametrize("turned", [(True, True), (False, False)])

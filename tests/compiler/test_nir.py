@@ -34,8 +34,8 @@ def chain(path: Path, shape: tuple[int, ...], *nodes: Any, end: tuple[int, ...])
     return path / "net.nir"
 
 
-def lif(*shape: int, **given: float) -> Any:
-    values = {"tau": 5e-3, "r": 2.0, "v_leak": 0.0, "v_threshold": 0.4, "v_reset": 0.0} | given
+def lif(*shape: int, **parameters: float) -> Any:
+    values = {"tau": 5e-3, "r": 2.0, "v_leak": 0.0, "v_threshold": 0.4, "v_reset": 0.0} | parameters
     return nir.LIF(**{name: np.full(shape, value) for name, value in values.items()})
 
 
@@ -64,8 +64,8 @@ def test_neurons_with_and_without_currents(tmp_path: Path) -> None:
         wanted.append(z)
     assert 0 < np.sum(wanted) < np.size(wanted)
     graph = import_nir(path, time_step=STEP)
-    found = run_in_order(graph, inputs_from_host(graph, inputs))["output"]
-    np.testing.assert_array_equal(found, wanted)
+    computed = run_in_order(graph, inputs_from_host(graph, inputs))["output"]
+    np.testing.assert_array_equal(computed, wanted)
     program, run = pa.load(graph).quantize(inputs).compile("tiny"), None
     equal = 0
     for x, z in zip(inputs, wanted, strict=True):
@@ -98,8 +98,8 @@ def test_maps(tmp_path: Path) -> None:
         z, w = stepped(w, matrix @ pooled.reshape(-1), nodes[5], "tau")
         wanted.append(z)
     assert 0 < np.sum(wanted) < np.size(wanted)
-    found = run_in_order(graph, inputs_from_host(graph, inputs))["output"]
-    np.testing.assert_array_equal(found, wanted)
+    computed = run_in_order(graph, inputs_from_host(graph, inputs))["output"]
+    np.testing.assert_array_equal(computed, wanted)
 
 
 @pytest.mark.parametrize(

@@ -193,9 +193,9 @@ def test_what_the_file_means(tmp_path: Path, build: Callable[[Chain], None]) -> 
     assert got.shape == wanted.shape
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5)
     program = compiler.compile(graph, CONFIG, batch=BATCH, calibration=inputs)
-    found = on_the_machine(program, inputs, tmp_path / "x.npz")
-    assert found.shape == wanted.shape
-    assert np.linalg.norm(found - wanted) < 0.04 * np.linalg.norm(wanted)
+    computed = on_the_machine(program, inputs, tmp_path / "x.npz")
+    assert computed.shape == wanted.shape
+    assert np.linalg.norm(computed - wanted) < 0.04 * np.linalg.norm(wanted)
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_a_grey_image(tmp_path: Path, shape: tuple[int, ...], op: str, values: l
     inputs = chain.rng.normal(size=(BATCH, *shape)).astype(np.float32)
     np.testing.assert_allclose(run_float(graph, inputs), runtime(made, inputs), rtol=0, atol=1e-5)
     program = compiler.compile(graph, CONFIG, batch=BATCH, calibration=inputs)
-    found = on_the_machine(program, inputs, tmp_path / "x.npz")
+    computed = on_the_machine(program, inputs, tmp_path / "x.npz")
     flat = on_the_machine(program, inputs.reshape(BATCH, -1), tmp_path / "x.npz")
-    np.testing.assert_array_equal(found, flat)
+    np.testing.assert_array_equal(computed, flat)
 
 
 def test_the_input_in_two_orders(tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ def lstm(x: str) -> NodeProto:
     return helper.make_node("LSTM", inputs, ["a", "hn", "cn"], "lstm", hidden_size=HIDDEN)
 
 
-def assert_same(path: Path, made: onnx.ModelProto, inputs: Arrays, **given: Any) -> None:
+def assert_same(path: Path, made: onnx.ModelProto, inputs: Arrays, **initializers: Any) -> None:
     """All outputs as ONNX Runtime has them; ``inputs`` as the file has them, of one sample."""
-    graph = import_onnx_any(write(path, made), **given)
+    graph = import_onnx_any(write(path, made), **initializers)
     samples = {v.name: inputs[v.name].reshape(1, -1) for v in graph.inputs}
     got = run_all(graph, samples)
     for name, wanted in runtime(made, inputs).items():
@@ -80,10 +80,10 @@ def test_states_with_their_batch_as_axis_1(tmp_path: Path) -> None:
     shapes: dict[str, Sizes] = {"x": ("n", STEPS, INPUTS), "h": state, "c": state}
     made = file(nodes, {**LSTM, "first": np.array([0])}, shapes, {"y": 2, "hn": 3, "cn": 3})
     graph = import_onnx_any(write(tmp_path, made))
-    given = {"x": floats(3, STEPS, INPUTS), "h": floats(1, 3, HIDDEN), "c": floats(1, 3, HIDDEN)}
-    wanted = runtime(made, given)
-    moved = {name: np.moveaxis(given[name], 1, 0) for name in ("h", "c")}
-    got = run_all(graph, {"x": given["x"], **moved})
+    feed = {"x": floats(3, STEPS, INPUTS), "h": floats(1, 3, HIDDEN), "c": floats(1, 3, HIDDEN)}
+    wanted = runtime(made, feed)
+    moved = {name: np.moveaxis(feed[name], 1, 0) for name in ("h", "c")}
+    got = run_all(graph, {"x": feed["x"], **moved})
     np.testing.assert_allclose(got["y"], wanted["y"], atol=1e-5)
     for name in ("hn", "cn"):
         np.testing.assert_allclose(got[name], np.moveaxis(wanted[name], 1, 0), atol=1e-5)
@@ -106,8 +106,8 @@ def test_the_only_sample_is_the_only_step(tmp_path: Path) -> None:
     }  # fmt: skip
     shapes: dict[str, Sizes] = {"x": ("steps", 2, 3), "h": (1, 1, HIDDEN), "c": (1, 1, HIDDEN)}
     made = file(nodes, constants, shapes, {"y": 1, "hn": 3, "cn": 3})
-    given = {"x": floats(1, 2, 3), "h": floats(1, 1, HIDDEN), "c": floats(1, 1, HIDDEN)}
-    assert_same(tmp_path, made, given)
+    feed = {"x": floats(1, 2, 3), "h": floats(1, 1, HIDDEN), "c": floats(1, 1, HIDDEN)}
+    assert_same(tmp_path, made, feed)
 
 
 def test_attention_of_one_sample_along_axis_1(tmp_path: Path) -> None:
@@ -252,8 +252,8 @@ RATES = {"rate": np.array(16000), "u": floats(INPUTS, 2), "v": floats(INPUTS, 3)
 @pytest.mark.parametrize("rate", [16000, 8000])
 def test_an_input_that_is_a_constant(tmp_path: Path, rate: int) -> None:
     made = file(rates(), RATES, {"x": (1, INPUTS), "sr": ()})
-    given = {"x": floats(1, INPUTS), "sr": np.array(rate)}
-    assert_same(tmp_path, made, given, set_inputs={"sr": rate})
+    feed = {"x": floats(1, INPUTS), "sr": np.array(rate)}
+    assert_same(tmp_path, made, feed, set_inputs={"sr": rate})
 
 
 @pytest.mark.parametrize(

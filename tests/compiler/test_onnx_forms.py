@@ -55,11 +55,11 @@ def test_a_size_of_the_input_as_a_factor(tmp_path: Path) -> None:
 
 def test_the_open_batch_in_a_reshape(tmp_path: Path) -> None:
     more = [node("Reshape", ["x", "r"], "m"), node("Relu", ["m"])]
-    given = {"zero": np.array([0]), "rest": np.array([2, -1]), "two": np.array([2])}
-    same(tmp_path, [*BATCH, node("Concat", ["b", "rest"], "r", axis=0), *more], given, "n", 4)
+    constants = {"zero": np.array([0]), "rest": np.array([2, -1]), "two": np.array([2])}
+    same(tmp_path, [*BATCH, node("Concat", ["b", "rest"], "r", axis=0), *more], constants, "n", 4)
     wrong = [*BATCH, node("Mul", ["b", "two"], "d"), node("Concat", ["d", "rest"], "r", axis=0)]
     with pytest.raises(InputError, match="shape 'r' depends on the batch"):
-        same(tmp_path, [*wrong, *more], given, "n", 4)
+        same(tmp_path, [*wrong, *more], constants, "n", 4)
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,8 @@ QUANTIZED = {
 
 def quantized(path: Path, nodes: list[onnx.NodeProto], shape: tuple[int, ...]) -> onnx.ModelProto:
     read = {name for each in nodes for name in each.input}
-    given = {name: value for name, value in GIVEN.items() if name in read}
-    made = model(nodes, given, ("n", *shape), opset=21)
+    constants = {name: value for name, value in GIVEN.items() if name in read}
+    made = model(nodes, constants, ("n", *shape), opset=21)
     write(path, made)
     return made
 

@@ -60,14 +60,14 @@ def assert_by_table(graph: Graph, data: np.ndarray) -> None:
     quantized = quantize_graph(graph, data, PRESETS["small"])
     source, result = quantized.input.codes, result_of(quantized)
     size = int(np.prod(quantized.input.shape))
-    given = np.resize(CODES, (-(-256 // size), *quantized.input.shape))
-    values = source.decode(given)
+    rows = np.resize(CODES, (-(-256 // size), *quantized.input.shape))
+    values = source.decode(rows)
     with np.errstate(all="ignore"):
         wanted = made.op.real(values)
     known = np.isfinite(wanted)
     assert known.mean() > 0.9
     low, high = result.decode([-128, 127])
-    error = result.decode(codes_of(quantized, given)) - np.clip(wanted, low, high)
+    error = result.decode(codes_of(quantized, rows)) - np.clip(wanted, low, high)
     assert (abs(error[known]) <= 0.501 * result.scale).all()
 
 
@@ -101,8 +101,8 @@ def test_a_slope_for_each_channel(tmp_path: Path, shape: tuple[int, ...]) -> Non
     slope = rng.uniform(0.1, 0.9, shape).astype(np.float32)
     graph = judged(tmp_path, [node("PRelu", ["x", "slope"])], {"slope": slope}, data)
     quantized = quantize_graph(graph, data, PRESETS["small"])
-    given = quantized.input.codes.encode(data.transpose(0, 2, 3, 1))
-    codes = codes_of(quantized, given)
+    source = quantized.input.codes.encode(data.transpose(0, 2, 3, 1))
+    codes = codes_of(quantized, source)
     error = result_of(quantized).decode(codes).transpose(0, 3, 1, 2) - run_float(graph, data)
     assert np.sqrt(np.mean(error**2)) < 0.05 * np.sqrt(np.mean(run_float(graph, data) ** 2))
 

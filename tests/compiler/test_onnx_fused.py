@@ -27,10 +27,10 @@ def floats(*shape: int) -> np.ndarray:
 
 
 def fused(
-    kind: str, inputs: list[str], outputs: tuple[str, ...] = ("y",), **given: object
+    kind: str, inputs: list[str], outputs: tuple[str, ...] = ("y",), **initializers: object
 ) -> NodeProto:
     domain = "" if kind.startswith("Simplified") else "com.microsoft"
-    return helper.make_node(kind, inputs, outputs, f"n_{kind}", domain=domain, **given)
+    return helper.make_node(kind, inputs, outputs, f"n_{kind}", domain=domain, **initializers)
 
 
 SCALE, SHIFT = floats(COLUMNS), floats(COLUMNS)

@@ -126,13 +126,13 @@ def test_bodies_are_looked_into(tmp_path: Path) -> None:
 
 def test_functions_of_the_file_are_expanded(tmp_path: Path) -> None:
     made = model([helper.make_node("Twice", ["x"], ["y"], "t", domain="own")], {}, ("n", 6))
-    own = helper.make_opsetid("own", 1)
+    local = helper.make_opsetid("own", 1)
     steps = [helper.make_node("Add", ["a", "a"], ["s"]), helper.make_node("Relu", ["s"], ["b"])]
     function = helper.make_function(
         "own", "Twice", ["a"], ["b"], steps, [helper.make_opsetid("", 17)]
     )
     made.functions.append(function)
-    made.opset_import.append(own)
+    made.opset_import.append(local)
     check(write(tmp_path, made), np.maximum(2 * X, 0), X)
 
 
@@ -228,7 +228,7 @@ def test_a_path_as_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "text"),
+    ("element_type", "text"),
     [
         ({"shape": ("6",)}, "shape: must be an integer, not '6'"),
         ({"shape": (6.5,)}, "shape: must be an integer, not 6.5"),
@@ -237,7 +237,7 @@ def test_a_path_as_text(tmp_path: Path) -> None:
         ({"random_weights": "a"}, "random_weights: must be an integer, not 'a'"),
     ],
 )
-def test_other_types_are_refused(tmp_path: Path, given: dict[str, Any], text: str) -> None:
+def test_other_types_are_refused(tmp_path: Path, element_type: dict[str, Any], text: str) -> None:
     file = save(tmp_path, [node("MatMul", ["x", "w"])], {"w": W})
     with pytest.raises(InputError, match=text):
-        import_onnx(file, **given)
+        import_onnx(file, **element_type)

@@ -26,8 +26,10 @@ def ints(*numbers: int) -> np.ndarray:
     return np.array(numbers, np.int64)
 
 
-def assert_same(path: Path, shape: tuple[int, ...], nodes: list[NodeProto], given: Arrays) -> None:
-    made, x = model(nodes, given, ("N", *shape)), floats(2, *shape)
+def assert_same(
+    path: Path, shape: tuple[int, ...], nodes: list[NodeProto], initializers: Arrays
+) -> None:
+    made, x = model(nodes, initializers, ("N", *shape)), floats(2, *shape)
     graph, wanted = import_onnx(write(path, made)), runtime(made, x)
     got = run_float(graph, x)
     assert got.shape == wanted.shape
@@ -41,8 +43,12 @@ def test_copies_around_images(tmp_path: Path, mode: str) -> None:
         node("Pad", ["c", "p"], "a", mode=mode),
         node("Conv", ["a", "w"]),
     ]
-    given = {"v": floats(4, 4, 1, 1), "w": floats(3, 4, 3, 3), "p": ints(0, 0, 2, 3, 0, 0, 1, 4)}
-    assert_same(tmp_path, (4, 20, 18), nodes, given)
+    constants = {
+        "v": floats(4, 4, 1, 1),
+        "w": floats(3, 4, 3, 3),
+        "p": ints(0, 0, 2, 3, 0, 0, 1, 4),
+    }
+    assert_same(tmp_path, (4, 20, 18), nodes, constants)
 
 
 @pytest.mark.parametrize("first", [[], [node("Conv", ["x", "one"], "c")]])
@@ -50,8 +56,8 @@ def test_a_mirrored_signal(tmp_path: Path, first: list[NodeProto]) -> None:
     """As spectra begin, of the input or of a value."""
     source = "c" if first else "x"
     nodes = [*first, node("Pad", [source, "p"], "a", mode="reflect"), node("Conv", ["a", "w"])]
-    given = {"one": floats(1, 1, 1), "w": floats(3, 1, 7), "p": ints(0, 0, 100, 0, 0, 50)}
-    assert_same(tmp_path, (1, 9000), nodes, given)
+    constants = {"one": floats(1, 1, 1), "w": floats(3, 1, 7), "p": ints(0, 0, 100, 0, 0, 50)}
+    assert_same(tmp_path, (1, 9000), nodes, constants)
 
 
 def test_zeros_with_channels_last(tmp_path: Path) -> None:
@@ -63,8 +69,8 @@ def test_zeros_with_channels_last(tmp_path: Path) -> None:
         node("Transpose", ["a"], "b", perm=[0, 3, 1, 2]),
         node("Relu", ["b"]),
     ]
-    given = {"v": floats(8, 8, 1, 1), "p": ints(0, 2, 3, 4, 0, 1, 0, 5)}
-    assert_same(tmp_path, (8, 20, 30), nodes, given)
+    constants = {"v": floats(8, 8, 1, 1), "p": ints(0, 2, 3, 4, 0, 1, 0, 5)}
+    assert_same(tmp_path, (8, 20, 30), nodes, constants)
 
 
 def test_maps_as_channels(tmp_path: Path) -> None:
@@ -76,8 +82,8 @@ def test_maps_as_channels(tmp_path: Path) -> None:
         node("Concat", ["t", "r", "t"], "j", axis=1),
         node("Conv", ["j", "w"]),
     ]
-    given = {"v": floats(5, 2, 1, 1), "w": floats(3, 3, 3, 3)}
-    assert_same(tmp_path, (2, 300, 1), nodes, given)
+    constants = {"v": floats(5, 2, 1, 1), "w": floats(3, 3, 3, 3)}
+    assert_same(tmp_path, (2, 300, 1), nodes, constants)
 
 
 @pytest.mark.parametrize(

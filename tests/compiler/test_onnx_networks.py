@@ -53,19 +53,19 @@ def convolution(seed: int) -> onnx.ModelProto:
     depth, count = int(rng.integers(1, 4)), groups * int(rng.integers(1, 4))
     kernel = rng.integers(1, 5, 2).tolist()
     chain = Chain(seed, (2, groups * depth, int(rng.integers(9, 14)), int(rng.integers(9, 14))))
-    given: dict[str, object] = {"group": groups}
+    attributes: dict[str, object] = {"group": groups}
     mode = str(rng.choice(["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"]))
     if mode == "NOTSET":
-        given["pads"] = rng.integers(0, 4, 4).tolist()
+        attributes["pads"] = rng.integers(0, 4, 4).tolist()
     else:
-        given["auto_pad"] = mode
-    given["strides"] = rng.integers(1, 4, 2).tolist()
+        attributes["auto_pad"] = mode
+    attributes["strides"] = rng.integers(1, 4, 2).tolist()
     if mode in ("NOTSET", "VALID"):
-        given["dilations"] = rng.integers(1, 3, 2).tolist()
+        attributes["dilations"] = rng.integers(1, 3, 2).tolist()
     if seed % 2:
-        given["kernel_shape"] = kernel
+        attributes["kernel_shape"] = kernel
     more = [chain.floats(count, depth, *kernel)] + ([chain.floats(count)] if seed % 3 else [])
-    chain.add("Conv", *more, **given)
+    chain.add("Conv", *more, **attributes)
     return chain.model(int(rng.choice([7, 11, 13, 17, 22])))
 
 
@@ -80,15 +80,15 @@ def test_transposed_convolution(tmp_path: Path, seed: int) -> None:
     groups, depth, count = int(rng.integers(1, 3)), int(rng.integers(1, 3)), int(rng.integers(1, 4))
     kernel, strides = rng.integers(2, 5, 2), rng.integers(1, 4, 2)
     chain = Chain(seed, (1, groups * depth, 5, 6))
-    given: dict[str, object] = {"group": groups, "strides": strides.tolist()}
+    attributes: dict[str, object] = {"group": groups, "strides": strides.tolist()}
     if seed % 4 == 3:
-        given["auto_pad"] = ["SAME_UPPER", "SAME_LOWER"][seed // 4 % 2]
+        attributes["auto_pad"] = ["SAME_UPPER", "SAME_LOWER"][seed // 4 % 2]
     else:
-        given["pads"] = rng.integers(0, 2, 4).tolist()
-        given["dilations"] = rng.integers(1, 3, 2).tolist()
-        given["output_padding"] = [int(rng.integers(0, s)) for s in strides]
+        attributes["pads"] = rng.integers(0, 2, 4).tolist()
+        attributes["dilations"] = rng.integers(1, 3, 2).tolist()
+        attributes["output_padding"] = [int(rng.integers(0, s)) for s in strides]
     more = [chain.floats(groups * depth, count, *kernel.tolist()), chain.floats(groups * count)]
-    chain.add("ConvTranspose", *more, **given)
+    chain.add("ConvTranspose", *more, **attributes)
     # The reference evaluator has errors in groups, several channels and auto_pad.
     check(tmp_path, chain.model(), runtime)
 
@@ -98,21 +98,21 @@ def test_transposed_convolution(tmp_path: Path, seed: int) -> None:
 def test_pools(tmp_path: Path, op: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     kernel = rng.integers(2, 5, 2)
-    given: dict[str, object] = {
+    attributes: dict[str, object] = {
         "kernel_shape": kernel.tolist(),
         "strides": rng.integers(1, 4, 2).tolist(),
     }
     if seed % 4 == 3:
-        given["auto_pad"] = ["SAME_UPPER", "SAME_LOWER", "VALID"][seed % 3]
+        attributes["auto_pad"] = ["SAME_UPPER", "SAME_LOWER", "VALID"][seed % 3]
     else:
-        given["pads"] = [int(rng.integers(0, k)) for k in (*kernel, *kernel)]
-        given["ceil_mode"] = seed % 2
+        attributes["pads"] = [int(rng.integers(0, k)) for k in (*kernel, *kernel)]
+        attributes["ceil_mode"] = seed % 2
     if op == "AveragePool":
-        given["count_include_pad"] = seed // 2 % 2
+        attributes["count_include_pad"] = seed // 2 % 2
     elif seed % 4 == 2:
-        given["dilations"] = [1, 2]
+        attributes["dilations"] = [1, 2]
     chain = Chain(seed, (2, 3, int(rng.integers(8, 13)), int(rng.integers(8, 13))))
-    chain.add(op, **given)
+    chain.add(op, **attributes)
     # The reference evaluator has errors in ceil_mode and auto_pad.
     check(tmp_path, chain.model(22), runtime)
 

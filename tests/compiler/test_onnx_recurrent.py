@@ -37,12 +37,12 @@ def parameters(kind: str, directions: int, seed: int = 0) -> dict[str, np.ndarra
     return {name: rng.normal(0, 0.6, s).astype(np.float32) for name, s in shapes.items()}
 
 
-def network(kind: str, constants: Arrays, more: tuple[str, ...] = (), **given: Any) -> Any:
+def network(kind: str, constants: Arrays, more: tuple[str, ...] = (), **entries: Any) -> Any:
     """(N, T, I) to the hidden states of all steps, (N, T, directions x H)."""
     width = constants["w"].shape[0] * HIDDEN
     nodes = [
         node("Transpose", ["x"], "s", perm=[1, 0, 2]),
-        node(kind, ["s", "w", "r", "b", *more], "y", hidden_size=HIDDEN, **given),
+        node(kind, ["s", "w", "r", "b", *more], "y", hidden_size=HIDDEN, **entries),
         node("Transpose", ["y"], "t", perm=[2, 0, 1, 3]),
         node("Reshape", ["t", "shape"], "out"),
     ]
@@ -72,24 +72,26 @@ def compare(path: Path, made: Any) -> None:
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize(
-    ("kind", "given"), [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})]
+    ("kind", "entries"),
+    [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})],
 )
-def test_all_states(tmp_path: Path, kind: str, given: dict[str, int], direction: str) -> None:
+def test_all_states(tmp_path: Path, kind: str, entries: dict[str, int], direction: str) -> None:
     constants = parameters(kind, 2 if direction == "bidirectional" else 1)
-    compare(tmp_path, network(kind, constants, direction=direction, **given))
+    compare(tmp_path, network(kind, constants, direction=direction, **entries))
 
 
 @pytest.mark.parametrize(
-    ("kind", "given"), [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})]
+    ("kind", "entries"),
+    [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})],
 )
-def test_initial_states(tmp_path: Path, kind: str, given: dict[str, int]) -> None:
+def test_initial_states(tmp_path: Path, kind: str, entries: dict[str, int]) -> None:
     rng, constants = np.random.default_rng(3), parameters(kind, 1)
     more = ["", "h"]
     constants["h"] = np.tile(rng.normal(size=(1, 1, HIDDEN)), (1, 6, 1)).astype(np.float32)
     if kind == "LSTM":
         more.append("c")
         constants["c"] = np.tile(rng.normal(size=(1, 1, HIDDEN)), (1, 6, 1)).astype(np.float32)
-    compare(tmp_path, network(kind, constants, tuple(more), **given))
+    compare(tmp_path, network(kind, constants, tuple(more), **entries))
 
 
 @pytest.mark.parametrize("place", [1, 2])
@@ -109,16 +111,16 @@ def test_the_last_state_and_cell(tmp_path: Path, place: int) -> None:
 def test_int8_on_the_machine_is_near(tmp_path: Path, kind: str) -> None:
     made, inputs = network(kind, parameters(kind, 1)), samples(16)
     program = pa.load(write(tmp_path, made)).quantize(inputs).compile("small", batch=16)
-    found, wanted = program.run(inputs).output, runtime(made, inputs)
-    error = np.sqrt(np.mean((found.reshape(wanted.shape) - wanted) ** 2) / np.mean(wanted**2))
+    computed, wanted = program.run(inputs).output, runtime(made, inputs)
+    error = np.sqrt(np.mean((computed.reshape(wanted.shape) - wanted) ** 2) / np.mean(wanted**2))
     assert error < 0.05, error
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    def message(kind: str, more: tuple[str, ...] = (), extra: Arrays = NONE, **given: Any) -> str:
+    def message(kind: str, more: tuple[str, ...] = (), extra: Arrays = NONE, **entries: Any) -> str:
         constants = {**parameters(kind, 1), **extra}
         with pytest.raises(InputError) as error:
-            import_onnx(write(tmp_path, network(kind, constants, more, **given)))
+            import_onnx(write(tmp_path, network(kind, constants, more, **entries)))
         return str(error.value)
 
     lengths = {"n": np.full(6, STEPS, np.int32)}
@@ -134,14 +136,14 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert "activations must be 1 of" in message("RNN", activations=["Softsign"])
 
 
-def one_step(kind: str, transposed: bool, **given: Any) -> onnx.ModelProto:
+def one_step(kind: str, transposed: bool, **entries: Any) -> onnx.ModelProto:
     """A step of a network whose states are inputs and outputs, as exporters write it."""
     constants = {**parameters(kind, 1), "m": np.eye(HIDDEN, 2, dtype=np.float32), "zero": [0]}
     states = ["h", "c"][: 1 + (kind == "LSTM")]
     source = "s" if transposed else "x"
     nodes = [
         *([node("Transpose", ["x"], "s", perm=[1, 0, 2])] if transposed else []),
-        node(kind, [source, "w", "r", "b", "", *states], "", hidden_size=HIDDEN, **given),
+        node(kind, [source, "w", "r", "b", "", *states], "", hidden_size=HIDDEN, **entries),
         node("Squeeze", ["next h", "zero"], "flat"),
         node("MatMul", ["flat", "m"], "out"),
     ]
@@ -161,11 +163,12 @@ def value(name: str, shape: tuple[int, ...]) -> onnx.ValueInfoProto:
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(
-    ("kind", "given"), [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})]
+    ("kind", "entries"),
+    [("LSTM", {}), ("GRU", {}), ("GRU", {"linear_before_reset": 1}), ("RNN", {})],
 )
-def test_streaming(tmp_path: Path, kind: str, given: dict[str, int], transposed: bool) -> None:
+def test_streaming(tmp_path: Path, kind: str, entries: dict[str, int], transposed: bool) -> None:
     """One step a run: in real numbers as ONNX Runtime, step by step, and near it in int8."""
-    made = one_step(kind, transposed, **given)
+    made = one_step(kind, transposed, **entries)
     session = InferenceSession(made.SerializeToString())
     names = [output.name for output in session.get_outputs()]
     states = {f"next {v.name}": v.name for v in made.graph.input[1:]}
@@ -176,8 +179,8 @@ def test_streaming(tmp_path: Path, kind: str, given: dict[str, int], transposed:
         held = {name: results[output] for output, name in states.items()}
         wanted.append(results["out"])
     network = pa.load(write(tmp_path, made), states=states)
-    found = run_in_order(network.graph, inputs_from_host(network.graph, inputs))["out"]
-    np.testing.assert_allclose(found.reshape(-1, 1, 2), wanted, atol=1e-5)
+    computed = run_in_order(network.graph, inputs_from_host(network.graph, inputs))["out"]
+    np.testing.assert_allclose(computed.reshape(-1, 1, 2), wanted, atol=1e-5)
     program, run = network.quantize(inputs).compile("tiny"), None
     for number, row in enumerate(inputs):
         run = program.run(row[None], after=run)

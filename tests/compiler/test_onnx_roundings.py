@@ -56,10 +56,10 @@ class Qdq(Chain):
     def bias(self, codes: list[int], scale: object) -> str:
         """A bias in int32; the last value of the chain stays."""
         last = self.last
-        zeros, given = np.zeros(len(codes), np.int32), np.array(codes, np.int32)
+        zeros, codes_of_bias = np.zeros(len(codes), np.int32), np.array(codes, np.int32)
         scales = self.real(np.broadcast_to(np.asarray(scale), len(codes)))
         made = self.add("DequantizeLinear", scales, self.constant(zeros),
-                        source=self.constant(given), axis=0)  # fmt: skip
+                        source=self.constant(codes_of_bias), axis=0)  # fmt: skip
         self.last = last
         return made
 
@@ -244,9 +244,9 @@ def test_factors_leave_weights_alone(tmp_path: Path) -> None:
     assert made.is_quantized
     (product,) = made.nodes
     assert isinstance(product.op, Convolution)
-    given = next(v for v in q.constants.values() if v.dtype == INT8 and v.ndim == 4)
+    weights = next(v for v in q.constants.values() if v.dtype == INT8 and v.ndim == 4)
     np.testing.assert_array_equal(
-        weight_of(made)[0], given.transpose(2, 3, 1, 0) * np.array([1, -1, 1, 1])
+        weight_of(made)[0], weights.transpose(2, 3, 1, 0) * np.array([1, -1, 1, 1])
     )
 
 

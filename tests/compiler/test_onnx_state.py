@@ -67,8 +67,8 @@ def test_caches_of_keys_and_values(tmp_path: Path) -> None:
         held = dict(zip(CACHES.values(), made, strict=True))
         wanted.append(answer)
     network = pa.load(path, states=CACHES)
-    found = run_in_order(network.graph, inputs_from_host(network.graph, rows))["y"]
-    np.testing.assert_allclose(found.reshape(9, -1), np.concatenate(wanted), atol=1e-5)
+    computed = run_in_order(network.graph, inputs_from_host(network.graph, rows))["y"]
+    np.testing.assert_allclose(computed.reshape(9, -1), np.concatenate(wanted), atol=1e-5)
     program, run = network.quantize(rows).compile("base"), None
     for number, row in enumerate(rows):
         run = program.run(row[None], after=run)

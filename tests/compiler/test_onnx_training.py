@@ -25,7 +25,7 @@ from tests.compiler.training_cases import beside_model
 def learned(path: Path, *middle: onnx.NodeProto, **constants: np.ndarray) -> Graph:
     """Two dense layers of vectors with something between ``a`` and ``b``."""
     random = np.random.default_rng(1)
-    given = {
+    held = {
         "w": random.normal(0, 0.3, (12, 6)),
         "bias": random.normal(0, 0.1, 6),
         "v": random.normal(0, 0.3, (6, 4)),
@@ -37,7 +37,7 @@ def learned(path: Path, *middle: onnx.NodeProto, **constants: np.ndarray) -> Gra
         *middle,
         node("MatMul", ["b", "v"], "y"),
     ]
-    arrays = {name: values.astype(np.float32) for name, values in given.items()}
+    arrays = {name: values.astype(np.float32) for name, values in held.items()}
     return import_onnx(write(path, model(nodes, arrays, ("n", 1, 3, 4))), learns=True)
 
 

@@ -58,14 +58,14 @@ def test_multiplier_has_all_its_bits() -> None:
 
 @given(st.integers(-(1 << 32), 1 << 32), st.integers(0, (1 << 31) - 1), st.integers(-20, 63))
 def test_requantize_rounds_half_to_even(value: int, multiplier: int, shift: int) -> None:
-    found = int(requantize(np.array([value]), np.array([multiplier]), np.array([shift]))[0])
+    rounded = int(requantize(np.array([value]), np.array([multiplier]), np.array([shift]))[0])
     product = value * multiplier
     if shift > 0:
         quotient, rest = product >> shift, product & ((1 << shift) - 1)
         half = 1 << (shift - 1)
-        assert found == quotient + (rest > half or (rest == half and quotient % 2 == 1))
+        assert rounded == quotient + (rest > half or (rest == half and quotient % 2 == 1))
     else:
-        assert max(-100, min(100, found)) == max(-100, min(100, product << -shift))
+        assert max(-100, min(100, rounded)) == max(-100, min(100, product << -shift))
 
 
 def test_codes_cover_the_range_and_zero() -> None:

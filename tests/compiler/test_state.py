@@ -142,8 +142,8 @@ def test_runs_follow_each_other(name: str, dim: int) -> None:
         memory = execute(program, with_codes(program, one, memory))
         for tensor in (*program.with_role("output"), *program.with_role("state")):
             wanted = {**outputs, **states}[tensor.name]
-            found = unpack(memory, tensor, config)
-            np.testing.assert_array_equal(found, matrix(wanted), err_msg=tensor.name)
+            computed = unpack(memory, tensor, config)
+            np.testing.assert_array_equal(computed, matrix(wanted), err_msg=tensor.name)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ def test_neurons_as_their_equations_say(reset: float | None) -> None:
         v = np.where(s, v - 1.0 if reset is None else reset, v)
         w = np.where(z, w - 0.5 if reset is None else reset, w)
         wanted.append(z)
-    found = run_in_order(graph, {"input": inputs})["output"]
+    computed = run_in_order(graph, {"input": inputs})["output"]
     assert 0 < np.sum(wanted) < np.size(wanted)
-    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(computed, wanted)
 
 
 def test_neurons_wrong() -> None:

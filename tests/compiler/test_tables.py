@@ -40,12 +40,12 @@ def test_monotonic(name: str) -> None:
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("segments", [16, 32, 64, 128, 256])
 def test_coefficients_and_values_fit(name: str, segments: int) -> None:
-    found = table(name, segments)
-    assert len(found.offsets) == len(found.slopes) == segments
-    assert np.abs(found.offsets).max() < 1 << 31
-    assert np.abs(found.slopes).max() < 1 << 15
-    assert 0 <= found.shift <= 63
-    values = found(ARGUMENTS)
+    entries = table(name, segments)
+    assert len(entries.offsets) == len(entries.slopes) == segments
+    assert np.abs(entries.offsets).max() < 1 << 31
+    assert np.abs(entries.slopes).max() < 1 << 15
+    assert 0 <= entries.shift <= 63
+    values = entries(ARGUMENTS)
     assert -(1 << 15) <= values.min() <= values.max() < 1 << 15
 
 
@@ -74,13 +74,13 @@ def test_words_hold_every_coefficient(dim: int, bus: int, segments: int) -> None
     config = Config(
         dim=dim, operand_bits=16, acc_bits=48, scale_bits=0, table_segments=segments, bus_bits=bus
     )
-    found = table("tanh", segments)
-    words = found.words(config)
+    entries = table("tanh", segments)
+    words = entries.words(config)
     assert words.dtype == np.uint8
     assert len(words) == 3 * config.table_words * config.word_bytes
     low, high, slopes = words.view("<u2").reshape(3, -1)[:, :segments].astype(np.int64)
-    assert np.array_equal((low | high << 16).astype(np.uint32).view(np.int32), found.offsets)
-    assert np.array_equal(slopes.astype(np.uint16).view(np.int16), found.slopes)
+    assert np.array_equal((low | high << 16).astype(np.uint32).view(np.int32), entries.offsets)
+    assert np.array_equal(slopes.astype(np.uint16).view(np.int16), entries.slopes)
 
 
 def test_slopes_of_spikes_are_those_of_the_operator() -> None:

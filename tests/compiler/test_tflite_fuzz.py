@@ -39,10 +39,10 @@ def image_network() -> bytes:
     first, second = b.tensor((1, 4, 4, 8), 0.2, -128), b.tensor((1, 4, 4, 8), 0.2, 5)
     bias = b.constant(np.zeros(8, np.int32), 1e-3)
     options = {"DilationHFactor": 1, "DilationWFactor": 1, "FusedActivationFunction": 1}
-    given = [border, weight(b, 8, 3, 3, 3), bias]
-    b.operator("CONV_2D", given, first, Padding=VALID, StrideH=2, StrideW=2, **options)
-    given = [first, weight(b, 1, 3, 3, 8, axis=3), bias]
-    b.operator("DEPTHWISE_CONV_2D", given, second, Padding=SAME, **ONES, **options)
+    operands = [border, weight(b, 8, 3, 3, 3), bias]
+    b.operator("CONV_2D", operands, first, Padding=VALID, StrideH=2, StrideW=2, **options)
+    operands = [first, weight(b, 1, 3, 3, 8, axis=3), bias]
+    b.operator("DEPTHWISE_CONV_2D", operands, second, Padding=SAME, **ONES, **options)
     total, pooled = b.tensor((1, 4, 4, 8), 0.3, 1), b.tensor((1, 2, 2, 8), 0.3, 1)
     b.operator("ADD", [first, second], total, FusedActivationFunction=3)
     pool = {"FilterHeight": 2, "FilterWidth": 2, "StrideH": 2, "StrideW": 2}
@@ -58,8 +58,8 @@ def other_network() -> bytes:
     b = FileBuilder()
     x, wide = b.tensor((1, 3, 3, 2), 0.1), b.tensor((1, 6, 6, 2), 0.1)
     shape = b.constant(np.array([1, 6, 6, 2], np.int32))
-    given = [shape, weight(b, 2, 2, 2, 2), x]
-    b.operator("TRANSPOSE_CONV", given, wide, Padding=SAME, StrideH=2, StrideW=2)
+    operands = [shape, weight(b, 2, 2, 2, 2), x]
+    b.operator("TRANSPOSE_CONV", operands, wide, Padding=SAME, StrideH=2, StrideW=2)
     tanh, curve = b.tensor((1, 6, 6, 2), 1 / 128), b.tensor((1, 6, 6, 2), 1 / 256, -128)
     b.operator("TANH", [wide], tanh).operator("LOGISTIC", [wide], curve)
     same, joined = b.tensor((1, 6, 6, 2), 1 / 128), b.tensor((1, 6, 6, 4), 1 / 128)
@@ -155,11 +155,11 @@ def consistent(graph: Graph) -> None:
     codes = [form for form in formats if isinstance(form, Affine8)]
     assert all(-128 <= form.zero <= 127 and form.scale > 0 for form in codes)
     if graph.macs + sum(value.size for value in graph.values.values()) < 3e5:
-        given = np.random.default_rng(0).integers(-128, 128, (1, *graph.input.shape))
-        found = codes_of(graph, given)
-        assert found.shape[1:] == graph.output.shape
-        assert found.min() >= -128
-        assert found.max() <= 127
+        source = np.random.default_rng(0).integers(-128, 128, (1, *graph.input.shape))
+        computed = codes_of(graph, source)
+        assert computed.shape[1:] == graph.output.shape
+        assert computed.min() >= -128
+        assert computed.max() <= 127
 
 
 def refusal(file: Path) -> str:

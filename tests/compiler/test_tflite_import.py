@@ -52,8 +52,8 @@ def interpreter(data: bytes, kernels: Any) -> Any:
 
 
 def run(runner: Any, codes: np.ndarray) -> np.ndarray:
-    given = runner.get_input_details()[0]
-    runner.set_tensor(given["index"], codes.astype(np.int8).reshape(given["shape"]))
+    details = runner.get_input_details()[0]
+    runner.set_tensor(details["index"], codes.astype(np.int8).reshape(details["shape"]))
     runner.invoke()
     return np.asarray(runner.get_tensor(runner.get_output_details()[0]["index"]))
 
@@ -93,13 +93,13 @@ def test_networks_equal_the_reference_kernels_in_every_tensor(name: str) -> None
     for codes in inputs((1, *graph.input.shape)):
         run(reference, codes)
         run(optimized, codes)
-        for tensor, found in every_map(graph, codes.astype(np.int64)).items():
+        for tensor, computed in every_map(graph, codes.astype(np.int64)).items():
             wanted = reference.get_tensor(places[tensor])
-            assert np.array_equal(found.ravel(), wanted.ravel()), tensor
+            assert np.array_equal(computed.ravel(), wanted.ravel()), tensor
             other = optimized.get_tensor(places[tensor]).astype(np.int64)
-            total += found.size
-            differ += np.count_nonzero(found.ravel() != other.ravel())
-            assert np.abs(found.ravel() - other.ravel()).max() <= 4
+            total += computed.size
+            differ += np.count_nonzero(computed.ravel() != other.ravel())
+            assert np.abs(computed.ravel() - other.ravel()).max() <= 4
     # The optimized kernels round convolutions once and sums otherwise.
     assert differ <= 0.01 * total
 
@@ -113,9 +113,9 @@ def zero(rng: np.random.Generator) -> int:
     return int(rng.choice([-128, 0, 127, rng.integers(-128, 128)]))
 
 
-def size(given: int, kernel: int, stride: int, dilation: int, padding: int) -> int:
+def size(count: int, kernel: int, stride: int, dilation: int, padding: int) -> int:
     extent = (kernel - 1) * dilation + 1
-    return -(-given // stride) if padding == SAME else (given - extent) // stride + 1
+    return -(-count // stride) if padding == SAME else (count - extent) // stride + 1
 
 
 def weight(rng: np.random.Generator, builder: FileBuilder, *shape: int, axis: int = 0) -> int:
@@ -171,9 +171,9 @@ def test_transposed_convolutions(tmp_path: Path, seed: int) -> None:
     w = weight(rng, b, count, *kernel, channels)
     shape = b.constant(np.array([1, *sizes, count], np.int32))
     y = b.tensor((1, *sizes, count), scale(rng), zero(rng))
-    given = [shape, w, x, *([bias(rng, b, count)] if rng.integers(2) else [])]
+    operands = [shape, w, x, *([bias(rng, b, count)] if rng.integers(2) else [])]
     options = {"Padding": padding, "StrideH": stride[0], "StrideW": stride[1]}
-    b.operator("TRANSPOSE_CONV", given, y, **options)
+    b.operator("TRANSPOSE_CONV", operands, y, **options)
     check(tmp_path, b, seed)
 
 
@@ -183,15 +183,17 @@ def test_dense_layers(tmp_path: Path, seed: int, flat: bool) -> None:
     rng, b = np.random.default_rng(seed), FileBuilder()
     height, width, channels, count = rng.integers(1, 6, 4).tolist()
     shape = (1, height, width, channels) if flat else (1, 40)
-    given, zeros = scale(rng), zero(rng)
-    last = b.tensor(shape, given, zeros)
+    input_scale, zeros = scale(rng), zero(rng)
+    last = b.tensor(shape, input_scale, zeros)
     if flat:
-        x, last = last, b.tensor((1, height * width * channels), given, zeros)
+        x, last = last, b.tensor((1, height * width * channels), input_scale, zeros)
         b.reshape(x, last)
     depth = int(np.prod(shape))
     w = weight(rng, b, count, depth)
     target = scale(rng, 0.05, 2)
-    c = b.constant(rng.integers(-3000, 3000, count).astype(np.int32), given * b.tensors[w].scale[0])
+    c = b.constant(
+        rng.integers(-3000, 3000, count).astype(np.int32), input_scale * b.tensors[w].scale[0]
+    )
     y = b.tensor((1, count), target, zero(rng))
     b.operator("FULLY_CONNECTED", [last, w, c], y, FusedActivationFunction=int(rng.integers(4)))
     graph = check(tmp_path, b, seed)
@@ -218,8 +220,8 @@ def test_dense_multipliers_make_the_steps_of_the_kernel(seed: int) -> None:
     for ratio, *pair in zip(ratios, made.multiplier, made.shift, strict=True):
         exact = sums.astype(np.float64) * ratio
         wanted = np.trunc(exact + np.copysign(0.5, exact))
-        found = requantize(sums, *pair)
-        assert np.array_equal(found.clip(-255, 255), wanted.clip(-255, 255))
+        computed = requantize(sums, *pair)
+        assert np.array_equal(computed.clip(-255, 255), wanted.clip(-255, 255))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -276,10 +278,10 @@ def test_functions(tmp_path: Path, kind: str, seed: int) -> None:
 
 
 def padded(b: FileBuilder, x: int, borders: list[list[int]], kind: type = np.int32) -> int:
-    given = b.tensors[x]
+    source = b.tensors[x]
     amounts = b.constant(np.array([[0, 0], *borders, [0, 0]], kind))
-    shape = [n + sum(border) for n, border in zip(given.shape[1:3], borders, strict=True)]
-    y = b.tensor((1, *shape, given.shape[3]), given.scale, given.zero[0])
+    shape = [n + sum(border) for n, border in zip(source.shape[1:3], borders, strict=True)]
+    y = b.tensor((1, *shape, source.shape[3]), source.scale, source.zero[0])
     b.operator("PAD", [x, amounts], y)
     return y
 
@@ -290,8 +292,8 @@ def test_borders_become_part_of_windows(tmp_path: Path, kind: type) -> None:
     x = b.tensor((1, 6, 5, 3), 0.1, 7)
     border = padded(b, padded(b, x, [[1, 0], [0, 2]], kind), [[0, 1], [1, 0]], kind)
     y = b.tensor((1, 4, 4, 2), 0.2, -4)
-    given = [border, weight(rng, b, 2, 3, 3, 3), bias(rng, b, 2)]
-    b.operator("CONV_2D", given, y, Padding=SAME, **ONES | {"StrideH": 2, "StrideW": 2})
+    operands = [border, weight(rng, b, 2, 3, 3, 3), bias(rng, b, 2)]
+    b.operator("CONV_2D", operands, y, Padding=SAME, **ONES | {"StrideH": 2, "StrideW": 2})
     graph = check(tmp_path, b)
     assert len(graph.nodes) == 1
     assert isinstance(graph.nodes[0].op, Convolution)
@@ -326,9 +328,9 @@ def test_conversions_at_the_ends(tmp_path: Path) -> None:
     runner = interpreter(b.bytes(), REFERENCE)
     runner.set_tensor(0, values)
     runner.invoke()
-    found = codes_of(graph, graph.input.codes.encode(values))
+    computed = codes_of(graph, graph.input.codes.encode(values))
     wanted = runner.get_tensor(y)
-    np.testing.assert_allclose(result_of(graph).decode(found), wanted, rtol=1e-6)
+    np.testing.assert_allclose(result_of(graph).decode(computed), wanted, rtol=1e-6)
 
 
 def test_input_codes_as_quantize(tmp_path: Path) -> None:
@@ -408,8 +410,8 @@ def test_flat_input_that_becomes_an_image(tmp_path: Path) -> None:
 def test_names_may_repeat(tmp_path: Path) -> None:
     b = FileBuilder()
     same = [b.tensor((1, 2, 2, 3), 0.1, 3, name="a\nb;c") for _ in range(4)]
-    for given, result in pairwise(same):
-        b.operator("RELU", [given], result)
+    for source, result in pairwise(same):
+        b.operator("RELU", [source], result)
     graph = check(tmp_path, b)
     assert list(graph.values) == ["a?b;c", "a?b;c#1", "a?b;c#2", "a?b;c#3"]
     assert [node.name for node in graph.nodes] == ["a?b", "a?b#2", "a?b#3"]
@@ -438,9 +440,9 @@ def test_unsupported_operators_are_all_named(tmp_path: Path) -> None:
         import_tflite(b.save(tmp_path))
 
 
-def unary(kind: str, given: Any = None, result: Any = None, **options: float) -> FileBuilder:
+def unary(kind: str, input_range: Any = None, result: Any = None, **options: float) -> FileBuilder:
     b = FileBuilder()
-    x = b.tensor(**{"shape": (1, 4, 4, 2), "name": "x"} | (given or {}))
+    x = b.tensor(**{"shape": (1, 4, 4, 2), "name": "x"} | (input_range or {}))
     y = b.tensor(**{"shape": (1, 4, 4, 2), "name": "y"} | (result or {}))
     return b.operator(kind, [x], y, **options)
 

@@ -25,13 +25,13 @@ MACHINES = ("tiny", "small", "base")
 def test_networks(tmp_path: Path, first: int) -> None:
     for seed in range(first, first + BLOCK):
         preset = MACHINES[seed % len(MACHINES)]
-        found = differing(tmp_path, draw_network(seed), [0], seed, preset=preset, runs=1)
-        assert found == (0, 0), seed
+        faults = differing(tmp_path, draw_network(seed), [0], seed, preset=preset, runs=1)
+        assert faults == (0, 0), seed
 
 
 def test_channels_of_a_map_that_stays_on_chip_are_joined(tmp_path: Path) -> None:
-    found = differing(tmp_path, draw_network(1_000_508), [0], 1, preset="base", runs=1)
-    assert found == (0, 0)
+    faults = differing(tmp_path, draw_network(1_000_508), [0], 1, preset="base", runs=1)
+    assert faults == (0, 0)
 
 
 def test_every_kind_is_drawn() -> None:

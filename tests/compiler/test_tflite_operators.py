@@ -44,8 +44,8 @@ def logical(kind: str) -> RealBuilder:
     b = start(1, 6)
     above, below = (put_kind(b, "bool", k, [0, b.random(1)], (1, 6)).last
                     for k in ("GREATER", "LESS"))  # fmt: skip
-    given = [above] if kind == "LOGICAL_NOT" else [above, below]
-    condition = put_kind(b, "bool", kind, given, (1, 6)).last
+    operands = [above] if kind == "LOGICAL_NOT" else [above, below]
+    condition = put_kind(b, "bool", kind, operands, (1, 6)).last
     return b.put("SELECT", [condition, 0, b.put("TANH", [0], (1, 6)).last], (1, 6))
 
 
@@ -109,16 +109,16 @@ def moved(kind: str) -> RealBuilder:
 def many_axes() -> RealBuilder:
     """Some of each of four axes of a sample."""
     b = start(1, 3, 4, 5, 4)
-    given = [b.ints(*n) for n in ([0, 1, 0, 0, 1], [1, 3, 4, 5, 4], [1, 1, 2, 2, 2])]
-    return b.put("STRIDED_SLICE", [0, *given], (1, 2, 2, 3, 2))
+    operands = [b.ints(*n) for n in ([0, 1, 0, 0, 1], [1, 3, 4, 5, 4], [1, 1, 2, 2, 2])]
+    return b.put("STRIDED_SLICE", [0, *operands], (1, 2, 2, 3, 2))
 
 
 def masks() -> RealBuilder:
     """An ellipsis, a new axis, and one that goes."""
     b = start(1, 4, 5, 6)
-    given = [b.ints(*n) for n in ([0, 0, 2, 1], [0, 0, 3, 6], [1, 1, 1, 2])]
+    operands = [b.ints(*n) for n in ([0, 0, 2, 1], [0, 0, 3, 6], [1, 1, 1, 2])]
     options = {"EllipsisMask": 1, "NewAxisMask": 2, "ShrinkAxisMask": 4}
-    return b.put("STRIDED_SLICE", [0, *given], (1, 4, 1, 3), **options)
+    return b.put("STRIDED_SLICE", [0, *operands], (1, 4, 1, 3), **options)
 
 
 def mirrored() -> RealBuilder:

@@ -96,10 +96,10 @@ def check(
     """The graph of a file, whose results equal LiteRT's."""
     file = builder.save(path, **ends)
     graph = import_tflite(file)
-    given = [rng.uniform(-2, 2, (1, *v.shape)).astype(np.float32) for v in graph.inputs]
+    feed = [rng.uniform(-2, 2, (1, *v.shape)).astype(np.float32) for v in graph.inputs]
     names = [value.name for value in graph.inputs]
-    made = run_outputs(graph, {n: x.astype(np.float64) for n, x in zip(names, given, strict=True)})
-    for name, result in zip(graph.outputs, wanted(file.read_bytes(), given, kernels), strict=True):
+    made = run_outputs(graph, {n: x.astype(np.float64) for n, x in zip(names, feed, strict=True)})
+    for name, result in zip(graph.outputs, wanted(file.read_bytes(), feed, kernels), strict=True):
         assert made[name].shape == result.shape
         assert np.abs(made[name] - result).max() <= TOLERANCE * max(1.0, np.abs(result).max())
     return graph
@@ -140,9 +140,9 @@ def transpose_conv(b: RealBuilder) -> None:
     same = padding == SAME
     sizes = [n * s if same else (n - 1) * s + max(k, s) for n, k, s in pairs]
     shape = (1, *sizes, count)
-    given = [b.ints(*shape), b.random(count, *kernel, b.shape[3]), b.last, b.random(count)]
+    operands = [b.ints(*shape), b.random(count, *kernel, b.shape[3]), b.last, b.random(count)]
     options = {"Padding": padding, "StrideH": stride[0], "StrideW": stride[1]}
-    b.put("TRANSPOSE_CONV", given, shape, **options)
+    b.put("TRANSPOSE_CONV", operands, shape, **options)
 
 
 def pool(b: RealBuilder) -> None:
@@ -156,9 +156,9 @@ def binary(b: RealBuilder) -> None:
     kind = str(b.rng.choice(["ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM"]))
     shape = [b.shape, (b.shape[3],), (1, 1, 1, b.shape[3]), (1,)][int(b.rng.integers(4))]
     other = b.random(*shape, low=0.5 if kind == "DIV" else -1.0)
-    given = [b.last, other] if kind == "DIV" or b.rng.integers(2) else [other, b.last]
+    operands = [b.last, other] if kind == "DIV" or b.rng.integers(2) else [other, b.last]
     fused = {} if kind in ("MAXIMUM", "MINIMUM") else {"FusedActivationFunction": 1}
-    b.put(kind, given, b.shape, **fused)
+    b.put(kind, operands, b.shape, **fused)
 
 
 def two_values(b: RealBuilder) -> None:
@@ -229,17 +229,17 @@ def some(b: RealBuilder) -> None:
     lines = [
         range(n)[None if masks[0] >> k & 1 else begin[k] :: steps[k]] for k, n in enumerate(b.shape)
     ]
-    given = [b.ints(*begin), b.ints(*b.shape), b.ints(*steps)]
+    operands = [b.ints(*begin), b.ints(*b.shape), b.ints(*steps)]
     options = {"BeginMask": masks[0], "EndMask": masks[1]}
-    b.put("STRIDED_SLICE", [b.last, *given], tuple(map(len, lines)), **options)
+    b.put("STRIDED_SLICE", [b.last, *operands], tuple(map(len, lines)), **options)
 
 
 def mirror(b: RealBuilder) -> None:
     mode = int(b.rng.integers(2))
     pairs = [(0, 0), *([int(b.rng.integers(n + mode)) for _ in range(2)] for n in b.shape[1:])]
     shape = tuple(int(n) for n in np.array(b.shape) + np.sum(pairs, axis=1))
-    given = [b.last, b.constant(np.array(pairs, np.int32))]
-    b.put("MIRROR_PAD", given, shape, Mode=mode)
+    operands = [b.last, b.constant(np.array(pairs, np.int32))]
+    b.put("MIRROR_PAD", operands, shape, Mode=mode)
 
 
 def blocks(b: RealBuilder) -> None:
@@ -372,14 +372,19 @@ def test_transposed_convolution_of_mediapipe(tmp_path: Path) -> None:
     graphs = []
     for custom in (True, False):
         b = RealBuilder(rng, 1, 4, 5, 4)
-        given = [b.constant(x.astype(np.float32)) for x in (weight, bias)]
+        operands = [b.constant(x.astype(np.float32)) for x in (weight, bias)]
         if custom:
             kind, options = "CUSTOM 'Convolution2DTransposeBias'", {"p": 1, "w": 2, "h": 2}
-            b.put(kind, [b.last, *given], (1, 8, 10, 3), **options)
+            b.put(kind, [b.last, *operands], (1, 8, 10, 3), **options)
         else:
             options = {"Padding": SAME, "StrideH": 2, "StrideW": 2}
             shape = b.ints(1, 8, 10, 3)
-            b.put("TRANSPOSE_CONV", [shape, given[0], b.last, given[1]], (1, 8, 10, 3), **options)
+            b.put(
+                "TRANSPOSE_CONV",
+                [shape, operands[0], b.last, operands[1]],
+                (1, 8, 10, 3),
+                **options,
+            )
         graphs.append(import_tflite(b.save(tmp_path)))
     x = rng.uniform(-1, 1, (2, 4, 5, 4))
     np.testing.assert_array_equal(*(run_float(graph, x) for graph in graphs))
@@ -412,17 +417,17 @@ def test_one_output_of_several(tmp_path: Path) -> None:
     b.put("CONV_2D", [first, b.random(2, 1, 1, 2), b.random(2)], (1, 4, 4, 2), **options)
     file = b.save(tmp_path, outputs=[first, b.last])
     np.savez(tmp_path / "x.npz", x=rng.uniform(-1, 1, (4, 4, 4, 3)))
-    given = {"batch": None, "calibrate": tmp_path / "x.npz", "sums": False, "seed": None}
+    settings = {"batch": None, "calibrate": tmp_path / "x.npz", "sums": False, "seed": None}
     config, name = PRESETS["base"], f"t{first}"
-    program = compile_source(str(file), config, outputs=[name], **given)
+    program = compile_source(str(file), config, outputs=[name], **settings)
     assert [tensor.name for tensor in program.with_role("output")] == [name]
     assert len(program.layers) == 1
-    program = compile_source(str(file), config, **given)
+    program = compile_source(str(file), config, **settings)
     assert [tensor.name for tensor in program.with_role("output")] == [name, f"t{b.last}"]
     with pytest.raises(InputError, match=r"outputs are 't\d', 't\d', each once, not 'z'"):
-        compile_source(str(file), config, outputs=["z"], **given)
+        compile_source(str(file), config, outputs=["z"], **settings)
     with pytest.raises(InputError, match="--outputs-only, --state: not for gemm"):
-        compile_source("gemm:2x2x2", config, outputs=["y"], **{**given, "calibrate": None})
+        compile_source("gemm:2x2x2", config, outputs=["y"], **{**settings, "calibrate": None})
 
 
 def small_network(path: Path, kind: str) -> Path:
@@ -461,8 +466,8 @@ def test_on_the_machine_within_int8(tmp_path: Path, kind: str) -> None:
     program = compiler.compile(graph, PRESETS["base"], calibration=samples)
     reals = run_float(graph, samples[:4])
     for sample, real in zip(samples[:4], reals, strict=True):
-        found = outputs_of(program, sample)
-        assert np.abs(found.reshape(-1) - real.reshape(-1)).max() < 0.05
+        computed = outputs_of(program, sample)
+        assert np.abs(computed.reshape(-1) - real.reshape(-1)).max() < 0.05
 
 
 def refused(path: Path, builder: FileBuilder, **ends: list[int]) -> str:

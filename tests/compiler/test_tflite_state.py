@@ -77,8 +77,8 @@ def test_variables_kept_in_memory(tmp_path: Path) -> None:
         run = compiled.run({"frame": frame.reshape(1, -1), **first}, after=run)
         past = wanted["next past"].reshape(past.shape)
         assert run.result.memory is not None
-        found = unpack(run.result.memory, program.tensor("result"), program.config)
-        assert np.array_equal(found.ravel(), wanted["result"].ravel())
+        computed = unpack(run.result.memory, program.tensor("result"), program.config)
+        assert np.array_equal(computed.ravel(), wanted["result"].ravel())
 
 
 def test_a_variable_that_is_not_written_is_a_constant(tmp_path: Path) -> None:

@@ -92,9 +92,9 @@ def test_depth_tiles_stay_in_one_block() -> None:
 @given(configs(), st.integers(1, 300), st.integers(1, 300), st.integers(1, 300), st.booleans())
 def test_tilings_fit(config: Config, m: int, k: int, n: int, loads_source: bool) -> None:
     shape = Shape.of(m, k, n, config)
-    found = tilings(shape, config, config.scratchpad_banks - 2, loads_source)
-    assert found
-    for tiling in found:
+    fitting = tilings(shape, config, config.scratchpad_banks - 2, loads_source)
+    assert fitting
+    for tiling in fitting:
         assert tiling.rows * tiling.columns <= config.accumulator_depth
         assert tiling.columns * tiling.depth * shape.height <= config.scratchpad_depth
         blocks = -(-tiling.depth // shape.per_block)

@@ -39,8 +39,8 @@ def case(
 def test_random_steps_equal_the_interpreter(seed: int) -> None:
     beside = Beside(any_case(seed), seed)
     for _ in range(2):
-        found, wanted, trace = beside.step()
-        assert not differences(found, wanted)
+        got, wanted, trace = beside.step()
+        assert not differences(got, wanted)
         last = beside.network.layers[-1].name
         output = trace.tensors[f"{last}.output"][-beside.training.chunk :]
         assert np.array_equal(beside.read("output"), output)
@@ -114,11 +114,11 @@ def test_limits_are_seen_and_halving_goes_on_bit_by_bit() -> None:
         beside.write(name, values)
     beside.state.rate = 0
     beside.write("rates", beside.training.encode_state(beside.state)["rates"])
-    found, wanted, _ = beside.step()
+    got, wanted, _ = beside.step()
     assert beside.training.limits(beside.read("exponents")) == ["fc1.weight"]
-    assert differences(found, wanted)
-    beside.interpreter.make_room(found)
-    assert not differences(found, wanted)
+    assert differences(got, wanted)
+    beside.interpreter.make_room(got)
+    assert not differences(got, wanted)
 
 
 def test_no_transposed_copies() -> None:
@@ -164,9 +164,9 @@ def test_a_large_step_keeps_the_array_busy() -> None:
 def test_machines_and_batches_that_do_not_fit(fields: dict[str, object], text: str) -> None:
     graph = dense_network([4, 5, 3], ["sigmoid", "softmax"])
     trained = differentiate(graph, Loss("cross-entropy"), PLAIN)
-    given = {"config": SMALL, "batch": 6} | fields
+    arguments = {"config": SMALL, "batch": 6} | fields
     with pytest.raises(InputError, match=text):
-        compile_training(trained, **given)  # type: ignore[arg-type]
+        compile_training(trained, **arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("frozen", [["fc1"], ["fc2"], ["fc3"], ["fc1", "fc3"], ["fc2", "fc3"]])
@@ -174,18 +174,18 @@ def test_machines_and_batches_that_do_not_fit(fields: dict[str, object], text: s
 def test_frozen_layers_stay_and_pass_gradients_on(
     frozen: list[str], batch: tuple[int, int | None]
 ) -> None:
-    given = case([5, 6, 4, 3], ["tanh", "relu", "sigmoid"], "mse", batch[0], chunk=batch[1])
-    beside = Beside(given, frozen=frozen)
+    made = case([5, 6, 4, 3], ["tanh", "relu", "sigmoid"], "mse", batch[0], chunk=batch[1])
+    beside = Beside(made, frozen=frozen)
     before = beside.state.copy()
-    found, wanted, _ = beside.step()
-    assert not differences(found, wanted)
-    changed = {n for n, w in before.weights.items() if not np.array_equal(w, found.weights[n])}
+    got, wanted, _ = beside.step()
+    assert not differences(got, wanted)
+    changed = {n for n, w in before.weights.items() if not np.array_equal(w, got.weights[n])}
     assert changed == {"fc1", "fc2", "fc3"} - set(frozen)
 
 
 def test_frozen_layers_have_no_velocity() -> None:
     optimizer = Optimizer(momentum=0.9)
-    given = case([5, 6, 3], ["tanh", "sigmoid"], "mse", optimizer=optimizer)
-    beside = Beside(given, frozen=["fc1"])
+    made = case([5, 6, 3], ["tanh", "sigmoid"], "mse", optimizer=optimizer)
+    beside = Beside(made, frozen=["fc1"])
     for _ in range(2):
         assert not differences(*beside.step()[:2])

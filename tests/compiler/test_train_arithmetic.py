@@ -83,12 +83,12 @@ def test_factor_is_the_nearest_mantissa(value: float) -> None:
 )
 def test_softmax(logits: list[list[int]], exponent: int) -> None:
     codes = np.array(logits)
-    found = softmax(codes, exponent, 256)
+    computed = softmax(codes, exponent, 256)
     powers = np.exp((codes - codes.max(axis=1, keepdims=True)) * 2.0**exponent)
     wanted = powers / powers.sum(axis=1, keepdims=True)
-    assert np.abs(found * 2.0**-31 - wanted).max() < 2e-4
+    assert np.abs(computed * 2.0**-31 - wanted).max() < 2e-4
     target = np.eye(5, dtype=np.int64)[codes.argmin(axis=1)] << 14
-    assert not class_gradient(found, target).sum(axis=1).any()
+    assert not class_gradient(computed, target).sum(axis=1).any()
 
 
 @given(st.lists(CODES, min_size=3, max_size=3), st.integers(-20, -8), st.integers(0, 2))
@@ -103,11 +103,11 @@ def test_softmax_bit_for_bit(logits: list[int], exponent: int, place: int) -> No
     m = sum(powers) >> (bits - 16)
     r = int(reciprocal(np.array(2 * m - 3 * (1 << 15))))
     p = [rounded(power * r, bits - 17) for power in powers]
-    found = softmax(np.array([logits]), exponent, 256)
-    assert found.tolist() == [p]
+    computed = softmax(np.array([logits]), exponent, 256)
+    assert computed.tolist() == [p]
     hit = [place == i for i in range(3)]
     wanted = [a - sum(p) if h else a for a, h in zip(p, hit, strict=True)]
-    assert class_gradient(found, np.array([hit]).astype(np.int64)).tolist() == [wanted]
+    assert class_gradient(computed, np.array([hit]).astype(np.int64)).tolist() == [wanted]
 
 
 def gradient(name: str, z: int, e_z: int, t: int, e_t: int) -> int:
@@ -131,8 +131,8 @@ def test_losses_bit_for_bit(name: str, z: int, e_z: int, t: int, e_t: int) -> No
     loss = Loss(name, 0.3 if LOSSES[name].parameter else None)
     for target in (t, z):
         parts = (np.array([[z]]), e_z), (np.array([[target]]), e_t)
-        found, exponent = LossGradient(loss).mantissas(parts, Exact())
-        assert found.tolist() == [[gradient(name, z, e_z, target, e_t)]]
+        computed, exponent = LossGradient(loss).mantissas(parts, Exact())
+        assert computed.tolist() == [[gradient(name, z, e_z, target, e_t)]]
         fixed = {"mae": -14, "log-cosh": -15, "quantile": -15, "hinge": e_t}
         assert exponent == fixed.get(name, -30)
 

@@ -35,47 +35,47 @@ def test_a_space_gives_back_what_it_takes() -> None:
 
 
 def test_what_was_used_longest_ago_gives_way_and_comes_back() -> None:
-    found = cache()
-    maps = [found.place(f"m{n}", 32, (1, 1, 4)) for n in range(5)]
+    held = cache()
+    maps = [held.place(f"m{n}", 32, (1, 1, 4)) for n in range(5)]
     for one in maps[:4]:
-        found.new(one.segments[0])
-    found.get(maps[0].segments[0])
-    found.new(maps[4].segments[0])
+        held.new(one.segments[0])
+    held.get(maps[0].segments[0])
+    held.new(maps[4].segments[0])
     assert maps[1].segments[0].place is None
-    assert found.spilled == ["m1"]
-    found.get(maps[1].segments[0])
-    ops = [operation.op for operation in found.chip.emitter.operations]
+    assert held.spilled == ["m1"]
+    held.get(maps[1].segments[0])
+    ops = [operation.op for operation in held.chip.emitter.operations]
     assert ops.count(Opcode.LOAD) == 1
     assert ops[0] is Opcode.STORE
 
 
 def test_what_is_half_computed_stays() -> None:
-    found = cache(1)
-    half = found.place("half", 16, (1, 1, 8))
-    found.new(half.segments[0], 1)
-    whole = found.place("whole", 16, (1, 1, 4))
-    found.new(whole.segments[0])
-    found.new(found.place("next", 32, (1, 1, 4)).segments[0])
+    held = cache(1)
+    half = held.place("half", 16, (1, 1, 8))
+    held.new(half.segments[0], 1)
+    whole = held.place("whole", 16, (1, 1, 4))
+    held.new(whole.segments[0])
+    held.new(held.place("next", 32, (1, 1, 4)).segments[0])
     assert half.segments[0].place is not None
     assert whole.segments[0].place is None
 
 
 def test_too_much_at_once_is_refused() -> None:
-    found = cache(1)
-    first = found.new(found.place("first", 40, (1, 1, 4)).segments[0])
+    held = cache(1)
+    first = held.new(held.place("first", 40, (1, 1, 4)).segments[0])
     with pytest.raises(InputError, match="use a smaller batch"):
-        found.new(found.place("second", 40, (1, 1, 4)).segments[0], pinned=[first])
+        held.new(held.place("second", 40, (1, 1, 4)).segments[0], pinned=[first])
 
 
 def test_operands_that_are_read_at_once_are_moved_apart() -> None:
-    found = cache()
-    one, two = (found.place(name, 16, (1, 1, 4)).segments[0] for name in ("one", "two"))
-    found.new(one)
-    found.new(two, avoid=[1 - one.bank])
+    held = cache()
+    one, two = (held.place(name, 16, (1, 1, 4)).segments[0] for name in ("one", "two"))
+    held.new(one)
+    held.new(two, avoid=[1 - one.bank])
     assert one.bank == two.bank
-    found.part(one, two)
+    held.part(one, two)
     assert one.bank != two.bank
-    assert found.chip.emitter.operations[-1].op is Opcode.VECTOR
+    assert held.chip.emitter.operations[-1].op is Opcode.VECTOR
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ def test_labels_become_targets() -> None:
         prepared({"x": X, "labels": labels}, margin).targets, 2 * np.eye(4)[labels] - 1
     )
     two = network(1, "sigmoid", "binary-cross-entropy")
-    found = prepared({"x": X, "labels": np.array([0, 1, 1, 0])}, two).targets
-    assert found.tolist() == [[0], [1], [1], [0]]
+    targets = prepared({"x": X, "labels": np.array([0, 1, 1, 0])}, two).targets
+    assert targets.tolist() == [[0], [1], [1], [0]]
 
 
 def test_files(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def test_random_networks(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, MANY, BLOCK))
 def test_many_random_networks(first: int) -> None:
-    found = {seed: wrong(seed) for seed in range(first, first + BLOCK)}
-    assert not {seed: names for seed, names in found.items() if names}
+    by_seed = {seed: wrong(seed) for seed in range(first, first + BLOCK)}
+    assert not {seed: names for seed, names in by_seed.items() if names}
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -87,8 +87,8 @@ def test_gradients_of_random_networks(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, MANY // 2, BLOCK))
 def test_gradients_of_many_random_networks(first: int) -> None:
-    found = {seed: far_from_float64(seed) for seed in range(first, first + BLOCK)}
-    assert not {seed: tensors for seed, tensors in found.items() if tensors}
+    by_seed = {seed: far_from_float64(seed) for seed in range(first, first + BLOCK)}
+    assert not {seed: tensors for seed, tensors in by_seed.items() if tensors}
 
 
 def learns(setup: NetworkSetup) -> bool:

@@ -13,30 +13,30 @@ from pulsarray.errors import InputError
 from pulsarray.zoo.workloads import WORKLOADS, Workload, workload
 
 
-def trained(found: Workload, seed: int, epochs: int | None = None) -> FloatNetwork:
+def trained(task: Workload, seed: int, epochs: int | None = None) -> FloatNetwork:
     """The workload trained in float64."""
-    network, data = FloatNetwork(found.network(seed)), found.data()
+    network, data = FloatNetwork(task.network(seed)), task.data()
     random = np.random.default_rng(seed)
-    for _ in range(epochs or found.epochs):
-        for chosen in batches(random, len(data.inputs), found.batch):
-            network.step(data.inputs[chosen], data.targets[chosen], found.learning_rate)
+    for _ in range(epochs or task.epochs):
+        for chosen in batches(random, len(data.inputs), task.batch):
+            network.step(data.inputs[chosen], data.targets[chosen], task.learning_rate)
     return network
 
 
-def right(found: Workload, seed: int) -> float:
+def right(task: Workload, seed: int) -> float:
     """Share of right answers on the test data."""
-    data = found.data()
+    data = task.data()
     assert data.test_inputs is not None
     assert data.test_targets is not None
-    answers = correct(found.loss, trained(found, seed).result(data.test_inputs), data.test_targets)
+    answers = correct(task.loss, trained(task, seed).result(data.test_inputs), data.test_targets)
     assert answers is not None
     return float(answers.mean())
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_every_workload_compiles_and_its_data_fit(name: str) -> None:
-    found = workload(name)
-    network, data = found.network(0), found.data()
+    task = workload(name)
+    network, data = task.network(0), task.data()
     assert data.test_inputs is not None
     assert data.test_targets is not None
     prepared(
@@ -48,7 +48,7 @@ def test_every_workload_compiles_and_its_data_fit(name: str) -> None:
         },
         network,
     )
-    training = compile_training(network, found.machine, batch=found.batch)
+    training = compile_training(network, task.machine, batch=task.batch)
     assert training.step is not None
 
 
@@ -61,8 +61,8 @@ def test_truth_tables_are_learned_from_every_seed(name: str) -> None:
     "name", [n for n in WORKLOADS if "regression-" in n or n.startswith("lin")]
 )
 def test_regressions_reach_least_squares(name: str) -> None:
-    found = workload(name)
-    network, data = trained(found, 0), found.data()
+    task = workload(name)
+    network, data = trained(task, 0), task.data()
     ones = np.hstack([data.inputs, np.ones((len(data.inputs), 1))])
     best = np.linalg.lstsq(ones, data.targets, rcond=None)[0]
     got = np.vstack([network.parameters["fc1.weight"], network.parameters["fc1.bias"][None]])

@@ -43,8 +43,8 @@ def litert_codes(data: bytes, inputs: Sequence[Codes]) -> list[Codes]:
     kernels = OpResolverType.BUILTIN_REF
     runner = Interpreter(model_content=data, experimental_op_resolver_type=kernels)
     runner.allocate_tensors()
-    for given, codes in zip(runner.get_input_details(), inputs, strict=True):
-        runner.set_tensor(given["index"], codes.astype(np.int8).reshape(given["shape"]))
+    for detail, codes in zip(runner.get_input_details(), inputs, strict=True):
+        runner.set_tensor(detail["index"], codes.astype(np.int8).reshape(detail["shape"]))
     runner.invoke()
     details = runner.get_output_details()
     return [runner.get_tensor(made["index"]).astype(np.int64).ravel() for made in details]
@@ -66,7 +66,7 @@ def differing(
     wrong = [0, 0]
     for _ in range(runs):
         codes = [spread_codes(rng, (1, *value.shape)) for value in graph.inputs]
-        named = {value.name: given for value, given in zip(graph.inputs, codes, strict=True)}
+        named = {value.name: array for value, array in zip(graph.inputs, codes, strict=True)}
         defined = run_outputs(machine, named)[machine.outputs[0]].ravel()
         wrong[0] += int(np.count_nonzero(litert_codes(data, codes)[0] != defined))
         memory = run_model(replace(program, memory=with_inputs(program, named))).memory
@@ -117,11 +117,11 @@ def draw_pair(rng: Random, kind: str, form: str) -> tuple[FileBuilder, list[int]
 def draw_function(rng: Random, kind: str) -> FileBuilder:
     """One function of one value."""
     b, shape = FileBuilder(), _image(rng, 64)
-    given, made = (scale(rng, 0.001), zero(rng)), (scale(rng, 0.001), zero(rng))
+    input_codes, made = (scale(rng, 0.001), zero(rng)), (scale(rng, 0.001), zero(rng))
     if kind == "RSQRT":  # of what is negative LiteRT has no result
-        given = given[0], -128
-        made = float(rng.uniform(0.2, 3) / np.sqrt(given[0]) / 128), made[1]
-    x, y = b.tensor((1, *shape), *given), b.tensor((1, *shape), *made)
+        input_codes = input_codes[0], -128
+        made = float(rng.uniform(0.2, 3) / np.sqrt(input_codes[0]) / 128), made[1]
+    x, y = b.tensor((1, *shape), *input_codes), b.tensor((1, *shape), *made)
     options = {"Approximate": bool(rng.integers(2))} if kind == "GELU" else {}
     return b.operator(kind, [x], y, **options)
 
@@ -134,9 +134,9 @@ def draw_mean(rng: Random) -> FileBuilder:
     axes = sorted((rng.permutation(rank - 1)[:count] + 1).tolist())
     sizes = [1 if axis in axes else size for axis, size in enumerate(shape)]
     made = sizes if keep else [size for axis, size in enumerate(shape) if axis not in axes]
-    given = scale(rng), zero(rng)
-    x = b.tensor(shape, *given)
-    y = b.tensor(made, *(given if rng.integers(4) == 0 else (scale(rng), zero(rng))))
+    input_codes = scale(rng), zero(rng)
+    x = b.tensor(shape, *input_codes)
+    y = b.tensor(made, *(input_codes if rng.integers(4) == 0 else (scale(rng), zero(rng))))
     below = rank if rng.integers(2) else 0
     numbers = b.constant(np.array([axis - below for axis in axes], np.int32))
     return b.operator("MEAN", [x, numbers], y, KeepDims=keep)
@@ -153,8 +153,8 @@ def draw_moves(rng: Random) -> FileBuilder:
 
 
 def _moved(rng: Random, b: FileBuilder, y: int) -> int:
-    given = b.tensors[y]
-    shape, codes = list(given.shape)[1:], (given.scale[0], given.zero[0])
+    source = b.tensors[y]
+    shape, codes = list(source.shape)[1:], (source.scale[0], source.zero[0])
     way = rng.integers(3)
     if way == 0:
         z = b.tensor((1, *_factors(rng, int(np.prod(shape)))), *codes)

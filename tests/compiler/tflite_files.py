@@ -167,9 +167,9 @@ class FileBuilder:
         self.once += [made, ("ASSIGN_VARIABLE", [handle, first], [], {})]
         return handle
 
-    def reshape(self, given: int, result: int) -> FileBuilder:
+    def reshape(self, sizes: int, result: int) -> FileBuilder:
         shape = self.constant(np.array(self.tensors[result].shape, np.int32))
-        return self.operator("RESHAPE", [given, shape], result)
+        return self.operator("RESHAPE", [sizes, shape], result)
 
     def bytes(
         self,
@@ -217,11 +217,11 @@ class FileBuilder:
             b, [self._operator(b, kinds.index(k), k, i, o, q) for k, i, o, q in listed]
         )
         tensors = self._offsets(b, [self._tensor(b, n, t) for n, t in enumerate(self.tensors)])
-        given, results, text = self._ints(b, inputs), self._ints(b, outputs), b.CreateString(name)
+        entries, results, text = self._ints(b, inputs), self._ints(b, outputs), b.CreateString(name)
         tflite.SubGraphStart(b)
         tflite.SubGraphAddName(b, text)
         tflite.SubGraphAddTensors(b, tensors)
-        tflite.SubGraphAddInputs(b, given)
+        tflite.SubGraphAddInputs(b, entries)
         tflite.SubGraphAddOutputs(b, results)
         tflite.SubGraphAddOperators(b, operators)
         return tflite.SubGraphEnd(b)
@@ -338,7 +338,7 @@ class FileBuilder:
         outputs: list[int],
         options: dict[str, Any],
     ) -> int:
-        given, results = self._ints(b, inputs), self._ints(b, outputs)
+        entries, results = self._ints(b, inputs), self._ints(b, outputs)
         table = None
         if kind in _ENUMS:
             options = {
@@ -359,7 +359,7 @@ class FileBuilder:
             custom = b.CreateByteVector(np.array([*options.values()], np.int32).tobytes())
         tflite.OperatorStart(b)
         tflite.OperatorAddOpcodeIndex(b, code)
-        tflite.OperatorAddInputs(b, given)
+        tflite.OperatorAddInputs(b, entries)
         tflite.OperatorAddOutputs(b, results)
         if table is not None:
             tflite.OperatorAddBuiltinOptionsType(b, getattr(tflite.BuiltinOptions, _ENUMS[kind]))

@@ -92,9 +92,9 @@ class Beside:
             self.write("target", t)
             self.run(self.training.step or self.training.accumulate)
         self.run(self.training.update)
-        found = self.training.decode_state(self.read, self.state)
+        got = self.training.decode_state(self.read, self.state)
         trace = self.interpreter.step(self.state, self.chunks)
-        return found, self.state, trace
+        return got, self.state, trace
 
 
 def beside_model(made: Prepared, steps: int = 2) -> list[str]:
@@ -109,33 +109,33 @@ def beside_model(made: Prepared, steps: int = 2) -> list[str]:
             learner.step(made.inputs, made.targets)
             made.interpreter.step(expected, parts)
         outputs = learner.outputs(made.inputs)
-        found = differences(learner.state, expected)
+        texts = differences(learner.state, expected)
     same = (outputs == made.interpreter.outputs(expected, x)).all()
-    return found if same else [*found, "outputs"]
+    return texts if same else [*texts, "outputs"]
 
 
-def differences(found: TrainState, wanted: TrainState) -> list[str]:
+def differences(got: TrainState, wanted: TrainState) -> list[str]:
     """Names of everything that two states do not agree on."""
     wrong = [
         f"{kind} {name}"
         for kind in ("weights", "masters", "velocities", "squares")
         for name, values in getattr(wanted, kind).items()
-        if not np.array_equal(values, getattr(found, kind)[name])
+        if not np.array_equal(values, getattr(got, kind)[name])
     ]
     for kind in ("exponents", "counts"):
         values = getattr(wanted, kind)
-        wrong += [f"{kind} {n}" for n in values if values[n] != getattr(found, kind)[n]]
+        wrong += [f"{kind} {n}" for n in values if values[n] != getattr(got, kind)[n]]
     return wrong
 
 
-def beyond_roundings(found: GradientCheck) -> list[object]:
+def beyond_roundings(got: GradientCheck) -> list[object]:
     """Tensors further from float64 than roundings take them; gradients that are not the slopes.
 
     Where roundings move nothing, as after a dropout that left nothing, a table may be off.
     """
     far: list[object] = [
         d
-        for d in found.deviations
+        for d in got.deviations
         if d.roundings > ROUNDINGS and not (d.passes and isinf(d.roundings))
     ]
-    return far + [item for item in found.differences.items() if item[1] > SLOPES]
+    return far + [item for item in got.differences.items() if item[1] > SLOPES]

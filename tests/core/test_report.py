@@ -70,8 +70,8 @@ def program(config: Config = TINY, m: int = 8, tiles: int = 3) -> Program:
     )  # fmt: skip
 
 
-def report_of(given: Program, **times: int) -> dict[str, Any]:
-    return build_report(given, simulate_timing(given, **times))
+def report_of(program_counted: Program, **times: int) -> dict[str, Any]:
+    return build_report(program_counted, simulate_timing(program_counted, **times))
 
 
 @pytest.mark.parametrize("m", [1, 2, 8, 30])
@@ -118,9 +118,9 @@ def test_causes_are_named() -> None:
 
 
 def test_bytes_are_beats_on_the_bus() -> None:
-    given = program()
-    report = report_of(given)
-    fetched = -(-len(given.code) // TINY.fetch_bytes) * TINY.fetch_bytes
+    made = program()
+    report = report_of(made)
+    fetched = -(-len(made.code) // TINY.fetch_bytes) * TINY.fetch_bytes
     moved = sum(layer["bytes_read"] for layer in report["layers"])
     assert report["bytes_read"] == moved + fetched
     assert report["bytes_written"] == sum(layer["bytes_written"] for layer in report["layers"])
@@ -136,9 +136,9 @@ def test_without_trace_there_are_no_layers_but_every_cycle() -> None:
 
 
 def test_without_counters_there_is_no_report() -> None:
-    given = program(replace(TINY, counters=False))
+    made = program(replace(TINY, counters=False))
     with pytest.raises(InputError, match="counters = false; set it to true"):
-        build_report(given, simulate_timing(given))
+        build_report(made, simulate_timing(made))
 
 
 def test_without_layers_there_is_no_bound() -> None:
@@ -148,11 +148,11 @@ def test_without_layers_there_is_no_bound() -> None:
 
 
 def test_wrong_counters_are_refused() -> None:
-    given = program()
-    result = simulate_timing(given)
+    made = program()
+    result = simulate_timing(made)
     counters = {**result.counters, "load_idle": result.counters["load_idle"] + 1}
     with pytest.raises(CheckFailed, match=r"^counters: figures of load sum to \d+, not to \d+$"):
-        build_report(given, replace(result, counters=counters))
+        build_report(made, replace(result, counters=counters))
 
 
 @pytest.mark.parametrize(
@@ -244,11 +244,11 @@ def test_differences_name_the_field() -> None:
 
 
 def test_result_source_is_the_only_difference_between_places() -> None:
-    given = program()
-    result: RunResult = simulate_timing(given)
+    made = program()
+    result: RunResult = simulate_timing(made)
     assert (
         differences(
-            build_report(given, result), build_report(given, replace(result, source="verilator"))
+            build_report(made, result), build_report(made, replace(result, source="verilator"))
         )
         == []
     )

@@ -12,8 +12,8 @@ from pulsarray.zoo.workloads import workload
 
 
 def test_shares_cover_the_arrays_time() -> None:
-    found = workload("mnist-mlp")
-    step = compile_training(found.network(0), PRESETS["train"], batch=16).step
+    task = workload("mnist-mlp")
+    step = compile_training(task.network(0), PRESETS["train"], batch=16).step
     assert step is not None
     result = simulate_timing(step)
     shares = product_shares(step, result.events)

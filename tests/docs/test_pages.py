@@ -28,8 +28,8 @@ QUICK = {"docs/tutorials/pytorch.md", "docs/energy.md", "docs/machine.md", "docs
 
 def pages() -> list[Path]:
     """All pages for readers, but those that other tests run."""
-    found = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*/*.md")]
-    return [page for page in sorted(found) if _name(page) not in ELSEWHERE]
+    written = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*/*.md")]
+    return [page for page in sorted(written) if _name(page) not in ELSEWHERE]
 
 
 def _name(page: Path) -> str:

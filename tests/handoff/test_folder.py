@@ -121,15 +121,15 @@ def test_system_rdl_is_read_by_a_compiler_of_it(folder: Path) -> None:
     systemrdl = pytest.importorskip("systemrdl")
     compiler = systemrdl.RDLCompiler()
     compiler.compile_file(str(folder / "registers/pulsarray.rdl"))
-    found = {r.inst_name: r for r in compiler.elaborate().top.registers()}
+    by_name = {r.inst_name: r for r in compiler.elaborate().top.registers()}
     for register in REGISTERS:
-        entry = found[register.name]
+        entry = by_name[register.name]
         assert entry.absolute_address == register.address
         assert entry.has_sw_writable == register.writable
         if register.bits:
             places = {field.inst_name: 1 << field.low for field in entry.fields()}
             assert places == {bit.name: bit.value for bit in register.bits}
-    assert len(found) == len(REGISTERS) + len(COUNTERS)
+    assert len(by_name) == len(REGISTERS) + len(COUNTERS)
     assert (folder / "registers/html/index.html").is_file()
     assert (folder / "registers/pulsarray.ipxact.xml").is_file()
 

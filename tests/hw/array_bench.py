@@ -101,8 +101,8 @@ def noisy(generator: random.Random, schedule: Schedule, cycle: int) -> dict[str,
         "w": generator.getrandbits(width),
         "w_row": generator.randrange(schedule.dim),
     }
-    given = schedule.inputs.get(cycle, {})
-    return {**noise, **given}
+    driven = schedule.inputs.get(cycle, {})
+    return {**noise, **driven}
 
 
 @cocotb.test()

@@ -211,12 +211,12 @@ async def words(dut: Any) -> None:
 
 def collisions(held: dict[tuple[str, int], set[Unit]]) -> int:
     """One bit for each unit that holds a port that a unit before it holds: reads, then writes."""
-    found = 0
+    mask = 0
     for (port, _), units in held.items():
         place = len(Unit) * (port == "write")
         for unit in units:
-            found |= int(any(other < unit for other in units)) << place + unit
-    return found
+            mask |= int(any(other < unit for other in units)) << place + unit
+    return mask
 
 
 @cocotb.test()

@@ -39,21 +39,21 @@ class Machine:
 
     def cycle(self) -> tuple[dict[str, int], list[tuple[int, int, int]]]:
         """Inputs of a cycle, and the errors that they are: codes, whose in their order, indices."""
-        found: list[tuple[int, int, int]] = []
+        raised: list[tuple[int, int, int]] = []
         inputs = {"running": 1, "cycle": self.cycle_number, "cycle_limit": self.cycle_number + 1}
         inputs |= {name: self.number() for name in WRITING.values()}
-        self._banks(inputs, found)
-        self._units(inputs, found)
-        self._others(inputs, found)
+        self._banks(inputs, raised)
+        self._units(inputs, raised)
+        self._others(inputs, raised)
         start = [self.generator.randrange(3) == 0 for _ in Unit]
         indices = [self.number() for _ in Unit]
         inputs |= {"start": pack(start, 1), "start_index": pack(indices, INDEX_BITS)}
         for unit in Unit:
             self.owners[unit] = indices[unit] if start[unit] else self.owners[unit]
         self.cycle_number += 1
-        return inputs, found
+        return inputs, raised
 
-    def _banks(self, inputs: dict[str, int], found: list[tuple[int, int, int]]) -> None:
+    def _banks(self, inputs: dict[str, int], raised: list[tuple[int, int, int]]) -> None:
         owners = {int(unit): self.owners[unit] for unit in READING}
         owners |= {UNITS + unit: inputs[name] for unit, name in WRITING.items()}
         for name, code in (("address", ErrorCode.ADDRESS), ("conflict", ErrorCode.PORT_CONFLICT)):
@@ -61,39 +61,39 @@ class Machine:
             for bit, owner in owners.items():
                 if self.rare():
                     inputs[name] |= 1 << bit
-                    found.append((code, bit % UNITS, owner))
+                    raised.append((code, bit % UNITS, owner))
 
-    def _units(self, inputs: dict[str, int], found: list[tuple[int, int, int]]) -> None:
+    def _units(self, inputs: dict[str, int], raised: list[tuple[int, int, int]]) -> None:
         codes, indices = [0] * UNITS, [self.number() for _ in Unit]
         semaphores, takers = [0] * UNITS, [self.number() for _ in Unit]
         for unit in Unit:
             if self.rare():
                 codes[unit] = self.generator.choice(UNIT_CODES)
-                found.append((codes[unit], unit, indices[unit]))
+                raised.append((codes[unit], unit, indices[unit]))
             if self.rare():
                 semaphores[unit] = 1
-                found.append((ErrorCode.SEMAPHORE, unit, takers[unit]))
+                raised.append((ErrorCode.SEMAPHORE, unit, takers[unit]))
         inputs |= {"code_of": pack(codes, 4), "index_of": pack(indices, INDEX_BITS)}
         inputs |= {
             "semaphore_error": pack(semaphores, 1),
             "semaphore_index": pack(takers, INDEX_BITS),
         }
 
-    def _others(self, inputs: dict[str, int], found: list[tuple[int, int, int]]) -> None:
+    def _others(self, inputs: dict[str, int], raised: list[tuple[int, int, int]]) -> None:
         config, pick = self.config, self.generator.choice
         inputs["fetch_index"] = self.number()
         if self.rare():
             inputs["fetch_code"] = pick(FETCH_CODES)
-            found.append((inputs["fetch_code"], UNITS, inputs["fetch_index"]))
+            raised.append((inputs["fetch_code"], UNITS, inputs["fetch_index"]))
         if self.rare():
             inputs["target_error"] = 1
-            found.append((ErrorCode.ADDRESS, Unit.STREAM, inputs["target_index"]))
+            raised.append((ErrorCode.ADDRESS, Unit.STREAM, inputs["target_index"]))
         if self.cycle_number and self.rare():
             inputs["cycle_limit"] = self.cycle_number
-            found.append((ErrorCode.CYCLE_LIMIT, UNITS, NOBODY))
+            raised.append((ErrorCode.CYCLE_LIMIT, UNITS, NOBODY))
         if self.rare():
             inputs["stop"] = 1
-            found.append((ErrorCode.STOPPED, UNITS, NOBODY))
+            raised.append((ErrorCode.STOPPED, UNITS, NOBODY))
         sizes = {Bank.PARAMETER: 4 * config.parameter_depth}
         if config.tables:
             sizes[Bank.TABLE] = config.tables * config.table_planes * config.table_words
@@ -103,7 +103,7 @@ class Machine:
         writes = pick([0, 1])
         inputs |= {"load_bank": bank, "load_address": address, "load_write": writes}
         if writes and bank in sizes and address >= depth:
-            found.append((ErrorCode.ADDRESS, Unit.LOAD, inputs["load_index"]))
+            raised.append((ErrorCode.ADDRESS, Unit.LOAD, inputs["load_index"]))
 
 
 @cocotb.test()

@@ -138,13 +138,13 @@ def compare(got: dict[str, int], expected: dict[str, int], now: int) -> None:
 def programs(generator: random.Random, config: Config) -> list[list[bytes]]:
     """Programs of every length up to several fetches, some with units after END."""
     longest = 3 * config.fetch_bytes // UNIT_BYTES
-    found = []
+    drawn = []
     for length in (0, 1, 2, 5, longest // 2, longest):
         program = [random_instruction(generator) for _ in range(length)]
         program.append(END + generator.randbytes(UNIT_BYTES - 2))
         after = generator.choice([0, 0, 1, longest])
-        found.append([*program, *(generator.randbytes(UNIT_BYTES) for _ in range(after))])
-    return found
+        drawn.append([*program, *(generator.randbytes(UNIT_BYTES) for _ in range(after))])
+    return drawn
 
 
 @cocotb.test()

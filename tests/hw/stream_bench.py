@@ -47,10 +47,10 @@ def passes(index: int, instruction: Instruction) -> list[list[Word]]:
     get = instruction.__getitem__
     counts = [get(f"count{level}") for level in range(LEVELS)]
     outer = LEVELS - get("inner")
-    found: dict[tuple[int, ...], list[Word]] = {}
+    words: dict[tuple[int, ...], list[Word]] = {}
     for place in itertools.product(*map(range, counts)):
-        found.setdefault(place[:outer], []).append(word_at(index, instruction, place))
-    everything = list(found.values())
+        words.setdefault(place[:outer], []).append(word_at(index, instruction, place))
+    everything = list(words.values())
     everything[-1][-1].target["last"] = 1
     return everything
 

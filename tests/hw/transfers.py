@@ -66,16 +66,16 @@ def runs(instruction: Instruction) -> Iterator[tuple[int, int]]:
 
 def bursts(instruction: Instruction, config: Config) -> list[tuple[int, int]]:
     """Byte address and beats of each burst."""
-    found = []
+    drawn = []
     size = beats_per_word(instruction["bank"], config) * config.bus_bytes
     for offset, _ in runs(instruction):
         address = instruction["address"] + config.word_bytes * offset
         left = instruction["run"] * size
         while left:
             part = min(left, config.burst_bytes, 4096 - address % 4096)
-            found.append((address, part // config.bus_bytes))
+            drawn.append((address, part // config.bus_bytes))
             address, left = address + part, left - part
-    return found
+    return drawn
 
 
 def bank_words(instruction: Instruction) -> list[int]:

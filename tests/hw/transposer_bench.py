@@ -26,15 +26,15 @@ class Block:
 
 def blocks(generator: random.Random, early: bool) -> list[Block]:
     """Blocks as close as may be and further; ``early``: each leaves as soon as it is whole."""
-    dim, found = parameters()["dim"], []
+    dim, read = parameters()["dim"], []
     first_in, first_out = 0, 0
     for _ in range(20):
         gap = generator.choice([0, 0, 1, dim - 1, dim + 2])
-        first_in = max(first_in + dim if found else 0, first_out) + gap
+        first_in = max(first_in + dim if read else 0, first_out) + gap
         wait = 0 if early else generator.choice([0, 1, dim])
         first_out = max(first_in + dim, first_out + dim) + wait
-        found.append(Block(generator, first_in, first_out))
-    return found
+        read.append(Block(generator, first_in, first_out))
+    return read
 
 
 async def play(bench: Bench, generator: random.Random, plan: list[Block]) -> None:

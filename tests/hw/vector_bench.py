@@ -30,9 +30,9 @@ class Driver:
     """Starts instructions and holds what each following cycle must show."""
 
     def __init__(self, dut: Any, seed_offset: int = 0) -> None:
-        given = parameters()
-        seed = given.pop("seed") + seed_offset
-        self.config = Config(**given)
+        settings = parameters()
+        seed = settings.pop("seed") + seed_offset
+        self.config = Config(**settings)
         self.latency = vector_latency(self.config)
         self.cases = Cases(self.config, seed)
         self.reference = Reference(self.config, self.cases.read)

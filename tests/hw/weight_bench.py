@@ -75,7 +75,7 @@ def random_weight(generator: random.Random, config: Config) -> Instruction:
 def tiles(index: int, instruction: Instruction, dim: int) -> list[Tile]:
     """The tiles of an instruction."""
     get = instruction.__getitem__
-    found = []
+    emitted = []
     for i0 in range(get("count0")):
         for i1 in range(get("count1")):
             base = get("local") + i0 * get("stride0") + i1 * get("stride1")
@@ -85,9 +85,9 @@ def tiles(index: int, instruction: Instruction, dim: int) -> list[Tile]:
                 (base + r * get("row_stride")) & 0xFFFF if 0 <= row + r < limit else None
                 for r in range(dim)
             ]
-            found.append(Tile(index, instruction, rows, last=False))
-    found[-1].last = True
-    return found
+            emitted.append(Tile(index, instruction, rows, last=False))
+    emitted[-1].last = True
+    return emitted
 
 
 class Weights:

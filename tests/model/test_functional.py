@@ -249,14 +249,14 @@ def test_memory_is_given_or_the_programs_own_and_kept() -> None:
         make(Opcode.LOAD, bank=0, run=4, signal=mask(0)),
         make(Opcode.STORE, bank=0, run=4, address=RESULT, wait=mask(0)),
     )
-    own, given = program.memory.copy(), np.zeros(SIZE, np.uint8)
-    given[:16] = 7
-    after = execute(program, given)
-    assert not given[RESULT:].any()
+    programs_memory, passed_memory = program.memory.copy(), np.zeros(SIZE, np.uint8)
+    passed_memory[:16] = 7
+    after = execute(program, passed_memory)
+    assert not passed_memory[RESULT:].any()
     padded = np.array([7, 7, 7, 0] * 4)  # three lanes a word; the fourth is written as zero
     assert np.array_equal(after[RESULT : RESULT + 16], padded)
-    assert np.array_equal(codes(execute(program), RESULT, 4), codes(own, 0, 4))
-    assert np.array_equal(program.memory, own)
+    assert np.array_equal(codes(execute(program), RESULT, 4), codes(programs_memory, 0, 4))
+    assert np.array_equal(program.memory, programs_memory)
 
 
 def test_run_gives_values_and_time() -> None:

@@ -260,7 +260,7 @@ def check_passes(
     tiles = [(job, i) for job, (_, count) in enumerate(weights) for i in range(count)]
     weight, stream = _Walk(rows[Opcode.WEIGHT]), _Walk(rows[Opcode.STREAM])
     emitted, released, transposed, taken = -(10**9), -(10**9), False, 0
-    own = 0
+    next_read = 0
     for job, (flags, length, passes) in enumerate(streams):
         delay = dim if flags & StreamFlag.TRANSPOSE else 0
         at = stream.start(job) + 1
@@ -272,16 +272,16 @@ def check_passes(
                 taken += 1
                 turn = bool(weights[owner][0])
                 if number == 0:
-                    own = weight.start(owner) + 1
+                    next_read = weight.start(owner) + 1
                 if turn:
-                    own = max(own, emitted) if transposed else own
-                    emitted = max(own + dim, emitted + dim, released)
+                    next_read = max(next_read, emitted) if transposed else next_read
+                    emitted = max(next_read + dim, emitted + dim, released)
                 else:
-                    own = emitted = max(own, emitted + dim, released)
+                    next_read = emitted = max(next_read, emitted + dim, released)
                 transposed = turn
-                own += dim
+                next_read += dim
                 if number == weights[owner][1] - 1:
-                    weight.close(own - 1, emitted + dim, 0)
+                    weight.close(next_read - 1, emitted + dim, 0)
                 at = max(at, emitted + (0 if delay else dim))
                 released = at + delay
             at += length

@@ -202,8 +202,8 @@ def test_registers_from_words_and_back(dim: int) -> None:
         config=config, code=code, code_address=1 << 15, memory=memory, tensors=[], layers=[]
     )
     after = execute(program)[1 << 16 :].view(np.int64)[:slots].reshape(count, word)[:, :dim]
-    given = memory.view(np.int64)[:slots].reshape(count, word)[:, :dim]
-    want = given & ~np.int64(0xC000) & 0xFFFFFF
+    words_written = memory.view(np.int64)[:slots].reshape(count, word)[:, :dim]
+    want = words_written & ~np.int64(0xC000) & 0xFFFFFF
     want.reshape(-1)[0] = 0
     kept = np.arange(count * dim).reshape(count, dim) < 64
     assert np.array_equal(after, np.where(kept, want, 0))
@@ -265,10 +265,10 @@ def function(name: str, activation: Activation, values: list[int]) -> tuple[Word
 def test_power_of_two() -> None:
     arguments = [-5, 0, 1, 77, 16384, 32767, 32768, 100_000, 9 * 32768 + 5, 15 << 15]
     codes, sums = function("exp", Activation.EXP, arguments)
-    for value, code, found in zip(arguments, codes[:, 0], sums[:, 0], strict=True):
+    for value, code, total in zip(arguments, codes[:, 0], sums[:, 0], strict=True):
         exact = 2.0 ** (30 - max(value, 0) / 32768)
-        assert abs(found - exact) <= exact / (1 << 14) + 1
-        assert code == min(found, 32767)
+        assert abs(total - exact) <= exact / (1 << 14) + 1
+        assert code == min(total, 32767)
 
 
 def test_power_ends() -> None:
@@ -281,9 +281,9 @@ def test_reciprocal() -> None:
     codes, sums = function("reciprocal", Activation.RECIPROCAL, [-9, 0, *arguments])
     assert (sums[0] == sums[2]).all()
     assert (sums[1] == sums[2]).all()
-    for value, code, found in zip(arguments, codes[2:, 0], sums[2:, 0], strict=True):
-        assert code == found & 0xFFFF
-        shift, exact = (int(found) >> 16), 2.0**30 / value
+    for value, code, total in zip(arguments, codes[2:, 0], sums[2:, 0], strict=True):
+        assert code == total & 0xFFFF
+        shift, exact = (int(total) >> 16), 2.0**30 / value
         assert abs(int(code) * 2.0**-shift - exact) <= exact / (1 << 14)
 
 

@@ -66,15 +66,15 @@ def weight(**fields: int) -> Instruction:
 
 def stream(**fields: int) -> Instruction:
     """A STREAM of eight words from bank 2."""
-    given = {"source_bank": 2, "target_bank": Bank.ACCUMULATOR, "count4": 8, "inner": 1}
+    usual = {"source_bank": 2, "target_bank": Bank.ACCUMULATOR, "count4": 8, "inner": 1}
     steps = {"source_stride4": 1, "target_stride4": 1}
-    return make(Opcode.STREAM, **{**given, **steps, **fields})
+    return make(Opcode.STREAM, **{**usual, **steps, **fields})
 
 
 def vector(**fields: int) -> Instruction:
     """A VECTOR of eight words from an accumulator bank to bank 3."""
-    given = {"a_bank": Bank.ACCUMULATOR, "target_bank": 3, "count3": 8, "low": -128, "high": 127}
-    return make(Opcode.VECTOR, **{**given, "a_stride3": 1, "target_stride3": 1, **fields})
+    usual = {"a_bank": Bank.ACCUMULATOR, "target_bank": 3, "count3": 8, "low": -128, "high": 127}
+    return make(Opcode.VECTOR, **{**usual, "a_stride3": 1, "target_stride3": 1, **fields})
 
 
 def stops(error: ErrorCode, index: int, *instructions: Instruction) -> Bad:

@@ -21,11 +21,11 @@ BATCH = 4
 def test_losses_track_float64(on: str, rounds: int) -> None:
     random = np.random.default_rng(3)
     real = random.uniform(0, 1, (64, 64))
-    found = networks(1, 0.5)
-    reference = FloatAdversaries(found, 0.05)
+    adversaries = networks(1, 0.5)
+    reference = FloatAdversaries(adversaries, 0.05)
     with Device(on, check=on != "model") as device:
         learned = Adversaries(
-            found, CONFIG, device, batch=BATCH, learning_rate=0.05, pictures=real
+            adversaries, CONFIG, device, batch=BATCH, learning_rate=0.05, pictures=real
         )  # fmt: skip
         for _ in range(rounds):
             some = real[random.integers(0, len(real), BATCH)]
@@ -38,10 +38,10 @@ def test_losses_track_float64(on: str, rounds: int) -> None:
 def test_the_generators_step_leaves_the_discriminator_alone() -> None:
     random = np.random.default_rng(0)
     real = random.uniform(0, 1, (8, 64))
-    found = networks(0, 0.0)
+    adversaries = networks(0, 0.0)
     with Device("model") as device:
         learned = Adversaries(
-            found, CONFIG, device, batch=BATCH, learning_rate=0.1, pictures=real
+            adversaries, CONFIG, device, batch=BATCH, learning_rate=0.1, pictures=real
         )  # fmt: skip
         before = {name: device.read(f"{name}.weight.master") for name in ("g1", "d1")}
         learned.generator.step(noise(random, BATCH), np.ones((BATCH, 1)))

@@ -52,8 +52,8 @@ def differing(dim: int, count: int, simulator: str) -> dict[str, list[str]]:
     """What differs, by case."""
     config = network_config(np.random.default_rng((SEED, dim)), dim)
     steps = [*cases(config, attention, SEED, count), *cases(config, loss_of_map, SEED, count)]
-    found = differences(steps, config, simulator)
-    return {case.name: texts for case, texts in zip(steps, found, strict=True) if texts}
+    by_step = differences(steps, config, simulator)
+    return {case.name: texts for case, texts in zip(steps, by_step, strict=True) if texts}
 
 
 @pytest.mark.slow

@@ -17,8 +17,8 @@ def differing(dim: int, seed: int, count: int, simulator: str) -> list[list[str]
     """The differences of steps on a machine that the seed draws, those of all without any."""
     config = convolution_config(np.random.default_rng(seed), dim)
     cases = convolution_cases(config, seed, count)
-    found = differences(cases, config, simulator)
-    return [[case.name, *texts] for case, texts in zip(cases, found, strict=True) if texts]
+    by_case = differences(cases, config, simulator)
+    return [[case.name, *texts] for case, texts in zip(cases, by_case, strict=True) if texts]
 
 
 def test_some_convolutions_learn_on_verilator() -> None:

@@ -31,8 +31,8 @@ def outcomes(simulator: str) -> dict[str, tuple[Outcome, Outcome]]:
     jobs = []
     for bad in bad_programs.CASES.values():
         jobs += [Job(program=bad.program, cycle_limit=bad.cycle_limit), Job(program=GOOD)]
-    found = run_jobs(jobs, bad_programs.CONFIG, simulator)
-    pairs = zip(found[::2], found[1::2], strict=True)
+    finished = run_jobs(jobs, bad_programs.CONFIG, simulator)
+    pairs = zip(finished[::2], finished[1::2], strict=True)
     return dict(zip(bad_programs.CASES, pairs, strict=True))
 
 

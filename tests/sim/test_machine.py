@@ -17,8 +17,8 @@ GROUPS = [draw_groups(SEED, CASES)[number] for number in CHOSEN]
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: f"{group.kind}-D{group.config.dim}")
 def test_rtl_is_the_model(group: Group, simulator: str) -> None:
     cases = list(group.cases())
-    found = differences(cases, group.config, simulator)
-    assert {case.name: text for case, text in zip(cases, found, strict=True) if text} == {}
+    differing = differences(cases, group.config, simulator)
+    assert {case.name: text for case, text in zip(cases, differing, strict=True) if text} == {}
 
 
 def test_groups_differ() -> None:

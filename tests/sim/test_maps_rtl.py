@@ -45,16 +45,16 @@ def named(group: Group) -> str:
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("group", SHORT, ids=named)
 def test_some_cases(group: Group, simulator: str) -> None:
-    found = differences(list(group.cases()), group.config, simulator)
-    assert not any(found), found
+    differing = differences(list(group.cases()), group.config, simulator)
+    assert not any(differing), differing
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("group", LONG, ids=named)
 def test_all_cases(group: Group, simulator: str) -> None:
-    found = differences(list(group.cases()), group.config, simulator)
-    assert not any(found), found
+    differing = differences(list(group.cases()), group.config, simulator)
+    assert not any(differing), differing
 
 
 def test_there_are_750_cases() -> None:
@@ -76,12 +76,12 @@ def reference(litert: Any, file: Path, codes: np.ndarray) -> np.ndarray:
         experimental_preserve_all_tensors=True,
     )
     runner.allocate_tensors()
-    (given,) = runner.get_input_details()
+    (details,) = runner.get_input_details()
     last = runner._get_ops_details()[-1]
     assert last["op_name"] == "SOFTMAX"
     rows = []
     for sample in codes:
-        runner.set_tensor(given["index"], sample.astype(np.int8).reshape(given["shape"]))
+        runner.set_tensor(details["index"], sample.astype(np.int8).reshape(details["shape"]))
         runner.invoke()
         rows.append(runner.get_tensor(last["inputs"][0]).ravel())
     return np.array(rows)
@@ -118,10 +118,10 @@ def test_whole_networks_on_rtl(name: str, preset: str) -> None:
     litert = pytest.importorskip("ai_edge_litert.interpreter")
     file, graph = network(name)
     program, codes = with_codes(graph, preset, 1)
-    found = simulate(program, "verilator")
-    assert compare(run_model(program), found, program) == []
-    assert found.memory is not None
-    assert_reference(program, found.memory, reference(litert, file, codes))
+    result = simulate(program, "verilator")
+    assert compare(run_model(program), result, program) == []
+    assert result.memory is not None
+    assert_reference(program, result.memory, reference(litert, file, codes))
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
@@ -149,7 +149,7 @@ def test_sums_with_bits_below_a_code(simulator: str) -> None:
     codes = rng.integers(-128, 128, (2, 4, 3, 5))
     program = compiler.compile(graph, PRESETS["tiny"], batch=2)
     program = replace(program, memory=with_inputs(program, codes))
-    found = simulate(program, simulator)
-    assert compare(run_model(program), found, program) == []
-    assert found.memory is not None
-    assert_reference(program, found.memory, run(graph, codes)["y"].reshape(-1, 5))
+    result = simulate(program, simulator)
+    assert compare(run_model(program), result, program) == []
+    assert result.memory is not None
+    assert_reference(program, result.memory, run(graph, codes)["y"].reshape(-1, 5))

@@ -18,16 +18,16 @@ LONG = draw_operator_groups(SEED, 500)
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_some_networks(simulator: str) -> None:
-    found = differences(list(SHORT.cases()), SHORT.config, simulator)
-    assert not any(found), found
+    differing = differences(list(SHORT.cases()), SHORT.config, simulator)
+    assert not any(differing), differing
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("group", LONG, ids=lambda group: f"D{group.config.dim}-seed{group.seed}")
 def test_all_networks(group: Group, simulator: str) -> None:
-    found = differences(list(group.cases()), group.config, simulator)
-    assert not any(found), found
+    differing = differences(list(group.cases()), group.config, simulator)
+    assert not any(differing), differing
 
 
 def test_there_are_500_cases() -> None:

@@ -66,8 +66,8 @@ def test_rtl_is_the_model(group: Group, simulator: str) -> None:
     @seed(group.seed)
     @given(case=cases(group))
     def check(case: Case) -> None:
-        found = differences([case], group.config, simulator)[0]
-        assert not found, f"{case.name} L={case.latency} I={case.interval}: {found}"
+        texts = differences([case], group.config, simulator)[0]
+        assert not texts, f"{case.name} L={case.latency} I={case.interval}: {texts}"
 
     check()
 

@@ -72,8 +72,8 @@ def program() -> Program:
 
 @pytest.fixture(scope="module", params=SIMULATORS)
 def device(request: pytest.FixtureRequest) -> Iterator[Device]:
-    with Device(request.param, check=True) as found:
-        yield found
+    with Device(request.param, check=True) as opened:
+        yield opened
 
 
 def codes(seed: int, tensor: Tensor) -> npt.NDArray[np.int64]:
@@ -85,12 +85,12 @@ def test_changed_inputs(program: Program, device: Device) -> None:
     device.load(program)
     memory = program.memory
     for seed in range(4):
-        given = codes(seed, program.tensor("x"))
-        device.write("x", given)
+        changed = codes(seed, program.tensor("x"))
+        device.write("x", changed)
         result = device.run()
         with Device("model") as model:
             model.load(replace(program, memory=memory))
-            model.write("x", given)
+            model.write("x", changed)
             expected = model.run()
             assert np.array_equal(device.read("y"), model.read("y"))
         assert compare(expected, result, program) == []
@@ -104,11 +104,11 @@ def test_two_programs_on_one_memory(program: Program, device: Device) -> None:
     product, copy = second(program)
     device.load(product)
     for seed in (5, 6):
-        given = codes(seed, product.tensor("x"))
-        device.write("x", given)
+        changed = codes(seed, product.tensor("x"))
+        device.write("x", changed)
         y = device.run() and device.read("y")
         short = device.run(copy)
-        assert np.array_equal(device.read("copy"), given)
+        assert np.array_equal(device.read("copy"), changed)
         assert np.array_equal(device.read("y"), y)
         assert short.cycles < device.run().cycles
 
@@ -225,9 +225,9 @@ def test_a_killed_caller(program: Program, simulator: str, tmp_path: Path) -> No
     program.save(tmp_path / "p.pulse")
     line = [sys.executable, "-c", CALLER, str(tmp_path / "p.pulse"), simulator]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    found = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
-    assert found.returncode == -9
-    number = int(found.stdout)
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == -9
+    number = int(done.stdout)
     end = time.monotonic() + 20
     while not ended(number) and time.monotonic() < end:
         time.sleep(0.05)

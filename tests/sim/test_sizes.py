@@ -17,5 +17,5 @@ def test_a_product(dim: int) -> None:
     word = 8 << (dim - 1).bit_length()
     config = Config(dim=dim, bus_bits=word // 2, burst_beats=64)
     program = compile_gemm(dim + 3, 2 * dim - 1, dim + 1, config, seed=dim, effort=0)
-    found = compare(run_model(program), simulate(program, "icarus"), program)
-    assert found == []
+    texts = compare(run_model(program), simulate(program, "icarus"), program)
+    assert texts == []

@@ -171,6 +171,6 @@ def test_lint(source: Path) -> None:
 
 def test_lint_wrong(source: Path) -> None:
     source.write_text("module doubler(output reg result);\nendmodule\n", encoding="utf-8")
-    found = toolchain.lint([source], "doubler")
-    assert len(found) == 1
-    assert found[0].startswith("%Warning-UNDRIVEN")
+    messages = toolchain.lint([source], "doubler")
+    assert len(messages) == 1
+    assert messages[0].startswith("%Warning-UNDRIVEN")

@@ -72,10 +72,10 @@ def trainer(training: Training, on: str = "model", **options: Any) -> Trainer:
     return Trainer(training, device, data, Options(**chosen), progress=progress)
 
 
-def expected(found: TrainingNetwork, epochs: int, chunk: int = BATCH) -> TrainState:
+def expected(got: TrainingNetwork, epochs: int, chunk: int = BATCH) -> TrainState:
     """The state that the interpreter comes to."""
     data, rng = clusters(), np.random.default_rng(SEED)
-    interpreter = TrainInterpreter(found, CONFIG.table_segments)
+    interpreter = TrainInterpreter(got, CONFIG.table_segments)
     assert data.test_inputs is not None
     assert data.test_targets is not None
     inputs = np.concatenate([data.inputs, data.test_inputs])
@@ -109,9 +109,9 @@ def without_seconds(epochs: list[Epoch]) -> list[Epoch]:
 
 def test_it_learns_as_the_interpreter_does(training: Training) -> None:
     seen = list[tuple[int, int, float, int]]()
-    found = trainer(training, progress=lambda *figures: seen.append(figures))
-    history = found.run()
-    require_equal(found.state, expected(training.network, 3))
+    learned = trainer(training, progress=lambda *figures: seen.append(figures))
+    history = learned.run()
+    require_equal(learned.state, expected(training.network, 3))
     first, last = history.epochs[0], history.epochs[-1]
     assert last.loss < first.loss
     assert last.test_loss is not None
@@ -134,19 +134,19 @@ def test_it_learns_as_the_interpreter_does(training: Training) -> None:
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_several_chunks(momentum: float) -> None:
     several = compile_training(network(momentum), CONFIG, batch=BATCH, chunk=BATCH // 4)
-    found = trainer(several, epochs=2)
-    found.run()
-    require_equal(found.state, expected(several.network, 2, BATCH // 4))
+    learned = trainer(several, epochs=2)
+    learned.run()
+    require_equal(learned.state, expected(several.network, 2, BATCH // 4))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_on_a_simulator(training: Training, simulator: str) -> None:
-    found = trainer(training, simulator, epochs=1)
-    history = found.run()
+    learned = trainer(training, simulator, epochs=1)
+    history = learned.run()
     model = trainer(training, epochs=1)
     assert without_seconds(history.epochs) == without_seconds(model.run().epochs)
-    require_equal(found.state, model.state)
+    require_equal(learned.state, model.state)
 
 
 class Killed(BaseException):
@@ -187,18 +187,18 @@ def test_a_killed_run_drops_the_same(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     builder = Builder("net", 4).dense(rng.normal(size=(4, 8)) / 2).relu().dropout(0.5)
     graph = builder.dense(rng.normal(size=(8, 3)) / 2).softmax().build()
-    found = compile_training(
+    compiled = compile_training(
         differentiate(graph, Loss("cross-entropy"), Optimizer()), CONFIG, batch=BATCH
     )
     path = tmp_path / "run.npz"
     options: dict[str, Any] = {"checkpoint": path, "checkpoint_steps": 3, "epochs": 2}
     with pytest.raises(Killed):
-        trainer(found, progress=killer(9), **options).run()
-    resumed = trainer(found, **options)
+        trainer(compiled, progress=killer(9), **options).run()
+    resumed = trainer(compiled, **options)
     resumed.resume(path)
     assert resumed.state.steps in (6, 8)
     resumed.run()
-    whole = trainer(found, epochs=2)
+    whole = trainer(compiled, epochs=2)
     whole.run()
     require_equal(resumed.state, whole.state)
     assert (resumed.state.seed, resumed.state.steps) == (SEED, 10)
@@ -242,11 +242,11 @@ def test_a_truncated_checkpoint(
 ) -> None:
     data, path = saved.read_bytes(), tmp_path / "cut.npz"
     path.write_bytes(data[: int(share * len(data))])
-    found = trainer(training)
-    before = found.state.copy()
+    learned = trainer(training)
+    before = learned.state.copy()
     with pytest.raises(InputError, match=r"cut\.npz: damaged"):
-        found.resume(path)
-    require_equal(found.state, before)
+        learned.resume(path)
+    require_equal(learned.state, before)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -255,16 +255,16 @@ def test_an_altered_checkpoint(training: Training, saved: Path, tmp_path: Path, 
     data, path = bytearray(saved.read_bytes()), tmp_path / "altered.npz"
     data[np.random.default_rng(seed).integers(len(data))] ^= 0x55
     path.write_bytes(data)
-    found = trainer(training)
+    learned = trainer(training)
     refused = ""
     try:
-        found.resume(path)
+        learned.resume(path)
     except InputError as error:
         refused = str(error)
     if refused:
         assert "altered.npz: damaged" in refused
     else:
-        require_equal(found.state, expected(training.network, 1))
+        require_equal(learned.state, expected(training.network, 1))
 
 
 def test_no_checkpoint_there(training: Training, tmp_path: Path) -> None:
@@ -311,10 +311,10 @@ def test_overflows(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
         "step",
         lambda self, *data: replace(step(self, *data), overflows=next(names)),
     )
-    found = trainer(training, epochs=3, notable_overflows=2, patience_for_overflows=6)
+    learned = trainer(training, epochs=3, notable_overflows=2, patience_for_overflows=6)
     with pytest.raises(CheckFailed, match="a exceeded its shared scale in 7 steps in a row"):
-        found.run()
-    noted = [(x.tensor, x.first, x.steps) for x in found.history.overflows]
+        learned.run()
+    noted = [(x.tensor, x.first, x.steps) for x in learned.history.overflows]
     assert noted == [("a", 2, 3), ("a", 6, 7)]
 
 
@@ -329,8 +329,8 @@ def test_what_is_refused(training: Training) -> None:
 def test_step_has_real_outputs(training: Training) -> None:
     """Probabilities, and the same before and without an update."""
     data = clusters()
-    found = trainer(training)
-    learner = found._learner
+    learned = trainer(training)
+    learner = learned._learner
     before = learner.outputs(data.inputs[:BATCH])
     step = learner.step(data.inputs[:BATCH], data.targets[:BATCH])
     assert isinstance(step, Step)

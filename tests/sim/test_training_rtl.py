@@ -24,8 +24,8 @@ LONG = draw_training_groups(SEED, 300)
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("group", SHORT, ids=lambda g: f"D{g.config.dim}-seed{g.seed}")
 def test_some_steps(group: Group, simulator: str) -> None:
-    found = differences(list(group.cases()), group.config, simulator)
-    assert not any(found), found
+    differing = differences(list(group.cases()), group.config, simulator)
+    assert not any(differing), differing
 
 
 def gated(seed: int) -> Graph:
@@ -110,5 +110,5 @@ def test_more_exponents_than_registers(simulator: str) -> None:
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("group", LONG, ids=lambda g: f"D{g.config.dim}-seed{g.seed}")
 def test_all_steps(group: Group, simulator: str) -> None:
-    found = differences(list(group.cases()), group.config, simulator)
-    assert not any(found), found
+    differing = differences(list(group.cases()), group.config, simulator)
+    assert not any(differing), differing

@@ -267,8 +267,8 @@ def dropout(network: Network, call: Call) -> None:
         return
     rate = call.number("ratio", 0.5)
     if call.given(1):
-        given = network.constant(call.given(1), call.where, "ratio")
-        if given.size != 1:
-            raise InputError(f"{call.where}: ratio must be one number, not {given.shape}")
-        rate = given.item()
+        ratio = network.constant(call.given(1), call.where, "ratio")
+        if ratio.size != 1:
+            raise InputError(f"{call.where}: ratio must be one number, not {ratio.shape}")
+        rate = ratio.item()
     emit(network, call, tensor, Dropout(rate))

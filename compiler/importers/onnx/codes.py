@@ -147,8 +147,8 @@ def constant_codes(
     if kind not in (*_KINDS, "int32"):
         raise InputError(f"{call.where}: {name!r} must be int8, uint8 or int32, not {kind}")
     if zero and str(network.raw(zero, call.where, "zero point").dtype) != kind:
-        given = network.raw(zero, call.where, "zero point").dtype
-        raise InputError(f"{call.where}: zero point {zero!r} must be {kind}, not {given}")
+        stored = network.raw(zero, call.where, "zero point").dtype
+        raise InputError(f"{call.where}: zero point {zero!r} must be {kind}, not {stored}")
     scales, zeros, axis = _parameters(network, call, name, codes, (scale, zero), axis)
     if scales.size == 1:
         return Codes(codes.astype(np.int64) - zeros[0], scales, 0)

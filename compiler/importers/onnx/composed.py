@@ -139,8 +139,8 @@ def _lp_pool(make: Make, x: str) -> str:
     """The root of the sum of powers of each window: of their mean, padding included."""
     call = make.call
     power, kernel = call.integer("p", 2), call.integers("kernel_shape") or ()
-    given = {name: value for name, value in call.attributes.items() if name != "p"}
-    mean = make("AveragePool", _power(make, x, power), count_include_pad=1, **given)
+    attributes = {name: value for name, value in call.attributes.items() if name != "p"}
+    mean = make("AveragePool", _power(make, x, power), count_include_pad=1, **attributes)
     return _root(make, make("Mul", mean, make.constant(float(prod(kernel)))), power)
 
 

@@ -137,10 +137,10 @@ def _cast(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
 
 def axes_of(call: Call, inputs: Sequence[Constant]) -> tuple[int, ...] | None:
     """Axes that an operator has as an attribute or as its second input."""
-    given = call.integers("axes")
-    if given is None and len(inputs) > 1:
+    axes = call.integers("axes")
+    if axes is None and len(inputs) > 1:
         return tuple(int(axis) for axis in inputs[1].reshape(-1))
-    return given
+    return axes
 
 
 def _unsqueeze(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
@@ -155,9 +155,9 @@ def _squeeze(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
 
 
 def _reshape(_call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
-    given = inputs[0].shape
+    sizes = inputs[0].shape
     wanted = [int(size) for size in inputs[1].reshape(-1)]
-    copied = [given[k] if size == 0 else size for k, size in enumerate(wanted)]
+    copied = [sizes[k] if size == 0 else size for k, size in enumerate(wanted)]
     return inputs[0].reshape(copied)
 
 
@@ -183,14 +183,14 @@ def _gather(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
 
 
 def _gather_elements(call: Call, inputs: Sequence[Constant], _opset: int) -> Constant:
-    given, places = inputs[0], inputs[1].astype(np.int64)
-    axis = call.integer("axis", 0) % max(given.ndim, 1)
+    array, places = inputs[0], inputs[1].astype(np.int64)
+    axis = call.integer("axis", 0) % max(array.ndim, 1)
     kept = tuple(slice(None if k == axis else size) for k, size in enumerate(places.shape))
-    return np.take_along_axis(given[kept], places, axis)
+    return np.take_along_axis(array[kept], places, axis)
 
 
 def _slice(call: Call, inputs: Sequence[Constant], opset: int) -> Constant:
-    given = inputs[0]
+    array = inputs[0]
     if opset < 10:
         starts, ends = call.integers("starts") or (), call.integers("ends") or ()
         axes, steps = call.integers("axes"), None
@@ -202,12 +202,12 @@ def _slice(call: Call, inputs: Sequence[Constant], opset: int) -> Constant:
             if place
         }
         starts, ends, axes, steps = lists[1], lists[2], lists.get(3), lists.get(4)
-    cuts = [slice(None)] * given.ndim
+    cuts = [slice(None)] * array.ndim
     for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
         axis = axes[place] if axes is not None else place
         step = steps[place] if steps is not None else 1
-        cuts[axis] = slice(start, end if step > 0 or end >= -given.shape[axis] else None, step)
-    return given[tuple(cuts)]
+        cuts[axis] = slice(start, end if step > 0 or end >= -array.shape[axis] else None, step)
+    return array[tuple(cuts)]
 
 
 def _arithmetic(function: Callable[[Constant, Constant], Constant]) -> _Fold:

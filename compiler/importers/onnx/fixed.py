@@ -38,9 +38,9 @@ def set_inputs(graph: onnx.GraphProto, values: SetInputs) -> None:
         graph.input.remove(inputs[name])
 
 
-def _constant(given: onnx.ValueInfoProto, value: npt.ArrayLike) -> npt.NDArray[np.generic]:
+def _constant(constant: onnx.ValueInfoProto, value: npt.ArrayLike) -> npt.NDArray[np.generic]:
     """The constant that an input becomes; sizes that the file leaves open are the value's, or 1."""
-    tensor, array = given.type.tensor_type, np.asarray(value)
+    tensor, array = constant.type.tensor_type, np.asarray(value)
     kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     rank = len(tensor.shape.dim)
     sizes = ((1,) * (rank - array.ndim) + array.shape)[-rank:] if rank else ()
@@ -49,8 +49,8 @@ def _constant(given: onnx.ValueInfoProto, value: npt.ArrayLike) -> npt.NDArray[n
         made = np.array(np.broadcast_to(array, dims).astype(kind, casting="unsafe"))
     except (ValueError, TypeError):
         raise InputError(
-            f"--set-input: {given.name} needs {kind} of shape {tuple(dims)}, not {array.shape}"
+            f"--set-input: {constant.name} needs {kind} of shape {tuple(dims)}, not {array.shape}"
         ) from None
     if not np.array_equal(made, np.broadcast_to(array, dims)):
-        raise InputError(f"--set-input: {given.name} needs {kind}, which {value!r} is not")
+        raise InputError(f"--set-input: {constant.name} needs {kind}, which {value!r} is not")
     return made

@@ -57,8 +57,8 @@ def _turned(make: Make, x: str) -> str:
 
 def _conv(make: Make, x: str, weight: str, bias: str = "", other: str = "") -> str:
     """A convolution, what is added to it, and a function of the sum."""
-    given = {k: v for k, v in make.call.attributes.items() if not k.startswith("activation")}
-    made = make("Conv", x, weight, *([bias] if bias else []), **given)
+    attributes = {k: v for k, v in make.call.attributes.items() if not k.startswith("activation")}
+    made = make("Conv", x, weight, *([bias] if bias else []), **attributes)
     if other:
         made = make("Add", made, other)
     function = make.call.text("activation", "")
@@ -88,8 +88,8 @@ def _normalized(
     total = terms[0]
     for term in filter(None, terms[1:]):
         total = make("Add", total, term)
-    given = {"axis": -1, "epsilon": make.call.number("epsilon", 1e-5)}
-    return make(kind, total, *filter(None, learned), **given), "", "", total
+    attributes = {"axis": -1, "epsilon": make.call.number("epsilon", 1e-5)}
+    return make(kind, total, *filter(None, learned), **attributes), "", "", total
 
 
 def _attention(make: Make, x: str, weight: str, bias: str = "", *more: str) -> str:

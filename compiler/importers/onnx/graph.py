@@ -91,10 +91,10 @@ def imported(
     an input that holds what a run has left, as that. Where samples along the first axis are not
     kept apart, but all inputs have one sample along another, that is the batch.
     """
-    for given in file.inputs:
-        if given.element not in NUMBERS:
-            element = element_name(given.element)
-            raise InputError(f"input {given.name} must be of numbers, not {element}")
+    for entry in file.inputs:
+        if entry.element not in NUMBERS:
+            element = element_name(entry.element)
+            raise InputError(f"input {entry.name} must be of numbers, not {element}")
     inputs, shape = sized(file.inputs, shape)
     try:
         return _imported(replace(file, inputs=inputs), shape, images, kind, read)
@@ -138,7 +138,7 @@ def fold_call(network: Network, call: Call) -> bool:
     constant = all(network.is_constant(name) for name in call.inputs if name)
     if not constant or call.kind not in FOLDED:
         return False
-    names, results = [[n for n in given if n] for given in (call.inputs, call.outputs)]
+    names, results = [[n for n in ends if n] for ends in (call.inputs, call.outputs)]
     opset = network.file.opset
     inputs = [network.constants[name] for name in names]
     network.constants.update(zip(results, fold_constants(call, inputs, opset), strict=False))

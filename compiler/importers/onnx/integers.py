@@ -100,7 +100,7 @@ def _integer_nodes(
         peaks = network.peaks.get(copied.get(name, name), np.ones(len(bias), np.int64))
         return given_columns(name, weight, bias, source, peaks)
 
-    return IntegerNodes(graph, _BITS, targets, product, {}, given=True)
+    return IntegerNodes(graph, _BITS, targets, product, {}, exact=True)
 
 
 def _targets(
@@ -112,9 +112,9 @@ def _targets(
         raise InputError(f"{value.name}: this constant is not quantized")
     for step in steps:
         codes = rounded.get(step.output)
-        given = {known[name] for name in step.inputs}
-        if codes is None and len(given) == 1 and _only_chooses(step, *given):
-            codes = given.pop()
+        operands = {known[name] for name in step.inputs}
+        if codes is None and len(operands) == 1 and _only_chooses(step, *operands):
+            codes = operands.pop()
         if codes is None:
             reader = next((s.node.name for s in steps if step.output in s.inputs), "the host")
             raise InputError(

@@ -55,8 +55,8 @@ def gemm(network: Network, call: Call) -> None:
     weight = matrix(network, call)
     bias = np.zeros(weight.shape[1])
     if call.given(2):
-        given = network.constant(call.given(2), call.where, "bias")
-        bias = bias + call.number("beta", 1.0) * row(given, weight.shape[1], call.where)
+        stored_bias = network.constant(call.given(2), call.where, "bias")
+        bias = bias + call.number("beta", 1.0) * row(stored_bias, weight.shape[1], call.where)
     alpha = call.number("alpha", 1.0)
     if alpha != 1.0:
         weight = alpha * weight.astype(np.float64)

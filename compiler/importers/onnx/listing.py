@@ -119,18 +119,18 @@ def _onnx_shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
 def _onnx_row(node: onnx.NodeProto, shapes: Mapping[str, Shape], constants: Collection[str]) -> Row:
     kind = node.op_type
     output = shapes.get(node.output[0], ()) if node.output else ()
-    given = [shapes.get(name, ()) for name in node.input if name and name not in constants]
+    operands = [shapes.get(name, ()) for name in node.input if name and name not in constants]
     places = _ONNX_WEIGHTS.get(kind, ())
     names = [node.input[place] for place in places if place < len(node.input)]
     learned = [shapes.get(name, ()) if name in constants else () for name in names]
-    first = given[0] if given else ()
+    first = operands[0] if operands else ()
     reason = lack(node, constants, _TAKEN, FOLDED)
     place = reason.removeprefix(kind_of(node)).strip(" ,")
     place = (f"not {place}" if place.startswith("of ") else place) if reason else _place_of(kind)
     return Row(
         name="",
         operator=kind_of(node),
-        inputs=tuple(shape[1:] for shape in given),
+        inputs=tuple(shape[1:] for shape in operands),
         output=output[1:],
         macs=_onnx_macs(kind, learned[0] if learned else (), first, output),
         parameters=sum(prod(shape) for shape in learned if shape),
@@ -144,13 +144,13 @@ def _place_of(kind: str) -> str:
     return _ONNX_PLACES.get(kind, VECTOR)
 
 
-def _onnx_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int | None:
+def _onnx_macs(kind: str, weight: Shape, operands: Shape, output: Shape) -> int | None:
     """Multiply-accumulates of one sample; None if sizes are not known."""
     if kind not in _ONNX_WEIGHTS or kind == "BatchNormalization":
         return 0
     sizes = (*weight, *output[1:-1])
     if kind == "ConvTranspose":
-        sizes = (*weight, *given[2:])
+        sizes = (*weight, *operands[2:])
     elif "Conv" in kind:
         sizes = (*weight, *output[2:])
     known = weight and len(output) > 1 and min(sizes) > 0

@@ -66,16 +66,16 @@ def split(network: Network, call: Call) -> None:
 
 def _parts(network: Network, call: Call, size: int) -> Sequence[int]:
     """Sizes of the parts."""
-    given = call.integers("split")
+    sizes = call.integers("split")
     if call.given(1):
-        given = network.integers(call.given(1), call.where, "split")
+        sizes = network.integers(call.given(1), call.where, "split")
     count = len(call.outputs)
-    if given is None:
+    if sizes is None:
         part = -(-size // count)
-        given = (*[part] * (count - 1), size - part * (count - 1))
-    if len(given) != count or min(given) < 1:
-        raise InputError(f"{call.where}: Split needs {count} sizes of at least 1, not {given}")
-    return given
+        sizes = (*[part] * (count - 1), size - part * (count - 1))
+    if len(sizes) != count or min(sizes) < 1:
+        raise InputError(f"{call.where}: Split needs {count} sizes of at least 1, not {sizes}")
+    return sizes
 
 
 def _samples(network: Network, call: Call) -> tuple[Ints, int]:

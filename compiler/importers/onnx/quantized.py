@@ -177,10 +177,10 @@ def _expect(network: QuantizedNetwork, call: Call, name: str, scale: str, zero: 
     tensor = network.tensor(name, call.where)
     if name not in network.code_types:
         raise InputError(f"{call.where}: {name!r} must be codes of a QuantizeLinear or an operator")
-    given = quantization(network, call, scale, zero, network.code_types[name])
+    codes = quantization(network, call, scale, zero, network.code_types[name])
     known = network.quantization_of(tensor.value)
-    if known != given:
-        raise InputError(f"{call.where}: {name!r} has not the scale and zero point given here")
+    if known != codes:
+        raise InputError(f"{call.where}: {name!r} has not the scale and zero point codes here")
 
 
 def _product(
@@ -195,13 +195,19 @@ def _product(
     network.codes[real], network.constants[real] = codes, codes.values
     inputs = [data, real]
     if bias:
-        given = network.raw(bias, call.where, "bias")
+        stored_bias = network.raw(bias, call.where, "bias")
         unit = network.constant(scale, call.where, "scale").item() * codes.scale
         unit = unit * call.number("alpha", 1.0)  # It is of the sums with QGemm's factor.
         offset = network.fresh(f"{output} bias")
-        if given.ndim != 1 or given.dtype.kind not in "iu" or unit.size not in (1, given.size):
+        if (
+            stored_bias.ndim != 1
+            or stored_bias.dtype.kind not in "iu"
+            or unit.size not in (1, stored_bias.size)
+        ):
             raise InputError(f"{call.where}: bias {bias!r} must be integers, one a result")
-        network.codes[offset] = replace(codes, codes=given.astype(np.int64), scale=unit, axis=0)
+        network.codes[offset] = replace(
+            codes, codes=stored_bias.astype(np.int64), scale=unit, axis=0
+        )
         network.constants[offset] = network.codes[offset].values
         inputs.append(offset)
     _run(network, replace(call, kind=kind, inputs=inputs))

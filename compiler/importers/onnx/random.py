@@ -29,7 +29,7 @@ _KEPT = ("Unsqueeze", "Squeeze", "Reshape", "Identity")
 def roles(calls: Iterable[Call]) -> dict[str, str]:
     """What each value that ``ConstantOfShape`` makes is to the operators that read it."""
     made: dict[str, str] = {}
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for call in calls:
         if call.kind == "ConstantOfShape":
             made[call.outputs[0]] = call.outputs[0]
@@ -40,8 +40,8 @@ def roles(calls: Iterable[Call]) -> dict[str, str]:
             if role == "matrix" and call.integer("transB", 0):
                 role = "weight"
             if role and name in made:
-                found.setdefault(made[name], role)
-    return found
+                by_name.setdefault(made[name], role)
+    return by_name
 
 
 def random_weight(role: str, shape: tuple[int, ...], rng: np.random.Generator) -> Floats:

@@ -96,8 +96,8 @@ def _gru(cell: _Cell, x: str, state: State) -> State:
     update, reset = (cell.gate(n, gate, x, h) for n in range(2))
     if cell.resets_after:
         beside = cell.beside(2, h)
-        given = cell.product(x, cell.inputs[2], cell.biases[0, 2])
-        new = make(candidate, make("Add", given, make("Mul", reset, beside)))
+        products = cell.product(x, cell.inputs[2], cell.biases[0, 2])
+        new = make(candidate, make("Add", products, make("Mul", reset, beside)))
     else:
         new = cell.gate(2, candidate, x, cell.times(reset, h))
     if h is None:
@@ -275,10 +275,10 @@ def _results(
 ) -> tuple[str, ...]:
     """The results that are read, in the order of axes that the layout has."""
     count, call = len(rows[0]), make.call
-    found = []
+    results = []
     for place, name in enumerate(call.outputs):
         if not name or not make.is_read(name):
-            found.append("")
+            results.append("")
             continue
         if place == 0:
             parts = [row[step] for step in range(count) for row in rows]
@@ -288,5 +288,5 @@ def _results(
             sizes, order = [0, len(rows), -1], [1, 0, 2]
         whole = make("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
         shaped = make("Reshape", whole, make.constant(np.array(sizes)))
-        found.append(shaped if layout else make("Transpose", shaped, perm=order))
-    return tuple(found)
+        results.append(shaped if layout else make("Transpose", shaped, perm=order))
+    return tuple(results)

@@ -209,12 +209,12 @@ def softmax(network: Network, call: Call) -> None:
 
 def shape(network: Network, call: Call) -> None:
     """The shape as a constant; the batch, where it is open, as 0, which Reshape copies."""
-    given, batch, name = call.inputs[0], network.file.batch, call.outputs[0]
+    source, batch, name = call.inputs[0], network.file.batch, call.outputs[0]
     axis, whole = 0, list[int]()
-    if given in network.numbers:
-        whole = [*network.numbers[given][1].shape]
+    if source in network.numbers:
+        whole = [*network.numbers[source][1].shape]
     else:
-        tensor = network.tensor_of_any_order(given, call.where)
+        tensor = network.tensor_of_any_order(source, call.where)
         axis, whole = tensor.batch_axis, [*tensor.shape]
     if axis != NO_AXIS:
         whole.insert(axis, batch or 0)

@@ -24,8 +24,8 @@ def constants_of(
     """
     constants = {tensor.name for tensor in graph.initializer} | {*around}
     for node in graph.node:
-        given = {name for name in node.input if name}
-        if kind_of(node) in known and (kind_of(node) == "Shape" or given <= constants):
+        read = {name for name in node.input if name}
+        if kind_of(node) in known and (kind_of(node) == "Shape" or read <= constants):
             constants.update(node.output)
     return constants
 

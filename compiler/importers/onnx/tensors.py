@@ -115,14 +115,14 @@ class Network:
         self._inputs = frozenset(shapes)
         self.samples = shapes
         self.numbers: dict[str, tuple[str, Ints]] = {}
-        for given in file.inputs:
-            shape = shapes[given.name]
-            self.define(given.name, self._input(given.name, shape), given.batch_axis)
-            if given.element not in FLOATS:
-                if given.batch_axis:
-                    raise InputError(f"input {given.name}: whole numbers need their batch first")
-                _check_view(shape, f"input {given.name}")
-                self.numbers[given.name] = given.name, np.arange(prod(shape)).reshape(shape)
+        for entry in file.inputs:
+            shape = shapes[entry.name]
+            self.define(entry.name, self._input(entry.name, shape), entry.batch_axis)
+            if entry.element not in FLOATS:
+                if entry.batch_axis:
+                    raise InputError(f"input {entry.name}: whole numbers need their batch first")
+                _check_view(shape, f"input {entry.name}")
+                self.numbers[entry.name] = entry.name, np.arange(prod(shape)).reshape(shape)
 
     def _input(self, name: str, shape: Shape) -> Tensor:
         """Declare an input; what its name in the file stands for."""
@@ -373,8 +373,8 @@ class Network:
         """
         tensor = self.tensor(name, where)
         if len(tensor.shape) not in (2, 3):
-            given = ", ".join(map(str, tensor.shape))
-            raise InputError(f"{where}: needs an image (N, C, H, W) or (N, C, L), not (N, {given})")
+            text = ", ".join(map(str, tensor.shape))
+            raise InputError(f"{where}: needs an image (N, C, H, W) or (N, C, L), not (N, {text})")
         return self.usual(tensor, where)
 
     def vector(self, tensor: Tensor) -> Tensor:
@@ -558,7 +558,7 @@ class Network:
 
     def input_views(self) -> dict[str, HostView | None]:
         """How the host has each input; None where it is the graph's vector."""
-        return {given.name: self._input_view(given.name) for given in self.file.inputs}
+        return {entry.name: self._input_view(entry.name) for entry in self.file.inputs}
 
     def _input_view(self, name: str) -> HostView | None:
         tensor, wanted = self._tensors[name], self.arrangements.get(name)
@@ -580,11 +580,11 @@ class Network:
         """
         if output not in self._tensors or name not in self._inputs:
             return
-        made, given = (self.whole(self._tensors[n]) for n in (output, name))
-        if made.places.shape != given.places.shape or name in self.numbers:
+        made, source = (self.whole(self._tensors[n]) for n in (output, name))
+        if made.places.shape != source.places.shape or name in self.numbers:
             return
-        shapes = [self.shape(tensor.value) for tensor in (made, given)]
-        if shapes[0] != shapes[1] or not np.array_equal(made.places, given.places):
+        shapes = [self.shape(tensor.value) for tensor in (made, source)]
+        if shapes[0] != shapes[1] or not np.array_equal(made.places, source.places):
             places = made.places.reshape(self._tensors[name].shape)
             raise Rearranged(name, Arrangement(shapes[0], places))
 

@@ -128,9 +128,9 @@ def _sides(call: Call) -> Sides:
 
 
 def _extent(call: Call, kernel: Pair, dilation: Pair) -> Pair:
-    given = call.integers("kernel_shape")
-    if given is not None and given != kernel:
-        raise InputError(f"{call.where}: kernel_shape {given} is not that of the weight {kernel}")
+    sizes = call.integers("kernel_shape")
+    if sizes is not None and sizes != kernel:
+        raise InputError(f"{call.where}: kernel_shape {sizes} is not that of the weight {kernel}")
     if not all(1 <= size <= _LARGEST for size in kernel):
         raise InputError(f"{call.where}: a kernel of {kernel} is not possible")
     return (kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1

@@ -102,8 +102,8 @@ class _Walk:
             return None
         if codes and (table is not MOVING or not _alike(operands, results)):
             return None
-        given = [None if tensor is None else self._array(tensor) for tensor in operands]
-        return _evaluated(operator, given)
+        arrays = [None if tensor is None else self._array(tensor) for tensor in operands]
+        return _evaluated(operator, arrays)
 
     def _operands(self, operator: Operator) -> list[Tensor | None]:
         return [None if index is None else self.tensors[index] for index in operator.inputs]
@@ -147,15 +147,15 @@ class _Walk:
     def _shapes(
         self, operator: Operator, operands: Sequence[Tensor | None]
     ) -> list[tuple[int, ...]] | None:
-        kind, given = operator.kind, [t for t in operands if t is not None]
+        kind, sources = operator.kind, [t for t in operands if t is not None]
         if kind in SIZES:
             known = [t and (t.shape, self._array(t) if self._constant(t) else None)
                      for t in operands]  # fmt: skip
             return [_checked(SIZES[kind], operator, known)]
         if kind in ELEMENTWISE:
-            return [_checked(np.broadcast_shapes, *(t.shape for t in given))]
+            return [_checked(np.broadcast_shapes, *(t.shape for t in sources))]
         if kind not in MOVING and kind not in OTHERS:
-            return [given[0].shape] if given and len(operator.outputs) == 1 else None
+            return [sources[0].shape] if sources and len(operator.outputs) == 1 else None
         arrays = [None if t is None else self._stand_in(t) for t in operands]
         return [array.shape for array in _evaluated(operator, arrays)]
 

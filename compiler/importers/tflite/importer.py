@@ -227,7 +227,7 @@ def _result(
 _HOSTED = {"softmax": Softmax(), "argmax": ArgMax(), "argmin": ArgMin()}
 
 
-def _input(file: TfliteFile, given: Tensor) -> tuple[Tensor, Operator | None]:
+def _input(file: TfliteFile, entry: Tensor) -> tuple[Tensor, Operator | None]:
     """The tensor with an input's codes, and the QUANTIZE before that if there is one.
 
     Raises
@@ -235,19 +235,19 @@ def _input(file: TfliteFile, given: Tensor) -> tuple[Tensor, Operator | None]:
     InputError
         If a QUANTIZE does not come first where one is needed.
     """
-    if given.data is not None:
-        raise InputError(f"input {given.short!r} is a constant")
-    if given.kind == "int8":
-        return given, None
-    readers = [operator for operator in file.operators if given.index in operator.inputs]
+    if entry.data is not None:
+        raise InputError(f"input {entry.short!r} is a constant")
+    if entry.kind == "int8":
+        return entry, None
+    readers = [operator for operator in file.operators if entry.index in operator.inputs]
     if len(readers) != 1 or readers[0].kind != "QUANTIZE":
         raise InputError(
-            f"input {given.short!r} is {given.kind}, and no QUANTIZE alone makes it int8: "
-            f"full-integer files are supported{OTHER_CODES.get(given.kind, '')}"
+            f"input {entry.short!r} is {entry.kind}, and no QUANTIZE alone makes it int8: "
+            f"full-integer files are supported{OTHER_CODES.get(entry.kind, '')}"
         )
     source = file.tensors[readers[0].outputs[0]]
-    if given.kind != "float32" and not keeps_codes(given, source):
+    if entry.kind != "float32" and not keeps_codes(entry, source):
         raise InputError(
-            f"{file.where(readers[0])}: must not change codes from {given.kind} to {source.kind}"
+            f"{file.where(readers[0])}: must not change codes from {entry.kind} to {source.kind}"
         )
-    return replace(source, shape=given.shape), readers[0]
+    return replace(source, shape=entry.shape), readers[0]

@@ -38,9 +38,9 @@ def reshape(network: Network, operator: Operator) -> None:
     shape = map_shape(tensor, network.batch)
     if prod(shape) != prod(value.shape):
         raise InputError(f"shape {value.shape} has other elements than {shape}")
-    given = network.tensor(operator, 0)
-    if given is not None and not value.host:
-        value = _ready(network, given, value, shape)
+    source = network.tensor(operator, 0)
+    if source is not None and not value.host:
+        value = _ready(network, source, value, shape)
         same_codes(value.source.codes, tensor)
     if shape not in (value.source.shape, (1, 1, prod(shape))):
         index = operator.inputs[0]
@@ -50,12 +50,12 @@ def reshape(network: Network, operator: Operator) -> None:
     network.values[tensor.index] = replace(value, shape=shape)
 
 
-def _ready(network: Network, given: Tensor, value: Meaning, shape: Shape) -> Meaning:
+def _ready(network: Network, source: Tensor, value: Meaning, shape: Shape) -> Meaning:
     """A value whose elements are in order."""
     parts, width, channels = value.source.shape
     if not value.turned or shape != (1, width, parts * channels):
-        return network.with_border(given, value)
-    joined = network.between(given, "joined", Join(parts, rows=True), value.source, shape)
+        return network.with_border(source, value)
+    joined = network.between(source, "joined", Join(parts, rows=True), value.source, shape)
     return Meaning(joined, shape)
 
 
@@ -63,9 +63,9 @@ def transpose(network: Network, operator: Operator) -> None:
     """TRANSPOSE; parts of channels become rows at once."""
     value, tensor = network.integers(operator), network.target(operator)
     value = network.plain(operator) if value.turned else value
-    given = network.tensor(operator, 0)
+    source = network.tensor(operator, 0)
     order = network.constant(operator, 1, "int32").reshape(-1).tolist()
-    rank = len(given.shape) if given is not None else 0
+    rank = len(source.shape) if source is not None else 0
     if sorted(order) != [*range(rank)]:
         raise InputError(f"order {order} is none of {rank} axes")
     places = [axis + 3 - rank for axis in order if axis + 3 - rank >= 0]

@@ -56,7 +56,7 @@ def _ends(file: TfliteFile) -> set[int]:
 def _tflite_row(file: TfliteFile, operator: Operator) -> Row:
     inputs = [file.tensors[index] for index in operator.inputs if index is not None]
     outputs = [file.tensors[index] for index in operator.outputs]
-    given = [tensor.shape for tensor in inputs if tensor.data is None]
+    shapes = [tensor.shape for tensor in inputs if tensor.data is None]
     output = outputs[0].shape if outputs else ()
     product = operator.kind in _TFLITE_WEIGHTS
     learned = [t.shape for t in inputs if t.data is not None][-2:] if product else []
@@ -65,20 +65,20 @@ def _tflite_row(file: TfliteFile, operator: Operator) -> Row:
     return Row(
         name=outputs[0].short if outputs else f"#{operator.index}",
         operator=operator.kind,
-        inputs=tuple(shape[1:] for shape in given),
+        inputs=tuple(shape[1:] for shape in shapes),
         output=output[1:],
-        macs=_tflite_macs(operator.kind, weight, given[0] if given else (), output),
+        macs=_tflite_macs(operator.kind, weight, shapes[0] if shapes else (), output),
         parameters=sum(prod(shape) for shape in learned),
         place=_TFLITE_PLACES.get(operator.kind, VECTOR) if known else "",
         supported=known,
     )
 
 
-def _tflite_macs(kind: str, weight: Shape, given: Shape, output: Shape) -> int | None:
+def _tflite_macs(kind: str, weight: Shape, shapes: Shape, output: Shape) -> int | None:
     """Multiply-accumulates of one sample; None if sizes are not known."""
     if kind not in _TFLITE_WEIGHTS:
         return 0
-    pixels = given if kind == "TRANSPOSE_CONV" else output
+    pixels = shapes if kind == "TRANSPOSE_CONV" else output
     sizes = weight if kind == "FULLY_CONNECTED" else (*weight, *pixels[1:3])
     known = weight and (kind == "FULLY_CONNECTED" or len(pixels) > 2) and min(sizes) > 0
     return prod(sizes) if known else None

@@ -85,18 +85,18 @@ def _define(network: Network, tensor: Tensor, made: Value) -> None:
 def choose(network: Network, operator: Operator) -> None:
     """What has some elements along each axis of an operand: SLICE, SPLIT, TILE and others."""
     choice = CHOICES[operator.kind]
-    source, given = network.image(operator, choice.data), network.tensor(operator, choice.data)
-    assert given is not None
+    source, entry = network.image(operator, choice.data), network.tensor(operator, choice.data)
+    assert entry is not None
     numbers = [network.whole_numbers(operator, place) for place in choice.constants(operator)]
-    first = network.batch if given.shape[0] == -1 else given.shape[0]
-    if max(given.shape) > _LONGEST:
-        raise InputError(f"an axis of {max(given.shape)} elements is too long to be chosen from")
-    taken, results = choice.of(operator, (first, *given.shape[1:]), numbers)
+    first = network.batch if entry.shape[0] == -1 else entry.shape[0]
+    if max(entry.shape) > _LONGEST:
+        raise InputError(f"an axis of {max(entry.shape)} elements is too long to be chosen from")
+    taken, results = choice.of(operator, (first, *entry.shape[1:]), numbers)
     for index, lines in zip(operator.outputs, results, strict=True):
         places: list[Sequence[int]] = [range(size) for size in source.shape]
         for axis, line in enumerate(lines):
             if [*line] != [*range(taken[axis])]:
-                places[place_of(replace(given, shape=taken), network.batch, axis)] = line
+                places[place_of(replace(entry, shape=taken), network.batch, axis)] = line
         tensor = network.file.tensors[index]
         _define(network, tensor, chosen(network, tensor, source, places))
 
@@ -145,31 +145,31 @@ def pack(network: Network, operator: Operator) -> None:
     shape = size[0], size[1], size[2]
     sources = []
     for k in range(len(operator.inputs)):
-        value, given = network.plain(operator, k), network.tensor(operator, k)
-        if given is None or np.prod(value.shape) != np.prod(shape):
+        value, part = network.plain(operator, k), network.tensor(operator, k)
+        if part is None or np.prod(value.shape) != np.prod(shape):
             raise InputError(f"input {k} does not fit a result of {tensor.shape}")
         source = value.source
         if source.shape != shape:
-            source = network.reshaped(given, source, shape)
+            source = network.reshaped(part, source, shape)
         sources.append(source)
     _joined(network, operator, sources, place)
 
 
 def pad(network: Network, operator: Operator) -> None:
     """PAD, PADV2: a border of zero points, which windows take in, or of another code."""
-    value, given = network.bordered(operator), network.tensor(operator, 0)
-    assert given is not None
+    value, source = network.bordered(operator), network.tensor(operator, 0)
+    assert source is not None
     numbers = network.tensor(operator, 1)
     border = network.constant(operator, 1, numbers.kind if numbers else "int32")
     if (
-        border.shape != (len(given.shape), 2)
+        border.shape != (len(source.shape), 2)
         or not 0 <= int(border.min()) <= border.max() < 1 << 20
     ):
-        raise InputError(f"padding {border.tolist()} does not fit {given.shape}")
+        raise InputError(f"padding {border.tolist()} does not fit {source.shape}")
     sides = [[0, 0], [0, 0], [0, 0]]
     for axis, pair in enumerate(border.tolist()):
         if any(pair):
-            sides[place_of(given, network.batch, axis)] = pair
+            sides[place_of(source, network.batch, axis)] = pair
     tensor, zero = network.target(operator), value.source.codes.zero
     code = zero
     if len(operator.inputs) > 2:
@@ -187,8 +187,8 @@ def _bordered(network: Network, tensor: Tensor, value: Meaning, sides: list[list
     (top, bottom), (left, right) = sides[:2]
     height, width, channels = value.shape
     shape = (height + top + bottom, width + left + right, channels)
-    if (found := map_shape(tensor, network.batch)) != shape:
-        raise InputError(f"result must have shape (H, W, C) = {shape}, not {found}")
+    if (computed := map_shape(tensor, network.batch)) != shape:
+        raise InputError(f"result must have shape (H, W, C) = {shape}, not {computed}")
     old = value.padding
     whole = (old[0] + top, old[1] + left, old[2] + bottom, old[3] + right)
     same_codes(value.source.codes, tensor)

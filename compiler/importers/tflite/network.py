@@ -216,14 +216,14 @@ class Network:
             return self.values[tensor.index]
         if value.padding == NO_PADDING:
             return value
-        given, channels = value.source, value.source.shape[2]
+        source_name, channels = value.source, value.source.shape[2]
         self.spend(channels)
         target = self.new_map(tensor, value.shape)
         window = Window((1, 1), padding=value.padding)
         self.parts.product(
             self.node_name(tensor),
-            Convolution(window, channels, copying(given.codes.zero)),
-            given.name,
+            Convolution(window, channels, copying(source_name.codes.zero)),
+            source_name.name,
             np.ones((1, 1, 1, channels), np.int8),
             np.zeros(channels, np.int64),
             target.name,
@@ -291,8 +291,8 @@ class Network:
         if tensor is None:
             raise InputError(f"input {place} is left out")
         if tensor.kind != kind or tensor.data is None:
-            found = tensor.kind if tensor.data is not None else f"computed, {tensor.kind}"
-            raise InputError(f"{tensor.short!r} must be a constant of type {kind}, not {found}")
+            text = tensor.kind if tensor.data is not None else f"computed, {tensor.kind}"
+            raise InputError(f"{tensor.short!r} must be a constant of type {kind}, not {text}")
         if not tensor.size:
             raise InputError(f"constant {tensor.short!r} has no elements")
         self.spend(tensor.size)
@@ -327,8 +327,8 @@ class Network:
     def alike(self, operator: Operator, value: Meaning) -> Value:
         """The map of a result with one element for each of an input, flattened or not."""
         tensor = self.target(operator)
-        if (found := map_shape(tensor, self.batch)) != value.shape:
-            raise InputError(f"result must have shape (H, W, C) = {value.shape}, not {found}")
+        if (computed := map_shape(tensor, self.batch)) != value.shape:
+            raise InputError(f"result must have shape (H, W, C) = {value.shape}, not {computed}")
         return self.new_map(tensor, value.source.shape)
 
     def between(self, tensor: Tensor, what: str, op: Kernel, source: Value, shape: Shape) -> Value:
@@ -383,8 +383,8 @@ class Network:
             If the file says another shape, or its tensor is not int8 with one scale.
         """
         tensor = self.target(operator)
-        if (found := map_shape(tensor, self.batch)) != shape:
-            raise InputError(f"result must have shape (H, W, C) = {shape}, not {found}")
+        if (computed := map_shape(tensor, self.batch)) != shape:
+            raise InputError(f"result must have shape (H, W, C) = {shape}, not {computed}")
         return self.new_map(tensor, shape)
 
     def new_map(self, tensor: Tensor, shape: Shape) -> Value:

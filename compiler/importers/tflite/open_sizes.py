@@ -19,15 +19,15 @@ Given = Sequence[tuple[Shape, npt.NDArray[Any] | None] | None]
 """Shape of each operand, and its elements where they are known; None for one left out."""
 
 
-def _shape(given: Given, place: int) -> Shape:
-    operand = given[place] if place < len(given) else None
+def _shape(shapes: Given, place: int) -> Shape:
+    operand = shapes[place] if place < len(shapes) else None
     if operand is None:
         raise InputError(f"input {place} is left out")
     return operand[0]
 
 
-def _known(given: Given, place: int) -> list[int]:
-    operand = given[place] if place < len(given) else None
+def _known(shapes: Given, place: int) -> list[int]:
+    operand = shapes[place] if place < len(shapes) else None
     if operand is None or operand[1] is None:
         raise InputError(f"input {place} must be a constant where sizes are open")
     return [int(number) for number in operand[1].reshape(-1)]
@@ -45,61 +45,61 @@ def _window(operator: Operator, image: Shape, kernel: Sequence[int], channels: i
     return (image[0], sizes[0], sizes[1], channels)
 
 
-def _convolution(operator: Operator, given: Given) -> Shape:
-    weight = _shape(given, 1)
-    return _window(operator, _shape(given, 0), weight[1:3], weight[0])
+def _convolution(operator: Operator, shapes: Given) -> Shape:
+    weight = _shape(shapes, 1)
+    return _window(operator, _shape(shapes, 0), weight[1:3], weight[0])
 
 
-def _depthwise(operator: Operator, given: Given) -> Shape:
-    weight = _shape(given, 1)
-    return _window(operator, _shape(given, 0), weight[1:3], weight[3])
+def _depthwise(operator: Operator, shapes: Given) -> Shape:
+    weight = _shape(shapes, 1)
+    return _window(operator, _shape(shapes, 0), weight[1:3], weight[3])
 
 
-def _pool(operator: Operator, given: Given) -> Shape:
-    image = _shape(given, 0)
+def _pool(operator: Operator, shapes: Given) -> Shape:
+    image = _shape(shapes, 0)
     kernel = (operator.option("FilterHeight"), operator.option("FilterWidth"))
     return _window(operator, image, kernel, image[-1])
 
 
-def _dense(operator: Operator, given: Given) -> Shape:
-    x, weight = _shape(given, 0), _shape(given, 1)
+def _dense(operator: Operator, shapes: Given) -> Shape:
+    x, weight = _shape(shapes, 0), _shape(shapes, 1)
     if operator.option("KeepNumDims"):
         return (*x[:-1], weight[0])
     return (prod(x) // weight[1], weight[0])
 
 
-def _matmul(operator: Operator, given: Given) -> Shape:
-    a, b = _shape(given, 0), _shape(given, 1)
+def _matmul(operator: Operator, shapes: Given) -> Shape:
+    a, b = _shape(shapes, 0), _shape(shapes, 1)
     rows = a[-1] if operator.option("AdjX") else a[-2]
     columns = b[-2] if operator.option("AdjY") else b[-1]
     return (*np.broadcast_shapes(a[:-2], b[:-2]), rows, columns)
 
 
-def _resized(_operator: Operator, given: Given) -> Shape:
-    image, (height, width) = _shape(given, 0), _known(given, 1)
+def _resized(_operator: Operator, shapes: Given) -> Shape:
+    image, (height, width) = _shape(shapes, 0), _known(shapes, 1)
     return (image[0], height, width, image[3])
 
 
-def _larger(operator: Operator, given: Given) -> Shape:
-    count, height, width, channels = _shape(given, 0)
+def _larger(operator: Operator, shapes: Given) -> Shape:
+    count, height, width, channels = _shape(shapes, 0)
     block = operator.option("BlockSize")
     return (count, height * block, width * block, channels // block**2)
 
 
-def _smaller(operator: Operator, given: Given) -> Shape:
-    count, height, width, channels = _shape(given, 0)
+def _smaller(operator: Operator, shapes: Given) -> Shape:
+    count, height, width, channels = _shape(shapes, 0)
     block = operator.option("BlockSize")
     return (count, height // block, width // block, channels * block**2)
 
 
-def _spectrum(_operator: Operator, given: Given) -> Shape:
-    height, width = _known(given, 1)
-    return (*_shape(given, 0)[:-2], height, width // 2 + 1)
+def _spectrum(_operator: Operator, shapes: Given) -> Shape:
+    height, width = _known(shapes, 1)
+    return (*_shape(shapes, 0)[:-2], height, width // 2 + 1)
 
 
-def _sequence(_operator: Operator, given: Given) -> Shape:
-    units = _shape(given, 2 if given[1] is None else 1)[0]
-    return (*_shape(given, 0)[:-1], units)
+def _sequence(_operator: Operator, shapes: Given) -> Shape:
+    units = _shape(shapes, 2 if shapes[1] is None else 1)[0]
+    return (*_shape(shapes, 0)[:-1], units)
 
 
 SIZES: Mapping[str, Callable[[Operator, Given], Shape]] = {

@@ -107,7 +107,7 @@ def spread(network: Network, operator: Operator, value: Value, shape: Shape) -> 
     """
     if (known := network.repeated.get((value.name, shape))) is not None:
         return known
-    given, pairs = value.name, list(zip(value.shape, shape, strict=True))
+    source, pairs = value.name, list(zip(value.shape, shape, strict=True))
     if any(size not in (1, wanted) for size, wanted in pairs):
         raise InputError(f"an input of {value.shape} does not fit {shape}")
     if value.shape[2] != shape[2]:
@@ -120,7 +120,7 @@ def spread(network: Network, operator: Operator, value: Value, shape: Shape) -> 
         )
         op = Resize.rounded(rows, columns, _BITS)
         value = network.between(network.target(operator), "repeated", op, value, shape)
-    network.repeated[given, shape] = value
+    network.repeated[source, shape] = value
     return value
 
 

@@ -90,27 +90,27 @@ def _index(network: Network, operator: Operator) -> None:
     network.values[tensor.index] = Meaning(value.source, shape, host=host)
 
 
-def keeps_codes(given: Tensor, result: Tensor) -> bool:
+def keeps_codes(source: Tensor, result: Tensor) -> bool:
     """Whether QUANTIZE from or to uint8 only moves codes by 128."""
-    sizes = {len(part) for tensor in (given, result) for part in (tensor.scales, tensor.zeros)}
-    if {given.kind, result.kind} != {"int8", "uint8"} or sizes != {1}:
+    sizes = {len(part) for tensor in (source, result) for part in (tensor.scales, tensor.zeros)}
+    if {source.kind, result.kind} != {"int8", "uint8"} or sizes != {1}:
         return False
-    zeros = [int(tensor.zeros[0]) - 128 * (tensor.kind == "uint8") for tensor in (given, result)]
-    return zeros[0] == zeros[1] and float(given.scales[0]) == float(result.scales[0])
+    zeros = [int(tensor.zeros[0]) - 128 * (tensor.kind == "uint8") for tensor in (source, result)]
+    return zeros[0] == zeros[1] and float(source.scales[0]) == float(result.scales[0])
 
 
 def _quantize(network: Network, operator: Operator) -> None:
-    value, tensor, given = network.value(operator), network.target(operator), operator.inputs[0]
-    assert given is not None
+    value, tensor, source = network.value(operator), network.target(operator), operator.inputs[0]
+    assert source is not None
     if value.host in HOSTED and value.host != "softmax":
         raise InputError(f"{HOSTED[value.host]} is only possible as the last operator")
-    if value.host == "softmax" and not keeps_codes(network.file.tensors[given], tensor):
+    if value.host == "softmax" and not keeps_codes(network.file.tensors[source], tensor):
         if value.answer is not None:
             raise InputError("codes of a SOFTMAX cannot be rounded again")
         value = replace(value, answer=host_codes(tensor))
         network.values[tensor.index] = value
         return
-    if value.host == "softmax" or keeps_codes(network.file.tensors[given], tensor):
+    if value.host == "softmax" or keeps_codes(network.file.tensors[source], tensor):
         network.values[tensor.index] = replace(value, host=value.host or "real")
         return
     value = network.plain(operator)
@@ -123,9 +123,9 @@ def _dequantize(network: Network, operator: Operator) -> None:
     value = network.value(operator)
     if network.target(operator).kind != "float32" or value.host == "real":
         raise InputError("must be from int8 to float32")
-    given = operator.inputs[0]
-    if given is not None and not value.host:
-        value = network.with_border(network.file.tensors[given], value)
+    source = operator.inputs[0]
+    if source is not None and not value.host:
+        value = network.with_border(network.file.tensors[source], value)
     network.values[operator.outputs[0]] = replace(value, host=value.host or "real")
 
 

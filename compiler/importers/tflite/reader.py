@@ -207,14 +207,14 @@ def _count(what: str, count: int) -> int:
     return count
 
 
-def _indices(found: Any, what: str, count: int) -> tuple[int, ...]:
+def _indices(indices: Any, what: str, count: int) -> tuple[int, ...]:
     """Indices of tensors, from a vector that a reader gives as an array, or 0 if it is absent."""
-    if isinstance(found, int):
+    if isinstance(indices, int):
         return ()
-    for index in found[:_ENTRIES]:
+    for index in indices[:_ENTRIES]:
         if not 0 <= index < count:
             raise InputError(f"{what} name tensor {index} of {count}")
-    return tuple(int(index) for index in found[: _count(what, len(found))])
+    return tuple(int(index) for index in indices[: _count(what, len(indices))])
 
 
 def _text(name: bytes | None, default: str) -> str:
@@ -228,16 +228,16 @@ def _buffer(buffer: Any, data: bytes) -> memoryview | None:
         if start + size > len(data):
             raise InputError(f"a buffer of {size} bytes at {start} is outside of the file")
         return memoryview(data)[start : start + size]
-    found = buffer.DataAsNumpy()
-    return None if isinstance(found, int) or not len(found) else memoryview(found)
+    stored = buffer.DataAsNumpy()
+    return None if isinstance(stored, int) or not len(stored) else memoryview(stored)
 
 
 def _tensor(tensor: Any, index: int, buffers: list[memoryview | None]) -> Tensor:
     name = _text(tensor.Name(), f"tensor {index}")
     if not 0 <= tensor.Buffer() < max(len(buffers), 1):
         raise InputError(f"tensor {name!r} names buffer {tensor.Buffer()} of {len(buffers)}")
-    found = tensor.ShapeAsNumpy()
-    shape = () if isinstance(found, int) else tuple(int(n) for n in found[: _RANK + 1])
+    stored = tensor.ShapeAsNumpy()
+    shape = () if isinstance(stored, int) else tuple(int(n) for n in stored[: _RANK + 1])
     signature = tensor.ShapeSignatureAsNumpy()
     if len(shape) > _RANK or min(shape, default=0) < -1:
         raise InputError(f"tensor {name!r} has an impossible shape {shape}")
@@ -250,10 +250,10 @@ def _tensor(tensor: Any, index: int, buffers: list[memoryview | None]) -> Tensor
         )
     scales, zeros, axis = np.empty(0, np.float32), np.empty(0, np.int64), 0
     if (quantization := tensor.Quantization()) is not None:
-        found = quantization.ScaleAsNumpy()
-        scales = scales if isinstance(found, int) else found
-        found = quantization.ZeroPointAsNumpy()
-        zeros = zeros if isinstance(found, int) else found
+        stored = quantization.ScaleAsNumpy()
+        scales = scales if isinstance(stored, int) else stored
+        stored = quantization.ZeroPointAsNumpy()
+        zeros = zeros if isinstance(stored, int) else stored
         axis = int(quantization.QuantizedDimension())
     state, sparsity = "a variable" if tensor.IsVariable() else "", tensor.Sparsity()
     kind = _TYPES.get(tensor.Type(), f"type {tensor.Type()}")
@@ -272,12 +272,12 @@ def _operator(operator: Any, index: int, codes: list[str], count: int) -> Operat
     if not 0 <= operator.OpcodeIndex() < len(codes):
         raise InputError(f"operator {index} names code {operator.OpcodeIndex()} of {len(codes)}")
     kind = codes[operator.OpcodeIndex()]
-    found = operator.InputsAsNumpy()
-    given = [] if isinstance(found, int) else found[: _count("inputs", len(found))].tolist()
-    if len(given) > _INPUTS:
-        raise InputError(f"operator {index} ({kind}) has {len(given)} inputs")
+    stored = operator.InputsAsNumpy()
+    indices = [] if isinstance(stored, int) else stored[: _count("inputs", len(stored))].tolist()
+    if len(indices) > _INPUTS:
+        raise InputError(f"operator {index} ({kind}) has {len(indices)} inputs")
     inputs = []
-    for tensor in given:
+    for tensor in indices:
         if not -1 <= tensor < count:
             raise InputError(f"operator {index} ({kind}) reads tensor {tensor} of {count}")
         inputs.append(None if tensor == -1 else tensor)

@@ -116,13 +116,13 @@ def import_operator(network: RealNetwork, operator: Operator) -> None:
 def _define_complex(network: RealNetwork, operator: Operator, values: Sequence[Value]) -> None:
     """Let real and imaginary parts stand for a result; what moves one, moves the other."""
     if len(values) == 1:
-        given = network.tensor(operator, 0).index
-        if operator.kind not in _MOVES or given not in network.imaginary:
+        source = network.tensor(operator, 0).index
+        if operator.kind not in _MOVES or source not in network.imaginary:
             raise InputError("complex numbers are only supported where they are moved")
-        kept = network.names[given]
-        network.names[given] = network.imaginary[given]
+        kept = network.names[source]
+        network.names[source] = network.imaginary[source]
         other = REAL_OPERATORS[operator.kind](network, operator)
-        network.names[given] = kept
+        network.names[source] = kept
         assert isinstance(other, Value)
         values = [values[0], other]
     index = network.target(operator).index

@@ -132,8 +132,8 @@ def _away_pair(ratio: float) -> tuple[int, int]:
     inside = wanted <= _STEPS
     exact = floor(ratio * 2.0**shift)
     for candidate in (exact + 1, exact, exact + 2, exact - 1):
-        found = requantize(sums, candidate, shift)
-        if candidate < _REACH and np.array_equal(found[inside], wanted[inside]):
+        rounded = requantize(sums, candidate, shift)
+        if candidate < _REACH and np.array_equal(rounded[inside], wanted[inside]):
             return candidate, shift
     raise InputError(f"no multiplier rounds as the kernel does with a ratio of {ratio}")
 

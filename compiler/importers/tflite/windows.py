@@ -100,9 +100,9 @@ def same_quantization(source: Affine8, target: Affine8) -> None:
     InputError
         If scale or zero point differ.
     """
-    given, wanted = ((codes.scale, codes.zero) for codes in (source, target))
-    if not isclose(given[0], wanted[0], rel_tol=1e-5) or given[1] != wanted[1]:
-        raise InputError(f"input and result must have one quantization, not {given} and {wanted}")
+    before, wanted = ((codes.scale, codes.zero) for codes in (source, target))
+    if not isclose(before[0], wanted[0], rel_tol=1e-5) or before[1] != wanted[1]:
+        raise InputError(f"input and result must have one quantization, not {before} and {wanted}")
 
 
 def _counts(window: Window, axis: int, size: int) -> list[int]:

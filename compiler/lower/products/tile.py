@@ -269,7 +269,7 @@ def tilings(
         Banks for what other operators of the network stream: of equals this comes first, since
         LOAD runs ahead into banks that are shared in the same way. 0 without others.
     """
-    found = {}
+    fitting = {}
     for columns in _sizes(min(shape.columns, config.accumulator_depth)):
         most = min(shape.m, config.accumulator_depth // columns, config.scratchpad_depth)
         for height in _heights(shape.m, most, config.dim):
@@ -277,8 +277,8 @@ def tilings(
                 for banks in _source_banks(free_banks, loads_source, usual):
                     for outer in (True, False):
                         tiling = Tiling(height, columns, depth, outer, source_banks=banks)
-                        found[tiling] = _cost(shape, config, tiling, free_banks, loads_source)
-    return sorted(found, key=found.__getitem__)
+                        fitting[tiling] = _cost(shape, config, tiling, free_banks, loads_source)
+    return sorted(fitting, key=fitting.__getitem__)
 
 
 def _heights(total: int, most: int, dim: int) -> list[int]:

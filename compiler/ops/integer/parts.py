@@ -111,8 +111,8 @@ class Parts:
             As :class:`Graph`.
         """
         declared = tuple(self.values.values())
-        nodes, given, known = tuple(self.nodes), views or {}, notes or {}
-        return Graph(name, declared, nodes, tuple(outputs), given, known, states or {})
+        nodes, all_views, known = tuple(self.nodes), views or {}, notes or {}
+        return Graph(name, declared, nodes, tuple(outputs), all_views, known, states or {})
 
     def free(self, name: str) -> str:
         """The name, with a sign behind it where another value has it."""

@@ -78,7 +78,7 @@ class IntegerNodes:
     ranges
         Ranges of values, as :func:`pulsarray.compiler.passes.quantize.ranges.observe` finds them;
         only curves after products and normalizations need them.
-    given
+    exact
         Whether scales come from a file, whose roundings define the result.
 
     Members
@@ -95,11 +95,11 @@ class IntegerNodes:
         product: Product,
         ranges: Mapping[str, Range],
         *,
-        given: bool = False,
+        exact: bool = False,
     ) -> None:
         self.network = network
         self.bits = bits
-        self.given = given
+        self.exact = exact
         self.ranges = ranges
         self.targets = targets
         self.product = product
@@ -179,13 +179,13 @@ class IntegerNodes:
 
     @_emit.register
     def _convolution(self, op: Convolution, step: Step) -> None:
-        given, (weight, bias) = self._map(step.source), step.constants
+        source, (weight, bias) = self._map(step.source), step.constants
         matrix = weight.reshape(-1, weight.shape[3])
-        columns = self.product(step.name, matrix, bias, given.codes)
+        columns = self.product(step.name, matrix, bias, source.codes)
         scaled, low, high, table = self._scaled(step)
         other = None if step.residual is None else self._map(step.residual).codes
-        scale, residual = scale_of(columns, scaled, other, self.bits, exact=self.given)
-        whole = op.window.kernel == given.shape[:2] and not any(op.window.padding)
+        scale, residual = scale_of(columns, scaled, other, self.bits, exact=self.exact)
+        whole = op.window.kernel == source.shape[:2] and not any(op.window.padding)
         scale = replace(scale, low=low, high=high, table=table)
         self.parts.product(
             step.name,
@@ -204,7 +204,7 @@ class IntegerNodes:
         matrix = _by_result(weight, op.groups)
         columns = self.product(step.name, matrix, bias, self._map(step.source).codes)
         scaled, low, high, table = self._scaled(step)
-        scale, _ = scale_of(columns, scaled, None, self.bits, exact=self.given)
+        scale, _ = scale_of(columns, scaled, None, self.bits, exact=self.exact)
         top, left, bottom, right = op.window.padding
         extra = op.output_padding
         padding = (top, left, bottom - extra[0], right - extra[1])
@@ -223,14 +223,14 @@ class IntegerNodes:
     @_emit.register
     def _max_pool(self, op: MaxPool, step: Step) -> None:
         low, high = self._limits(step)
-        given, target = self._map(step.source), self._map(step.output)
+        source, target = self._map(step.source), self._map(step.output)
         window, kind = op.window, _kind(step, "maxpool")
-        if given.codes == target.codes:
+        if source.codes == target.codes:
             pool = integer.MaxPool(window, low, high)
             self.parts.add(step.name, pool, (step.source,), step.output, kind)
             return
         pooled = f"{step.output} pooled"
-        self.parts.map(pooled, target.shape, given.codes)
+        self.parts.map(pooled, target.shape, source.codes)
         self.parts.add(step.name, integer.MaxPool(window), (step.source,), pooled, "maxpool")
         self._rescale(f"{step.name} rescale", pooled, step.output, low, high)
 
@@ -238,16 +238,16 @@ class IntegerNodes:
         self, name: str, source: str, output: str, low: int = LOW, high: int = HIGH
     ) -> None:
         """Codes of another quantization."""
-        given, made = self._map(source).codes, self._map(output).codes
-        scale = replace(self._ratio(given.scale / made.scale, made.zero), low=low, high=high)
+        source_codes, made = self._map(source).codes, self._map(output).codes
+        scale = replace(self._ratio(source_codes.scale / made.scale, made.zero), low=low, high=high)
         self.parts.add(name, integer.Elementwise(scale), (source,), output, "rescale")
 
     @_emit.register
     def _average(self, op: AveragePool, step: Step) -> None:
-        given, made = self._map(step.source), self._map(step.output).codes
+        source, made = self._map(step.source), self._map(step.output).codes
         low, high = self._limits(step)
-        ratio, window = given.codes.scale / made.scale, op.window
-        counts = _counts(window, given.shape, include_padding=op.include_padding)
+        ratio, window = source.codes.scale / made.scale, op.window
+        counts = _counts(window, source.shape, include_padding=op.include_padding)
         scales = {n: fixed_point(ratio / n, self.bits) for n in counts}
         pool = integer.AveragePool(window, op.include_padding, scales, made.zero, low, high)
         self.parts.add(step.name, pool, (step.source,), step.output, _kind(step, "avgpool"))
@@ -266,11 +266,11 @@ class IntegerNodes:
         target = self._map(step.output).codes
         names = []
         for place, name in enumerate(step.sources):
-            given = self._map(name)
-            if given.codes != target:
+            source = self._map(name)
+            if source.codes != target:
                 name = f"{step.output} part {place}"
-                self.parts.map(name, given.shape, target)
-                self._rescale(f"{step.name} part {place}", given.name, name)
+                self.parts.map(name, source.shape, target)
+                self._rescale(f"{step.name} part {place}", source.name, name)
             names.append(name)
         self.parts.add(step.name, integer.Concat(op.axis), names, step.output, "concat")
 
@@ -280,22 +280,22 @@ class IntegerNodes:
 
     @_emit.register
     def _shuffle(self, op: Shuffle, step: Step) -> None:
-        given, made = self._map(step.source), self._map(step.output).codes
-        channels = given.shape[2]
+        source, made = self._map(step.source), self._map(step.output).codes
+        channels = source.shape[2]
         weight = np.zeros((1, 1, channels, channels), np.int64)
         weight[0, 0, list(op.order), np.arange(channels)] = 1
-        scale = self._ratio(given.codes.scale / made.scale, made.zero)
-        self._whole_numbers(step.name, "shuffle", given.name, step.output, weight, scale)
+        scale = self._ratio(source.codes.scale / made.scale, made.zero)
+        self._whole_numbers(step.name, "shuffle", source.name, step.output, weight, scale)
 
     @_emit.register
     def _reshape(self, op: Reshape, step: Step) -> None:
         """The same pixels; where a file says so, in other codes."""
-        given, made = self._map(step.source), self._map(step.output)
-        source = given.name
-        if given.codes != made.codes:
+        entry, made = self._map(step.source), self._map(step.output)
+        source = entry.name
+        if entry.codes != made.codes:
             source = f"{step.output} rescaled"
-            self.parts.map(source, given.shape, made.codes)
-            self._rescale(f"{step.name} rescale", given.name, source)
+            self.parts.map(source, entry.shape, made.codes)
+            self._rescale(f"{step.name} rescale", entry.name, source)
         sizes = made.shape[0], made.shape[1]
         self.parts.add(step.name, integer.Reshape(sizes), (source,), step.output, "reshape")
 
@@ -336,24 +336,24 @@ class IntegerNodes:
     @_emit.register
     def _normalize(self, op: LocalResponseNorm, step: Step) -> None:
         """Each element times a factor, a table of the sum of neighbours' squares, also a table."""
-        given, made = self._map(step.source), self._map(step.output).codes
+        source, made = self._map(step.source), self._map(step.output).codes
         if step.source not in self.ranges:
             raise InputError(f"{step.name}: LRN is not possible in a quantized network")
         extreme = max(map(abs, self.ranges[step.source]))
-        square, table = covering(0.0, extreme**2), given.codes.decode(_CODES) ** 2
+        square, table = covering(0.0, extreme**2), source.codes.decode(_CODES) ** 2
         squares, factors = f"{step.output} squares", f"{step.output} factors"
-        self.parts.map(squares, given.shape, square)
-        self._table(f"{step.name} squares", "square", given.name, squares, square.encode(table))
+        self.parts.map(squares, source.shape, square)
+        self._table(f"{step.name} squares", "square", source.name, squares, square.encode(table))
         sums = covering(*self.ranges[sums_of(step.node)])
         values = 1.0 / op.denominator(np.maximum(sums.decode(_CODES), 0.0))
         factor = Affine8(float(values.max()) / HIGH)
-        self.parts.map(factors, given.shape, factor)
+        self.parts.map(factors, source.shape, factor)
         scale = self._ratio(square.scale / sums.scale, sums.zero, factor.encode(values))
-        weight = op.neighbours(given.shape[2])[None, None].astype(np.int64)
+        weight = op.neighbours(source.shape[2])[None, None].astype(np.int64)
         self._whole_numbers(f"{step.name} factors", "conv+power", squares, factors, weight, scale)
-        ratio = given.codes.scale * factor.scale / made.scale
+        ratio = source.codes.scale * factor.scale / made.scale
         product = integer.Multiply(*fixed_point(ratio, self.bits), made.zero)
-        self.parts.add(step.name, product, (given.name, factors), step.output, "multiply")
+        self.parts.add(step.name, product, (source.name, factors), step.output, "multiply")
 
     @_emit.register
     def _multiply(self, _op: Multiply, step: Step) -> None:
@@ -378,32 +378,32 @@ class IntegerNodes:
         inputs = first.name, second.name
         self.parts.add(step.name, product, inputs, step.output, _kind(step, "matmul"))
 
-    def _around_zero(self, step: Step, given: Value) -> Value:
+    def _around_zero(self, step: Step, source: Value) -> Value:
         """A map in codes of which 0 is zero."""
-        if not given.codes.zero:
-            return given
-        if self.given:
+        if not source.codes.zero:
+            return source
+        if self.exact:
             raise InputError(
-                f"{step.name}: its input {given.name!r} must have zero point 0, "
-                f"not {given.codes.zero}"
+                f"{step.name}: its input {source.name!r} must have zero point 0, "
+                f"not {source.codes.zero}"
             )
-        low, high = given.codes.decode([LOW, HIGH])
+        low, high = source.codes.decode([LOW, HIGH])
         codes = around_zero(float(low), float(high))
-        name = self.parts.free(f"{given.name} around 0")
-        scale = self._ratio(given.codes.scale / codes.scale, 0)
-        self.parts.add(name, integer.Elementwise(scale), (given.name,), name, "rescale")
-        return self.parts.map(name, given.shape, codes)
+        name = self.parts.free(f"{source.name} around 0")
+        scale = self._ratio(source.codes.scale / codes.scale, 0)
+        self.parts.add(name, integer.Elementwise(scale), (source.name,), name, "rescale")
+        return self.parts.map(name, source.shape, codes)
 
     @_emit.register
     def _elementwise(self, _op: Function, step: Step) -> None:
-        given, target = self._map(step.source).codes, self.targets[step.output]
+        source_codes, target = self._map(step.source).codes, self.targets[step.output]
         kind = "+".join(_names(step.functions)) or "rescale"
         if step.limits is None:
-            table = target.encode(step.activate(given.decode(_CODES)))
+            table = target.encode(step.activate(source_codes.decode(_CODES)))
             self._table(step.name, kind, step.source, step.output, table)
             return
         low, high = self._limits(step)
-        scale = self._ratio(given.scale / target.scale, target.zero)
+        scale = self._ratio(source_codes.scale / target.scale, target.zero)
         rescale = integer.Elementwise(replace(scale, low=low, high=high))
         self.parts.add(step.name, rescale, (step.source,), step.output, kind)
 

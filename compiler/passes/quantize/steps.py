@@ -67,8 +67,8 @@ class Step:
     @property
     def functions(self) -> tuple[Node, ...]:
         """All functions, with that which is the operator itself."""
-        own = (self.node,) if self.op.is_elementwise else ()
-        return (*own, *self.applied)
+        first = (self.node,) if self.op.is_elementwise else ()
+        return (*first, *self.applied)
 
     @property
     def limits(self) -> tuple[float, float] | None:

@@ -35,8 +35,8 @@ def with_loss(graph: Graph, loss: Loss) -> Graph:
     function = after[0].op.variant if after else "identity"
     shape, answer = graph.output.shape, graph.output.name
     _check(graph, loss, end or function, shape[-1])
-    own = DERIVATIVES[function].own_error and not loss.rule.skips
-    error = LOSS_ERROR if own else f"{last.name}.error"
+    joined = DERIVATIVES[function].own_error and not loss.rule.skips
+    error = LOSS_ERROR if joined else f"{last.name}.error"
     node = Node("loss", LossGradient(loss), (answer, TARGET), error)
     more = [network_input(TARGET, shape)]
     return graph.rebuilt([*graph.nodes, node], more=more, outputs=(answer, error))

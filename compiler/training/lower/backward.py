@@ -130,11 +130,11 @@ class Backward:
         names = (network.nodes.values[LOSS_ERROR].scale,)
         for images in common(z.groups(), error.groups(), delta.groups()):
             for tile in block_tiles(z, images, self.depth):
-                output, given = z.of(tile), error.of(tile)
+                output, error_map = z.of(tile), error.of(tile)
                 self.rows.get(output)
-                self.rows.get(given, avoid=[output.bank], pinned=[output])
-                self.rows.part(given, output)
-                part = Part(error.words(tile), names, pinned=[given])
+                self.rows.get(error_map, avoid=[output.bank], pinned=[output])
+                self.rows.part(error_map, output)
+                part = Part(error.words(tile), names, pinned=[error_map])
                 self._through(last, delta, tile, part, avoid)
             written(delta, images)
         self.rows.drop(error.segments)
@@ -198,13 +198,13 @@ class Backward:
 
     def _pull(self, step: Step, parts: Sequence[str]) -> FeatureMap:
         """The gradient at a step's output, tile by tile, and through its activation."""
-        found = self.rows.place(f"{step.name}{ERROR}", self.images, step.result)
+        error = self.rows.place(f"{step.name}{ERROR}", self.images, step.result)
         reader = self.parts.reader(parts[0])
         if is_layer(reader.op) and len(parts) == 1 and self._together(reader):
-            self._pull_learning(step, reader, found)
+            self._pull_learning(step, reader, error)
         else:
-            self._pull_tiles(step, parts, found)
-        return found
+            self._pull_tiles(step, parts, error)
+        return error
 
     def _together(self, reader: Step) -> bool:
         """Whether the weights of a step's only reader learn piece by piece as its error goes by.
@@ -216,10 +216,10 @@ class Backward:
         alone = len(self.lowering.network.members[reader.owner]) == 1
         return dense and alone and all(is_vector(step.result) for step in self._left)
 
-    def _pull_learning(self, step: Step, reader: Step, found: FeatureMap) -> None:
+    def _pull_learning(self, step: Step, reader: Step, error: FeatureMap) -> None:
         self.learning.start(reader)
         delta, pieces = self.errors[reader.name], self.parts.pieces[reader.owner]
-        tile, geometry = found.whole(), self.lowering.geometry(reader)
+        tile, geometry = error.whole(), self.lowering.geometry(reader)
         names = self.learning.scale(reader.name), f"{reader.owner}.weight"
         for rows in pieces.ranges:
             bank = self.chip.next_sums()
@@ -229,11 +229,11 @@ class Backward:
             part = Part(Words.at(bank, 0, self.images), names)
             # Their own gradient reads the source beside the error.
             busy = banks_of(*(self.values[source] for source in step.sources))
-            self._through(step, found, replace(tile, blocks=rows), part, busy)
-        written(found, (0, self.images))
+            self._through(step, error, replace(tile, blocks=rows), part, busy)
+        written(error, (0, self.images))
         self.learning.end(reader)
 
-    def _pull_tiles(self, step: Step, parts: Sequence[str], found: FeatureMap) -> None:
+    def _pull_tiles(self, step: Step, parts: Sequence[str], feature_map: FeatureMap) -> None:
         z, depth = self.values[step.name], self.depth
         readers = [self.parts.reader(part) for part in parts]
         errors = [self.errors[reader.name] for reader in readers]
@@ -248,26 +248,26 @@ class Backward:
             if (layer_norm := self.parts.layer_norms.get(reader.name)) is not None:
                 layer_norm.prepare()
         depth //= max(share(reader.op) for reader in readers)
-        left = sum(1 for images in groups for _ in tiles(found, images, depth))
+        left = sum(1 for images in groups for _ in tiles(feature_map, images, depth))
         for images in groups:
-            for tile in tiles(found, images, depth):
+            for tile in tiles(feature_map, images, depth):
                 most = 1 if several else max(1, depth // tile.pixels)
-                for group in cut(found.cuts()[-1], most, z.cuts()):
+                for group in cut(feature_map.cuts()[-1], most, z.cuts()):
                     some = replace(tile, blocks=group)
                     part = self._gradient(step, parts, some)
                     # While this error is routed, the array works with those that it came from.
                     busy = banks_of(*(self.errors[reader.name] for reader in readers))
-                    self._through(step, found, some, part, busy)
+                    self._through(step, feature_map, some, part, busy)
                 left -= 1
                 if norm is None:
                     # The vector unit has time for updates while the array works for this.
                     self.learning.share(left)
-            written(found, images)
+            written(feature_map, images)
 
     def _through(
         self,
         step: Step,
-        found: FeatureMap,
+        error: FeatureMap,
         tile: Area,
         part: Part,
         busy: Sequence[int],
@@ -284,11 +284,11 @@ class Backward:
         if by is not None and DERIVATIVES[function].gated:
             by = self._slope(step, by, tile.flat)
         avoid, pinned = [output.bank, *busy], [output, *part.pinned]
-        self.rows.new(found.of(tile), 0, avoid=avoid, pinned=pinned)
+        self.rows.new(error.of(tile), 0, avoid=avoid, pinned=pinned)
         self.chip.compute(
-            tile.flat, sums, by, target=found.words(tile),
+            tile.flat, sums, by, target=error.words(tile),
             alu=alu, shift=shift + part.shift, x=(f"{step.name}.error", *part.names),
-            flags=_STATISTIC, last_lanes=found.lanes(tile, self.lowering.config.dim),
+            flags=_STATISTIC, last_lanes=error.lanes(tile, self.lowering.config.dim),
         )  # fmt: skip
 
     def _slope(self, step: Step, x: Words, shape: tuple[int, int]) -> Words:

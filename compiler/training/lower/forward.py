@@ -78,9 +78,9 @@ class Forward:
         self._each(step)
 
     def _new(self, step: Step) -> FeatureMap:
-        found = self.rows.place(f"{step.name}.output", self.images, step.result)
-        self.values[step.name] = found
-        return found
+        result = self.rows.place(f"{step.name}.output", self.images, step.result)
+        self.values[step.name] = result
+        return result
 
     def _pooling(self, step: Step) -> Pooling | None:
         """The maximum pooling of a step's result."""
@@ -104,7 +104,7 @@ class Forward:
         maps = maps or [self.values[source] for source in step.sources]
         z = self.values.get(step.name) or self._new(step)
         pooling = self._pooling(step)
-        for images in common(z.groups(), *(found.groups() for found in maps)):
+        for images in common(z.groups(), *(feature_map.groups() for feature_map in maps)):
             for tile in block_tiles(z, images, most or self.depth):
                 self._round(step, tile, self.parts.forward(step, tile))
             self._done(z, images, pooling)

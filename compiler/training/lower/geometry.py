@@ -121,9 +121,9 @@ class Geometry:
         """Samples (images, elements) as the matrix that the machine reads."""
         if self.packed is None:
             return images.reshape(-1, self.given[2])
-        window, given = self.packed
-        around = padded(images.reshape(-1, *given), window.padding)
-        places = taps(window, *window.output(*given[:2]))
+        window, channels = self.packed
+        around = padded(images.reshape(-1, *channels), window.padding)
+        places = taps(window, *window.output(*channels[:2]))
         return np.stack([around[place] for *_, place in places], axis=3).reshape(-1, self.given[2])
 
 
@@ -143,8 +143,8 @@ def geometry(layer: Step, dim: int, *, first: bool) -> Geometry:
         return plain
     if layer.result[:2] == (1, 1):
         return plain
-    given = (*layer.result[:2], depth)
-    return Geometry(Window((1, 1)), given, layer.result, dim, packed=(layer.window, layer.given))
+    sizes = (*layer.result[:2], depth)
+    return Geometry(Window((1, 1)), sizes, layer.result, dim, packed=(layer.window, layer.given))
 
 
 def geometries(steps: Sequence[Step], layers: Sequence[Step], dim: int) -> dict[str, Geometry]:

@@ -67,7 +67,7 @@ class Live:
 
     def let_go(self, name: str) -> None:
         """One use less of a step's error."""
-        found = self.errors[name]
-        self._held[found] -= 1
-        if not self._held[found]:
-            self.rows.drop(found.segments)
+        error = self.errors[name]
+        self._held[error] -= 1
+        if not self._held[error]:
+            self.rows.drop(error.segments)

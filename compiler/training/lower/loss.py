@@ -71,7 +71,7 @@ class LossGradient:
         """Emit it, tile by tile; vectors are one."""
         maps, most = (self.output, self.target, self.error), self.chip.depth
         most //= loss_rows(self.network, self.chip.config.dim)
-        for images in common(*(found.groups() for found in maps)):
+        for images in common(*(feature_map.groups() for feature_map in maps)):
             for tile in tiles(self.output, images, most):
                 self.tile, self.rows = tile, tile.pixels
                 self._emit()
@@ -98,16 +98,16 @@ class LossGradient:
         avoid, done = [z.bank, t.bank, *self.avoid], written * (self.output.pixels == 1)
         self.cache.new(self.error.of(self.tile.of(block)), done, avoid=avoid, pinned=[z, t])
 
-    def _at(self, found: FeatureMap, block: int) -> Words:
+    def _at(self, feature_map: FeatureMap, block: int) -> Words:
         """The tile of a map's block, which is on chip."""
-        return found.words(self.tile.of(block))
+        return feature_map.words(self.tile.of(block))
 
     def _align(self, block: int) -> None:
         """Output and target at one exponent, one in each bank."""
         sides = (self.here, self.output, self.names[1]), (self.there, self.target, "target")
-        for bank, found, name in sides:
+        for bank, feature_map, name in sides:
             self._vector(
-                self._at(found, block),
+                self._at(feature_map, block),
                 acc=Words.at(bank),
                 shift=ALIGNED,
                 x=("", name),

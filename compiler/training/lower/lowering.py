@@ -67,7 +67,7 @@ class Lowering:
         self.tensors, self.network, self.config = tensors, tensors.network, tensors.config
         self.training, self.flow = training, tensors.network.flow
         functions = enumerate(tensors.functions.items())
-        tables = {name: (number, found.shift) for number, (name, found) in functions}
+        tables = {name: (number, table.shift) for number, (name, table) in functions}
         kind = PagedChip if tensors.pages else TrainChip
         self.chip = kind(self.config, tensors.registers, tables, tensors.depth)
         banks, depth = self.config.scratchpad_banks, self.config.scratchpad_depth

@@ -171,7 +171,7 @@ class FeatureMap:
 
 
 def segments_of(
-    found: FeatureMap, dim: int, depth: int, share: int, home: Tensor | None, largest: int
+    maps: FeatureMap, dim: int, depth: int, share: int, home: Tensor | None, largest: int
 ) -> list[Segment]:
     """Segments of whole images with all channels, or else of some channels.
 
@@ -191,11 +191,11 @@ def segments_of(
     InputError
         If one channel block of an image does not fit a bank.
     """
-    pixels, images, blocks = found.pixels, found.images, -(-found.columns // dim)
+    pixels, images, blocks = maps.pixels, maps.images, -(-maps.columns // dim)
     limit = depth // (2 * share)
     if pixels > depth:
         raise InputError(
-            f"{found.name}: {pixels} pixels of an image do not fit a scratchpad bank of "
+            f"{maps.name}: {pixels} pixels of an image do not fit a scratchpad bank of "
             f"{depth} words"
         )
     if pixels == 1 and images <= depth:
@@ -208,9 +208,9 @@ def segments_of(
     width = min(width, largest) if largest else balanced(blocks, width)
     return [
         Segment(
-            tensor=home, word=first * found.rows + low * pixels,
+            tensor=home, word=first * maps.rows + low * pixels,
             rows=min(together, images - low) * pixels, blocks=min(width, blocks - first),
-            home_stride=found.rows, first=first, low=low, high=min(images, low + together),
+            home_stride=maps.rows, first=first, low=low, high=min(images, low + together),
         )
         for low in range(0, images, together)
         for first in range(0, blocks, width)
@@ -228,7 +228,9 @@ def block_tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterat
     return tiles(found, images, most, found.cuts()[-1])
 
 
-def tiles(found: FeatureMap, images: tuple[int, int], most: int, blocks: int = 1) -> Iterator[Area]:
+def tiles(
+    feature_map: FeatureMap, images: tuple[int, int], most: int, blocks: int = 1
+) -> Iterator[Area]:
     """Parts of some images of at most ``most`` pixels: whole images, or rows of one.
 
     Raises
@@ -236,22 +238,24 @@ def tiles(found: FeatureMap, images: tuple[int, int], most: int, blocks: int = 1
     InputError
         If a row has more pixels.
     """
-    height, width, _ = found.shape
-    some = replace(found.whole(), images=images, blocks=(0, blocks))
-    if found.pixels <= most:
-        return some.cut(1, balanced(some.counts[1], most // found.pixels), height, width)
+    height, width, _ = feature_map.shape
+    some = replace(feature_map.whole(), images=images, blocks=(0, blocks))
+    if feature_map.pixels <= most:
+        return some.cut(1, balanced(some.counts[1], most // feature_map.pixels), height, width)
     if width > most:
-        raise InputError(f"{found.name}: a row of {width} pixels does not fit {most} words")
+        raise InputError(f"{feature_map.name}: a row of {width} pixels does not fit {most} words")
     return some.cut(1, 1, balanced(height, most // width), width)
 
 
-def written(found: FeatureMap, images: tuple[int, int]) -> None:
+def written(feature_map: FeatureMap, images: tuple[int, int]) -> None:
     """Some images are computed."""
-    for segment in found.segments:
+    for segment in feature_map.segments:
         if segment.high <= images[1]:
             segment.written = segment.blocks
 
 
 def banks_of(*maps: FeatureMap) -> list[int]:
     """Banks that maps lie in."""
-    return [part.bank for found in maps for part in found.segments if part.place is not None]
+    return [
+        part.bank for feature_map in maps for part in feature_map.segments if part.place is not None
+    ]

@@ -63,11 +63,11 @@ class Cache:
         InputError
             If one channel block of an image does not fit a bank.
         """
-        found, config = FeatureMap(name, images, shape), self.chip.config
+        placed, config = FeatureMap(name, images, shape), self.chip.config
         depth = config.scratchpad_depth
-        found.segments = segments_of(found, config.dim, depth, self.share, home, largest)
-        self._names |= dict.fromkeys(found.segments, found)
-        return found
+        placed.segments = segments_of(placed, config.dim, depth, self.share, home, largest)
+        self._names |= dict.fromkeys(placed.segments, placed)
+        return placed
 
     def segment(self, name: str, rows: int, home: Tensor | None = None) -> Segment:
         """The segment of a map of one column block."""
@@ -84,10 +84,10 @@ class Cache:
         self._touch(segment)
         return segment
 
-    def read(self, found: FeatureMap, tile: Area) -> Words:
+    def read(self, stored: FeatureMap, tile: Area) -> Words:
         """A tile of a map, which is on chip now."""
-        self.get(found.of(tile))
-        return found.words(tile)
+        self.get(stored.of(tile))
+        return stored.words(tile)
 
     def new(
         self,
@@ -158,8 +158,8 @@ class Cache:
 
     def _place(self, segment: Segment, avoid: Collection[int]) -> tuple[int, int] | None:
         """Beside the other segments of its map if possible, so that few banks are read."""
-        found = self._names.get(segment)
-        others = found.segments if found is not None else ()
+        held = self._names.get(segment)
+        others = held.segments if held is not None else ()
         near = [other.bank for other in others if other.place is not None]
         take = self.pool.take
         return take(segment.words, avoid, near) or take(segment.words, (), near)
@@ -184,15 +184,15 @@ class Cache:
         segment.place = place
 
     def _spill(self, segment: Segment) -> None:
-        found = self._names[segment]
+        held = self._names[segment]
         home = segment.tensor
         if home is None:
             home = self.layout.add(
-                found.name, "intermediate", found.rows, found.columns, element="code"
+                held.name, "intermediate", held.rows, held.columns, element="code"
             )
-            for part in found.segments:
+            for part in held.segments:
                 part.tensor = home
-            self.spilled.append(found.name)
+            self.spilled.append(held.name)
         self._move(segment, home, Opcode.STORE)
         segment.dirty = False
 

@@ -53,10 +53,10 @@ def divide(
 
     here = chip.aux[0]
     many(alu=Alu.MUL, flags=_SCALAR, scalar=mean.mantissa, shift=mean.shift - GUARD_BITS)
-    given, least = Words.at(here), Words.at(here, 1)
-    chip.move(Opcode.LOAD, kept.epsilon, 0, given, 1)
+    sums, least = Words.at(here), Words.at(here, 1)
+    chip.move(Opcode.LOAD, kept.epsilon, 0, sums, 1)
     chip.exponent("temporary", -GUARD_BITS, source, source)
-    chip.compute(1, given, acc=least, shift=-kept.exponent, x=("temporary",))
+    chip.compute(1, sums, acc=least, shift=-kept.exponent, x=("temporary",))
     many(Words.at(here, 1, 0, 0), alu=Alu.ADD, activation=Activation.RECIPROCAL, table="log2")
     many(
         alu=Alu.RSUB, flags=_SCALAR, scalar=HALF_LOG, shift=2,
@@ -117,18 +117,18 @@ class Normalization(Scaling):
     def _scaled(self, a: Words, acc: Words, factor: int, shift: int = 0) -> None:
         self._many(a, acc=acc, alu=Alu.MUL, flags=_SCALAR, scalar=factor, shift=shift)
 
-    def _sums(self, found: FeatureMap) -> tuple[Words, Words]:
+    def _sums(self, feature_map: FeatureMap) -> tuple[Words, Words]:
         """The means of a map's channels, and their sums."""
-        total = self._total(found)
+        total = self._total(feature_map)
         means = self._words(self.there, 0)
         self._scaled(total, means, self.mean.mantissa, self.mean.shift)
         return means, total
 
-    def _total(self, found: FeatureMap) -> Words:
+    def _total(self, feature_map: FeatureMap) -> Words:
         """Sums of a map's channels."""
         bank = self.chip.next_sums()
         ones = self.rows.segment("ones", 1, self.tensors.ones)
-        self.products.bias(ones, found, (0, self.blocks), bank, add=False)
+        self.products.bias(ones, feature_map, (0, self.blocks), bank, add=False)
         self.rows.drop([ones])
         return Words.at(bank, 0, 0, self.dim)
 

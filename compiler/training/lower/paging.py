@@ -24,8 +24,8 @@ _NAMES = 3
 
 def lines(config: Config) -> int:
     """Lines that the registers hold at a time, whole ones; 0 if they are too few to take turns."""
-    found = EXPONENTS // config.dim
-    return found if found > _NAMES else 0
+    words = EXPONENTS // config.dim
+    return words if words > _NAMES else 0
 
 
 class PagedChip(TrainChip):

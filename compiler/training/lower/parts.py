@@ -183,9 +183,11 @@ class Parts:
         """What a value of the graph gives of the gradient at a tile of a step's result."""
         node, reader = self.flow.makers[value], self.reader(value)
         names = [value] if value == f"{reader.name}.error" else node.inputs
-        known = [(name, found) for name in names if (found := self._map(name)) is not None]
+        known = [
+            (name, feature_map) for name in names if (feature_map := self._map(name)) is not None
+        ]
         scales = [self.flow.nodes.values[name].scale for name, _ in known]
-        spot = Spot(reader, [found for _, found in known], scales, tile, step)
+        spot = Spot(reader, [feature_map for _, feature_map in known], scales, tile, step)
         return self._passed(spot) if names == [value] else self._part(node.op, spot)
 
     def _map(self, name: str) -> FeatureMap | None:
@@ -229,9 +231,9 @@ class Parts:
 
     def _read(self, spot: Spot, place: int = -1) -> Part:
         """A tile of what is read, which is on chip now."""
-        found = spot.maps[place]
-        segment = self.rows.get(found.of(spot.tile))
-        return Part(found.words(spot.tile), (spot.scales[place],), pinned=[segment])
+        feature_map = spot.maps[place]
+        segment = self.rows.get(feature_map.of(spot.tile))
+        return Part(feature_map.words(spot.tile), (spot.scales[place],), pinned=[segment])
 
     def _sums(self, spot: Spot) -> Words:
         """Words of a bank for sums: on the way back they take turns."""

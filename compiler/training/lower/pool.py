@@ -152,17 +152,17 @@ class Pooling:
         here, there = (View.of(aux, 0, seen) for aux in self.chip.aux)
         left = Words.of(there, seen)
         self.chip.compute(seen.counts, Words.of(error.view(tile), seen), acc=left)
-        found = self.cache.segment(f"{self.step.name}.routed", seen.pixels)
-        self.cache.new(found, pinned=[z, p, e])
-        views = here, there, View.of(found.bank, found.base(0), seen)
+        routed = self.cache.segment(f"{self.step.name}.routed", seen.pixels)
+        self.cache.new(routed, pinned=[z, p, e])
+        views = here, there, View.of(routed.bank, routed.base(0), seen)
         for tap in self.taps:
             if part := self._sees(tap, seen):
                 self._take(tap, part, tile, views)
-                if own := sees(window, tap, part, tile.rows, tile.columns):
-                    to = strided(window, tap, own, View.of(bank, 0, tile))
-                    taken = Words.of(views[2], own)
-                    self.chip.compute(own.counts, to, taken, acc=to, alu=Alu.ADD)
-        self.cache.drop([found])
+                if first_part := sees(window, tap, part, tile.rows, tile.columns):
+                    to = strided(window, tap, first_part, View.of(bank, 0, tile))
+                    taken = Words.of(views[2], first_part)
+                    self.chip.compute(first_part.counts, to, taken, acc=to, alu=Alu.ADD)
+        self.cache.drop([routed])
 
     def _take(
         self, tap: tuple[int, int], part: Area, tile: Area, views: tuple[View, View, View]

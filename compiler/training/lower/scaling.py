@@ -46,9 +46,9 @@ class Scaling:
         self.geometry = Geometry(Window((1, 1)), layer.given, layer.given, self.dim)
         self.here, self.there = self.chip.aux
 
-    def scaled(self, found: FeatureMap, tile: Area, sums: Words) -> None:
+    def scaled(self, feature_map: FeatureMap, tile: Area, sums: Words) -> None:
         """A tile of a map, normalized values or their error, times the working weights."""
-        self._weighted(self.rows.read(found, tile), tile, sums)
+        self._weighted(self.rows.read(feature_map, tile), tile, sums)
 
     def _weighted(self, a: Words, tile: Area, sums: Words) -> None:
         """A tile times the working weights."""

@@ -64,15 +64,15 @@ def _exponent_names(network: TrainingNetwork) -> list[str]:
 
 def _owned(network: TrainingNetwork, step: Step) -> list[str]:
     """Exponents of a step's value, error and parameters."""
-    found = [n for kind in ("output", "error") if (n := f"{step.name}.{kind}") in network.exponents]
+    names = [n for kind in ("output", "error") if (n := f"{step.name}.{kind}") in network.exponents]
     if f"{step.owner}.weight" in network.nodes.values:
-        found.append(f"{step.owner}.weight")
-    found += dict.fromkeys(step.scales.values())
+        names.append(f"{step.owner}.weight")
+    names += dict.fromkeys(step.scales.values())
     if network.optimizer.momentum:
-        found += [f"{name}.velocity" for name in step.learned]
+        names += [f"{name}.velocity" for name in step.learned]
     if network.optimizer.divides:
-        found += [f"{name}.root" for name in step.learned]
-    return found
+        names += [f"{name}.root" for name in step.learned]
+    return names
 
 
 def pages(network: TrainingNetwork) -> bool:
@@ -277,8 +277,8 @@ class TrainTensors:
     def shape(self, layer: Step) -> tuple[int, int]:
         """Shape of a layer's weights in memory."""
         k, n = layer.weight.shape
-        found = self.geometries.get(layer.name)
-        return (k if found is None else found.rows), n
+        placed = self.geometries.get(layer.name)
+        return (k if placed is None else placed.rows), n
 
     def _parameters(self) -> None:
         """Working and master weights, velocities, sums of gradients, and the exponents."""
@@ -348,11 +348,11 @@ class TrainTensors:
         """Of layers with groups of channels, which words of memory are weights."""
         self.masks: dict[str, Tensor] = {}
         for layer in self.network.layers:
-            found = self.geometries.get(layer.name)
-            if found is None or found.groups == 1:
+            placed = self.geometries.get(layer.name)
+            if placed is None or placed.groups == 1:
                 continue
             values = np.zeros(self.shape(layer), np.int64)
-            values[found.places(layer.weight.shape)] = 1
+            values[placed.places(layer.weight.shape)] = 1
             self.masks[layer.name] = self.layout.add(
                 f"{self.prefix}{layer.name}.mask", "constant", *values.shape, values=values
             )

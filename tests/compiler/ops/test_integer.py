@@ -119,7 +119,7 @@ def test_convolution(seed: int, tflite: bool) -> None:
     rng = np.random.default_rng(seed)
     groups, depth, per_group = rng.integers(1, 4, 3).tolist()
     depth = 1 if seed % 4 == 0 else depth
-    given, window = codes(rng, 2, 7, 6, groups * depth), random_window(rng)
+    source, window = codes(rng, 2, 7, 6, groups * depth), random_window(rng)
     weight = codes(rng, *window.kernel, depth, groups * per_group)
     bias = rng.integers(-9999, 9999, groups * per_group)
     zero = int(rng.integers(-128, 128))
@@ -132,32 +132,32 @@ def test_convolution(seed: int, tflite: bool) -> None:
         scale = Scale(scale.multiplier, shift, scale.zero, scale.low, scale.high)
         residual = Residual(int(rng.integers(0, 1 << 31)))
     op = Convolution(window, groups, scale, residual)
-    arrays = [given, weight, bias, other][: 3 + bool(residual)]
+    arrays = [source, weight, bias, other][: 3 + bool(residual)]
     assert op.shape(*(a.shape[1:] if k in (0, 3) else a.shape for k, a in enumerate(arrays)))
-    found = defined(op, arrays, zero, 0, 0, 5)
-    assert found.shape == shape
-    assert found.dtype == np.int64
+    computed = defined(op, arrays, zero, 0, 0, 5)
+    assert computed.shape == shape
+    assert computed.dtype == np.int64
     for n, y, x, c in each(shape):
         first = c // per_group * depth
         total = int(bias[c])
-        for ky, kx, row, column in seen(window, y, x, given.shape):
-            pixel = given[n, row, column, first : first + depth] - zero
+        for ky, kx, row, column in seen(window, y, x, source.shape):
+            pixel = source[n, row, column, first : first + depth] - zero
             total += int(pixel @ weight[ky, kx, :, c])
         if residual:
             at = c if len(scale.multiplier) > 1 else 0
             sums = total * int(scale.multiplier[at])
             sums += (int(other[n, y, x, c]) - 5) * residual.factor
             rounded = half_even(Fraction(sums, 1 << int(scale.shift[0])))
-            assert found[n, y, x, c] == finished(rounded, scale)
+            assert computed[n, y, x, c] == finished(rounded, scale)
         else:
-            assert found[n, y, x, c] == scaled(total, c, scale)
+            assert computed[n, y, x, c] == scaled(total, c, scale)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_transposed_convolution(seed: int) -> None:
     rng = np.random.default_rng(seed)
     groups, depth, per_group = rng.integers(1, 3, 3).tolist()
-    given, window = codes(rng, 2, 4, 3, groups * depth), random_window(rng)
+    source, window = codes(rng, 2, 4, 3, groups * depth), random_window(rng)
     extents = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilation, strict=True)]
     top, left = (int(rng.integers(0, extent)) for extent in extents)
     bottom, right = int(rng.integers(-1, 2)), int(rng.integers(-1, 2))
@@ -173,40 +173,40 @@ def test_transposed_convolution(seed: int) -> None:
     op = TransposedConvolution(window, groups, scale)
     assert op.shape((4, 3, groups * depth), weight.shape, (count,)) == (height, width, count)
     sums = np.broadcast_to(bias, (2, height, width, count)).copy()
-    for n, y, x, c, ky, kx, k in each((*given.shape, *window.kernel, per_group)):
+    for n, y, x, c, ky, kx, k in each((*source.shape, *window.kernel, per_group)):
         row = y * window.stride[0] - top + ky * window.dilation[0]
         column = x * window.stride[1] - left + kx * window.dilation[1]
         if 0 <= row < height and 0 <= column < width:
-            value = (given[n, y, x, c] - zero) * weight[ky, kx, c, k]
+            value = (source[n, y, x, c] - zero) * weight[ky, kx, c, k]
             sums[n, row, column, c // depth * per_group + k] += value
-    found = defined(op, [given, weight, bias], zero)
-    assert found.shape == sums.shape
+    computed = defined(op, [source, weight, bias], zero)
+    assert computed.shape == sums.shape
     for place in each(sums.shape):
-        assert found[place] == scaled(int(sums[place]), place[3], scale)
+        assert computed[place] == scaled(int(sums[place]), place[3], scale)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_pools(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    given, window = codes(rng, 2, 7, 6, 3), random_window(rng, dilated=seed % 2 == 0)
+    source, window = codes(rng, 2, 7, 6, 3), random_window(rng, dilated=seed % 2 == 0)
     border, zero = bool(rng.integers(2)), int(rng.integers(-128, 128))
     kernel = window.kernel[0] * window.kernel[1]
     scales = {count: count_scale(count, 0.7) for count in range(1, kernel + 1)}
     low, high = (-100, 90) if seed % 3 == 0 else (-128, 127)
-    most = defined(MaxPool(window, low, high), [given], 3)
+    most = defined(MaxPool(window, low, high), [source], 3)
     raw = seed % 4 == 3
-    found = defined(AveragePool(window, border, scales, 7, low, high, raw), [given], zero)
+    computed = defined(AveragePool(window, border, scales, 7, low, high, raw), [source], zero)
     zero = 0 if raw else zero
-    for n, y, x, c in each(found.shape):
-        places = seen(window, y, x, given.shape)
-        values = [int(given[n, row, column, c]) for *_, row, column in places]
+    for n, y, x, c in each(computed.shape):
+        places = seen(window, y, x, source.shape)
+        values = [int(source[n, row, column, c]) for *_, row, column in places]
         count = kernel if border else len(values)
         if values:  # windows may see padding alone with these dilations
             assert most[n, y, x, c] == min(max(max(values), low), high)
             multiplier, shift = scales[count]
             total = sum(values) - len(values) * zero
             wanted = half_even(Fraction(total * multiplier, 1 << shift)) + 7
-            assert found[n, y, x, c] == min(max(wanted, low), high)
+            assert computed[n, y, x, c] == min(max(wanted, low), high)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 9, 48, 49, 64, 125])
@@ -249,13 +249,13 @@ def test_tflite_add(seed: int) -> None:
     zeros = tuple(rng.integers(-128, 128, 2).tolist())
     scales = tuple(quantize_multiplier(float(rng.uniform(0.05, 0.5))) for _ in range(2))
     result = quantize_multiplier(float(rng.uniform(0.2, 2.0)) / (1 << 20))
-    found = defined(TfliteAdd(scales, result, -9, -100, 90), [a, b], *zeros)
+    computed = defined(TfliteAdd(scales, result, -9, -100, 90), [a, b], *zeros)
     for place in each(a.shape):
         total = sum(
             gemmlowp((int(part[place]) - zero) << 20, *scale)
             for part, zero, scale in zip((a, b), zeros, scales, strict=True)
         )
-        assert found[place] == min(max(gemmlowp(total, *result) - 9, -100), 90)
+        assert computed[place] == min(max(gemmlowp(total, *result) - 9, -100), 90)
 
 
 def test_gemmlowp_at_its_limits() -> None:
@@ -265,8 +265,8 @@ def test_gemmlowp_at_its_limits() -> None:
         for value, high in zip(edges, high_multiply(values, multiplier), strict=True):
             assert high == gemmlowp(value, multiplier, 31)
     for exponent in range(32):
-        for value, found in zip(edges, rounding_shift(values, exponent), strict=True):
-            assert found == divide_by_power(value, exponent)
+        for value, rounded in zip(edges, rounding_shift(values, exponent), strict=True):
+            assert rounded == divide_by_power(value, exponent)
     assert high_multiply(-(1 << 31), -(1 << 31)) == (1 << 31) - 1
 
 
@@ -298,16 +298,16 @@ def tiny_graph() -> Graph:
 
 
 def test_all_maps_and_output() -> None:
-    given = np.array([-5, 3, 100, -128]).reshape(1, 2, 2, 1)
-    maps = run(tiny_graph(), given)
+    source = np.array([-5, 3, 100, -128]).reshape(1, 2, 2, 1)
+    maps = run(tiny_graph(), source)
     assert {name: codes.ravel().tolist() for name, codes in maps.items() if name != "y"} == {
         "x": [-5, 3, 100, -128],
         "a": [0, 3, 100, 0],
         "b": [0, 6, 127, 0],
     }
-    found = run_outputs(tiny_graph(), given)
-    assert list(found) == ["y"]
-    assert np.array_equal(found["y"], maps["y"])
+    computed = run_outputs(tiny_graph(), source)
+    assert list(computed) == ["y"]
+    assert np.array_equal(computed["y"], maps["y"])
 
 
 @pytest.mark.parametrize(

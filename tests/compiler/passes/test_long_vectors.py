@@ -28,8 +28,8 @@ FRAMES = 400, 15
 
 def assert_folds(nodes: list[Node], inputs: dict[str, Shape], *more: Value) -> Graph:
     """Folding makes maps of all values and changes no result; the network of maps."""
-    given = [network_input(name, shape) for name, shape in inputs.items()]
-    graph = Graph("g", [*given, *more], nodes, (nodes[-1].output,))
+    declared = [network_input(name, shape) for name, shape in inputs.items()]
+    graph = Graph("g", [*declared, *more], nodes, (nodes[-1].output,))
     made = folded(graph)
     samples = {name: RNG.normal(size=(2, *shape)) for name, shape in inputs.items()}
     maps = {name: x.reshape(2, *made.values[name].shape) for name, x in samples.items()}
