@@ -85,10 +85,10 @@ def products() -> Lines:
     rows = []
     for sizes in SIZES:
         name = "x".join(map(str, sizes))
-        own = pa.load(f"gemm:{name}").estimate(CONFIG)
-        bound = sizes[0] * sizes[1] * sizes[2] // own["config"]["dim"] ** 2
+        ours = pa.load(f"gemm:{name}").estimate(CONFIG)
+        bound = sizes[0] * sizes[1] * sizes[2] // ours["config"]["dim"] ** 2
         others = (partial(_scale_sim, *sizes), partial(zigzag.cycles, *sizes))
-        rows.append([name, f"{bound:,}", f"{own.cycles:,}", *map(had, others)])
+        rows.append([name, f"{bound:,}", f"{ours.cycles:,}", *map(had, others)])
     heading = ("M x K x N", "products / 256", "Pulsarray", "SCALE-Sim", "ZigZag")
     yield from table(heading, rows)
 

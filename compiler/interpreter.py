@@ -43,13 +43,13 @@ def float_inputs(graph: Graph, inputs: Samples, what: str = "input") -> dict[str
     """
     names = [value.name for value in graph.inputs]
     arrays: dict[str, npt.ArrayLike] = by_name(inputs, names, what)
-    found: dict[str, Floats] = {}
+    feeds: dict[str, Floats] = {}
     for value in graph.inputs:
         where = what if len(names) == 1 else f"{what}: {value.name}"
         samples = array(arrays[value.name], where)
-        found[value.name] = _checked(samples, host_shape(graph, value), where)
-    require_one_count(found, what)
-    return found
+        feeds[value.name] = _checked(samples, host_shape(graph, value), where)
+    require_one_count(feeds, what)
+    return feeds
 
 
 def _checked(values: Floats, shape: tuple[int, ...], where: str) -> Floats:

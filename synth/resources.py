@@ -66,9 +66,9 @@ class Netlist:
     def _cell(self, kind: str) -> list[tuple[str, float]]:
         if kind == "$scopeinfo":  # what flattening leaves of names
             return []
-        if found := _MEMORY.fullmatch(kind):
+        if match := _MEMORY.fullmatch(kind):
             is_apart = kind not in self.cells
-            return [("memory_bits", int(found[1]) * int(found[2]))] if is_apart else []
+            return [("memory_bits", int(match[1]) * int(match[2]))] if is_apart else []
         if kind in self.cells:
             return []
         if self.liberty:

@@ -48,7 +48,7 @@ class Adversaries:
 
     Parameters
     ----------
-    found
+    networks
         The networks.
     config, device
         The machine, and where it runs.

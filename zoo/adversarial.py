@@ -137,7 +137,7 @@ class FloatAdversaries:
 
     Parameters
     ----------
-    found
+    adversaries
         The networks.
     learning_rate
         Of both.

@@ -145,11 +145,11 @@ def _with_batch(inputs: Sequence[GivenInput], shapes: GivenShapes) -> list[Given
 def with_other_batch(inputs: Sequence[GivenInput]) -> list[GivenInput] | None:
     """Inputs with one sample along another axis than the first; None if one has no such axis."""
     made = []
-    for given in inputs:
-        axes = [axis for axis, size in enumerate(given.dims) if axis and size == 1]
-        if given.batch_axis or given.dims[:1] in ((), (1,), (None,)) or not axes:
+    for model_input in inputs:
+        axes = [axis for axis, size in enumerate(model_input.dims) if axis and size == 1]
+        if model_input.batch_axis or model_input.dims[:1] in ((), (1,), (None,)) or not axes:
             return None
-        made.append(replace(given, batch_axis=axes[0]))
+        made.append(replace(model_input, batch_axis=axes[0]))
     return made
 
 

@@ -136,15 +136,15 @@ class Convolver:
         term, tile = self.terms[step.slice.term], step.tile
         window, stored = term.window, term.stored
         taps = Taps(step.slice.taps, (0, window.kernel[1]), area.blocks)
-        found = seen(window, (stored.height, stored.width), stored.zero_point, taps, tile, view)
+        nest = seen(window, (stored.height, stored.width), stored.zero_point, taps, tile, view)
         target = (step.block - tile.blocks[0]) * tile.pixels
         self.chip.stream(
             self.layer,
             view.accesses(area, write=False),
-            found.word,
+            nest.word,
             Onto(bank, target, target + tile.pixels),
-            [*found.taps, found.blocks],
-            found.pixels,
+            [*nest.taps, nest.blocks],
+            nest.pixels,
             fresh=step.slice is self.slices[0],
-            limits=found.limits,
+            limits=nest.limits,
         )

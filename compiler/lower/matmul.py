@@ -181,9 +181,9 @@ class _Emission:
 
     def _passes(self, place: int) -> Sequence[Pass]:
         """Those of a part, then of what a later one shares: it will be in the same bank."""
-        own = self.parts[place].own if place >= 0 else []
+        passes = self.parts[place].own if place >= 0 else []
         later = place + AHEAD
-        return [*own, *(self.parts[later].shared if later < len(self.parts) else [])]
+        return [*passes, *(self.parts[later].shared if later < len(self.parts) else [])]
 
     def _close(self, place: int) -> None:
         """What follows the passes of a part; where its bias is on its way a part later."""

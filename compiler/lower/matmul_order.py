@@ -157,12 +157,12 @@ def parts_of(made: Matrices, cut: Cut, dim: int) -> Iterator[Part]:
     for part, target in enumerate(targets):
         depths = ranges((0, first.blocks), cut.depth)
         sources = [replace(target, blocks=depth) for depth in depths]
-        own = list[Pass]()
+        passes = list[Pass]()
         for place, block in enumerate(range(*target.blocks)):
             pairs = [(s, w) for s in sources for w in (_weights(made, block, s, dim), *apart)]
-            own += _onto(part, place, pairs, fresh=not shared)
+            passes += _onto(part, place, pairs, fresh=not shared)
         pairs = [(source, zero) for source in sources for zero in shared]
-        yield Part(target, _onto(part, target.counts[0], pairs, fresh=True), own)
+        yield Part(target, _onto(part, target.counts[0], pairs, fresh=True), passes)
 
 
 def _onto(

@@ -81,8 +81,8 @@ def selected(
     for stored, wanted in terms:
         values = np.zeros((result.blocks, 1, 1, stored.blocks, dim, dim), np.int8)
         to = np.flatnonzero((wanted >= 0) & (wanted < stored.channels))
-        given = wanted[to]
-        values[to // dim, 0, 0, given // dim, given % dim, to % dim] = 1
+        lanes = wanted[to]
+        values[to // dim, 0, 0, lanes // dim, lanes % dim, to % dim] = 1
         made.append(Term(stored, _POINT, Tiles(values, [0] * result.blocks)))
     scale = Scale(np.ones(1, np.int64), np.zeros(1, np.int64))
     offsets = np.zeros(result.channels, np.int64)

@@ -227,11 +227,11 @@ def _sum_windows(
 ) -> None:
     """STREAM what is under the windows of a tile, all taps of one onto one word."""
     taps = Taps((0, window.kernel[0]), (0, window.kernel[1]), tile.blocks)
-    found = seen(window, (source.height, source.width), source.zero_point, taps, tile, view)
-    inner = [replace(found.blocks, target=tile.pixels), *found.pixels, *found.taps]
+    nest = seen(window, (source.height, source.width), source.zero_point, taps, tile, view)
+    inner = [replace(nest.blocks, target=tile.pixels), *nest.pixels, *nest.taps]
     touched = view.accesses(source_area(window, tile, source), write=False)
     onto = Onto(sums, 0, tile.words)
-    chip.stream(layer, touched, found.word, onto, [], inner, fresh=fresh, limits=found.limits)
+    chip.stream(layer, touched, nest.word, onto, [], inner, fresh=fresh, limits=nest.limits)
 
 
 def _parts(op: AveragePool, tile: Area, source: Stored) -> list[tuple[Area, dict[str, int]]]:

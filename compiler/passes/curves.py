@@ -56,18 +56,18 @@ def with_curves(graph: Graph) -> Graph:
 
     Operators whose results something else reads stay as well.
     """
-    found = _Functions(graph)
-    curves = {found.end_of(name): found.sources[name] for name in found.joined}
+    functions = _Functions(graph)
+    curves = {functions.end_of(name): functions.sources[name] for name in functions.joined}
     nodes = [
-        _curve(graph, node, curves[node.output], found) if node.output in curves else node
+        _curve(graph, node, curves[node.output], functions) if node.output in curves else node
         for node in graph.nodes
     ]
     return graph.rebuilt(needed(nodes, (*graph.outputs, *graph.states.values())))
 
 
-def _curve(graph: Graph, end: Node, source: str, found: _Functions) -> Node:
+def _curve(graph: Graph, end: Node, source: str, functions: _Functions) -> Node:
     """All operators between a value and another one as one function."""
-    nodes = found.between(source, end.output)
+    nodes = functions.between(source, end.output)
     constants = {name: array for node in nodes for name, array in _constants(graph, node)}
     op = Curve(tuple(node.op.title for node in nodes), source, nodes, constants)
     return Node(end.name, op, (source,), end.output)

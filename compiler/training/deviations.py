@@ -111,7 +111,7 @@ class GradientCheck:
     @property
     def passes(self) -> bool:
         """Whether everything is within tolerances."""
-        return all(found.passes for found in self.deviations) and all(
+        return all(deviation.passes for deviation in self.deviations) and all(
             value <= SLOPES for value in self.differences.values()
         )
 
@@ -257,15 +257,15 @@ def _differences(reference: FloatNetwork, x: Floats, t: Floats) -> dict[str, flo
     distance = _DISTANCE
     if not all(is_layer(s.op) and is_vector(s.result) for s in reference.network.steps):
         reference, distance = _beside_kinks(reference), _SHORT
-    gradients, found = reference.backward(x, t), {}
+    gradients, largest = reference.backward(x, t), {}
     # What differences cannot tell from 0.
     least = reference.loss(x, t) * len(x) * _RESOLUTION / distance
     for name, slopes in central_differences(reference, x, t, distance=distance).items():
         wanted = gradients[name]
         known = ~np.isnan(slopes)
         scale = max(float(np.abs(wanted).max()), least / SLOPES, 1e-12)
-        found[name] = float(np.abs(slopes - wanted)[known].max(initial=0.0)) / scale
-    return found
+        largest[name] = float(np.abs(slopes - wanted)[known].max(initial=0.0)) / scale
+    return largest
 
 
 def _beside_kinks(reference: FloatNetwork) -> FloatNetwork:

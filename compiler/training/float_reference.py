@@ -182,7 +182,7 @@ class FloatNetwork:
 
 
 class _Storing:
-    """Real numbers as they are stored; the largest or else first of one exponent says how all are.
+    """Real numbers as they are stored; the largest so far of one exponent says how all are.
 
     Only gradients of parameters are rounded each by itself.
     """
@@ -190,7 +190,7 @@ class _Storing:
     def __init__(self, network: FloatNetwork, sides: Mapping[str, Floats]) -> None:
         self._values, self._stored = network.network.nodes.values, network.stored
         self._sides = sides
-        self._first: dict[str, Array] = {**network.largest}
+        self._largest: dict[str, Array] = {**network.largest}
 
     def __call__(self, node: Node, values: Mapping[str, Array]) -> Array:
         """The result of an operator."""
@@ -202,9 +202,12 @@ class _Storing:
         form = self._values[name].format
         if not isinstance(form, Shared16):
             return array
-        array = self._stored(array, self._first.get(form.name))
-        if form.fixed is None and not name.endswith(".gradient"):
-            self._first.setdefault(form.name, array)
+        largest = self._largest.get(form.name)
+        if largest is not None and np.abs(array).max() > np.abs(largest).max():
+            largest = None  # Where terms cancel, what they were rounded by may be all that is left.
+        array = self._stored(array, largest)
+        if largest is None and form.fixed is None and not name.endswith(".gradient"):
+            self._largest[form.name] = array
         return array
 
 

@@ -130,11 +130,11 @@ def steps_of(graph: Graph) -> list[Step]:
 
 def members_of(steps: Sequence[Step]) -> dict[str, list[Step]]:
     """By what parameters are named by, the steps that have them."""
-    found: dict[str, list[Step]] = {}
+    members: dict[str, list[Step]] = {}
     for step in steps:
         if step.is_layer:
-            found.setdefault(step.owner, []).append(step)
-    return found
+            members.setdefault(step.owner, []).append(step)
+    return members
 
 
 def _step(graph: Graph, node: Node) -> Step:

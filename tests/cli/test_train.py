@@ -16,7 +16,7 @@ from tests.cli.conftest import Command, complaints
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> tuple[Path, Path]:
+def network_and_data(tmp_path: Path) -> tuple[Path, Path]:
     """A network with one hidden layer, and data for it."""
     rng = np.random.default_rng(1)
     weights = {
@@ -100,9 +100,9 @@ def test_rtl_is_the_model(command: Command, simulator: str) -> None:
 
 @pytest.mark.parametrize("batch", ["full", "7"])
 def test_a_network_of_ones_own(
-    command: Command, arguments: tuple[Path, Path], tmp_path: Path, batch: str
+    command: Command, network_and_data: tuple[Path, Path], tmp_path: Path, batch: str
 ) -> None:
-    network, data = arguments
+    network, data = network_and_data
     report = tmp_path / "r.json"
     done = command(
         *("train", network, "--data", data, "--loss", "huber:0.5", "--optimizer", "momentum"),
@@ -171,9 +171,9 @@ def test_refused(command: Command, name: str) -> None:
 
 @pytest.mark.parametrize("missing", ["--data", "--loss", "--learning-rate"])
 def test_what_a_network_of_ones_own_needs(
-    command: Command, arguments: tuple[Path, Path], missing: str
+    command: Command, network_and_data: tuple[Path, Path], missing: str
 ) -> None:
-    network, data = arguments
+    network, data = network_and_data
     options = {"--data": data, "--loss": "mse", "--learning-rate": 0.1}
     del options[missing]
     done = command("train", network, *(text for pair in options.items() for text in pair))

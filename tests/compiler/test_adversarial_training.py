@@ -36,11 +36,11 @@ def test_gradients_are_those_of_each_network_by_itself() -> None:
         .items()
         if name.startswith("g") and name.endswith(".gradient")
     }
-    found = whole.backward(X, T)
+    gradients = whole.backward(X, T)
     for layer in ("g1", "g2", "d1", "d2"):
         for name in (f"{layer}.weight.gradient", f"{layer}.bias.gradient"):
             assert np.abs(wanted[name]).max() > 0
-            np.testing.assert_allclose(found[name], wanted[name], rtol=1e-10, atol=1e-13)
+            np.testing.assert_allclose(gradients[name], wanted[name], rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize(("dim", "chunk"), [(4, None), (8, 2)])
@@ -53,9 +53,9 @@ def test_steps_are_those_of_the_interpreter(dim: int, chunk: int | None) -> None
 
 
 def test_results_and_gradients_are_near_float64() -> None:
-    found = check_gradients(SETUP.network(), X, T)
-    assert found.passes
-    assert not found.differences  # what is learned is the slope of no one loss
+    check = check_gradients(SETUP.network(), X, T)
+    assert check.passes
+    assert not check.differences  # what is learned is the slope of no one loss
 
 
 def test_only_what_shares_weights_may_be_frozen_by_its_own_name() -> None:

@@ -62,18 +62,18 @@ def test_neurons_are_those_written_by_hand(kind: str) -> None:
     wanted, learned = by_hand(rule, weights, x.reshape(60, -1))
     assert 0.1 < wanted.mean() < 0.9
     assert np.abs(learned - weights).max() > 0.1
-    found = run_in_order(graph, {"input": x})
-    np.testing.assert_array_equal(found["spikes"].reshape(wanted.shape), wanted)
-    after = found[graph.states["n.weights"]][-1].reshape(learned.shape)
+    computed = run_in_order(graph, {"input": x})
+    np.testing.assert_array_equal(computed["spikes"].reshape(wanted.shape), wanted)
+    after = computed[graph.states["n.weights"]][-1].reshape(learned.shape)
     np.testing.assert_allclose(after, learned, rtol=1e-12)
 
 
 def test_who_rests_does_not_spike_and_weights_stay_in_their_bounds() -> None:
     rule = RULES["rest"]
-    found = run_in_order(network(rule)[0], {"input": spikes(80)})
-    rows = found["spikes"].reshape(80, NEURONS)
+    computed = run_in_order(network(rule)[0], {"input": spikes(80)})
+    rows = computed["spikes"].reshape(80, NEURONS)
     assert (rows[:-1] * rows[1:]).max() == (rows[:-2] * rows[2:]).max() == 0
-    weights = found["next n.weights"]
+    weights = computed["next n.weights"]
     assert weights.min() >= 0
     assert weights.max() <= rule.largest
 

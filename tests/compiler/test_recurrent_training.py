@@ -38,9 +38,9 @@ def test_gradients_through_time(kind: str) -> None:
     made = setup(kind, 4)
     random = np.random.default_rng(3)
     x, t = random.normal(size=(4, RUNS * INPUTS)), np.eye(2)[random.integers(0, 2, 4)]
-    found = check_gradients(made.network(), x, t)
-    assert found.passes
-    assert not beyond_roundings(found)
+    check = check_gradients(made.network(), x, t)
+    assert check.passes
+    assert not beyond_roundings(check)
 
 
 @pytest.mark.parametrize("kind", CELLS)
@@ -57,9 +57,9 @@ def test_a_step_learns_from_every_run() -> None:
     made = setup("rnn", 5)
     network = made.network()
     x, t = np.random.default_rng(2).normal(size=(3, RUNS * INPUTS)), np.eye(2)[[0, 1, 1]]
-    found = FloatNetwork(network).backward(x, t)
-    parts = [found[f"rnn.next.state@{run}.weight.part"] for run in range(RUNS)]
-    total = found["rnn.next.state.weight.gradient"]
+    gradients = FloatNetwork(network).backward(x, t)
+    parts = [gradients[f"rnn.next.state@{run}.weight.part"] for run in range(RUNS)]
+    total = gradients["rnn.next.state.weight.gradient"]
     np.testing.assert_allclose(np.sum(parts, axis=0).reshape(total.shape), total, rtol=1e-12)
     assert all(np.abs(part).max() > 0 for part in parts[1:])
 

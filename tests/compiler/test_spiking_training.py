@@ -29,9 +29,9 @@ def test_steps_are_those_of_the_interpreter_and_near_float64(kind: str) -> None:
     setup, dim = KINDS[kind], 2 + len(kind) % 3
     made = prepare(setup, network_config(np.random.default_rng(dim), dim), dim)
     assert not beside_model(made)
-    found = check_gradients(setup.network(), made.inputs, made.targets)
-    assert found.passes
-    assert not found.differences  # of steps there are none
+    check = check_gradients(setup.network(), made.inputs, made.targets)
+    assert check.passes
+    assert not check.differences  # of steps there are none
 
 
 RUNS, DECAY, THRESHOLD = 4, 0.75, 0.8
@@ -67,10 +67,12 @@ def test_gradients_are_those_written_by_hand() -> None:
     graph = over_time(builder.dense(v, name="out").build(), RUNS)
     network = FloatNetwork(differentiate(graph, Loss("mse"), Optimizer(), ["lif.membrane"]))
     x, t = random.normal(size=(5, RUNS, 3)), random.normal(size=(5, 2))
-    found = network.backward(x.reshape(5, -1), t)
+    gradients = network.backward(x.reshape(5, -1), t)
     for name, wanted in zip(("in", "out"), by_hand(w, v, x, t), strict=True):
         assert np.abs(wanted).max() > 0.1
-        np.testing.assert_allclose(found[f"{name}.weight.gradient"], wanted, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            gradients[f"{name}.weight.gradient"], wanted, rtol=1e-10, atol=1e-12
+        )
     with pytest.raises(InputError, match=r"lif.reset.spikes@0: step has no derivative"):
         central_differences(network, x.reshape(5, -1), t)
 

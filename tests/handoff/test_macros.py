@@ -53,6 +53,7 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_machine_of_macros_runs(table: Path, tmp_path: Path) -> None:
     """Its testbench compares all of a run, with macros whose rows begin as X."""
     folder = tmp_path / "machine"

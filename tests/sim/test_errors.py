@@ -16,7 +16,8 @@ from pulsarray.sim.random.programs import random_program
 from pulsarray.sim.toolchain import SIMULATORS
 from tests.sim import bad_programs
 
-GOOD = random_program(bad_programs.CONFIG, seed=5, length=30)
+GOOD = random_program(bad_programs.CONFIG, seed=50, length=30)
+"""Runs after each of them: of 55 drawn ones that with every unit which takes the fewest cycles."""
 
 
 @functools.cache

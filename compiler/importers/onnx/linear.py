@@ -119,9 +119,9 @@ def _repeats_nothing(network: Network, call: Call) -> bool:
     tensor = network.tensor(call.inputs[0], call.where)
     sizes = network.new_shape(call.inputs[1], call.where)
     batch = network.file.batch
-    given = (BATCH if batch is None else batch, *tensor.shape)
-    pairs = zip(sizes[::-1], given[::-1], strict=False)
-    return len(sizes) <= len(given) and all(size in (1, own) for size, own in pairs)
+    whole = (BATCH if batch is None else batch, *tensor.shape)
+    pairs = zip(sizes[::-1], whole[::-1], strict=False)
+    return len(sizes) <= len(whole) and all(size in (1, size_there) for size, size_there in pairs)
 
 
 def _product(

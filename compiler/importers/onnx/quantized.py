@@ -180,7 +180,7 @@ def _expect(network: QuantizedNetwork, call: Call, name: str, scale: str, zero: 
     codes = quantization(network, call, scale, zero, network.code_types[name])
     known = network.quantization_of(tensor.value)
     if known != codes:
-        raise InputError(f"{call.where}: {name!r} has not the scale and zero point codes here")
+        raise InputError(f"{call.where}: {name!r} has not the scale and zero point given here")
 
 
 def _product(

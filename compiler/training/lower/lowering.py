@@ -142,10 +142,10 @@ class Lowering:
         """
         tensor, rows = self.tensors.input, self.tensors.rows
         largest = self._largest_part(rows) if is_vector(shape) else 0
-        found = self.rows.place(name, rows, shape, tensor, largest)
-        for segment in found.segments:
+        placed = self.rows.place(name, rows, shape, tensor, largest)
+        for segment in placed.segments:
             segment.word += block * rows
-        return found
+        return placed
 
     def pieces(self, layer: Step, x: FeatureMap | None = None) -> Pieces:
         """Pieces of weights; of vectors each works on some blocks of one segment of x alone."""

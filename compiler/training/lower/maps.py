@@ -177,7 +177,7 @@ def segments_of(
 
     Parameters
     ----------
-    found, home
+    maps, home
         The map, and where it is in memory.
     dim, depth
         D, and words of a bank.
@@ -223,9 +223,9 @@ def common(*groups: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return list(pairwise(sorted(ends)))
 
 
-def block_tiles(found: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Area]:
+def block_tiles(feature_map: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Area]:
     """The same as :func:`tiles` for each channel block, tile by tile."""
-    return tiles(found, images, most, found.cuts()[-1])
+    return tiles(feature_map, images, most, feature_map.cuts()[-1])
 
 
 def tiles(

@@ -194,7 +194,9 @@ class Pooling:
                 self._clear(tile)
 
     def _route(self, tile: Area, error: FeatureMap) -> None:
-        most, left = (Words.of(found.view(tile), tile) for found in (self.result, error))
+        most, left = (
+            Words.of(feature_map.view(tile), tile) for feature_map in (self.result, error)
+        )
         mine, rest = (Words.of(View.of(aux, 0, tile), tile) for aux in self.chip.aux)
         for tap in self.taps[:-1]:
             z = strided(self.window, tap, tile, self.source.view(tile))

@@ -252,11 +252,11 @@ class TrainTensors:
 
     def side_by_side(self, samples: Array) -> Array:
         """Several inputs (samples, elements) as they lie in memory, zeros between them."""
-        found = np.zeros((len(samples), self.input.columns), samples.dtype)
+        columns = np.zeros((len(samples), self.input.columns), samples.dtype)
         parts = self.network.inputs(samples).values()
         for first, part in zip(self.places, parts, strict=False):
-            found[:, first * self.config.dim :][:, : part[0].size] = part.reshape(len(part), -1)
-        return found
+            columns[:, first * self.config.dim :][:, : part[0].size] = part.reshape(len(part), -1)
+        return columns
 
     @property
     def steered(self) -> list[Tensor]:

@@ -40,9 +40,9 @@ class ForwardProduct(Streams):
                     self.tiles(geometry, piece, part, taps, turned=False)
                     segment = self.rows.get(x.of(tile.of(taps.blocks[0])), avoid=busy)
                     read, view = self.read(segment, *taps.blocks), x.view(tile.of(taps.blocks[0]))
-                    found = seen(geometry.window, geometry.given[:2], 0, taps, tile, view)
-                    outer, how = [*found.taps, found.blocks], {"limits": found.limits}
-                    self.stream(read, found.word, onto, outer, found.pixels, fresh=fresh, **how)
+                    nest = seen(geometry.window, geometry.given[:2], 0, taps, tile, view)
+                    outer, how = [*nest.taps, nest.blocks], {"limits": nest.limits}
+                    self.stream(read, nest.word, onto, outer, nest.pixels, fresh=fresh, **how)
                     fresh = False
 
     def _split(self, geometry: Geometry, taps: Taps, x: FeatureMap, tile: Area) -> Iterator[Taps]:
