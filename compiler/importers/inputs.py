@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pulsarray.compiler.arguments import integers
 from pulsarray.errors import InputError, did_you_mean
 
-__all__ = ["GivenInput", "GivenShapes", "batch_of", "sample_shapes", "sized", "with_other_batch"]
+__all__ = ["NO_AXIS", "GivenInput", "GivenShapes", "batch_of", "readings", "sample_shapes", "sized"]
 
 GivenShapes = Sequence[int] | Mapping[str, Sequence[int]] | None
 """Shape of a sample of the only input, or of inputs by name; or open sizes by theirs."""
+NO_AXIS = -1
+"""In place of the axis of a batch of one sample, where the file has none of one element."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class GivenInput:
     names
         Names of its sizes that are dynamic; empty where there is none.
     batch_axis
-        The axis of samples.
+        The axis of samples; :data:`NO_AXIS` where all axes are of one sample.
     """
 
     name: str
@@ -37,12 +39,14 @@ class GivenInput:
     @property
     def batch(self) -> int | None:
         """Samples that it holds; None where the file leaves that open."""
-        return self.dims[self.batch_axis] if self.dims else 1
+        whole = self.batch_axis == NO_AXIS or not self.dims
+        return 1 if whole else self.dims[self.batch_axis]
 
     @property
     def sample_dims(self) -> tuple[int | None, ...]:
         """Its shape without the samples."""
-        return (*self.dims[: self.batch_axis], *self.dims[self.batch_axis + 1 :])
+        axis = self.batch_axis
+        return self.dims if axis == NO_AXIS else (*self.dims[:axis], *self.dims[axis + 1 :])
 
     def sample_shape(self, shape: Sequence[int] | None = None) -> tuple[int, ...]:
         """Shape of one sample; ``shape`` gives the sizes that the file leaves open.
@@ -142,15 +146,32 @@ def _with_batch(inputs: Sequence[GivenInput], shapes: GivenShapes) -> list[Given
     return made
 
 
-def with_other_batch(inputs: Sequence[GivenInput]) -> list[GivenInput] | None:
-    """Inputs with one sample along another axis than the first; None if one has no such axis."""
-    made = []
-    for model_input in inputs:
-        axes = [axis for axis, size in enumerate(model_input.dims) if axis and size == 1]
-        if model_input.batch_axis or model_input.dims[:1] in ((), (1,), (None,)) or not axes:
-            return None
-        made.append(replace(model_input, batch_axis=axes[0]))
-    return made
+def readings(inputs: Sequence[GivenInput]) -> Iterator[list[GivenInput]]:
+    """Other ways to read inputs of whose samples an operator along the first axis makes one.
+
+    One sample where the file leaves their number open; one sample along another axis; one sample
+    of all axes.
+    """
+    if all(model_input.dims and model_input.batch is None for model_input in inputs):
+        yield [_of_one_sample(model_input) for model_input in inputs]
+    elif all(_one_axis(model_input) for model_input in inputs):
+        yield [replace(entry, batch_axis=_one_axis(entry)) for entry in inputs]
+    if all(model_input.dims for model_input in inputs):
+        yield [replace(model_input, batch_axis=NO_AXIS) for model_input in inputs]
+
+
+def _of_one_sample(model_input: GivenInput) -> GivenInput:
+    """An input that holds one sample where its file leaves that open."""
+    sizes, axis = [*model_input.dims], model_input.batch_axis
+    sizes[axis] = 1
+    return replace(model_input, dims=tuple(sizes))
+
+
+def _one_axis(model_input: GivenInput) -> int:
+    """The first axis of one element behind the first, where that has more; 0 without one."""
+    if model_input.batch_axis or model_input.dims[:1] in ((), (1,), (None,)):
+        return 0
+    return next((axis for axis, size in enumerate(model_input.dims) if axis and size == 1), 0)
 
 
 def _open_axis(model_input: GivenInput, names: Sequence[str], shape: Sequence[int] | None) -> int:

@@ -1,15 +1,17 @@
-"""Maps as columns, where a row of the kernel fits no bank: its steps are cut between rows alone."""
+"""Kernels without what sees no map, and maps as columns where a row of a kernel fits no bank."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
+from pulsarray.compiler.lower.windows import LARGEST_STEP
 from pulsarray.compiler.machine.views import Stored
 from pulsarray.config import Config
 
-__all__ = ["as_column", "kernel_as_column"]
+__all__ = ["as_column", "kernel_as_column", "seen_kernel"]
 
 
 def as_column(stored: Stored) -> Stored:
@@ -22,8 +24,9 @@ def kernel_as_column(
 ) -> tuple[Window, Array] | None:
     """Window and weights that make of a map as a column what they made of it.
 
-    None where nothing is won: weights of a row fit a bank, or not even one tile and what a pixel
-    sees; or where it cannot be: of a map with several rows the kernel must be all that is seen.
+    None where nothing is won: weights of a row fit a bank and its taps are no more apart than
+    windows step, or not even one tile and what a pixel sees; or where it cannot be: of a map with
+    several rows the kernel must be all that is seen.
     """
     (height, width), (top, left, bottom, right) = window.kernel, window.padding
     bank, (stride, dilation) = config.scratchpad_depth, (window.stride[1], window.dilation[1])
@@ -33,6 +36,42 @@ def kernel_as_column(
         column = Window((width, 1), (stride, 1), (left, 0, right, 0), (dilation, 1))
     else:
         return None
-    if width * config.dim <= bank or max(config.dim, column.extent(0)) > bank:
+    needed = width * config.dim > bank or dilation > LARGEST_STEP
+    if not needed or max(config.dim, min(column.extent(0), source.height * source.width)) > bank:
         return None
     return column, weight.reshape(*column.kernel, *weight.shape[2:])
+
+
+def seen_kernel(window: Window, weight: Array, sizes: Sequence[int]) -> tuple[Window, Array]:
+    """Window and weights without outer taps that see nothing but padding of maps of such sizes."""
+    outputs = window.output(*sizes[:2])
+    kept = [_seen_taps(window, axis, sizes[axis], outputs[axis]) for axis in range(2)]
+    (top, left), (bottom, right) = (
+        [
+            window.padding[2 * side + axis] - gone * window.dilation[axis]
+            for axis, gone in enumerate((rows[side] for rows in _outside(window, kept)))
+        ]
+        for side in range(2)
+    )
+    (first, end), (low, high) = kept
+    kernel = end - first, high - low
+    dilation = tuple(1 if n == 1 else step for n, step in zip(kernel, window.dilation, strict=True))
+    made = replace(window, kernel=kernel, padding=(top, left, bottom, right), dilation=dilation)
+    return made, weight[first:end, low:high]
+
+
+def _outside(window: Window, kept: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Of rows and columns of a kernel, how many are gone before and behind those that are kept."""
+    return [(first, n - end) for (first, end), n in zip(kept, window.kernel, strict=True)]
+
+
+def _seen_taps(window: Window, axis: int, size: int, outputs: int) -> tuple[int, int]:
+    """Rows (axis 0) or columns of a kernel without outer ones that see padding alone."""
+    first, end, step = 0, window.kernel[axis], window.dilation[axis]
+    before, behind = window.padding[axis], window.padding[axis + 2]
+    reach = (outputs - 1) * window.stride[axis]
+    while end - first > 1 and before >= step and reach - before < 0:
+        first, before = first + 1, before - step
+    while end - first > 1 and behind >= step and (end - 1 - first) * step - before >= size:
+        end, behind = end - 1, behind - step
+    return first, end

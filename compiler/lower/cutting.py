@@ -9,6 +9,7 @@ from itertools import product
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.cost import estimate
 from pulsarray.compiler.lower.cuts import ConvolutionShape, Cut, Room, source_words
+from pulsarray.compiler.lower.windows import LARGEST_STEP
 from pulsarray.config import Config
 from pulsarray.errors import InputError
 
@@ -82,7 +83,8 @@ def _cuts(shape: ConvolutionShape, config: Config, room: Room) -> Iterator[Cut]:
         slots = bank if room.result else config.accumulator_depth
         most = min(config.accumulator_depth // pixels, max(1, config.parameter_depth // 2))
         most = min(most, slots // pixels) if shape.stores_result else most
-        for taps in range(kernel[0], 0, -1):
+        apart = shape.window.dilation[0] > LARGEST_STEP
+        for taps in range(1 if apart else kernel[0], 0, -1):
             tile_words = taps * kernel[1] * config.dim
             deepest = min(depth, bank // tile_words)
             if deepest < 1:

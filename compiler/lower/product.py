@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.lower.columns import as_column, kernel_as_column
+from pulsarray.compiler.lower.columns import as_column, kernel_as_column, seen_kernel
 from pulsarray.compiler.lower.constants import Sums
 from pulsarray.compiler.lower.convolution import emit_convolution, emit_scaled
 from pulsarray.compiler.lower.convolve import Term
@@ -39,7 +40,8 @@ def _(op: Convolution) -> Traits:
 def _(op: Convolution, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     name, config, result = work.node.name, lowering.config, lowering.stored(work.output)
     weight, bias = (lowering.value(n).array for n in work.node.inputs[1:3])
-    kh, kw, depth, count = weight.shape
+    seen, weight = seen_kernel(op.window, weight, lowering.network.values[work.maps[0]].shape)
+    op, (kh, kw, depth, count) = replace(op, window=seen), weight.shape
     source, window, laid = _operand(op, lowering, work, weight)
     second = lowering.stored(work.second) if work.second else None
     narrow = kernel_as_column(source, window, laid, config)

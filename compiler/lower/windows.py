@@ -10,9 +10,13 @@ from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.machine.array import Limits
 from pulsarray.compiler.machine.loops import Loop
 from pulsarray.compiler.machine.views import Area, View, Words
+from pulsarray.errors import InputError
+from pulsarray.isa import FORMATS, Opcode
 
-__all__ = ["Seen", "Tap", "Taps", "seen", "sees", "strided", "taps_of"]
+__all__ = ["LARGEST_STEP", "Seen", "Tap", "Taps", "seen", "sees", "strided", "taps_of"]
 
+LARGEST_STEP = min(f.high for f in FORMATS[Opcode.STREAM].fields if f.name.startswith("row_step"))
+"""Rows or columns at most from one word to the next, where some words are outside of the map."""
 Range = tuple[int, int]
 Tap = tuple[int, int]
 """An element of a kernel: its row and column."""
@@ -97,6 +101,12 @@ def seen(
     kh, kw, blocks = taps.counts
     last = row + (rows - 1) * sy + (kh - 1) * dy, column + (columns - 1) * sx + (kw - 1) * dx
     cut = int(min(row, column) < 0 or last[0] >= size[0] or last[1] >= size[1])
+    dy, dx = dy * (kh > 1), dx * (kw > 1)
+    if cut and max(dy, dx, sy * (rows > 1), sx * (columns > 1)) > LARGEST_STEP:
+        raise InputError(
+            f"a window ({window}) cannot step by more than {LARGEST_STEP} rows or columns where "
+            "there is padding"
+        )
     return Seen(
         view.word(taps.blocks[0], tile.images[0], row, column),
         Limits(row, column, *size, pad) if cut else None,

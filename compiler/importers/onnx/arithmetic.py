@@ -9,6 +9,7 @@ from math import prod
 
 import numpy as np
 
+from pulsarray.compiler.importers.onnx import functions
 from pulsarray.compiler.importers.onnx.broadcast import emit_pair
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.functions import emit
@@ -33,7 +34,7 @@ from pulsarray.compiler.ops.subtract import Subtract
 from pulsarray.compiler.passes.maps import LARGEST_REORDER
 from pulsarray.errors import InputError
 
-__all__ = ["add", "div", "dropout", "extreme", "mul", "prelu", "sub", "total"]
+__all__ = ["add", "clip", "div", "dropout", "extreme", "mul", "prelu", "sub", "total"]
 
 
 def _operands(network: Network, call: Call) -> tuple[Tensor, Floats, bool]:
@@ -175,6 +176,28 @@ def extreme(network: Network, call: Call) -> None:
         raise InputError(f"{call.where}: {call.kind} of several values and limits is not possible")
     limits = Clip(low=max(numbers)) if largest else Clip(high=min(numbers))
     emit(network, call, tensors[0], limits)
+
+
+def clip(network: Network, call: Call) -> None:
+    """Values cut to an interval; a limit that depends on the input is a Max or a Min."""
+    limits = [name for name in call.inputs[1:3] if name and not network.is_constant(name)]
+    if not limits:
+        functions.clip(network, call)
+        return
+    low, high = call.given(1), call.given(2)
+    if low and high:
+        raised = network.fresh(f"{call.outputs[0]} raised")
+        _at_limit(network, call, "Max", call.inputs[0], low, raised)
+        _at_limit(network, call, "Min", raised, high, call.outputs[0])
+    else:
+        kind = "Max" if low else "Min"
+        _at_limit(network, call, kind, call.inputs[0], low or high, call.outputs[0])
+
+
+def _at_limit(network: Network, call: Call, kind: str, x: str, limit: str, output: str) -> None:
+    """One limit of a Clip."""
+    name = f"{call.name}.{kind.lower()}"
+    extreme(network, replace(call, kind=kind, name=name, inputs=(x, limit), outputs=(output,)))
 
 
 def sub(network: Network, call: Call) -> None:

@@ -79,6 +79,9 @@ def _check_room(call: Call, inputs: Sequence[Constant]) -> None:
     elif call.kind == "Range" and {*sizes} == {1} and inputs[2].item():
         start, end, step = (float(value.item()) for value in inputs)
         _small(call, [abs(end - start) / abs(step)])
+    elif call.kind in ("Gemm", "MatMul"):
+        along = inputs[0].shape[:1] if call.integer("transA", 0) else inputs[0].shape[-1:]
+        _small(call, [size // max(along, default=1) for size in sizes[:2]])
     elif call.kind in _PAIRS:
         _small(call, [max(n) for n in zip_longest(*(v.shape[::-1] for v in inputs), fillvalue=1)])
 
@@ -275,8 +278,10 @@ _PAIRS = frozenset(
 """Functions of several constants, element by element, which may repeat each other."""
 _BY_REFERENCE = _PAIRS | {
     *("Abs", "ArgMax", "ArgMin", "CastLike", "Ceil", "CenterCropPad", "Clip", "Cos", "CumSum"),
-    *("BlackmanWindow", "DepthToSpace", "Erf", "Exp", "EyeLike", "Floor", "GatherND"),
-    *("HammingWindow", "HannWindow", "MelWeightMatrix"),
+    *("BlackmanWindow", "DepthToSpace", "Elu", "Erf", "Exp", "EyeLike", "Floor", "GatherND"),
+    *("Gelu", "Gemm", "HammingWindow", "HannWindow", "HardSigmoid", "HardSwish", "LeakyRelu"),
+    *("Mean", "MelWeightMatrix", "PRelu", "ReduceL1", "ReduceLogSum", "ReduceLogSumExp"),
+    *("ReduceSumSquare", "Softplus", "Softsign"),
     *("IsInf", "IsNaN", "Log", "MatMul", "Not", "OneHot", "Pad", "Range", "Reciprocal"),
     *("ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Relu"),
     *("ReverseSequence", "Round", "ScatterElements", "ScatterND", "Sigmoid", "Sign", "Sin"),

@@ -372,7 +372,7 @@ def _external_bytes(tensor: onnx.TensorProto, path: Path) -> bytes:
 
 def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:
     graph = model.graph
-    constants, calls = constants_in(graph), calls_of(graph)
+    constants, calls = _with_tensors(constants_in(graph), calls_of(graph))
     outputs = [output.name for output in graph.output]
     if not outputs:
         raise InputError("needs an output, an operator's; it has none")
@@ -389,6 +389,20 @@ def _file(model: onnx.ModelProto, stem: str) -> OnnxFile:
         calls=calls,
         constants=constants,
     )
+
+
+def _with_tensors(
+    constants: dict[str, Constant], calls: list[Call]
+) -> tuple[dict[str, Constant], list[Call]]:
+    """Constants with the tensors that Constant operators hold, and the other operators."""
+    rest = []
+    for call in calls:
+        tensor = call.attributes.get("value") if call.kind == "Constant" else None
+        if isinstance(tensor, onnx.TensorProto):
+            constants[call.outputs[0]] = _array(tensor)
+        else:
+            rest.append(call)
+    return constants, rest
 
 
 def _given_input(value: onnx.ValueInfoProto) -> GivenInput:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from inspect import signature
 from typing import Any, TypeVar
@@ -13,9 +14,9 @@ import onnx
 from pulsarray.compiler.arguments import integer
 from pulsarray.compiler.importers.inputs import (
     GivenShapes,
+    readings,
     sample_shapes,
     sized,
-    with_other_batch,
 )
 from pulsarray.compiler.importers.onnx.constants import FOLDED, fold_constants
 from pulsarray.compiler.importers.onnx.file import (
@@ -89,7 +90,7 @@ def imported(
     The host can give inputs in any order. So where the first operators want one in another, the
     import begins anew with that: as a vector, or as the map that an operator on images wants; and
     an input that holds what a run has left, as that. Where samples along the first axis are not
-    kept apart, but all inputs have one sample along another, that is the batch.
+    kept apart, the file is read as one of a single sample: see :func:`.inputs.readings`.
     """
     for entry in file.inputs:
         if entry.element not in NUMBERS:
@@ -99,13 +100,10 @@ def imported(
     try:
         return _imported(replace(file, inputs=inputs), shape, images, kind, read)
     except InputError as error:
-        other = with_other_batch(inputs)
-        if other is None:
-            raise
-        try:
-            return _imported(replace(file, inputs=other), shape, images, kind, read)
-        except InputError:
-            raise error from None
+        for other in readings(inputs):
+            with suppress(InputError):
+                return _imported(replace(file, inputs=other), shape, images, kind, read)
+        raise error from None
 
 
 def _imported(

@@ -13,6 +13,7 @@ from pulsarray.compiler.importers.onnx.dynamic import DYNAMIC, without_dynamic
 from pulsarray.compiler.importers.onnx.file import read_onnx
 from pulsarray.compiler.importers.onnx.fixed import SetInputs
 from pulsarray.compiler.importers.onnx.graph import graph_of
+from pulsarray.compiler.importers.onnx.lookups import with_real_tables
 from pulsarray.compiler.importers.onnx.operators import TAKEN
 from pulsarray.compiler.importers.onnx.partly import PartlyFloat, in_real_numbers
 from pulsarray.compiler.importers.onnx.quantized import QUANTIZED, integer_graph_of
@@ -88,7 +89,7 @@ def import_onnx_any(
     path = file_path(path)
     try:
         read = read_onnx(path, {*TAKEN, *QUANTIZED, *DYNAMIC}, FOLDED, set_inputs)
-        file = replace(without_dynamic(read), states=states or {})
+        file = replace(with_real_tables(without_dynamic(read)), states=states or {})
         notes: dict[str, object] = {}
         if count := sum(call.kind in DYNAMIC for call in read.calls):
             notes["dynamic_quantization"] = count

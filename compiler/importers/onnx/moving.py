@@ -14,7 +14,14 @@ import numpy as np
 from pulsarray.compiler.importers.onnx.constants import COMPUTED, fold_constant
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.linear import LARGEST_MATRIX, gathered
-from pulsarray.compiler.importers.onnx.orders import Ints, Tensor, arranged, crossings, places_at
+from pulsarray.compiler.importers.onnx.orders import (
+    NO_AXIS,
+    Ints,
+    Tensor,
+    arranged,
+    crossings,
+    places_at,
+)
 from pulsarray.compiler.importers.onnx.tensors import OTHER_BATCH, Network
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
@@ -34,8 +41,12 @@ _SAMPLES = 3
 def cut(network: Network, call: Call) -> None:
     """Slice, or Gather with constant indices."""
     constants = [network.raw(name, call.where, "operand") for name in call.inputs[1:] if name]
-    samples, axis = _samples(network, call)
     opset = network.file.opset
+    if network.file.batch == 1:
+        tensor = network.tensor_of_any_order(call.inputs[0], call.where)
+        _place_some(network, call, fold_constant(call, [tensor.whole_places, *constants], opset))
+        return
+    samples, axis = _samples(network, call)
     made = fold_constant(call, [samples, *constants], opset)
     if call.kind == "Slice":
         count = min(network.file.batch or OTHER_BATCH, _MOST_SAMPLES)
@@ -46,6 +57,14 @@ def cut(network: Network, call: Call) -> None:
     else:
         _check_batch(call, call.integer("axis", 0) % samples.ndim != axis)
     _place_apart(network, call, made, call.outputs[0])
+
+
+def _place_some(network: Network, call: Call, places: Array) -> None:
+    """Make the result of those elements of the only sample."""
+    if not places.size:
+        raise InputError(f"{call.where}: {call.kind} leaves nothing")
+    tensor = network.tensor_of_any_order(call.inputs[0], call.where)
+    place(network, call, tensor, np.asarray(places), call.outputs[0], NO_AXIS)
 
 
 def split(network: Network, call: Call) -> None:

@@ -38,7 +38,7 @@ OPERATORS: Mapping[str, Callable[[Network, Call], None]] = {
     "BatchNormalization": layers.batch_norm,
     "Cast": shapes.cast,
     "CastLike": shapes.cast_like,
-    "Clip": functions.clip,
+    "Clip": arithmetic.clip,
     "Concat": joining.concat,
     "Conv": layers.conv,
     "ConvTranspose": layers.conv_transpose,

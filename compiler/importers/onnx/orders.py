@@ -14,6 +14,8 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from pulsarray.compiler.importers.inputs import NO_AXIS
+
 __all__ = [
     "NO_AXIS",
     "Arrangement",
@@ -29,10 +31,6 @@ __all__ = [
 
 Ints = npt.NDArray[np.int64]
 Shape = tuple[int, ...]
-
-
-NO_AXIS = -1
-"""In place of the axis of a batch of one sample, where the file has none of one element."""
 
 
 @dataclass(frozen=True, eq=False)

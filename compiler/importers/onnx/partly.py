@@ -14,7 +14,7 @@ import numpy as np
 from pulsarray.compiler.importers.onnx.file import Call, Constant, OnnxFile, real
 from pulsarray.errors import InputError
 
-__all__ = ["PartlyFloat", "in_real_numbers"]
+__all__ = ["PartlyFloat", "dequantized", "in_real_numbers"]
 
 _TO, _FROM = "QuantizeLinear", "DequantizeLinear"
 _CODES = ("int8", "uint8")
@@ -37,7 +37,7 @@ def in_real_numbers(file: OnnxFile) -> OnnxFile:
     for call in file.calls:
         kind = call.kind.rpartition(".")[2]
         if kind == _FROM and call.inputs[0] in constants:
-            constants[call.outputs[0]] = _weight(call, constants)
+            constants[call.outputs[0]] = dequantized(call, constants)
         elif kind == _FROM:
             calls.append(replace(call, kind="Identity", inputs=call.inputs[:1], attributes={}))
         elif kind == _TO and call.inputs[0] not in constants:
@@ -54,8 +54,14 @@ def _initializer(call: Call, constants: dict[str, Constant], place: int, what: s
     return constants[name]
 
 
-def _weight(call: Call, constants: dict[str, Constant]) -> Constant:
-    """What codes stand for, in float32."""
+def dequantized(call: Call, constants: dict[str, Constant]) -> Constant:
+    """What constant codes stand for, in float32, of a DequantizeLinear.
+
+    Raises
+    ------
+    InputError
+        If codes or scales are no initializers, or do not fit.
+    """
     codes = _initializer(call, constants, 0, "weight")
     scale = real(_initializer(call, constants, 1, "scale"), call.where, "scale")
     zero = constants.get(call.given(2), np.zeros(1, codes.dtype)).astype(np.float64)

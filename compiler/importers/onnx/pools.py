@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import prod
 
 from pulsarray.compiler.importers.onnx import linear, reductions
-from pulsarray.compiler.importers.onnx.constants import axes_of
 from pulsarray.compiler.importers.onnx.copies import COPIES, pad_with_copies
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.layers import size_of
@@ -91,12 +90,11 @@ def global_max_pool(network: Network, call: Call) -> None:
 
 def reduce_mean(network: Network, call: Call) -> None:
     """The mean along axes; over all but that of the channels it is a pooling."""
-    tensor = network.tensor(call.inputs[0], call.where)
+    tensor, before = network.sample(call.inputs[0], call.where)
     rank, value = len(tensor.shape) + 1, network.shape(tensor.value)
-    constants = [network.raw(name, call.where, "axes") for name in call.inputs[1:] if name]
-    axes = axes_of(call, [constants[0], *constants]) if constants else call.integers("axes")
-    kept = {*range(1, rank)} - {axis % rank for axis in axes or () if -rank <= axis < rank}
-    pools = len(kept) == 1 and len(axes or ()) == rank - 2 and rank > 2
+    axes = reductions.named_axes(network, call)
+    kept = {*range(1, rank)} - {axis % rank for axis in axes if -rank <= axis < rank}
+    pools = before == 1 and len(kept) == 1 and len(axes) == rank - 2 and rank > 2
     if pools and len(value) == 3:
         pools = channel_axis(tensor, value[-1], min(kept) - 1) is not None
     if not pools:
@@ -110,8 +108,8 @@ def reduce_mean(network: Network, call: Call) -> None:
 
 def pad(network: Network, call: Call) -> None:
     """Zeros or copies around rows and columns, or anything around any axis of few elements."""
-    tensor = network.tensor(call.inputs[0], call.where)
-    rank = len(tensor.shape) + 1
+    tensor, before = network.sample(call.inputs[0], call.where)
+    rank = len(tensor.shape) + before
     first, last = _padding(network, call, rank)
     zeros = call.text("mode", "constant") == "constant" and not call.number("value", 0.0)
     if name := call.given(2):
@@ -120,7 +118,11 @@ def pad(network: Network, call: Call) -> None:
     if mode in COPIES and prod(tensor.shape) > _SMALL:
         pad_with_copies(network, call, list(zip(first, last, strict=True)))
         return
-    if zeros and tensor.order is not None and pad_value(network, call, tensor, first, last):
+    if not before:
+        first, last = [0, *first], [0, *last]
+    inside = tensor.order is not None or not before
+    if zeros and inside and pad_value(network, call, tensor, first, last):
+        network.define(call.outputs[0], network.tensor(call.outputs[0], call.where), before - 1)
         return
     if not zeros or rank not in (3, 4) or any(first[:2] + last[:2]) or min(first + last) < 0:
         linear.affine(network, call)

@@ -34,6 +34,8 @@ class _Cell:
         Of each gate, beside the inputs and beside the state, (H,).
     resets_after
         Of a GRU, whether the state is reset behind its product (``linear_before_reset``).
+    peepholes
+        Factors of the cell's state in input, output and forget gates, (3, H).
     """
 
     make: Make
@@ -42,9 +44,10 @@ class _Cell:
     hidden: Floats
     biases: Floats
     resets_after: bool
+    peepholes: Floats
 
-    def gate(self, number: int, function: str, x: str, h: str | None) -> str:
-        """``f(x W + h R + b)`` of a gate: one product of both side by side."""
+    def gate(self, number: int, function: str, x: str, h: str | None, c: str | None = None) -> str:
+        """``f(x W + h R + P * c + b)`` of a gate: one product of x and h side by side."""
         weight, both, bias = self.inputs[number], x, self.biases[:, number].sum(axis=0)
         known = None if h is None else self.make.known(h)
         if known is not None:
@@ -52,7 +55,11 @@ class _Cell:
         elif h is not None:
             weight = np.concatenate([weight, self.hidden[number]])
             both = self.make("Concat", x, h, axis=1)
-        return self.make(function, self.product(both, weight, bias))
+        made = self.product(both, weight, bias)
+        if c is not None and self.peepholes.any():
+            factor = self.make.constant(self.peepholes[number].astype(np.float32))
+            made = self.make("Add", made, self.make("Mul", c, factor))
+        return self.make(function, made)
 
     def beside(self, number: int, h: str | None) -> str:
         """``h R + b`` of a gate by itself."""
@@ -84,9 +91,11 @@ State = tuple[str | None, str | None]
 def _lstm(cell: _Cell, x: str, state: State) -> State:
     gate, cells, output = cell.functions
     h, c = state
-    let_in, let_out, keep = (cell.gate(n, gate, x, h) for n in range(3))
+    let_in, let_out, keep = (cell.gate(n, gate, x, h, None if n == 1 else c) for n in range(3))
     new = cell.make("Mul", let_in, cell.gate(3, cells, x, h))
     c = cell.plus(cell.times(keep, c), new)
+    if cell.peepholes[1].any():
+        let_out = cell.gate(1, gate, x, h, c)
     return cell.make("Mul", let_out, cell.make(output, c)), c
 
 
@@ -163,8 +172,6 @@ def _check(make: Make, operands: Mapping[int, str]) -> None:
     call = make.call
     if operands.get(_LENGTHS):
         raise InputError(f"{call.where}: {call.kind} with sequence_lens is not supported")
-    if operands.get(_PEEPHOLES):
-        raise InputError(f"{call.where}: {call.kind} with peepholes (input P) is not supported")
     for name in ("clip", "activation_alpha", "activation_beta", "input_forget"):
         if call.attributes.get(name):
             raise InputError(f"{call.where}: {call.kind} with {name} is not supported")
@@ -210,11 +217,22 @@ def _cells(make: Make, kind: _Kind, operands: Mapping[int, str], directions: int
         if known.size != biases.size:
             raise InputError(f"{call.where}: bias must have {biases.size} elements")
         biases = known.reshape(biases.shape)
+    peepholes = np.zeros((directions, 3, size))
+    if operands.get(_PEEPHOLES):
+        known = _known(make, operands[_PEEPHOLES], "peepholes")
+        if known.shape != (directions, 3 * size):
+            raise InputError(
+                f"{call.where}: peepholes must have {directions} x {3 * size} elements"
+            )
+        peepholes = known.reshape(peepholes.shape)
     after, each = bool(call.integer("linear_before_reset", 0)), len(kind.functions)
     return [
-        _Cell(make, names[n * each : (n + 1) * each], inputs[n], hidden[n], biases[n], after)
+        _Cell(
+            make, names[n * each : (n + 1) * each], inputs[n], hidden[n], biases[n], after,
+            peepholes[n],
+        )
         for n in range(directions)
-    ]
+    ]  # fmt: skip
 
 
 def _known(make: Make, name: str, what: str) -> Floats:

@@ -10,7 +10,13 @@ import numpy as np
 
 from pulsarray.compiler.importers.onnx.constants import axes_of
 from pulsarray.compiler.importers.onnx.file import Call
-from pulsarray.compiler.importers.onnx.orders import Tensor, arranged, crossings, places_at
+from pulsarray.compiler.importers.onnx.orders import (
+    NO_AXIS,
+    Tensor,
+    arranged,
+    crossings,
+    places_at,
+)
 from pulsarray.compiler.importers.onnx.tensors import Network
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ops.exp import Exp
@@ -23,7 +29,7 @@ from pulsarray.compiler.ops.square import Square
 from pulsarray.compiler.passes.maps import LARGEST_REORDER
 from pulsarray.errors import InputError
 
-__all__ = ["REDUCTIONS", "place_of", "reduce"]
+__all__ = ["REDUCTIONS", "named_axes", "place_of", "reduce"]
 
 
 @dataclass(frozen=True)
@@ -51,43 +57,50 @@ REDUCTIONS: Mapping[str, Reduction] = {
 
 def reduce(network: Network, call: Call) -> None:
     """One of :data:`REDUCTIONS`."""
-    tensor = network.tensor(call.inputs[0], call.where)
-    axes = _axes(network, call, len(tensor.shape) + 1)
-    if not axes:
-        network.define(call.outputs[0], tensor)
+    axes = named_axes(network, call)
+    if not axes and call.integer("noop_with_empty_axes", 0):
+        network.alias(call.outputs[0], call.inputs[0], call.where)
         return
-    way = REDUCTIONS[call.kind]
+    tensor, before = network.sample(call.inputs[0], call.where)
+    rank = before + len(tensor.shape)
+    if before and (not axes or 0 in axes or -rank in axes):
+        tensor, before = network.sample(call.inputs[0], call.where, whole=True)
+    places, way = _places(call, axes or range(rank), rank, before), REDUCTIONS[call.kind]
     tensor = _applied(network, call, tensor, way.before, "elements")
-    made = _applied(network, call, _along(network, call, tensor, axes), way.after, "result")
-    network.define(call.outputs[0], made)
+    made = _applied(network, call, _along(network, call, tensor, places), way.after, "result")
+    network.define(call.outputs[0], made, 0 if before else NO_AXIS)
 
 
-def _axes(network: Network, call: Call, rank: int) -> tuple[int, ...]:
-    """Axes of a sample, in order."""
+def named_axes(network: Network, call: Call) -> tuple[int, ...]:
+    """Axes as the file names them; none for all."""
     constants = [network.raw(name, call.where, "axes") for name in call.inputs[1:] if name]
     axes = axes_of(call, [constants[0], *constants]) if constants else call.integers("axes")
-    if not axes and call.integer("noop_with_empty_axes", 0):
-        return ()
-    places = sorted(axis % rank for axis in axes or ())
-    if not places or places[0] == 0 or any(not -rank <= axis < rank for axis in axes or ()):
+    return axes or ()
+
+
+def _places(call: Call, axes: Collection[int], rank: int, before: int) -> tuple[int, ...]:
+    """Axes of a sample, in order."""
+    places = sorted(axis % rank for axis in axes)
+    if places[0] < before or any(not -rank <= axis < rank for axis in axes):
         raise InputError(
-            f"{call.where}: {call.kind} must be along axes from 1 to {rank - 1}, not "
-            f"{axes or 'all'}, which would mix the samples of a batch"
+            f"{call.where}: {call.kind} must be along axes from {before} to {rank - 1}, not "
+            f"{axes if len(axes) < rank else 'all'}, which would mix the samples of a batch"
         )
     if len({*places}) < len(places):
         raise InputError(f"{call.where}: {call.kind} has an axis twice among {axes}")
-    return tuple(axis - 1 for axis in places)
+    return tuple(axis - before for axis in places)
 
 
 def place_of(network: Network, call: Call) -> None:
     """Places of the largest or smallest along an axis, which becomes the channels."""
-    tensor = network.tensor(call.inputs[0], call.where)
-    rank, axis = len(tensor.shape) + 1, call.integer("axis", 0)
-    if not -rank <= axis < rank or axis % rank == 0:
+    tensor, before = network.sample(call.inputs[0], call.where)
+    rank, axis = len(tensor.shape) + before, call.integer("axis", 0)
+    if not -rank <= axis < rank or axis % rank < before:
         raise InputError(
-            f"{call.where}: {call.kind} must be along an axis from 1 to {rank - 1}, not {axis}"
+            f"{call.where}: {call.kind} must be along an axis from {before} to {rank - 1}, "
+            f"not {axis}"
         )
-    first = np.moveaxis(tensor.places, axis % rank - 1, 0)
+    first = np.moveaxis(tensor.places, axis % rank - before, 0)
     shape = network.shape(tensor.value)
     made = network.usual(arranged(tensor.value, shape, first), call.where)
     if len(made.shape) == 1:
@@ -96,9 +109,9 @@ def place_of(network: Network, call: Call) -> None:
     pixels = made.places[0] // made.shape[0]
     value = network.emit(network.label(call), op, (made.value,), network.fresh(call.outputs[0]))
     if call.integer("keepdims", 1):
-        pixels = np.expand_dims(pixels, axis % rank - 1)
-    shape = network.shape(value.value)
-    network.define(call.outputs[0], arranged(value.value, shape, np.asarray(pixels)))
+        pixels = np.expand_dims(pixels, axis % rank - before)
+    made = arranged(value.value, network.shape(value.value), np.asarray(pixels))
+    network.define(call.outputs[0], made, 0 if before else NO_AXIS)
 
 
 PLACES: Mapping[tuple[str, bool], Operator] = {
@@ -148,8 +161,9 @@ def _of_groups(
         grouped = network.grouped(line, axis) if axis not in axes else None
         made = grouped and _of_value(network, call, grouped, axes)
         if grouped and made:
-            if network.tensor(call.inputs[0], call.where).value == tensor.value:
-                network.define(call.inputs[0], grouped)
+            before = network.tensor_of_any_order(call.inputs[0], call.where)
+            if before.value == tensor.value and before.shape == tensor.shape:
+                network.define(call.inputs[0], grouped, before.batch_axis)
             return made
     return None
 

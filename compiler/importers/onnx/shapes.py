@@ -146,7 +146,7 @@ def squeeze(network: Network, call: Call) -> None:
         raise InputError(f"{call.where}: Squeeze needs axes beside the batch, not {axes}")
     gone = {axis % rank for axis in axes}
     kept = tuple(size for axis, size in enumerate(places.shape) if axis not in gone)
-    if len(kept) < 1 + (batch != NO_AXIS) or prod(kept) != places.size:
+    if len(kept) < 2 * (batch != NO_AXIS) or prod(kept) != places.size:
         raise InputError(f"{call.where}: Squeeze of axes {axes} does not fit {tensor.shape}")
     _redefined(network, call, tensor, places.reshape(kept), batch - sum(a < batch for a in gone))
 

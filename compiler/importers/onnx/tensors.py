@@ -255,6 +255,17 @@ class Network:
             tensor = self.with_batch(tensor, ones[0] if len(places.shape) > 1 and ones else NO_AXIS)
         self._tensors[name] = tensor
 
+    def sample(self, name: str, where: str, *, whole: bool = False) -> tuple[Tensor, int]:
+        """An operand's axes that an operator may work along, and the number of axes before them.
+
+        They are those of a sample, or, of a file of one sample with its batch elsewhere than
+        first (or where the batch is wanted, too), all.
+        """
+        tensor = self.tensor_of_any_order(name, where)
+        if self.file.batch == 1 and (tensor.batch_axis or whole):
+            return self.whole(tensor), 0
+        return self.tensor(name, where), 1
+
     def whole(self, tensor: Tensor) -> Tensor:
         """A tensor of a batch of one with that among its own axes."""
         return self.with_batch(tensor, NO_AXIS)
@@ -514,6 +525,8 @@ class Network:
             return tensor, order
         if grouped := self.grouped(tensor, axis):
             return grouped, np.arange(tensor.shape[axis])
+        if joined := self._joined(tensor, axis):
+            return joined
         first = np.moveaxis(tensor.places, axis, 0)
         try:
             made = self.usual(arranged(tensor.value, self.shape(tensor.value), first), where)
@@ -539,6 +552,19 @@ class Network:
         constants = {"weight": made.weight, "bias": np.zeros(made.weight.shape[3])}
         value = self.emit(name, made.op, (tensor.value,), name, constants=constants).value
         return arranged(value, self.shape(value), made.places)
+
+    def _joined(self, tensor: Tensor, axis: int) -> tuple[Tensor, Ints] | None:
+        """A large tensor of which an axis is the columns of a map with their channels."""
+        shape, size = self.shape(tensor.value), tensor.shape[axis]
+        if prod(tensor.shape) <= LARGEST_REORDER or len(shape) < 3 or size != prod(shape[1:]):
+            return None
+        order = channel_axis(tensor, size, axis)
+        if order is None:
+            return None
+        output = self.fresh(f"{tensor.value} by rows")
+        op = Reshape((shape[0], 1, size))
+        value = self.emit(self._unique(output), op, (tensor.value,), output).value
+        return arranged(value, self.shape(value), tensor.places), order
 
     def places(self, tensor: Tensor, where: str) -> Ints:
         """Place of each element of a tensor in its value."""
