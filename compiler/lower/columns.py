@@ -45,28 +45,17 @@ def kernel_as_column(
 def seen_kernel(window: Window, weight: Array, sizes: Sequence[int]) -> tuple[Window, Array]:
     """Window and weights without outer taps that see nothing but padding of maps of such sizes."""
     outputs = window.output(*sizes[:2])
-    kept = [_seen_taps(window, axis, sizes[axis], outputs[axis]) for axis in range(2)]
-    (top, left), (bottom, right) = (
-        [
-            window.padding[2 * side + axis] - gone * window.dilation[axis]
-            for axis, gone in enumerate((rows[side] for rows in _outside(window, kept)))
-        ]
-        for side in range(2)
-    )
-    (first, end), (low, high) = kept
-    kernel = end - first, high - low
-    dilation = tuple(1 if n == 1 else step for n, step in zip(kernel, window.dilation, strict=True))
-    made = replace(window, kernel=kernel, padding=(top, left, bottom, right), dilation=dilation)
+    rows, columns = (_seen_taps(window, axis, sizes[axis], outputs[axis]) for axis in range(2))
+    (first, end, top, bottom), (low, high, left, right) = rows, columns
+    kernel, (dy, dx) = (end - first, high - low), window.dilation
+    dilation = dy if kernel[0] > 1 else 1, dx if kernel[1] > 1 else 1
+    padding = top, left, bottom, right
+    made = replace(window, kernel=kernel, padding=padding, dilation=dilation)
     return made, weight[first:end, low:high]
 
 
-def _outside(window: Window, kept: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Of rows and columns of a kernel, how many are gone before and behind those that are kept."""
-    return [(first, n - end) for (first, end), n in zip(kept, window.kernel, strict=True)]
-
-
-def _seen_taps(window: Window, axis: int, size: int, outputs: int) -> tuple[int, int]:
-    """Rows (axis 0) or columns of a kernel without outer ones that see padding alone."""
+def _seen_taps(window: Window, axis: int, size: int, outputs: int) -> tuple[int, int, int, int]:
+    """First row (axis 0) or column that sees more than padding, end, and padding beside them."""
     first, end, step = 0, window.kernel[axis], window.dilation[axis]
     before, behind = window.padding[axis], window.padding[axis + 2]
     reach = (outputs - 1) * window.stride[axis]
@@ -74,4 +63,4 @@ def _seen_taps(window: Window, axis: int, size: int, outputs: int) -> tuple[int,
         first, before = first + 1, before - step
     while end - first > 1 and behind >= step and (end - 1 - first) * step - before >= size:
         end, behind = end - 1, behind - step
-    return first, end
+    return first, end, before, behind

@@ -306,3 +306,124 @@ def test_a_loop_is_named_once(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=text):
         import_onnx_any(path)
     assert pa.inspect(path).complaint.startswith("not supported: Loop whose steps are not known")
+
+
+def test_states_of_zeros_of_an_open_batch(tmp_path: Path) -> None:
+    """As exporters write them: zeros of as many samples as the input has, cut and multiplied."""
+    nodes = [
+        node("Shape", ["x"], "sizes"),
+        node("Gather", ["sizes", "zero"], "count"),
+        node("Concat", ["two", "count", "size"], "wanted", axis=0),
+        node("ConstantOfShape", ["wanted"], "zeros"),
+        node("Slice", ["zeros", "zero", "one", "zero"], "h"),
+        node("Transpose", ["x"], "s", perm=[1, 0, 2]),
+        helper.make_node("LSTM", ["s", "w", "r", "b", "", "h", "h"], ["", "hn", ""], "lstm",
+                         hidden_size=HIDDEN),
+        node("Squeeze", ["h", "zero"], "flat"),
+        node("Gemm", ["flat", "m", "v"], "g"),
+        node("Squeeze", ["hn", "zero"], "last"),
+        node("Add", ["last", "g"]),
+    ]  # fmt: skip
+    constants = {
+        **LSTM, "zero": np.array([0]), "one": np.array([1]), "two": np.array([2]),
+        "size": np.array([HIDDEN]), "m": floats(HIDDEN, HIDDEN), "v": floats(HIDDEN),
+    }  # fmt: skip
+    made = file(nodes, constants, {"x": ("n", STEPS, INPUTS)})
+    x = floats(4, STEPS, INPUTS)
+    got = run_all(import_onnx_any(write(tmp_path, made)), {"x": x})
+    np.testing.assert_allclose(got["y"], runtime(made, {"x": x})["y"], atol=1e-5)
+
+
+def test_a_file_of_one_sample_without_a_batch(tmp_path: Path) -> None:
+    """Frames along the first axis, states of one axis, results of any number of them."""
+    states = [node("Unsqueeze", [name, "both"], f"{name}s") for name in ("h", "c")]
+    backward = [node("Slice", ["x", "end", "start", "zero", "minus"], "back")]
+    nodes = [
+        *backward,
+        node("Pad", ["back", "sides"], "wide"),
+        node("Unsqueeze", ["wide", "one"], "s"),
+        *states,
+        helper.make_node("LSTM", ["s", "w", "r", "b", "", "hs", "cs"], ["a", "hn", "cn"], "lstm",
+                         hidden_size=HIDDEN),
+        node("Squeeze", ["a", "middle"], "y"),
+        node("ReduceMax", ["x"], "top", axes=[0], keepdims=0),
+        node("ReduceMean", ["x"], "mean", keepdims=0),
+    ]  # fmt: skip
+    constants = {
+        **LSTM, "zero": np.array([0]), "one": np.array([1]), "minus": np.array([-1]),
+        "end": np.array([-1]), "start": np.array([-99]), "both": np.array([0, 1]),
+        "sides": np.array([1, 0, 0, 1]), "middle": np.array([1, 2]),
+    }  # fmt: skip
+    shapes: dict[str, Sizes] = {"x": ("t", INPUTS - 1), "h": (HIDDEN,), "c": (HIDDEN,)}
+    made = file(nodes, constants, shapes, {"y": 2, "top": 1, "mean": 0, "cn": 3})
+    feed = {"x": floats(STEPS, INPUTS - 1), "h": floats(HIDDEN), "c": floats(HIDDEN)}
+    assert_same(tmp_path, made, feed, shape={"t": (STEPS,)})
+    with pytest.raises(InputError, match="h needs a batch dimension and then the sizes"):
+        import_onnx_any(write(tmp_path, made))
+
+
+def test_places_and_parts_of_the_only_sample(tmp_path: Path) -> None:
+    nodes = [
+        node("ArgMax", ["x"], "i", axis=1, keepdims=0),
+        node("Gather", ["x", "two"], "g", axis=0),
+        node("ReduceMax", ["x"], "top", keepdims=0),
+    ]
+    made = file(nodes, {"two": np.array([2, 0])}, {"x": (3, 7)}, {"g": 2, "top": 0})
+    made.graph.output.append(helper.make_tensor_value_info("i", TensorProto.INT64, [None]))
+    assert_same(tmp_path, made, {"x": floats(3, 7)})
+
+
+def test_a_table_of_codes(tmp_path: Path) -> None:
+    """Rows of it are looked up, and turned, before they become real numbers."""
+    nodes = [
+        node("Gather", ["table", "x"], "codes"),
+        node("Transpose", ["codes"], "turned", perm=[1, 0, 2]),
+        node("DequantizeLinear", ["turned", "scale", "zero"], "s"),
+        node("DequantizeLinear", ["codes", "scale", "zero"], "d"),
+        helper.make_node("LSTM", ["s", "w", "r", "b"], ["", "hn", ""], "lstm", hidden_size=HIDDEN),
+        node("Transpose", ["hn"], "last", perm=[1, 0, 2]),
+        node("ReduceMean", ["d"], "mean", axes=[2]),
+        node("Add", ["last", "mean"]),
+    ]
+    table = RNG.integers(0, 256, (9, INPUTS)).astype(np.uint8)
+    constants = {
+        **LSTM, "table": table, "scale": np.float32(0.01), "zero": np.uint8(120),
+    }  # fmt: skip
+    made = file(nodes, constants, {"x": ("n", STEPS)}, {"y": 3})
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    for scale in ("scale", "zero"):  # As exporters write them: an operator that is a constant.
+        tensor = next(t for t in made.graph.initializer if t.name == scale)
+        made.graph.node.insert(0, helper.make_node("Constant", [], [scale], value=tensor))
+        made.graph.initializer.remove(tensor)
+    x = RNG.integers(0, 9, (5, STEPS))
+    got = run_all(import_onnx_any(write(tmp_path, made)), {"x": x})
+    np.testing.assert_allclose(got["y"].ravel(), runtime(made, {"x": x})["y"].ravel(), atol=1e-5)
+
+
+def test_rows_of_a_large_map(tmp_path: Path) -> None:
+    """Columns and channels of each row multiplied by one matrix, of a file without a batch."""
+    nodes = [
+        node("Unsqueeze", ["x", "first"], "image"),
+        node("Conv", ["image", "k"], "v", pads=[1, 1, 1, 1]),
+        node("Squeeze", ["v", "zero"], "maps"),
+        node("Transpose", ["maps"], "turned", perm=[1, 2, 0]),
+        node("Reshape", ["turned", "rows"], "r"),
+        node("MatMul", ["r", "m"]),
+    ]
+    constants = {
+        "k": floats(8, 1, 3, 3), "m": floats(8 * 60, 6), "first": np.array([0, 1]),
+        "zero": np.array([0]), "rows": np.array([-1, 8 * 60]),
+    }  # fmt: skip
+    made = file(nodes, constants, {"x": (20, 60)})
+    assert_same(tmp_path, made, {"x": floats(20, 60)})
+
+
+@pytest.mark.parametrize("limits", [("low",), ("", "high"), ("low", "high")])
+def test_limits_that_depend_on_the_input(tmp_path: Path, limits: tuple[str, ...]) -> None:
+    nodes = [
+        node("ReduceMean", ["x"], "high", keepdims=0),
+        node("Sub", ["high", "one"], "low"),
+        node("Clip", ["x", *limits]),
+    ]
+    made = file(nodes, {"one": np.float32(1.0)}, {"x": (1, 3, 4, 5)}, {"y": 4})
+    assert_same(tmp_path, made, {"x": 3 * floats(1, 3, 4, 5)})

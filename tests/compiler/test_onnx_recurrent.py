@@ -94,6 +94,13 @@ def test_initial_states(tmp_path: Path, kind: str, entries: dict[str, int]) -> N
     compare(tmp_path, network(kind, constants, tuple(more), **entries))
 
 
+def test_peepholes(tmp_path: Path) -> None:
+    rng, constants = np.random.default_rng(5), parameters("LSTM", 2)
+    constants["p"] = rng.normal(size=(2, 3 * HIDDEN)).astype(np.float32)
+    made = network("LSTM", constants, ("", "", "", "p"), direction="bidirectional")
+    compare(tmp_path, made)
+
+
 @pytest.mark.parametrize("place", [1, 2])
 def test_the_last_state_and_cell(tmp_path: Path, place: int) -> None:
     outputs = ["", "", ""]
@@ -125,8 +132,8 @@ def test_what_is_refused(tmp_path: Path) -> None:
 
     lengths = {"n": np.full(6, STEPS, np.int32)}
     assert "LSTM with sequence_lens is not supported" in message("LSTM", ("n",), lengths)
-    peepholes = {"p": np.ones((1, 3 * HIDDEN), np.float32)}
-    assert "LSTM with peepholes (input P)" in message("LSTM", ("", "", "", "p"), peepholes)
+    few = {"p": np.ones((1, 2 * HIDDEN), np.float32)}
+    assert "peepholes must have 1 x 15 elements" in message("LSTM", ("", "", "", "p"), few)
     assert "GRU with clip is not supported" in message("GRU", clip=1.0)
     assert "RNN with layout 1 needs the batch as axis 0" in message("RNN", layout=1)
     states = {"h": np.arange(6 * HIDDEN, dtype=np.float32).reshape(1, 6, HIDDEN)}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
+
+import numpy as np
 
 from pulsarray.compiler.importers.onnx import linear, reductions
 from pulsarray.compiler.importers.onnx.copies import COPIES, pad_with_copies
 from pulsarray.compiler.importers.onnx.file import Call
 from pulsarray.compiler.importers.onnx.layers import size_of
 from pulsarray.compiler.importers.onnx.margins import pad_value
-from pulsarray.compiler.importers.onnx.orders import arranged, channel_axis
+from pulsarray.compiler.importers.onnx.orders import NO_AXIS, arranged, channel_axis
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.importers.onnx.windows import lifted, pool_window
 from pulsarray.compiler.ir.window import Window
@@ -111,6 +114,9 @@ def pad(network: Network, call: Call) -> None:
     tensor, before = network.sample(call.inputs[0], call.where)
     rank = len(tensor.shape) + before
     first, last = _padding(network, call, rank)
+    if not before:
+        _pad_whole(network, call, [0, *first, 0, *last])
+        return
     zeros = call.text("mode", "constant") == "constant" and not call.number("value", 0.0)
     if name := call.given(2):
         zeros = zeros and not network.constant(name, call.where, "value").any()
@@ -118,11 +124,8 @@ def pad(network: Network, call: Call) -> None:
     if mode in COPIES and prod(tensor.shape) > _SMALL:
         pad_with_copies(network, call, list(zip(first, last, strict=True)))
         return
-    if not before:
-        first, last = [0, *first], [0, *last]
-    inside = tensor.order is not None or not before
+    inside = tensor.order is not None or first[1] or last[1]
     if zeros and inside and pad_value(network, call, tensor, first, last):
-        network.define(call.outputs[0], network.tensor(call.outputs[0], call.where), before - 1)
         return
     if not zeros or rank not in (3, 4) or any(first[:2] + last[:2]) or min(first + last) < 0:
         linear.affine(network, call)
@@ -131,6 +134,21 @@ def pad(network: Network, call: Call) -> None:
     top, bottom = (first[2], last[2]) if rank == 4 else (0, 0)
     padding = (top, first[rank - 1], bottom, last[rank - 1])
     network.emit_as(call, rank - 1, Pad(padding), tensor.value)
+
+
+def _pad_whole(network: Network, call: Call, sides: list[int]) -> None:
+    """A Pad of one sample of all axes: as if it had another before them."""
+    output = call.outputs[0]
+    if len(sides) == 6:
+        network.ask_for_rows(call.inputs[0], call.where)
+    source, pads = network.with_first_axis(call.inputs[0], call.where), network.fresh("pads")
+    if call.given(1):
+        network.constants[pads] = np.array(sides)
+        call = replace(call, inputs=(source, pads, call.given(2)))
+    else:
+        call = replace(call, inputs=(source,), attributes={**call.attributes, "pads": sides})
+    pad(network, call)
+    network.define(output, network.tensor(output, call.where), NO_AXIS)
 
 
 def _padding(network: Network, call: Call, rank: int) -> tuple[list[int], list[int]]:

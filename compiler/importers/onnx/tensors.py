@@ -171,12 +171,15 @@ class Network:
         """
         if name not in self.constants:
             raise InputError(f"{where}: {what} {name!r} must be a constant")
-        if name in self.others:
+        if name not in self.others:
+            return self.constants[name]
+        alike = _of_one_sample(self.constants[name], self.others[name])
+        if alike is None:
             raise InputError(
                 f"{where}: {what} {name!r} depends on the batch, which the file leaves open; only "
                 "the first size of a Reshape may"
             )
-        return self.constants[name]
+        return alike
 
     def note_other(self, name: str, value: Constant) -> None:
         """Note what a constant is with :data:`OTHER_BATCH`, if that is something else."""
@@ -265,6 +268,25 @@ class Network:
         if self.file.batch == 1 and (tensor.batch_axis or whole):
             return self.whole(tensor), 0
         return self.tensor(name, where), 1
+
+    def with_first_axis(self, name: str, where: str) -> str:
+        """Name of a tensor of one sample with its batch as an axis before all others."""
+        tensor, output = self.tensor_of_any_order(name, where), self.fresh(f"{name} whole")
+        self._tensors[output] = replace(self.whole(tensor), batch_axis=0)
+        return output
+
+    def ask_for_rows(self, name: str, where: str) -> None:
+        """Have an input of two axes as rows and columns of one channel, if it is one.
+
+        Raises
+        ------
+        Rearranged
+            If it is one and has another arrangement.
+        """
+        tensor = self.whole(self.tensor_of_any_order(name, where))
+        if self._root(tensor) in self._inputs:
+            image = arranged(tensor.value, self.shape(tensor.value), tensor.places[None])
+            self._ask(image, usual_shape(image.shape))
 
     def whole(self, tensor: Tensor) -> Tensor:
         """A tensor of a batch of one with that among its own axes."""
@@ -629,6 +651,19 @@ class Network:
         if HostView.of(tensor.places) is None:
             tensor = self.usual(tensor, f"output {name}")
         return tensor.value, self._view(tensor)
+
+
+def _of_one_sample(empty: Constant, many: Constant) -> Constant | None:
+    """A constant of one sample of an open batch, if it is the same for all; else None.
+
+    It is known for no samples and for :data:`OTHER_BATCH`.
+    """
+    sizes = [*zip(empty.shape, many.shape, strict=False)]
+    axes = [axis for axis, (none, count) in enumerate(sizes) if none != count]
+    if empty.ndim != many.ndim or len(axes) != 1 or sizes[axes[0]] != (0, OTHER_BATCH):
+        return None
+    first = many.take([0], axes[0])
+    return first if np.array_equal(np.broadcast_to(first, many.shape), many) else None
 
 
 def _ranked(tensor: Tensor, rank: int) -> Tensor:
