@@ -4,7 +4,8 @@ Usage: make bench-synth, or python scripts/bench_synth.py [MACHINE/TARGET[/UNIT]
 placed and routed too. A machine is a preset without trace, which is for simulation, or tiny-fast:
 that of tiny with fast_clock; least is the smallest machine that there is. The presets of boards
 must fit theirs, with room left. What was measured before and is not named stays in
-benchmarks/synthesis.json with its date and commit; the page is written from that file.
+benchmarks/synthesis.json with its date and commit; the page is written from that file, and so are
+the figures that pulsarray shows beside a machine.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pulsarray.cli.output import working
 from pulsarray.config import BOARDS, PRESETS
 from pulsarray.hw.emit import generate
+from pulsarray.report.hardware import AMOUNTS
 from pulsarray.synth.fit import misfit, shares
 from pulsarray.synth.place import MHZ, Placement
 from pulsarray.synth.run import TOP, Wanted, synthesize
@@ -32,6 +34,7 @@ from pulsarray.synth.targets import find_device
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "hardware.md"
 RECORD = ROOT / "benchmarks" / "synthesis.json"
+FIGURES = ROOT / "pulsarray" / "report" / "hardware.json"
 TARGETS = ("ecp5", "xilinx7", "gates")
 UNITS = (
     *("load", "weight", "stream", "vector", "store", "banks", "fetch", "arbiter", "semaphores"),
@@ -67,6 +70,7 @@ ROOM = 0.95
 """Share of any resource of its device that a preset for a board may take."""
 
 Report = dict[str, Any]
+_KEPT = ("fingerprint", "total", "flat", "units", "timing", "tools")
 
 HEAD = f"""\
 # What the machine takes on hardware
@@ -106,9 +110,33 @@ def stamped(report: Report) -> Report:
     """What is kept of a report: its figures without the modules, and when they were made."""
     line = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
-    kept = {name: report[name] for name in ("total", "flat", "units", "timing", "tools")}
+    kept = {name: report[name] for name in _KEPT}
     made = datetime.now(UTC).strftime("%Y-%m-%d")
     return {**kept, "date": made, "commit": commit.stdout.strip()}
+
+
+def figures(record: dict[str, Report]) -> dict[str, list[Report]]:
+    """What pulsarray shows of whole machines, by fingerprint."""
+    shown: dict[str, list[Report]] = {}
+    for name, row in record.items():
+        _, target, unit = name.split("/")
+        if unit == TOP and "fingerprint" in row:
+            shown.setdefault(row["fingerprint"], []).append(_figures(target, row))
+    return shown
+
+
+def _figures(target: str, row: Report) -> Report:
+    """Amounts that the target has; those of the machine as it is placed where it was."""
+    whole, absent = row["flat"] or row["total"], _ON_FPGA if target == "gates" else ("gates",)
+    amounts = {name: whole[name] for name in AMOUNTS if name in whole}
+    return {
+        "target": target,
+        **amounts,
+        **dict.fromkeys(absent),
+        "fmax_mhz": row["timing"]["fmax_mhz"] if row["timing"] else None,
+        "date": row["date"],
+        "commit": row["commit"],
+    }
 
 
 def page(record: dict[str, Report]) -> str:
@@ -131,6 +159,7 @@ def page(record: dict[str, Report]) -> str:
     return "\n".join([*lines, ""])
 
 
+_ON_FPGA = ("lut_equivalents", "dsp", "block_ram")
 _SAME = tuple((name, name) for name in ("ff", "dsp", "block_ram"))
 _AMOUNTS = ("lut", "carry", "ff", "dsp", "block_ram", "distributed_ram")
 BOARD_TEXT = f"""\
@@ -264,6 +293,7 @@ def main() -> None:
         record = _in_order(record)
         RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page(record), encoding="utf-8")
+        FIGURES.write_text(json.dumps(figures(record), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

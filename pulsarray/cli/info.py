@@ -16,6 +16,7 @@ from pulsarray.config import Config
 from pulsarray.display.facts import facts
 from pulsarray.report.energy import event_energies
 from pulsarray.report.energy_table import load_table
+from pulsarray.report.hardware import hardware_of, hardware_text
 from pulsarray.stages import sum_cycles
 
 __all__ = ["info"]
@@ -41,7 +42,7 @@ def info(
     if as_json:
         estimate = {"table": table.name, "source": table.source, "pj": energies}
         data = {"config": machine.to_dict(), "derived": derived(machine)}
-        print_json({**data, "energy_estimate": estimate})
+        print_json({**data, "energy_estimate": estimate, "hardware": hardware_of(machine)})
         return
     show("[bold]Parameters[/bold] (names for --set and TOML)")
     show(facts({name: _text(value) for name, value in machine.to_dict().items()}))
@@ -49,6 +50,10 @@ def info(
     show(facts(derived(machine)))
     show(f"\n[bold]Energy of events, estimated[/bold] (picojoule; {table.name})")
     show(facts({name: f"{value:,.4g}" for name, value in energies.items()}))
+    synthesized = hardware_of(machine)
+    if synthesized:
+        show("\n[bold]On hardware[/bold] (without trace, by make bench-synth)")
+        show(facts(dict(hardware_text(synthesized))))
 
 
 def _text(value: int | bool) -> str:

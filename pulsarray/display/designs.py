@@ -9,7 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["COSTS", "best", "pareto", "settings_that_differ", "sweep_view", "works"]
+from pulsarray.report.hardware import AMOUNTS
+
+__all__ = ["COSTS", "best", "on_hardware", "pareto", "settings_that_differ", "sweep_view", "works"]
 
 Row = Mapping[str, Any]
 
@@ -76,6 +78,12 @@ def best(rows: Sequence[Row], shown: int = _SHOWN) -> list[Row]:
     return marked
 
 
+def on_hardware(row: Row) -> str:
+    """What a design takes where it was synthesized; empty elsewhere."""
+    figures = [f"{row[name]:,} {text}" for name, text in AMOUNTS.items() if row[name] != ""]
+    return f"{row['target']}: {', '.join(figures)}" if figures else ""
+
+
 def sweep_view(rows: Sequence[Row]) -> RenderableType:
     """The best designs, and what was refused."""
     refused = [row for row in rows if row["refused"]]
@@ -102,6 +110,9 @@ def _table(rows: Sequence[Row], settings: Sequence[str]) -> Table:
         "bytes on chip",
     ):
         table.add_column(name.replace("_", " "), justify="right")
+    synthesized = any(map(on_hardware, rows))
+    if synthesized:
+        table.add_column("on hardware")
     for row in rows:
         table.add_row(
             f"{'* ' if row['pareto'] else '  '}{row['network']}",
@@ -112,5 +123,6 @@ def _table(rows: Sequence[Row], settings: Sequence[str]) -> Table:
             f"{row['mac_utilization']:.1%}",
             f"{row['bound_ratio']:.3f}" if row["bound_ratio"] else "",
             f"{row['chip_bytes']:,}",
+            *([on_hardware(row)] if synthesized else []),
         )
     return table

@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from pulsarray.display.designs import best, pareto, settings_that_differ, works
+from pulsarray.display.designs import best, on_hardware, pareto, settings_that_differ, works
 from pulsarray.display.plotly_page import LAYOUT, chart_html, charts, titles, write_page
 
 __all__ = ["write_sweep"]
@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 
 _FIGURES = (
     *("cycles", "energy_uj (estimate)", "multipliers", "mac_utilization", "bound_ratio"),
-    "chip_bytes",
+    *("chip_bytes", "on_hardware"),
 )
 _COLOURS = ("#2e8b57", "#2a6fb5", "#c0392b", "#8e44ad", "#e0a526", "#2a9fb5", "#7f8c8d")
 _MOST_WORKS = 12
@@ -56,6 +56,7 @@ def _cells(row: Row, settings: Sequence[str]) -> list[str]:
         f"{row['cycles']:,}", f"{row['energy_uj']:,.4g}", f"{row['multipliers']:,}",
         f"{row['mac_utilization']:.1%}",
         f"{row['bound_ratio']:.3f}" if row["bound_ratio"] else "", f"{row['chip_bytes']:,}",
+        on_hardware(row),
     )  # fmt: skip
     named = [str(row[name]) for name in settings]
     return ["*" if row["pareto"] else "", row["network"], *named, *figures]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pulsarray.registers import FETCH_STATES, UNIT_STATES
+from pulsarray.report.hardware import hardware_text
 
 __all__ = ["bar", "view"]
 
@@ -34,7 +35,8 @@ _LOOK = {
 
 def view(report: Mapping[str, Any]) -> RenderableType:
     """Everything of a report but the raw counters."""
-    parts: list[RenderableType] = [_headline(report), _bound(report), Text(), _Units(report)]
+    parts: list[RenderableType] = [_headline(report), _bound(report), *_hardware(report)]
+    parts += [Text(), _Units(report)]
     if report["explanation"]:
         parts += [Text(), _explanation(report)]
     if len(report["layers"]) > 1:
@@ -63,6 +65,12 @@ def _energy(report: Mapping[str, Any]) -> str:
         return ""
     estimate = report["energy_estimate"]
     return f"; energy estimate {estimate['total_uj']:,.4g} microjoule ({estimate['table']})"
+
+
+def _hardware(report: Mapping[str, Any]) -> Iterator[Text]:
+    """What the machine takes where it was synthesized; reports of earlier releases say nothing."""
+    for target, figures in hardware_text(report.get("hardware", ())):
+        yield Text(f"On hardware, without trace: {target} {figures}")
 
 
 def _bound(report: Mapping[str, Any]) -> Text:

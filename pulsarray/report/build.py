@@ -29,6 +29,7 @@ from pulsarray.report.events import (
     work,
 )
 from pulsarray.report.explain import explain
+from pulsarray.report.hardware import hardware_of
 from pulsarray.report.schema import REPORT, SCHEMA_VERSION, check_report
 from pulsarray.report.synthesis import KIND, SYNTHESIS
 from pulsarray.run import RunResult
@@ -84,6 +85,7 @@ def build_report(
         "layers": _layers(program, result) if config.trace else [],
         "explanation": explain(program, result, bound, units),
         "energy_estimate": energy(program, energies or load_table()),
+        "hardware": hardware_of(config),
         "counters": {name: int(value) for name, value in counters.items()},
     }
 

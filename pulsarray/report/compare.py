@@ -8,6 +8,7 @@ from typing import Any
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.registers import UNIT_STATES
 from pulsarray.report.compare_synthesis import synthesis_rows, synthesis_settings, synthesis_size
+from pulsarray.report.hardware import AMOUNTS
 from pulsarray.report.synthesis import KIND
 
 __all__ = ["check_regression", "comparison", "is_synthesis"]
@@ -64,7 +65,18 @@ def _rows(reports: Sequence[Report]) -> list[tuple[str, list[float | None]]]:
         rows.append((f"stream {state}", [r["units"]["stream"][state] for r in reports]))
     cycles = [{layer["name"]: layer["cycles"] for layer in r["layers"]} for r in reports]
     rows += _by_name("layer {}", cycles)
+    rows += _by_name("{}", [_hardware(report) for report in reports])
     return [*rows, *_energy_rows([report.get("energy_estimate", {}) for report in reports])]
+
+
+def _hardware(report: Report) -> dict[str, float]:
+    """Figures of the machine on targets; reports of earlier releases have none."""
+    return {
+        f"{row['target']} {text}": row[name]
+        for row in report.get("hardware", ())
+        for name, text in AMOUNTS.items()
+        if row[name] is not None
+    }
 
 
 def _by_name(

@@ -151,6 +151,25 @@ def _energy() -> Iterator[Entry]:
     yield Entry("layers_uj", "list", "microjoule by layer", layer)
 
 
+_HARDWARE_DOCS = {
+    "lut_equivalents": "logic in look-up tables; null on gates",
+    "ff": "flip-flops",
+    "dsp": "multiplier blocks; null on gates",
+    "block_ram": "block RAMs, half a one counts as 0.5; null on gates",
+    "gates": "NAND2 equivalents without memories; null on an FPGA",
+    "fmax_mhz": "highest clock frequency; null where the machine was not placed",
+}
+
+
+def _hardware() -> Iterator[Entry]:
+    """What is said of a machine on a target."""
+    yield Entry("target", "string", "`ecp5`, `xilinx7` or `gates`")
+    for name, doc in _HARDWARE_DOCS.items():
+        yield Entry(name, "number", doc, nullable=True)
+    yield Entry("date", "string", "when it was synthesized")
+    yield Entry("commit", "string", "which commit was synthesized")
+
+
 REPORT = Entry(
     "report",
     "object",
@@ -221,6 +240,14 @@ REPORT = Entry(
             "object",
             "an estimate: exact counts of events times a table of energies per event",
             tuple(_energy()),
+            optional=True,
+        ),
+        Entry(
+            "hardware",
+            "list",
+            "what the machine, without `trace`, takes on each target for which `make bench-synth` "
+            "synthesized it; empty for other machines",
+            tuple(_hardware()),
             optional=True,
         ),
         Entry("counters", "map", "the machine's performance counters, by name"),

@@ -17,6 +17,7 @@ from pulsarray.program import Program
 from pulsarray.report import build_report
 from pulsarray.report.energy import PARTS
 from pulsarray.report.energy_table import EnergyTable
+from pulsarray.report.hardware import AMOUNTS, hardware_of
 
 __all__ = ["COLUMNS", "KEYS", "key_of", "measured", "point_keys"]
 
@@ -32,8 +33,8 @@ ENERGY = {part: f"energy_{part}_uj" for part in PARTS}
 COLUMNS = (
     *KEYS,
     *("fingerprint", "refused", *SUMS, "mac_utilization", "array_utilization", "bound_ratio"),
-    *("macs_per_byte", "multipliers", "chip_bytes", "energy_uj"),
-    *(*ENERGY.values(), "seconds"),
+    *("macs_per_byte", "multipliers", "chip_bytes", "energy_uj", *ENERGY.values()),
+    *("target", *AMOUNTS, "seconds"),
 )
 """All columns."""
 
@@ -121,8 +122,16 @@ def _costs(
         "chip_bytes": _chip_bytes(config),
         "energy_uj": sum(spent.values()),
         **{ENERGY[part]: uj for part, uj in spent.items()},
+        **_hardware(config),
         "seconds": round(time.perf_counter() - begin, 3),
     }
+
+
+def _hardware(config: Config) -> Row:
+    """What the machine takes on the first target for which it was synthesized."""
+    measured_on = next(iter(hardware_of(config)), {})
+    amounts = {name: measured_on.get(name) for name in ("target", *AMOUNTS)}
+    return {name: "" if value is None else value for name, value in amounts.items()}
 
 
 def _chip_bytes(config: Config) -> int:

@@ -119,7 +119,7 @@ def _drop_cut_row(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-_TEXTS = {"network", "digest", "version", "energy_table", "fingerprint", "refused"}
+_TEXTS = {"network", "digest", "version", "energy_table", "fingerprint", "refused", "target"}
 
 
 def _typed(row: Mapping[str, str]) -> dict[str, Any]:
