@@ -246,6 +246,20 @@ def test_a_worker_that_dies_is_told() -> None:
         list(pools.on_processes(_die, range(6), 2, lambda task: f"number {task}"))
 
 
+def test_workers_end_with_a_leader_that_is_killed() -> None:
+    """Its output ends when no process holds it any more."""
+    task = "import os, time; os.write(1, b'.'); time.sleep(60)"
+    code = (
+        "from pulsarray.api.sweeps.pools import on_processes; "
+        f"list(on_processes(exec, [{task!r}] * 2, 2, str))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as leader:
+        assert leader.stdout is not None
+        assert leader.stdout.read(2) == b".."
+        leader.kill()
+        assert leader.communicate(timeout=30) == (b"", None)
+
+
 def test_processes_give_what_one_gives() -> None:
     both = [
         pa.sweep("gemm:8x8x8..10", "tiny", dim=[4, 8], workers=workers).to_list()

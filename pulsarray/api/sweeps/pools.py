@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
 from pulsarray.collector import collect_rarely
@@ -95,6 +96,15 @@ def _begin() -> None:
     """Set a worker up; Ctrl-C is for the process that leads."""
     collect_rarely()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_leader, daemon=True).start()
+
+
+def _end_with_leader() -> None:
+    """End this worker when the process that leads was killed, which stops nobody itself."""
+    leader = parent_process()
+    assert leader is not None
+    leader.join()
+    os._exit(1)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:
