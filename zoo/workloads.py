@@ -23,7 +23,7 @@ from pulsarray.errors import InputError, did_you_mean
 from pulsarray.extras import missing_package
 from pulsarray.zoo.adversarial import FIXED, samples, together
 from pulsarray.zoo.networks import load_digits
-from pulsarray.zoo.recurrent import SHOWN, recurrent_digits, spiking_digits
+from pulsarray.zoo.recurrent import SHOWN, recurrent_rows, spiking_digits
 from pulsarray.zoo.transformer import (
     character_transformer,
     digit_transformer,
@@ -242,17 +242,47 @@ def _mnist_mlp(
     )
 
 
-def _recurrent(kind: str, cell: str, states: Sequence[str], rate: float) -> Workload:
+@dataclass(frozen=True)
+class _Rows:
+    """Images that are read row by row.
+
+    Parameters
+    ----------
+    name, images
+        The end of workloads' names, and what they are.
+    data, side
+        Square images.
+    hidden, epochs
+        Units of a cell, and how long it learns.
+    """
+
+    name: str
+    images: str
+    data: Callable[[], TrainingData]
+    side: int
+    hidden: int
+    epochs: int
+
+
+_CELLS = {"lstm": ("LSTM", ("state", "cell")), "gru": ("GRU", ("state",))}
+_ROWS = (
+    _Rows("digits", "Digits of 8 x 8 pixels", _digits, 8, 16, 10),
+    _Rows("mnist", "MNIST", _mnist, 28, 32, 5),
+)
+
+
+def _recurrent(kind: str, rows: _Rows) -> Workload:
+    name, (cell, states) = f"{kind}-{rows.name}", _CELLS[kind]
     return Workload(
-        name=f"{kind}-digits",
-        description=f"Digits of 8 x 8 pixels row by row: {cell} of 16 units",
-        graph=partial(recurrent_digits, kind),
-        data=_digits,
+        name=name,
+        description=f"{rows.images} row by row: {cell} of {rows.hidden} units",
+        graph=partial(recurrent_rows, name, kind, rows.side, rows.hidden),
+        data=rows.data,
         loss=Loss("cross-entropy"),
         optimizer=Optimizer(momentum=0.9),
-        learning_rate=rate,
+        learning_rate=0.05,
         batch=20,
-        epochs=10,
+        epochs=rows.epochs,
         config="train",
         frozen=[f"{kind}.{state}" for state in states],
     )
@@ -355,8 +385,7 @@ _ALL = (
         batch=20,
         epochs=5,
     ),
-    _recurrent("lstm", "LSTM", ("state", "cell"), 0.05),
-    _recurrent("gru", "GRU", ("state",), 0.05),
+    *(_recurrent(kind, rows) for rows in _ROWS for kind in _CELLS),
     Workload(
         name="spiking-digits",
         description="Digits of 8 x 8 pixels: 32 spiking neurons, a slope that stands for theirs",
