@@ -23,46 +23,64 @@ RULES = {
     "plain": Plasticity(),
     "rest": Plasticity(refractory=2, grow=0.05, fall=0.03),
     "others": Plasticity(refractory=1, inhibition=0.5, grow=0.1, fall=0.02, largest=0.8),
+    "heights": Plasticity(
+        grow=0.1, fall=0.02, target=0.6, margin=0.2, adapt=0.1, recover=0.05, highest=0.4
+    ),
+    "all": Plasticity(refractory=1, grow=0.05, margin=0.5, adapt=0.05, recover=0.04),
 }
 
 
 def network(rule: Plasticity) -> tuple[Graph, Floats]:
     """Neurons, and their weights at first."""
     weights = np.random.default_rng(1).uniform(0.2, 0.7, (INPUTS, NEURONS))
-    builder = plastic(Builder("plastic", (1, 1, INPUTS)), weights, rule, "n")
+    inputs = {"input": (1, 1, INPUTS)} | ({"recovery": (1, 1, 1)} if rule.adapt else {})
+    recovery = "recovery" if rule.adapt else ""
+    builder = plastic(
+        Builder("plastic", inputs), weights, rule, "n", source="input", recovery=recovery
+    )
     return builder.output("spikes", source="n").build(), weights
 
 
-def spikes(runs: int, seed: int = 0) -> Floats:
-    """Random ones, (runs, 1, 1, K)."""
+def spikes(rule: Plasticity, runs: int, seed: int = 0) -> dict[str, Floats]:
+    """Random ones by input, (runs, 1, 1, K)."""
     random = np.random.default_rng(seed)
-    return (random.uniform(size=(runs, 1, 1, INPUTS)) < 0.3).astype(np.float64)
+    sizes = {"input": INPUTS} | ({"recovery": 1} if rule.adapt else {})
+    return {
+        name: (random.uniform(size=(runs, 1, 1, size)) < 0.3).astype(np.float64)
+        for name, size in sizes.items()
+    }
 
 
-def by_hand(rule: Plasticity, w: Floats, x: Floats) -> tuple[Floats, Floats]:
+def by_hand(rule: Plasticity, w: Floats, inputs: dict[str, Floats]) -> tuple[Floats, Floats]:
     """Spikes of all runs, and the weights after them."""
-    v, q, last, rest = np.zeros((4, NEURONS))
+    v, q, last, rest, height = np.zeros((5, NEURONS))
     p, all_spikes = np.zeros(INPUTS), []
-    for now in x:
+    calm = inputs.get("recovery", np.zeros(len(inputs["input"]))).reshape(-1)
+    for now, less in zip(inputs["input"].reshape(-1, INPUTS), calm, strict=True):
         u = rule.decay * v + now @ w - rule.inhibition * (last.sum() - last)
-        s = ((u > rule.threshold) & (rest == 0)).astype(np.float64)
-        v = np.where((rest == 0) & (s == 0), u, 0.0)
+        e = u - height
+        s = (e > rule.threshold) & (e - e.max() > -rule.margin) & (rest == 0)
+        v = np.where((rest == 0) & ~s, u, 0.0)
+        s = s.astype(np.float64)
         rest = np.maximum(rest - 1, 0) + rule.refractory * s
         p = rule.trace_decay * p + now
-        w = np.clip(w + rule.grow * np.outer(p, s) - rule.fall * np.outer(now, q), 0, rule.largest)
+        gain = rule.grow * np.outer(p - rule.target, s)
+        w = np.clip(w + gain - rule.fall * np.outer(now, q), 0, rule.largest)
         q, last = rule.trace_decay * q + s, s
+        height = np.clip(height + rule.adapt * s - rule.recover * less, -rule.highest, rule.highest)
         all_spikes.append(s)
     return np.array(all_spikes), w
 
 
 @pytest.mark.parametrize("kind", RULES)
 def test_neurons_are_those_written_by_hand(kind: str) -> None:
-    rule, x = RULES[kind], spikes(60)
+    rule = RULES[kind]
+    inputs = spikes(rule, 60)
     graph, weights = network(rule)
-    wanted, learned = by_hand(rule, weights, x.reshape(60, -1))
+    wanted, learned = by_hand(rule, weights, inputs)
     assert 0.1 < wanted.mean() < 0.9
     assert np.abs(learned - weights).max() > 0.1
-    computed = run_in_order(graph, {"input": x})
+    computed = run_in_order(graph, inputs)
     np.testing.assert_array_equal(computed["spikes"].reshape(wanted.shape), wanted)
     after = computed[graph.states["n.weights"]][-1].reshape(learned.shape)
     np.testing.assert_allclose(after, learned, rtol=1e-12)
@@ -70,7 +88,7 @@ def test_neurons_are_those_written_by_hand(kind: str) -> None:
 
 def test_who_rests_does_not_spike_and_weights_stay_in_their_bounds() -> None:
     rule = RULES["rest"]
-    computed = run_in_order(network(rule)[0], {"input": spikes(80)})
+    computed = run_in_order(network(rule)[0], spikes(rule, 80))
     rows = computed["spikes"].reshape(80, NEURONS)
     assert (rows[:-1] * rows[1:]).max() == (rows[:-2] * rows[2:]).max() == 0
     weights = computed["next n.weights"]
@@ -80,15 +98,20 @@ def test_who_rests_does_not_spike_and_weights_stay_in_their_bounds() -> None:
 
 def on_the_machine(rule: Plasticity, config: Config, runs: int, on: str) -> None:
     """Every run's spikes and weights are those of the integer definition."""
-    graph = quantize_graph(network(rule)[0], spikes(60), config)
+    graph = quantize_graph(network(rule)[0], spikes(rule, 60), config)
     program, states = compiler.compile(graph, config), {}
     with Device(on, check=on != "model", timing=on != "model") as device:
         device.load(program)
-        for x in spikes(runs, 5):
-            codes = graph.input.codes.encode(x[None]).astype(np.int64)
-            outputs = run_outputs(graph, {graph.input.name: codes, **states})
+        inputs = spikes(rule, runs, 5)
+        for run in range(runs):
+            codes = {
+                value.name: value.codes.encode(inputs[value.name][run][None]).astype(np.int64)
+                for value in graph.inputs
+            }
+            outputs = run_outputs(graph, {**codes, **states})
             states = kept(graph, outputs)
-            device.write(graph.input.name, codes.reshape(1, -1))
+            for name, array in codes.items():
+                device.write(name, array.reshape(1, -1))
             device.run()
             for name, array in {**states, "spikes": outputs["spikes"]}.items():
                 np.testing.assert_array_equal(device.read(name), array.reshape(-1, array.shape[-1]))
@@ -99,14 +122,15 @@ def machine(dim: int) -> Config:
     return Config.from_dict({**drawn, "scale_bits": 31, "vector_multiply": True})
 
 
-@pytest.mark.parametrize(("kind", "dim"), [("plain", 2), ("rest", 4), ("others", 5)])
+@pytest.mark.parametrize(("kind", "dim"), [("rest", 2), ("others", 5), ("all", 4)])
 def test_runs_in_int8_are_those_of_the_definition(kind: str, dim: int) -> None:
     on_the_machine(RULES[kind], machine(dim), 8, "model")
 
 
 @pytest.mark.slow
-def test_200_runs_on_rtl() -> None:
-    on_the_machine(RULES["others"], machine(4), 200, "verilator")
+@pytest.mark.parametrize("kind", ["others", "heights"])
+def test_200_runs_on_rtl(kind: str) -> None:
+    on_the_machine(RULES[kind], machine(4), 200, "verilator")
 
 
 def test_what_is_refused() -> None:
@@ -118,3 +142,7 @@ def test_what_is_refused() -> None:
         Plasticity(largest=0.0)
     with pytest.raises(InputError, match="refractory: must be 0 or more, not -1"):
         Plasticity(refractory=-1)
+    with pytest.raises(InputError, match="margin: must be more than 0, not 0"):
+        Plasticity(margin=0.0)
+    with pytest.raises(InputError, match="adapt, recover and an input for recovery go together"):
+        plastic(Builder("plastic", (1, 1, 2)), np.ones((2, 1)), RULES["heights"])
