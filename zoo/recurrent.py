@@ -24,16 +24,24 @@ CELLS: Mapping[str, tuple[Callable[..., Builder], int]] = {
     "rnn": (rnn, 1),
 }
 """By name, what makes a cell, and how many gates that has."""
+_KEEPS = 2
+"""Which of an LSTM's is the one that keeps."""
 
 
-def recurrent_rows(name: str, kind: str, side: int, hidden: int, seed: int) -> Graph:
-    """A cell of so many units that sees a row of an image a run, and a dense layer at the end."""
+def recurrent_rows(name: str, kind: str, side: int, hidden: int, keep: float, seed: int) -> Graph:
+    """A cell of so many units that sees a row of an image a run, and a dense layer at the end.
+
+    An LSTM's gate that keeps has the bias ``keep`` at first: with 1 it forgets late
+    (Jozefowicz et al. 2015).
+    """
     random, (make, count) = np.random.default_rng(seed), CELLS[kind]
     gates = Gates(
         random.normal(0, side**-0.5, (count, side, hidden)),
         random.normal(0, hidden**-0.5, (count, hidden, hidden)),
         np.zeros((count, hidden)),
     )
+    if kind == "lstm":
+        gates.biases[_KEEPS] = keep
     builder = make(Builder(name, side), gates, kind)
     builder.dense(random.normal(0, hidden**-0.5, (hidden, _CLASSES)), name="answer").softmax()
     return over_time(builder.build(), side)

@@ -252,8 +252,10 @@ class _Rows:
         The end of workloads' names, and what they are.
     data, side
         Square images.
-    hidden, epochs
-        Units of a cell, and how long it learns.
+    hidden, keep
+        Units of a cell, and the first bias of a gate that keeps.
+    learning_rate, epochs
+        How it learns.
     """
 
     name: str
@@ -261,13 +263,15 @@ class _Rows:
     data: Callable[[], TrainingData]
     side: int
     hidden: int
+    keep: float
+    learning_rate: float
     epochs: int
 
 
 _CELLS = {"lstm": ("LSTM", ("state", "cell")), "gru": ("GRU", ("state",))}
 _ROWS = (
-    _Rows("digits", "Digits of 8 x 8 pixels", _digits, 8, 16, 10),
-    _Rows("mnist", "MNIST", _mnist, 28, 32, 5),
+    _Rows("digits", "Digits of 8 x 8 pixels", _digits, 8, 16, 0.0, 0.05, 10),
+    _Rows("mnist", "MNIST", _mnist, 28, 16, 1.0, 0.2, 5),
 )
 
 
@@ -276,11 +280,11 @@ def _recurrent(kind: str, rows: _Rows) -> Workload:
     return Workload(
         name=name,
         description=f"{rows.images} row by row: {cell} of {rows.hidden} units",
-        graph=partial(recurrent_rows, name, kind, rows.side, rows.hidden),
+        graph=partial(recurrent_rows, name, kind, rows.side, rows.hidden, rows.keep),
         data=rows.data,
         loss=Loss("cross-entropy"),
         optimizer=Optimizer(momentum=0.9),
-        learning_rate=0.05,
+        learning_rate=rows.learning_rate,
         batch=20,
         epochs=rows.epochs,
         config="train",
