@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pulsarray.compiler.ir.value import Floats
+from pulsarray.compiler.passes.training.updates import MASTER
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.interpreter import TrainInterpreter, TrainState
 from pulsarray.compiler.training.losses import loss_value
@@ -130,14 +131,11 @@ class Adversaries:
 
 def _share(state: TrainState, learner: Learner) -> None:
     """Weights are one memory; their exponents are in each training's registers."""
-    names = [f"{layer}.weight" for layer in state.weights if layer in learner.state.weights]
+    names = [name for name in state.weights if name in learner.state.values]
     changed = [n for n in names if state.exponents[n] != learner.state.exponents[n]]
     for name in names:
-        layer = name.removesuffix(".weight")
-        learner.state.weights[layer] = state.weights[layer]
-        learner.state.masters[name] = state.masters[name]
-        bias = f"{layer}.bias"
-        learner.state.masters[bias] = state.masters[bias]
+        for part in (name, f"{name}{MASTER}", f"{name.removesuffix('.weight')}.bias"):
+            learner.state.values[part] = state.values[part]
         learner.state.exponents[name] = state.exponents[name]
     if changed:
         learner.put(learner.state)

@@ -21,11 +21,8 @@ from pulsarray.trainer.history import History, Progress
 
 __all__ = ["Checkpoint", "digest"]
 
-_VERSION = 3
-_ARRAYS = ("weights", "masters", "velocities", "squares")
-_NUMBERS = (
-    "exponents", "counts", "rate", "decay", "momentum", "epsilon", "learning_rate", "seed", "steps"
-)  # fmt: skip
+_VERSION = 4
+_NUMBERS = ("exponents", "counts", "rates", "learning_rate", "seed", "steps")
 _META = "meta"
 
 
@@ -76,11 +73,7 @@ class Checkpoint:
             "history": self.history.as_dict(),
             "streaks": dict(self.streaks),
         }
-        arrays: dict[str, npt.NDArray[Any]] = {
-            f"{kind}/{name}": values
-            for kind in _ARRAYS
-            for name, values in getattr(self.state, kind).items()
-        }
+        arrays: dict[str, npt.NDArray[Any]] = dict(self.state.values)
         text = json.dumps(meta, default=int).encode()
         arrays[_META] = np.frombuffer(text, np.uint8)
         save_arrays(path, arrays)
@@ -147,8 +140,5 @@ def _require_same(path: Path, stored: Mapping[str, str], wanted: Mapping[str, st
 
 
 def _state(arrays: Mapping[str, npt.NDArray[Any]], numbers: Mapping[str, Any]) -> TrainState:
-    parts: dict[str, dict[str, npt.NDArray[np.int64]]] = {kind: {} for kind in _ARRAYS}
-    for key, values in arrays.items():
-        kind, _, name = key.partition("/")
-        parts[kind][name] = values.astype(np.int64)
-    return TrainState(**parts, **{name: numbers[name] for name in _NUMBERS})  # type: ignore[arg-type]
+    values = {name: array.astype(np.int64) for name, array in arrays.items()}
+    return TrainState(values, **{name: numbers[name] for name in _NUMBERS})

@@ -16,7 +16,7 @@ from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.data import TrainingData, batches
 from pulsarray.compiler.training.interpreter import TrainInterpreter
 from pulsarray.compiler.training.losses import correct, loss_value
-from pulsarray.compiler.training.state import TrainState, real_master
+from pulsarray.compiler.training.state import TrainState, real_masters
 from pulsarray.compiler.training.train import Training
 from pulsarray.errors import CheckFailed, InputError
 from pulsarray.run import RunResult
@@ -245,8 +245,7 @@ class Trainer:
 
     def weights(self) -> dict[str, Floats]:
         """Real values of ``LAYER.weight`` (K, N) and ``LAYER.bias`` (N,) as they are now."""
-        state = self._learner.state
-        return {name: real_master(state, name) for name in state.masters}
+        return real_masters(self._learner.state)
 
     def _reason(self) -> str:
         """Why training should stop after the last epoch so far; empty if it should not."""

@@ -5,12 +5,14 @@ The integers are those of docs/training.md (Update).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import ClassVar
 
 import numpy as np
 
+from pulsarray.compiler.ir.formats import Kept
 from pulsarray.compiler.ir.mantissas import Part, Rounding
 from pulsarray.compiler.ir.operator import Kind, Operator
 from pulsarray.compiler.ir.value import Array, Shape
@@ -27,11 +29,22 @@ from pulsarray.compiler.numerics.moments import (
 )
 from pulsarray.errors import InputError
 
-__all__ = ["Descend", "DivideByRoot", "Momentum", "Narrow", "Optimizer", "Squares"]
+__all__ = [
+    "Descend",
+    "DivideByRoot",
+    "Memory",
+    "Momentum",
+    "Narrow",
+    "Optimizer",
+    "Squares",
+    "Stateful",
+]
 
 _MOST_SQUARES = 0.9999
 """Largest beta2: sums of squares have bits below those of gradients then."""
 _WIDE = 32
+_NO_ROOT = -64
+"""Exponent of roots of squares at first: twice as much is the least exponent there is."""
 _ONE = 1 << FRACTION_BITS
 
 
@@ -92,6 +105,23 @@ class Optimizer:
             by_name["decay"] = learning_rate * self.weight_decay
         return by_name
 
+    def direction(self, gradient: str, keep: Callable[..., str], put: Callable[..., str]) -> str:
+        """Name of what a step follows.
+
+        Parameters
+        ----------
+        gradient
+            Name of the parameter's.
+        keep
+            From an update that is stateful, and names of what it reads besides its memory, to the
+            name of what that becomes.
+        put
+            From the end of a name, an operator and names of what it reads to its result's.
+        """
+        divisor = keep(Squares(self.squares), gradient) if self.divides else ""
+        step = keep(Momentum(self.momentum), gradient) if self.momentum else gradient
+        return put("step", DivideByRoot(), step, divisor, "epsilon") if self.divides else step
+
     def __post_init__(self) -> None:
         if not 0 <= self.squares <= _MOST_SQUARES:
             raise InputError(f"beta2: must be from 0 to {_MOST_SQUARES}, not {self.squares:g}")
@@ -106,6 +136,31 @@ class Optimizer:
             raise InputError(f"momentum: must be from 0 to below 1, not {self.momentum:g}")
         if not (self.weight_decay >= 0 and isfinite(self.weight_decay)):
             raise InputError(f"weight decay: must be 0 or more, not {self.weight_decay:g}")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an update keeps of a parameter's gradients from step to step; zeros at first.
+
+    Parameters
+    ----------
+    name, bits
+        Ends the name of the state; bits of each integer.
+    exponent, first
+        Ends the name of its exponent, which only grows; the exponent before the first step.
+    times
+        The exponent of the integers is so many times that.
+    """
+
+    name: str
+    bits: int
+    exponent: str
+    first: int
+    times: int = 1
+
+    def format(self, parameter: str) -> Kept:
+        """Of the state of a parameter."""
+        return Kept(self.bits, f"{parameter}.{self.exponent}", times=self.times)
 
 
 class _Update(Operator):
@@ -124,6 +179,20 @@ class _Update(Operator):
             if shape != wanted:
                 raise InputError(f"{name} must have shape {wanted}, not {shape}")
         return shapes[0]
+
+
+class Stateful(_Update):
+    """An update of what is kept beside a parameter: its first value, and its result.
+
+    All that keeps, stores, encodes or writes a checkpoint of it follows from ``memory``.
+    """
+
+    memory: ClassVar[Memory]
+
+    @property
+    def guard(self) -> int:
+        """How far the memory's exponent is at least below the gradient's."""
+        return GUARD
 
 
 class Descend(
@@ -168,7 +237,7 @@ class Narrow(
 
 @dataclass(frozen=True)
 class Momentum(
-    _Update,
+    Stateful,
     title="momentum",
     summary="velocity * kept + gradient",
     kind=Kind.TRAINING,
@@ -183,6 +252,7 @@ class Momentum(
     """
 
     kept: float
+    memory = Memory("velocity", _WIDE, "velocity", first=-128)
 
     def real(self, *arrays: Array) -> Array:
         """The definition."""
@@ -192,14 +262,14 @@ class Momentum(
     def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
         """At an exponent that only grows, with guard bits below the gradient's."""
         (velocity, before), (gradient, e_gradient) = parts
-        after = max(before, limited(e_gradient - GUARD))
+        after = max(before, limited(e_gradient - self.guard))
         kept = rne(velocity * share(self.kept), FRACTION_BITS + after - before)
         return sym(kept + rne(gradient, after - e_gradient), _WIDE), after
 
 
 @dataclass(frozen=True)
 class Squares(
-    _Update,
+    Stateful,
     title="squares",
     summary="squares * kept + gradient^2",
     kind=Kind.TRAINING,
@@ -214,6 +284,12 @@ class Squares(
     """
 
     kept: float
+    memory = Memory("squares", 48, "root", first=_NO_ROOT, times=2)
+
+    @property
+    def guard(self) -> int:
+        """How far the exponent of roots is at least below the gradient's."""
+        return guard(self.kept)
 
     def real(self, *arrays: Array) -> Array:
         """The definition."""
@@ -223,7 +299,7 @@ class Squares(
     def mantissas(self, parts: Sequence[Part], rounding: Rounding) -> Part:
         """At twice the exponent of their roots, which only grows."""
         (squares, before), (gradient, e_gradient) = parts
-        after = 2 * max(before // 2, limited(e_gradient - guard(self.kept)))
+        after = 2 * max(before // 2, limited(e_gradient - self.guard))
         square = limited(after)
         kept = rne(squares * share(self.kept), FRACTION_BITS + square - before)
         return kept + rne(gradient * gradient, square - 2 * e_gradient), after

@@ -32,7 +32,7 @@ from pulsarray.compiler.training.interpreter import (
 )
 from pulsarray.compiler.training.layers import is_vector
 from pulsarray.compiler.training.random_rounding import RandomRounding
-from pulsarray.compiler.training.state import real_master
+from pulsarray.compiler.training.state import real_masters
 
 Ints = npt.NDArray[np.int64]
 
@@ -166,8 +166,7 @@ def _sides(trace: StepTrace, target: Ints) -> dict[str, Floats]:
 def _reference(network: TrainingNetwork, state: TrainState, trace: StepTrace) -> FloatNetwork:
     """The float network with the weights of a state, and what a step from it dropped."""
     reference = FloatNetwork(network)
-    for name in reference.parameters:
-        reference.parameters[name] = real_master(state, name)
+    reference.parameters = real_masters(state)
     reference.kept = {name: trace.tensors[f"{name}.mask"] > 0 for name in network.drops}
     return reference
 

@@ -20,10 +20,10 @@ from pulsarray.compiler.ir.formats import Shared16
 from pulsarray.compiler.ir.graph import Graph, Node, needed
 from pulsarray.compiler.ir.value import Role, Shape, Value
 from pulsarray.compiler.ops.loss import LOSSES, Loss
-from pulsarray.compiler.ops.optimizer import Optimizer
+from pulsarray.compiler.ops.optimizer import Optimizer, Stateful
 from pulsarray.compiler.passes.pipeline import TRAINING, Goal, passed
 from pulsarray.compiler.passes.training.ends import LOSS_ERROR
-from pulsarray.compiler.passes.training.updates import RATES
+from pulsarray.compiler.passes.training.updates import MASTER, RATES
 from pulsarray.compiler.training.flow import ERROR, Flow
 from pulsarray.compiler.training.layers import Step, members_of, steps_of
 
@@ -155,6 +155,28 @@ class TrainingNetwork:
     def updates_of(self, parameter: str) -> Sequence[Node]:
         """Those of one parameter."""
         return needed(self.updates, [self.nodes.states[parameter]])
+
+    @cached_property
+    def stateful(self) -> Mapping[str, Sequence[Stateful]]:
+        """By parameter the updates that keep something beside it, in the order of the states."""
+        ops = {node.output: node.op for node in self.updates}
+        by_name: dict[str, list[Stateful]] = {}
+        for value in self.nodes.declared:
+            op = ops.get(self.nodes.states.get(value.name, ""))
+            if isinstance(op, Stateful):
+                by_name.setdefault(value.name.rpartition(".")[0], []).append(op)
+        return by_name
+
+    def stored(self, parameter: str) -> list[str]:
+        """Names of all that is kept of a parameter: itself, weights in 32 bits, and memories."""
+        masters = [f"{parameter}{MASTER}"] if parameter.endswith(".weight") else []
+        memories = (op.memory.name for op in self.stateful.get(parameter, ()))
+        return [parameter, *masters, *(f"{parameter}.{name}" for name in memories)]
+
+    @cached_property
+    def rates(self) -> Sequence[str]:
+        """What its updates read besides, of :data:`RATES`."""
+        return [name for name in RATES if name in self.nodes.values]
 
     @cached_property
     def chunk_nodes(self) -> Sequence[Node]:

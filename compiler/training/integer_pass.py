@@ -97,7 +97,7 @@ class IntegerPass:
         for layer in self.network.learning:
             for name in layer.learned:
                 values, _ = self.values[f"{name}.gradient"]
-                by_name[name] = values.reshape(self.state.masters[name].shape)
+                by_name[name] = values.reshape(self.state.values[name].shape)
         return by_name
 
     def gradients(self, sums: Mapping[str, Ints]) -> dict[str, Ints]:

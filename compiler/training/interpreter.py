@@ -14,7 +14,6 @@ import numpy.typing as npt
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.numerics.exponents import PROBABILITY
 from pulsarray.compiler.numerics.mantissas import factor
-from pulsarray.compiler.numerics.moments import share
 from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.reference.mantissas import Scales
 from pulsarray.compiler.training.differentiate import TrainingNetwork
@@ -85,12 +84,13 @@ class TrainInterpreter:
             raise InputError(f"target: must have {len(inputs)} samples, not {len(targets)}")
         exponents = {"input": data_exponent(inputs), "target": data_exponent(targets)}
         exponents |= {name: fixed or 0 for name, fixed in self.network.exponents.items()}
-        optimizer = self.network.optimizer
-        counts = dict.fromkeys(self._adaptive, 0)
-        momentum = share(optimizer.momentum)
-        state = TrainState({}, {}, {}, exponents, counts, 0, 0, momentum, seed=seed)
+        state = TrainState({}, exponents, dict.fromkeys(self._adaptive, 0), seed=seed)
         for layer in self.network.layers:
-            add_layer(state, layer, velocities=momentum > 0, squares=optimizer.divides)
+            add_layer(state, layer)
+        for name, ops in self.network.stateful.items():
+            for memory in (op.memory for op in ops):
+                state.exponents[memory.format(name).name] = memory.first
+                state.values[f"{name}.{memory.name}"] = np.zeros_like(state.values[name])
         self.set_rate(state, learning_rate, batch)
         return state
 
@@ -120,11 +120,9 @@ class TrainInterpreter:
             "decay": "learning rate x weight decay",
             "epsilon": "epsilon x batch",
         }
-        state.decay, state.exponents["decay"] = 0, 0
         rates = optimizer.rates(learning_rate, batch, state.steps + 1, rounded=True)
         for name, value in rates.items():
-            mantissa, state.exponents[name] = factor(value, texts[name])
-            setattr(state, name, mantissa)
+            state.rates[name], state.exponents[name] = factor(value, texts[name])
 
     def calibrate(self, state: TrainState, x_codes: Ints, t_codes: Ints) -> None:
         """Sets every adaptive exponent to what the first batch needs, and its count to 0."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.machine.chip import PARAMETER_COLUMNS
+from pulsarray.compiler.numerics.moments import share
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import draw_masks
 from pulsarray.compiler.training.layers import Step
@@ -115,30 +116,23 @@ class Training:
             return values
         return values[self.tensors.geometries[layer.name].places(layer.weight.shape)]
 
-    def _stored(
-        self, layers: Sequence[Step], values: Mapping[str, Integers], end: str
-    ) -> dict[str, Integers]:
-        """Values by ``LAYER.weight`` and ``LAYER.bias`` as tensors."""
-        by_name = {}
-        for layer in layers:
-            weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
-            if weight in values:
-                by_name[f"{weight}.{end}"] = self._placed(layer, values[weight])
-            if bias in values:
-                by_name[f"{bias}.{end}"] = np.atleast_2d(values[bias])
-        return by_name
+    def _matrices(self) -> Iterator[tuple[Step, str, bool]]:
+        """Layers, what is kept of them by name, and whether it has the shape of weights."""
+        for layer in self.network.layers:
+            for name in (f"{layer.name}.weight", f"{layer.name}.bias"):
+                for kept in self.network.stored(name):
+                    yield layer, kept, name.endswith(".weight")
 
     def encode_state(self, state: TrainState) -> dict[str, Integers]:
         """A state as tensors to write."""
-        layers = self.network.layers
-        by_name = {f"{x.name}.weight": self._placed(x, state.weights[x.name]) for x in layers}
-        by_name |= self._stored(layers, state.masters, "master")
-        if self.network.optimizer.momentum:
-            by_name |= self._stored(self.network.learning, state.velocities, "velocity")
-        if self.network.optimizer.divides:
-            by_name |= self._stored(self.network.learning, state.squares, "squares")
-            dim = self.tensors.config.dim
-            by_name[self.tensors.epsilon.name] = np.full((1, dim), state.epsilon, np.int64)
+        by_name = {
+            name: self._placed(layer, state.values[name])
+            if is_weight
+            else np.atleast_2d(state.values[name])
+            for layer, name, is_weight in self._matrices()
+        }
+        if (epsilon := self.tensors.epsilon) is not None:
+            by_name[epsilon.name] = np.full((1, epsilon.columns), state.rates["epsilon"], np.int64)
         by_name |= self.encode_masks(state, 0)
         registers = {"exponents": self._exponents(state), "rates": self._rates(state)}
         return by_name | {
@@ -167,22 +161,16 @@ class Training:
 
     def _rates(self, state: TrainState) -> Integers:
         words = np.zeros((3, PARAMETER_COLUMNS, self.tensors.config.dim), np.int64)
-        words[:, -1] = np.array([[state.rate], [state.decay], [state.momentum]])
+        kept = share(self.network.optimizer.momentum)
+        words[:, -1] = np.array([[state.rates["rate"]], [state.rates.get("decay", 0)], [kept]])
         return words.reshape(3 * PARAMETER_COLUMNS, -1)
 
     def decode_state(self, read: Callable[[str], Integers], state: TrainState) -> TrainState:
         """The state in a device's memory; ``state`` gives what the device does not change."""
         decoded = state.copy()
-        for layer in self.network.layers:
-            decoded.weights[layer.name] = self._taken(layer, read(f"{layer.name}.weight"))
-        for layer in self.network.learning:
-            for name in layer.learned:
-                kind = name.rsplit(".", 1)[1]
-                decoded.masters[name] = self._read(read, layer, kind, "master")
-                if self.network.optimizer.momentum:
-                    decoded.velocities[name] = self._read(read, layer, kind, "velocity")
-                if self.network.optimizer.divides:
-                    decoded.squares[name] = self._read(read, layer, kind, "squares")
+        for layer, name, is_weight in self._matrices():
+            values = read(name)
+            decoded.values[name] = self._taken(layer, values) if is_weight else values.reshape(-1)
         words = read(self.tensors.exponents.name).reshape(-1)
         for name, register in self.tensors.registers.items():
             word = int(words[register])
@@ -191,10 +179,6 @@ class Training:
             if name in state.counts:
                 decoded.counts[name] = word >> _COUNT & 7
         return decoded
-
-    def _read(self, read: Callable[[str], Integers], layer: Step, kind: str, end: str) -> Integers:
-        values = read(f"{layer.name}.{kind}.{end}")
-        return self._taken(layer, values) if kind == "weight" else values.reshape(-1)
 
     def limits(self, exponents: Integers) -> list[str]:
         """Names of weights that are near their limit, from the tensor ``exponents``."""

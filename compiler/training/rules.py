@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pulsarray.compiler.numerics.exponents import ROOM
 from pulsarray.compiler.numerics.mantissas import limited, rne
+from pulsarray.compiler.passes.training.updates import MASTER
 from pulsarray.compiler.training.state import TrainState, working
 
 __all__ = ["adapt", "make_room"]
@@ -30,10 +31,10 @@ def adapt(state: TrainState, statistics: Mapping[str, int]) -> list[str]:
 
 def make_room(state: TrainState) -> None:
     """Halves the weights of layers that are near their limit, and raises their exponents."""
-    for layer in state.weights:
-        name = f"{layer}.weight"
-        top = state.masters[name] >> 24 & 0xFF
+    for name in state.weights:
+        master = state.values[f"{name}{MASTER}"]
+        top = master >> 24 & 0xFF
         if ((top == 0x7F) | (top == 0x80)).any():
-            state.masters[name] = rne(state.masters[name], 1)
+            state.values[f"{name}{MASTER}"] = half = rne(master, 1)
+            state.values[name] = working(half)
             state.exponents[name] += 1
-            state.weights[layer] = working(state.masters[name])

@@ -18,27 +18,24 @@ from pulsarray.compiler.numerics.exponents import (
     PROBABILITY,
 )
 from pulsarray.compiler.numerics.mantissas import LARGEST, limited, rne, sym
+from pulsarray.compiler.passes.training.updates import MASTER
 from pulsarray.compiler.training.layers import Step
 from pulsarray.errors import InputError
 
 __all__ = [
-    "NO_ROOT",
     "StepTrace",
     "TrainState",
     "add_layer",
     "data_exponent",
     "encode",
     "real",
-    "real_master",
+    "real_masters",
     "samples",
     "working",
 ]
 
 Ints = npt.NDArray[np.int64]
 
-_NO_VELOCITY = -128
-NO_ROOT = -64
-"""Exponent of roots of squares at first: twice as much is the least exponent there is."""
 _MASTER_LIMIT = (1 << 31) - 1
 
 
@@ -48,76 +45,63 @@ class TrainState:
 
     Parameters
     ----------
-    weights
-        By layer the working weights, 16 bits, (K, N).
-    masters
-        By ``LAYER.weight`` (K, N) and ``LAYER.bias`` (N,), 32 bits.
-    velocities, squares
-        The same keys, 32 and 48 bits; empty without momentum, and without Adam.
+    values
+        Of every layer ``LAYER.weight`` (K, N), 16 bits, ``LAYER.weight.master``, 32 bits, and
+        ``LAYER.bias`` (N,), 32 bits; beside those that learn what updates keep of their gradients
+        (:class:`~pulsarray.compiler.ops.optimizer.Memory`).
     exponents
         By the names of docs/training.md.
     counts
         Of adaptive exponents.
-    rate, decay, momentum, epsilon
-        Mantissas; decay, momentum and epsilon are 0 without.
+    rates
+        Mantissas of what the updates of a step read
+        (:data:`~pulsarray.compiler.passes.training.updates.RATES`).
     learning_rate
         As it was set.
     seed, steps
         Of everything random, and how many steps came before.
     """
 
-    weights: dict[str, Ints]
-    masters: dict[str, Ints]
-    velocities: dict[str, Ints]
+    values: dict[str, Ints]
     exponents: dict[str, int]
     counts: dict[str, int]
-    rate: int
-    decay: int
-    momentum: int
-    squares: dict[str, Ints] = field(default_factory=dict)
-    epsilon: int = 0
+    rates: dict[str, int] = field(default_factory=dict)
     learning_rate: float = 0.0
     seed: int = 0
     steps: int = 0
+
+    @property
+    def weights(self) -> list[str]:
+        """Names of the weights of all layers."""
+        return [name.removesuffix(MASTER) for name in self.values if name.endswith(MASTER)]
 
     def part(self, value: Value) -> Part:
         """What it holds of a parameter, state or rate of the graph of a step."""
         form = value.format
         if value.role is Role.INPUT:
-            return np.array(getattr(self, value.name)), self.exponents[value.name]
+            return np.array(self.rates[value.name]), self.exponents[value.name]
         exponent = BIAS
         if isinstance(form, Kept):
             exponent = form.times * self.exponents[form.name] - form.less
         elif isinstance(form, Shared16):
             exponent = self.exponents[form.name]
-        places, name = self._place(value.name)
-        return places[name].reshape(value.shape), exponent
+        return self.values[value.name].reshape(value.shape), exponent
 
     def keep(self, value: Value, part: Part) -> None:
         """What a parameter or state has become."""
-        (places, name), (array, exponent) = self._place(value.name), part
-        places[name] = array.reshape(places[name].shape)
+        array, exponent = part
+        self.values[value.name] = array.reshape(self.values[value.name].shape)
         if isinstance(value.format, Kept):
             self.exponents[value.format.name] = (exponent + value.format.less) // value.format.times
-
-    def _place(self, value: str) -> tuple[dict[str, Ints], str]:
-        name, _, kind = value.rpartition(".")
-        places = {
-            "weight": self.weights, "master": self.masters, "velocity": self.velocities,
-            "squares": self.squares,
-        }  # fmt: skip
-        return (places[kind], name) if kind in places else (self.masters, value)
 
     def copy(self) -> TrainState:
         """A state that shares nothing with this one."""
         return replace(
             self,
-            weights={name: values.copy() for name, values in self.weights.items()},
-            masters={name: values.copy() for name, values in self.masters.items()},
-            velocities={name: values.copy() for name, values in self.velocities.items()},
-            squares={name: values.copy() for name, values in self.squares.items()},
+            values={name: values.copy() for name, values in self.values.items()},
             exponents=dict(self.exponents),
             counts=dict(self.counts),
+            rates=dict(self.rates),
         )
 
 
@@ -212,7 +196,7 @@ def encode(values: Floats, exponent: int, what: str) -> Ints:
     return codes.astype(np.int64)
 
 
-def add_layer(state: TrainState, layer: Step, *, velocities: bool, squares: bool) -> None:
+def add_layer(state: TrainState, layer: Step) -> None:
     """Adds a layer's parameters, as they are before the first step, to a state.
 
     Raises
@@ -223,16 +207,9 @@ def add_layer(state: TrainState, layer: Step, *, velocities: bool, squares: bool
     weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
     exponent = _weight_exponent(layer.weight)
     state.exponents[weight] = exponent
-    state.masters[weight] = _master(weight, layer.weight, exponent - MASTER_BITS)
-    state.masters[bias] = _master(bias, layer.bias, BIAS)
-    state.weights[layer.name] = working(state.masters[weight])
-    if velocities:
-        for name in layer.learned:
-            state.velocities[name] = np.zeros_like(state.masters[name])
-            state.exponents[f"{name}.velocity"] = _NO_VELOCITY
-    for name in layer.learned if squares else ():
-        state.squares[name] = np.zeros_like(state.masters[name])
-        state.exponents[f"{name}.root"] = NO_ROOT
+    master = _master(weight, layer.weight, exponent - MASTER_BITS)
+    state.values |= {weight: working(master), f"{weight}{MASTER}": master}
+    state.values[bias] = _master(bias, layer.bias, BIAS)
 
 
 def _weight_exponent(weight: Floats) -> int:
@@ -248,10 +225,15 @@ def _master(name: str, values: Floats, exponent: int) -> Ints:
     return codes.astype(np.int64)
 
 
-def real_master(state: TrainState, name: str) -> Floats:
-    """Real values of the master weights or biases of a name."""
-    exponent = state.exponents[name] - MASTER_BITS if name in state.exponents else BIAS
-    return np.ldexp(state.masters[name].astype(np.float64), exponent)
+def real_masters(state: TrainState) -> dict[str, Floats]:
+    """Real values of ``LAYER.weight`` (K, N), as they are kept in 32 bits, and ``LAYER.bias``."""
+    by_name = {}
+    for weight in state.weights:
+        bias = f"{weight.removesuffix('.weight')}.bias"
+        exponent = state.exponents[weight] - MASTER_BITS
+        by_name[weight] = np.ldexp(state.values[f"{weight}{MASTER}"].astype(np.float64), exponent)
+        by_name[bias] = np.ldexp(state.values[bias].astype(np.float64), BIAS)
+    return by_name
 
 
 def working(master: Ints) -> Ints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -37,8 +37,11 @@ class Given:
         Samples: arrays by name, or an ``.npz`` file of them.
     loss
         ``LOSS`` or ``LOSS:PARAMETER``.
-    momentum, weight_decay, squares, learning_rate, epochs
-        Numbers; ``squares`` is Adam's beta2.
+    optimizer
+        Settings of the optimizer
+        (:class:`~pulsarray.compiler.ops.optimizer.Optimizer`) by name; others are the workload's.
+    learning_rate, epochs
+        Numbers.
     batch
         Samples of a step, or ``full``.
     seed
@@ -48,9 +51,7 @@ class Given:
     network: str
     data: Samples = None
     loss: str | None = None
-    momentum: float | None = None
-    weight_decay: float | None = None
-    squares: float | None = None
+    optimizer: Mapping[str, float] = field(default_factory=dict)
     learning_rate: float | None = None
     batch: str | None = None
     epochs: int | None = None
@@ -101,15 +102,10 @@ def task_of(request: Given) -> Task:
 
 
 def _built_in(request: Given, known: Workload) -> Task:
-    from pulsarray.compiler.training.differentiate import Optimizer, differentiate
+    from pulsarray.compiler.training.differentiate import differentiate
 
     loss = known.loss if request.loss is None else _loss(request.loss)
-    usual = known.optimizer
-    optimizer = Optimizer(
-        momentum=usual.momentum if request.momentum is None else request.momentum,
-        weight_decay=usual.weight_decay if request.weight_decay is None else request.weight_decay,
-        squares=usual.squares if request.squares is None else request.squares,
-    )
+    optimizer = replace(known.optimizer, **request.optimizer)
     network = differentiate(known.build(request.seed), loss, optimizer, known.frozen)
     data = _checked(known, network) if request.data is None else _samples(request.data, network)
     return Task(
@@ -149,12 +145,7 @@ def _own(request: Given) -> Task:
     assert request.data is not None
     assert request.loss is not None
     assert request.learning_rate is not None
-    optimizer = Optimizer(
-        momentum=request.momentum or 0.0,
-        weight_decay=request.weight_decay or 0.0,
-        squares=request.squares or 0.0,
-    )
-    network = differentiate(graph, _loss(request.loss), optimizer)
+    network = differentiate(graph, _loss(request.loss), Optimizer(**request.optimizer))
     data = _samples(request.data, network)
     return Task(
         name=path.stem,

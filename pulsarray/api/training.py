@@ -251,14 +251,13 @@ def train(
         waves=None if waves is None else Path(waves),
         step=step,
     )
+    optimizer = {"momentum": momentum, "weight_decay": weight_decay, "squares": squares}
     task = task_of(
         Given(
             network=str(network),
             data=data,
             loss=loss,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            squares=squares,
+            optimizer={name: value for name, value in optimizer.items() if value is not None},
             learning_rate=learning_rate,
             batch=None if batch is None else str(batch),
             epochs=epochs,
@@ -334,9 +333,7 @@ def _facts(training: Training, task: Task, course: Course) -> dict[str, Any]:
         "fingerprint": config.fingerprint,
         "loss": {"name": network.loss.name, "parameter": network.loss.parameter},
         "optimizer": {
-            "momentum": network.optimizer.momentum,
-            "weight_decay": network.optimizer.weight_decay,
-            "squares": network.optimizer.squares,
+            **asdict(network.optimizer),
             "learning_rate": task.learning_rate,
         },
         "samples": len(task.data.inputs),

@@ -30,6 +30,12 @@ from pulsarray.cli.options import (
     parsed_states,
 )
 from pulsarray.cli.output import print_json, require_writable, show, working
+from pulsarray.cli.training.options import (
+    MomentumOption,
+    OptimizerOption,
+    WeightDecayOption,
+    optimizer_settings,
+)
 from pulsarray.display.facts import facts
 from pulsarray.display.programs import program_facts, program_text
 from pulsarray.errors import InputError
@@ -66,8 +72,9 @@ def compile_(
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", help="Learning rate (training).")
     ] = None,
-    momentum: Annotated[float | None, typer.Option("--momentum", help="(training)")] = None,
-    weight_decay: Annotated[float | None, typer.Option("--weight-decay", help="(training)")] = None,
+    optimizer: OptimizerOption = None,
+    momentum: MomentumOption = None,
+    weight_decay: WeightDecayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compile a network, or a step of its training, into a program file.
@@ -88,8 +95,7 @@ def compile_(
         network=network,
         data=data,
         loss=loss,
-        momentum=momentum,
-        weight_decay=weight_decay,
+        optimizer=optimizer_settings(optimizer, momentum, weight_decay),
         learning_rate=learning_rate,
         batch=None if batch is None else str(batch),
         seed=seed or 0,
@@ -127,8 +133,10 @@ def _check_options(
     request: Given, training: bool, calibrate: Path | None, sums: bool, shape: bool
 ) -> None:
     """Refuse options of training without it, and the reverse."""
-    names = ("data", "loss", "momentum", "weight_decay", "learning_rate")
-    set_ = [f"--{n.replace('_', '-')}" for n in names if getattr(request, n) is not None]
+    options = {"--data": request.data, "--loss": request.loss}
+    options |= {"--learning-rate": request.learning_rate}
+    set_ = [name for name, value in options.items() if value is not None]
+    set_ += ["--optimizer, --momentum, --weight-decay"] if request.optimizer else []
     if set_ and not training:
         raise InputError(f"{', '.join(set_)}: only with --training")
     if training and (calibrate is not None or sums or shape):

@@ -21,6 +21,12 @@ from pulsarray.cli.options import (
 )
 from pulsarray.cli.output import print_json, show, working
 from pulsarray.cli.passes import text_after, training_after
+from pulsarray.cli.training.options import (
+    MomentumOption,
+    OptimizerOption,
+    WeightDecayOption,
+    optimizer_settings,
+)
 from pulsarray.errors import CheckFailed, InputError
 
 __all__ = ["inspect"]
@@ -59,6 +65,9 @@ def inspect(
             "without --after all of them.",
         ),
     ] = False,
+    optimizer: OptimizerOption = None,
+    momentum: MomentumOption = None,
+    weight_decay: WeightDecayOption = None,
     calibrate: CalibrateOption = None,
 ) -> None:
     """Print the layers of a network: shapes, cost, whether they are supported, where they run.
@@ -76,13 +85,18 @@ def inspect(
       pulsarray inspect resnet8 --after norms
 
       pulsarray inspect mnist-mlp --training --after gradients
+
+      pulsarray inspect mnist-mlp --training --after updates --optimizer adamw
     """
+    settings = optimizer_settings(optimizer, momentum, weight_decay)
     sizes, constants = parsed_shape(shape), parsed_inputs(set_input)
     if training:
         if set_input:
             raise InputError("--set-input: not with --training")
-        typer.echo(training_after(network, after, sizes), nl=False)
+        typer.echo(training_after(network, after, sizes, settings), nl=False)
         return
+    if settings:
+        raise InputError("--optimizer, --momentum, --weight-decay: only with --training")
     if after is not None:
         machine = chosen_config(config, overrides)
         typer.echo(text_after(network, after, calibrate, machine, sizes, constants), nl=False)

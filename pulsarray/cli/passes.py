@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,12 @@ def text_after(
     return show(passed(network.graph, steps, setting))
 
 
-def training_after(source: str, name: str | None, shape: Shapes) -> str:
+def training_after(
+    source: str, name: str | None, shape: Shapes, settings: Mapping[str, float]
+) -> str:
     """The same of a pass of training, the last by default, with a loss that suits the end.
+
+    ``settings`` are those of the optimizer.
 
     Raises
     ------
@@ -58,6 +63,7 @@ def training_after(source: str, name: str | None, shape: Shapes) -> str:
     from pulsarray.compiler.importers.onnx.importer import import_onnx
     from pulsarray.compiler.ir.show import show
     from pulsarray.compiler.ops.loss import LOSSES, Loss
+    from pulsarray.compiler.ops.optimizer import Optimizer
     from pulsarray.compiler.passes.pipeline import TRAINING, Goal, passed, up_to
 
     steps = TRAINING if name is None else up_to(TRAINING, name)
@@ -68,4 +74,5 @@ def training_after(source: str, name: str | None, shape: Shapes) -> str:
         network = load(source, shape=shape).graph
     end = network.nodes[-1].op.title
     suited = (loss for loss, rule in LOSSES.items() if rule.after == end)
-    return show(passed(network, steps, Goal(Loss(next(suited, "mse")))))
+    goal = Goal(Loss(next(suited, "mse")), optimizer=Optimizer(**settings))
+    return show(passed(network, steps, goal))

@@ -107,6 +107,14 @@ def test_after_a_pass_of_training(command: Command) -> None:
     assert done.code == 0, done.err
     assert "loss=mse" in done.out
     assert "gradient(" not in done.out.replace("loss_gradient(", "")
+    line = ["inspect", "mnist-mlp", "--training", "--after", "updates", "--optimizer", "adamw"]
+    done = command(*line, "--momentum", 0.8)
+    assert done.code == 0, done.err
+    assert "momentum(&fc1.weight.velocity, %fc1.weight.gradient) kept=0.8" in done.out
+    assert "state &fc1.weight.squares: 1x1x784x16 real" in done.out
+    assert "%fc1.weight.decayed" in done.out
+    done = command("inspect", "mnist-mlp", "--after", "norms", "--momentum", 0.8)
+    assert (done.code, "only with --training" in done.err) == (2, True)
     done = command("inspect", "mnist-mlp", "--training", "--after", "quantize")
     assert (done.code, "must be one of ends, maps" in done.err) == (2, True)
 

@@ -40,8 +40,9 @@ def backprop(network: TrainingNetwork, state: TrainState, x: Ints, t: Ints) -> d
     inputs, outputs = [], []
     for layer in network.layers:
         inputs.append(values)
-        weight = state.weights[layer.name] * 2.0 ** state.exponents[f"{layer.name}.weight"]
-        sums = values @ weight + state.masters[f"{layer.name}.bias"] * 2.0**-24
+        name = f"{layer.name}.weight"
+        weight = state.values[name] * 2.0 ** state.exponents[name]
+        sums = values @ weight + state.values[f"{layer.name}.bias"] * 2.0**-24
         values = _activation(layer.activation, sums)
         outputs.append(values)
     result = network.graph.nodes[-1].op.real(values) if host_function(network.graph) else values
@@ -53,7 +54,8 @@ def backprop(network: TrainingNetwork, state: TrainState, x: Ints, t: Ints) -> d
         results[f"{layer.name}.error"] = error
         results[f"{layer.name}.weight.gradient"] = inputs[place].T @ error
         results[f"{layer.name}.bias.gradient"] = error.sum(axis=0)
-        weight = state.weights[layer.name] * 2.0 ** state.exponents[f"{layer.name}.weight"]
+        name = f"{layer.name}.weight"
+        weight = state.values[name] * 2.0 ** state.exponents[name]
         error = error @ weight.T
     return results
 

@@ -10,7 +10,7 @@ from pulsarray.compiler.ops.loss import Loss
 from pulsarray.compiler.training.differentiate import Optimizer, differentiate
 from pulsarray.compiler.training.float_reference import FloatNetwork
 from pulsarray.compiler.training.interpreter import TrainInterpreter
-from pulsarray.compiler.training.state import real_master
+from pulsarray.compiler.training.state import real_masters
 from pulsarray.errors import InputError
 from pulsarray.sim.random.training import DIMS
 from pulsarray.sim.random.training_networks import (
@@ -79,7 +79,7 @@ def test_steps_are_those_of_float64() -> None:
         interpreter.step(state, [codes])
         exact.step(x[part], t[part], 0.01)
     for name, values in exact.parameters.items():
-        far = real_master(state, name).reshape(values.shape) - values
+        far = real_masters(state)[name].reshape(values.shape) - values
         # Adam moves every weight by about the learning rate, up to 0.6 in 60 steps.
         assert np.abs(far).max() < 2e-3, name
 
@@ -93,9 +93,9 @@ def test_the_definition_of_the_first_step() -> None:
     state = interpreter.initial(x, t, learning_rate=0.01, batch=1)
     codes = interpreter.encode(state, x), interpreter.encode_target(state, t)
     interpreter.calibrate(state, *codes)
-    before = real_master(state, "fc.weight").copy()
+    before = real_masters(state)["fc.weight"].copy()
     interpreter.step(state, [codes])
-    moved = real_master(state, "fc.weight") - before
+    moved = real_masters(state)["fc.weight"] - before
     np.testing.assert_allclose(moved.reshape(-1), [0.01, -0.01, 0.01], rtol=3e-3)
 
 

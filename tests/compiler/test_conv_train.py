@@ -208,9 +208,7 @@ def trained(graph: Graph, **optimizer: float) -> TrainingNetwork:
 
 
 def unequal(expected: TrainState, got: TrainState) -> list[str]:
-    names = [n for n in expected.masters if (expected.masters[n] != got.masters[n]).any()]
-    names += [n for n in expected.weights if (expected.weights[n] != got.weights[n]).any()]
-    names += [n for n in expected.velocities if (expected.velocities[n] != got.velocities[n]).any()]
+    names = [n for n, values in expected.values.items() if (values != got.values[n]).any()]
     names += [n for n, e in expected.exponents.items() if got.exponents[n] != e]
     return names + [n for n, c in expected.counts.items() if got.counts[n] != c]
 
@@ -330,7 +328,7 @@ def differing(seed: int) -> Sequence[str]:
 def _stray(training: Training, state: TrainState, read: Callable[[str], Ints]) -> list[str]:
     """Layers with something else than 0 where memory has no weight."""
     everywhere = state.copy()
-    everywhere.weights = {name: np.ones_like(weight) for name, weight in state.weights.items()}
+    everywhere.values = {name: np.ones_like(values) for name, values in state.values.items()}
     stored = training.encode_state(everywhere)
     names = [f"{layer.name}.weight" for layer in training.network.layers]
     return [f"{n} beside weights" for n in names if read(n)[stored[n] == 0].any()]
@@ -457,7 +455,7 @@ def test_what_is_dropped_does_not_depend_on_weights() -> None:
     x, t = samples(network.graph, 4)
     state = interpreter.initial(x, t, learning_rate=0.1, batch=4, seed=3)
     before = interpreter.masks(state, 4)
-    state.masters = {name: values + 1 for name, values in state.masters.items()}
+    state.values = {name: values + 1 for name, values in state.values.items()}
     after = interpreter.masks(state, 4)
     assert all((before[name] == after[name]).all() for name in before)
     state.steps += 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
+from pulsarray.compiler.ops.optimizer import Memory, Momentum
 from pulsarray.compiler.training.differentiate import LOSSES, Loss, Optimizer, differentiate
 from pulsarray.compiler.training.train import compile_training
 from pulsarray.config import load_config
@@ -107,12 +109,12 @@ def test_the_forward_program_changes_only_the_output() -> None:
 
 def test_limits_are_seen_and_halving_goes_on_bit_by_bit() -> None:
     beside = Beside(case([2, 2], ["identity"], "mse", 2))
-    master = beside.state.masters["fc1.weight"]
+    master = beside.state.values["fc1.weight.master"]
     master[0, 0] = 0x7F00_0001
-    beside.state.weights["fc1"][0, 0] = 0x7F00
+    beside.state.values["fc1.weight"][0, 0] = 0x7F00
     for name, values in beside.training.encode_state(beside.state).items():
         beside.write(name, values)
-    beside.state.rate = 0
+    beside.state.rates["rate"] = 0
     beside.write("rates", beside.training.encode_state(beside.state)["rates"])
     got, wanted, _ = beside.step()
     assert beside.training.limits(beside.read("exponents")) == ["fc1.weight"]
@@ -131,7 +133,7 @@ def test_no_transposed_copies() -> None:
     names = {tensor.name for tensor in program.tensors if tensor.role != "constant"}
     assert names == {
         "input", "target", "output", "exponents",
-        *(f"fc{n}.{kind}" for n in (1, 2) for kind in ("weight", "weight.master", "bias.master")),
+        *(f"fc{n}.{kind}" for n in (1, 2) for kind in ("weight", "weight.master", "bias")),
     }  # fmt: skip
 
 
@@ -179,8 +181,30 @@ def test_frozen_layers_stay_and_pass_gradients_on(
     before = beside.state.copy()
     got, wanted, _ = beside.step()
     assert not differences(got, wanted)
-    changed = {n for n, w in before.weights.items() if not np.array_equal(w, got.weights[n])}
-    assert changed == {"fc1", "fc2", "fc3"} - set(frozen)
+    weights = {f"fc{number}.weight" for number in (1, 2, 3)}
+    changed = {n for n in weights if not np.array_equal(before.values[n], got.values[n])}
+    assert changed == weights - {f"{name}.weight" for name in frozen}
+
+
+@dataclass(frozen=True)
+class Trail(Momentum):
+    memory = Memory("trail", 32, "trail", first=-100)
+
+
+class Trailing(Optimizer):
+    def direction(self, gradient: str, keep: Callable[..., str], put: Callable[..., str]) -> str:
+        return keep(Trail(self.momentum), gradient)
+
+
+def test_what_an_update_declares_is_kept_stored_and_read_back() -> None:
+    made = case([5, 6, 3], ["tanh", "sigmoid"], "mse", optimizer=Trailing(momentum=0.75))
+    beside = Beside(made, frozen=["fc1"])
+    kept = {"fc2.weight.trail", "fc2.bias.trail"}
+    assert {name for name in beside.state.values if name.endswith("trail")} == kept
+    assert beside.state.exponents["fc2.bias.trail"] == -100
+    got, wanted, _ = beside.step()
+    assert not differences(got, wanted)
+    assert all(got.values[name].any() for name in kept)
 
 
 def test_frozen_layers_have_no_velocity() -> None:

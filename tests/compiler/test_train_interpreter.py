@@ -56,13 +56,10 @@ def started(
 
 
 def same(left: TrainState, right: TrainState) -> bool:
-    tensors = ("weights", "masters", "velocities", "squares")
-    return (left.exponents, left.counts, left.rate, left.decay, left.momentum) == (
-        right.exponents, right.counts, right.rate, right.decay, right.momentum
+    return (left.exponents, left.counts, left.rates) == (
+        right.exponents, right.counts, right.rates
     ) and all(
-        np.array_equal(value, getattr(right, kind)[name])
-        for kind in tensors
-        for name, value in getattr(left, kind).items()
+        np.array_equal(value, right.values[name]) for name, value in left.values.items()
     )  # fmt: skip
 
 
@@ -110,10 +107,11 @@ def test_updates_follow_the_gradients() -> None:
     before = state.copy()
     trace = interpreter.step(state, [(x, t)])
     scale = 2.0 ** before.exponents["fc1.weight"]
-    change = (state.masters["fc1.weight"] - before.masters["fc1.weight"]) * scale / (1 << 16)
-    wanted = -0.1 * (real("fc1.weight.gradient", trace) / 16 + 0.5 * before.weights["fc1"] * scale)
+    moved = {name: state.values[name] - values for name, values in before.values.items()}
+    change, weight = moved["fc1.weight.master"] * scale / (1 << 16), before.values["fc1.weight"]
+    wanted = -0.1 * (real("fc1.weight.gradient", trace) / 16 + 0.5 * weight * scale)
     assert np.abs(change - wanted).max() < 1e-4 * np.abs(wanted).max()
-    change = (state.masters["fc1.bias"] - before.masters["fc1.bias"]) * 2.0**-24
+    change = moved["fc1.bias"] * 2.0**-24
     wanted = -0.1 * real("fc1.bias.gradient", trace) / 16
     assert np.abs(change - wanted).max() < 1e-4 * np.abs(wanted).max()
 
@@ -144,17 +142,16 @@ def test_calibration_changes_exponents_alone() -> None:
             assert 1 << 13 <= np.abs(trace.tensors[name]).max() <= 1 << 14, name
 
 
-def one_weight(momentum: int = 0, decay: int = 0, velocity: int = 0) -> TrainState:
+def one_weight(decay: int = 0, velocity: int = 0) -> TrainState:
     names = ("fc.weight", "fc.bias")
+    master = 1000 << 16
+    values = {"fc.weight": 1000, "fc.weight.master": master, "fc.bias": master}
+    values |= {f"{name}.velocity": velocity for name in names}
     state = TrainState(
-        weights={"fc": np.array([[1000]])},
-        masters={name: np.array([[1000 << 16]]) for name in names},
-        velocities={name: np.array([[velocity]]) for name in names} if momentum else {},
+        values={name: np.array([[value]]) for name, value in values.items()},
         exponents={"fc.weight": -13, "rate": -20, "decay": -25},
         counts={},
-        rate=23456,
-        decay=decay,
-        momentum=momentum,
+        rates={"rate": 23456, "decay": decay},
     )
     state.exponents |= {f"{name}.gradient": -12 for name in names}
     state.exponents |= {f"{name}.velocity": -26 for name in names}
@@ -173,24 +170,24 @@ def test_plain_update_with_decay() -> None:
     state = one_weight(decay=20001)
     update(state, 777, weight_decay=0.1)
     weight = (1000 << 16) - rounded(1000 * 20001, -16 + 25) - rounded(777 * 23456, -29 + 12 + 20)
-    assert state.masters["fc.weight"] == weight
-    assert state.masters["fc.bias"] == (1000 << 16) - rounded(777 * 23456, -24 + 12 + 20)
-    assert state.weights["fc"] == rounded(weight, 16)
+    assert state.values["fc.weight.master"] == weight
+    assert state.values["fc.bias"] == (1000 << 16) - rounded(777 * 23456, -24 + 12 + 20)
+    assert state.values["fc.weight"] == rounded(weight, 16)
 
 
 def test_momentum_keeps_the_velocity_at_the_larger_exponent() -> None:
-    state = one_weight(momentum=29491, velocity=123457)
+    state = one_weight(velocity=123457)
     update(state, -777, momentum=0.9)
     velocity = rounded(123457 * 29491, 15 + 2) + rounded(-777, -24 + 12)
     assert state.exponents["fc.weight.velocity"] == -24
-    assert state.velocities["fc.weight"] == velocity
+    assert state.values["fc.weight.velocity"] == velocity
     lost = rounded(velocity * 23456, -29 + 24 + 20)
-    assert state.masters["fc.weight"] == (1000 << 16) - lost
+    assert state.values["fc.weight.master"] == (1000 << 16) - lost
     state.exponents["fc.weight.gradient"] = -30
     update(state, -777, momentum=0.9)
     assert state.exponents["fc.weight.velocity"] == -24
     velocity = rounded(velocity * 29491, 15) + rounded(-777, 6)
-    assert state.velocities["fc.weight"] == velocity
+    assert state.values["fc.weight.velocity"] == velocity
 
 
 def test_adaptive_exponents_rise_at_once_and_fall_after_eight_steps() -> None:
@@ -223,12 +220,12 @@ def test_adaptive_exponents_rise_at_once_and_fall_after_eight_steps() -> None:
 )
 def test_weights_near_their_limit_get_room(master: int, raised: bool) -> None:
     state = one_weight()
-    state.masters["fc.weight"] = np.array([[master]])
+    state.values["fc.weight.master"] = np.array([[master]])
     make_room(state)
     assert state.exponents["fc.weight"] == -13 + raised
-    assert state.masters["fc.weight"] == (rounded(master, 1) if raised else master)
+    assert state.values["fc.weight.master"] == (rounded(master, 1) if raised else master)
     if raised:
-        assert state.weights["fc"] == rounded(rounded(master, 1), 16)
+        assert state.values["fc.weight"] == rounded(rounded(master, 1), 16)
 
 
 def test_start() -> None:
@@ -240,9 +237,9 @@ def test_start() -> None:
     assert [state.exponents[name] for name in ("input", "target", "fc1.weight", "rate")] == [
         -13, -14, -13, -17
     ]  # fmt: skip
-    assert (state.rate, state.decay, state.momentum) == (1 << 14, 0, round(0.9 * 32768))
-    assert state.weights["fc1"].tolist() == [[4096, -8192], [2048, 0]]
-    assert state.masters["fc1.weight"][0, 1] == -8192 << 16
+    assert state.rates == {"rate": 1 << 14}
+    assert state.values["fc1.weight"].tolist() == [[4096, -8192], [2048, 0]]
+    assert state.values["fc1.weight.master"][0, 1] == -8192 << 16
     assert state.exponents["fc1.weight.velocity"] == -128
     assert interpreter.encode(state, x).tolist() == [[8192, -24576]]
 

@@ -116,12 +116,7 @@ def beside_model(made: Prepared, steps: int = 2) -> list[str]:
 
 def differences(got: TrainState, wanted: TrainState) -> list[str]:
     """Names of everything that two states do not agree on."""
-    wrong = [
-        f"{kind} {name}"
-        for kind in ("weights", "masters", "velocities", "squares")
-        for name, values in getattr(wanted, kind).items()
-        if not np.array_equal(values, getattr(got, kind)[name])
-    ]
+    wrong = [n for n, values in wanted.values.items() if not np.array_equal(values, got.values[n])]
     for kind in ("exponents", "counts"):
         values = getattr(wanted, kind)
         wrong += [f"{kind} {n}" for n in values if values[n] != getattr(got, kind)[n]]

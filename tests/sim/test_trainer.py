@@ -94,11 +94,9 @@ def expected(got: TrainingNetwork, epochs: int, chunk: int = BATCH) -> TrainStat
 
 
 def require_equal(first: TrainState, second: TrainState) -> None:
-    for kind in ("weights", "masters", "velocities", "squares"):
-        one, other = getattr(first, kind), getattr(second, kind)
-        assert one.keys() == other.keys()
-        for name, values in one.items():
-            assert np.array_equal(values, other[name]), name
+    assert first.values.keys() == second.values.keys()
+    for name, values in first.values.items():
+        assert np.array_equal(values, second.values[name]), name
     assert first.exponents == second.exponents
     assert first.counts == second.counts
 

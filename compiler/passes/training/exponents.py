@@ -16,7 +16,7 @@ from pulsarray.compiler.ops.add import Add
 from pulsarray.compiler.ops.function import Function
 from pulsarray.compiler.ops.gradient import Gradient, Same, Total
 from pulsarray.compiler.ops.loss import LossGradient
-from pulsarray.compiler.ops.optimizer import Descend, DivideByRoot
+from pulsarray.compiler.ops.optimizer import Descend, DivideByRoot, Memory, Stateful
 from pulsarray.compiler.ops.pooling import MaxPool
 from pulsarray.compiler.ops.softmax import Softmax
 from pulsarray.compiler.ops.statistics import (
@@ -43,9 +43,11 @@ NORMAL = "normal"
 def with_exponents(graph: Graph) -> Graph:
     """Every value with its format: 16 bits and the name of an exponent, or exact sums."""
     formats = _Formats(graph)
-    for value in graph.declared:
-        formats.of[value.name] = _declared(value)
     kept = {after: state for state, after in graph.states.items()}
+    updates = (node for node in graph.nodes if node.output in kept)
+    memories = {kept[n.output]: n.op.memory for n in updates if isinstance(n.op, Stateful)}
+    for value in graph.declared:
+        formats.of[value.name] = _declared(value, memories.get(value.name))
     for node in graph.nodes:
         state = kept.get(node.output)
         formats.of[node.output] = (
@@ -56,17 +58,17 @@ def with_exponents(graph: Graph) -> Graph:
     return graph.rebuilt(graph.nodes, more=more)
 
 
-def _declared(value: Value) -> Format:
-    """Of an input, a parameter or a state."""
+def _declared(value: Value, memory: Memory | None) -> Format:
+    """Of an input, a parameter or a state, which its update may say more of."""
     if is_data(value.name):
         return Shared16(INPUT)
     name, _, kind = value.name.rpartition(".")
+    if memory is not None:
+        return memory.format(name)
     known: dict[str, Format] = {
         "mask": Integers(2),
         "bias": Wide(BIAS),
         "master": Kept(32, name, less=MASTER_BITS),
-        "velocity": Kept(32, value.name),
-        "squares": Kept(48, f"{name}.root", times=2),
     }
     return known.get(kind, Shared16(value.name))
 

@@ -10,14 +10,7 @@ from pulsarray.compiler.ir.draft import Draft
 from pulsarray.compiler.ir.graph import Graph, Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Role, network_input, network_state
-from pulsarray.compiler.ops.optimizer import (
-    Descend,
-    DivideByRoot,
-    Momentum,
-    Narrow,
-    Optimizer,
-    Squares,
-)
+from pulsarray.compiler.ops.optimizer import Descend, Narrow, Optimizer, Stateful
 
 __all__ = ["MASTER", "NEXT", "RATES", "with_updates"]
 
@@ -59,20 +52,21 @@ class _Updates:
         """All updates of a parameter; weights, which products read, are kept in 32 bits, too."""
         optimizer, is_weight = self.optimizer, name.endswith(".weight")
         whole = self._state(f"{name}{MASTER}", first) if is_weight else name
-        last, step, zeros = whole, f"{name}.gradient", np.zeros(first.shape)
+        last = whole
         if is_weight and optimizer.weight_decay:
             last = self._put(f"{name}.decayed", Descend(), whole, name, "decay")
-        if optimizer.divides:
-            squares = self._state(f"{name}.squares", zeros)
-            divisor = self._next(squares, Squares(optimizer.squares), squares, step)
-        if optimizer.momentum:
-            velocity = self._state(f"{name}.velocity", zeros)
-            step = self._next(velocity, Momentum(optimizer.momentum), velocity, step)
-        if optimizer.divides:
-            step = self._put(f"{name}.step", DivideByRoot(), step, divisor, "epsilon")
+        step = optimizer.direction(
+            f"{name}.gradient",
+            lambda op, *inputs: self._kept(name, op, np.zeros(first.shape), *inputs),
+            lambda end, op, *inputs: self._put(f"{name}.{end}", op, *inputs),
+        )
         last = self._next(whole, Descend(), last, step, "rate")
         if is_weight:
             self._next(name, Narrow(), last)
+
+    def _kept(self, name: str, op: Stateful, first: Array, *inputs: str) -> str:
+        state = self._state(f"{name}.{op.memory.name}", first)
+        return self._next(state, op, state, *inputs)
 
     def _state(self, name: str, first: Array) -> str:
         self.draft.values[name] = network_state(name, first)

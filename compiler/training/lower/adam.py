@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pulsarray.compiler.machine.views import Words
-from pulsarray.compiler.numerics.moments import DIVIDED, HALF_LOG, ROOT, guard, share
+from pulsarray.compiler.numerics.moments import DIVIDED, HALF_LOG, ROOT, share
 from pulsarray.compiler.ops.optimizer import Squares
 from pulsarray.compiler.training.lower.lowering import Lowering
+from pulsarray.compiler.training.lower.tensors import SQUARE
 from pulsarray.isa import Activation, Alu, Opcode, VectorFlag
 
 __all__ = ["Adam"]
@@ -31,12 +32,11 @@ class Adam:
         self.here, self.there = (Words.at(bank, last, 0, 0) for bank in self.chip.aux)
 
     def grow(self, name: str, op: Squares) -> None:
-        """The exponent of the root of a parameter's squares, and epsilon at that of roots."""
-        register, exponent = f"{name}.root", self.chip.exponent
-        exponent("root", 0, register)
-        exponent(register, -guard(op.kept), f"{name}.gradient", maximum=True)
-        exponent("square", 0, register, register)
-        self.chip.move(Opcode.LOAD, self.tensors.epsilon, 0, self.here, 1)
+        """The exponent of a parameter's squares, and epsilon at that of their roots."""
+        register, epsilon = op.memory.format(name).name, self.tensors.epsilon
+        assert epsilon is not None
+        self.chip.exponent(SQUARE, 0, register, register)
+        self.chip.move(Opcode.LOAD, epsilon, 0, self.here, 1)
         self.chip.compute(1, self.here, acc=self.there, shift=ROOT, x=(register, "epsilon"))
 
     def divisors(
@@ -54,7 +54,7 @@ class Adam:
         bank, spare
             What else may be used: a bank, and words of another one.
         """
-        squares, tensor = Words.at(bank, 0, 1), self.tensors.squares[name]
+        squares, tensor = Words.at(bank, 0, 1), self.tensors.kept[f"{name}.{op.memory.name}"]
 
         def many(a: Words, b: Words | None = None, acc: Words = squares, **fields: Any) -> None:
             self.chip.compute(shape, a, b, acc=acc, **fields)
@@ -64,11 +64,11 @@ class Adam:
 
         scale = f"{name}.gradient"
         many(gradient, acc=spare)
-        many(gradient, spare, acc=spare, alu=Alu.MUL, x=("square", scale, scale))
+        many(gradient, spare, acc=spare, alu=Alu.MUL, x=(SQUARE, scale, scale))
         move(Opcode.LOAD)
         many(
             squares, alu=Alu.MUL, flags=_SCALAR, scalar=share(op.kept), shift=_FRACTION,
-            x=("square", "root", "root"),
+            x=(SQUARE, op.memory.exponent, op.memory.exponent),
         )  # fmt: skip
         many(squares, spare, alu=Alu.ADD)
         move(Opcode.STORE)

@@ -157,7 +157,7 @@ class Lowering:
             ranges = geometry.parts(self._largest_part(self.tensors.rows), cuts)
         else:
             ranges = geometry.parts(self._largest_part(1), [])
-        return Pieces(self.tensors.weights[layer.owner], ranges, self.config.dim)
+        return Pieces(self.tensors.kept[f"{layer.owner}.weight"], ranges, self.config.dim)
 
     def _largest_part(self, rows: int) -> int:
         """Most tiles of weights that are worked on at a time.
@@ -173,7 +173,7 @@ class Lowering:
     def bias(self, layer: Step, source: str, blocks: int) -> Words:
         """The biases of a layer at the exponent of its sums; ``source`` names that of its input."""
         here, there = (Words.at(bank) for bank in self.chip.aux)
-        self.chip.move(Opcode.LOAD, self.tensors.masters[f"{layer.owner}.bias"], 0, here, blocks)
+        self.chip.move(Opcode.LOAD, self.tensors.kept[f"{layer.owner}.bias"], 0, here, blocks)
         names = (source, f"{layer.owner}.weight")
         self.chip.exponent("temporary", -BIAS, *names)
         self.chip.compute(blocks, here, acc=there, x=("temporary",))

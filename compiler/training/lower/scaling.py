@@ -52,7 +52,7 @@ class Scaling:
 
     def _weighted(self, a: Words, tile: Area, sums: Words) -> None:
         """A tile times the working weights."""
-        tensor = self.tensors.weights[self.layer.name]
+        tensor = self.tensors.kept[f"{self.layer.name}.weight"]
         weight = self.weights.get(Segment(tensor, 0, self.blocks, 1, self.blocks))
         by = Words.at(weight.bank, weight.base(0) + tile.blocks[0], 0, 0)
         self.chip.compute(tile.pixels, a, by, acc=sums, alu=Alu.MUL)

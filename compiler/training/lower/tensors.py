@@ -32,6 +32,7 @@ __all__ = [
     "MASK_ROW",
     "MOMENTUM_ROW",
     "RATE_ROW",
+    "SQUARE",
     "TrainTensors",
     "usable_depth",
 ]
@@ -42,19 +43,17 @@ MASK_ROW, *LIMIT_ROWS = range(3, 6)
 """Rows of constants: the largest code in lanes that count and the smallest in others; Huber's
 limits, from above and from below."""
 _ALIGNED_ONE = 1 << 30
+SQUARE = "square"
+"""Name of the exponent of what is kept at twice that of a register."""
 _STAGING = 2
 """Accumulator words that exponents pass on their way to registers and back; or for epsilon."""
 
 
 def _exponent_names(network: TrainingNetwork) -> list[str]:
     """What every step needs, then step by step, so that neighbours are used together."""
-    names = ["temporary", "minus one", "input", "target", "rate"]
-    if network.optimizer.weight_decay:
-        names.append("decay")
-    if network.optimizer.momentum:
-        names.append("velocity")
-    if network.optimizer.divides:
-        names += ["root", "square", "epsilon"]
+    names = ["temporary", "minus one", "input", "target", *network.rates]
+    for memory in (op.memory for ops in network.stateful.values() for op in ops):
+        names += [memory.exponent, *([SQUARE] if memory.times == 2 else [])]
     if network.normalizes:
         names.append("guard")
     owned = [name for step in network.steps for name in _owned(network, step)]
@@ -68,11 +67,8 @@ def _owned(network: TrainingNetwork, step: Step) -> list[str]:
     if f"{step.owner}.weight" in network.nodes.values:
         names.append(f"{step.owner}.weight")
     names += dict.fromkeys(step.scales.values())
-    if network.optimizer.momentum:
-        names += [f"{name}.velocity" for name in step.learned]
-    if network.optimizer.divides:
-        names += [f"{name}.root" for name in step.learned]
-    return names
+    kept = [(name, op.memory) for name in step.learned for op in network.stateful.get(name, ())]
+    return names + [memory.format(name).name for name, memory in kept]
 
 
 def pages(network: TrainingNetwork) -> bool:
@@ -82,7 +78,7 @@ def pages(network: TrainingNetwork) -> bool:
 
 def usable_depth(network: TrainingNetwork, config: Config) -> int:
     """Words of an accumulator bank that a training of a network may use."""
-    taken = pages(network) + network.optimizer.divides
+    taken = pages(network) + ("epsilon" in network.rates)
     return config.accumulator_depth - _STAGING * taken
 
 
@@ -261,8 +257,8 @@ class TrainTensors:
     @property
     def steered(self) -> list[Tensor]:
         """What the learning rate is part of."""
-        least = [self.epsilon] if self.network.optimizer.divides else []
-        return [self.rates, self.exponents, *least]
+        tensors = self.rates, self.exponents, self.epsilon
+        return [tensor for tensor in tensors if tensor is not None]
 
     @property
     def packed(self) -> Geometry | None:
@@ -281,27 +277,16 @@ class TrainTensors:
         return (k if placed is None else placed.rows), n
 
     def _parameters(self) -> None:
-        """Working and master weights, velocities, sums of gradients, and the exponents."""
-        self.weights: dict[str, Tensor] = {}
-        self.masters: dict[str, Tensor] = {}
-        self.velocities: dict[str, Tensor] = {}
-        self.squares: dict[str, Tensor] = {}
+        """What is kept of parameters, by its name, sums of gradients, and the exponents."""
+        self.kept: dict[str, Tensor] = {}
         self.gradients: dict[str, Tensor] = {}
         for layer in self.network.layers:
             k, n = self.shape(layer)
-            self.weights[layer.name] = self._add(f"{layer.name}.weight", "state", k, n)
-            for name, rows in ((f"{layer.name}.weight", k), (f"{layer.name}.bias", 1)):
-                master = f"{name}.master"
-                self.masters[name] = self._add(master, "state", rows, n, wide=True)
-                if name not in layer.learned:
-                    continue
-                if self.network.optimizer.momentum:
-                    velocity = f"{name}.velocity"
-                    self.velocities[name] = self._add(velocity, "state", rows, n, wide=True)
-                if self.network.optimizer.divides:
-                    squares = f"{name}.squares"
-                    self.squares[name] = self._add(squares, "state", rows, n, wide=True)
-                if self.sums:
+            weight = f"{layer.name}.weight"
+            for name, rows in ((weight, k), (f"{layer.name}.bias", 1)):
+                for kept in self.network.stored(name):
+                    self.kept[kept] = self._add(kept, "state", rows, n, wide=kept != weight)
+                if self.sums and name in layer.learned:
                     total = f"{self.prefix}{name}.gradient"
                     self.gradients[name] = self._add(total, "state", rows, n, wide=True)
         self._masks()
@@ -360,7 +345,8 @@ class TrainTensors:
     def _constants(self) -> None:
         dim, words = self.config.dim, 3 * PARAMETER_COLUMNS
         self.rates = self._add(f"{self.prefix}rates", "constant", words, dim, wide=True)
-        if self.network.optimizer.divides:
+        self.epsilon: Tensor | None = None
+        if "epsilon" in self.network.rates:
             self.epsilon = self._add(f"{self.prefix}epsilon", "constant", 1, dim, wide=True)
         columns = self.network.last.weight.shape[1]
         rows = np.zeros((3, PARAMETER_COLUMNS, dim), np.int64)

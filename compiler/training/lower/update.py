@@ -13,11 +13,11 @@ from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.machine.views import Words
 from pulsarray.compiler.numerics.exponents import (
     BIAS,
-    GUARD,
     MASTER_BITS,
 )
 from pulsarray.compiler.numerics.moments import FRACTION_BITS
 from pulsarray.compiler.ops.optimizer import Descend, DivideByRoot, Momentum, Narrow, Squares
+from pulsarray.compiler.passes.training.updates import MASTER
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.adam import Adam
 from pulsarray.compiler.training.lower.lowering import Lowering
@@ -36,8 +36,6 @@ _STATISTIC, _LANE = int(VectorFlag.STATISTIC), int(VectorFlag.B_LANE)
 _SCALAR = int(VectorFlag.B_SCALAR)
 _ADD, _SUBTRACT = int(VectorFlag.ADD_AFTER), int(VectorFlag.SUB_AFTER)
 _STAGES = 2
-_GROWING = (Momentum.title, Squares.title)
-"""What has exponents that grow, in the order in which they do."""
 Some = tuple[int, tuple[int, int]]
 """Some words of a parameter: the first in memory, and how many blocks and rows of them."""
 
@@ -133,7 +131,7 @@ class Update:
             A bank that it must not be in.
         """
         name, (column, part) = f"{layer.owner}.weight", place
-        tensor, dim = self.tensors.weights[layer.owner], self.config.dim
+        tensor, dim = self.tensors.kept[name], self.config.dim
         first, rows = pieces.rows(part)
         word = column * tensor.rows + first
         sums, some = Words.at(self.chip.next_sums(avoid), 0, 1), (word, (1, rows))
@@ -165,15 +163,15 @@ class Update:
         """The exponents of what is kept of gradients, and what they were before."""
         if not self.applies:
             return
-        ops = {node.op.title: node.op for node in self.network.updates_of(name)}
-        for op in (ops[title] for title in _GROWING if title in ops):
+        for op in self.network.stateful.get(name, ()):
+            register = op.memory.format(name).name
+            self.chip.exponent(op.memory.exponent, 0, register)
+            self.chip.exponent(register, -op.guard, f"{name}.gradient", maximum=True)
             self._grow(op, name)
 
     @singledispatchmethod
-    def _grow(self, _op: Operator, name: str) -> None:
-        register = f"{name}.velocity"
-        self.chip.exponent("velocity", 0, register)
-        self.chip.exponent(register, -GUARD, f"{name}.gradient", maximum=True)
+    def _grow(self, op: Operator, name: str) -> None:
+        """What else an update needs that grows."""
 
     @_grow.register
     def _(self, op: Squares, name: str) -> None:
@@ -245,7 +243,8 @@ class Update:
             self.chip.compute(shape, sums, acc=sums, alu=Alu.MUL, flags=_SCALAR)
             self._sums(name, sums, some, Opcode.STORE)
         (bank, base), velocity = next(self._slots)
-        total, master = Words.at(bank, base, 1), self.tensors.masters[name]
+        total = Words.at(bank, base, 1)
+        master = self.tensors.kept[f"{name}{MASTER}" if name.endswith(".weight") else name]
         at = _Place(
             name, words, sums.bank, total, Words.at(*velocity, 1), word, shape, piece, last_lanes,
             step=(words, f"{name}.gradient", 0),
@@ -282,14 +281,15 @@ class Update:
         at.step = self.adam.divide(at.name, at.step[0], at.divisors, at.shape)
 
     @_emit.register
-    def _(self, _op: Momentum, _node: Node, at: _Place) -> None:
+    def _(self, op: Momentum, _node: Node, at: _Place) -> None:
         """The new velocity, in the other bank."""
         velocity, rows = at.velocity, at.shape[0] * at.shape[1]
-        tensor, register = self.tensors.velocities[at.name], f"{at.name}.velocity"
+        tensor = self.tensors.kept[f"{at.name}.{op.memory.name}"]
+        register, before = op.memory.format(at.name).name, op.memory.exponent
         self.chip.move(Opcode.LOAD, tensor, at.word, velocity, rows)
         self.chip.compute(
             at.shape, velocity, acc=velocity, alu=Alu.MUL, flags=_LANE,
-            parameter=MOMENTUM_ROW, shift=FRACTION_BITS, x=(register, "velocity"),
+            parameter=MOMENTUM_ROW, shift=FRACTION_BITS, x=(register, before),
         )  # fmt: skip
         self.chip.compute(
             at.shape, at.gradient, velocity, acc=velocity, flags=_ADD,
@@ -326,9 +326,7 @@ class Update:
             }
         self.chip.compute(at.shape, source, at.total, acc=at.total, alu=Alu.MUL, **fields)
         if at.piece is not None:
-            layer = at.name.removesuffix(".weight")
-            weights = self.tensors.weights[layer]
-            self.chip.move(Opcode.STORE, weights, at.word, working, at.shape[1])
+            self.chip.move(Opcode.STORE, self.tensors.kept[at.name], at.word, working, at.shape[1])
 
     def _stage(self, name: str) -> Words:
         """A place for some words on their way, of several in turn."""

@@ -10,6 +10,7 @@ import typer
 
 from pulsarray.cli.simulate import Place
 from pulsarray.config import PRESETS
+from pulsarray.errors import InputError
 
 __all__ = [
     "BatchOption",
@@ -36,6 +37,7 @@ __all__ = [
     "UntilOption",
     "WeightDecayOption",
     "WeightsOption",
+    "optimizer_settings",
 ]
 
 
@@ -47,15 +49,31 @@ class OptimizerName(StrEnum):
     ADAM = "adam"
     ADAMW = "adamw"
 
-    @property
-    def squares(self) -> float:
-        """Beta2 of Adam; 0 for others."""
-        return 0.999 if self in (OptimizerName.ADAM, OptimizerName.ADAMW) else 0.0
 
-    @property
-    def weight_decay(self) -> float:
-        """What it takes off weights unless something else is asked for."""
-        return 0.01 if self is OptimizerName.ADAMW else 0.0
+_SETTINGS: dict[OptimizerName, dict[str, float]] = {
+    OptimizerName.SGD: {"momentum": 0.0, "weight_decay": 0.0, "squares": 0.0},
+    OptimizerName.MOMENTUM: {"momentum": 0.9, "weight_decay": 0.0, "squares": 0.0},
+    OptimizerName.ADAM: {"momentum": 0.9, "weight_decay": 0.0, "squares": 0.999},
+    OptimizerName.ADAMW: {"momentum": 0.9, "weight_decay": 0.01, "squares": 0.999},
+}
+"""What each is unless something else is asked for."""
+
+
+def optimizer_settings(
+    optimizer: OptimizerName | None, momentum: float | None, weight_decay: float | None
+) -> dict[str, float]:
+    """Settings of an optimizer that options name, by name; none of those that they leave alone.
+
+    Raises
+    ------
+    InputError
+        If plain descent is to have a momentum.
+    """
+    if optimizer is OptimizerName.SGD and momentum:
+        raise InputError(f"--momentum: {momentum:g} is not for --optimizer sgd")
+    asked = {"momentum": momentum, "weight_decay": weight_decay}
+    settings = {} if optimizer is None else _SETTINGS[optimizer]
+    return settings | {name: value for name, value in asked.items() if value is not None}
 
 
 TrainedArgument = Annotated[

@@ -29,7 +29,6 @@ from pulsarray.cli.training.options import (
     LearningRateOption,
     LossOption,
     MomentumOption,
-    OptimizerName,
     OptimizerOption,
     PatienceOption,
     PlaceOption,
@@ -42,16 +41,14 @@ from pulsarray.cli.training.options import (
     UntilOption,
     WeightDecayOption,
     WeightsOption,
+    optimizer_settings,
 )
 from pulsarray.config import load_config
 from pulsarray.display.timeline import require_timeline
 from pulsarray.display.training import require_curve
-from pulsarray.errors import InputError
 from pulsarray.files import write_atomically
 
 __all__ = ["train"]
-
-DEFAULT_MOMENTUM = 0.9
 
 
 def train(
@@ -123,11 +120,7 @@ def train(
             network=network,
             data=data,
             loss=loss,
-            momentum=_momentum(optimizer, momentum),
-            weight_decay=optimizer.weight_decay
-            if weight_decay is None and optimizer is not None
-            else weight_decay,
-            squares=None if optimizer is None else optimizer.squares,
+            optimizer=optimizer_settings(optimizer, momentum, weight_decay),
             learning_rate=learning_rate,
             batch=batch,
             epochs=epochs,
@@ -145,14 +138,3 @@ def train(
         print_json(trained.to_dict())
     else:
         show(trained)
-
-
-def _momentum(optimizer: OptimizerName | None, momentum: float | None) -> float | None:
-    """The momentum that the options name; None if they name none."""
-    if optimizer is OptimizerName.SGD:
-        if momentum:
-            raise InputError(f"--momentum: {momentum:g} is not for --optimizer sgd")
-        return 0.0
-    if optimizer is not None and momentum is None:
-        return DEFAULT_MOMENTUM
-    return momentum
