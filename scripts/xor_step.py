@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pulsarray.api.task import Given, task_of
-from pulsarray.compiler.training.state import TrainState, real_master
+from pulsarray.compiler.training.state import TrainState, real_masters
 from pulsarray.compiler.training.train import Training, compile_training
 from pulsarray.config import load_config
 from pulsarray.isa import Unit
@@ -175,7 +175,7 @@ def _of_work(work: list[Span]) -> dict[str, Any]:
 
 def _of_bias(step: Step) -> dict[str, Any]:
     before, after = (
-        float(real_master(x, "fc2.bias").reshape(-1)[0]) for x in (step.before, step.after)
+        float(real_masters(x)["fc2.bias"].reshape(-1)[0]) for x in (step.before, step.after)
     )
     error = (step.output - step.target) * step.output * (1 - step.output)
     rate = step.before.learning_rate

@@ -46,6 +46,10 @@ class Window:
         """Rows or columns from the first to the last that so many outputs in a row see."""
         return (outputs - 1) * self.stride[axis] + self.extent(axis)
 
+    def missing(self, axis: int, size: int) -> int:
+        """Rows or columns to add for one result at each stride of an input ("same" padding)."""
+        return max(self.span(axis, -(-size // self.stride[axis])) - size, 0)
+
     def output(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of the result.
 

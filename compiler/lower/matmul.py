@@ -40,7 +40,7 @@ from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.config import Config
 from pulsarray.errors import InputError
-from pulsarray.isa import Alu, VectorFlag, WeightFlag
+from pulsarray.isa import Alu, Opcode, VectorFlag, WeightFlag
 from pulsarray.program import Tensor
 
 __all__: list[str] = []
@@ -245,7 +245,7 @@ class _Emission:
         row = row_of(target, made.result) * PARAMETER_COLUMNS
         assert offsets is not None
         blocks = {"blocks": part.blocks, "local_stride": step, "memory_stride": PARAMETER_COLUMNS}
-        chip.store(self.layer, offsets, row, bank, place, rows=1, **blocks)
+        chip.load(self.layer, offsets, row, bank, place, rows=1, op=Opcode.STORE, **blocks)
 
     def _pass(self, one: Pass) -> None:
         """WEIGHT and STREAM."""

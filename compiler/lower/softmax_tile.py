@@ -14,7 +14,7 @@ from pulsarray.compiler.machine.views import Area, Stored, ranges
 from pulsarray.compiler.numerics.gemmlowp import RECIPROCAL_FACTOR, RECIPROCAL_START
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.softmax import FRACTION
-from pulsarray.isa import Activation, Alu, Bank, Reduce, VectorFlag
+from pulsarray.isa import Activation, Alu, Bank, Opcode, Reduce, VectorFlag
 from pulsarray.program import Tensor
 
 __all__ = ["BYTES", "ITERATIONS", "WHOLE", "Common", "Tile", "Way"]
@@ -92,7 +92,8 @@ class Way:
         they lie in memory.
         """
         tensor = self.passed[what]
-        self.chip.store(self.layer, tensor, place, words.bank, words.base, count * columns)
+        where, size = (place, words.bank, words.base), count * columns
+        self.chip.load(self.layer, tensor, *where, size, op=Opcode.STORE)
         self._parameters(tensor, row, _MULTIPLIER, count, columns, columns, place)
 
     def _parameters(

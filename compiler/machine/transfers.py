@@ -70,22 +70,6 @@ class Transfers:
             accesses += spans(number, word, rows, blocks, memory_stride, write=writes)
         self.emitter.emit(op, layer, accesses, bank=bank, local=local, **fields)
 
-    def store(
-        self,
-        layer: int,
-        tensor: Tensor,
-        word: int,
-        bank: int,
-        local: int,
-        rows: int,
-        blocks: int = 1,
-        local_stride: int = 0,
-        memory_stride: int = 0,
-    ) -> None:
-        """STORE, as :meth:`load`."""
-        sizes = rows, blocks, local_stride, memory_stride
-        self.load(layer, tensor, word, bank, local, *sizes, op=Opcode.STORE)
-
     def number(self, tensor: Tensor) -> int:
         """A number for a tensor, always the same."""
         return self._tensors.setdefault(tensor.name, len(self._tensors))

@@ -13,7 +13,7 @@ from pulsarray.compiler.ops.images import channels
 from pulsarray.compiler.ops.statistics import over_channels
 from pulsarray.errors import InputError
 
-__all__ = ["BatchNorm", "BatchStatisticsNorm"]
+__all__ = ["BatchNorm", "BatchStatisticsNorm", "Standardized"]
 
 _NAMES = ("scale", "shift", "mean", "variance")
 
@@ -94,8 +94,41 @@ class BatchNorm(
         return [error * factor, by_factor / deviation, total, -factor * total, by_variance]
 
 
+class Standardized(_Norm):
+    """Mean 0 and variance 1 over the batch, or along the last axis; then scaled and shifted."""
+
+    def _mean(self, values: Array) -> Array:
+        """Over what the statistics are of, in axes that stay."""
+        axes = tuple(range(values.ndim - 1)) if self.mixes_samples else (-1,)
+        return np.asarray(values.mean(axis=axes, keepdims=True))
+
+    def _middle(self, values: Array) -> Array:
+        """What is taken off."""
+        return self._mean(values)
+
+    def _normal(self, x: Array) -> tuple[Array, Array]:
+        """Normalized values, and the factors that made them."""
+        centred = x - self._middle(x)
+        factor = 1.0 / np.sqrt(self._mean(centred**2) + x.dtype.type(self.epsilon))
+        return centred * factor, factor
+
+    def real(self, *arrays: Array) -> Array:
+        """The definition."""
+        x, scale, shift = (array.astype(arrays[0].dtype, copy=False) for array in arrays)
+        return np.asarray(self._normal(x)[0] * scale + shift)
+
+    def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
+        """By x, scale and shift."""
+        x, scale, _ = arrays
+        normal, factor = self._normal(x)
+        scaled = error * scale
+        along = normal * self._mean(scaled * normal)
+        by_x = factor * (scaled - self._middle(scaled) - along)
+        return [by_x, over_channels(error * normal), over_channels(error)]
+
+
 class BatchStatisticsNorm(
-    _Norm,
+    Standardized,
     title="batch_statistics_norm",
     summary="batch normalization with the mean and variance of the batch itself",
     reads=("x", "scale", "shift"),
@@ -104,24 +137,3 @@ class BatchStatisticsNorm(
     """Batch normalization as in training (Ioffe and Szegedy 2015): scale and shift (C,)."""
 
     mixes_samples = True
-
-    def real(self, *arrays: Array) -> Array:
-        """Mean 0 and variance 1 of each channel, then scale and shift."""
-        x, scale, shift = (array.astype(arrays[0].dtype, copy=False) for array in arrays)
-        return np.asarray(self._normal(x)[0] * scale + shift)
-
-    def _normal(self, x: Array) -> tuple[Array, Array]:
-        """Normalized values, and the factor that made them."""
-        axes = tuple(range(x.ndim - 1))
-        centred = x - x.mean(axis=axes)
-        inverse = 1.0 / np.sqrt((centred**2).mean(axis=axes) + x.dtype.type(self.epsilon))
-        return centred * inverse, inverse
-
-    def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
-        """By x, scale and shift."""
-        x, scale, _ = arrays
-        size = x.dtype.type(x.size // x.shape[-1])
-        normal, inverse = self._normal(x)
-        along, total = over_channels(error * normal), over_channels(error)
-        by_x = (error - (total + normal * along) / size) * (scale * inverse)
-        return [by_x, along, total]

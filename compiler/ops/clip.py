@@ -16,7 +16,7 @@ __all__ = ["Clip"]
 
 
 @dataclass(frozen=True)
-class Clip(Function, title="clip", summary="x cut to the interval from low to high", reads=("x",)):
+class Clip(Function, title="clip", summary="x cut to the interval from low to high"):
     """Values cut to an interval; without limits a place where a quantized network rounds."""
 
     is_monotonic = True

@@ -14,9 +14,7 @@ __all__ = ["Celu", "Elu", "Selu"]
 
 
 @dataclass(frozen=True)
-class Elu(
-    Function, title="elu", summary="x where x is above 0, else alpha * (exp(x) - 1)", reads=("x",)
-):
+class Elu(Function, title="elu", summary="x where x is above 0, else alpha * (exp(x) - 1)"):
     """x where x is above 0, else ``alpha * (exp(x) - 1)`` (Clevert et al. 2015)."""
 
     alpha: float = 1.0
@@ -37,7 +35,7 @@ class Elu(
 
 
 @dataclass(frozen=True)
-class Selu(Function, title="selu", summary="gamma times the elu of x", reads=("x",)):
+class Selu(Function, title="selu", summary="gamma times the elu of x"):
     """gamma times the elu of x, by which values keep mean 0 and variance 1.
 
     Klambauer et al. 2017, with their constants.
@@ -60,7 +58,6 @@ class Celu(
     Function,
     title="celu",
     summary="x where x is above 0, else alpha * (exp(x / alpha) - 1)",
-    reads=("x",),
 ):
     """x where x is above 0, else ``alpha * (exp(x / alpha) - 1)`` (Barron 2017)."""
 

@@ -20,15 +20,13 @@ def erf(x: Array) -> Array:
     return np.asarray(_erf(x)).astype(x.dtype)
 
 
-class Erf(Function, title="erf", summary="the error function of x", reads=("x",)):
+class Erf(
+    Function,
+    title="erf",
+    summary="the error function of x",
+    at=erf,
+    slope_at=lambda x, _: 2.0 / math.sqrt(math.pi) * np.exp(-x * x),
+):
     """The error function: ``2 / sqrt(pi)`` times the integral of ``exp(-t^2)`` from 0 to x."""
 
     is_monotonic = True
-
-    def real(self, *arrays: Array) -> Array:
-        """At x."""
-        return erf(arrays[0])
-
-    def derivative(self, x: Array, result: Array) -> Array:
-        """At x."""
-        return np.asarray(2.0 / math.sqrt(math.pi) * np.exp(-x * x))

@@ -1,9 +1,9 @@
-"""What functions of single elements have in common; each is a file of its own."""
+"""What functions of single elements have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ Ints = npt.NDArray[np.int64]
 class Function(Operator):
     """A function of single elements: a subclass gives ``real`` and ``derivative``.
 
+    One without parameters may give both with its class: ``at``, from x to its value, and
+    ``slope_at``, from x and that value to the derivative.
+
     It is a table of 256 codes in int8, but where ``limits`` says that it cuts to an interval and
     does nothing else. ``is_monotonic`` says more of it.
 
@@ -37,14 +40,33 @@ class Function(Operator):
     is_elementwise = True
     keeps_slope: ClassVar[bool] = False
     learns_as_identity: ClassVar[bool] = False
+    _at: ClassVar[staticmethod[[Array], Array]]
+    _slope_at: ClassVar[staticmethod[[Array, Array], Array]]
+
+    def __init_subclass__(
+        cls,
+        *,
+        at: Callable[[Array], Array] | None = None,
+        slope_at: Callable[[Array, Array], Array] | None = None,
+        **described: Any,
+    ) -> None:
+        super().__init_subclass__(**{"reads": ("x",)} | described)
+        if at is not None:
+            cls._at = staticmethod(at)
+        if slope_at is not None:
+            cls._slope_at = staticmethod(slope_at)
 
     def shape(self, *shapes: Shape) -> Shape:
         """Shape of the result, the same."""
         return shapes[0]
 
+    def real(self, *arrays: Array) -> Array:
+        """The function of all elements."""
+        return np.asarray(self._at(arrays[0]))
+
     def derivative(self, x: Array, result: Array) -> Array:
         """Derivative at ``x``, where the function's value is ``result``."""
-        raise NotImplementedError
+        return np.asarray(self._slope_at(x, result))
 
     def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
         """The error times the derivative."""

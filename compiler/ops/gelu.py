@@ -18,7 +18,7 @@ _CUBIC = 0.044715
 
 
 @dataclass(frozen=True)
-class Gelu(Function, title="gelu", summary="x times the normal distribution at x", reads=("x",)):
+class Gelu(Function, title="gelu", summary="x times the normal distribution at x"):
     """x times the cumulative normal distribution at x (Hendrycks and Gimpel 2016).
 
     Parameters

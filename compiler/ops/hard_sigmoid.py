@@ -18,7 +18,6 @@ class HardSigmoid(
     Function,
     title="hard_sigmoid",
     summary="alpha * x + beta, cut to the interval from 0 to 1",
-    reads=("x",),
 ):
     """``alpha * x + beta``, cut to the interval from 0 to 1 (Courbariaux et al. 2015)."""
 
@@ -39,14 +38,11 @@ class HardSigmoid(
         return cls(float(rng.uniform(0.1, 0.4)), float(rng.uniform(0.3, 0.7))), ()
 
 
-class HardSwish(Function, title="hard_swish", summary="x * clip(x + 3, 0, 6) / 6", reads=("x",)):
+class HardSwish(
+    Function,
+    title="hard_swish",
+    summary="x * clip(x + 3, 0, 6) / 6",
+    at=lambda x: x * np.clip(x / 6.0 + 0.5, 0.0, 1.0),
+    slope_at=lambda x, _: np.where(abs(x) < 3.0, x / 3.0 + 0.5, x > 0.0),
+):
     """``x * clip(x + 3, 0, 6) / 6`` (Howard et al. 2019)."""
-
-    def real(self, *arrays: Array) -> Array:
-        """At x."""
-        x = arrays[0]
-        return np.asarray(x * np.clip(x / 6.0 + 0.5, 0.0, 1.0))
-
-    def derivative(self, x: Array, result: Array) -> Array:
-        """0, then ``x / 3 + 1 / 2``, then 1."""
-        return np.asarray(np.where(abs(x) < 3.0, x / 3.0 + 0.5, x > 0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -83,6 +84,7 @@ def draw_window(rng: np.random.Generator, height: int, width: int) -> Window:
         int(rng.integers(1, 3)) if (k - 1) * 2 < size else 1
         for k, size in zip(kernel, (height, width), strict=True)
     )
-    most = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)] * 2
-    padding = tuple(int(rng.integers(0, min(3, size))) for size in most)
-    return Window(kernel, stride, padding, dilation)  # type: ignore[arg-type]
+    window = Window(kernel, stride, dilation=dilation)  # type: ignore[arg-type]
+    sizes = [window.extent(axis) for axis in (0, 1)] * 2
+    padding = tuple(int(rng.integers(0, min(3, size))) for size in sizes)
+    return replace(window, padding=padding)  # type: ignore[arg-type]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.ir.operator import Block, Drawn, Kind, Operator
+from pulsarray.compiler.ir.operator import Block, Drawn, Kind
 from pulsarray.compiler.ir.value import Array, Shape, Value
 from pulsarray.compiler.ops.add import Add
-from pulsarray.compiler.ops.images import channels
+from pulsarray.compiler.ops.batch_norm import Standardized
 from pulsarray.compiler.ops.multiply import Multiply
 from pulsarray.compiler.ops.reciprocal_root import ReciprocalRoot
 from pulsarray.compiler.ops.reduction import ReduceMean
@@ -23,7 +22,7 @@ __all__ = ["LayerNorm"]
 
 @dataclass(frozen=True)
 class LayerNorm(
-    Operator,
+    Standardized,
     title="layer_norm",
     summary="mean 0 and variance 1 along the last axis, then * scale + shift",
     kind=Kind.COMPOSITE,
@@ -36,7 +35,6 @@ class LayerNorm(
     Where it does not centre, the mean counts as 0 (Zhang and Sennrich 2019, RMSNorm).
     """
 
-    epsilon: float = 1e-5
     centres: bool = True
 
     def shape(self, *shapes: Shape) -> Shape:
@@ -47,36 +45,13 @@ class LayerNorm(
         InputError
             If there is no axis, or scale or shift have another size, or epsilon is not positive.
         """
-        x, *arrays = shapes
-        count = channels(x)
-        for name, shape in zip(("scale", "shift"), arrays, strict=True):
-            if shape != (count,):
-                raise InputError(f"{name} must have shape ({count},), not {shape}")
+        shape = super().shape(*shapes)
         if not self.epsilon > 0.0:
             raise InputError(f"epsilon must be positive, not {self.epsilon}")
-        return x
+        return shape
 
-    def real(self, *arrays: Array) -> Array:
-        """The definition."""
-        x, scale, shift = (array.astype(arrays[0].dtype, copy=False) for array in arrays)
-        return np.asarray(self._normal(x)[0] * scale + shift)
-
-    def _normal(self, x: Array) -> tuple[Array, Array]:
-        """Normalized values, and the factors that made them."""
-        centred = x - x.mean(axis=-1, keepdims=True) if self.centres else x
-        variance = (centred**2).mean(axis=-1, keepdims=True)
-        factor = 1.0 / np.sqrt(variance + x.dtype.type(self.epsilon))
-        return centred * factor, factor
-
-    def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
-        """By x, scale and shift."""
-        x, scale, _ = arrays
-        normal, factor = self._normal(x)
-        scaled, over = error * scale, tuple(range(x.ndim - 1))
-        along = (scaled * normal).mean(axis=-1, keepdims=True)
-        mean = scaled.mean(axis=-1, keepdims=True) if self.centres else 0.0
-        by_x = factor * (scaled - mean - normal * along)
-        return [by_x, (error * normal).sum(axis=over), error.sum(axis=over)]
+    def _middle(self, values: Array) -> Array:
+        return super()._middle(values) if self.centres else np.zeros((), values.dtype)
 
     def expand(self, block: Block, *inputs: Value) -> Value:
         """Two means, a root, and element-wise functions."""

@@ -14,9 +14,7 @@ __all__ = ["LeakyRelu", "Shrink", "ThresholdedRelu"]
 
 
 @dataclass(frozen=True)
-class LeakyRelu(
-    Function, title="leaky_relu", summary="x where x is above 0, else alpha * x", reads=("x",)
-):
+class LeakyRelu(Function, title="leaky_relu", summary="x where x is above 0, else alpha * x"):
     """x where x is above 0, else ``alpha * x`` (Maas et al. 2013)."""
 
     alpha: float = 0.01
@@ -38,7 +36,7 @@ class LeakyRelu(
 
 @dataclass(frozen=True)
 class ThresholdedRelu(
-    Function, title="thresholded_relu", summary="x where x is above alpha, else 0", reads=("x",)
+    Function, title="thresholded_relu", summary="x where x is above alpha, else 0"
 ):
     """x where x is above alpha, else 0 (Konda et al. 2014)."""
 
@@ -63,7 +61,6 @@ class Shrink(
     Function,
     title="shrink",
     summary="0 where x is within threshold of 0, else nearer to 0 by offset",
-    reads=("x",),
 ):
     """0 for x from -threshold to threshold, else x moved towards 0 by offset."""
 

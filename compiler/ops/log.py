@@ -10,7 +10,7 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Log"]
 
 
-class Log(Function, title="log", summary="the natural logarithm of x", reads=("x",), positive=(0,)):
+class Log(Function, title="log", summary="the natural logarithm of x", positive=(0,)):
     """The natural logarithm of positive numbers."""
 
     def real(self, *arrays: Array) -> Array:

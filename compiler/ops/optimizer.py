@@ -181,12 +181,19 @@ class _Update(Operator):
         return shapes[0]
 
 
+@dataclass(frozen=True)
 class Stateful(_Update):
     """An update of what is kept beside a parameter: its first value, and its result.
 
     All that keeps, stores, encodes or writes a checkpoint of it follows from ``memory``.
+
+    Parameters
+    ----------
+    kept
+        The share that stays of it from step to step, from 0 to below 1.
     """
 
+    kept: float
     memory: ClassVar[Memory]
 
     @property
@@ -235,7 +242,6 @@ class Narrow(
         return sym(rne(values, MASTER_BITS), 16), exponent + MASTER_BITS
 
 
-@dataclass(frozen=True)
 class Momentum(
     Stateful,
     title="momentum",
@@ -243,15 +249,8 @@ class Momentum(
     kind=Kind.TRAINING,
     reads=("velocity", "gradient"),
 ):
-    """The sum of gradients, of which each step keeps a share (Polyak 1964).
+    """The sum of gradients, of which each step keeps a share (Polyak 1964)."""
 
-    Parameters
-    ----------
-    kept
-        The share, from 0 to below 1.
-    """
-
-    kept: float
     memory = Memory("velocity", _WIDE, "velocity", first=-128)
 
     def real(self, *arrays: Array) -> Array:
@@ -267,7 +266,6 @@ class Momentum(
         return sym(kept + rne(gradient, after - e_gradient), _WIDE), after
 
 
-@dataclass(frozen=True)
 class Squares(
     Stateful,
     title="squares",
@@ -275,15 +273,8 @@ class Squares(
     kind=Kind.TRAINING,
     reads=("squares", "gradient"),
 ):
-    """The sum of squares of gradients, of which each step keeps a share (Kingma and Ba 2015).
+    """The sum of squares of gradients, of which each step keeps a share (Kingma and Ba 2015)."""
 
-    Parameters
-    ----------
-    kept
-        The share, from 0 to below 1.
-    """
-
-    kept: float
     memory = Memory("squares", 48, "root", first=_NO_ROOT, times=2)
 
     @property

@@ -14,9 +14,7 @@ __all__ = ["Power", "Root"]
 
 
 @dataclass(frozen=True)
-class Power(
-    Function, title="power", summary="x ^ exponent, a constant", reads=("x",), positive=(0,)
-):
+class Power(Function, title="power", summary="x ^ exponent, a constant", positive=(0,)):
     """x to the power of a constant; not a number where x is negative and that is not whole."""
 
     exponent: float = 2.0
@@ -36,7 +34,7 @@ class Power(
         return cls(float(rng.uniform(-1.0, 3.0))), ()
 
 
-class Root(Function, title="root", summary="the square root of x", reads=("x",), positive=(0,)):
+class Root(Function, title="root", summary="the square root of x", positive=(0,)):
     """The square root of numbers from 0 on."""
 
     def real(self, *arrays: Array) -> Array:

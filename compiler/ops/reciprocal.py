@@ -10,7 +10,7 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Reciprocal"]
 
 
-class Reciprocal(Function, title="reciprocal", summary="1 / x", reads=("x",), positive=(0,)):
+class Reciprocal(Function, title="reciprocal", summary="1 / x", positive=(0,)):
     """The reciprocal of numbers other than 0."""
 
     def real(self, *arrays: Array) -> Array:

@@ -17,7 +17,6 @@ class ReciprocalRoot(
     Function,
     title="reciprocal_root",
     summary="1 / sqrt(x + epsilon) for x from 0 on",
-    reads=("x",),
     positive=(0,),
 ):
     """``1 / sqrt(x + epsilon)`` for x from 0 on, such as variances."""

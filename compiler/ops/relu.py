@@ -16,7 +16,7 @@ __all__ = ["Relu"]
 Ints = npt.NDArray[np.int64]
 
 
-class Relu(Function, title="relu", summary="max(x, 0)", reads=("x",)):
+class Relu(Function, title="relu", summary="max(x, 0)"):
     """The larger of x and 0."""
 
     is_monotonic = True

@@ -16,7 +16,7 @@ Ints = npt.NDArray[np.int64]
 _ONE = 1 << 15
 
 
-class Sigmoid(Function, title="sigmoid", summary="1 / (1 + exp(-x))", reads=("x",)):
+class Sigmoid(Function, title="sigmoid", summary="1 / (1 + exp(-x))"):
     """The logistic function."""
 
     is_monotonic = True

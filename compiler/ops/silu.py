@@ -10,15 +10,15 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Silu"]
 
 
-class Silu(Function, title="silu", summary="x * sigmoid(x)", reads=("x",)):
+def _sigmoid(x: Array) -> Array:
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
+
+
+class Silu(
+    Function,
+    title="silu",
+    summary="x * sigmoid(x)",
+    at=lambda x: x * _sigmoid(x),
+    slope_at=lambda x, y: _sigmoid(x) + y * (1.0 - _sigmoid(x)),
+):
     """``x * sigmoid(x)`` (Elfwing et al. 2017), also known as swish."""
-
-    def real(self, *arrays: Array) -> Array:
-        """``x * sigmoid(x)``."""
-        x = arrays[0]
-        return np.asarray(x * (0.5 * (1.0 + np.tanh(0.5 * x))))
-
-    def derivative(self, x: Array, result: Array) -> Array:
-        """At x."""
-        sigmoid = 0.5 * (1.0 + np.tanh(0.5 * x))
-        return np.asarray(sigmoid + result * (1.0 - sigmoid))

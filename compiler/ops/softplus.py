@@ -10,7 +10,7 @@ from pulsarray.compiler.ops.function import Function
 __all__ = ["Mish", "Softplus"]
 
 
-class Softplus(Function, title="softplus", summary="log(1 + exp(x))", reads=("x",)):
+class Softplus(Function, title="softplus", summary="log(1 + exp(x))"):
     """``log(1 + exp(x))`` (Dugas et al. 2000)."""
 
     is_monotonic = True
@@ -24,7 +24,7 @@ class Softplus(Function, title="softplus", summary="log(1 + exp(x))", reads=("x"
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
 
 
-class Mish(Function, title="mish", summary="x * tanh(softplus(x))", reads=("x",)):
+class Mish(Function, title="mish", summary="x * tanh(softplus(x))"):
     """``x * tanh(softplus(x))`` (Misra 2019)."""
 
     def real(self, *arrays: Array) -> Array:

@@ -46,12 +46,16 @@ def over_channels(values: Array) -> Array:
     return np.asarray(values.sum(axis=tuple(range(values.ndim - 1))))
 
 
-class _Mean(Operator):
-    """The mean of x or of x * y: a subclass says over what."""
+class _Statistic(Operator):
+    """What is over the batch where it mixes samples, else along the channels."""
 
     def axes(self, rank: int) -> tuple[int, ...]:
-        """The axes of so many that it is over."""
-        raise NotImplementedError
+        """The axes of so many that it is over: all but the last, or that."""
+        return tuple(range(rank - 1)) if self.mixes_samples else (-1,)
+
+
+class _Mean(_Statistic):
+    """The mean of x or of x * y."""
 
     def shape(self, *shapes: Shape) -> Shape:
         """Shape of the result, x's where the mean is over its channels, with one of them.
@@ -97,11 +101,6 @@ def _mean(values: Array, axes: tuple[int, ...]) -> Array:
     return np.asarray(values.mean(axis=axes, keepdims=axes == (-1,)))
 
 
-def over_batch(rank: int) -> tuple[int, ...]:
-    """All axes but the last."""
-    return tuple(range(rank - 1))
-
-
 class BatchMean(
     _Mean,
     title="batch_mean",
@@ -113,10 +112,6 @@ class BatchMean(
 
     mixes_samples = True
 
-    def axes(self, rank: int) -> tuple[int, ...]:
-        """All but the last."""
-        return over_batch(rank)
-
 
 class ChannelMean(
     _Mean,
@@ -127,14 +122,10 @@ class ChannelMean(
 ):
     """The mean along the last axis, which keeps one element, of x or of x * y."""
 
-    def axes(self, rank: int) -> tuple[int, ...]:
-        """The last."""
-        return (-1,)
-
 
 @dataclass(frozen=True)
-class _Normalize(Operator):
-    """Values less their mean, divided by their deviation: a subclass says over what.
+class _Normalize(_Statistic):
+    """Values less their mean, divided by their deviation.
 
     Parameters
     ----------
@@ -143,10 +134,6 @@ class _Normalize(Operator):
     """
 
     epsilon: float
-
-    def axes(self, rank: int) -> tuple[int, ...]:
-        """The axes of so many that mean and deviation are over."""
-        raise NotImplementedError
 
     def shape(self, *shapes: Shape) -> Shape:
         """Shape of the result, that of x.
@@ -195,10 +182,6 @@ class Normalize(
 
     mixes_samples = True
 
-    def axes(self, rank: int) -> tuple[int, ...]:
-        """All but the last."""
-        return over_batch(rank)
-
 
 class NormalizeChannels(
     _Normalize,
@@ -210,10 +193,6 @@ class NormalizeChannels(
     """Each pixel less its mean, divided by its deviation along the channels (Ba et al. 2016)."""
 
     keeps_result = True
-
-    def axes(self, rank: int) -> tuple[int, ...]:
-        """The last."""
-        return (-1,)
 
 
 class ScaleShift(

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.mantissas import Part, Rounding
-from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.numerics.mantissas import LARGEST, rne
 from pulsarray.compiler.ops.function import Function
 
@@ -16,19 +15,17 @@ Ints = npt.NDArray[np.int64]
 _ONE = 1 << 15
 
 
-class Tanh(Function, title="tanh", summary="the hyperbolic tangent", reads=("x",)):
+class Tanh(
+    Function,
+    title="tanh",
+    summary="the hyperbolic tangent",
+    at=np.tanh,
+    slope_at=lambda _, y: 1.0 - y**2,
+):
     """The hyperbolic tangent."""
 
     is_monotonic = True
     keeps_slope = True
-
-    def real(self, *arrays: Array) -> Array:
-        """``tanh(x)``."""
-        return np.asarray(np.tanh(arrays[0]))
-
-    def derivative(self, x: Array, result: Array) -> Array:
-        """From the result."""
-        return np.asarray(1.0 - result**2)
 
     def slope(self, part: Part, rounding: Rounding) -> Ints:
         """``1 - z^2`` at 2^-15, 16 bits."""

@@ -22,6 +22,7 @@ from pulsarray.compiler.arguments import file_path, number
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.ir.graph import Graph
 from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ir.window import Window
 from pulsarray.errors import InputError
 from pulsarray.views import HostView
 
@@ -183,11 +184,8 @@ def _window(
     network.net.convolution(
         weight, bias, stride, sides, dilation, groups, node, source=network.read(node)
     )
-    spans = [(k - 1) * d + 1 for k, d in zip(weight.shape[:2], dilation, strict=True)]
-    sizes = [
-        (size + sides[axis] + sides[axis + 2] - spans[axis]) // stride[axis] + 1
-        for axis, size in enumerate(shape[1:])
-    ]
+    kernel = weight.shape[0], weight.shape[1]
+    sizes = Window(kernel, stride, sides, dilation).output(*shape[1:])
     network.shapes[node] = (weight.shape[3], *sizes)
     return network.net.last
 

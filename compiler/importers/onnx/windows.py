@@ -41,21 +41,15 @@ def window(call: Call, kernel: Pair, size: Pair) -> Window:
     InputError
         If an attribute is wrong.
     """
-    stride, dilation = _pair(call, "strides"), _pair(call, "dilations")
-    extent = _extent(call, kernel, dilation)
-    mode = call.text("auto_pad", "NOTSET")
+    plain, mode = _plain(call, kernel), call.text("auto_pad", "NOTSET")
     sides: Sides
     if mode == "NOTSET":
         sides = _sides(call)
     elif mode == "VALID":
         sides = (0, 0, 0, 0)
     else:
-        totals = [
-            max((-(-n // s) - 1) * s + e - n, 0)
-            for n, s, e in zip(size, stride, extent, strict=True)
-        ]
-        sides = _share(call, mode, totals)
-    return Window(kernel, stride, sides, dilation)
+        sides = _share(call, mode, [plain.missing(axis, n) for axis, n in enumerate(size)])
+    return replace(plain, padding=sides)
 
 
 def pool_window(call: Call, size: Pair) -> tuple[Window, Pair]:
@@ -74,41 +68,37 @@ def pool_window(call: Call, size: Pair) -> tuple[Window, Pair]:
         )
     if not call.integer("ceil_mode", 0) or call.text("auto_pad", "NOTSET").startswith("SAME"):
         return made, (0, 0)
-    extent = _extent(call, made.kernel, made.dilation)
     extra = []
     for axis, n in enumerate(size):
         first, last, stride = made.padding[axis], made.padding[axis + 2], made.stride[axis]
         padded = n + first + last
-        count = -(-max(padded - extent[axis], 0) // stride) + 1
+        count = -(-max(padded - made.extent(axis), 0) // stride) + 1
         if (count - 1) * stride >= n + first:  # It would see padding alone.
             count -= 1
-        extra.append(max((count - 1) * stride + extent[axis] - padded, 0))
+        extra.append(max(made.span(axis, count) - padded, 0))
     top, left, bottom, right = made.padding
     sides = (top, left, bottom + extra[0], right + extra[1])
-    return Window(made.kernel, made.stride, sides, made.dilation), (extra[0], extra[1])
+    return replace(made, padding=sides), (extra[0], extra[1])
 
 
 def transposed_window(call: Call, kernel: Pair, size: Pair) -> tuple[Window, Pair]:
     """Window of a transposed convolution, and its output padding."""
-    stride, dilation = _pair(call, "strides"), _pair(call, "dilations")
-    extent = _extent(call, kernel, dilation)
+    plain = _plain(call, kernel)
     extra = _pair(call, "output_padding", 0)
     mode = call.text("auto_pad", "NOTSET")
     wanted = call.integers("output_shape")
     if wanted is None and mode in ("NOTSET", "VALID"):
         sides = _sides(call) if mode == "NOTSET" else (0, 0, 0, 0)
-        return Window(kernel, stride, sides, dilation), extra
+        return replace(plain, padding=sides), extra
     if wanted is None:
-        wanted = (size[0] * stride[0], size[1] * stride[1])
-    totals = [
-        (n - 1) * s + e + x - w
-        for n, s, e, x, w in zip(size, stride, extent, extra, wanted[-2:], strict=True)
-    ]
+        wanted = (size[0] * plain.stride[0], size[1] * plain.stride[1])
+    ends = zip(size, extra, wanted[-2:], strict=True)
+    totals = [plain.span(axis, n) + x - w for axis, (n, x, w) in enumerate(ends)]
     if min(totals) < 0:
         raise InputError(
             f"{call.where}: a kernel of {kernel} is too small for an output of {wanted}"
         )
-    return Window(kernel, stride, _share(call, mode, totals), dilation), extra
+    return replace(plain, padding=_share(call, mode, totals)), extra
 
 
 def _pair(call: Call, name: str, default: int = 1) -> Pair:
@@ -127,13 +117,15 @@ def _sides(call: Call) -> Sides:
     return values[0], values[1], values[2], values[3]
 
 
-def _extent(call: Call, kernel: Pair, dilation: Pair) -> Pair:
+def _plain(call: Call, kernel: Pair) -> Window:
+    """The window without its padding."""
+    made = Window(kernel, _pair(call, "strides"), dilation=_pair(call, "dilations"))
     sizes = call.integers("kernel_shape")
     if sizes is not None and sizes != kernel:
         raise InputError(f"{call.where}: kernel_shape {sizes} is not that of the weight {kernel}")
     if not all(1 <= size <= _LARGEST for size in kernel):
         raise InputError(f"{call.where}: a kernel of {kernel} is not possible")
-    return (kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1
+    return made
 
 
 def _share(call: Call, mode: str, totals: list[int]) -> Sides:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isclose, prod
 
 import numpy as np
@@ -46,18 +47,15 @@ def window_of(
         )
     if (kind := operator.option("Padding")) not in (_SAME, _VALID):
         raise InputError(f"padding {kind} is not supported (SAME, VALID)")
-    before, after = [], []
+    before, after, plain = [], [], Window(kernel, stride, dilation=dilation)
     for axis in range(2):
-        size = value.shape[axis]
-        extent = (kernel[axis] - 1) * dilation[axis] + 1
-        results = -(-size // stride[axis])
-        total = max((results - 1) * stride[axis] + extent - size, 0) if kind == _SAME else 0
+        total = plain.missing(axis, value.shape[axis]) if kind == _SAME else 0
         before.append(total // 2 + value.padding[axis])
         after.append(total - total // 2 + value.padding[axis + 2])
     height, width, channels = value.source.shape
     if (height + before[0] + after[0]) * (width + before[1] + after[1]) * channels > ELEMENTS:
         raise InputError(f"an input of {value.shape} with its padding is too large")
-    return Window(kernel, stride, (before[0], before[1], after[0], after[1]), dilation)
+    return replace(plain, padding=(before[0], before[1], after[0], after[1]))
 
 
 def max_pool(network: Network, operator: Operator) -> None:
