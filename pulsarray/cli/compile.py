@@ -133,9 +133,8 @@ def _check_options(
     request: Given, training: bool, calibrate: Path | None, sums: bool, shape: bool
 ) -> None:
     """Refuse options of training without it, and the reverse."""
-    options = {"--data": request.data, "--loss": request.loss}
-    options |= {"--learning-rate": request.learning_rate}
-    set_ = [name for name, value in options.items() if value is not None]
+    names = ("data", "loss", "learning_rate")
+    set_ = [f"--{n.replace('_', '-')}" for n in names if getattr(request, n) is not None]
     set_ += ["--optimizer, --momentum, --weight-decay"] if request.optimizer else []
     if set_ and not training:
         raise InputError(f"{', '.join(set_)}: only with --training")
