@@ -15,8 +15,8 @@ __all__ = ["write_sweep"]
 Row = Mapping[str, Any]
 
 _FIGURES = (
-    *("cycles", "energy_uj (estimate)", "multipliers", "mac_utilization", "bound_ratio"),
-    *("chip_bytes", "on_hardware"),
+    *("cycles", "energy, estimated (uJ)", "multipliers", "mac_utilization", "bound_ratio"),
+    "chip_bytes",
 )
 _COLOURS = ("#2e8b57", "#2a6fb5", "#c0392b", "#8e44ad", "#e0a526", "#2a9fb5", "#7f8c8d")
 _MOST_WORKS = 12
@@ -45,10 +45,20 @@ def write_sweep(path: Path, rows: Sequence[Row]) -> None:
         "works": works(rows),
         "refused": refused,
         "charts": [chart_html(chart) for chart in charts],
-        "headings": titles(["", "network", *settings, *_FIGURES]),
-        "best": [_cells(row, settings) for row in best(costed)],
+        **_best(costed, settings),
     }
     write_page(path, "sweep.html", values)
+
+
+def _best(rows: Sequence[Row], settings: Sequence[str]) -> dict[str, Any]:
+    """The table of the best designs; what they take on hardware is in it where it is known."""
+    shown = best(rows)
+    headings = titles(["", "network", *settings, *_FIGURES])
+    cells = [_cells(row, settings) for row in shown]
+    if any(map(on_hardware, shown)):
+        headings.append("on hardware")
+        cells = [[*line, on_hardware(row)] for line, row in zip(cells, shown, strict=True)]
+    return {"headings": headings, "best": cells}
 
 
 def _cells(row: Row, settings: Sequence[str]) -> list[str]:
@@ -56,7 +66,6 @@ def _cells(row: Row, settings: Sequence[str]) -> list[str]:
         f"{row['cycles']:,}", f"{row['energy_uj']:,.4g}", f"{row['multipliers']:,}",
         f"{row['mac_utilization']:.1%}",
         f"{row['bound_ratio']:.3f}" if row["bound_ratio"] else "", f"{row['chip_bytes']:,}",
-        on_hardware(row),
     )  # fmt: skip
     named = [str(row[name]) for name in settings]
     return ["*" if row["pareto"] else "", row["network"], *named, *figures]

@@ -66,3 +66,5 @@ def test_sweep(tmp_path: Path) -> None:
     assert again.to_list() == swept.to_list()
     swept.save_page(page)
     assert f"{ROW['ff']:,} FF" in page.read_text()
+    pa.sweep("gemm:8x8x8", "tiny", queue_depth=8, workers=1).save_page(page)
+    assert "on hardware" not in page.read_text()
