@@ -11,10 +11,12 @@ from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.numerics.exponents import PROBABILITY
 from pulsarray.compiler.numerics.quotients import softmax
 from pulsarray.compiler.passes.ends import host_function
+from pulsarray.compiler.training.clipping import clipped
 from pulsarray.compiler.training.interpreter import TrainInterpreter
 from pulsarray.compiler.training.rules import make_room
 from pulsarray.compiler.training.state import TrainState
 from pulsarray.compiler.training.train import Training
+from pulsarray.errors import InputError
 from pulsarray.program import Program, Tensor
 from pulsarray.sim.device import Device
 
@@ -58,6 +60,8 @@ class Learner:
     load
         Whether the device takes the training's memory image; it may have that of another
         training that shares it.
+    clip
+        The largest norm that the gradients of a step may have together; None for any.
 
     Members
     -------
@@ -73,7 +77,11 @@ class Learner:
         state: TrainState,
         *,
         load: bool = True,
+        clip: float | None = None,
     ) -> None:
+        if clip is not None and training.update is None:
+            raise InputError("clipping: the update must be a program apart (compile_training)")
+        self._clip = clip
         self.training, self.interpreter = training, interpreter
         self._device, self._tensors = device, training.tensors
         if load:
@@ -119,6 +127,8 @@ class Learner:
             batches.append(codes)
             cycles += used
         outputs = self._real(np.concatenate(batches))
+        if self._clip is not None:
+            self._clip_sums(self._clip)
         if self.training.update is not None:
             cycles += self._cycles(self.training.update)
         return Step(outputs=outputs, cycles=cycles, overflows=self._take())
@@ -149,6 +159,15 @@ class Learner:
     def _clear_sums(self) -> None:
         for tensor in self._tensors.gradients.values():
             self._device.write(tensor.name, np.zeros((tensor.rows, tensor.columns), np.int64))
+
+    def _clip_sums(self, most: float) -> None:
+        """Make gradients smaller in the device's memory."""
+        tensors, training = self._tensors.gradients, self.training
+        sums = {name: self._device.read(tensor.name) for name, tensor in tensors.items()}
+        exponents = self.interpreter.sum_exponents(self.state)
+        batch = training.batch * training.network.judged
+        for name, values in clipped(sums, exponents, batch, most).items():
+            self._device.write(tensors[name].name, values)
 
     def _real(self, codes: Ints) -> Floats:
         network = self.training.network

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pulsarray.compiler.training.clipping import require_norm
 from pulsarray.compiler.training.data import TrainingData
 from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.train import Training
@@ -45,6 +46,8 @@ class Options:
         File to write after every epoch; None for none.
     checkpoint_steps
         Write it after so many steps, too.
+    clip
+        The largest norm that the gradients of a step may have together; None for any.
     recorded_step
         Number from 1 of the step whose runs are noted.
     """
@@ -59,6 +62,7 @@ class Options:
     notable_overflows: int = 8
     checkpoint: Path | None = None
     checkpoint_steps: int | None = None
+    clip: float | None = None
     recorded_step: int | None = None
 
 
@@ -86,7 +90,7 @@ def scheduled(name: str, rate: float, epochs: int) -> Callable[[int], float]:
     return lambda epoch: rate * SCHEDULES[name](epoch / epochs)
 
 
-def identity(training: Training, data: TrainingData, seed: int) -> dict[str, str]:
+def identity(training: Training, data: TrainingData, options: Options) -> dict[str, str]:
     """What a training is of: with another, its checkpoints mean nothing."""
     network = training.network
     shapes: list[object] = [(x.name, *x.weight.shape, x.activation) for x in network.layers]
@@ -94,15 +98,16 @@ def identity(training: Training, data: TrainingData, seed: int) -> dict[str, str
     last = network.graph.nodes[-1].op
     end = "Activate" if last.is_elementwise else type(last).__name__
     arrays = (data.inputs, data.targets, data.test_inputs, data.test_targets)
+    clip = {} if options.clip is None else {"clipping": repr(options.clip)}
     return {
         "configuration": training.tensors.config.fingerprint,
         "network": digest(repr((shapes, end)).encode()),
         "loss": f"{network.loss.name} {network.loss.parameter}",
         "optimizer": repr(network.optimizer),
         "batch": str(training.batch),
-        "seed": str(seed),
+        "seed": str(options.seed),
         "data": digest(*(np.ascontiguousarray(x).tobytes() for x in arrays if x is not None)),
-    }
+    } | clip
 
 
 def _described(step: Step) -> tuple[object, ...]:
@@ -120,6 +125,7 @@ def require_fit(options: Options, data: TrainingData, training: Training) -> Non
     """
     if options.epochs < 1:
         raise InputError(f"epochs: must be at least 1, not {options.epochs}")
+    require_norm(options.clip)
     if training.batch > len(data.inputs):
         raise InputError(
             f"batch: must be at most the {len(data.inputs)} samples there are, not {training.batch}"

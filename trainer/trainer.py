@@ -75,13 +75,14 @@ class Trainer:
         self._training, self._data, self._options = training, data, options
         self._report = progress
         self._generator = np.random.default_rng(options.seed)
-        self._identity = identity(training, data, options.seed)
+        self._identity = identity(training, data, options)
         self._epoch, self._step = 0, 0
         self._sums, self.history = Progress(), History()
         self._device, self.recorded = device, list[tuple[Job, RunResult]]()
         self._streaks: dict[str, int] = {}
         interpreter = TrainInterpreter(training.network, training.tensors.config.table_segments)
-        self._learner = Learner(training, device, interpreter, self._initial(interpreter))
+        state = self._initial(interpreter)
+        self._learner = Learner(training, device, interpreter, state, clip=options.clip)
 
     def _initial(self, interpreter: TrainInterpreter) -> TrainState:
         """The state before the first step, scaled to the first batch."""

@@ -100,6 +100,12 @@ class IntegerPass:
                 by_name[name] = values.reshape(self.state.values[name].shape)
         return by_name
 
+    @property
+    def sum_exponents(self) -> dict[str, int]:
+        """The exponents of :meth:`sums`."""
+        learning = self.network.learning
+        return {n: self.values[f"{n}.gradient"][1] for layer in learning for n in layer.learned}
+
     def gradients(self, sums: Mapping[str, Ints]) -> dict[str, Ints]:
         """Gradients of weights and biases requantized."""
         by_name = {}

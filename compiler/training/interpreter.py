@@ -16,6 +16,7 @@ from pulsarray.compiler.numerics.exponents import PROBABILITY
 from pulsarray.compiler.numerics.mantissas import factor
 from pulsarray.compiler.passes.ends import host_function
 from pulsarray.compiler.reference.mantissas import Scales
+from pulsarray.compiler.training.clipping import clipped
 from pulsarray.compiler.training.differentiate import TrainingNetwork
 from pulsarray.compiler.training.drop import draw_masks
 from pulsarray.compiler.training.integer_pass import IntegerPass
@@ -166,7 +167,9 @@ class TrainInterpreter:
             codes, exponent = rows["probabilities"], PROBABILITY
         return np.ldexp(codes.reshape(len(codes), -1).astype(np.float64), exponent)
 
-    def step(self, state: TrainState, chunks: Sequence[tuple[Ints, Ints]]) -> StepTrace:
+    def step(
+        self, state: TrainState, chunks: Sequence[tuple[Ints, Ints]], clip: float | None = None
+    ) -> StepTrace:
         """One training step, in place.
 
         Parameters
@@ -175,6 +178,8 @@ class TrainInterpreter:
             Is changed.
         chunks
             The batch: codes of inputs (rows, K) and targets (rows, N), in one piece or in several.
+        clip
+            The largest norm that the gradients may have together; None for any.
         """
         batch_size = sum(len(x_codes) for x_codes, _ in chunks)
         self.begin(state, batch_size)
@@ -190,12 +195,23 @@ class TrainInterpreter:
             sums, first = _added(sums, run.sums()), last
             parts.append(rows)
         tensors = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if clip is not None:
+            sums = clipped(sums, run.sum_exponents, batch_size * self.network.judged, clip)
         gradients = run.gradients(sums)
         run.update(gradients)
         saturated = adapt(state, scales.statistics)
         state.steps += 1
         self.make_room(state)
         return StepTrace(tensors | gradients, scales.exponents | run.shared(), saturated)
+
+    def sum_exponents(self, state: TrainState) -> dict[str, int]:
+        """Exponents that exact sums of gradients have in the next step, by weight and bias."""
+        graph = self.network.graph
+        run = self._pass(state, Scales(dict(state.exponents)))
+        zeros = [np.zeros((1, size), np.int64) for size in
+                 (sum(value.size for value in graph.inputs), graph.output.size)]  # fmt: skip
+        run.learn(zeros[0], zeros[1], self.masks(state, 1))
+        return run.sum_exponents
 
     def begin(self, state: TrainState, batch: int) -> bool:
         """Rates of the step that is next, where they change from step to step: whether they do."""

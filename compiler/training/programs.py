@@ -35,10 +35,10 @@ class Training:
     batch, chunk
         Samples of a step, and of one run of a program.
     step
-        A whole step on one chunk; None if a batch has several.
+        A whole step on one chunk; None if a batch has several, or the update is to be apart.
     accumulate, update
-        Gradients of a chunk added to their sums, and the update with them; None if a batch is
-        one chunk.
+        Gradients of a chunk added to their sums, and the update with them; None where ``step`` is
+        not.
     forward
         Outputs of a chunk.
     tensors

@@ -36,7 +36,7 @@ class Task:
 
     Parameters
     ----------
-    network, batch, chunk
+    network, batch, chunk, apart
         As for :func:`compile_training`.
     prefix
         Begins the names of its data, exponents and rates in memory.
@@ -45,11 +45,17 @@ class Task:
     network: TrainingNetwork
     batch: int
     chunk: int | None = None
+    apart: bool = False
     prefix: str = ""
 
 
 def compile_training(
-    network: TrainingNetwork, config: Config, *, batch: int, chunk: int | None = None
+    network: TrainingNetwork,
+    config: Config,
+    *,
+    batch: int,
+    chunk: int | None = None,
+    apart: bool = False,
 ) -> Training:
     """Compile a training step.
 
@@ -63,13 +69,17 @@ def compile_training(
         Samples of a step.
     chunk
         Samples of one run of a program, a divisor of ``batch``; None for as many as fit the chip.
+    apart
+        Whether the update is a program of its own even if the chip has room for the whole batch, so
+        that a host may change gradients between: clip them.
 
     Raises
     ------
     InputError
         If the machine cannot train, or something does not fit it.
     """
-    return compile_together([Task(network=network, batch=batch, chunk=chunk)], config)[0]
+    task = Task(network=network, batch=batch, chunk=chunk, apart=apart)
+    return compile_together([task], config)[0]
 
 
 def compile_together(tasks: Sequence[Task], config: Config) -> list[Training]:
@@ -122,9 +132,10 @@ def _lowered_in(chunk: int, task: Task, layout: Layout) -> tuple[TrainTensors, d
         raise InputError(
             f"chunk: batch normalization needs the whole batch of {batch} in one run, not {chunk}"
         )
-    tensors = TrainTensors(network, config, layout, chunk, sums=not whole, prefix=task.prefix)
+    apart = task.apart or not whole
+    tensors = TrainTensors(network, config, layout, chunk, sums=apart, prefix=task.prefix)
     lowered = {"forward": _lower(tensors, _forward, training=False)}
-    steps = {"step": _step} if whole else {"accumulate": _accumulate, "update": _update}
+    steps = {"accumulate": _accumulate, "update": _update} if apart else {"step": _step}
     for name, emit in steps.items():
         lowered[name] = _lower(tensors, emit, training=True)
     return tensors, lowered

@@ -55,6 +55,8 @@ class Course:
         File for a simulator's waves of one step, ``.fst`` or ``.vcd``, and which step, from 1.
     schedule
         How the learning rate goes from epoch to epoch: ``constant``, ``linear`` or ``cosine``.
+    clip_norm
+        The largest norm that the gradients of a step may have together; None for any.
     """
 
     on: str = MODEL
@@ -71,6 +73,7 @@ class Course:
     waves: Path | None = None
     step: int | None = None
     schedule: str = "constant"
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         if self.on == MODEL and self.check:
@@ -103,6 +106,7 @@ class Course:
             seed=self.seed,
             patience=self.patience,
             until=self.until,
+            clip=self.clip_norm,
             checkpoint=self.checkpoint,
             checkpoint_steps=self.checkpoint_steps,
             recorded_step=None if self.waves is None else self.step or 1,
@@ -191,6 +195,7 @@ def train(
     config: Machine | None = None,
     on: str = MODEL,
     check: bool | None = None,
+    clip_norm: float | None = None,
     patience: int | None = None,
     until: float | None = None,
     checkpoint: str | Path | None = None,
@@ -221,9 +226,9 @@ def train(
         Passes over the data.
     config, settings
         The machine: see :func:`pulsarray.api.machine.machine_of`; the workload's if not given.
-    schedule, seed, on, check, patience, until, checkpoint, resume, waves, step, memory_latency
+    schedule, seed, on, check, clip_norm, patience, until, checkpoint, resume, waves, step
         See :class:`Course`.
-    memory_interval
+    memory_latency, memory_interval
         See :class:`Course`.
     working
         Is told what goes on.
@@ -244,6 +249,7 @@ def train(
         memory_interval=memory_interval,
         schedule=schedule,
         seed=seed,
+        clip_norm=clip_norm,
         patience=patience,
         until=until,
         checkpoint=None if checkpoint is None else Path(checkpoint),
@@ -272,7 +278,8 @@ def train_task(task: Task, machine: Config, course: Course, working: Working = q
     from pulsarray.compiler.training.train import compile_training
 
     with working(f"compiling {task.name}"):
-        training = compile_training(task.network, machine, batch=task.batch)
+        apart = course.clip_norm is not None
+        training = compile_training(task.network, machine, batch=task.batch, apart=apart)
     history, weights = _trained(training, task, course, working)
     counted = machine.counters
     programs = training.programs.items() if counted else ()
@@ -335,6 +342,7 @@ def _facts(training: Training, task: Task, course: Course) -> dict[str, Any]:
         "optimizer": {
             **asdict(network.optimizer),
             "learning_rate": task.learning_rate,
+            "clip_norm": course.clip_norm,
         },
         "samples": len(task.data.inputs),
         "test_samples": 0 if task.data.test_inputs is None else len(task.data.test_inputs),

@@ -71,6 +71,19 @@ def test_a_workload(command: Command, tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("plotly-*.min.js"))) == 1
 
 
+def test_gradients_are_clipped(command: Command) -> None:
+    usual = command("train", "xor", "--epochs", 1, "--json")
+    clipped = command("train", "xor", "--epochs", 1, "--clip-norm", 0.001, "--json")
+    first, second = json.loads(usual.out), json.loads(clipped.out)
+    assert second["optimizer"]["clip_norm"] == 0.001
+    assert {*second["programs"]} == {"accumulate", "update", "forward"}
+    assert first["history"]["losses"][0] == second["history"]["losses"][0]
+    assert first["history"]["losses"] != second["history"]["losses"]
+    refused = command("train", "xor", "--clip-norm", 0)
+    assert refused.code != 0
+    assert "--clip-norm: must be more than 0 and finite, not 0" in refused.err
+
+
 def test_accuracy_is_told_from_0_to_100_percent(command: Command, tmp_path: Path) -> None:
     page = tmp_path / "c.html"
     assert command("train", "softmax-regression", "--epochs", 1, "--curve", page).code == 0

@@ -17,6 +17,7 @@ __all__ = [
     "CheckOption",
     "CheckpointOption",
     "CheckpointStepsOption",
+    "ClipNormOption",
     "ConfigOption",
     "CurveOption",
     "DataOption",
@@ -154,6 +155,14 @@ ResumeOption = Annotated[
 StepOption = Annotated[
     int | None,
     typer.Option("--step", min=1, help="The step whose waves are written; 1 if not given."),
+]
+ClipNormOption = Annotated[
+    float | None,
+    typer.Option(
+        "--clip-norm",
+        metavar="NORM",
+        help="Make all gradients of a step smaller together where their norm is larger.",
+    ),
 ]
 ScheduleOption = Annotated[
     str,

@@ -22,6 +22,7 @@ from pulsarray.cli.training.options import (
     CheckOption,
     CheckpointOption,
     CheckpointStepsOption,
+    ClipNormOption,
     ConfigOption,
     CurveOption,
     DataOption,
@@ -60,6 +61,7 @@ def train(
     weight_decay: WeightDecayOption = None,
     learning_rate: LearningRateOption = None,
     schedule: ScheduleOption = "constant",
+    clip_norm: ClipNormOption = None,
     batch: BatchOption = None,
     epochs: EpochsOption = None,
     seed: SeedOption = 0,
@@ -114,6 +116,7 @@ def train(
         waves=waves,
         step=step,
         schedule=schedule,
+        clip_norm=clip_norm,
     )
     task = task_of(
         Given(
