@@ -224,7 +224,7 @@ def test_adam_and_a_schedule(command: Command) -> None:
     history = json.loads(done.out)
     assert history["optimizer"] == {
         "momentum": 0.9, "weight_decay": 0.01, "squares": 0.999, "epsilon": 1e-8,
-        "learning_rate": 0.01,
+        "learning_rate": 0.01, "clip_norm": None,
     }  # fmt: skip
     epochs = history["history"]["epochs"]
     assert [epoch["rate"] for epoch in epochs] == [0.01, 0.005]

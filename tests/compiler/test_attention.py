@@ -5,16 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pulsarray.compiler.attention import Projections, attention
+from pulsarray.compiler.attention import Projections, attention, tokenwise
 from pulsarray.compiler.builder import Builder
 from pulsarray.compiler.interpreter import run_float
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.compiler.training.data import batches
+from pulsarray.compiler.training.differentiate import Loss, Optimizer, differentiate
 from pulsarray.compiler.training.float_reference import FloatNetwork
 from pulsarray.compiler.training.interpreter import TrainInterpreter, real
+from pulsarray.compiler.training.train import compile_training
+from pulsarray.config import load_config
 from pulsarray.errors import InputError
+from pulsarray.sim.device import Device
+from pulsarray.trainer.learner import Learner
 from pulsarray.zoo.transformer import CHARACTERS, text_windows
 from pulsarray.zoo.workloads import workload
+from tests.compiler.training_cases import differences
 
 TOKENS, CHANNELS, WIDTH = 5, 6, 8
 
@@ -75,6 +81,33 @@ def test_a_causal_transformer_does_not_see_what_is_next() -> None:
     after = network.result(x.reshape(1, -1)).reshape(32, -1)
     np.testing.assert_array_equal(before[:20], after[:20])
     assert (before[20:] != after[20:]).any(axis=1).all()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_rows_of_more_pixels_than_fit_a_tile_learn(causal: bool) -> None:
+    """Softmax works on 64 / 6 pixels of a row of 24 at a time."""
+    machine = load_config(
+        "train-small", ["tables=5", "dim=4", "bus_bits=64", "accumulator_depth=64"]
+    )
+    random, tokens = np.random.default_rng(3), 24
+    builder = Builder("long", (1, tokens, CHANNELS))
+    attention(builder, weights(), 2, causal=causal, source="input")
+    tokenwise(builder, random.normal(size=(CHANNELS, 2)), "end")
+    network = differentiate(builder.build(), Loss("mse"), Optimizer())
+    x, t = random.normal(size=(1, tokens * CHANNELS)), random.normal(size=(1, tokens * 2))
+    interpreter = TrainInterpreter(network, machine.table_segments)
+    state = interpreter.initial(x, t, learning_rate=0.1, batch=1)
+    codes = interpreter.encode(state, x), interpreter.encode_target(state, t)
+    interpreter.calibrate(state, *codes)
+    wanted = state.copy()
+    with Device("model", timing=False) as device:
+        training = compile_training(network, machine, batch=1)
+        learner = Learner(training, device, interpreter, state)
+        learner.step(x, t)
+        interpreter.step(wanted, [codes])
+        assert differences(learner.state, wanted) == []
+        outputs = learner.outputs(x)
+    np.testing.assert_array_equal(outputs.ravel(), interpreter.outputs(wanted, codes[0]).ravel())
 
 
 @pytest.mark.slow

@@ -224,8 +224,12 @@ def common(*groups: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def block_tiles(feature_map: FeatureMap, images: tuple[int, int], most: int) -> Iterator[Area]:
-    """The same as :func:`tiles` for each channel block, tile by tile."""
-    return tiles(feature_map, images, most, feature_map.cuts()[-1])
+    """The same as :func:`tiles` for each channel block, tile by tile; long rows in parts."""
+    blocks, width = feature_map.cuts()[-1], feature_map.shape[1]
+    if width <= most:
+        return tiles(feature_map, images, most, blocks)
+    some = replace(feature_map.whole(), images=images, blocks=(0, blocks))
+    return some.cut(1, 1, 1, balanced(width, most))
 
 
 def tiles(

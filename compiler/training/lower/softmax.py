@@ -143,7 +143,7 @@ class SoftmaxMap:
         SoftmaxRows(
             self.chip, self.blocks, tile.pixels, self.y.columns % self.chip.config.dim,
             lambda block: self.rows.read(self.x, tile.of(block)),
-            partial(self._masked, tile.pixels),
+            partial(self._masked, tile),
             self.seen is not None and self.seen.rows > 1,
         ).emit(self.lowering.flow.outputs[self.step.source])  # fmt: skip
 
@@ -156,15 +156,15 @@ class SoftmaxMap:
         """Pixels of a tile, at most."""
         return self.chip.depth // max(self.blocks, _LEAST)
 
-    def _masked(self, count: int, block: int, a: Words, alu: Alu, to: Words) -> bool:
-        """Words of a block beside its mask, if it has one, which repeats image by image."""
-        seen, there = self.seen, self.chip.aux[1]
+    def _masked(self, tile: Area, block: int, a: Words, alu: Alu, to: Words) -> bool:
+        """Words of a block beside its mask, if it has one, which repeats row by row."""
+        seen, there, count = self.seen, self.chip.aux[1], tile.pixels
         if seen is None or (seen.rows == 1 and block < self.blocks - 1):
             return False
-        height = seen.rows
-        word, place = block * height if height > 1 else 0, Words.at(there, count)
-        self.chip.move(Opcode.LOAD, seen, word, place, height)
-        span = self.y.shape[1] if height > 1 else count
+        height, columns = seen.rows, tile.counts[3] if seen.rows > 1 else 1
+        word = block * height + tile.columns[0] if height > 1 else 0
+        self.chip.move(Opcode.LOAD, seen, word, Words.at(there, count), columns)
+        span = columns if height > 1 else count
         self.chip.compute(
             (count // span, span), Words(a.bank, a.base, (span, 1)),
             Words(there, count, (0, int(height > 1))), acc=Words(to.bank, to.base, (span, 1)),
