@@ -15,6 +15,9 @@ from pulsarray.errors import InputError
 
 __all__ = ["choose", "input_range"]
 
+_COARSE = 16
+"""Of how many sizes one is looked at where the largest tiles do not fit."""
+
 
 def input_range(window: Window, axis: int, low: int, high: int, size: int) -> tuple[int, int]:
     """Input rows (axis 0) or columns that output ``low .. high-1`` look at; at least one."""
@@ -43,11 +46,16 @@ def choose(shape: ConvolutionShape, config: Config, room: Room, where: str) -> C
 
 @lru_cache(1024)
 def _best(shape: ConvolutionShape, config: Config, room: Room) -> Cut | None:
-    return min(
-        _cuts(shape, config, room),
-        key=lambda cut: estimate(shape, config, room, cut),
-        default=None,
-    )
+    """The fastest of cuts into the largest tiles; of smaller ones only where none of these fits."""
+    for step in (1, _COARSE):
+        best = min(
+            _cuts(shape, config, room, step),
+            key=lambda cut: estimate(shape, config, room, cut),
+            default=None,
+        )
+        if best is not None:
+            return best
+    return None
 
 
 def _sizes(total: int, most: int) -> list[int]:
@@ -58,23 +66,25 @@ def _sizes(total: int, most: int) -> list[int]:
     return sorted({-(-total // count) for count in parts}, reverse=True)
 
 
-def _pixel_cuts(shape: ConvolutionShape, config: Config) -> Iterator[tuple[int, int, int]]:
-    """Images, rows and columns that one accumulator bank holds."""
+def _pixel_cuts(
+    shape: ConvolutionShape, config: Config, step: int
+) -> Iterator[tuple[int, int, int]]:
+    """Images, rows and columns that one accumulator bank holds; of their sizes every so-many-th."""
     most, size = config.accumulator_depth, shape.out_height * shape.out_width
     if shape.images > 1 and size <= most:
         for images in _sizes(shape.images, most // size)[:4]:
             yield images, shape.out_height, shape.out_width
-    for rows in _sizes(shape.out_height, most // shape.out_width)[:24]:
+    for rows in _sizes(shape.out_height, most // shape.out_width)[: 24 * step : step]:
         yield 1, rows, shape.out_width
-    for columns in _sizes(shape.out_width, min(most, shape.out_width))[:24]:
+    for columns in _sizes(shape.out_width, min(most, shape.out_width))[: 24 * step : step]:
         if columns < shape.out_width:
             for rows in {1, max(1, min(shape.out_height, most // columns))}:
                 yield 1, rows, columns
 
 
-def _cuts(shape: ConvolutionShape, config: Config, room: Room) -> Iterator[Cut]:
+def _cuts(shape: ConvolutionShape, config: Config, room: Room, step: int) -> Iterator[Cut]:
     bank, kernel = config.scratchpad_depth, shape.window.kernel
-    for images, rows, columns in _pixel_cuts(shape, config):
+    for images, rows, columns in _pixel_cuts(shape, config, step):
         pixels = images * rows * columns
         block_words = source_words(shape, images, rows, columns)
         depth = shape.depth

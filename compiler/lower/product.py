@@ -43,6 +43,7 @@ def _(op: Convolution, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     seen, weight = seen_kernel(op.window, weight, lowering.network.values[work.maps[0]].shape)
     op, (kh, kw, depth, count) = replace(op, window=seen), weight.shape
     source, window, laid = _operand(op, lowering, work, weight)
+    packed = laid.shape != weight.shape
     second = lowering.stored(work.second) if work.second else None
     narrow = kernel_as_column(source, window, laid, config)
     if narrow:
@@ -56,7 +57,7 @@ def _(op: Convolution, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     finish = finish_of(lowering, work, result, second, sums, table, op.residual)
     if whole:
         _matrix_product(lowering, work, source, laid, result, finish, sums)
-    elif (tile := _diagonal(op, weight, config)) is not None:
+    elif not packed and (tile := _diagonal(op, weight, config)) is not None:
         weights = lowering.layout.add(f"{name}.weight", "weight", *tile.shape, values=tile)
         rows = config.parameter_depth if sums.parameters else None
         made = WindowSums(lowering.number, name, window, source, result, weights, finish, rows)

@@ -272,13 +272,13 @@ def test_means_of_more_than_a_bank_holds(window: Window, include_padding: bool) 
     ((1, 140), Window((1, 3), (1, 1), (0, 130, 0, 130), (1, 130))),
     ((1, 5), Window((3, 5), (1, 2), (1, 2, 1, 3))),
     ((6, 5), Window((5, 3), (1, 1), (2048, 300, 2048, 300), (1024, 300))),
-    ((4, 3), Window((2, 2), (1, 1), (100, 0, 30, 1), (128, 1))),
+    ((8, 3000), Window((8, 1), (8, 1))),
 ])  # fmt: skip
 def test_taps_far_apart(shape: tuple[int, int], window: Window) -> None:
     """Some see padding alone; of the others words step by more than a window's fields hold."""
     net = Net(*shape, 3)
     net.conv("x", 5, window)
-    compiled(net.graph(), PRESETS["tiny"], 2)
+    compiled(net.graph(), PRESETS["tiny"], 1)
 
 
 @pytest.mark.parametrize("channels", [5, 16])

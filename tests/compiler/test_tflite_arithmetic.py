@@ -49,6 +49,22 @@ def test_means_over_any_axes(tmp_path: Path) -> None:
         assert differing(tmp_path, builder, [0], seed) == (0, 0)
 
 
+def test_sums_over_any_axes(tmp_path: Path) -> None:
+    """As LiteRT's usual kernel: its reference reads codes of int8 as unsigned numbers."""
+    for seed in (24, 28, 37, 65, 102, 136):
+        builder = draw_mean(np.random.default_rng(seed), "SUM")
+        assert differing(tmp_path, builder, [0], seed, usual=True) == (0, 0)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.375, 1.75])
+def test_sums_half_way_between_two_codes(tmp_path: Path, ratio: float) -> None:
+    """Of one channel and an input that is packed, besides."""
+    b = FileBuilder()
+    x, y = b.tensor((1, 5, 3, 1), 0.5, 7), b.tensor((1, 5, 1, 1), 0.5 / ratio, -3)
+    b.operator("SUM", [x, b.constant(np.array([2], np.int32))], y, KeepDims=True)
+    assert differing(tmp_path, b, [0], 1, usual=True) == (0, 0)
+
+
 @pytest.mark.parametrize("preset", ["tiny", "small"])
 def test_reshapes_and_transposes(tmp_path: Path, preset: str) -> None:
     for seed in range(20):

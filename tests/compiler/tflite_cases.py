@@ -36,11 +36,13 @@ def zero(rng: Random) -> int:
     return int(rng.choice([-128, 0, 127, rng.integers(-128, 128)]))
 
 
-def litert_codes(data: bytes, inputs: Sequence[Codes]) -> list[Codes]:
-    """Outputs of a file by LiteRT's reference kernels."""
+def litert_codes(data: bytes, inputs: Sequence[Codes], *, usual: bool = False) -> list[Codes]:
+    """Outputs of a file by LiteRT's reference kernels, or by its usual ones."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    kernels = OpResolverType.BUILTIN_REF
+    kernels = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    if not usual:
+        kernels = OpResolverType.BUILTIN_REF
     runner = Interpreter(model_content=data, experimental_op_resolver_type=kernels)
     runner.allocate_tensors()
     for detail, codes in zip(runner.get_input_details(), inputs, strict=True):
@@ -58,6 +60,7 @@ def differing(
     *,
     preset: str = "tiny",
     runs: int = 2,
+    usual: bool = False,
 ) -> tuple[int, int]:
     """Codes in which the definition differs from LiteRT, and the model from the definition."""
     file = builder.save(tmp_path, inputs=ends)
@@ -68,7 +71,7 @@ def differing(
         codes = [spread_codes(rng, (1, *value.shape)) for value in graph.inputs]
         named = {value.name: array for value, array in zip(graph.inputs, codes, strict=True)}
         defined = run_outputs(machine, named)[machine.outputs[0]].ravel()
-        wrong[0] += int(np.count_nonzero(litert_codes(data, codes)[0] != defined))
+        wrong[0] += int(np.count_nonzero(litert_codes(data, codes, usual=usual)[0] != defined))
         memory = run_model(replace(program, memory=with_inputs(program, named))).memory
         assert memory is not None
         (tensor,) = program.with_role("output")
@@ -126,8 +129,8 @@ def draw_function(rng: Random, kind: str) -> FileBuilder:
     return b.operator(kind, [x], y, **options)
 
 
-def draw_mean(rng: Random) -> FileBuilder:
-    """A mean over some axes."""
+def draw_mean(rng: Random, kind: str = "MEAN") -> FileBuilder:
+    """A mean or sum over some axes."""
     b, rank = FileBuilder(), int(rng.integers(2, 5))
     shape = (1, *rng.integers(1, 9, rank - 1).tolist())
     count, keep = int(rng.integers(1, rank)), bool(rng.integers(2))
@@ -139,7 +142,7 @@ def draw_mean(rng: Random) -> FileBuilder:
     y = b.tensor(made, *(input_codes if rng.integers(4) == 0 else (scale(rng), zero(rng))))
     below = rank if rng.integers(2) else 0
     numbers = b.constant(np.array([axis - below for axis in axes], np.int32))
-    return b.operator("MEAN", [x, numbers], y, KeepDims=keep)
+    return b.operator(kind, [x, numbers], y, KeepDims=keep)
 
 
 def draw_moves(rng: Random) -> FileBuilder:

@@ -18,7 +18,7 @@ __all__ = ["list_tflite"]
 
 _TFLITE_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _TFLITE_PLACES = {
-    **dict.fromkeys((*_TFLITE_WEIGHTS, "AVERAGE_POOL_2D", "BATCH_MATMUL", "MEAN"), ARRAY),
+    **dict.fromkeys((*_TFLITE_WEIGHTS, "AVERAGE_POOL_2D", "BATCH_MATMUL", "MEAN", "SUM"), ARRAY),
     **dict.fromkeys(("CONCATENATION", "RESHAPE", "PAD"), MEMORY),
     **dict.fromkeys(("ARG_MAX", "ARG_MIN", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"), HOST),
 }

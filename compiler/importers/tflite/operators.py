@@ -46,7 +46,7 @@ from pulsarray.compiler.importers.tflite.softmax import softmax
 from pulsarray.compiler.importers.tflite.windows import (
     average_pool,
     max_pool,
-    mean,
+    total,
 )
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.ops.integer import Elementwise
@@ -184,7 +184,7 @@ OPERATORS: dict[str, Callable[[Network, Operator], None]] = {
     "FULLY_CONNECTED": dense,
     "MAXIMUM": larger,
     "MAX_POOL_2D": max_pool,
-    "MEAN": mean,
+    "MEAN": total,
     "MINIMUM": smaller,
     "MUL": multiply,
     "PACK": pack,
@@ -205,6 +205,7 @@ OPERATORS: dict[str, Callable[[Network, Operator], None]] = {
     "SQUARED_DIFFERENCE": squared_difference,
     "SQUEEZE": reshape,
     "SUB": subtract,
+    "SUM": total,
     "TRANSPOSE": transpose,
     "TRANSPOSE_CONV": transposed,
 }

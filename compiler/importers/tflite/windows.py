@@ -10,16 +10,22 @@ import numpy.typing as npt
 
 from pulsarray.compiler.importers.tflite.file import Operator
 from pulsarray.compiler.importers.tflite.network import ELEMENTS, Meaning, Network
-from pulsarray.compiler.importers.tflite.scales import activation_limits, check_sums, ratio_pair
+from pulsarray.compiler.importers.tflite.scales import (
+    activation_limits,
+    away_scale,
+    check_sums,
+    ratio_pair,
+)
 from pulsarray.compiler.ir.formats import Affine8
 from pulsarray.compiler.ir.value import Value
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.ops.integer import AveragePool, Convolution, MaxPool
+from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.compiler.ops.integer.pool import count_scale
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
-__all__ = ["average_pool", "max_pool", "mean", "reduced_axes", "same_quantization", "window_of"]
+__all__ = ["average_pool", "max_pool", "reduced_axes", "same_quantization", "total", "window_of"]
 
 Ints = npt.NDArray[np.int64]
 _SAME, _VALID = 0, 1
@@ -112,28 +118,41 @@ def _counts(window: Window, axis: int, size: int) -> list[int]:
     return [int(count) for count in np.unique(seen)]
 
 
-def mean(network: Network, operator: Operator) -> None:
-    """MEAN: a product with ones, for the kernel rounds twice as those do."""
+def total(network: Network, operator: Operator) -> None:
+    """MEAN, SUM: a product with ones."""
     source = network.image(operator)
     over = reduced_axes(network, operator)
     count = prod(size for size, gone in zip(source.shape, over, strict=True) if gone)
     if count >= _LARGEST:
-        raise InputError(f"a window of {count} elements is too large for a mean")
+        raise InputError(f"a window of {count} elements is too large for a sum")
     height, width, channels = source.shape
     kernel = height if over[0] else 1, width if over[1] else 1
     shape = height // kernel[0], width // kernel[1], 1 if over[2] else channels
     target, wanted = network.shaped(operator, shape)
-    multiplier, shift = ratio_pair(source.codes.scale / target.codes.scale)
-    # The kernel divides the multiplier by the count, keeping its bits as far as shifts allow.
-    further = min(count.bit_length() - 1, 62 - shift)
-    pair = (multiplier << further) // count, shift + further
-    scale = Scale(np.array(pair[:1]), np.array(pair[1:]), target.codes.zero, tflite=True)
+    codes, ratio = target.codes, source.codes.scale / target.codes.scale
+    if operator.kind == "SUM":
+        # As the usual kernel: that of reference (2.3.0) reads codes of int8 as unsigned.
+        narrow = np.float32(source.codes.scale) / np.float32(codes.scale)
+        scale = away_scale([float(narrow)], codes, (LOW, HIGH))
+    else:
+        scale = replace(_mean_scale(ratio, count), zero=codes.zero)
     check_sums(np.array([255 * count]), scale)
     network.spend(count if over[2] else count * channels)
     ones = np.ones((*kernel, channels if over[2] else 1, shape[2]), np.int64)
     op = Convolution(Window(kernel), 1 if over[2] else channels, scale)
     network.add_product(operator, op, source, ones, np.zeros(shape[2], np.int64), target)
     network.values[operator.outputs[0]] = Meaning(target, wanted)
+
+
+def _mean_scale(ratio: float, count: int) -> Scale:
+    """The kernel's, which rounds twice as those of products do.
+
+    It divides the multiplier by the count, keeping its bits as far as shifts allow.
+    """
+    multiplier, shift = ratio_pair(ratio)
+    further = min(count.bit_length() - 1, 62 - shift)
+    pair = (multiplier << further) // count, shift + further
+    return Scale(np.array(pair[:1]), np.array(pair[1:]), tflite=True)
 
 
 def reduced_axes(network: Network, operator: Operator) -> tuple[bool, bool, bool]:
