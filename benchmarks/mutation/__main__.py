@@ -1,7 +1,7 @@
 """How many faults the benches of ``tests/hw`` find: the mutation score of each block.
 
 ``python -m benchmarks.mutation`` draws faults in the netlist of each block, simulates the block's
-bench (Verilator) with each, and prints the score: faults found, of those that are not proven
+bench (Icarus) with each, and prints the score: faults found, of those that are not proven
 equivalent. ``--survivors`` prints each that was not found, with its place in the block's Verilog.
 
 --block    blocks by name; all without
@@ -13,30 +13,19 @@ equivalent. ``--survivors`` prints each that was not found, with its place in th
 from __future__ import annotations
 
 import argparse
-import math
+import json
 import os
 import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
 from benchmarks.mutation.blocks import BLOCKS, Block
-from benchmarks.mutation.mutants import draw, equivalent, netlist
+from benchmarks.mutation.forked import settings
+from benchmarks.mutation.mutants import NETLIST, draw, equivalent, netlist
 from pulsarray.sim import toolchain
+from pulsarray.sim.toolchain import failed
 from tests.hw.harness import TOP, Subject
-
-_CONSOLE = Console(stderr=True)
-_PASSED = b" FAIL=0 "
-_FAILED = b" failed"
-_POLL_SECONDS = 0.05
-_SLOWER = 10
-"""A mutant that takes so many times as long as the block itself hangs."""
-_LEAST_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -65,52 +54,32 @@ class Score:
         return f"{self.drawn} | {self.equal} | {self.found} | {100 * self.found / different:.1f} %"
 
 
-class Simulation:
-    """The bench of a block, on the netlist with all mutants."""
-
-    def __init__(self, block: Block, subject: Subject, path: Path, folder: Path) -> None:
-        self._module = f"tests.hw.{block.bench}"
-        self._folder = folder / "build"
-        os.environ |= subject.environment(block.settings)
-        toolchain.build("verilator", [path], TOP, self._folder, public=subject.public)
-        self._limit, started = math.inf, time.monotonic()
-        if not self.passes(0):
-            raise SystemExit(f"{block.bench}: fails without a mutant")
-        self._limit = max(_LEAST_SECONDS, _SLOWER * (time.monotonic() - started))
-
-    def passes(self, mutant: int) -> bool:
-        """Whether the bench notices nothing."""
-        with tempfile.TemporaryDirectory(prefix="pulsarray-mutant-") as name:
-            folder, deadline = Path(name), time.monotonic() + self._limit
-            arguments = [f"+mutant={mutant}"]
-            with toolchain.start(
-                "verilator", TOP, self._folder, self._module, folder, plusargs=arguments
-            ) as process:
-                while process.poll() is None:
-                    if _FAILED in _text(folder) or time.monotonic() > deadline:
-                        process.kill()
-                    time.sleep(_POLL_SECONDS)
-            return process.returncode == 0 and _PASSED in _text(folder)
+def unnoticed(block: Block, subject: Subject, folder: Path, mutants: int, jobs: int) -> list[int]:
+    """Which of so many mutants of a folder's netlist pass all tests of the block's bench."""
+    build, results = folder / "build", folder / "results.json"
+    toolchain.build("icarus", [folder / NETLIST], TOP, build)
+    os.environ |= subject.environment(block.settings) | settings(mutants, jobs, str(results))
+    modules = f"benchmarks.mutation.forked,tests.hw.{block.bench}"
+    with toolchain.start("icarus", TOP, build, modules, folder) as process:
+        process.wait()
+    if process.returncode or not results.is_file():
+        raise failed(f"{block.bench} does not run", folder / "log")
+    survivors: list[int] = json.loads(results.read_text(encoding="utf-8"))
+    if survivors[:1] != [0]:
+        raise SystemExit(f"{block.bench}: fails without a mutant")
+    return survivors[1:]
 
 
-def _text(folder: Path) -> bytes:
-    return (folder / "log").read_bytes()
-
-
-def score(block: Block, number: int, seed: int, jobs: int, what: str) -> Score:
+def score(block: Block, number: int, seed: int, jobs: int) -> Score:
     """Simulate ``number`` mutants of a block."""
     subject = Subject.of(block.component())
     with tempfile.TemporaryDirectory(prefix="pulsarray-mutants-") as name:
         folder = Path(name)
         mutants = draw(subject.verilog, number, seed, folder)
-        simulation = Simulation(block, subject, netlist(mutants, folder), folder)
-        places = range(1, len(mutants) + 1)
-        with ThreadPoolExecutor(jobs) as pool:
-            results = pool.map(simulation.passes, places)
-            passed = list(track(results, what, len(mutants), console=_CONSOLE, transient=True))
-        unnoticed = [mutant for mutant, passes in zip(mutants, passed, strict=True) if passes]
-        survivors = [mutant for mutant in unnoticed if not equivalent(mutant, folder)]
-    return Score(len(mutants), len(unnoticed) - len(survivors), survivors)
+        netlist(mutants, folder)
+        left = [mutants[n - 1] for n in unnoticed(block, subject, folder, len(mutants), jobs)]
+        survivors = [mutant for mutant in left if not equivalent(mutant, folder)]
+    return Score(len(mutants), len(left) - len(survivors), survivors)
 
 
 def main() -> int:
@@ -127,7 +96,7 @@ def main() -> int:
     print("| block | mutants | equivalent | noticed | score |\n|---|---|---|---|---|")
     scores = []
     for name in options.block or BLOCKS:
-        scores.append(score(BLOCKS[name], options.number, options.seed, options.jobs, name))
+        scores.append(score(BLOCKS[name], options.number, options.seed, options.jobs))
         print(f"| {name} | {scores[-1]} |", flush=True)
         for mutant in scores[-1].survivors if options.survivors else ():
             print(f"  {mutant}", flush=True)

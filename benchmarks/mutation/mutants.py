@@ -1,8 +1,8 @@
 """Mutants of a block: Yosys draws them, one netlist holds them all, and proves some equivalent.
 
 A mutant is one bit of one cell's port that is inverted, constant, or inverted where another bit is
-0 or 1 (Yosys' ``mutate``). In the netlist ``mutant`` is a register that the simulation sets once,
-from its command line: 0 is the block as it is.
+0 or 1 (Yosys' ``mutate``). In the netlist ``mutant`` is a register that the simulation sets once:
+0 is the block as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from pulsarray.errors import CheckFailed
 from pulsarray.synth.tools import find_yosys, run_tool
 from tests.hw.harness import TOP
 
-__all__ = ["draw", "equivalent", "netlist"]
+__all__ = ["NETLIST", "draw", "equivalent", "netlist"]
+
+NETLIST = "netlist.v"
+"""The file with all mutants, in a block's folder."""
 
 _READ = f"""\
 read_verilog block.v
@@ -28,7 +31,7 @@ _DRAW = "mutate -list {number} -seed {seed} -o mutants.txt t:* t:$meminit* %d\n"
 _ALL = """\
 {mutants}
 delete -port w:mutant
-write_verilog -noattr netlist.v
+write_verilog -noattr {netlist}
 """
 _PROVE = f"""\
 memory_collect
@@ -48,8 +51,9 @@ sat -timeout 60 -prove trigger 0 miter
 _PROVEN = "SAT proof finished - no model found: SUCCESS!"
 _NO_COUNTERPART = "No matching port in"
 _DECLARED = re.compile(r"^  wire (\[\d+:0\] )mutant;$", re.MULTILINE)
-_REGISTER = r"""  reg \1mutant;
-  initial if (!$value$plusargs("mutant=%d", mutant)) mutant = 0;"""
+_REGISTER = r"  reg \1mutant = 0;"
+_FIRST_VALUE = re.compile(r"^  reg .* = \d+'[bh][0-9a-fx]+;$", re.MULTILINE)
+"""Of bits whose register's output is mutated it is x: they become 0, and what else resets make."""
 
 
 def draw(verilog: str, number: int, seed: int, folder: Path) -> list[str]:
@@ -67,16 +71,21 @@ def draw(verilog: str, number: int, seed: int, folder: Path) -> list[str]:
     return (folder / "mutants.txt").read_text(encoding="utf-8").splitlines()
 
 
-def netlist(mutants: Sequence[str], folder: Path) -> Path:
-    """Verilog of the block with its mutants, of which ``+mutant=1`` is the first."""
+def netlist(mutants: Sequence[str], folder: Path) -> None:
+    """Verilog of the block with its mutants, of which 1 is the first."""
     bits = len(mutants).bit_length()
     lines = [f"{line} -ctrl mutant {bits} {place}" for place, line in enumerate(mutants, 1)]
-    _run(folder, "netlist", _READ + _ALL.format(mutants="\n".join(lines)))
-    path = folder / "netlist.v"
+    _run(folder, "netlist", _READ + _ALL.format(mutants="\n".join(lines), netlist=NETLIST))
+    path = folder / NETLIST
     text, changed = _DECLARED.subn(_REGISTER, path.read_text(encoding="utf-8"))
     assert changed == 1, "the netlist has no wire named mutant"
+    text = _FIRST_VALUE.sub(_known, text)
     path.write_text(text, encoding="utf-8")
-    return path
+
+
+def _known(declaration: re.Match[str]) -> str:
+    name, value = declaration[0].rsplit("'", 1)
+    return f"{name}'{value.replace('x', '0')}"
 
 
 def equivalent(mutant: str, folder: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -58,9 +59,10 @@ class Nest:
             ports[f"{axis}_limit"] = self.limits[axis]
         return ports
 
-    def words(self) -> Iterator[tuple[list[int], int, int, int]]:
+    def words(self, first: int = 0) -> Iterator[tuple[list[int], int, int, int]]:
         """Addresses, zero bits, last bits and window test of each word in order."""
-        for index in itertools.product(*(range(count) for count in self.counts)):
+        indices = itertools.product(*(range(count) for count in self.counts))
+        for index in itertools.islice(indices, first, None):
             place = np.array(index)
             addresses = (np.array(self.bases) + np.array(self.strides) @ place) & 0xFFFF
             zero = pack([i == 0 for i in index], 1)
@@ -115,9 +117,29 @@ async def large_counts(dut: Any) -> None:
         counts = [(1 << generator.randrange(2, 16)) + generator.randrange(3) for _ in range(6)]
         nest = Nest(generator, levels, streams, bool(parameters()["window"]), [1, 2, *counts])
         await bench.cycle(nest.inputs(), ["active"])
-        for addresses, zero, last, inside in itertools.islice(nest.words(), 24):
+        for addresses, zero, last, inside in itertools.islice(nest.words(), 12):
             await expect(bench, {"step": 1}, addresses, zero, last, inside)
         await bench.cycle({"clear": 1}, ["active"])
+        assert (await bench.cycle({}, ["active"]))["active"] == 0
+
+
+@cocotb.test()
+async def long_loops(dut: Any) -> None:
+    """Each loop alone for thousands of iterations, and twice: its last words."""
+    levels, streams = parameters()["levels"], parameters()["streams"]
+    generator = random.Random(parameters()["seed"])
+    bench = Bench(dut)
+    await bench.start()
+    for level, outer in itertools.product(range(levels), (1, 2)):
+        nest = Nest(generator, levels, streams, bool(parameters()["window"]), [1])
+        nest.counts[level] = generator.randrange(1 << 10, 1 << 12) // outer
+        if level:
+            nest.counts[level - 1] = outer
+        words = math.prod(nest.counts)
+        await bench.cycle(nest.inputs())
+        await bench.skip(words - 3, {"step": 1})
+        for addresses, zero, last, inside in nest.words(words - 3):
+            await expect(bench, {"step": 1}, addresses, zero, last, inside)
         assert (await bench.cycle({}, ["active"]))["active"] == 0
 
 

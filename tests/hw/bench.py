@@ -16,6 +16,7 @@ from pulsarray.isa import Instruction
 
 __all__ = ["Bench", "encoded", "machine", "pack", "parameters", "raw", "unpack"]
 
+_PERIOD = 2
 _SETTINGS = json.loads(os.environ.get("PULSARRAY_BENCH", "{}"))
 
 
@@ -68,6 +69,7 @@ class Bench:
     def __init__(self, dut: Any) -> None:
         self.now = 0
         self._dut = dut
+        self._handles: dict[str, Any] = {}
         self._driven = dict.fromkeys(_SETTINGS["inputs"], 0)
 
     async def start(self) -> None:
@@ -77,7 +79,7 @@ class Bench:
         for name in _SETTINGS["clocks"]:
             getattr(self._dut, name).value = int(name == "rst")
         await Timer(1, unit="ns")
-        clock = Clock(self._dut.clk, 2, unit="ns", impl="gpi")
+        clock = Clock(self._dut.clk, _PERIOD, unit="ns", impl="gpi")
         clock.start(start_high=False)
         await RisingEdge(self._dut.clk)
         if "rst" in _SETTINGS["clocks"]:
@@ -88,16 +90,33 @@ class Bench:
         self, inputs: Mapping[str, int] | None = None, outputs: Iterable[str] = ()
     ) -> dict[str, int]:
         """One cycle with these inputs, the others 0; the outputs in it, as unsigned numbers."""
-        given = dict(inputs or {})
-        for name, value in self._driven.items():
-            wanted = given.pop(name, 0)
-            if wanted != value:
-                getattr(self._dut, name).value = wanted
-                self._driven[name] = wanted
-        if given:
-            raise KeyError(f"no inputs named {', '.join(given)}")
+        self._drive(inputs or {})
         await FallingEdge(self._dut.clk)
-        sampled = {name: int(getattr(self._dut, name).value) for name in outputs}
+        sampled = {name: int(self._handle(name).value) for name in outputs}
         await RisingEdge(self._dut.clk)
         self.now += 1
         return sampled
+
+    async def skip(self, cycles: int, inputs: Mapping[str, int]) -> None:
+        """Some cycles with the same inputs, in which nobody looks."""
+        if not cycles:
+            return
+        self._drive(inputs)
+        await Timer(_PERIOD * cycles - 1, unit="ns")
+        await RisingEdge(self._dut.clk)
+        self.now += cycles
+
+    def _drive(self, inputs: Mapping[str, int]) -> None:
+        if unknown := inputs.keys() - self._driven.keys():
+            raise KeyError(f"no inputs named {', '.join(sorted(unknown))}")
+        for name, value in self._driven.items():
+            wanted = inputs.get(name, 0)
+            if wanted != value:
+                self._handle(name).value = wanted
+                self._driven[name] = wanted
+
+    def _handle(self, name: str) -> Any:
+        """A port; cocotb's own look-up takes longer."""
+        if name not in self._handles:
+            self._handles[name] = getattr(self._dut, name)
+        return self._handles[name]

@@ -24,41 +24,50 @@ def state_of(flags: dict[str, int]) -> str:
     return "drain" if flags["busy"] else "idle"
 
 
-def count(counts: dict[str, int], unit: Unit, flags: dict[str, int], missing: int) -> None:
-    """Add one cycle of a unit."""
+class Machine:
+    """What everybody does in a cycle, and the counts that follow from it.
+
+    Each unit waits for semaphores of its own.
+    """
+
+    def __init__(self, generator: random.Random) -> None:
+        self.generator = generator
+        self.counts = dict.fromkeys(COUNTERS, 0)
+        self.waiters = [generator.choice(list(Unit)) for _ in range(SEMAPHORES)]
+
+    def cycle(self, running: bool, cycles: int = 1) -> dict[str, int]:
+        """Random inputs that stay for some cycles, counted where the machine runs."""
+        generator = self.generator
+        units = [{name: generator.randrange(2) for name in FLAGS} for _ in Unit]
+        missing = [0] * len(Unit)
+        for semaphore, unit in enumerate(self.waiters):
+            if not units[unit]["start"]:
+                missing[unit] |= (generator.randrange(3) == 0) << semaphore
+        fetch = generator.choice(FETCH_STATES)
+        beats = {name: generator.randrange(2) for name in ("read_beat", "write_beat")}
+        if running:
+            names = ["cycles", f"fetch_{fetch}", *(f"{name}s" for name in beats if beats[name])]
+            for unit in Unit:
+                names += counted(unit, units[unit], missing[unit])
+            for name in names:
+                self.counts[name] += cycles
+        return {
+            **{name: pack([flags[name] for flags in units], 1) for name in FLAGS},
+            **beats,
+            "running": int(running),
+            "missing": pack(missing, SEMAPHORES),
+            "fetch": 1 << FETCH_STATES.index(fetch),
+        }
+
+
+def counted(unit: Unit, flags: dict[str, int], missing: int) -> list[str]:
+    """The counters that count a cycle of a unit."""
     state = state_of(flags)
-    counts[f"{unit.name.lower()}_{state}"] += 1
+    names = [f"{unit.name.lower()}_{state}"]
     if state == "wait" and missing:
         lowest = (missing & -missing).bit_length() - 1
-        counts[f"semaphore_{lowest}_wait"] += 1
-
-
-def one_cycle(generator: random.Random, counts: dict[str, int]) -> dict[str, int]:
-    """Random inputs, added to the counts where the machine runs."""
-    running = generator.randrange(8) > 0
-    units = [{name: generator.randrange(2) for name in FLAGS} for _ in Unit]
-    # Each unit waits for semaphores of its own.
-    missing = [generator.choice([0, 1, 2, 4, 5, 6, 7]) << 3 * unit for unit in Unit]
-    for unit in Unit:
-        flags = units[unit]
-        if flags["start"]:
-            missing[unit] = 0
-        if running:
-            count(counts, unit, flags, missing[unit])
-    fetch = generator.choice(FETCH_STATES)
-    beats = {name: generator.randrange(2) for name in ("read_beat", "write_beat")}
-    if running:
-        counts["cycles"] += 1
-        counts[f"fetch_{fetch}"] += 1
-        for name, value in beats.items():
-            counts[f"{name}s"] += value
-    return {
-        **{name: pack([flags[name] for flags in units], 1) for name in FLAGS},
-        **beats,
-        "running": running,
-        "missing": pack(missing, SEMAPHORES),
-        "fetch": 1 << FETCH_STATES.index(fetch),
-    }
+        names.append(f"semaphore_{lowest}_wait")
+    return names
 
 
 async def read(bench: Bench, inputs: dict[str, int], number: int) -> int:
@@ -76,21 +85,40 @@ async def counts(dut: Any) -> None:
     generator = random.Random(parameters()["seed"])
     bench = Bench(dut)
     await bench.start()
-    for length in (300, 3, 75, 300):
+    for length in (300, 3, 75, 75, 75, 300):
         await bench.cycle({"clear": 1})
-        expected = dict.fromkeys(COUNTERS, 0)
+        model = Machine(generator)
         for _ in range(length):
-            await bench.cycle(one_cycle(generator, expected))
-        named = dict.fromkeys(COUNTERS, 0)
-        for _ in range(2):  # all of what was counted is in the words after a round
-            order = generator.sample(range(len(COUNTERS)), len(COUNTERS))
-            for number in order:
-                await bench.cycle({"number": number})
-                named[COUNTERS[number]] = await read(bench, {}, number)
-        assert named == expected
-        for unit in Unit:
-            states = [named[f"{unit.name.lower()}_{state}"] for state in UNIT_STATES]
-            assert sum(states) == named["cycles"]
+            await bench.cycle(model.cycle(generator.randrange(8) > 0))
+        for _ in range(10):
+            few = generator.randrange(1, 50)
+            await bench.skip(few, model.cycle(True, few))
+        await compare(bench, model)
+        for number in generator.sample(range(len(COUNTERS)), 5):
+            await bench.cycle({"number": number})
+            assert await read(bench, {}, number) == model.counts[COUNTERS[number]]
+
+
+@cocotb.test()
+async def large_counts(dut: Any) -> None:
+    """Thousands of cycles that are all alike, twice."""
+    generator = random.Random(parameters()["seed"])
+    bench, model = Bench(dut), Machine(generator)
+    await bench.start()
+    await bench.cycle({"clear": 1})
+    for cycles in (5461, 2901):
+        await bench.skip(cycles, model.cycle(True, cycles))
+    await compare(bench, model)
+
+
+async def compare(bench: Bench, model: Machine) -> None:
+    """Every counter, when all of what was counted is in the words, after two rounds."""
+    await bench.skip(2 * len(COUNTERS), {})
+    named = {name: await read(bench, {}, number) for number, name in enumerate(COUNTERS)}
+    assert named == model.counts
+    for unit in Unit:
+        states = [named[f"{unit.name.lower()}_{state}"] for state in UNIT_STATES]
+        assert sum(states) == named["cycles"]
 
 
 @cocotb.test()

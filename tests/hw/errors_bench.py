@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import cocotb
@@ -15,137 +18,185 @@ from pulsarray.registers import ErrorCode
 from tests.hw.bench import Bench, machine, pack, parameters
 
 OUTPUTS = ("code", "index", "halt")
+NONE = (ErrorCode.NONE, 0)
 NOBODY = (1 << INDEX_BITS) - 1
 UNITS = len(Unit)
 READING = (Unit.WEIGHT, Unit.STREAM, Unit.VECTOR, Unit.STORE)
 WRITING = {Unit.LOAD: "load_index", Unit.STREAM: "target_index", Unit.VECTOR: "vector_index"}
 
 
+@dataclass(frozen=True)
+class Source:
+    """What may find an error.
+
+    Members
+    -------
+    port
+        The input, or what several say together.
+    place
+        Which of its parts, or bits.
+    code
+        The error's.
+    unit
+        Whose it is, in the order in which units count.
+    """
+
+    port: str
+    place: int
+    code: ErrorCode
+    unit: int
+
+
+def sources(config: Config) -> list[Source]:
+    """All that there are."""
+    places = [*READING, *(UNITS + unit for unit in WRITING)]
+    banks = [Bank.PARAMETER, *([Bank.TABLE] if config.tables else [])]
+    return [
+        *(Source("address", place, ErrorCode.ADDRESS, place % UNITS) for place in places),
+        *(Source("conflict", place, ErrorCode.PORT_CONFLICT, place % UNITS) for place in places),
+        *(Source("load", bank, ErrorCode.ADDRESS, Unit.LOAD) for bank in banks),
+        Source("target_error", 0, ErrorCode.ADDRESS, Unit.STREAM),
+        *(Source("unit", unit, code, unit) for unit in Unit for code in UNIT_CODES),
+        *(Source("semaphore", unit, ErrorCode.SEMAPHORE, unit) for unit in Unit),
+        *(Source("fetch", 0, code, UNITS) for code in FETCH_CODES),
+        Source("limit", 0, ErrorCode.CYCLE_LIMIT, UNITS),
+        Source("stop", 0, ErrorCode.STOPPED, UNITS),
+    ]
+
+
 class Machine:
     """Everybody who may find an error, and who owns it."""
 
-    def __init__(self, generator: random.Random, config: Config, rate: float) -> None:
-        self.generator, self.config, self.rate = generator, config, rate
+    def __init__(self, generator: random.Random, config: Config) -> None:
+        self.generator = generator
         self.owners = [0] * UNITS
-        self.cycle_number = 0
-
-    def rare(self) -> bool:
-        """Whether an error arises."""
-        return self.generator.random() < self.rate
+        self.sizes = {int(Bank.PARAMETER): 4 * config.parameter_depth}
+        if config.tables:
+            words = config.tables * config.table_planes * config.table_words
+            self.sizes[int(Bank.TABLE)] = words
 
     def number(self) -> int:
         """An instruction's."""
-        return self.generator.getrandbits(INDEX_BITS - 1)
+        return self.generator.randrange(NOBODY)
 
-    def cycle(self) -> tuple[dict[str, int], list[tuple[int, int, int]]]:
-        """Inputs of a cycle, and the errors that they are: codes, whose in their order, indices."""
-        raised: list[tuple[int, int, int]] = []
-        inputs = {"running": 1, "cycle": self.cycle_number, "cycle_limit": self.cycle_number + 1}
-        inputs |= {name: self.number() for name in WRITING.values()}
-        self._banks(inputs, raised)
-        self._units(inputs, raised)
-        self._others(inputs, raised)
-        start = [self.generator.randrange(3) == 0 for _ in Unit]
-        indices = [self.number() for _ in Unit]
-        inputs |= {"start": pack(start, 1), "start_index": pack(indices, INDEX_BITS)}
-        for unit in Unit:
-            self.owners[unit] = indices[unit] if start[unit] else self.owners[unit]
-        self.cycle_number += 1
-        return inputs, raised
-
-    def _banks(self, inputs: dict[str, int], raised: list[tuple[int, int, int]]) -> None:
+    def cycle(self, errors: Iterable[Source]) -> tuple[dict[str, int], list[tuple[int, int, int]]]:
+        """Inputs of a cycle with errors, and what they are: codes, whose in order, indices."""
+        generator, raised = self.generator, []
+        codes, semaphores, flags = (
+            [0] * UNITS,
+            [0] * UNITS,
+            dict.fromkeys(("address", "conflict"), 0),
+        )
+        indices, takers, started = ([self.number() for _ in Unit] for _ in range(3))
+        start = [generator.randrange(3) == 0 for _ in Unit]
+        limit = generator.choice([1 << generator.randrange(32), generator.randrange(1, 1 << 32)])
+        inputs = {"running": 1, "cycle_limit": limit, "cycle": limit ^ 1 << generator.randrange(32)}
+        inputs |= {name: self.number() for name in (*WRITING.values(), "fetch_index")}
+        inputs |= self._inside()
         owners = {int(unit): self.owners[unit] for unit in READING}
         owners |= {UNITS + unit: inputs[name] for unit, name in WRITING.items()}
-        for name, code in (("address", ErrorCode.ADDRESS), ("conflict", ErrorCode.PORT_CONFLICT)):
-            inputs[name] = 0
-            for bit, owner in owners.items():
-                if self.rare():
-                    inputs[name] |= 1 << bit
-                    raised.append((code, bit % UNITS, owner))
-
-    def _units(self, inputs: dict[str, int], raised: list[tuple[int, int, int]]) -> None:
-        codes, indices = [0] * UNITS, [self.number() for _ in Unit]
-        semaphores, takers = [0] * UNITS, [self.number() for _ in Unit]
-        for unit in Unit:
-            if self.rare():
-                codes[unit] = self.generator.choice(UNIT_CODES)
-                raised.append((codes[unit], unit, indices[unit]))
-            if self.rare():
-                semaphores[unit] = 1
-                raised.append((ErrorCode.SEMAPHORE, unit, takers[unit]))
-        inputs |= {"code_of": pack(codes, 4), "index_of": pack(indices, INDEX_BITS)}
+        for error in errors:
+            place, index = error.place, NOBODY
+            match error.port:
+                case "address" | "conflict" as port:
+                    flags[port] |= 1 << place
+                    index = owners[place]
+                case "load":
+                    inputs |= self._outside(place)
+                    index = inputs["load_index"]
+                case "target_error":
+                    inputs["target_error"], index = 1, inputs["target_index"]
+                case "unit":
+                    codes[place], index = error.code, indices[place]
+                case "semaphore":
+                    semaphores[place], index = 1, takers[place]
+                case "fetch":
+                    inputs["fetch_code"], index = error.code, inputs["fetch_index"]
+                case "limit":
+                    inputs["cycle"] = limit
+                case "stop":
+                    inputs["stop"] = 1
+            raised.append((int(error.code), error.unit, index))
+        inputs |= {"code_of": pack(codes, 4), "index_of": pack(indices, INDEX_BITS), **flags}
         inputs |= {
             "semaphore_error": pack(semaphores, 1),
             "semaphore_index": pack(takers, INDEX_BITS),
         }
+        inputs |= {"start": pack(start, 1), "start_index": pack(started, INDEX_BITS)}
+        for unit in Unit:
+            self.owners[unit] = started[unit] if start[unit] else self.owners[unit]
+        return inputs, raised
 
-    def _others(self, inputs: dict[str, int], raised: list[tuple[int, int, int]]) -> None:
-        config, pick = self.config, self.generator.choice
-        inputs["fetch_index"] = self.number()
-        if self.rare():
-            inputs["fetch_code"] = pick(FETCH_CODES)
-            raised.append((inputs["fetch_code"], UNITS, inputs["fetch_index"]))
-        if self.rare():
-            inputs["target_error"] = 1
-            raised.append((ErrorCode.ADDRESS, Unit.STREAM, inputs["target_index"]))
-        if self.cycle_number and self.rare():
-            inputs["cycle_limit"] = self.cycle_number
-            raised.append((ErrorCode.CYCLE_LIMIT, UNITS, NOBODY))
-        if self.rare():
-            inputs["stop"] = 1
-            raised.append((ErrorCode.STOPPED, UNITS, NOBODY))
-        sizes = {Bank.PARAMETER: 4 * config.parameter_depth}
-        if config.tables:
-            sizes[Bank.TABLE] = config.tables * config.table_planes * config.table_words
-        bank = pick([0, Bank.ACCUMULATOR, *sizes])
-        depth = sizes.get(bank, 0)
-        address = depth + pick([0, 1, 99]) if self.rare() else max(0, depth - pick([1, 2]))
-        writes = pick([0, 1])
-        inputs |= {"load_bank": bank, "load_address": address, "load_write": writes}
-        if writes and bank in sizes and address >= depth:
-            raised.append((ErrorCode.ADDRESS, Unit.LOAD, inputs["load_index"]))
+    def _outside(self, bank: int) -> dict[str, int]:
+        """LOAD writes beyond a bank."""
+        depth, pick = self.sizes[bank], self.generator.choice
+        beyond = [1 << bit for bit in range(16) if 1 << bit >= depth]
+        address = pick([depth, depth + 1, pick(beyond), self.generator.randrange(depth, 1 << 16)])
+        return {"load_write": 1, "load_bank": bank, "load_address": address}
+
+    def _inside(self) -> dict[str, int]:
+        """LOAD writes within a bank, or a bank without that rule, or does not write."""
+        generator, pick = self.generator, self.generator.choice
+        bank = pick([*self.sizes])
+        inside = pick([0, self.sizes[bank] - 1, generator.randrange(self.sizes[bank])])
+        other = pick([int(known) ^ 1 << generator.randrange(8) for known in self.sizes])
+        other = 0 if other in (Bank.PARAMETER, Bank.TABLE) else other
+        write, bank, address = pick([(1, bank, inside), (1, other, 0xFFFF), (0, bank, 0xFFFF)])
+        return {"load_write": write, "load_bank": bank, "load_address": address}
+
+
+def exclude(pair: Iterable[Source]) -> bool:
+    """Whether two sources are the same input with two values."""
+    first, second = pair
+    same = first.port == second.port
+    return same and (
+        first.port in ("load", "fetch") or (first.port, first.place) == ("unit", second.place)
+    )
+
+
+async def expect(
+    bench: Bench, model: Machine, errors: Iterable[Source], others: list[Source]
+) -> None:
+    """Some errors in one cycle: which is kept; later ones change nothing."""
+    await bench.cycle({**model.cycle([])[0], "clear": 1})
+    inputs, raised = model.cycle(errors)
+    for _ in range(1 + machine().fast_clock):  # the tree has a register
+        got = await bench.cycle(inputs, OUTPUTS)
+        assert (got["code"], got["halt"]) == NONE
+        inputs, _ = model.cycle([model.generator.choice(others)])
+    got = await bench.cycle(inputs, OUTPUTS)
+    lowest, first_unit, _ = min(raised)
+    assert (got["code"], got["halt"]) == (lowest, 1), str(errors)
+    assert got["index"] in {index for *which, index in raised if which == [lowest, first_unit]}
+    if len(raised) == 1:
+        assert await bench.cycle(model.cycle([])[0], OUTPUTS) == got
 
 
 @cocotb.test()
-async def errors(dut: Any) -> None:
-    """Runs until the first error, alone or among others; later ones change nothing."""
+async def alone_and_in_pairs(dut: Any) -> None:
+    """Every error alone, often, and every two of them at once."""
     config, generator = machine(), random.Random(parameters()["seed"])
-    bench = Bench(dut)
+    bench, model, every = Bench(dut), Machine(generator, config), sources(config)
     await bench.start()
-    model = Machine(generator, config, rate=0.0)
-    for number in range(150):
-        await bench.cycle({"clear": 1})
-        model.rate, model.cycle_number = (0.003, 0.1)[number % 2], 0
-        found: list[tuple[int, int, int]] = []
-        while not found:
-            inputs, found = model.cycle()
-            got = await bench.cycle(inputs, OUTPUTS)
-            assert (got["code"], got["halt"]) == (ErrorCode.NONE, 0)
-        lowest, first_unit, _ = min(found)
-        indices = {index for *which, index in found if which == [lowest, first_unit]}
-        for _ in range(config.fast_clock):  # the tree has a register
-            got = await bench.cycle(model.cycle()[0], OUTPUTS)
-            assert (got["code"], got["halt"]) == (ErrorCode.NONE, 0)
-        first = await bench.cycle(model.cycle()[0], OUTPUTS)
-        assert (first["code"], first["halt"]) == (lowest, 1), str(found)
-        assert first["index"] in indices, str(found)
-        later = await bench.cycle(model.cycle()[0], OUTPUTS)
-        assert later == first
+    for error in every * 3:
+        await expect(bench, model, [error], every)
+    for pair in itertools.combinations(every, 2):
+        if not exclude(pair):
+            await expect(bench, model, pair, every)
 
 
 @cocotb.test()
-async def only_while_running(dut: Any) -> None:
-    """Nothing is an error while the machine does not run, and no limit is no limit."""
+async def none(dut: Any) -> None:
+    """Nothing is an error while the machine does not run; no limit is no limit; none stays none."""
     config, generator = machine(), random.Random(parameters()["seed"])
-    bench = Bench(dut)
+    bench, model, every = Bench(dut), Machine(generator, config), sources(config)
     await bench.start()
     await bench.cycle({"clear": 1})
-    model = Machine(generator, config, rate=0.5)
-    for _ in range(20):
-        inputs, _ = model.cycle()
+    for error in every:
+        inputs, _ = model.cycle([error])
         got = await bench.cycle({**inputs, "running": 0}, OUTPUTS)
         assert got == {"code": ErrorCode.NONE, "halt": 0, "index": NOBODY}
-    got = await bench.cycle({"running": 1}, OUTPUTS)
-    assert got["halt"] == 0
-    for _ in range(2):
-        assert (await bench.cycle({}, OUTPUTS))["halt"] == 0
+    for _ in range(150):
+        assert (await bench.cycle(model.cycle([])[0], OUTPUTS))["halt"] == 0
+    for _ in range(4):
+        assert (await bench.cycle({"running": 1}, OUTPUTS))["halt"] == 0

@@ -18,7 +18,7 @@ from pulsarray.hw.blocks.shared import ports_of
 from pulsarray.hw.emit import emit
 from pulsarray.sim import toolchain
 
-__all__ = ["ROOT", "TOP", "Subject", "run_bench"]
+__all__ = ["ROOT", "TOP", "Subject", "run_bench", "run_subject"]
 
 ROOT = Path(__file__).parents[2]
 TOP = "dut"
@@ -51,7 +51,18 @@ def run_bench(
     CheckFailed
         If a test of the bench fails.
     """
-    subject = Subject.of(component)
+    run_subject(Subject.of(component), module, simulator, parameters, waves=waves)
+
+
+def run_subject(
+    subject: Subject,
+    module: str,
+    simulator: str,
+    parameters: Mapping[str, int] | None = None,
+    *,
+    waves: Path | None = None,
+) -> None:
+    """:func:`run_bench` on a component that has been emitted."""
     folder = _folder(subject.verilog, simulator, f"-{waves.suffix[1:]}" if waves else "")
     source = folder.with_suffix(".v")
     source.parent.mkdir(parents=True, exist_ok=True)

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
 import cocotb
 
 from pulsarray.config import Config
+from pulsarray.hw.blocks.ports import INDEX_BITS
 from pulsarray.isa import Bank, Instruction, Opcode
 from pulsarray.registers import ErrorCode
 from tests.hw.bench import Bench, encoded, machine, pack, parameters
-from tests.hw.transfers import bad_transfers, bank_words, beats_per_word, bursts, transfer
+from tests.hw.transfers import (
+    bad_transfers,
+    bank_words,
+    beats_per_word,
+    bursts,
+    endless_transfer,
+    transfer,
+)
 
 OUTPUTS = (
     *("ready", "active", "stall", "busy", "complete", "complete_index", "complete_signal"),
@@ -21,6 +31,9 @@ OUTPUTS = (
     *("axi__awvalid", "axi__awaddr", "axi__awlen", "axi__awsize", "axi__awburst"),
     *("axi__wvalid", "axi__wdata", "axi__wstrb", "axi__wlast", "axi__bready"),
 )
+READY = {"axi__awready": 1, "axi__wready": 1}
+BURSTS = 1024
+"""What is looked at of a transfer; those that end have fewer."""
 QUIET = ("port__enable", "axi__awvalid", "axi__wvalid", "complete", "error")
 
 
@@ -39,17 +52,15 @@ def lanes(bank: int, address: int, config: Config) -> list[int]:
     return [generator.choice(choices) for _ in range(config.dim)]
 
 
-def memory_beats(instruction: Instruction, config: Config) -> list[int]:
+def memory_beats(instruction: Instruction, config: Config) -> Iterator[int]:
     """Every beat of a STORE."""
     bank = instruction["bank"]
     slot = config.operand_bytes if bank < Bank.ACCUMULATOR else config.acc_slot_bytes
-    beats = []
     for address in bank_words(instruction):
         value = pack(lanes(bank, address, config), 8 * slot)
         for _ in range(beats_per_word(bank, config)):
-            beats.append(value & ((1 << config.bus_bits) - 1))
+            yield value & ((1 << config.bus_bits) - 1)
             value >>= config.bus_bits
-    return beats
 
 
 class Port:
@@ -88,12 +99,12 @@ class Stores:
         self.generator, self.config, self.pace = generator, config, pace
         self.events: dict[int, dict[str, int]] = {}
         self.left: deque[tuple[int, int]] = deque()  # bursts of the instruction in front
-        self.beats: deque[int] = deque()
-        self.words: deque[int] = deque()
+        self.beats: Iterator[int] = iter(())
+        self.words: Iterator[int] = iter(())
         self.slots = 0  # slots left of the burst that has begun
         self.place = 0
         self.outstanding: deque[tuple[int, int, int, bool]] = deque()
-        self.started = self.completed = 0
+        self.started = self.completed = self.index = 0
         self.instruction = Instruction.make(Opcode.STORE)
         self.now = 0
 
@@ -111,7 +122,7 @@ class Stores:
         expected["busy"] = self.started > self.completed
         active = bool(self.left or self.slots)
         places = len(self.outstanding)
-        inputs = {"axi__awready": 1, "axi__wready": 1, **self._response(expected)}
+        inputs = {**READY, **self._response(expected)}
         if not self.slots and self.left and places < self.config.outstanding:
             self._begin(now)
         slot = self.slots > 0
@@ -121,11 +132,12 @@ class Stores:
         expected |= {"active": active, "port__hold": active, "stall": active and not slot}
         expected |= {"ready": ready, "axi__bready": 1}
         if following is not None and ready and self.chance():
-            inputs |= {"start": 1, "instruction": encoded(following), "index": self.started}
+            self.index = self.generator.getrandbits(INDEX_BITS)
+            inputs |= {"start": 1, "instruction": encoded(following), "index": self.index}
             self.instruction = following
-            self.left.extend(bursts(following, self.config))
-            self.beats.extend(memory_beats(following, self.config))
-            self.words.extend(bank_words(following))
+            self.left.extend(islice(bursts(following, self.config), BURSTS))
+            self.beats = chain(self.beats, memory_beats(following, self.config))
+            self.words = chain(self.words, bank_words(following))
             self.started += 1
         self.now += 1
         return inputs, expected
@@ -138,16 +150,16 @@ class Stores:
         self.at(now + 1).update(axi__awsize=size, axi__awburst=1)
         signal = self.instruction["signal"]
         last = not self.left
-        self.outstanding.append((now + 2 + beats, self.started - 1, signal, last))
+        self.outstanding.append((now + 2 + beats, self.index, signal, last))
 
     def _slot(self, now: int, expected: dict[str, int]) -> None:
         if self.place == 0:
-            expected.update(port__enable=1, port__address=self.words.popleft())
+            expected.update(port__enable=1, port__address=next(self.words))
             expected["port__bank"] = self.instruction["bank"]
         self.place = (self.place + 1) % beats_per_word(self.instruction["bank"], self.config)
         self.slots -= 1
         beat = self.at(now + 2)
-        beat.update(axi__wvalid=1, axi__wdata=self.beats.popleft(), axi__wlast=self.slots == 0)
+        beat.update(axi__wvalid=1, axi__wdata=next(self.beats), axi__wlast=self.slots == 0)
         beat["axi__wstrb"] = (1 << self.config.bus_bytes) - 1
 
     def _response(self, expected: dict[str, int]) -> dict[str, int]:
@@ -166,6 +178,17 @@ def some(generator: random.Random, config: Config, count: int) -> list[Instructi
     return [transfer(generator, Opcode.STORE, config, banks) for _ in range(count)]
 
 
+async def step(bench: Bench, model: Stores, port: Port, following: Instruction | None) -> bool:
+    """One cycle, compared; whether ``following`` has started."""
+    before = model.started
+    inputs, expected = model.cycle(following)
+    got = await bench.cycle({**inputs, **port.inputs()}, OUTPUTS)
+    for name, value in expected.items():
+        assert got[name] == value, f"cycle {model.now - 1}: {name} is {got[name]}, not {int(value)}"
+    port.see(got)
+    return model.started > before
+
+
 @cocotb.test()
 async def stores(dut: Any) -> None:
     """Random STOREs to a bus that is always ready, its responses fast and slow."""
@@ -175,18 +198,77 @@ async def stores(dut: Any) -> None:
     for pace in (1.0, 0.6, 0.05):
         await bench.cycle({"clear": 1})
         model, port = Stores(generator, config, pace), Port(generator, config)
-        left = some(generator, config, 8)
+        left = some(generator, config, 5)
         while left or model.completed < model.started:
-            before = model.started
-            inputs, expected = model.cycle(left[0] if left else None)
-            got = await bench.cycle({**inputs, **port.inputs()}, OUTPUTS)
-            for name, value in expected.items():
-                text = f"cycle {model.now - 1}: {name} is {got[name]}, not {int(value)}"
-                assert got[name] == value, text
-            port.see(got)
-            if model.started > before:
+            if await step(bench, model, port, left[0] if left else None):
                 left.pop(0)
         assert (await bench.cycle({}, ["idle"]))["idle"] == 1
+
+
+@cocotb.test()
+async def endless(dut: Any) -> None:
+    """The first words of STOREs with far too many; then they are halted."""
+    config, generator = machine(), random.Random(parameters()["seed"])
+    bench = Bench(dut)
+    await bench.start()
+    for _ in range(30):
+        model, port = Stores(generator, config, 1.0), Port(generator, config)
+        following = endless_transfer(generator, Opcode.STORE, config, banks_of(config))
+        assert await step(bench, model, port, following)
+        for _ in range(24):
+            await step(bench, model, port, None)
+        await bench.skip(model.slots + 3, {**READY, "halt": 1})
+        await bench.skip(len(model.outstanding), {"halt": 1, "axi__bvalid": 1})
+        got = await bench.cycle({"halt": 1, "clear": 1}, ["idle"])
+        assert got["idle"] == 1
+
+
+@cocotb.test()
+async def long_loops(dut: Any) -> None:
+    """Each loop for hundreds of iterations: its last bursts, and its last words."""
+    config, generator = machine(), random.Random(parameters()["seed"])
+    bench = Bench(dut)
+    await bench.start()
+    for sizes in ((1, 1, 1099), (1, 300, 1), (2, 139, 1), (301, 1, 1), (37, 1, 1)):
+        store = transfer(generator, Opcode.STORE, config, [0], sizes)
+        await bench.cycle({"start": 1, "instruction": encoded(store)})
+        requests = list(bursts(store, config))
+        begins, responses = schedule([beats for _, beats in requests], config.outstanding)
+        words, reads = list(bank_words(store)), {}
+        for begin, (_, beats) in list(zip(begins, requests, strict=True))[:-4:-1]:
+            for place in reversed(range(0, beats, config.beats_per_word)):
+                reads[begin + place] = words.pop()
+        addresses = {begin + 1: request for begin, request in zip(begins, requests, strict=True)}
+        place = 0
+        for response in responses[:-1]:
+            if response >= min(reads):
+                break
+            await bench.skip(response - place, READY)
+            await bench.cycle({**READY, "axi__bvalid": 1})
+            place = response + 1
+        await bench.skip(min(reads) - place, READY)
+        for cycle in range(min(reads), responses[-1] + 1):
+            got = await bench.cycle({**READY, "axi__bvalid": int(cycle in responses)}, OUTPUTS)
+            assert got["port__enable"] == (cycle in reads)
+            assert got["port__enable"] == 0 or got["port__address"] == reads[cycle]
+            assert got["axi__awvalid"] == (cycle in addresses)
+            if got["axi__awvalid"]:
+                assert (got["axi__awaddr"], got["axi__awlen"] + 1) == addresses[cycle]
+            assert got["complete"] == (cycle == responses[-1])
+        assert got["complete_signal"] == store["signal"]
+
+
+def schedule(beats: list[int], outstanding: int) -> tuple[list[int], list[int]]:
+    """Cycles in which bursts begin, one without a gap behind the other, and their responses."""
+    begins: list[int] = []
+    responses: list[int] = []
+    for number, size in enumerate(beats):
+        begin = begins[-1] + beats[number - 1] if begins else 0
+        if number >= outstanding:
+            begin = max(begin, responses[number - outstanding] + 1)
+        begins.append(begin)
+        responses.append(max([begin + size + 2, *(end + 1 for end in responses[-1:])]))
+    return begins, responses
 
 
 class Bus:
@@ -232,10 +314,11 @@ async def back_pressure(dut: Any) -> None:
     bench, bus, port = Bench(dut), Bus(generator), Port(generator, config)
     await bench.start()
     strobes = (1 << config.bus_bytes) - 1
-    for index, instruction in enumerate(some(generator, config, 5)):
+    for instruction in some(generator, config, 5):
+        index = generator.getrandbits(INDEX_BITS)
         start = {"start": 1, "instruction": encoded(instruction), "index": index}
         await bench.cycle(start)
-        wanted = bursts(instruction, config)
+        wanted = list(bursts(instruction, config))
         bus.addresses.clear()
         bus.beats.clear()
         bus.bursts = bus.responses = complete = 0
@@ -256,15 +339,19 @@ async def back_pressure(dut: Any) -> None:
 @cocotb.test()
 async def bad_fields(dut: Any) -> None:
     """Every broken rule is found in the cycle of the start, even with an error response."""
-    config = machine()
+    config, generator = machine(), random.Random(parameters()["seed"])
     bench = Bench(dut)
     await bench.start()
-    for number, instruction in enumerate(bad_transfers(Opcode.STORE, config, banks_of(config))):
-        inputs = {"start": 1, "instruction": encoded(instruction), "index": number}
+    wrong = bad_transfers(generator, Opcode.STORE, config, banks_of(config))
+    for number, instruction in enumerate(wrong):
+        index = generator.getrandbits(INDEX_BITS)
+        inputs = {"start": 1, "instruction": encoded(instruction), "index": index}
         inputs |= {"axi__bvalid": number % 2, "axi__bresp": 2}
         got = await bench.cycle(inputs, ["error", "error_index"])
-        text = instruction.text()
-        assert (got["error"], got["error_index"]) == (ErrorCode.BAD_FIELD, number), text
+        assert (got["error"], got["error_index"]) == (ErrorCode.BAD_FIELD, index), (
+            instruction.text()
+        )
+        assert not (await bench.cycle({}, ["port__enable"]))["port__enable"]
         await bench.cycle({"halt": 1, "clear": 1})
 
 
@@ -289,7 +376,9 @@ async def halts(dut: Any) -> None:
 async def halt_at(bench: Bench, bus: Bus, wait: int) -> None:
     """Halt in a cycle, and check every address and beat that is new on the bus after it."""
     strobes = (1 << machine().bus_bytes) - 1
-    for cycle in range(400):
+    got, cycle = {"idle": 0}, 0
+    while cycle <= wait or not got["idle"]:
+        assert cycle < 600
         inputs = {**bus.inputs(), "halt": int(cycle >= wait)}
         got, before = await bench.cycle(inputs, OUTPUTS), bus.waiting
         bus.see(inputs, got)
@@ -297,19 +386,24 @@ async def halt_at(bench: Bench, bus: Bus, wait: int) -> None:
             assert cycle <= wait
         if got["axi__wvalid"] and "axi__wvalid" not in before:
             assert got["axi__wstrb"] == (0 if cycle > wait else strobes)
-    assert got["idle"] == 1
+        cycle += 1
 
 
 @cocotb.test()
 async def error_responses(dut: Any) -> None:
     """A response with an error names its instruction."""
+    config, generator = machine(), random.Random(parameters()["seed"])
     bench = Bench(dut)
     await bench.start()
-    short = Instruction.make(Opcode.STORE, address=4096)
-    await bench.cycle({"start": 1, "instruction": encoded(short), "index": 9})
-    for _ in range(8):
-        got = await bench.cycle({"axi__awready": 1, "axi__wready": 1}, ["error"])
-        assert got["error"] == 0
-    response = {"axi__bvalid": 1, "axi__bresp": 2}
-    got = await bench.cycle(response, ["error", "error_index"])
-    assert (got["error"], got["error_index"]) == (ErrorCode.AXI_WRITE, 9)
+    for code in (1, 2, 3, 0):
+        index = generator.getrandbits(INDEX_BITS)
+        short = Instruction.make(Opcode.STORE, address=4096)
+        await bench.cycle({"start": 1, "instruction": encoded(short), "index": index})
+        for _ in range(config.beats_per_word + 2):
+            got = await bench.cycle({**READY, "axi__bresp": 2}, ["error"])
+            assert got["error"] == 0
+        response = {"axi__bvalid": 1, "axi__bresp": code}
+        got = await bench.cycle(response, ["error", "error_index"])
+        assert got["error"] == (ErrorCode.AXI_WRITE if code else 0)
+        assert not code or got["error_index"] == index
+        await bench.cycle({"halt": 1, "clear": 1})

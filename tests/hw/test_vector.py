@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pulsarray.config import Config
-from pulsarray.hw.emit import emit
 from pulsarray.hw.vector.unit import VectorUnit
 from pulsarray.sim.toolchain import lint
 from tests.hw.configs import settings
-from tests.hw.harness import run_bench
+from tests.hw.harness import TOP, Subject, run_subject
 
 _INT8: dict[str, Any] = {"parameter_depth": 8}
 _INT16: dict[str, Any] = {"operand_bits": 16, "scale_bits": 0, "parameter_depth": 8}
@@ -44,8 +44,18 @@ CONFIGS = {
 """Machines by name, each with other extremes."""
 
 
+@functools.cache
+def _subject(name: str) -> Subject:
+    return Subject.of(VectorUnit(CONFIGS[name]))
+
+
+def _run(simulator: str, name: str, seed: int) -> None:
+    parameters = {**settings(CONFIGS[name]), "seed": seed}
+    run_subject(_subject(name), "vector_bench", simulator, parameters)
+
+
 def _cases() -> list[Any]:
-    fast = ("int8", "int16", "train")
+    fast = ("int8", "train40")
     quick = [("icarus", name) for name in CONFIGS] + [("verilator", name) for name in fast]
     long = [("verilator", name) for name in CONFIGS if name not in fast]
     return [*quick, *(pytest.param(*case, marks=pytest.mark.slow) for case in long)]
@@ -53,20 +63,18 @@ def _cases() -> list[Any]:
 
 @pytest.mark.parametrize(("simulator", "name"), _cases())
 def test_random(simulator: str, name: str) -> None:
-    config = CONFIGS[name]
-    run_bench(VectorUnit(config), "vector_bench", simulator, {**settings(config), "seed": 1})
+    _run(simulator, name, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 12))
 @pytest.mark.parametrize("name", CONFIGS)
 def test_more(name: str, seed: int) -> None:
-    config = CONFIGS[name]
-    run_bench(VectorUnit(config), "vector_bench", "verilator", {**settings(config), "seed": seed})
+    _run("verilator", name, seed)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_no_lint_warnings(name: str, tmp_path: Path) -> None:
     source = tmp_path / "vector.v"
-    source.write_text(emit(VectorUnit(CONFIGS[name]), "vector"), encoding="utf-8")
-    assert lint([source], "vector") == []
+    source.write_text(_subject(name).verilog, encoding="utf-8")
+    assert lint([source], TOP) == []

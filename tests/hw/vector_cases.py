@@ -180,8 +180,9 @@ class Cases:
             **self._scales(),
             **self._limits(),
         }
+        few = choice([[1, 1, 1, 2], [1, 1, 1, 2], [1, 1, 2, 3]])
         for level in range(4):
-            fields[f"count{level}"] = choice([1, 1, 2, 3])
+            fields[f"count{level}"] = choice(few)
             for name in ("a", "b", "target"):
                 fields[f"{name}_stride{level}"] = choice([0, 1, -1, wild(self.random, 16)])
         if flags & VectorFlag.RESIDUAL:
