@@ -94,12 +94,15 @@ class Group:
 
     def cases(self) -> Iterator[Case]:
         """Draw the cases."""
-        for index in range(self.count):
-            random = np.random.default_rng((self.seed, index))
-            interval = int(random.choice((1, 1, 1, 2, 3, 5)))
-            latency = _size(random)
-            name, program = self._program(random, self.seed * 1000 + index)
-            yield Case(f"{name} L={latency} I={interval}", program, latency, interval)
+        return map(self.case, range(self.count))
+
+    def case(self, index: int) -> Case:
+        """One of the cases, or of those that would follow."""
+        random = np.random.default_rng((self.seed, index))
+        interval = int(random.choice((1, 1, 1, 2, 3, 5)))
+        latency = _size(random)
+        name, program = self._program(random, self.seed * 1000 + index)
+        return Case(f"{name} L={latency} I={interval}", program, latency, interval)
 
     def _program(self, random: np.random.Generator, seed: int) -> tuple[str, Program]:
         if self.kind == "instructions":

@@ -19,12 +19,16 @@ from tests.compiler.recurrent_cells import CELLS, setup, spiking
 SEED = int(os.environ.get("PULSARRAY_SEED", "1"))
 SHORT = [g for g in draw_training_groups(SEED, 30) if g.config.dim in (2, 5)][::2]
 LONG = draw_training_groups(SEED, 300)
+SHORTEST = {2: (3, 5, 6), 5: (0, 1, 4)}
+"""Of the first nine steps of each group, those of the fewest cycles, for the slow simulator."""
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize("group", SHORT, ids=lambda g: f"D{g.config.dim}-seed{g.seed}")
 def test_some_steps(group: Group, simulator: str) -> None:
-    differing = differences(list(group.cases()), group.config, simulator)
+    chosen = SHORTEST[group.config.dim] if simulator == "icarus" else range(group.count)
+    cases = [group.case(index) for index in chosen]
+    differing = differences(cases, group.config, simulator)
     assert not any(differing), differing
 
 
