@@ -13,12 +13,22 @@ from math import prod
 from pulsarray.compiler.lower.cuts import ConvolutionShape, Cut, Room, source_words
 from pulsarray.config import Config
 
-__all__ = ["estimate"]
+__all__ = ["estimate", "repeats"]
 
 _STEP = 24
 """Estimated cycles that a step costs besides its words: it keeps tiles from becoming tiny.
 
 With 0, 40 random networks on the corpus' machine `odd` take 55 % more cycles; with 96, 7.8 %."""
+
+
+def repeats(slots: int, slices: int, own: int, others: int, *, outer: bool) -> int:
+    """How often an operand comes from memory: once if it stays, else for each tile of the other.
+
+    Of its slices ``slots`` are on chip; a tile has ``slices``, all have ``own``. ``outer`` says
+    whether the loop over its tiles is the outer one, so that one tile must stay, not all.
+    """
+    stays = slots > slices if outer else slots >= own
+    return 1 if stays else others
 
 
 def estimate(shape: ConvolutionShape, config: Config, room: Room, cut: Cut) -> float:
@@ -107,9 +117,9 @@ class _Estimate:
         once = self.block_words * shape.depth * self.tiles
         if not shape.shares_depth:
             return once * shape.out_blocks
-        if cut.pixels_outer:
-            return once * (1 if slots > self.depth_slices or self.groups == 1 else self.groups)
-        return once * (1 if slots >= self.depth_slices * self.tiles else self.groups)
+        own = self.depth_slices * self.tiles
+        slices = self.depth_slices
+        return once * repeats(slots, slices, own, self.groups, outer=cut.pixels_outer)
 
     @property
     def _parameters(self) -> int:

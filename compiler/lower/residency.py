@@ -254,22 +254,18 @@ def resident_units(
     apart = _apart(works, network.aliases)
     stored = {*network.outputs, *network.kept}
     placed: dict[str, tuple[int, int]] = {}
-    space, held = Space(banks, config.scratchpad_depth), list[tuple[int, tuple[int, int, int]]]()
-    for name, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
+    space = Space(banks, config.scratchpad_depth)
+    for name, life in sorted(lives.items(), key=lambda item: item[1]):
         height, width, channels = network.values[name].shape
         size = batch * height * width * -(-channels // config.dim)
         if name in stored or size > config.scratchpad_depth or name in apart.get(name, ()):
             continue
-        for gone in [words for until, words in held if until < first]:
-            space.give(*gone)
-        held = [words for words in held if words[0] >= first]
-        roots = [root_of(name, network.aliases) for name in works[first].inputs]
+        roots = [root_of(name, network.aliases) for name in works[life[0]].inputs]
         avoid = [placed[root][0] for root in roots if root in placed]
         barred = {placed[other][0] for other in apart.get(name, ()) if other in placed}
         order = sorted(set(banks) - barred, key=lambda bank: (bank in avoid, bank))
-        if (place := space.take_first(size, order)) is not None:
+        if (place := space.hold(size, order, life)) is not None:
             placed[name] = place
-            held.append((last, (*place, size)))
     return placed
 
 

@@ -20,6 +20,8 @@ class Slot:
 class Space:
     """Free words of some banks: maps take them for as long as they live.
 
+    What is taken by :meth:`hold` lives until a time; all else until it is given back.
+
     Parameters
     ----------
     banks, depth
@@ -28,6 +30,7 @@ class Space:
 
     def __init__(self, banks: Iterable[int], depth: int) -> None:
         self._free = {bank: [(0, depth)] for bank in banks}
+        self._held: list[tuple[int, tuple[int, int, int]]] = []
 
     def take(
         self, words: int, avoid: Collection[int] = (), prefer: Collection[int] = ()
@@ -45,6 +48,18 @@ class Space:
                     self._free[bank][place] = (low + words, high)
                     return bank, low
         return None
+
+    def hold(
+        self, words: int, banks: Iterable[int], life: tuple[int, int]
+    ) -> tuple[int, int] | None:
+        """As :meth:`take_first`, from one time to another; what lived until before is free."""
+        first, last = life
+        for _, gone in [held for held in self._held if held[0] < first]:
+            self.give(*gone)
+        self._held = [held for held in self._held if held[0] >= first]
+        if (place := self.take_first(words, banks)) is not None:
+            self._held.append((last, (*place, words)))
+        return place
 
     def give(self, bank: int, low: int, words: int) -> None:
         """Words are free again."""

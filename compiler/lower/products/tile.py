@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 
+from pulsarray.compiler.lower.cost import repeats
 from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
 from pulsarray.compiler.machine.views import balanced, ranges
 from pulsarray.config import Config
@@ -329,18 +330,13 @@ def _cost(
     source_slots = tiling.source_banks * (config.scratchpad_depth // (tiling.rows * tiling.depth))
     weight_words = tiling.columns * tiling.depth * shape.height
     weight_slots = (free_banks - tiling.source_banks) * (config.scratchpad_depth // weight_words)
-    outer, inner = (row_tiles, column_tiles) if tiling.rows_outer else (column_tiles, row_tiles)
-    inner_slots, outer_slots = (
-        (source_slots, weight_slots) if tiling.rows_outer else (weight_slots, source_slots)
-    )
-    outer_loads = 1 if inner_slots > depth_tiles or inner == 1 else inner
-    inner_loads = 1 if outer_slots >= inner * depth_tiles or outer == 1 else outer
-    source_loads, weight_loads = (
-        (outer_loads, inner_loads) if tiling.rows_outer else (inner_loads, outer_loads)
-    )
-    words = weight_loads * shape.columns * shape.k
+    own, others, outer = depth_tiles * column_tiles, row_tiles, not tiling.rows_outer
+    loads = repeats(weight_slots, depth_tiles, own, others, outer=outer)
+    words = loads * shape.columns * shape.k
     if loads_source:
-        words += source_loads * shape.m * -(-shape.k // config.dim)
+        own, others = depth_tiles * row_tiles, column_tiles
+        loads = repeats(source_slots, depth_tiles, own, others, outer=not outer)
+        words += loads * shape.m * -(-shape.k // config.dim)
     run = shape.k * tiling.columns if depth_tiles == 1 else tiling.depth * shape.height
     transfer = words * config.beats_per_word * _waiting(run, config)
     steps = row_tiles * column_tiles * depth_tiles

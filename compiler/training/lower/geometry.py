@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.windows import Taps
+from pulsarray.compiler.machine.views import balanced, ranges
 from pulsarray.compiler.ops.images import padded, taps
 from pulsarray.compiler.passes.training.maps import INPUT, is_layer
 from pulsarray.compiler.training.layers import MapShape, Step, is_vector
@@ -129,10 +130,7 @@ class Geometry:
 
 def _even(low: int, high: int, step: int, most: int) -> list[tuple[int, int]]:
     """A range in pieces of whole steps of at most ``most``, as even as they can be."""
-    units = (high - low) // step
-    pieces = -(-units // max(1, most // step))
-    size = -(-units // pieces) * step
-    return [(first, min(high, first + size)) for first in range(low, high, size)]
+    return ranges((low, high), step * balanced((high - low) // step, most // step))
 
 
 def geometry(layer: Step, dim: int, *, first: bool) -> Geometry:

@@ -22,7 +22,7 @@ from pulsarray.compiler.training.layers import Step
 from pulsarray.compiler.training.lower.adam import Adam
 from pulsarray.compiler.training.lower.lowering import Lowering
 from pulsarray.compiler.training.lower.maps import Segment
-from pulsarray.compiler.training.lower.pieces import Pieces
+from pulsarray.compiler.training.lower.pieces import Pieces, cut
 from pulsarray.compiler.training.lower.tensors import (
     DECAY_ROW,
     MOMENTUM_ROW,
@@ -200,15 +200,12 @@ class Update:
         """
         dim, name = self.config.dim, f"{layer.owner}.bias"
         self.grow(name)
-        total, low = cuts[-1], 0
-        while low < total:
-            end = min(c for c in cuts if c > low)
-            high = min(end, low + max(1, self.chip.depth // 2 // dim))
+        total, most = cuts[-1], max(1, self.chip.depth // 2 // dim)
+        for low, high in cut(total, most, cuts):
             sums, some = Words.at(self.chip.next_sums(), 0, dim), (low, (high - low, 1))
             if self._summed(name, sums, some, product and partial(product, (low, high), sums.bank)):
                 last = layer.result[2] % dim if high == total else 0
                 self._apply(name, ("", error), sums, some, last, None)
-            low = high
 
     # The update of some words
 
