@@ -101,6 +101,33 @@ def test_peepholes(tmp_path: Path) -> None:
     compare(tmp_path, made)
 
 
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_two_layers(tmp_path: Path, direction: str) -> None:
+    """Steps of the input are columns, those of the second layer the first one's states."""
+    count = 2 if direction == "bidirectional" else 1
+    constants = parameters("GRU", count)
+    rng = np.random.default_rng(4)
+    shapes = {"w2": (count, 3 * HIDDEN, count * HIDDEN), "r2": (count, 3 * HIDDEN, HIDDEN)}
+    constants |= {name: rng.normal(0, 0.5, s).astype(np.float32) for name, s in shapes.items()}
+    constants |= {"rows": np.array([0, 0, -1]), "shape": np.array([0, STEPS, count * HIDDEN])}
+    entries = {"hidden_size": HIDDEN, "direction": direction}
+    nodes = [
+        node("Transpose", ["x"], "s", perm=[1, 0, 2]),
+        node("GRU", ["s", "w", "r", "b"], "y", **entries),
+        node("Transpose", ["y"], "t", perm=[0, 2, 1, 3]),
+        node("Reshape", ["t", "rows"], "u"),
+        node("GRU", ["u", "w2", "r2"], "v", **entries),
+        node("Transpose", ["v"], "q", perm=[2, 0, 1, 3]),
+        node("Reshape", ["q", "shape"], "out"),
+    ]
+    made = made_of(nodes, constants, 2)
+    compare(tmp_path, made)
+    graph = import_onnx(write(tmp_path, made))
+    cut = {n.output for n in graph.nodes if n.output.endswith((" inside", " chosen"))}
+    ways = ("step", "back")[:count]
+    assert cut == {f"y.{way}{step}.gather inside" for way in ways for step in range(STEPS)}
+
+
 @pytest.mark.parametrize("place", [1, 2])
 def test_the_last_state_and_cell(tmp_path: Path, place: int) -> None:
     outputs = ["", "", ""]

@@ -49,6 +49,9 @@ class Make(Protocol):
     def with_batch(self, name: str, axis: int) -> str:
         """Name of the same value with its batch as that axis, where it is one of one sample."""
 
+    def ask_for_channels(self, name: str) -> None:
+        """Have an input of the network with its last axis as channels."""
+
     def is_read(self, name: str) -> bool:
         """Whether a result of the operator is read, or a result of the file."""
 

@@ -256,6 +256,9 @@ class _Parts:
     def with_batch(self, name: str, axis: int) -> str:
         return self._network.turned(name, axis, self.call.where)
 
+    def ask_for_channels(self, name: str) -> None:
+        self._network.ask_for_channels(name, self.call.where)
+
     def is_read(self, name: str) -> bool:
         return self._network.uses[name] > 0
 

@@ -8,13 +8,19 @@ from math import prod
 import numpy as np
 
 from pulsarray.compiler.importers.onnx.file import Call
-from pulsarray.compiler.importers.onnx.orders import Ints, arranged, channel_axis
+from pulsarray.compiler.importers.onnx.orders import (
+    Ints,
+    arranged,
+    channel_axis,
+    crossings,
+    places_at,
+)
 from pulsarray.compiler.importers.onnx.shapes import sample_axis
 from pulsarray.compiler.importers.onnx.tensors import Network, Tensor
 from pulsarray.compiler.ops.concat import Concat
 from pulsarray.errors import InputError
 
-__all__ = ["concat"]
+__all__ = ["concat", "parts_of"]
 
 
 def concat(network: Network, call: Call) -> None:
@@ -82,6 +88,36 @@ def _as_channels(network: Network, call: Call, tensors: Sequence[Tensor], axis: 
     grid = _grid(network, pairs[0][0], axis)
     places = grid[..., None] * channels + np.concatenate(orders)
     network.rearrange(call, joined, np.moveaxis(places, -1, axis))
+
+
+def parts_of(network: Network, value: str, places: Ints, output: str) -> tuple[str, Ints]:
+    """Those values that stand side by side in one of which elements are, and their places there.
+
+    A value that is none of others is that alone; of a step of a sequence its state.
+    """
+    while value in network.joined:
+        axis, names = network.joined[value]
+        sizes = [(1, 1, *network.shape(name))[-3:] for name in (value, *names)]
+        lines, ends = [*crossings(places, sizes[0])], np.cumsum([size[axis] for size in sizes[1:]])
+        low, high = np.searchsorted(ends, (lines[axis].min(), lines[axis].max()), "right")
+        lines[axis] = lines[axis] - (ends[low - 1] if low else 0)
+        some = names[low : high + 1]
+        if len(some) == len(names):
+            break
+        value = some[0] if len(some) == 1 else _some_of(network, value, some, axis, output)
+        places = places_at(lines, (1, 1, *network.shape(value))[-3:])
+        if len(some) > 1:
+            break
+    return value, places
+
+
+def _some_of(network: Network, value: str, names: Sequence[str], axis: int, output: str) -> str:
+    """Some values side by side of those that are."""
+    known = [v for v, joined in network.joined.items() if joined == (axis, tuple(names))]
+    if known:
+        return known[0]
+    name = network.fresh(f"{output} parts of {value}")
+    return network.emit(name, Concat(axis), names, name).value
 
 
 def _moved(network: Network, tensor: Tensor, start: int, end: int) -> Tensor:

@@ -7,12 +7,14 @@ is left of a value after that is cut out of it by products with 0 and 1, which r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from pulsarray.compiler.importers.onnx.constants import COMPUTED, fold_constant
 from pulsarray.compiler.importers.onnx.file import Call
+from pulsarray.compiler.importers.onnx.joining import parts_of
 from pulsarray.compiler.importers.onnx.linear import LARGEST_MATRIX, gathered
 from pulsarray.compiler.importers.onnx.orders import (
     NO_AXIS,
@@ -150,7 +152,8 @@ def place(
     InputError
         If they are not, and too many.
     """
-    sizes = (1, 1, *network.shape(tensor.value))[-3:]
+    value, places = parts_of(network, tensor.value, places, output)
+    tensor, sizes = replace(tensor, value=value), (1, 1, *network.shape(value))[-3:]
     wanted = np.unique(places)
     lines = [np.unique(line) for line in crossings(wanted, sizes)]
     rows, columns, channels = lines

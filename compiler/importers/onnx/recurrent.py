@@ -147,6 +147,7 @@ def recurrent(make: Make, x: str, w: str, r: str, *more: str) -> tuple[str, ...]
     cells = _cells(make, kind, operands, len(directions[name]))
     if layout in (0, 1) and make.known(x) is None:
         x = make.with_batch(x, 1 - layout)
+        make.ask_for_channels(x)
     count = _steps(make, x, layout)
     rows, last = [], []
     for number, (cell, backward) in enumerate(zip(cells, directions[name], strict=True)):

@@ -26,6 +26,7 @@ from pulsarray.compiler.ir.draft import Draft
 from pulsarray.compiler.ir.graph import Node
 from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Floats, network_input
+from pulsarray.compiler.ops.concat import Concat
 from pulsarray.compiler.ops.flatten import Flatten, Unflatten
 from pulsarray.compiler.ops.layout import Reshape
 from pulsarray.compiler.ops.shuffle import Shuffle
@@ -87,6 +88,8 @@ class Network:
         Whole numbers: the input that they are of, and the place of each in a sample of it.
     others
         What is known at compile time but for an open batch, as :data:`OTHER_BATCH` makes it.
+    joined
+        Of a value that is others side by side, the axis (from the end), and these.
     uses
         How often each value of the file is read, the result once more.
     """
@@ -103,6 +106,7 @@ class Network:
         self.arrangements = arrangements
         self.constants: dict[str, Constant] = dict(file.constants)
         self.others: dict[str, Constant] = {}
+        self.joined: dict[str, tuple[int, tuple[str, ...]]] = {}
         self.uses = Counter(file.uses)
         self._tensors: dict[str, Tensor] = {}
         self._flat: dict[str, str] = {}
@@ -288,6 +292,21 @@ class Network:
             image = arranged(tensor.value, self.shape(tensor.value), tensor.places[None])
             self._ask(image, usual_shape(image.shape))
 
+    def ask_for_channels(self, name: str, where: str) -> None:
+        """Have an input with its last axis as channels, if it is one.
+
+        Raises
+        ------
+        Rearranged
+            If it is one and has another arrangement.
+        """
+        tensor = self.input_of(name, where)
+        if self._root(tensor) in self._inputs and name not in self.numbers:
+            first = np.moveaxis(tensor.places, -1, 0)
+            self._ask(
+                arranged(tensor.value, self.shape(tensor.value), first), usual_shape(first.shape)
+            )
+
     def whole(self, tensor: Tensor) -> Tensor:
         """A tensor of a batch of one with that among its own axes."""
         return self.with_batch(tensor, NO_AXIS)
@@ -371,6 +390,8 @@ class Network:
     ) -> Tensor:
         """Put an operator at the end, as :meth:`Draft.add`; its result in the usual order."""
         made = self.draft.add(name, op, sources, output, parameters, constants)
+        if isinstance(op, Concat):
+            self.joined[output] = op.axis, tuple(sources)
         _check_size(made.shape, name)
         if len(made.shape) == 1:
             return Tensor(output, made.shape)
