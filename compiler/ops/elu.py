@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.ir.operator import Drawn
-from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ops.function import Function
 
 __all__ = ["Celu", "Elu", "Selu"]
@@ -18,6 +17,7 @@ class Elu(Function, title="elu", summary="x where x is above 0, else alpha * (ex
     """x where x is above 0, else ``alpha * (exp(x) - 1)`` (Clevert et al. 2015)."""
 
     alpha: float = 1.0
+    draws = ((0.5, 2.0),)
 
     def real(self, *arrays: Array) -> Array:
         """At x."""
@@ -27,11 +27,6 @@ class Elu(Function, title="elu", summary="x where x is above 0, else alpha * (ex
     def derivative(self, x: Array, result: Array) -> Array:
         """1, or ``alpha * exp(x)``."""
         return np.asarray(np.where(x > 0.0, 1.0, result + self.alpha))
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
-        """Any slope up to twice the usual one."""
-        return cls(float(rng.uniform(0.5, 2.0))), ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +57,7 @@ class Celu(
     """x where x is above 0, else ``alpha * (exp(x / alpha) - 1)`` (Barron 2017)."""
 
     alpha: float = 1.0
+    draws = ((0.5, 2.0),)
 
     def real(self, *arrays: Array) -> Array:
         """At x."""
@@ -72,8 +68,3 @@ class Celu(
     def derivative(self, x: Array, result: Array) -> Array:
         """1, or ``exp(x / alpha)``."""
         return np.asarray(np.where(x > 0.0, 1.0, result / self.alpha + 1.0))
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
-        """Any alpha up to twice the usual one."""
-        return cls(float(rng.uniform(0.5, 2.0))), ()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulsarray.compiler.ir.mantissas import Exact, Part, Rounding
-from pulsarray.compiler.ir.operator import RESULT, Operator
+from pulsarray.compiler.ir.operator import RESULT, Drawn, Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.numerics.exponents import CODE_ONE, DERIVATIVES, FRACTION, SLOPE
 from pulsarray.compiler.numerics.mantissas import in_floats, rne, sym
@@ -35,11 +35,14 @@ class Function(Operator):
         Its derivative follows from its value alone.
     learns_as_identity
         Training takes its derivative as 1 (the perceptron rule).
+    draws
+        Of each parameter the interval that random ones are drawn from.
     """
 
     is_elementwise = True
     keeps_slope: ClassVar[bool] = False
     learns_as_identity: ClassVar[bool] = False
+    draws: ClassVar[Sequence[tuple[float, float]]] = ()
     _at: ClassVar[staticmethod[[Array], Array]]
     _slope_at: ClassVar[staticmethod[[Array, Array], Array]]
 
@@ -67,6 +70,11 @@ class Function(Operator):
     def derivative(self, x: Array, result: Array) -> Array:
         """Derivative at ``x``, where the function's value is ``result``."""
         return np.asarray(self._slope_at(x, result))
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
+        """Any parameters of their intervals."""
+        return cls(*(float(rng.uniform(*interval)) for interval in cls.draws)), ()
 
     def gradient(self, arrays: Sequence[Array], result: Array, error: Array) -> list[Array | None]:
         """The error times the derivative."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.ir.operator import Drawn
-from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ops.function import Function
 
 __all__ = ["HardSigmoid", "HardSwish"]
@@ -23,6 +22,7 @@ class HardSigmoid(
 
     alpha: float = 0.2
     beta: float = 0.5
+    draws = ((0.1, 0.4), (0.3, 0.7))
 
     def real(self, *arrays: Array) -> Array:
         """At x."""
@@ -31,11 +31,6 @@ class HardSigmoid(
     def derivative(self, x: Array, result: Array) -> Array:
         """The slope alpha where nothing was cut off."""
         return np.asarray(self.alpha * ((result > 0.0) & (result < 1.0)))
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
-        """Slopes around that of the sigmoid at 0."""
-        return cls(float(rng.uniform(0.1, 0.4)), float(rng.uniform(0.3, 0.7))), ()
 
 
 class HardSwish(

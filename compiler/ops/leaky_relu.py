@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.ir.operator import Drawn
-from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ops.function import Function
 
 __all__ = ["LeakyRelu", "Shrink", "ThresholdedRelu"]
@@ -18,6 +17,7 @@ class LeakyRelu(Function, title="leaky_relu", summary="x where x is above 0, els
     """x where x is above 0, else ``alpha * x`` (Maas et al. 2013)."""
 
     alpha: float = 0.01
+    draws = ((0.01, 0.5),)
 
     def real(self, *arrays: Array) -> Array:
         """At x."""
@@ -28,11 +28,6 @@ class LeakyRelu(Function, title="leaky_relu", summary="x where x is above 0, els
         """1, or alpha."""
         return np.asarray(np.where(x > 0.0, 1.0, self.alpha))
 
-    @classmethod
-    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
-        """A slope below that above 0."""
-        return cls(float(rng.uniform(0.01, 0.5))), ()
-
 
 @dataclass(frozen=True)
 class ThresholdedRelu(
@@ -41,6 +36,7 @@ class ThresholdedRelu(
     """x where x is above alpha, else 0 (Konda et al. 2014)."""
 
     alpha: float = 1.0
+    draws = ((-0.5, 0.5),)
 
     def real(self, *arrays: Array) -> Array:
         """At x."""
@@ -49,11 +45,6 @@ class ThresholdedRelu(
     def derivative(self, x: Array, result: Array) -> Array:
         """1 where x is above alpha."""
         return np.asarray(x > self.alpha)
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
-        """A threshold near 0."""
-        return cls(float(rng.uniform(-0.5, 0.5))), ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +57,7 @@ class Shrink(
 
     threshold: float = 0.5
     offset: float = 0.0
+    draws = ((0.1, 0.5), (0.0, 0.1))
 
     def real(self, *arrays: Array) -> Array:
         """At x."""
@@ -76,8 +68,3 @@ class Shrink(
     def derivative(self, x: Array, result: Array) -> Array:
         """1 where it is not 0."""
         return np.asarray(abs(x) > abs(self.threshold))
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
-        """A threshold near 0, and any offset up to it."""
-        return cls(float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.0, 0.1))), ()

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulsarray.compiler.ir.operator import Drawn
-from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ops.function import Function
 
 __all__ = ["Power", "Root"]
@@ -18,6 +17,7 @@ class Power(Function, title="power", summary="x ^ exponent, a constant", positiv
     """x to the power of a constant; not a number where x is negative and that is not whole."""
 
     exponent: float = 2.0
+    draws = ((-1.0, 3.0),)
 
     def real(self, *arrays: Array) -> Array:
         """At x."""
@@ -27,11 +27,6 @@ class Power(Function, title="power", summary="x ^ exponent, a constant", positiv
     def derivative(self, x: Array, result: Array) -> Array:
         """At x."""
         return np.asarray(self.exponent * x ** (self.exponent - 1.0))
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, shape: Shape) -> Drawn | None:
-        """Any exponent from -1 to 3."""
-        return cls(float(rng.uniform(-1.0, 3.0))), ()
 
 
 class Root(Function, title="root", summary="the square root of x", positive=(0,)):

@@ -9,11 +9,10 @@ import numpy as np
 
 from pulsarray.compiler.ir.formats import Format
 from pulsarray.compiler.ir.needs import Needs, Pair
-from pulsarray.compiler.ir.operator import Operator
-from pulsarray.compiler.ir.value import Array, Shape
+from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.numerics.rounding import high_multiply, round_half_even, rounding_shift
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW, Ints, zero_of
-from pulsarray.compiler.ops.integer.elementwise import alike
+from pulsarray.compiler.ops.integer.elementwise import Alike
 
 __all__ = ["Add", "TfliteAdd"]
 
@@ -23,7 +22,7 @@ _LEFT = 20
 
 @dataclass(frozen=True)
 class Add(
-    Operator, title="int8_add", summary="codes plus codes, element by element", reads=("a", "b")
+    Alike, title="int8_add", summary="codes plus codes, element by element", reads=("a", "b")
 ):
     """``clip(offset + rne((a - zero_a) * factors[0] + (b - zero_b) * factors[1], shift))``.
 
@@ -35,10 +34,6 @@ class Add(
     offset: int
     low: int = LOW
     high: int = HIGH
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """The inputs'."""
-        return alike(shapes)
 
     def integer(self, arrays: Sequence[Array], formats: Sequence[Format], result: Format) -> Array:
         """The scaled sum, rounded once."""
@@ -57,7 +52,7 @@ class Add(
 
 @dataclass(frozen=True)
 class TfliteAdd(
-    Operator, title="int8_tflite_add", summary="TensorFlow Lite's int8 ADD", reads=("a", "b")
+    Alike, title="int8_tflite_add", summary="TensorFlow Lite's int8 ADD", reads=("a", "b")
 ):
     """TensorFlow Lite's int8 ADD, to the bit.
 
@@ -71,10 +66,6 @@ class TfliteAdd(
     offset: int
     low: int = LOW
     high: int = HIGH
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """The inputs'."""
-        return alike(shapes)
 
     def integer(self, arrays: Sequence[Array], formats: Sequence[Format], result: Format) -> Array:
         """The sum, rounded three times."""

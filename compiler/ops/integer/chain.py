@@ -13,11 +13,10 @@ import numpy as np
 
 from pulsarray.compiler.ir.formats import Format
 from pulsarray.compiler.ir.needs import Needs
-from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array, Shape
 from pulsarray.compiler.numerics.rounding import round_half_even, scale_sums
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW, Ints
-from pulsarray.compiler.ops.integer.elementwise import alike
+from pulsarray.compiler.ops.integer.elementwise import Alike
 from pulsarray.errors import InputError
 
 __all__ = ["Chain", "VectorStep"]
@@ -100,7 +99,7 @@ class VectorStep:
 
 
 @dataclass(frozen=True)
-class Chain(Operator, title="int8_chain", summary="several VECTORs in a row", reads=("a", "b?")):
+class Chain(Alike, title="int8_chain", summary="several VECTORs in a row", reads=("a", "b?")):
     """Steps, each of which reads inputs or the results of those before; the last makes codes.
 
     ``repeating`` are other steps with the same result, which may be fewer where an input repeats
@@ -118,7 +117,7 @@ class Chain(Operator, title="int8_chain", summary="several VECTORs in a row", re
         """The inputs'."""
         if self.steps[-1].wide or len(shapes) != self.inputs:
             raise InputError(f"its last step must make codes of {self.inputs} inputs")
-        return alike(shapes)
+        return super().shape(*shapes)
 
     def integer(self, arrays: Sequence[Array], formats: Sequence[Format], result: Format) -> Array:
         """Codes of the last step."""

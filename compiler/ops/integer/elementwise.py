@@ -16,25 +16,28 @@ from pulsarray.compiler.ops.integer.codes import HIGH, LOW, zero_of
 from pulsarray.compiler.ops.integer.scale import Scale
 from pulsarray.errors import InputError
 
-__all__ = ["Copy", "Elementwise", "Multiply", "alike"]
+__all__ = ["Alike", "Copy", "Elementwise", "Multiply"]
 
 
-def alike(shapes: Sequence[Shape]) -> Shape:
-    """The one shape of all inputs.
+class Alike(Operator):
+    """An operator on maps of one shape, which its result has."""
 
-    Raises
-    ------
-    InputError
-        If they differ.
-    """
-    if any(shape != shapes[0] for shape in shapes):
-        raise InputError(f"inputs must have one shape, not {list(shapes)}")
-    return shapes[0]
+    def shape(self, *shapes: Shape) -> Shape:
+        """The inputs'.
+
+        Raises
+        ------
+        InputError
+            If they differ.
+        """
+        if any(shape != shapes[0] for shape in shapes):
+            raise InputError(f"inputs must have one shape, not {list(shapes)}")
+        return shapes[0]
 
 
 @dataclass(frozen=True, eq=False)
 class Elementwise(
-    Operator,
+    Alike,
     title="int8_elementwise",
     summary="another quantization, or a function by table",
     reads=("x",),
@@ -42,10 +45,6 @@ class Elementwise(
     """``scale(code - zero)``: another quantization, or a function by table."""
 
     scale: Scale
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """The input's."""
-        return shapes[0]
 
     def integer(self, arrays: Sequence[Array], formats: Sequence[Format], result: Format) -> Array:
         """The scaled code."""
@@ -57,12 +56,8 @@ class Elementwise(
         return self.scale.needs
 
 
-class Copy(Operator, title="int8_copy", summary="the same codes at another place", reads=("x",)):
+class Copy(Alike, title="int8_copy", summary="the same codes at another place", reads=("x",)):
     """The same codes at another place."""
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """The input's."""
-        return shapes[0]
 
     def integer(self, arrays: Sequence[Array], formats: Sequence[Format], result: Format) -> Array:
         """The input."""
@@ -71,7 +66,7 @@ class Copy(Operator, title="int8_copy", summary="the same codes at another place
 
 @dataclass(frozen=True)
 class Multiply(
-    Operator,
+    Alike,
     title="int8_multiply",
     summary="codes times codes, element by element",
     reads=("a", "b"),
@@ -87,10 +82,6 @@ class Multiply(
     offset: int
     low: int = LOW
     high: int = HIGH
-
-    def shape(self, *shapes: Shape) -> Shape:
-        """The inputs'."""
-        return alike(shapes)
 
     def integer(self, arrays: Sequence[Array], formats: Sequence[Format], result: Format) -> Array:
         """The scaled product."""
