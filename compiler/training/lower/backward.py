@@ -33,6 +33,7 @@ from pulsarray.compiler.training.lower.maps import (
     common,
     tiles,
     written,
+    written_to,
 )
 from pulsarray.compiler.training.lower.parts import Part, share
 from pulsarray.compiler.training.lower.pieces import cut
@@ -290,6 +291,7 @@ class Backward:
             alu=alu, shift=shift + part.shift, x=(f"{step.name}.error", *part.names),
             flags=_STATISTIC, last_lanes=error.lanes(tile, self.lowering.config.dim),
         )  # fmt: skip
+        written_to(error, tile)
 
     def _slope(self, step: Step, x: Words, shape: tuple[int, int]) -> Words:
         """The derivative of a gated activation at its argument."""

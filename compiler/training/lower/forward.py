@@ -29,6 +29,7 @@ from pulsarray.compiler.training.lower.maps import (
     common,
     tiles,
     written,
+    written_to,
 )
 from pulsarray.compiler.training.lower.norm import Normalization
 from pulsarray.compiler.training.lower.parts import Part, Parts
@@ -119,6 +120,7 @@ class Forward:
             tile.flat, part.a, part.b, target=z.words(tile), alu=part.alu, scalar=part.scalar,
             last_lanes=z.lanes(tile, lowering.config.dim), **fields,
         )  # fmt: skip
+        written_to(z, tile)
 
     # Layers
 

@@ -21,6 +21,7 @@ from pulsarray.compiler.training.lower.paging import PagedChip
 from pulsarray.compiler.training.lower.pieces import Pieces
 from pulsarray.compiler.training.lower.tensors import TrainTensors
 from pulsarray.config import Config
+from pulsarray.errors import InputError
 from pulsarray.isa import Activation, Bank, Opcode, VectorFlag
 from pulsarray.program import Layer, Tensor
 
@@ -171,7 +172,18 @@ class Lowering:
         return max(1, min(depth // rows, depth // 2 // dim, piece))
 
     def bias(self, layer: Step, source: str, blocks: int) -> Words:
-        """The biases of a layer at the exponent of its sums; ``source`` names that of its input."""
+        """The biases of a layer at the exponent of its sums; ``source`` names that of its input.
+
+        Raises
+        ------
+        InputError
+            If they are more than a bank of sums has words for.
+        """
+        if blocks > (depth := self.config.accumulator_depth):
+            raise InputError(
+                f"{layer.name}: biases of {blocks} blocks of {self.config.dim} channels do not fit "
+                f"the {depth} words of an accumulator bank; use a larger accumulator_depth"
+            )
         here, there = (Words.at(bank) for bank in self.chip.aux)
         self.chip.move(Opcode.LOAD, self.tensors.kept[f"{layer.owner}.bias"], 0, here, blocks)
         names = (source, f"{layer.owner}.weight")

@@ -20,6 +20,7 @@ __all__ = [
     "segments_of",
     "tiles",
     "written",
+    "written_to",
 ]
 
 
@@ -251,11 +252,17 @@ def tiles(
     return some.cut(1, 1, balanced(height, most // width), width)
 
 
-def written(feature_map: FeatureMap, images: tuple[int, int]) -> None:
-    """Some images are computed."""
+def written(feature_map: FeatureMap, images: tuple[int, int], blocks: int | None = None) -> None:
+    """Some images are computed, or their channel blocks up to one."""
     for segment in feature_map.segments:
-        if segment.high <= images[1]:
+        if segment.high <= images[1] and (blocks is None or segment.end <= blocks):
             segment.written = segment.blocks
+
+
+def written_to(feature_map: FeatureMap, tile: Area) -> None:
+    """A tile is computed, the last pixels of its images after all others."""
+    if (tile.rows[1], tile.columns[1]) == feature_map.shape[:2]:
+        written(feature_map, tile.images, tile.blocks[1])
 
 
 def banks_of(*maps: FeatureMap) -> list[int]:
