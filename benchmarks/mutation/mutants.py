@@ -34,14 +34,17 @@ delete -port w:mutant
 write_verilog -noattr {netlist}
 """
 _PROVE = f"""\
-memory_collect
 design -save plain
 {{mutant}}
+memory_collect
+memory_map
 rename {TOP} mutated
-expose -evert -evert-dff
+expose -dff -evert-dff
 design -stash mutated
 design -load plain
-expose -evert -evert-dff
+memory_collect
+memory_map
+expose -dff -evert-dff
 design -copy-from mutated mutated
 miter -equiv -flatten {TOP} mutated miter
 hierarchy -top miter
@@ -49,7 +52,7 @@ opt -full
 sat -timeout 60 -prove trigger 0 miter
 """
 _PROVEN = "SAT proof finished - no model found: SUCCESS!"
-_NO_COUNTERPART = "No matching port in"
+_NO_PROOF = ("No matching port in", "No SAT model available")
 _DECLARED = re.compile(r"^  wire (\[\d+:0\] )mutant;$", re.MULTILINE)
 _REGISTER = r"  reg \1mutant = 0;"
 _FIRST_VALUE = re.compile(r"^  reg .* = \d+'[bh][0-9a-fx]+;$", re.MULTILINE)
@@ -97,7 +100,7 @@ def equivalent(mutant: str, folder: Path) -> bool:
     try:
         return _PROVEN in _run(folder, "prove", _READ + _PROVE.format(mutant=mutant))
     except CheckFailed as error:
-        if _NO_COUNTERPART in str(error):
+        if any(reason in str(error) for reason in _NO_PROOF):
             return False
         raise
 

@@ -42,6 +42,7 @@ class Fetches:
         self.program = program
         self.image = b"".join(program)
         self.units = len(self.image) // UNIT_BYTES
+        self.address = generator.randrange(1 << 20) << 12
         self.per_fetch = config.fetch_bytes // UNIT_BYTES
         self.image += generator.randbytes(4096)
         self.memory: deque[tuple[int, int]] = deque()  # first cycle of a beat, its place
@@ -64,13 +65,13 @@ class Fetches:
     def cycle(self) -> tuple[dict[str, int], dict[str, int]]:
         """Inputs and expected outputs of a cycle."""
         config = self.config
-        inputs = {"running": 1, "program_address": ADDRESS, "program_units": self.units}
+        inputs = {"running": 1, "program_address": self.address, "program_units": self.units}
         fetches = -(-self.units // self.per_fetch)
         early = self.asked < 2 or self.popped >= (self.asked - 1) * self.per_fetch
         want = self.asked < fetches and early and not self.over
         expected: dict[str, int] = {"want": want, "error": 0, "ended": self.over}
         if want:
-            expected["address"] = ADDRESS + self.asked * config.fetch_bytes
+            expected["address"] = (self.address + self.asked * config.fetch_bytes) % (1 << 32)
             expected["beats"] = config.fetch_bytes // config.bus_bytes
         arrived = self.arrived
         inputs |= self._beat()
@@ -157,12 +158,34 @@ async def fetches(dut: Any) -> None:
         for program in programs(generator, config):
             await bench.cycle({"clear": 1})
             model = Fetches(generator, config, program, pace)
+            model.units += generator.choice([0, 0, 1, 1 << generator.randrange(5, 32)])
             while not model.over or model.memory:
                 inputs, expected = model.cycle()
                 compare(await bench.cycle(inputs, OUTPUTS), expected, model.now - 1)
             for _ in range(3):
                 inputs, expected = model.cycle()
                 compare(await bench.cycle(inputs, OUTPUTS), expected, model.now - 1)
+
+
+@cocotb.test()
+async def long_program(dut: Any) -> None:
+    """Hundreds of instructions, a fetch at a time."""
+    config, generator = machine(), random.Random(parameters()["seed"])
+    if config.bus_bytes == 1:
+        return  # a beat holds no header
+    bench = Bench(dut)
+    await bench.start()
+    fetch, address = config.fetch_bytes, generator.randrange(1 << 20) << 12
+    on = {"running": 1, "program_address": address, "program_units": 0xFFFFFFFF, "ready": 1}
+    units, beats = fetch // UNIT_BYTES, fetch // config.bus_bytes
+    data = int.from_bytes(bytes([Opcode.LOAD, 1]) * (config.bus_bytes // 2), "little")
+    outputs = ("want", "address", "index", "state", "valid")
+    for number in range(300 // units):
+        got = await bench.cycle({**on, "grant": 1}, outputs)
+        assert (got["want"], got["address"]) == (1, (address + number * fetch) % (1 << 32))
+        assert (got["index"], got["state"], got["valid"]) == (number * units, MEMORY, 0)
+        await bench.skip(beats, {**on, "beat_valid": 1, "beat_data": data})
+        await bench.skip(units + 2, on)
 
 
 async def run_to_error(bench: Bench, model: Fetches) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from typing import Any
 import cocotb
 
 from pulsarray.config import Config
+from pulsarray.hw.blocks.ports import INDEX_BITS
 from pulsarray.isa import Bank, Instruction, Opcode, StreamFlag
 from pulsarray.registers import ErrorCode
 from tests.hw.bench import Bench, encoded, machine, pack, parameters, unpack
@@ -83,8 +84,10 @@ def word_at(index: int, instruction: Instruction, place: tuple[int, ...]) -> Wor
 
 
 def random_stream(generator: random.Random, config: Config, keep: bool) -> Instruction:
-    """A legal instruction of at most some tens of words."""
+    """A legal instruction of at most some tens of words, its window near or far."""
     pick, integer = generator.choice, generator.randint
+    most = pick([3, 3, 900])
+    step = min(most, 127)
     inner = integer(1, LEVELS)
     counts = [pick([1, 1, 2, 3]) for _ in range(LEVELS)]
     flags = StreamFlag(0)
@@ -99,8 +102,9 @@ def random_stream(generator: random.Random, config: Config, keep: bool) -> Instr
         flags |= StreamFlag.KEEP
     loops = {}
     for level, count in enumerate(counts):
-        steps = {"row_step": integer(-2, 3), "column_step": integer(-2, 3)}
-        steps |= {"source_stride": integer(-50, 50), "target_stride": integer(-50, 50)}
+        steps = {f"{axis}_step": integer(1 - step, step) for axis in ("row", "column")}
+        strides = ("source_stride", "target_stride")
+        steps |= {name: integer(-1 << 15, (1 << 15) - 1) for name in strides}
         loops |= {f"{name}{level}": value for name, value in steps.items()}
         loops[f"count{level}"] = count
     return Instruction.make(
@@ -114,10 +118,10 @@ def random_stream(generator: random.Random, config: Config, keep: bool) -> Instr
         inner=inner,
         fresh=generator.randrange(1 << LEVELS),
         pad=generator.randrange(-128, 128),
-        row_start=integer(-3, 3),
-        column_start=integer(-3, 3),
-        row_limit=pick([2, 5, 100, 0xFFFF]),
-        column_limit=pick([2, 5, 100, 0xFFFF]),
+        row_start=integer(-most, most),
+        column_start=integer(-most, most),
+        row_limit=pick([2, integer(0, 2 * most), 1 << integer(0, 15), 0xFFFF]),
+        column_limit=pick([2, integer(0, 2 * most), 1 << integer(0, 15), 0xFFFF]),
         **loops,
     )
 
@@ -199,18 +203,19 @@ class Streams:
         ready = not self.words and not self.passes
         expected |= {"ready": ready, "sums_valid": now in self.sums}
         if following is not None and ready and self.chance():
-            inputs |= {"start": 1, "instruction": encoded(following), "index": self.started}
-            self._start(following)
+            index = self.generator.getrandbits(INDEX_BITS)
+            inputs |= {"start": 1, "instruction": encoded(following), "index": index}
+            self._start(index, following)
         tiles.emit(now, self.chance())
         self.now += 1
         return inputs, expected
 
-    def _start(self, instruction: Instruction) -> None:
+    def _start(self, index: int, instruction: Instruction) -> None:
         was_turned = self.flags & StreamFlag.TRANSPOSE
         self.flags = StreamFlag(instruction["flags"])
         if was_turned and not self.flags & StreamFlag.TRANSPOSE:
             self.earliest = self.last_read + self.config.dim + 1
-        self.passes.extend(passes(self.started, instruction))
+        self.passes.extend(passes(index, instruction))
         self.started += 1
 
     def _may_begin(self, inputs: dict[str, int]) -> bool:
@@ -299,6 +304,59 @@ async def streams(dut: Any) -> None:
             check(model, got, expected)
             if model.started > before:
                 left.pop(0)
+
+
+@cocotb.test()
+async def loops(dut: Any) -> None:
+    """Words of loops too long to see the end of, and of the ends of long ones."""
+    config, generator = machine(), random.Random(parameters()["seed"])
+    bench = Bench(dut)
+    await bench.start()
+    for number in range(16):
+        sizes = [1, (1 << generator.randrange(2, 16)) + number % 3]
+        counts = [generator.choice(sizes) for _ in range(LEVELS)]
+        stream = walk(generator, counts)
+        await bench.cycle({"start": 1, "instruction": encoded(stream), "index": number})
+        first = itertools.islice(itertools.product(*map(range, counts)), 5)
+        await check_words(bench, config, [word_at(number, stream, place) for place in first])
+        await bench.cycle({"halt": 1, "clear": 1})
+    for level, outer in enumerate((1, 2, 3, 2, 2)):
+        counts = [1] * LEVELS
+        counts[level - 1], counts[level] = outer, generator.randrange(150, 300)
+        stream, index = walk(generator, counts), generator.getrandbits(INDEX_BITS)
+        await bench.cycle({"start": 1, "instruction": encoded(stream), "index": index})
+        await bench.skip(outer * counts[level] - 2, {})
+        places = [[n - 1 for n in counts[:level]] + [counts[level] - back] for back in (2, 1)]
+        last = [word_at(index, stream, (*place, *[0] * (4 - level))) for place in places]
+        last[-1].target["last"] = 1
+        await check_words(bench, config, last)
+        await bench.skip(2 * config.fast_clock, {})
+        got = await bench.cycle({}, OUTPUTS)
+        assert (got["complete"], got["complete_index"], got["active"]) == (1, index, 0)
+
+
+def walk(generator: random.Random, counts: list[int]) -> Instruction:
+    """A pass through any words with the tile that is there."""
+    loops = {f"count{level}": count for level, count in enumerate(counts)}
+    for name, level in itertools.product(("source", "target"), range(LEVELS)):
+        loops[name] = generator.randrange(1 << 16)
+        loops[f"{name}_stride{level}"] = generator.randrange(-1 << 15, 1 << 15)
+    fields = {"target_bank": Bank.ACCUMULATOR, "flags": int(StreamFlag.KEEP), "inner": LEVELS}
+    return Instruction.make(
+        Opcode.STREAM, **fields, fresh=generator.randrange(1 << LEVELS), **loops
+    )
+
+
+async def check_words(bench: Bench, config: Config, words: list[Word]) -> None:
+    """These words are read now, one a cycle, and their targets follow."""
+    delay = 2 * config.dim + 2
+    for cycle in range(delay + len(words)):
+        got = await bench.cycle({}, OUTPUTS)
+        if cycle < len(words):
+            assert got["port__enable"] == 1
+            assert (got["port__bank"], got["port__address"]) == words[cycle].source
+        if cycle >= delay:
+            assert target_fields(got["target"]) == words[cycle - delay].target
 
 
 def bad(config: Config) -> list[dict[str, int]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from itertools import islice, product
 from typing import Any
 
 import cocotb
 
 from pulsarray.config import Config
+from pulsarray.hw.blocks.ports import INDEX_BITS
 from pulsarray.isa import Activation, Bank, Instruction, Opcode, ScaleAction, VectorFlag
 from pulsarray.registers import ErrorCode
 from pulsarray.stages import vector_latency
@@ -265,6 +268,65 @@ async def halt_stops(dut: Any) -> None:
     driver.front = driver.bench.now
     for _ in range(20):
         await driver.cycle()
+
+
+@cocotb.test()
+async def loops(dut: Any) -> None:
+    """Addresses of words in loops too long to see the end of, and at the end of long ones."""
+    driver = Driver(dut, 6000)
+    random, bench, parts = driver.cases.random, driver.bench, driver.config.word_cycles
+    await bench.start()
+    for number in range(16):
+        counts = [random.choice([1, (1 << random.randrange(2, 16)) + number % 3]) for _ in range(4)]
+        instruction = walk(driver, counts)
+        await bench.cycle(driver.raw(instruction))
+        for index in islice(product(*map(range, counts)), 5):
+            await at_word(driver, instruction, index, parts)
+        await bench.cycle({"halt": 1, "clear": 1})
+    for level, outer in enumerate((1, 2, 3, 2)):
+        counts = [1, 1, 1, 1]
+        counts[level - 1] = outer
+        counts[level] = random.randrange(150, 300)
+        driver.index = random.getrandbits(INDEX_BITS)
+        instruction = walk(driver, counts)
+        await bench.cycle(driver.raw(instruction))
+        await bench.skip((math.prod(counts) - 2) * parts, {})
+        for last in (counts[level] - 2, counts[level] - 1):
+            index = [count - 1 for count in counts[:level]] + [last] + [0] * (3 - level)
+            await at_word(driver, instruction, index, parts)
+        await bench.skip(driver.latency - 1, {})
+        got = await bench.cycle({}, OUTPUTS)
+        assert (got["complete"], got["complete_index"], got["active"]) == (1, driver.index, 0)
+        assert got["target__address"] == address(instruction, "target", index)
+
+
+def walk(driver: Driver, counts: list[int]) -> Instruction:
+    """A VECTOR of two sources with any addresses and strides."""
+    wide = driver.cases.random.getrandbits
+    fields = {f"count{level}": count for level, count in enumerate(counts)}
+    for name in ("a", "b", "target"):
+        fields[name] = wide(16)
+        fields |= {f"{name}_stride{level}": wide(16) - (1 << 15) for level in range(4)}
+    banks = {"a_bank": 0, "b_bank": int(Bank.ACCUMULATOR), "target_bank": 1}
+    return Instruction.make(Opcode.VECTOR, **banks, **fields)
+
+
+def address(instruction: Instruction, name: str, index: Iterable[int]) -> int:
+    """Where a source's or destination's word is."""
+    steps = (n * instruction[f"{name}_stride{level}"] for level, n in enumerate(index))
+    return (instruction[name] + sum(steps)) % (1 << 16)
+
+
+async def at_word(
+    driver: Driver, instruction: Instruction, index: Iterable[int], parts: int
+) -> None:
+    """The word at these indices is issued now."""
+    index = list(index)
+    outputs = ["a__enable", "a__address", "b__address", "active"]
+    got = await driver.bench.cycle({}, outputs)
+    where = [address(instruction, name, index) for name in ("a", "b")]
+    assert [got[name] for name in outputs] == [1, *where, 1]
+    await driver.bench.skip(parts - 1, {})
 
 
 @cocotb.test()

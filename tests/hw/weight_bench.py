@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import cocotb
 
 from pulsarray.config import Config
+from pulsarray.hw.blocks.ports import INDEX_BITS
 from pulsarray.isa import Instruction, Opcode, WeightFlag
 from pulsarray.registers import ErrorCode
 from tests.hw.bench import Bench, encoded, machine, pack, parameters, unpack
@@ -53,41 +56,48 @@ def lanes(bank: int, address: int, config: Config) -> list[int]:
 
 
 def random_weight(generator: random.Random, config: Config) -> Instruction:
-    """A legal instruction, many with rows outside."""
+    """A legal instruction, many with rows outside, near or far."""
+    most = generator.choice([5, 5, 4000])
+    row_start = generator.randint(-most, most)
+    near = max(0, row_start) + generator.randint(0, most)
     loops = {}
     for level in range(2):
         loops[f"count{level}"] = generator.choice([1, 1, 2, 3])
-        loops[f"stride{level}"] = generator.randint(-300, 300)
-        loops[f"row_step{level}"] = generator.choice([0, config.dim, generator.randint(-5, 5)])
+        loops[f"stride{level}"] = generator.randint(-1 << 15, (1 << 15) - 1)
+        steps = [0, config.dim, generator.randint(-most, most)]
+        loops[f"row_step{level}"] = generator.choice(steps)
     return Instruction.make(
         Opcode.WEIGHT,
         signal=generator.getrandbits(16),
         bank=generator.randrange(config.scratchpad_banks),
         flags=WeightFlag.TRANSPOSE * generator.randrange(1 + config.transposer),
         local=generator.randrange(1 << 16),
-        row_stride=generator.randint(-9, 9),
-        row_start=generator.randint(-4, 4),
-        row_limit=generator.choice([0xFFFF, 0xFFFF, 2 * config.dim, 1, 0]),
+        row_stride=generator.choice([generator.randint(-9, 9), generator.randint(-9999, 9999)]),
+        row_start=row_start,
+        row_limit=generator.choice([0xFFFF, near, near, 1 << generator.randrange(16), 0]),
         **loops,
     )
 
 
 def tiles(index: int, instruction: Instruction, dim: int) -> list[Tile]:
     """The tiles of an instruction."""
+    emitted = [Tile(index, instruction, rows, last=False) for rows in tile_rows(instruction, dim)]
+    emitted[-1].last = True
+    return emitted
+
+
+def tile_rows(instruction: Instruction, dim: int) -> Iterator[list[int | None]]:
+    """The addresses of each tile's rows."""
     get = instruction.__getitem__
-    emitted = []
+    limit = get("row_limit") if get("row_limit") != 0xFFFF else 1 << 20
     for i0 in range(get("count0")):
         for i1 in range(get("count1")):
             base = get("local") + i0 * get("stride0") + i1 * get("stride1")
             row = get("row_start") + i0 * get("row_step0") + i1 * get("row_step1")
-            limit = get("row_limit") if get("row_limit") != 0xFFFF else 1 << 20
-            rows = [
+            yield [
                 (base + r * get("row_stride")) & 0xFFFF if 0 <= row + r < limit else None
                 for r in range(dim)
             ]
-            emitted.append(Tile(index, instruction, rows, last=False))
-    emitted[-1].last = True
-    return emitted
 
 
 class Weights:
@@ -175,8 +185,9 @@ class Weights:
         ready = last is None or (last.read is not None and now >= last.read + dim - 1)
         expected["ready"] = ready
         if following is not None and ready and self.chance():
-            inputs |= {"start": 1, "instruction": encoded(following), "index": self.started}
-            self.tiles += tiles(self.started, following, dim)
+            index = self.generator.getrandbits(INDEX_BITS)
+            inputs |= {"start": 1, "instruction": encoded(following), "index": index}
+            self.tiles += tiles(index, following, dim)
             self.own = now + 1
             self.started += 1
         self.now += 1
@@ -245,7 +256,7 @@ async def tiles_and_passes(dut: Any) -> None:
     for pace in (1.0, 1.0, 0.7, 0.2):
         await bench.cycle({"clear": 1})
         model, got = Weights(generator, config, pace), {}
-        left = [random_weight(generator, config) for _ in range(25)]
+        left = [random_weight(generator, config) for _ in range(20)]
         while left or model.taken < len(model.tiles):
             before = model.started
             inputs, expected = model.cycle(left[0] if left else None)
@@ -258,21 +269,75 @@ async def tiles_and_passes(dut: Any) -> None:
 
 
 @cocotb.test()
-async def bad_fields(dut: Any) -> None:
-    """Every broken rule is found in the cycle of the start."""
-    config = machine()
+async def long_loops(dut: Any) -> None:
+    """Hundreds of tiles, each taken at once: the first row of each, and the end."""
+    config, generator = machine(), random.Random(parameters()["seed"])
+    dim = config.dim
     bench = Bench(dut)
     await bench.start()
+    for counts in ((300, 1), (1, 290), (2, 70), (3, 33)):
+        await bench.cycle({"clear": 1})
+        loops = {f"count{level}": count for level, count in enumerate(counts)}
+        loops |= {f"stride{level}": generator.randrange(-1 << 15, 1 << 15) for level in range(2)}
+        loops |= {f"row_step{level}": generator.randint(-7, 7) for level in range(2)}
+        limit = generator.randrange(2000, 20000)
+        loops |= {"row_limit": limit, "row_start": limit + generator.randint(-500, 500)}
+        loops |= {"local": generator.randrange(1 << 16), "signal": generator.getrandbits(16)}
+        weight = Instruction.make(Opcode.WEIGHT, **loops)
+        await bench.cycle({"start": 1, "instruction": encoded(weight)})
+        every = tiles(0, weight, dim)
+        for number, tile in enumerate(every):
+            take = {"take": int(number > 0), "release_now": int(number > 0)}
+            got = await bench.cycle(take, OUTPUTS)
+            assert got["port__enable"] == (tile.rows[0] is not None)
+            assert tile.rows[0] is None or got["port__address"] == tile.rows[0]
+            assert not got["complete"]
+            await bench.skip(dim - 2, {})
+            assert (await bench.cycle({}, ["ready"]))["ready"] == (tile is every[-1])
+        got = await bench.cycle({"take": 1, "release_now": 1}, OUTPUTS)
+        assert (got["active"], got["complete"]) == (0, 1)
+        assert got["complete_signal"] == weight["signal"]
+
+
+@cocotb.test()
+async def endless(dut: Any) -> None:
+    """WEIGHTs with far more tiles than are looked at."""
+    config, generator = machine(), random.Random(parameters()["seed"])
+    bench = Bench(dut)
+    await bench.start()
+    for _ in range(25):
+        counts = [(1 << generator.randrange(2, 16)) + generator.randrange(3) for _ in range(2)]
+        counts[generator.randrange(2)] = generator.choice([1, counts[0]])
+        loops = {f"count{level}": count for level, count in enumerate(counts)}
+        loops |= {f"stride{level}": generator.randrange(-1 << 15, 1 << 15) for level in range(2)}
+        weight = Instruction.make(Opcode.WEIGHT, **loops)
+        await bench.cycle({"start": 1, "instruction": encoded(weight)})
+        for number, tile in enumerate(islice(tile_rows(weight, config.dim), 5)):
+            take = {"take": int(number > 0), "release_now": int(number > 0)}
+            for row in tile:
+                got = await bench.cycle(take, ["port__enable", "port__address", "active"])
+                assert (got["port__enable"], got["port__address"], got["active"]) == (1, row, 1)
+                take = {}
+        await bench.cycle({"halt": 1, "clear": 1})
+
+
+@cocotb.test()
+async def bad_fields(dut: Any) -> None:
+    """Every broken rule is found in the cycle of the start."""
+    config, generator = machine(), random.Random(parameters()["seed"])
+    bench = Bench(dut)
+    await bench.start()
+    banks = [config.scratchpad_banks, *(1 << bit for bit in range(2, 8)), 0x81, 0xFF]
     changes = [
-        *({"bank": bank} for bank in (config.scratchpad_banks, 0x40, 0x80, 0x81, 0xFF)),
+        *({"bank": bank} for bank in banks if bank >= config.scratchpad_banks),
         *({"flags": 1 << bit} for bit in range(config.transposer, 8)),
         *({f"count{level}": 0} for level in range(2)),
     ]
-    for number, change in enumerate(changes):
-        bad = Instruction.make(Opcode.WEIGHT, **change)
-        inputs = {"start": 1, "instruction": encoded(bad), "index": number}
+    for change in changes:
+        bad, index = Instruction.make(Opcode.WEIGHT, **change), generator.getrandbits(INDEX_BITS)
+        inputs = {"start": 1, "instruction": encoded(bad), "index": index}
         got = await bench.cycle(inputs, ["error", "error_index"])
-        assert (got["error"], got["error_index"]) == (ErrorCode.BAD_FIELD, number), str(change)
+        assert (got["error"], got["error_index"]) == (ErrorCode.BAD_FIELD, index), str(change)
         await bench.cycle({"halt": 1, "clear": 1})
 
 
