@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pulsarray.compiler.importers.onnx.composed import Make
+from pulsarray.compiler.importers.onnx.file import Constant
 from pulsarray.compiler.ir.value import Floats
 from pulsarray.errors import InputError
 
@@ -36,6 +37,8 @@ class _Cell:
         Of a GRU, whether the state is reset behind its product (``linear_before_reset``).
     peepholes
         Factors of the cell's state in input, output and forget gates, (3, H).
+    held
+        Names of weight and bias of gates, of x alone or not, that steps have made.
     """
 
     make: Make
@@ -45,21 +48,34 @@ class _Cell:
     biases: Floats
     resets_after: bool
     peepholes: Floats
+    held: dict[tuple[int, bool], tuple[str, str]] = field(default_factory=dict)
 
     def gate(self, number: int, function: str, x: str, h: str | None, c: str | None = None) -> str:
         """``f(x W + h R + P * c + b)`` of a gate: one product of x and h side by side."""
-        weight, both, bias = self.inputs[number], x, self.biases[:, number].sum(axis=0)
         known = None if h is None else self.make.known(h)
-        if known is not None:
-            bias = bias + known[0] @ self.hidden[number]
-        elif h is not None:
-            weight = np.concatenate([weight, self.hidden[number]])
-            both = self.make("Concat", x, h, axis=1)
-        made = self.product(both, weight, bias)
+        both = x if h is None or known is not None else self.make("Concat", x, h, axis=1)
+        made = self.make("Gemm", both, *self._operands(number, known, alone=both == x))
         if c is not None and self.peepholes.any():
             factor = self.make.constant(self.peepholes[number].astype(np.float32))
             made = self.make("Add", made, self.make("Mul", c, factor))
         return self.make(function, made)
+
+    def _operands(self, number: int, known: Constant | None, *, alone: bool) -> tuple[str, str]:
+        """Weight and bias of a gate, of x alone or with the state, held once for all steps."""
+        if known is None and (number, alone) in self.held:
+            return self.held[number, alone]
+        weight, bias = self.inputs[number], self.biases[:, number].sum(axis=0)
+        if known is not None:
+            bias = bias + known[0] @ self.hidden[number]
+        elif not alone:
+            weight = np.concatenate([weight, self.hidden[number]])
+        names = self._constant(weight), self._constant(bias)
+        if known is None:
+            self.held[number, alone] = names
+        return names
+
+    def _constant(self, values: Floats) -> str:
+        return self.make.constant(values.astype(np.float32))
 
     def beside(self, number: int, h: str | None) -> str:
         """``h R + b`` of a gate by itself."""
@@ -72,8 +88,7 @@ class _Cell:
 
     def product(self, x: str, weight: Floats, bias: Floats) -> str:
         """``x weight + bias``."""
-        constants = (self.make.constant(a.astype(np.float32)) for a in (weight, bias))
-        return self.make("Gemm", x, *constants)
+        return self.make("Gemm", x, self._constant(weight), self._constant(bias))
 
     def times(self, a: str, b: str | None) -> str | None:
         """A product with a state; None for one of zeros."""
