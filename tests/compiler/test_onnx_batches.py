@@ -427,3 +427,18 @@ def test_limits_that_depend_on_the_input(tmp_path: Path, limits: tuple[str, ...]
     ]
     made = file(nodes, {"one": np.float32(1.0)}, {"x": (1, 3, 4, 5)}, {"y": 4})
     assert_same(tmp_path, made, {"x": 3 * floats(1, 3, 4, 5)})
+
+
+def test_what_two_operators_want_in_order_is_ordered_once(tmp_path: Path) -> None:
+    nodes = [
+        node("Relu", ["x"], "r"),
+        node("Transpose", ["r"], "t", perm=[0, 2, 1, 3]),
+        node("Conv", ["t", "k"], "a"),
+        node("Conv", ["t", "m"], "b"),
+        node("Add", ["a", "b"]),
+    ]
+    constants = {"k": floats(2, 4, 1, 1), "m": floats(2, 4, 1, 1)}
+    made = file(nodes, constants, {"x": (1, 3, 4, 5)}, {"y": 4})
+    assert_same(tmp_path, made, {"x": floats(1, 3, 4, 5)})
+    kinds = [n.op.title for n in import_onnx_any(write(tmp_path, made)).nodes]
+    assert len(kinds) == len({*kinds}) + 1, kinds  # two convolutions

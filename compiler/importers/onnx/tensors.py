@@ -112,6 +112,7 @@ class Network:
         self._flat: dict[str, str] = {}
         self._flattens: dict[str, tuple[str, str]] = {}
         self._whole: dict[str, str] = {}
+        self._usual: dict[tuple[str, Shape], tuple[Ints, Tensor]] = {}
         self._alike: dict[str, str] = {}
         self._labels: set[str] = set()
         written = {name for call in file.calls for name in call.outputs}
@@ -454,6 +455,14 @@ class Network:
         """
         if tensor.order is None:
             return tensor
+        key = tensor.value, tensor.shape
+        known = self._usual.get(key)
+        if known is None or not np.array_equal(known[0], tensor.order):
+            known = self._usual[key] = tensor.order, self._put_in_order(tensor, where)
+        return known[1]
+
+    def _put_in_order(self, tensor: Tensor, where: str) -> Tensor:
+        """A tensor in the usual order, by operators."""
         shape = usual_shape(tensor.shape)
         if len(shape) == 1:
             tensor = self.vector(tensor)
