@@ -157,7 +157,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only these")
     options = parser.parse_args()
     console = Console(width=130)
-    table = Table(title=f"Training on {options.on}, {SEED=}, every run compared with the model")
+    beside = "no machine" if options.on == INTERPRETER else "every run compared with the model"
+    table = Table(title=f"Training on {options.on}, {SEED=}, {beside}")
     for name in ("workload", "loss", "steps", "cycles a step", "test loss", "float64", "accuracy",
                  "float64", "s"):  # fmt: skip
         table.add_column(name, justify="right")

@@ -271,7 +271,7 @@ class _Rows:
 _CELLS = {"lstm": ("LSTM", ("state", "cell")), "gru": ("GRU", ("state",))}
 _ROWS = (
     _Rows("digits", "Digits of 8 x 8 pixels", _digits, 8, 16, 0.0, 0.05, 10),
-    _Rows("mnist", "MNIST", _mnist, 28, 16, 1.0, 0.2, 5),
+    _Rows("mnist", "MNIST", _mnist, 28, 16, 1.0, 0.05, 5),
 )
 
 
