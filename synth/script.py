@@ -11,6 +11,9 @@ LIBRARY = "library.lib"
 
 _ROUTED = 0.5
 """Share of a cycle that mapping may fill: the wires take the rest."""
+_BOOTH = "-booth"
+"""Multipliers of half as many rows, of which each is one of five multiples: an element of the
+array takes a seventh fewer gates."""
 _MAP_GATES = "abc -g NAND,NOR,AOI3,OAI3,AOI4,OAI4,XOR,XNOR,MUX"
 
 
@@ -79,4 +82,4 @@ def _synthesize(target: Target, command: str, name: str, with_library: bool) -> 
         if with_library
         else [_MAP_GATES]
     )
-    return [f"{command} -noabc -top {name}", *mapping, "opt_clean"]
+    return [f"{command} {_BOOTH} -noabc -top {name}", *mapping, "opt_clean"]
