@@ -8,7 +8,15 @@ from amaranth.lib.wiring import In, Out
 
 from pulsarray.config import SEMAPHORES
 
-__all__ = ["ADDRESS_BITS", "BANK_BITS", "INDEX_BITS", "ReadPort", "WritePort", "target_layout"]
+__all__ = [
+    "ADDRESS_BITS",
+    "BANK_BITS",
+    "INDEX_BITS",
+    "OperandPort",
+    "ReadPort",
+    "WritePort",
+    "target_layout",
+]
 
 BANK_BITS = 8
 ADDRESS_BITS = 16
@@ -59,6 +67,35 @@ class ReadPort(wiring.Signature):
                 "hold": Out(1),
                 "word": In(data.ArrayLayout(signed(operand_bits), dim)),
                 "sums": In(data.ArrayLayout(signed(acc_bits), dim)),
+            }
+        )
+
+
+class OperandPort(wiring.Signature):
+    """A unit reads a word of a bank of either kind, as operands; directions as the unit sees them.
+
+    Parameters
+    ----------
+    dim, acc_bits
+        Lanes of a word and width of a sum.
+
+    Members
+    -------
+    enable, bank, address, hold
+        As of a :class:`ReadPort`.
+    operand
+        The word in the cycle after ``enable``; it stays while ``bank`` and the hold do. Lanes of a
+        scratchpad bank have half their range added, so that none is negative; 0 of no bank.
+    """
+
+    def __init__(self, *, dim: int, acc_bits: int) -> None:
+        super().__init__(
+            {
+                "enable": Out(1),
+                "bank": Out(BANK_BITS),
+                "address": Out(ADDRESS_BITS),
+                "hold": Out(1),
+                "operand": In(data.ArrayLayout(signed(acc_bits), dim)),
             }
         )
 

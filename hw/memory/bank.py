@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -12,9 +14,9 @@ from pulsarray.hw.blocks.choice import chosen
 from pulsarray.hw.blocks.memory import Memory1R1W
 from pulsarray.hw.blocks.ports import BANK_BITS
 from pulsarray.hw.blocks.shared import Shared
-from pulsarray.isa import Unit
+from pulsarray.isa import Bank, Unit
 
-__all__ = ["READERS", "WRITERS", "MemoryBank", "WordSelect", "word_layout"]
+__all__ = ["READERS", "WRITERS", "MemoryBank", "OperandSelect", "WordSelect", "word_layout"]
 
 
 def word_layout(depth: int) -> data.StructLayout:
@@ -157,4 +159,62 @@ class WordSelect(Shared):
         m.d.comb += self.word.eq(
             chosen([self.rows[number] for number in range(self._banks)], asked)
         )
+        return m
+
+
+class OperandSelect(Shared):
+    """A word of one of several banks of both kinds, for a reader that asked in the cycle before.
+
+    Parameters
+    ----------
+    dim, operand_bits, acc_bits
+        Lanes of a word and widths of both kinds of lanes.
+    scratchpads, accumulators
+        Banks of each kind.
+
+    Members
+    -------
+    bank
+        The bank that is asked; of one that is none the operands are 0.
+    words[bank], sums[bank]
+        What the banks give now.
+    operand
+        The word that was asked for: sums, or the lanes of an operand word plus half their range,
+        which are numbers without a sign.
+    """
+
+    def __init__(
+        self, *, dim: int, operand_bits: int, acc_bits: int, scratchpads: int, accumulators: int
+    ) -> None:
+        self._dim, self._operand_bits = dim, operand_bits
+        words = data.ArrayLayout(signed(operand_bits), dim)
+        sums = data.ArrayLayout(signed(acc_bits), dim)
+        super().__init__(
+            {
+                "bank": In(BANK_BITS),
+                "words": In(data.ArrayLayout(words, scratchpads)),
+                "sums": In(data.ArrayLayout(sums, accumulators)),
+                "operand": Out(sums),
+            },
+            dim=dim,
+            operand_bits=operand_bits,
+            acc_bits=acc_bits,
+            scratchpads=scratchpads,
+            accumulators=accumulators,
+        )
+
+    def body(self, platform: Any) -> Elaboratable:
+        """A register bit a bank: what is not asked for counts as 0, and all are put together."""
+        m = Module()
+        terms: list[list[Value]] = [[] for _ in range(self._dim)]
+        for kind, first in (("words", 0), ("sums", int(Bank.ACCUMULATOR))):
+            for number, row in enumerate(getattr(self, kind)):
+                asked = Signal(name=f"{kind}_asked{number}")
+                m.d.sync += asked.eq(self.bank == first + number)
+                for lane in range(self._dim):
+                    top = ~row[lane][-1] if kind == "words" else row[lane][-1]
+                    value = Cat(row[lane][:-1], top)
+                    terms[lane].append(value & asked.replicate(len(value)))
+        for lane, parts in enumerate(terms):
+            m.d.comb += self.operand[lane].eq(functools.reduce(operator.or_, parts))
         return m

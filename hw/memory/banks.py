@@ -16,18 +16,21 @@ from pulsarray.hw.blocks.ports import (
     ADDRESS_BITS,
     BANK_BITS,
     INDEX_BITS,
+    OperandPort,
     ReadPort,
     WritePort,
     target_layout,
 )
 from pulsarray.hw.blocks.shared import Shared
-from pulsarray.hw.memory.bank import MemoryBank, WordSelect
+from pulsarray.hw.memory.bank import MemoryBank, OperandSelect, WordSelect
 from pulsarray.isa import Bank, Unit
 from pulsarray.stages import sum_cycles
 
-__all__ = ["Banks", "ReadPort", "WritePort"]
+__all__ = ["Banks"]
 
 _READERS = ("weight", "stream", "vector_a", "vector_b", "store")
+_OPERANDS = ("vector_a", "vector_b")
+"""Those that take words of either kind for the same."""
 _WRITERS = ("load", "vector")
 _REQUEST = data.StructLayout({"enable": 1, "bank": BANK_BITS, "address": ADDRESS_BITS, "hold": 1})
 """What a unit asks of a port of all banks of a kind."""
@@ -65,11 +68,12 @@ class Banks(Shared):
         read = ReadPort(
             dim=config.dim, operand_bits=config.operand_bits, acc_bits=config.acc_bits
         ).flip()
+        operand = OperandPort(dim=config.dim, acc_bits=config.acc_bits).flip()
         word = WritePort(dim=config.dim, lane_bits=config.operand_bits).flip()
         sums = WritePort(dim=config.dim, lane_bits=config.acc_bits).flip()
         super().__init__(
             {
-                **{name: Out(read) for name in _READERS},
+                **{name: Out(operand if name in _OPERANDS else read) for name in _READERS},
                 **{f"{name}_word": Out(word) for name in _WRITERS},
                 **{f"{name}_sums": Out(sums) for name in _WRITERS},
                 "sums": In(data.ArrayLayout(signed(config.psum_bits), config.dim)),
@@ -108,7 +112,8 @@ class Banks(Shared):
             [[_request(port)] for port in (self.load_word, self.vector_word)],
             [self.load_word.data, self.vector_word.data],
         )
-        for name, port in readers.items():
+        for name in ("weight", "stream", "store"):
+            port = readers[name]
             m.d.comb += port.word.eq(scratchpad.select(f"{name}_word", port.bank))
         accumulator = _Group(m, "accumulator", config.accumulator_banks, config.accumulator_depth)
         names = ("vector_a", "vector_b", "store")
@@ -120,9 +125,9 @@ class Banks(Shared):
             ],
             [self.load_sums.data, self.vector_sums.data, result],
         )
-        for name in names:
-            port = readers[name]
-            m.d.comb += port.sums.eq(accumulator.select(f"{name}_sums", port.bank))
+        m.d.comb += self.store.sums.eq(accumulator.select("store_sums", self.store.bank))
+        for name in _OPERANDS:
+            self._operand(m, name, scratchpad, accumulator)
         stored = accumulator.select("target_sums", self.target.bank)
         old = self._augend(m, stored, words, written)
         for lane in range(config.dim):
@@ -133,6 +138,23 @@ class Banks(Shared):
             self.conflict.eq(scratchpad.conflict | accumulator.conflict),
         ]
         return m
+
+    def _operand(self, m: Module, name: str, scratchpad: _Group, accumulator: _Group) -> None:
+        """A word of either kind."""
+        config, port = self._config, getattr(self, name)
+        m.submodules[f"{name}_operand"] = choice = OperandSelect(
+            dim=config.dim,
+            operand_bits=config.operand_bits,
+            acc_bits=config.acc_bits,
+            scratchpads=config.scratchpad_banks,
+            accumulators=config.accumulator_banks,
+        )
+        m.d.comb += [
+            choice.bank.eq(port.bank),
+            Value.cast(choice.words).eq(scratchpad.rows),
+            Value.cast(choice.sums).eq(accumulator.rows),
+            port.operand.eq(choice.operand),
+        ]
 
     def _line(self, m: Module) -> tuple[list[Any], Signal]:
         """Words whose sums are on the way from the array to a bank, and those that are added now.
@@ -307,9 +329,14 @@ class _Group:
         )
         m.d.comb += [
             choice.bank.eq(number),
-            choice.rows.eq(Cat(bank.data for bank in self._banks)),
+            choice.rows.eq(self.rows),
         ]
         return choice.word
+
+    @property
+    def rows(self) -> Value:
+        """What the banks give."""
+        return Cat(bank.data for bank in self._banks)
 
     @property
     def outside(self) -> Value:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import C, Cat, Elaboratable, Module, Mux, Signal, Value, signed
@@ -13,7 +12,7 @@ from pulsarray.config import Config
 from pulsarray.hw.blocks.shared import Shared
 from pulsarray.hw.vector.exponents import SHIFT_BITS, ShiftSum
 from pulsarray.hw.vector.function_table import FunctionTable
-from pulsarray.hw.vector.lane_control import Source, control_layout
+from pulsarray.hw.vector.lane_control import control_layout
 from pulsarray.hw.vector.parameters import add_columns
 from pulsarray.hw.vector.rounding import (
     HALF,
@@ -51,14 +50,6 @@ def term_bits(config: Config) -> int:
     return (config.dim - 1).bit_length()
 
 
-def _select(key: Value, cases: Mapping[Any, Any], default: Any) -> Any:
-    """The case that a key names."""
-    result = default
-    for number, case in cases.items():
-        result = Mux(key == number, case, result)
-    return result
-
-
 def _sum_with_carry(a: Any, b: Any, carry: Value) -> Value:
     """``a + b + carry`` in one adder: the carry is made by two bits below."""
     return (Cat(carry, a).as_signed() + Cat(carry, b).as_signed()) >> 1
@@ -87,7 +78,7 @@ class Lane(Shared):
     -------
     control
         What all lanes are told: the record of :func:`control_layout`.
-    a_word, a_sum, b_word, b_sum
+    a_operand, b_operand
         What the banks gave, in cycle 1.
     slot
         What memory holds for this lane of a word for the parameter bank.
@@ -113,8 +104,7 @@ class Lane(Shared):
         self._at = vector_stages(config)
         members: dict[str, Any] = {
             "control": In(control_layout(config)),
-            **{f"{source}_word": In(signed(config.operand_bits)) for source in "ab"},
-            **{f"{source}_sum": In(signed(config.acc_bits)) for source in "ab"},
+            **{f"{source}_operand": In(signed(config.acc_bits)) for source in "ab"},
             "slot": In(8 * config.acc_slot_bytes),
             "counted": In(1),
             "term": Out(pair(config, term_bits(config))),
@@ -171,23 +161,12 @@ class Lane(Shared):
 
     def _operands(self, m: Module) -> tuple[Value, Value]:
         control, constants, at = self.control, self._constants, self._at
-        source = Signal(signed(self._acc_bits), name="a_source")
         other = Signal(signed(self._acc_bits), name="b_source")
-        m.d.comb += [
-            source.eq(Mux(control.a_is_sum, self.a_sum, self.a_word)),
-            other.eq(
-                _select(
-                    control.b_source.as_value(),
-                    {
-                        Source.WORD.value: self.b_word,
-                        Source.SUM.value: self.b_sum,
-                        Source.CONSTANT.value: constants["constant"],
-                    },
-                    0,
-                )
-            ),
-        ]
-        source = self._carry(m, "a_selected", source, at.select, at.operands)
+        from_bank: Value = self.b_operand
+        if self._config.training:
+            from_bank = Mux(control.b_after, 0, from_bank)
+        m.d.comb += other.eq(from_bank | Mux(control.b_lane, constants["constant"], 0))
+        source = self._carry(m, "a_selected", self.a_operand, at.select, at.operands)
         other = self._carry(m, "b_selected", other, at.select, at.operands)
         a = source - control.zero_a + Mux(control.use_bias, constants["bias"], 0)
         b = other + control.b_addend
@@ -413,8 +392,9 @@ class Lane(Shared):
         """The second source added after the rounding; what is noted for the scale controller."""
         control, at = self.control, self._at
         other: Value = Signal(signed(self._acc_bits), name="c_source")
-        sources = {Source.WORD.value: self.b_word, Source.SUM.value: self.b_sum}
-        m.d.comb += other.eq(_select(control.c_source.as_value(), sources, 0))
+        half = 1 << (self._operand_bits - 1)
+        c = self.b_operand - Mux(control.c_word, half, 0)
+        m.d.comb += other.eq(Mux(control.b_after, c, 0))
         other = self._carry(m, "c", other, at.select, at.after)
         is_after = control.add_after | control.sub_after
         total = Signal(signed(self._acc_bits), name="after")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import signed
-from amaranth.lib import data, enum
+from amaranth.lib import data
 
 from pulsarray.config import Config
 from pulsarray.hw.vector.exponents import EXPONENT_SUM_BITS, SHIFT_BITS
@@ -15,16 +15,7 @@ from pulsarray.isa import Alu, VectorFlag
 from pulsarray.parts import vector_flags
 from pulsarray.stages import vector_stages
 
-__all__ = ["Source", "control_layout", "lane_controls"]
-
-
-class Source(enum.Enum, shape=2):
-    """Where operand B comes from, apart from what is added to it."""
-
-    NONE = 0
-    WORD = 1
-    SUM = 2
-    CONSTANT = 3
+__all__ = ["control_layout", "lane_controls"]
 
 
 def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
@@ -33,8 +24,10 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     controls: dict[int, dict[str, Any]] = {cycle: {} for cycle in range(at.result + 1)}
     for name, cycle in column_cycles(config).items():
         controls[cycle][f"{name}_row"] = range(column_rows(config))
-    controls[at.select] |= {"a_is_sum": 1, "b_source": Source}
-    controls[at.operands] |= {"zero_a": signed(16), "use_bias": 1, "b_addend": signed(32)}
+    controls[at.select] |= {"b_lane": 1}
+    if config.training:
+        controls[at.select] |= {"b_after": 1, "c_word": 1}
+    controls[at.operands] |= {"zero_a": signed(17), "use_bias": 1, "b_addend": signed(32)}
     if config.vector_multiply:
         controls[at.factor] |= {"factor_alu": Alu}
         controls[at.slope] |= {"slope_alu": Alu}
@@ -61,7 +54,6 @@ def lane_controls(config: Config) -> dict[int, dict[str, Any]]:
     if config.tables and config.operand_bits == 16:
         controls[at.found] |= {"table_shift": 6}
     if config.training:
-        controls[at.select] |= {"c_source": Source}
         controls[at.operate] |= {"exponent": signed(EXPONENT_SUM_BITS)}
         controls[at.after] |= {"add_after": 1, "sub_after": 1}
     controls[at.reduce] |= {"is_max": 1, "is_sum": 1}

@@ -36,7 +36,7 @@ class Lanes(Shared):
         What all lanes are told: the record of :func:`control_layout`.
     part
         Which part of its word the lanes have, by cycle; absent where a word has one.
-    a_words, a_sums, b_words, b_sums
+    a_operands, b_operands
         What the banks gave, in cycle ``select``.
     count
         Lanes of a word that are not excluded, in cycle ``reduce``.
@@ -60,8 +60,7 @@ class Lanes(Shared):
         sums = data.ArrayLayout(signed(config.acc_bits), dim)
         members: dict[str, Any] = {
             "control": In(control_layout(config)),
-            **{f"{source}_words": In(words) for source in "ab"},
-            **{f"{source}_sums": In(sums) for source in "ab"},
+            **{f"{source}_operands": In(sums) for source in "ab"},
             "count": In(range(dim + 1)),
             "codes": Out(words),
             "sums": Out(sums),
@@ -110,7 +109,7 @@ class Lanes(Shared):
                 lane.control.eq(self.control),
                 *(
                     getattr(lane, name).eq(self._of_part(getattr(self, f"{name}s"), number))
-                    for name in ("a_word", "a_sum", "b_word", "b_sum")
+                    for name in ("a_operand", "b_operand")
                 ),
                 lane.slot.eq(self.slots[slot * number :][:slot]),
                 lane.counted.eq(counted[number]),

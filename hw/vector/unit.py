@@ -16,12 +16,12 @@ from pulsarray.hw.blocks.choice import chosen
 from pulsarray.hw.blocks.delay import Delay
 from pulsarray.hw.blocks.fields import fields
 from pulsarray.hw.blocks.pipeline import Pipeline
-from pulsarray.hw.blocks.ports import ADDRESS_BITS, BANK_BITS, INDEX_BITS, ReadPort, WritePort
+from pulsarray.hw.blocks.ports import ADDRESS_BITS, BANK_BITS, INDEX_BITS, OperandPort, WritePort
 from pulsarray.hw.blocks.shared import Shared
 from pulsarray.hw.control.sequencer import unit_members
 from pulsarray.hw.vector.check import wrong_exponent, wrong_scale, wrong_vector
 from pulsarray.hw.vector.exponents import EXPONENT_SUM_BITS, ExponentFile, ShiftSum
-from pulsarray.hw.vector.lane_control import Source, lane_controls
+from pulsarray.hw.vector.lane_control import lane_controls
 from pulsarray.hw.vector.lanes import Lanes
 from pulsarray.hw.vector.parameters import column_cycles
 from pulsarray.hw.vector.scale import ScaleController
@@ -96,7 +96,7 @@ class VectorUnit(Shared):
         self._writes = vector_latency(config)
         self._notes = self._at.after + 2  # cycle of the note of a word's statistic
         dim = config.dim
-        read = ReadPort(dim=dim, operand_bits=config.operand_bits, acc_bits=config.acc_bits)
+        read = OperandPort(dim=dim, acc_bits=config.acc_bits)
         members: dict[str, Any] = {
             **unit_members(8 * _VECTOR.bytes),
             "a": Out(read),
@@ -311,16 +311,9 @@ class VectorUnit(Shared):
         with m.If(self.start & wrong):
             m.d.comb += [self.error.eq(ErrorCode.BAD_FIELD), self.error_index.eq(self.index)]
 
-    def _sources(self, m: Module) -> tuple[Value, Value]:
-        """Where operand B comes from, and what is added after the rounding."""
-        flag, bank, is_after = self._flag, self._held.b_bank, self._is_after()
-        source: Any = Signal(Source)
-        from_bank = Mux(bank < Bank.ACCUMULATOR, Source.WORD.value, Source.SUM.value)
-        with m.If(flag(VectorFlag.B_LANE) & ~flag(VectorFlag.B_SCALAR)):
-            m.d.comb += source.eq(Source.CONSTANT)
-        with m.Elif((bank != Bank.NONE) & ~is_after & ~flag(VectorFlag.B_SCALAR)):
-            m.d.comb += source.eq(from_bank)
-        return Value.cast(source), Mux(is_after, from_bank, Source.NONE.value)
+    def _in_scratchpad(self, bank: Value) -> Value:
+        """Whether a bank's words come with half their range added."""
+        return bank < Bank.ACCUMULATOR
 
     def _is_after(self) -> Value:
         """Whether the second source is added after the rounding."""
@@ -331,13 +324,16 @@ class VectorUnit(Shared):
     def _commands(self, m: Module, pipe: Pipeline) -> None:
         """What the lanes are told that is known when a word is issued."""
         config, held, flag = self._config, self._held, self._flag
-        source, c_source = self._sources(m)
-        from_bank = (source == Source.WORD.value) | (source == Source.SUM.value)
-        addend = Mux(from_bank, -held.zero_b, 0)
+        half = 1 << (config.operand_bits - 1)
+        zero_a, zero_b = (
+            zero + Mux(self._in_scratchpad(bank), half, 0)
+            for zero, bank in ((held.zero_a, held.a_bank), (held.zero_b, held.b_bank))
+        )
+        from_bank = (held.b_bank != Bank.NONE) & ~self._is_after()
+        addend = Mux(from_bank, -zero_b, 0)
         values: dict[str, Value] = {
-            "a_is_sum": held.a_bank >= Bank.ACCUMULATOR,
             "use_bias": flag(VectorFlag.BIAS),
-            "b_source": source,
+            "b_lane": flag(VectorFlag.B_LANE) & ~flag(VectorFlag.B_SCALAR),
             "b_addend": Mux(flag(VectorFlag.B_SCALAR), held.scalar, addend),
             "alu": held.alu[:4],
             "lane_scale": flag(VectorFlag.LANE_SCALE),
@@ -353,12 +349,14 @@ class VectorUnit(Shared):
             "high": held.high[: config.operand_bits],
             "crossed": held.low[: config.operand_bits].as_signed()
             > held.high[: config.operand_bits].as_signed(),
-            "c_source": c_source,
+            "b_after": self._is_after(),
+            "c_word": self._in_scratchpad(held.b_bank),
             "add_after": flag(VectorFlag.ADD_AFTER),
             "sub_after": flag(VectorFlag.SUB_AFTER),
             "is_max": held.reduce == Reduce.MAX,
             "is_sum": held.reduce == Reduce.SUM,
-            **{name: held[name] for name in ("zero_a", "zero_target")},
+            "zero_a": zero_a,
+            "zero_target": held.zero_target,
         }
         needed: dict[str, int] = {}
         for cycle, controls in lane_controls(config).items():
@@ -429,7 +427,7 @@ class VectorUnit(Shared):
             scales.read.eq(present[-1] & is_read),
             scales.adapt.eq(present[-1] & (action == ScaleAction.ADAPT)),
             scales.first.eq(register),
-            *(scales.word[lane].eq(self.a.sums[lane]) for lane in range(self._config.dim)),
+            *(scales.word[lane].eq(self.a.operand[lane]) for lane in range(self._config.dim)),
             scales.values.eq(exponents.values),
             exponents.load.eq(scales.load),
             exponents.loaded.eq(scales.loaded),
@@ -478,10 +476,8 @@ class VectorUnit(Shared):
     def _feed(self, m: Module, lanes: Lanes) -> None:
         """Words from the banks, and words for the lanes' own memories."""
         m.d.comb += [
-            lanes.a_words.eq(self.a.word),
-            lanes.a_sums.eq(self.a.sums),
-            lanes.b_words.eq(self.b.word),
-            lanes.b_sums.eq(self.b.sums),
+            lanes.a_operands.eq(self.a.operand),
+            lanes.b_operands.eq(self.b.operand),
         ]
         self._feed_parameters(m, lanes)
         if self._config.tables:

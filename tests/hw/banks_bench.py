@@ -22,10 +22,12 @@ READERS = {
 }
 WRITERS = {"load": Unit.LOAD, "vector": Unit.VECTOR}
 ONLY_WORDS = ("weight", "stream")
+OPERANDS = ("vector_a", "vector_b")
 OUTPUTS = (
     *("address_error", "target_error", "target_index", "conflict"),
-    *(f"{name}__word" for name in READERS),
-    *(f"{name}__sums" for name in READERS if name not in ONLY_WORDS),
+    *(f"{name}__word" for name in READERS if name not in OPERANDS),
+    *(f"{name}__operand" for name in OPERANDS),
+    "store__sums",
 )
 
 
@@ -139,9 +141,13 @@ class Traffic:
             if address >= memories.depth(bank):
                 errors |= 1 << READERS[name]
                 continue
-            kind = "word" if bank < Bank.ACCUMULATOR else "sums"
-            word = pack(memories.read(bank, address), memories.bits(bank))
-            self.answers[f"{name}__{kind}"] = word
+            kind, bits = "word" if bank < Bank.ACCUMULATOR else "sums", memories.bits(bank)
+            if name in OPERANDS:
+                kind, bits = "operand", memories.config.acc_bits
+            half = 1 << (memories.config.operand_bits - 1)
+            raised = half if kind == "operand" and bank < Bank.ACCUMULATOR else 0
+            lanes = [value + raised for value in memories.read(bank, address)]
+            self.answers[f"{name}__{kind}"] = pack(lanes, bits)
         for name, bank in self._share(list(WRITERS)).items():
             address = self._address(bank)
             half = 1 << (memories.bits(bank) - 1)

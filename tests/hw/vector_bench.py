@@ -45,6 +45,7 @@ class Driver:
         self.last = -1  # last cycle with something to expect
         self.index = 7
         self._read: dict[str, tuple[tuple[int, int] | None, int]] = dict.fromkeys("ab", (None, 0))
+        self._asked = {"a": 0, "b": 0}
 
     async def start(self, rows: int = 8) -> None:
         """Leave reset, and fill the parameter and table banks."""
@@ -153,6 +154,7 @@ class Driver:
         now = self.bench.now
         got = await self.bench.cycle({**self._words_read(), **(inputs or {})}, OUTPUTS)
         for port, (place, left) in self._read.items():
+            self._asked[port] = got[f"{port}__bank"]
             asked = (got[f"{port}__bank"], got[f"{port}__address"])
             again = (place if left > 1 else None, left - 1)
             self._read[port] = (asked, self.config.word_cycles) if got[f"{port}__enable"] else again
@@ -174,11 +176,12 @@ class Driver:
         config, noise = self.config, self.cases.random.getrandbits
         words = {}
         for port, (place, _) in self._read.items():
-            for name, bits in (("word", config.operand_bits), ("sums", config.acc_bits)):
-                data = noise(bits * config.dim)
-                if place and (place[0] >= Bank.ACCUMULATOR) == (name == "sums"):
-                    data = pack(self.cases.read(*place), bits)
-                words[f"{port}__{name}"] = data
+            operand = 0 if self._asked[port] == Bank.NONE else noise(config.acc_bits * config.dim)
+            if place:
+                raised = 0 if place[0] >= Bank.ACCUMULATOR else 1 << (config.operand_bits - 1)
+                lanes = [value + raised for value in self.cases.read(*place)]
+                operand = pack(lanes, config.acc_bits)
+            words[f"{port}__operand"] = operand
         return words
 
     async def run(self, instructions: Iterable[Instruction], gaps: Iterable[int]) -> None:
