@@ -113,9 +113,10 @@ async def large_counts(dut: Any) -> None:
     generator = random.Random(parameters()["seed"])
     bench = Bench(dut)
     await bench.start()
-    for _ in range(40):
-        counts = [(1 << generator.randrange(2, 16)) + generator.randrange(3) for _ in range(6)]
-        nest = Nest(generator, levels, streams, bool(parameters()["window"]), [1, 2, *counts])
+    for number in range(30):
+        power = 2 << number % 15
+        counts = [1, 2, power, power + 1, power + 1, power + 2]
+        nest = Nest(generator, levels, streams, bool(parameters()["window"]), counts)
         await bench.cycle(nest.inputs(), ["active"])
         for addresses, zero, last, inside in itertools.islice(nest.words(), 12):
             await expect(bench, {"step": 1}, addresses, zero, last, inside)
@@ -132,7 +133,8 @@ async def long_loops(dut: Any) -> None:
     await bench.start()
     for level, outer in itertools.product(range(levels), (1, 2)):
         nest = Nest(generator, levels, streams, bool(parameters()["window"]), [1])
-        nest.counts[level] = generator.randrange(1 << 10, 1 << 12) // outer
+        most = (1 << 14, 1 << 10)[outer - 1]
+        nest.counts[level] = generator.randrange(most // 2, most)
         if level:
             nest.counts[level - 1] = outer
         words = math.prod(nest.counts)

@@ -36,9 +36,15 @@ class Fetches:
     """Memory and queues around FETCH, and what it must do in each cycle."""
 
     def __init__(
-        self, generator: random.Random, config: Config, program: list[bytes], pace: float
+        self,
+        generator: random.Random,
+        config: Config,
+        program: list[bytes],
+        pace: float,
+        queue_pace: float,
     ) -> None:
-        self.generator, self.config, self.pace = generator, config, pace
+        self.generator, self.config = generator, config
+        self.pace, self.queue_pace = pace, queue_pace
         self.program = program
         self.image = b"".join(program)
         self.units = len(self.image) // UNIT_BYTES
@@ -102,7 +108,7 @@ class Fetches:
 
     def _pop(self, arrived: int, inputs: dict[str, int], expected: dict[str, int]) -> None:
         whole = self.gathered == self.needed() and not self.over
-        ready = self.chance()
+        ready = self.generator.random() < self.queue_pace
         inputs["ready"] = ready
         expected["valid"] = whole
         room = not whole or ready
@@ -150,14 +156,14 @@ def programs(generator: random.Random, config: Config) -> list[list[bytes]]:
 
 @cocotb.test()
 async def fetches(dut: Any) -> None:
-    """Random programs, memory and queues at full speed and slower."""
+    """Random programs; memory and queues at full speed and slower, and full queues."""
     config, generator = machine(), random.Random(parameters()["seed"])
     bench = Bench(dut)
     await bench.start()
-    for pace in (1.0, 0.7, 0.3):
+    for pace, queue_pace in ((1.0, 1.0), (1.0, 0.05), (0.4, 0.4)):
         for program in programs(generator, config):
             await bench.cycle({"clear": 1})
-            model = Fetches(generator, config, program, pace)
+            model = Fetches(generator, config, program, pace, queue_pace)
             model.units += generator.choice([0, 0, 1, 1 << generator.randrange(5, 32)])
             while not model.over or model.memory:
                 inputs, expected = model.cycle()
@@ -223,7 +229,7 @@ async def illegal(dut: Any) -> None:
         program = [random_instruction(generator) for _ in range(3)]
         program.append(bytes(header) + generator.randbytes(UNIT_BYTES - 2))
         program.append(END + bytes(UNIT_BYTES - 2))
-        model = Fetches(generator, config, program, 1.0)
+        model = Fetches(generator, config, program, 1.0, 1.0)
         found = await run_to_error(bench, model)
         assert found == (ErrorCode.ILLEGAL_OPCODE, 3, 1), str(header)
 
@@ -241,7 +247,7 @@ async def no_end(dut: Any) -> None:
         ([stream, load], 3, 2),
         ([load, stream], 2, 1),
     ):
-        model = Fetches(generator, config, program, 1.0)
+        model = Fetches(generator, config, program, 1.0, 1.0)
         model.units = units
         found = await run_to_error(bench, model)
         assert found == (ErrorCode.PROGRAM_END, NOBODY, since)
