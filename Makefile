@@ -34,7 +34,7 @@ formal: setup ## Prove the control blocks, find planted faults, explore deadlock
 	@"$(BIN)"/python -m proofs.formal --faults --jobs 2 $(ARGS)
 	@"$(BIN)"/python -m proofs.deadlock
 
-mutate: setup ## How many faults drawn in each block its bench notices (hours)
+mutate: setup ## How many faults drawn in each block its bench notices (ten minutes of the processor)
 	@"$(BIN)"/python -m benchmarks.mutation $(ARGS)
 
 bench: setup ## Measure; writes docs/benchmarks.md
