@@ -18,6 +18,7 @@ from itertools import zip_longest
 
 import numpy as np
 
+from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.chip import MapChip, Words
 from pulsarray.compiler.lower.epilogue import Places
@@ -25,7 +26,7 @@ from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.packing import Packing
 from pulsarray.compiler.lower.pool import Sources
 from pulsarray.compiler.lower.residency import Work
-from pulsarray.compiler.lower.softmax_tile import BYTES, ITERATIONS, WHOLE, Common, Tile, Way
+from pulsarray.compiler.lower.softmax_tile import BYTES, WHOLE, Common, Tile, Way
 from pulsarray.compiler.lower.tiles import tiles_of_map
 from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
 from pulsarray.compiler.machine.views import Stored, View
@@ -35,7 +36,7 @@ from pulsarray.config import Config
 from pulsarray.errors import InputError
 from pulsarray.program import Tensor
 
-__all__: list[str] = []
+__all__ = ["emit_later"]
 
 _POINT = Window((1, 1))
 _ROUND_TRIP = 4 * ASSUMED_LATENCY
@@ -53,20 +54,46 @@ class _Constants:
 
 @lower.register
 def _(op: Softmax, lowering: Lowering, work: Work) -> tuple[int, int, int]:
+    emit_later(Tile, lowering, work, _entries(op, lowering.config), "a softmax")
+    return 0, 0, 0
+
+
+def emit_later(
+    kind: type[Tile], lowering: Lowering, work: Work, tables: Array, what: str
+) -> None:
+    """Let the tiles of an operator be emitted.
+
+    Parameters
+    ----------
+    kind
+        Of which tiles it is.
+    lowering, work
+        The network, and the operator's part of it.
+    tables
+        (N, entries): tables of bytes.
+    what
+        The operator in messages.
+
+    Raises
+    ------
+    InputError
+        If not even a pixel fits.
+    """
     source, result = lowering.stored(work.maps[0]), lowering.stored(work.output)
     number, name = lowering.number, work.node.name
     total = source.images * source.height * source.width
     options = [(ways, _pixels(lowering.config, source.blocks, ways)) for ways in (1, 2)]
     fitting = [(ways, pixels) for ways, pixels in options if pixels]
     if not fitting:
-        raise InputError(f"{name}: a softmax of {source.channels} channels does not fit")
-    ways, pixels = min(fitting, key=lambda one: _cycles(one[0], one[1], total, source.blocks))
-    constants = _constants(op, lowering, name)
+        raise InputError(f"{name}: {what} of {source.channels} channels does not fit")
+    ways, pixels = min(fitting, key=lambda one: _cycles(kind, *one, total, source.blocks))
+    constants = _constants(tables, lowering, name)
     passed = [_passed(lowering, f"{name}.{way}", pixels) for way in range(ways)]
     lowering.later(
-        lambda chip, _: _Emission(chip, number, source, result, constants, passed, pixels).run(name)
+        lambda chip, _: _Emission(
+            kind, chip, number, source, result, constants, passed, pixels
+        ).run(name)
     )
-    return 0, 0, 0
 
 
 def _pixels(config: Config, blocks: int, ways: int) -> int:
@@ -87,22 +114,26 @@ def _words(pixels: int, blocks: int, packing: Packing) -> int:
     return max(below, pixels * (blocks + 1) + first + 2 * packing.groups)
 
 
-def _cycles(ways: int, pixels: int, total: int, blocks: int) -> int:
-    """Estimated cycles: about eleven VECTORs of all words, and waits for memory."""
-    tiles, busy = -(-total // pixels), min(pixels, total) * (11 * blocks + 5)
-    waits = (ITERATIONS + 2) * _ROUND_TRIP
+def _cycles(kind: type[Tile], ways: int, pixels: int, total: int, blocks: int) -> int:
+    """Estimated cycles: VECTORs of all words, and waits for memory."""
+    tiles, busy = -(-total // pixels), min(pixels, total) * (kind.vectors * blocks + 5)
+    waits = (kind.iterations + 2) * _ROUND_TRIP
     return tiles * busy + tiles * (waits if ways == 1 else max(0, waits - busy)) + waits
 
 
-def _constants(op: Softmax, lowering: Lowering, name: str) -> _Constants:
-    layout, config = lowering.layout, lowering.config
-    dim = config.dim
+def _entries(op: Softmax, config: Config) -> Array:
+    """Tables of the bytes of exponentials."""
     entries = np.zeros((BYTES, config.table_words * config.word_bytes), np.int8)
     for byte in range(BYTES):
         entries[byte, :256] = (op.exponentials >> (8 * byte) & 255) + LOW
+    return entries
+
+
+def _constants(tables: Array, lowering: Lowering, name: str) -> _Constants:
+    layout, dim = lowering.layout, lowering.config.dim
     shift, masks = np.full((1, dim), WHOLE), np.eye(dim, dtype=np.int8)
     return _Constants(
-        [layout.add_raw(f"{name}.table", row.view(np.uint8)) for row in entries],
+        [layout.add_raw(f"{name}.table", row.view(np.uint8)) for row in tables],
         layout.add(f"{name}.shift", "constant", 1, dim, values=shift, element="sum"),
         layout.add(f"{name}.masks", "constant", dim, dim, values=masks),
     )
@@ -118,10 +149,12 @@ def _passed(lowering: Lowering, name: str, pixels: int) -> Mapping[str, Tensor]:
 
 
 class _Emission:
-    """Emits a softmax, tile after tile.
+    """Emits an operator, tile after tile.
 
     Parameters
     ----------
+    kind
+        Of which tiles.
     chip, layer
         Where to, and for which layer.
     source, result
@@ -136,6 +169,7 @@ class _Emission:
 
     def __init__(
         self,
+        kind: type[Tile],
         chip: MapChip,
         layer: int,
         source: Stored,
@@ -144,7 +178,7 @@ class _Emission:
         passed: Sequence[Mapping[str, Tensor]],
         pixels: int,
     ) -> None:
-        self.chip, self.layer, self.pixels = chip, layer, pixels
+        self.kind, self.chip, self.layer, self.pixels = kind, chip, layer, pixels
         self.source, self.result, self.blocks = source, result, source.blocks
         config = chip.config
         room = config.accumulator_depth // len(passed)
@@ -156,7 +190,8 @@ class _Emission:
         ]
         slot = chip.hold(layer, constants.masks)
         masks = Words(slot.bank, slot.base, (1, 0, 0, 0))
-        self.common = Common(chip, layer, result, constants.tables, masks)
+        zero = source.zero_point
+        self.common = Common(chip, layer, result, zero, constants.tables, masks)
 
     def run(self, name: str) -> None:
         """Emit everything."""
@@ -174,9 +209,9 @@ class _Emission:
             while number + len(ahead) < min(len(tiles), number + len(self.ways)):
                 ahead.append(sources.next(tiles[number + len(ahead)]))
             way, codes = self.ways[number % len(self.ways)], Words.of(ahead.popleft(), area)
-            tile = Tile(self.common, way, area, codes, places)
+            tile = self.kind(self.common, way, area, codes, places)
             if len(self.ways) == 1:
                 deque(before, 0)
-            deque(zip_longest(before, tile.exponentials()), 0)
+            deque(zip_longest(before, tile.sums()), 0)
             before = tile.quotients()
         deque(before, 0)

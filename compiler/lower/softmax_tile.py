@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from pulsarray.compiler.lower.chip import MapChip, Words
 from pulsarray.compiler.lower.epilogue import Places
@@ -17,12 +18,10 @@ from pulsarray.compiler.ops.integer.softmax import FRACTION
 from pulsarray.isa import Activation, Alu, Bank, Opcode, Reduce, VectorFlag
 from pulsarray.program import Tensor
 
-__all__ = ["BYTES", "ITERATIONS", "WHOLE", "Common", "Tile", "Way"]
+__all__ = ["BYTES", "WHOLE", "Common", "Tile", "Way"]
 
 BYTES = 4
 """Tables of bytes that exponentials are made of."""
-ITERATIONS = 3
-"""Steps of Newton's iteration."""
 WHOLE = 31
 """Shift of a product of two numbers of which one has no integer bits."""
 _PIECES = 8
@@ -35,14 +34,14 @@ _MULTIPLIER, _SHIFT = 1, 2
 
 @dataclass(frozen=True)
 class Common:
-    """What all tiles of a softmax have in common.
+    """What all tiles of an operator have in common.
 
     Parameters
     ----------
     chip, layer
         Where to, and for which layer.
-    result
-        Where the result goes.
+    result, zero
+        Where the result goes, and the zero point of what it is made of.
     tables
         Tables of bytes in memory, the lowest one first.
     masks
@@ -52,6 +51,7 @@ class Common:
     chip: MapChip
     layer: int
     result: Stored
+    zero: int
     tables: Sequence[Tensor]
     masks: Words
 
@@ -120,7 +120,10 @@ class Way:
 
 
 class Tile:
-    """Emits the VECTORs of a tile.
+    """Emits the VECTORs of a tile of a softmax.
+
+    ``iterations`` and ``vectors`` are steps of Newton's iteration, and about how many VECTORs of
+    all words a tile takes; ``scaled`` are fields of what makes a multiplier of the result.
 
     Parameters
     ----------
@@ -129,6 +132,10 @@ class Tile:
     tile, codes, places
         Its pixels with all blocks, their codes, and where the result goes.
     """
+
+    iterations: ClassVar[int] = 3
+    vectors: ClassVar[int] = 11
+    scaled: ClassVar[Mapping[str, int]] = {"shift": -1}
 
     def __init__(self, common: Common, way: Way, tile: Area, codes: Words, places: Places) -> None:
         self.all, self.way, self.chip, self.tile = common, way, common.chip, tile
@@ -169,7 +176,7 @@ class Tile:
         counts = (blocks, count or self.pixels, 1, 1)
         self.chip.vector(self.all.layer, counts, operands, _usual(alu, fields), touched)
 
-    def exponentials(self) -> Iterator[None]:
+    def sums(self) -> Iterator[None]:
         """Exponentials and their sum, in steps between which others may be emitted."""
         largest = self._words(1, 0, 0)
         self._across(Alu.MAX, self.codes, largest, Reduce.MAX, {"zero_a": LOW})
@@ -187,14 +194,14 @@ class Tile:
         self._sum()
 
     def quotients(self) -> Iterator[None]:
-        """Exponentials times the reciprocal of their sum; each step begins behind memory."""
+        """Numbers times what their sum becomes; each step begins behind memory."""
         groups, row, pixels = self.packing.groups, self.way.row, self.pixels
         self.way.shifted(2 * groups)
         half, guess = self._packed(), self._group(0, 1)
         exponent = self._normalized(half)
-        yield from self._reciprocal(half, guess)
+        yield from self._iterated(half, guess)
         both = self._words(1, 0, 0)
-        self._each(guess, both, {"shift": -1})
+        self._each(guess, both, self.scaled)
         self._each(exponent, both.shifted(1), {})
         yield
         parts = ranges((0, pixels), max(1, -(-pixels // _PIECES)))
@@ -303,18 +310,27 @@ class Tile:
         """Shift the sum until it has 31 bits; what the result is then shifted by."""
         most = self.all.result.channels.bit_length() - 1
         least = WHOLE - FRACTION - 8 - most
-        exponent, spare, other = self._group(0, 0), self._group(1, 0), self._group(1, 1)
         self._lanes(Alu.PASS, total, total, {"shift": -least})
+        steps = [1 << place for place in range(most.bit_length() - 1, -1, -1)]
+        whole = WHOLE + FRACTION + (WHOLE - 8) - 1
+        return self._shifted(total, WHOLE, steps, whole - least)
+
+    def _shifted(
+        self, total: Words, end: int, steps: Sequence[int], whole: int, unit: int = 1
+    ) -> Words:
+        """Shift words by those of these bits that leave them below 2^end; what is left of whole.
+
+        That counts so many bits as one.
+        """
+        exponent, spare, other = self._group(0, 0), self._group(1, 0), self._group(1, 1)
         self._lanes(Alu.PASS, total, exponent, {"multiplier": 0})
-        for place in range(most.bit_length() - 1, -1, -1):
-            bits = 1 << place
-            self._lanes(Alu.RSUB, total, spare, {"scalar": 1 << (WHOLE - bits)})
+        for bits in steps:
+            self._lanes(Alu.RSUB, total, spare, {"scalar": 1 << (end - bits)})
             self._lanes(Alu.GATE, total, other, {"multiplier": (1 << bits) - 1}, spare)
             self._lanes(Alu.ADD, total, total, {}, other)
-            self._lanes(Alu.GREATER, other, other, {"scalar": 0, "multiplier": bits})
+            self._lanes(Alu.GREATER, other, other, {"scalar": 0, "multiplier": bits // unit})
             self._lanes(Alu.ADD, exponent, exponent, {}, other)
-        whole = WHOLE + FRACTION + (WHOLE - 8) - 1
-        self._lanes(Alu.RSUB, exponent, exponent, {"scalar": whole - least})
+        self._lanes(Alu.RSUB, exponent, exponent, {"scalar": whole})
         return exponent
 
     def _lanes(
@@ -323,7 +339,7 @@ class Tile:
         """A VECTOR of a word for each group."""
         self.vector(alu, a, to, fields, b, count=self.packing.groups)
 
-    def _reciprocal(self, half: Words, guess: Words) -> Iterator[None]:
+    def _iterated(self, half: Words, guess: Words) -> Iterator[None]:
         """Newton's iteration; the number and what it is so far are multipliers in turn."""
         groups, row = self.packing.groups, self.way.row
         rest, more = self._group(1, 1), self._group(1, 0)
@@ -331,7 +347,7 @@ class Tile:
         self._lanes(Alu.RSUB, half, guess, {**factor, "flags": int(VectorFlag.TFLITE)})
         self._lanes(Alu.ADD, guess, guess, {"scalar": RECIPROCAL_START})
         self.way.pass_on("half", half, row, groups)
-        for _ in range(ITERATIONS):
+        for _ in range(self.iterations):
             self.way.pass_on("guess", guess, row + groups, groups)
             yield
             self._by_rows(Alu.PASS, guess, rest, row, groups, {})
@@ -355,13 +371,17 @@ class Tile:
         self.chip.vector(self.all.layer, counts, turned, _usual(alu, scaled), touched)
 
     def _finish(self, low: int, high: int) -> None:
-        """Exponentials of some pixels times the reciprocal; lanes beyond the last channel are 0."""
+        """Numbers of some pixels times what is in rows; lanes beyond the last channel are 0."""
         words, row, count = Words.of(self.target, self.tile), self.way.row + low, high - low
         target = replace(words, steps=(words.steps[0], 1, 0, 0)).shifted(low)
-        fields = {"zero_target": LOW}
-        self._by_rows(Alu.PASS, self.powers.shifted(low), target, row, count, fields)
+        alu, fields = self._last()
+        self._by_rows(alu, self.powers.shifted(low), target, row, count, fields)
         if self.lanes["last_lanes"]:
             self.vector(Alu.PASS, target, target, self.lanes, blocks=self.blocks, count=count)
+
+    def _last(self) -> tuple[Alu, Mapping[str, int]]:
+        """The last product's function and fields."""
+        return Alu.PASS, {"zero_target": LOW}
 
 
 def _usual(alu: Alu, fields: Mapping[str, int]) -> dict[str, int]:

@@ -10,14 +10,18 @@ import numpy.typing as npt
 
 from pulsarray.compiler.numerics.rounding import high_multiply, rounding_shift
 
-__all__ = ["ONE_LESS", "RECIPROCAL_FACTOR", "RECIPROCAL_START", "exponential", "inverse_root",
-           "reciprocal"]  # fmt: skip
+__all__ = ["ONE_LESS", "RECIPROCAL_FACTOR", "RECIPROCAL_START", "ROOT_OF_HALF", "THREE_HALVES",
+           "exponential", "inverse_root", "reciprocal"]  # fmt: skip
 
 Ints = npt.NDArray[np.int64]
 ONE_LESS = (1 << 31) - 1
 """One, with no integer bits, as near as it goes."""
 RECIPROCAL_START, RECIPROCAL_FACTOR = 1515870810, 1010580540
 """48 / 17 and 32 / 17 with two integer bits: where the reciprocal's iteration starts."""
+ROOT_OF_HALF = 1518500250
+"""sqrt(1/2) with no integer bits."""
+THREE_HALVES = (1 << 28) + (1 << 27)
+"""3/2 with three integer bits."""
 _ITERATIONS = 3
 _HALVINGS = ((24, 1672461947), (25, 1302514674), (26, 790015084), (27, 290630308), (28, 39332535),
              (29, 720401), (30, 242))  # fmt: skip
@@ -58,26 +62,23 @@ def reciprocal(half: npt.ArrayLike) -> Ints:
     return np.asarray(np.minimum(x << 1, ONE_LESS), np.int64)
 
 
-def inverse_root(value: int) -> tuple[int, int]:
-    """GetInvSqrtQuantizedMultiplierExp: multiplier of 31 bits, and the shift right behind it."""
-    if value <= 1:
-        return ONE_LESS, 0
-    pairs = (31 - value.bit_length()) // 2 - 1
-    shift = 11 - pairs
-    halved = (value << 2 * pairs) >> 1
-    half, x = (halved + 1) >> 1, 1 << 28  # of 3 integer bits
-    three_halves = (1 << 28) + (1 << 27)
+def inverse_root(values: npt.ArrayLike) -> tuple[Ints, Ints]:
+    """GetInvSqrtQuantizedMultiplierExp of values from 0 up to 2^29 - 1.
+
+    Multipliers of 31 bits, and the shifts right behind them.
+    """
+    values = np.asarray(values, np.int64)
+    pairs = (31 - np.frexp(values.astype(np.float64))[1].astype(np.int64)) // 2 - 1
+    shift, half = 11 - pairs, (((values << 2 * pairs) >> 1) + 1) >> 1
+    x = np.full_like(values, 1 << 28)  # of 3 integer bits, as is the half
     for _ in range(5):
-        cube = _left(_multiply(_multiply(x, x), x), 6)
-        x = _left(_multiply(three_halves, x) - _multiply(half, cube), 3)
-    x = _multiply(x, 1518500250)  # the root of one half
-    return (x << -shift, 0) if shift < 0 else (x, shift)
+        cube = _left(high_multiply(high_multiply(x, x), x), 6)
+        x = _left(high_multiply(THREE_HALVES, x) - high_multiply(half, cube), 3)
+    x = high_multiply(x, ROOT_OF_HALF) << np.maximum(-shift, 0)
+    small = values <= 1
+    return np.where(small, ONE_LESS, x), np.where(small, 0, np.maximum(shift, 0))
 
 
-def _multiply(a: int, b: int) -> int:
-    return int(high_multiply(a, b))
-
-
-def _left(value: int, bits: int) -> int:
-    """A product with a power of two, saturated."""
-    return min(max(value << bits, -(1 << 31)), ONE_LESS)
+def _left(values: Ints, bits: int) -> Ints:
+    """Products with a power of two, saturated."""
+    return np.asarray(np.clip(values << bits, -(1 << 31), ONE_LESS), np.int64)

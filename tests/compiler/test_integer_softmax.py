@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,15 @@ def softmax(*shape: int) -> Graph:
     return parts.graph("softmax", ("y",))
 
 
+def norm(*shape: int) -> Graph:
+    """An L2_NORMALIZATION of random codes' channels."""
+    parts = Parts()
+    parts.input("x", (shape[0], shape[1], shape[2]), Affine8(1.0, -77))
+    parts.map("y", (shape[0], shape[1], shape[2]), Affine8(1 / 128, 0))
+    parts.add("y", integer.Normalize(), ("x",), "y", "norm")
+    return parts.graph("norm", ("y",))
+
+
 def assert_equal(graph: Graph, config: Config, batch: int = 1) -> None:
     codes = np.random.default_rng(1).integers(-128, 128, (batch, *graph.input.shape))
     program = compiler.compile(graph, config, batch=batch)
@@ -53,21 +63,25 @@ def assert_equal(graph: Graph, config: Config, batch: int = 1) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 17, 9), (1, 40, 70)])
 @pytest.mark.parametrize("preset", ["small", "base"])
-def test_pixels_and_blocks(preset: str, shape: tuple[int, int, int]) -> None:
-    assert_equal(softmax(*shape), PRESETS[preset])
+@pytest.mark.parametrize("drawn", [softmax, norm])
+def test_pixels_and_blocks(
+    drawn: Callable[..., Graph], preset: str, shape: tuple[int, int, int]
+) -> None:
+    assert_equal(drawn(*shape), PRESETS[preset])
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_softmax_on_any_machine(seed: int) -> None:
+@pytest.mark.parametrize("drawn", [softmax, norm])
+def test_any_machine(drawn: Callable[..., Graph], seed: int) -> None:
     rng = np.random.default_rng(seed)
     config = map_config(rng, int(rng.choice([2, 3, 4, 5, 8])))
     config = replace(
-        config, acc_bits=32, scale_bits=31, tflite=True, residual=True, tables=2,
+        config, acc_bits=32, scale_bits=31, tflite=True, residual=True, tables=2, vector_multiply=True,
         accumulator_banks=max(2, config.accumulator_banks),
         parameter_depth=int(rng.integers(2, 40)),
     )  # fmt: skip
     shape = [int(n) for n in rng.integers(1, (4, 20, 30))]
-    assert_equal(softmax(*shape), config, int(rng.integers(1, 3)))
+    assert_equal(drawn(*shape), config, int(rng.integers(1, 3)))
 
 
 def test_softmax_that_does_not_fit() -> None:

@@ -19,6 +19,7 @@ from tests.compiler.tflite_cases import (
     draw_matmul,
     draw_mean,
     draw_moves,
+    draw_norm,
     draw_pair,
     draw_softmax,
     litert_codes,
@@ -92,6 +93,38 @@ def test_softmax_of_too_many_channels(tmp_path: Path) -> None:
     z = b.tensor((1, 2000), 1 / 256, -128)
     b.operator("SOFTMAX", [x], y, Beta=1.0).operator("MAXIMUM", [y, y], z)
     with pytest.raises(InputError, match=r"softmax of 2000 channels is not possible, only 1023"):
+        import_tflite(b.save(tmp_path))
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small", "base"])
+def test_norms(tmp_path: Path, preset: str) -> None:
+    for seed in range(5):
+        builder, batch = draw_norm(np.random.default_rng(seed), 1 + seed % 3), 1 + seed % 3
+        assert differing(tmp_path, builder, [0], seed, preset=preset, batch=batch) == (0, 0)
+
+
+@pytest.mark.parametrize("zero", [-128, 5, 127])
+@pytest.mark.parametrize("channels", [1, 2, 2064])
+def test_norms_of_few_and_large_squares(tmp_path: Path, channels: int, zero: int) -> None:
+    """All 0, only one that is not, the largest, any; on every pixel of a map."""
+    b, shape = FileBuilder(), (1, 8, 8, channels)
+    x, y = b.tensor(shape, 0.1, zero), b.tensor(shape, 1 / 128, 0)
+    b.operator("L2_NORMALIZATION", [x], y, FusedActivationFunction=0)
+    file = b.save(tmp_path)
+    codes = np.random.default_rng(1).integers(-128, 128, shape)
+    codes[0, 0], codes[0, 1] = zero, -128 if zero > 0 else 127
+    codes[0, 2:4] = zero
+    codes[0, 2, :, 0], codes[0, 3, :, 0] = max(zero - 1, -128), min(zero + 1, 127)
+    graph = import_tflite(file)
+    result = run_outputs(graph, codes)[graph.outputs[0]]
+    np.testing.assert_array_equal(result.ravel(), litert_codes(file.read_bytes(), [codes])[0])
+
+
+def test_norm_of_too_many_channels(tmp_path: Path) -> None:
+    b = FileBuilder()
+    x, y = b.tensor((1, 2065)), b.tensor((1, 2065), 1 / 128, 0)
+    b.operator("L2_NORMALIZATION", [x], y, FusedActivationFunction=0)
+    with pytest.raises(InputError, match=r"norm of 2065 channels is not possible, only 2064"):
         import_tflite(b.save(tmp_path))
 
 

@@ -61,14 +61,16 @@ def differing(
     preset: str = "tiny",
     runs: int = 2,
     usual: bool = False,
+    batch: int = 1,
 ) -> tuple[int, int]:
     """Codes in which the definition differs from LiteRT, and the model from the definition."""
     file = builder.save(tmp_path, inputs=ends)
     graph, data, rng = import_tflite(file), file.read_bytes(), np.random.default_rng(seed)
-    program, machine = compiler.compile(graph, PRESETS[preset]), machine_part(graph)
+    program = compiler.compile(graph, PRESETS[preset], batch=batch)
+    machine = machine_part(graph)
     wrong = [0, 0]
     for _ in range(runs):
-        codes = [spread_codes(rng, (1, *value.shape)) for value in graph.inputs]
+        codes = [spread_codes(rng, (batch, *value.shape)) for value in graph.inputs]
         named = {value.name: array for value, array in zip(graph.inputs, codes, strict=True)}
         defined = run_outputs(machine, named)[machine.outputs[0]].ravel()
         wrong[0] += int(np.count_nonzero(litert_codes(data, codes, usual=usual)[0] != defined))
@@ -202,3 +204,11 @@ def draw_softmax(rng: Random) -> FileBuilder:
     x, y, z = (b.tensor(shape, *q) for q in ((scale(rng, 0.002, 0.5), zero(rng)), codes, codes))
     b.operator("SOFTMAX", [x], y, Beta=float(rng.choice([1.0, 0.5, 2.0])))
     return b.operator("MAXIMUM", [y, y], z)
+
+
+def draw_norm(rng: Random, batch: int) -> FileBuilder:
+    """An L2_NORMALIZATION."""
+    b, rank = FileBuilder(), int(rng.integers(1, 4))
+    shape = (batch, *_image(rng, int(rng.choice([6, 40, 300])))[-rank:])
+    x, y = b.tensor(shape, scale(rng), zero(rng)), b.tensor(shape, 1 / 128, 0)
+    return b.operator("L2_NORMALIZATION", [x], y, FusedActivationFunction=0)

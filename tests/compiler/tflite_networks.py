@@ -115,6 +115,12 @@ def _softmax(d: Drawing, x: int) -> int:
     return y
 
 
+def _norm(d: Drawing, x: int) -> int:
+    y = d.new(d.shape(x), (1 / 128, 0))
+    d.b.operator("L2_NORMALIZATION", [x], y, FusedActivationFunction=0)
+    return y
+
+
 def _reshape(d: Drawing, x: int) -> int:
     shape = [*d.shape(x)[1:]]
     d.rng.shuffle(shape)
@@ -308,6 +314,7 @@ KINDS: dict[str, Callable[[Drawing, int], int | None]] = {
     "gather": _gather,
     "matmul": _matmul,
     "mirror": _mirror,
+    "norm": _norm,
     "pack": _pack,
     "pad": _pad,
     "pair": _pair,

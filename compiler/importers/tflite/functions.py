@@ -94,16 +94,11 @@ def _rsqrt(_operator: Operator, source: Affine8, target: Affine8) -> Ints:
     with np.errstate(all="ignore"):
         root = float(np.sqrt(np.float32(source.scale)))
     pair = ratio_pair(1.0 / (root * target.scale))
-    made = [HIGH if code <= source.zero else _root(int(code) - source.zero, pair, target.zero)
-            for code in _CODES]  # fmt: skip
-    return np.array(made, np.int64)
-
-
-def _root(value: int, pair: tuple[int, int], zero: int) -> int:
-    multiplier, shift = inverse_root(value)
+    values = _CODES - source.zero
+    multiplier, shift = inverse_root(np.maximum(values, 1))
     data = scale_sums(1, multiplier, 31 + shift - _ROOT_SHIFT)
     scaled = scale_sums(data, pair[0], pair[1] + _ROOT_SHIFT)
-    return int(np.clip(scaled + zero, LOW, HIGH))
+    return _limited(np.where(values <= 0, HIGH, scaled + target.zero))
 
 
 def _limited(codes: npt.ArrayLike) -> Ints:

@@ -21,6 +21,7 @@ from pulsarray.compiler.importers.tflite.network import (
     host_codes,
     map_shape,
 )
+from pulsarray.compiler.importers.tflite.normalize import normalize
 from pulsarray.compiler.importers.tflite.pairs import (
     add,
     larger,
@@ -182,6 +183,7 @@ OPERATORS: dict[str, Callable[[Network, Operator], None]] = {
     "DEQUANTIZE": _dequantize,
     "EXPAND_DIMS": reshape,
     "FULLY_CONNECTED": dense,
+    "L2_NORMALIZATION": normalize,
     "MAXIMUM": larger,
     "MAX_POOL_2D": max_pool,
     "MEAN": total,

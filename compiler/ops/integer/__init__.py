@@ -6,6 +6,7 @@ from pulsarray.compiler.ops.integer.concat import Concat, Reshape
 from pulsarray.compiler.ops.integer.elementwise import Copy, Elementwise, Multiply
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.compiler.ops.integer.moving import Join, Repeat, Split, Swap
+from pulsarray.compiler.ops.integer.normalize import Normalize
 from pulsarray.compiler.ops.integer.pool import AveragePool, MaxPool
 from pulsarray.compiler.ops.integer.product import Convolution, TransposedConvolution
 from pulsarray.compiler.ops.integer.resize import Resize
@@ -23,6 +24,7 @@ __all__ = [
     "MatMul",
     "MaxPool",
     "Multiply",
+    "Normalize",
     "Repeat",
     "Reshape",
     "Resize",
