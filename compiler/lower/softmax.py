@@ -58,9 +58,7 @@ def _(op: Softmax, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     return 0, 0, 0
 
 
-def emit_later(
-    kind: type[Tile], lowering: Lowering, work: Work, tables: Array, what: str
-) -> None:
+def emit_later(kind: type[Tile], lowering: Lowering, work: Work, tables: Array, what: str) -> None:
     """Let the tiles of an operator be emitted.
 
     Parameters

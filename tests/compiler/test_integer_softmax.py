@@ -76,7 +76,8 @@ def test_any_machine(drawn: Callable[..., Graph], seed: int) -> None:
     rng = np.random.default_rng(seed)
     config = map_config(rng, int(rng.choice([2, 3, 4, 5, 8])))
     config = replace(
-        config, acc_bits=32, scale_bits=31, tflite=True, residual=True, tables=2, vector_multiply=True,
+        config, acc_bits=32, scale_bits=31, tflite=True, residual=True, tables=2,
+        vector_multiply=True,
         accumulator_banks=max(2, config.accumulator_banks),
         parameter_depth=int(rng.integers(2, 40)),
     )  # fmt: skip
