@@ -9,16 +9,15 @@ import numpy as np
 
 from pulsarray.compiler.lower.chip import Words
 from pulsarray.compiler.lower.lowering import Lowering, lower
+from pulsarray.compiler.lower.quotient import emit_later
+from pulsarray.compiler.lower.quotient_tile import WHOLE, Tile
 from pulsarray.compiler.lower.residency import Work
-from pulsarray.compiler.lower.softmax import emit_later
-from pulsarray.compiler.lower.softmax_tile import WHOLE, Tile
 from pulsarray.compiler.numerics.gemmlowp import ROOT_OF_HALF, THREE_HALVES
 from pulsarray.compiler.ops.integer.normalize import SUM_BITS, Normalize
 from pulsarray.isa import Alu, Reduce, VectorFlag
 
 __all__: list[str] = []
 
-_TFLITE = int(VectorFlag.TFLITE)
 _PAIRS = (16, 8, 4, 2)
 _SHIFT = 34
 """Shift of the product where a sum has all its bits."""
@@ -30,17 +29,20 @@ def _(_: Normalize, lowering: Lowering, work: Work) -> tuple[int, int, int]:
     return 0, 0, 0
 
 
+def _scaled(factor: int) -> dict[str, int]:
+    """Fields of a product with a constant that has no integer bits."""
+    return {"multiplier": factor, "shift": WHOLE, "flags": int(VectorFlag.TFLITE)}
+
+
 class _Tile(Tile):
-    """A tile of it: numbers are codes less their zero point, or that less codes above 0."""
+    """A tile of it: numbers are codes less zero points, the negatives where these are above 0."""
 
     iterations: ClassVar[int] = 4
     vectors: ClassVar[int] = 6
-    scaled: ClassVar[Mapping[str, int]] = {
-        "multiplier": ROOT_OF_HALF, "shift": WHOLE, "flags": _TFLITE,
-    }  # fmt: skip
+    scaled: ClassVar[Mapping[str, int]] = _scaled(ROOT_OF_HALF)
 
     def sums(self) -> Iterator[None]:
-        """Sums of squares: codes times what they are less zero points, less those times that."""
+        """Sums of squares of v: products with codes, ``v * (v + zero)``, less ``v * zero``."""
         zero, blocks, squares = self.all.zero, self.blocks, self._words(1, 0)
         alu, fields = (Alu.RSUB, {"scalar": zero}) if zero > 0 else (Alu.PASS, {"zero_a": zero})
         self.vector(alu, self.codes, self.powers, fields | self.lanes, blocks=blocks)
@@ -52,9 +54,7 @@ class _Tile(Tile):
             factor = {"multiplier2": abs(zero), "flags": int(VectorFlag.RESIDUAL)}
             self.vector(Alu.PASS, squares, squares, factor, self.powers, blocks=blocks)
         self._across(Alu.ADD, squares, self.total, Reduce.SUM, {})
-        if self.lanes["last_lanes"]:
-            # Lanes beyond the last channel lack something: all have the most.
-            self.vector(Alu.PASS, self.total, self.total, {"reduce": int(Reduce.MAX)})
+        self._in_all_lanes()
 
     def _normalized(self, total: Words) -> Words:
         """Shift the sum by pairs of bits until it has as many as it can have, or one less."""
@@ -63,8 +63,7 @@ class _Tile(Tile):
     def _iterated(self, half: Words, guess: Words) -> Iterator[None]:
         """Newton's iteration from one on, whose first step needs no product of two numbers."""
         groups, row, more = self.packing.groups, self.way.row, self._group(1, 0)
-        eighth = {"multiplier": 1 << 28, "shift": WHOLE, "flags": _TFLITE}
-        self._lanes(Alu.PASS, half, more, eighth)
+        self._lanes(Alu.PASS, half, more, _scaled(1 << 28))
         self._lanes(Alu.RSUB, more, guess, {"scalar": THREE_HALVES >> 3, "shift": -3})
         self.way.pass_on("half", half, row, groups)
         for _ in range(self.iterations):
@@ -74,8 +73,7 @@ class _Tile(Tile):
             self._by_rows(Alu.PASS, more, more, row + groups, groups, {})
             self._lanes(Alu.PASS, more, more, {"shift": -6})
             self._by_rows(Alu.PASS, more, more, row, groups, {})
-            more_than = {"multiplier": THREE_HALVES, "shift": WHOLE, "flags": _TFLITE}
-            self._lanes(Alu.PASS, guess, guess, more_than)
+            self._lanes(Alu.PASS, guess, guess, _scaled(THREE_HALVES))
             self._lanes(Alu.SUB, guess, guess, {"shift": -3}, more)
 
     def _last(self) -> tuple[Alu, Mapping[str, int]]:

@@ -1,215 +1,134 @@
-"""TensorFlow Lite's softmax by what the vector unit has: tables of bytes, and multipliers as data.
+"""TensorFlow Lite's softmax: exponentials times the reciprocal of their sum.
 
-Exponentials have 31 bits: four tables of bytes make them. Their sum is the same in all lanes of a
-pixel's word; sums of several pixels become lanes of one word. The reciprocal of the sum is Newton's
-iteration of three steps, whose products of two results go through memory: what is stored from an
-accumulator bank is loaded as multipliers of the parameter bank.
-
-While the iteration of a tile waits for memory the exponentials of the next one are made, where two
-tiles fit and have enough to do.
+Exponentials have 31 bits: four tables of bytes make them. The reciprocal is Newton's iteration of
+three steps.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import zip_longest
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
 from pulsarray.compiler.ir.value import Array
-from pulsarray.compiler.ir.window import Window
-from pulsarray.compiler.lower.chip import MapChip, Words
-from pulsarray.compiler.lower.epilogue import Places
+from pulsarray.compiler.lower.chip import Words
 from pulsarray.compiler.lower.lowering import Lowering, lower
-from pulsarray.compiler.lower.packing import Packing
-from pulsarray.compiler.lower.pool import Sources
+from pulsarray.compiler.lower.quotient import emit_later
+from pulsarray.compiler.lower.quotient_tile import WHOLE, Tile
 from pulsarray.compiler.lower.residency import Work
-from pulsarray.compiler.lower.softmax_tile import BYTES, WHOLE, Common, Tile, Way
-from pulsarray.compiler.lower.tiles import tiles_of_map
-from pulsarray.compiler.machine.assemble import ASSUMED_LATENCY
-from pulsarray.compiler.machine.views import Stored, View
+from pulsarray.compiler.numerics.gemmlowp import RECIPROCAL_FACTOR, RECIPROCAL_START
 from pulsarray.compiler.ops.integer.codes import LOW
-from pulsarray.compiler.ops.integer.softmax import Softmax
+from pulsarray.compiler.ops.integer.softmax import FRACTION, Softmax
 from pulsarray.config import Config
-from pulsarray.errors import InputError
-from pulsarray.program import Tensor
+from pulsarray.isa import Activation, Alu, Reduce, VectorFlag
 
-__all__ = ["emit_later"]
+__all__: list[str] = []
 
-_POINT = Window((1, 1))
-_ROUND_TRIP = 4 * ASSUMED_LATENCY
-"""Cycles from a word's sum until it is a multiplier."""
-
-
-@dataclass(frozen=True)
-class _Constants:
-    """What is in memory: tables of bytes, the lowest first; a shift; a word for each lane."""
-
-    tables: Sequence[Tensor]
-    shift: Tensor
-    masks: Tensor
+_BYTES = 4
+"""Tables of bytes that exponentials are made of."""
 
 
 @lower.register
 def _(op: Softmax, lowering: Lowering, work: Work) -> tuple[int, int, int]:
-    emit_later(Tile, lowering, work, _entries(op, lowering.config), "a softmax")
+    emit_later(_Tile, lowering, work, _entries(op, lowering.config), "a softmax")
     return 0, 0, 0
-
-
-def emit_later(kind: type[Tile], lowering: Lowering, work: Work, tables: Array, what: str) -> None:
-    """Let the tiles of an operator be emitted.
-
-    Parameters
-    ----------
-    kind
-        Of which tiles it is.
-    lowering, work
-        The network, and the operator's part of it.
-    tables
-        (N, entries): tables of bytes.
-    what
-        The operator in messages.
-
-    Raises
-    ------
-    InputError
-        If not even a pixel fits.
-    """
-    source, result = lowering.stored(work.maps[0]), lowering.stored(work.output)
-    number, name = lowering.number, work.node.name
-    total = source.images * source.height * source.width
-    options = [(ways, _pixels(lowering.config, source.blocks, ways)) for ways in (1, 2)]
-    fitting = [(ways, pixels) for ways, pixels in options if pixels]
-    if not fitting:
-        raise InputError(f"{name}: {what} of {source.channels} channels does not fit")
-    ways, pixels = min(fitting, key=lambda one: _cycles(kind, *one, total, source.blocks))
-    constants = _constants(tables, lowering, name)
-    passed = [_passed(lowering, f"{name}.{way}", pixels) for way in range(ways)]
-    lowering.later(
-        lambda chip, _: _Emission(
-            kind, chip, number, source, result, constants, passed, pixels
-        ).run(name)
-    )
-
-
-def _pixels(config: Config, blocks: int, ways: int) -> int:
-    """Pixels of a tile, of so many at once, that fit with their parameters and codes."""
-    most = min(config.parameter_depth // ways, config.scratchpad_depth // (2 * ways * blocks))
-    for pixels in range(1, most + 1):
-        packing = Packing.of(pixels, config.dim)
-        words, rows = _words(pixels, blocks, packing), 2 * packing.groups
-        if ways * words > config.accumulator_depth or ways * rows > config.parameter_depth:
-            return pixels - 1
-    return most
-
-
-def _words(pixels: int, blocks: int, packing: Packing) -> int:
-    """Words of an accumulator bank that a tile needs."""
-    first, other = (half * packing.groups for half in packing.halves)
-    below = max(pixels * blocks, max(2 * pixels, other) + 2 * packing.groups)
-    return max(below, pixels * (blocks + 1) + first + 2 * packing.groups)
-
-
-def _cycles(kind: type[Tile], ways: int, pixels: int, total: int, blocks: int) -> int:
-    """Estimated cycles: VECTORs of all words, and waits for memory."""
-    tiles, busy = -(-total // pixels), min(pixels, total) * (kind.vectors * blocks + 5)
-    waits = (kind.iterations + 2) * _ROUND_TRIP
-    return tiles * busy + tiles * (waits if ways == 1 else max(0, waits - busy)) + waits
 
 
 def _entries(op: Softmax, config: Config) -> Array:
     """Tables of the bytes of exponentials."""
-    entries = np.zeros((BYTES, config.table_words * config.word_bytes), np.int8)
-    for byte in range(BYTES):
+    entries = np.zeros((_BYTES, config.table_words * config.word_bytes), np.int8)
+    for byte in range(_BYTES):
         entries[byte, :256] = (op.exponentials >> (8 * byte) & 255) + LOW
     return entries
 
 
-def _constants(tables: Array, lowering: Lowering, name: str) -> _Constants:
-    layout, dim = lowering.layout, lowering.config.dim
-    shift, masks = np.full((1, dim), WHOLE), np.eye(dim, dtype=np.int8)
-    return _Constants(
-        [layout.add_raw(f"{name}.table", row.view(np.uint8)) for row in tables],
-        layout.add(f"{name}.shift", "constant", 1, dim, values=shift, element="sum"),
-        layout.add(f"{name}.masks", "constant", dim, dim, values=masks),
-    )
+class _Tile(Tile):
+    """A tile of it: numbers are exponentials."""
 
+    iterations: ClassVar[int] = 3
+    vectors: ClassVar[int] = 11
+    scaled: ClassVar[Mapping[str, int]] = {"shift": -1}
 
-def _passed(lowering: Lowering, name: str, pixels: int) -> Mapping[str, Tensor]:
-    """Where results of a tile are on their way."""
-    layout, dim = lowering.layout, lowering.config.dim
-    return {
-        what: layout.add(f"{name}.{what}", "intermediate", 2 * pixels, dim, element="sum")
-        for what in ("half", "guess", "result")
-    }
+    def sums(self) -> Iterator[None]:
+        """Exponentials and their sum, in steps between which others may be emitted."""
+        largest = self._words(1, 0, 0)
+        self._across(Alu.MAX, self.codes, largest, Reduce.MAX, {"zero_a": LOW})
+        table = self._table(0)
+        yield
+        for byte in range(_BYTES):
+            codes = self._look_up(byte, table, largest)
+            if byte == _BYTES - 2:
+                yield
+            if byte:
+                self._add(byte, codes)
+            if byte < _BYTES - 1:
+                table = self._table(byte + 1)
+            yield
+        self._sum()
 
+    def _table(self, byte: int) -> int:
+        """LOAD a table, a step before it is needed: what is on its way through memory waits."""
+        return self.chip.load_table(self.all.layer, self.all.tables[byte])
 
-class _Emission:
-    """Emits an operator, tile after tile.
+    def _look_up(self, byte: int, table: int, largest: Words) -> Words:
+        """A byte of the exponentials of all codes; the lowest one where all others are added."""
+        base = self.spare.base + self.blocks * self.pixels
+        codes = Words(self.spare.bank, base, (self.pixels, 1, 0, 0)) if byte else self.powers
+        look = {"activation": int(Activation.TABLE), "table": table, "zero_target": LOW}
+        fields = {"zero_a": LOW, **look, **self.lanes}
+        touched = [self.chip.table_access(table)]
+        self.vector(
+            Alu.RSUB, self.codes, codes, fields, largest, blocks=self.blocks, touched=touched
+        )
+        return codes
 
-    Parameters
-    ----------
-    kind
-        Of which tiles.
-    chip, layer
-        Where to, and for which layer.
-    source, result
-        The maps.
-    constants
-        What is in memory.
-    passed
-        Where results are on their way, for each of the tiles at once.
-    pixels
-        Those of a tile, at most.
-    """
+    def _add(self, byte: int, codes: Words) -> None:
+        """Another byte of the exponentials, the second lowest first."""
+        factor = {"multiplier2": 1 << (8 * byte), "flags": int(VectorFlag.RESIDUAL)}
+        low = {"zero_a": LOW} if byte == 1 else {}
+        fields = {"zero_b": LOW, **low, **factor, **self.lanes}
+        self.vector(Alu.PASS, self.powers, self.powers, fields, codes, blocks=self.blocks)
 
-    def __init__(
-        self,
-        kind: type[Tile],
-        chip: MapChip,
-        layer: int,
-        source: Stored,
-        result: Stored,
-        constants: _Constants,
-        passed: Sequence[Mapping[str, Tensor]],
-        pixels: int,
-    ) -> None:
-        self.kind, self.chip, self.layer, self.pixels = kind, chip, layer, pixels
-        self.source, self.result, self.blocks = source, result, source.blocks
-        config = chip.config
-        room = config.accumulator_depth // len(passed)
-        rows = min(2 * pixels, config.parameter_depth // len(passed))
-        first = chip.parameter_rows(rows * len(passed))
-        self.ways = [
-            Way(chip, layer, constants.shift, tensors, number * room, first + number * rows)
-            for number, tensors in enumerate(passed)
-        ]
-        slot = chip.hold(layer, constants.masks)
-        masks = Words(slot.bank, slot.base, (1, 0, 0, 0))
-        zero = source.zero_point
-        self.common = Common(chip, layer, result, zero, constants.tables, masks)
+    def _sum(self) -> None:
+        """The sum of exponentials rounded to their integer bits, half way up: no tie is left."""
+        rounded, total, last = replace(self._words(1, 0)), self.total, self.blocks - 1
+        twice_and_one = {"multiplier": 2, "multiplier2": 1, "scalar": 1}
+        fields = {**twice_and_one, "shift": FRACTION + 1, "flags": int(VectorFlag.RESIDUAL)}
+        fields |= {"reduce": int(Reduce.SUM)}
+        self.vector(Alu.PASS, self.powers, total, fields | ({} if last else self.lanes))
+        if last:
+            powers = self.powers.shifted(self.pixels)
+            self.vector(Alu.PASS, powers, rounded, fields | self.lanes, blocks=last)
+        for block in range(last):
+            self.vector(Alu.ADD, rounded.shifted(block * self.pixels), total, {}, total)
+        self._in_all_lanes()
 
-    def run(self, name: str) -> None:
-        """Emit everything."""
-        flat, bank = replace(self.result, blocks=1), self.chip.config.scratchpad_depth
-        tiles = [
-            replace(tile, blocks=(0, self.blocks))
-            for tile in tiles_of_map(flat, self.source, _POINT, self.pixels, bank, name)
-        ]
-        places = Places(self.chip, self.layer, self.result, None, tiles, spare=True, slots=2)
-        sources = Sources(self.chip, self.layer, self.source, tiles)
-        before: Iterator[None] = iter(())
-        ahead = deque[View]()
-        for number, area in enumerate(tiles):
-            places.next()
-            while number + len(ahead) < min(len(tiles), number + len(self.ways)):
-                ahead.append(sources.next(tiles[number + len(ahead)]))
-            way, codes = self.ways[number % len(self.ways)], Words.of(ahead.popleft(), area)
-            tile = self.kind(self.common, way, area, codes, places)
-            if len(self.ways) == 1:
-                deque(before, 0)
-            deque(zip_longest(before, tile.sums()), 0)
-            before = tile.quotients()
-        deque(before, 0)
+    def _normalized(self, total: Words) -> Words:
+        """Shift the sum until it has 31 bits; what the result is then shifted by."""
+        most = self.all.result.channels.bit_length() - 1
+        least = WHOLE - FRACTION - 8 - most
+        self._lanes(Alu.PASS, total, total, {"shift": -least})
+        steps = [1 << place for place in range(most.bit_length() - 1, -1, -1)]
+        whole = WHOLE + FRACTION + (WHOLE - 8) - 1
+        return self._shifted(total, WHOLE, steps, whole - least)
+
+    def _iterated(self, half: Words, guess: Words) -> Iterator[None]:
+        """Newton's iteration; the number and what it is so far are multipliers in turn."""
+        groups, row = self.packing.groups, self.way.row
+        rest, more = self._group(1, 1), self._group(1, 0)
+        factor = {"scalar": 0, "multiplier": RECIPROCAL_FACTOR, "shift": WHOLE}
+        self._lanes(Alu.RSUB, half, guess, {**factor, "flags": int(VectorFlag.TFLITE)})
+        self._lanes(Alu.ADD, guess, guess, {"scalar": RECIPROCAL_START})
+        self.way.pass_on("half", half, row, groups)
+        for _ in range(self.iterations):
+            self.way.pass_on("guess", guess, row + groups, groups)
+            yield
+            self._by_rows(Alu.PASS, guess, rest, row, groups, {})
+            self._by_rows(Alu.RSUB, rest, rest, row + groups, groups, {"scalar": 1 << 29})
+            self._lanes(Alu.PASS, rest, more, {"shift": -2})
+            self._lanes(Alu.ADD, guess, guess, {}, more)
+
+    def _last(self) -> tuple[Alu, Mapping[str, int]]:
+        return Alu.PASS, {"zero_target": LOW}

@@ -1,7 +1,12 @@
-"""The VECTORs of a tile of a softmax, and the ways of its results through memory."""
+"""The VECTORs of a tile whose numbers are multiplied by a function of a sum of each pixel.
+
+The sum is the same in all lanes of a pixel's word; sums of several pixels become lanes of one word.
+The function is Newton's iteration, whose products of two results go through memory.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -12,16 +17,12 @@ from pulsarray.compiler.lower.packing import Packing
 from pulsarray.compiler.machine.chip import PARAMETER_COLUMNS
 from pulsarray.compiler.machine.emitter import Access
 from pulsarray.compiler.machine.views import Area, Stored, ranges
-from pulsarray.compiler.numerics.gemmlowp import RECIPROCAL_FACTOR, RECIPROCAL_START
 from pulsarray.compiler.ops.integer.codes import HIGH, LOW
-from pulsarray.compiler.ops.integer.softmax import FRACTION
-from pulsarray.isa import Activation, Alu, Bank, Opcode, Reduce, VectorFlag
+from pulsarray.isa import Alu, Bank, Opcode, Reduce, VectorFlag
 from pulsarray.program import Tensor
 
-__all__ = ["BYTES", "WHOLE", "Common", "Tile", "Way"]
+__all__ = ["WHOLE", "Common", "Tile", "Way"]
 
-BYTES = 4
-"""Tables of bytes that exponentials are made of."""
 WHOLE = 31
 """Shift of a product of two numbers of which one has no integer bits."""
 _PIECES = 8
@@ -119,8 +120,8 @@ class Way:
         )
 
 
-class Tile:
-    """Emits the VECTORs of a tile of a softmax.
+class Tile(ABC):
+    """Emits the VECTORs of a tile.
 
     ``iterations`` and ``vectors`` are steps of Newton's iteration, and about how many VECTORs of
     all words a tile takes; ``scaled`` are fields of what makes a multiplier of the result.
@@ -133,9 +134,9 @@ class Tile:
         Its pixels with all blocks, their codes, and where the result goes.
     """
 
-    iterations: ClassVar[int] = 3
-    vectors: ClassVar[int] = 11
-    scaled: ClassVar[Mapping[str, int]] = {"shift": -1}
+    iterations: ClassVar[int]
+    vectors: ClassVar[int]
+    scaled: ClassVar[Mapping[str, int]]
 
     def __init__(self, common: Common, way: Way, tile: Area, codes: Words, places: Places) -> None:
         self.all, self.way, self.chip, self.tile = common, way, common.chip, tile
@@ -176,22 +177,21 @@ class Tile:
         counts = (blocks, count or self.pixels, 1, 1)
         self.chip.vector(self.all.layer, counts, operands, _usual(alu, fields), touched)
 
+    @abstractmethod
     def sums(self) -> Iterator[None]:
-        """Exponentials and their sum, in steps between which others may be emitted."""
-        largest = self._words(1, 0, 0)
-        self._across(Alu.MAX, self.codes, largest, Reduce.MAX, {"zero_a": LOW})
-        table = self._table(0)
-        yield
-        for byte in range(BYTES):
-            codes = self._look_up(byte, table, largest)
-            if byte == BYTES - 2:
-                yield
-            if byte:
-                self._add(byte, codes)
-            if byte < BYTES - 1:
-                table = self._table(byte + 1)
-            yield
-        self._sum()
+        """Numbers and their sum, in steps between which others may be emitted."""
+
+    @abstractmethod
+    def _normalized(self, total: Words) -> Words:
+        """Shift the sum until it has its most bits; what the result is then shifted by."""
+
+    @abstractmethod
+    def _iterated(self, half: Words, guess: Words) -> Iterator[None]:
+        """The function of the sum, in steps each of which begins behind memory."""
+
+    @abstractmethod
+    def _last(self) -> tuple[Alu, Mapping[str, int]]:
+        """The last product's function and fields."""
 
     def quotients(self) -> Iterator[None]:
         """Numbers times what their sum becomes; each step begins behind memory."""
@@ -267,53 +267,10 @@ class Tile:
             whole = {**fields, **(ends if block == last - 1 else {})}
             self.vector(alu, words.shifted(block * words.steps[0]), to, whole, to)
 
-    def _table(self, byte: int) -> int:
-        """LOAD a table, a step before it is needed: what is on its way through memory waits."""
-        return self.chip.load_table(self.all.layer, self.all.tables[byte])
-
-    def _look_up(self, byte: int, table: int, largest: Words) -> Words:
-        """A byte of the exponentials of all codes; the lowest one where all others are added."""
-        base = self.spare.base + self.blocks * self.pixels
-        codes = Words(self.spare.bank, base, (self.pixels, 1, 0, 0)) if byte else self.powers
-        look = {"activation": int(Activation.TABLE), "table": table, "zero_target": LOW}
-        fields = {"zero_a": LOW, **look, **self.lanes}
-        touched = [self.chip.table_access(table)]
-        self.vector(
-            Alu.RSUB, self.codes, codes, fields, largest, blocks=self.blocks, touched=touched
-        )
-        return codes
-
-    def _add(self, byte: int, codes: Words) -> None:
-        """Another byte of the exponentials, the second lowest first."""
-        factor = {"multiplier2": 1 << (8 * byte), "flags": int(VectorFlag.RESIDUAL)}
-        low = {"zero_a": LOW} if byte == 1 else {}
-        fields = {"zero_b": LOW, **low, **factor, **self.lanes}
-        self.vector(Alu.PASS, self.powers, self.powers, fields, codes, blocks=self.blocks)
-
-    def _sum(self) -> None:
-        """The sum of exponentials rounded to their integer bits, half way up: no tie is left."""
-        rounded, total, last = replace(self._words(1, 0)), self.total, self.blocks - 1
-        twice_and_one = {"multiplier": 2, "multiplier2": 1, "scalar": 1}
-        fields = {**twice_and_one, "shift": FRACTION + 1, "flags": int(VectorFlag.RESIDUAL)}
-        fields |= {"reduce": int(Reduce.SUM)}
-        self.vector(Alu.PASS, self.powers, total, fields | ({} if last else self.lanes))
-        if last:
-            powers = self.powers.shifted(self.pixels)
-            self.vector(Alu.PASS, powers, rounded, fields | self.lanes, blocks=last)
-        for block in range(last):
-            self.vector(Alu.ADD, rounded.shifted(block * self.pixels), total, {}, total)
+    def _in_all_lanes(self) -> None:
+        """Lanes beyond the last channel lack the sum, or part of it: all have the most."""
         if self.lanes["last_lanes"]:
-            # Lanes beyond the last channel lack something: all have the most.
-            self.vector(Alu.PASS, total, total, {"reduce": int(Reduce.MAX)})
-
-    def _normalized(self, total: Words) -> Words:
-        """Shift the sum until it has 31 bits; what the result is then shifted by."""
-        most = self.all.result.channels.bit_length() - 1
-        least = WHOLE - FRACTION - 8 - most
-        self._lanes(Alu.PASS, total, total, {"shift": -least})
-        steps = [1 << place for place in range(most.bit_length() - 1, -1, -1)]
-        whole = WHOLE + FRACTION + (WHOLE - 8) - 1
-        return self._shifted(total, WHOLE, steps, whole - least)
+            self.vector(Alu.PASS, self.total, self.total, {"reduce": int(Reduce.MAX)})
 
     def _shifted(
         self, total: Words, end: int, steps: Sequence[int], whole: int, unit: int = 1
@@ -339,22 +296,6 @@ class Tile:
         """A VECTOR of a word for each group."""
         self.vector(alu, a, to, fields, b, count=self.packing.groups)
 
-    def _iterated(self, half: Words, guess: Words) -> Iterator[None]:
-        """Newton's iteration; the number and what it is so far are multipliers in turn."""
-        groups, row = self.packing.groups, self.way.row
-        rest, more = self._group(1, 1), self._group(1, 0)
-        factor = {"scalar": 0, "multiplier": RECIPROCAL_FACTOR, "shift": WHOLE}
-        self._lanes(Alu.RSUB, half, guess, {**factor, "flags": int(VectorFlag.TFLITE)})
-        self._lanes(Alu.ADD, guess, guess, {"scalar": RECIPROCAL_START})
-        self.way.pass_on("half", half, row, groups)
-        for _ in range(self.iterations):
-            self.way.pass_on("guess", guess, row + groups, groups)
-            yield
-            self._by_rows(Alu.PASS, guess, rest, row, groups, {})
-            self._by_rows(Alu.RSUB, rest, rest, row + groups, groups, {"scalar": 1 << 29})
-            self._lanes(Alu.PASS, rest, more, {"shift": -2})
-            self._lanes(Alu.ADD, guess, guess, {}, more)
-
     def _by_rows(
         self, alu: Alu, a: Words, to: Words, row: int, count: int, fields: Mapping[str, int]
     ) -> None:
@@ -378,10 +319,6 @@ class Tile:
         self._by_rows(alu, self.powers.shifted(low), target, row, count, fields)
         if self.lanes["last_lanes"]:
             self.vector(Alu.PASS, target, target, self.lanes, blocks=self.blocks, count=count)
-
-    def _last(self) -> tuple[Alu, Mapping[str, int]]:
-        """The last product's function and fields."""
-        return Alu.PASS, {"zero_target": LOW}
 
 
 def _usual(alu: Alu, fields: Mapping[str, int]) -> dict[str, int]:
