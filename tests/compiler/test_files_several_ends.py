@@ -115,10 +115,12 @@ def test_onnx(tmp_path: Path) -> None:
 
 def test_onnx_wrong(tmp_path: Path) -> None:
     one = [node("Relu", ["x"]), node("Relu", ["z"], "w")]
-    shapes: dict[str, tuple[int | str, ...]] = {"x": (1, 3), "z": (2, 3)}
-    file = write(tmp_path, onnx_model(one, {}, shapes, ("y", "w")))
-    with pytest.raises(InputError, match="one batch as their first size, not 1 of 'x', 2 of 'z'"):
+    shapes: dict[str, tuple[int | str, ...]] = {"x": ("N", 3), "z": (2, 3), "v": (4, 3)}
+    three = [*one, node("Relu", ["v"], "u")]
+    file = write(tmp_path, onnx_model(three, {}, shapes, ("y", "w", "u")))
+    with pytest.raises(InputError, match="one batch as their first size, not 2 of 'z', 4 of 'v'"):
         import_onnx(file)
+    shapes = {"x": (1, 3), "z": (2, 3)}
     open_shapes: dict[str, tuple[int | str, ...]] = {"x": ("N", "a"), "z": ("N", 3)}
     file = write(tmp_path, onnx_model(one, {}, open_shapes, ("y", "w")))
     with pytest.raises(InputError, match="shape: must say of which input it is: x, z"):
@@ -130,6 +132,16 @@ def test_onnx_wrong(tmp_path: Path) -> None:
     same = onnx_model([node("Relu", ["x"]), node("Identity", ["x"], "w")], {}, shapes, ("y", "w"))
     with pytest.raises(InputError, match="w: the network's result is its input"):
         import_onnx(write(tmp_path, same))
+
+
+def test_onnx_without_a_batch(tmp_path: Path) -> None:
+    """Inputs of several first sizes, none of them open, are each of one sample as a whole."""
+    nodes = [node("Relu", ["x"]), node("Relu", ["z"], "w")]
+    model = onnx_model(nodes, {}, {"x": (1, 3), "z": (2, 3)}, ("y", "w"))
+    x, z = np.array([[-1.0, 2.0, 3.0]]), np.array([[[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]]])
+    reals = run_all(import_onnx(write(tmp_path, model)), {"x": x, "z": z})
+    np.testing.assert_array_equal(reals["y"], np.maximum(x, 0))
+    np.testing.assert_array_equal(reals["w"], np.maximum(z, 0))
 
 
 def quantized(name: str, scale: str, zero: str, output: str) -> list[onnx.NodeProto]:
