@@ -10,7 +10,7 @@ import numpy as np
 from pulsarray.compiler.lower.chip import Words
 from pulsarray.compiler.lower.lowering import Lowering, lower
 from pulsarray.compiler.lower.quotient import emit_later
-from pulsarray.compiler.lower.quotient_tile import WHOLE, Tile
+from pulsarray.compiler.lower.quotient_tile import Tile, scaled_by
 from pulsarray.compiler.lower.residency import Work
 from pulsarray.compiler.numerics.gemmlowp import ROOT_OF_HALF, THREE_HALVES
 from pulsarray.compiler.ops.integer.normalize import SUM_BITS, Normalize
@@ -24,14 +24,9 @@ _SHIFT = 34
 
 
 @lower.register
-def _(_: Normalize, lowering: Lowering, work: Work) -> tuple[int, int, int]:
-    emit_later(_Tile, lowering, work, np.zeros((0, 0), np.int8), "a norm")
+def _(op: Normalize, lowering: Lowering, work: Work) -> tuple[int, int, int]:
+    emit_later(_Tile, op, lowering, work, np.zeros((0, 0), np.int8))
     return 0, 0, 0
-
-
-def _scaled(factor: int) -> dict[str, int]:
-    """Fields of a product with a constant that has no integer bits."""
-    return {"multiplier": factor, "shift": WHOLE, "flags": int(VectorFlag.TFLITE)}
 
 
 class _Tile(Tile):
@@ -39,7 +34,7 @@ class _Tile(Tile):
 
     iterations: ClassVar[int] = 4
     vectors: ClassVar[int] = 6
-    scaled: ClassVar[Mapping[str, int]] = _scaled(ROOT_OF_HALF)
+    scaled: ClassVar[Mapping[str, int]] = scaled_by(ROOT_OF_HALF)
 
     def sums(self) -> Iterator[None]:
         """Sums of squares of v: products with codes, ``v * (v + zero)``, less ``v * zero``."""
@@ -63,7 +58,7 @@ class _Tile(Tile):
     def _iterated(self, half: Words, guess: Words) -> Iterator[None]:
         """Newton's iteration from one on, whose first step needs no product of two numbers."""
         groups, row, more = self.packing.groups, self.way.row, self._group(1, 0)
-        self._lanes(Alu.PASS, half, more, _scaled(1 << 28))
+        self._lanes(Alu.PASS, half, more, scaled_by(1 << 28))
         self._lanes(Alu.RSUB, more, guess, {"scalar": THREE_HALVES >> 3, "shift": -3})
         self.way.pass_on("half", half, row, groups)
         for _ in range(self.iterations):
@@ -73,7 +68,7 @@ class _Tile(Tile):
             self._by_rows(Alu.PASS, more, more, row + groups, groups, {})
             self._lanes(Alu.PASS, more, more, {"shift": -6})
             self._by_rows(Alu.PASS, more, more, row, groups, {})
-            self._lanes(Alu.PASS, guess, guess, _scaled(THREE_HALVES))
+            self._lanes(Alu.PASS, guess, guess, scaled_by(THREE_HALVES))
             self._lanes(Alu.SUB, guess, guess, {"shift": -3}, more)
 
     def _last(self) -> tuple[Alu, Mapping[str, int]]:

@@ -14,6 +14,7 @@ from itertools import zip_longest
 
 import numpy as np
 
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.ir.value import Array
 from pulsarray.compiler.ir.window import Window
 from pulsarray.compiler.lower.chip import MapChip, Words
@@ -46,19 +47,19 @@ class _Constants:
     masks: Tensor
 
 
-def emit_later(kind: type[Tile], lowering: Lowering, work: Work, tables: Array, what: str) -> None:
+def emit_later(
+    kind: type[Tile], op: Operator, lowering: Lowering, work: Work, tables: Array
+) -> None:
     """Let the tiles of an operator be emitted.
 
     Parameters
     ----------
     kind
         Of which tiles it is.
-    lowering, work
-        The network, and the operator's part of it.
+    op, lowering, work
+        The operator, the network, and the operator's part of it.
     tables
         (N, entries): tables of bytes.
-    what
-        The operator in messages.
 
     Raises
     ------
@@ -68,36 +69,37 @@ def emit_later(kind: type[Tile], lowering: Lowering, work: Work, tables: Array, 
     source, result = lowering.stored(work.maps[0]), lowering.stored(work.output)
     number, name = lowering.number, work.node.name
     total = source.images * source.height * source.width
-    options = [(ways, _pixels(lowering.config, source.blocks, ways)) for ways in (1, 2)]
+    options = [(ways, _pixels(kind, lowering.config, source.blocks, ways)) for ways in (1, 2)]
     fitting = [(ways, pixels) for ways, pixels in options if pixels]
     if not fitting:
-        raise InputError(f"{name}: {what} of {source.channels} channels does not fit")
+        raise InputError(f"{name}: {op} of {source.channels} channels does not fit")
     ways, pixels = min(fitting, key=lambda one: _cycles(kind, one[0], one[1], total, source.blocks))
     constants = _constants(tables, lowering, name)
     passed = [_passed(lowering, f"{name}.{way}", pixels) for way in range(ways)]
     lowering.later(
         lambda chip, _: _Emission(
-            kind, chip, number, source, result, constants, passed, pixels
+            kind, op, chip, number, source, result, constants, passed, pixels
         ).run(name)
     )
 
 
-def _pixels(config: Config, blocks: int, ways: int) -> int:
+def _pixels(kind: type[Tile], config: Config, blocks: int, ways: int) -> int:
     """Pixels of a tile, of so many at once, that fit with their parameters and codes."""
     most = min(config.parameter_depth // ways, config.scratchpad_depth // (2 * ways * blocks))
     for pixels in range(1, most + 1):
         packing = Packing.of(pixels, config.dim)
-        words, rows = _words(pixels, blocks, packing), 2 * packing.groups
+        words, rows = _words(kind, pixels, blocks, packing), 2 * packing.groups
         if ways * words > config.accumulator_depth or ways * rows > config.parameter_depth:
             return pixels - 1
     return most
 
 
-def _words(pixels: int, blocks: int, packing: Packing) -> int:
+def _words(kind: type[Tile], pixels: int, blocks: int, packing: Packing) -> int:
     """Words of an accumulator bank that a tile needs."""
     first, other = (half * packing.groups for half in packing.halves)
-    below = max(pixels * blocks, max(2 * pixels, other) + 2 * packing.groups)
-    return max(below, pixels * (blocks + 1) + first + 2 * packing.groups)
+    slots = kind.slots * packing.groups
+    below = max(pixels * blocks, max(2 * pixels, other) + slots)
+    return max(below, pixels * (blocks + 1) + first + slots)
 
 
 def _cycles(kind: type[Tile], ways: int, pixels: int, total: int, blocks: int) -> int:
@@ -131,8 +133,8 @@ class _Emission:
 
     Parameters
     ----------
-    kind
-        Of which tiles.
+    kind, op
+        Of which tiles, and the operator.
     chip, layer
         Where to, and for which layer.
     source, result
@@ -148,6 +150,7 @@ class _Emission:
     def __init__(
         self,
         kind: type[Tile],
+        op: Operator,
         chip: MapChip,
         layer: int,
         source: Stored,
@@ -169,7 +172,7 @@ class _Emission:
         slot = chip.hold(layer, constants.masks)
         masks = Words(slot.bank, slot.base, (1, 0, 0, 0))
         zero = source.zero_point
-        self.common = Common(chip, layer, result, zero, constants.tables, masks)
+        self.common = Common(op, chip, layer, result, zero, constants.tables, masks)
 
     def run(self, name: str) -> None:
         """Emit everything."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from pulsarray.compiler.ir.operator import Operator
 from pulsarray.compiler.lower.chip import MapChip, Words
 from pulsarray.compiler.lower.epilogue import Places
 from pulsarray.compiler.lower.packing import Packing
@@ -21,7 +22,7 @@ from pulsarray.compiler.ops.integer.codes import HIGH, LOW
 from pulsarray.isa import Alu, Bank, Opcode, Reduce, VectorFlag
 from pulsarray.program import Tensor
 
-__all__ = ["WHOLE", "Common", "Tile", "Way"]
+__all__ = ["WHOLE", "Common", "Tile", "Way", "scaled_by"]
 
 WHOLE = 31
 """Shift of a product of two numbers of which one has no integer bits."""
@@ -39,6 +40,8 @@ class Common:
 
     Parameters
     ----------
+    op
+        The operator.
     chip, layer
         Where to, and for which layer.
     result, zero
@@ -49,6 +52,7 @@ class Common:
         A word on chip for each lane.
     """
 
+    op: Operator
     chip: MapChip
     layer: int
     result: Stored
@@ -124,7 +128,8 @@ class Tile(ABC):
     """Emits the VECTORs of a tile.
 
     ``iterations`` and ``vectors`` are steps of Newton's iteration, and about how many VECTORs of
-    all words a tile takes; ``scaled`` are fields of what makes a multiplier of the result.
+    all words a tile takes; ``scaled`` are fields of what makes a multiplier of the result;
+    ``slots`` are words for each group in each of two banks.
 
     Parameters
     ----------
@@ -137,6 +142,7 @@ class Tile(ABC):
     iterations: ClassVar[int]
     vectors: ClassVar[int]
     scaled: ClassVar[Mapping[str, int]]
+    slots: ClassVar[int] = 2
 
     def __init__(self, common: Common, way: Way, tile: Area, codes: Words, places: Places) -> None:
         self.all, self.way, self.chip, self.tile = common, way, common.chip, tile
@@ -194,10 +200,15 @@ class Tile(ABC):
         """The last product's function and fields."""
 
     def quotients(self) -> Iterator[None]:
-        """Numbers times what their sum becomes; each step begins behind memory."""
-        groups, row, pixels = self.packing.groups, self.way.row, self.pixels
-        self.way.shifted(2 * groups)
-        half, guess = self._packed(), self._group(0, 1)
+        """The result, of numbers and their sum; each step begins behind memory."""
+        self.way.shifted(2 * self.packing.groups)
+        yield from self._result(self._packed())
+        if self.all.result.tensor is not None:
+            self.chip.store_area(self.all.layer, self.all.result, self.tile, self.target)
+
+    def _result(self, half: Words) -> Iterator[None]:
+        """Numbers times what their sum becomes."""
+        row, pixels, guess = self.way.row, self.pixels, self._group(0, 1)
         exponent = self._normalized(half)
         yield from self._iterated(half, guess)
         both = self._words(1, 0, 0)
@@ -211,8 +222,6 @@ class Tile(ABC):
         yield
         for low, high in parts:
             self._finish(low, high)
-        if self.all.result.tensor is not None:
-            self.chip.store_area(self.all.layer, self.all.result, self.tile, self.target)
 
     def _packed(self) -> Words:
         """The sums as lanes, a word a group: each in its lane, then all added.
@@ -273,11 +282,17 @@ class Tile(ABC):
             self.vector(Alu.PASS, self.total, self.total, {"reduce": int(Reduce.MAX)})
 
     def _shifted(
-        self, total: Words, end: int, steps: Sequence[int], whole: int, unit: int = 1
+        self,
+        total: Words,
+        end: int,
+        steps: Sequence[int],
+        whole: int,
+        unit: int = 1,
+        beside: Words | None = None,
     ) -> Words:
         """Shift words by those of these bits that leave them below 2^end; what is left of whole.
 
-        That counts so many bits as one.
+        That counts so many bits as one. Others are shifted beside, by the same.
         """
         exponent, spare, other = self._group(0, 0), self._group(1, 0), self._group(1, 1)
         self._lanes(Alu.PASS, total, exponent, {"multiplier": 0})
@@ -287,6 +302,9 @@ class Tile(ABC):
             self._lanes(Alu.ADD, total, total, {}, other)
             self._lanes(Alu.GREATER, other, other, {"scalar": 0, "multiplier": bits // unit})
             self._lanes(Alu.ADD, exponent, exponent, {}, other)
+            if beside:
+                self._lanes(Alu.GATE, beside, other, {"multiplier": (1 << bits) - 1}, spare)
+                self._lanes(Alu.ADD, beside, beside, {}, other)
         self._lanes(Alu.RSUB, exponent, exponent, {"scalar": whole})
         return exponent
 
@@ -319,6 +337,11 @@ class Tile(ABC):
         self._by_rows(alu, self.powers.shifted(low), target, row, count, fields)
         if self.lanes["last_lanes"]:
             self.vector(Alu.PASS, target, target, self.lanes, blocks=self.blocks, count=count)
+
+
+def scaled_by(factor: int, shift: int = WHOLE) -> dict[str, int]:
+    """Fields of a product with a constant, usually with no integer bits, as gemmlowp rounds it."""
+    return {"multiplier": factor, "shift": shift, "flags": int(VectorFlag.TFLITE)}
 
 
 def _usual(alu: Alu, fields: Mapping[str, int]) -> dict[str, int]:

@@ -24,7 +24,7 @@ from pulsarray.compiler.ops.integer.softmax import FRACTION, Softmax
 from pulsarray.config import Config
 from pulsarray.isa import Activation, Alu, Reduce, VectorFlag
 
-__all__: list[str] = []
+__all__ = ["SoftmaxTile", "byte_tables"]
 
 _BYTES = 4
 """Tables of bytes that exponentials are made of."""
@@ -32,19 +32,19 @@ _BYTES = 4
 
 @lower.register
 def _(op: Softmax, lowering: Lowering, work: Work) -> tuple[int, int, int]:
-    emit_later(_Tile, lowering, work, _entries(op, lowering.config), "a softmax")
+    emit_later(SoftmaxTile, op, lowering, work, byte_tables(op.exponentials, lowering.config))
     return 0, 0, 0
 
 
-def _entries(op: Softmax, config: Config) -> Array:
-    """Tables of the bytes of exponentials."""
+def byte_tables(exponentials: Array, config: Config) -> Array:
+    """Tables of their bytes, the lowest ones first."""
     entries = np.zeros((_BYTES, config.table_words * config.word_bytes), np.int8)
     for byte in range(_BYTES):
-        entries[byte, :256] = (op.exponentials >> (8 * byte) & 255) + LOW
+        entries[byte, :256] = (exponentials >> (8 * byte) & 255) + LOW
     return entries
 
 
-class _Tile(Tile):
+class SoftmaxTile(Tile):
     """A tile of it: numbers are exponentials."""
 
     iterations: ClassVar[int] = 3
@@ -53,8 +53,7 @@ class _Tile(Tile):
 
     def sums(self) -> Iterator[None]:
         """Exponentials and their sum, in steps between which others may be emitted."""
-        largest = self._words(1, 0, 0)
-        self._across(Alu.MAX, self.codes, largest, Reduce.MAX, {"zero_a": LOW})
+        largest = self._largest()
         table = self._table(0)
         yield
         for byte in range(_BYTES):
@@ -67,6 +66,12 @@ class _Tile(Tile):
                 table = self._table(byte + 1)
             yield
         self._sum()
+
+    def _largest(self) -> Words:
+        """The largest code of each pixel, counted from the least one on."""
+        largest = self._words(1, 0, 0)
+        self._across(Alu.MAX, self.codes, largest, Reduce.MAX, {"zero_a": LOW})
+        return largest
 
     def _table(self, byte: int) -> int:
         """LOAD a table, a step before it is needed: what is on its way through memory waits."""

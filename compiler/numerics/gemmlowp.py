@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from pulsarray.compiler.numerics.rounding import high_multiply, rounding_shift
 
-__all__ = ["ONE_LESS", "RECIPROCAL_FACTOR", "RECIPROCAL_START", "ROOT_OF_HALF", "THREE_HALVES",
-           "exponential", "inverse_root", "reciprocal"]  # fmt: skip
+__all__ = ["ALPHA_D", "ALPHA_F", "ALPHA_I", "ALPHA_N", "LOG_2", "ONE_LESS", "RECIPROCAL_FACTOR",
+           "RECIPROCAL_START", "ROOT_OF_HALF", "ROOT_OF_ROOT", "THREE_HALVES", "exponential",
+           "inverse_root", "logarithm", "reciprocal"]  # fmt: skip
 
 Ints = npt.NDArray[np.int64]
 ONE_LESS = (1 << 31) - 1
@@ -20,6 +21,10 @@ RECIPROCAL_START, RECIPROCAL_FACTOR = 1515870810, 1010580540
 """48 / 17 and 32 / 17 with two integer bits: where the reciprocal's iteration starts."""
 ROOT_OF_HALF = 1518500250
 """sqrt(1/2) with no integer bits."""
+ROOT_OF_ROOT, LOG_2 = 1805811301, 1488522236
+"""sqrt(sqrt(1/2)) and log(2) with no integer bits."""
+ALPHA_N, ALPHA_D, ALPHA_I, ALPHA_F = 117049297, 127690142, 1057819769, 638450708
+"""Factors of the logarithm's quotient of two polynomials, with no integer bits."""
 THREE_HALVES = (1 << 28) + (1 << 27)
 """3/2 with three integer bits."""
 _ITERATIONS = 3
@@ -82,3 +87,29 @@ def inverse_root(values: npt.ArrayLike) -> tuple[Ints, Ints]:
 def _left(values: Ints, bits: int) -> Ints:
     """Products with a power of two, saturated."""
     return np.asarray(np.clip(values << bits, -(1 << 31), ONE_LESS), np.int64)
+
+
+def logarithm(values: npt.ArrayLike) -> Ints:
+    """log_x_for_x_greater_than_or_equal_to_1 of numbers with 12 integer bits; 5 in the result."""
+    values = np.asarray(values, np.int64)
+    rest, exponent = _mantissa(values)
+    p, q = (rest + ROOT_OF_ROOT + 1) >> 1, (rest - ROOT_OF_ROOT) << 1
+    square = high_multiply(q, q)
+    above = high_multiply(q, rest) + high_multiply(high_multiply(q, square), ALPHA_N)
+    below = high_multiply(p, ALPHA_I + q + high_multiply(ALPHA_D, square))
+    below = below + high_multiply(ALPHA_F, q)
+    quotient = high_multiply(rounding_shift(above, 6), reciprocal((below + (1 << 31)) >> 1))
+    return _left(high_multiply(exponent, LOG_2) + quotient, 1)
+
+
+def _mantissa(values: Ints) -> tuple[Ints, Ints]:
+    """Numbers around sqrt(sqrt(1/2)), with no integer bits, and their exponents with 6.
+
+    The larger exponent is of the number itself, or of that times the root of one half.
+    """
+    part = high_multiply(values, ROOT_OF_HALF)
+    free, free_of_part = (31 - np.frexp(v.astype(np.float64))[1] for v in (values, part))
+    first = _left(high_multiply(values << free, ROOT_OF_HALF), 1)
+    second = _left(values << free_of_part, 0)
+    exponents = ((11 - free) << 25) + (1 << 23), ((12 - free_of_part) << 25) - (1 << 23)
+    return np.minimum(first, second), np.maximum(*exponents)

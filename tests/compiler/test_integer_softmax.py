@@ -51,6 +51,17 @@ def norm(*shape: int) -> Graph:
     return parts.graph("norm", ("y",))
 
 
+def log_softmax(*shape: int) -> Graph:
+    """A LOG_SOFTMAX of random codes' channels."""
+    parts = Parts()
+    parts.input("x", (shape[0], shape[1], shape[2]), Affine8(1.0, 3))
+    exponentials = np.floor((2.0**31 - 1) * np.exp(-0.0625 * np.arange(256))).astype(np.int64)
+    parts.map("y", (shape[0], shape[1], shape[2]), Affine8(1 / 16, 127))
+    op = integer.LogSoftmax(exponentials, (1 << 30, 31 - 23), 248)
+    parts.add("y", op, ("x",), "y", "log_softmax")
+    return parts.graph("log_softmax", ("y",))
+
+
 def assert_equal(graph: Graph, config: Config, batch: int = 1) -> None:
     codes = np.random.default_rng(1).integers(-128, 128, (batch, *graph.input.shape))
     program = compiler.compile(graph, config, batch=batch)
@@ -63,15 +74,18 @@ def assert_equal(graph: Graph, config: Config, batch: int = 1) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 17, 9), (1, 40, 70)])
 @pytest.mark.parametrize("preset", ["small", "base"])
-@pytest.mark.parametrize("drawn", [softmax, norm])
+@pytest.mark.parametrize("drawn", [softmax, norm, log_softmax])
 def test_pixels_and_blocks(
     drawn: Callable[..., Graph], preset: str, shape: tuple[int, int, int]
 ) -> None:
     assert_equal(drawn(*shape), PRESETS[preset])
 
 
-@pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("drawn", [softmax, norm])
+@pytest.mark.parametrize(
+    ("drawn", "seed"),
+    [*((softmax, seed) for seed in range(12)), *((norm, seed) for seed in range(6)),
+     *((log_softmax, seed) for seed in range(6, 12))],
+)  # fmt: skip
 def test_any_machine(drawn: Callable[..., Graph], seed: int) -> None:
     rng = np.random.default_rng(seed)
     config = map_config(rng, int(rng.choice([2, 3, 4, 5, 8])))
@@ -87,5 +101,5 @@ def test_any_machine(drawn: Callable[..., Graph], seed: int) -> None:
 
 def test_softmax_that_does_not_fit() -> None:
     config = replace(PRESETS["small"], accumulator_depth=16)
-    with pytest.raises(InputError, match="y: a softmax of 300 channels does not fit"):
+    with pytest.raises(InputError, match="y: int8_softmax of 300 channels does not fit"):
         compiler.compile(softmax(1, 2, 300), config)

@@ -14,13 +14,14 @@ from pulsarray.errors import InputError
 from tests.compiler.tflite_cases import (
     FORMS,
     KINDS,
+    ROWS,
     differing,
     draw_function,
     draw_matmul,
     draw_mean,
     draw_moves,
-    draw_norm,
     draw_pair,
+    draw_rows,
     draw_softmax,
     litert_codes,
 )
@@ -97,9 +98,11 @@ def test_softmax_of_too_many_channels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("preset", ["tiny", "small", "base"])
-def test_norms(tmp_path: Path, preset: str) -> None:
+@pytest.mark.parametrize("kind", ROWS)
+def test_functions_of_channels(tmp_path: Path, kind: str, preset: str) -> None:
     for seed in range(5):
-        builder, batch = draw_norm(np.random.default_rng(seed), 1 + seed % 3), 1 + seed % 3
+        batch = 1 + seed % 3
+        builder = draw_rows(np.random.default_rng(seed), kind, batch)
         assert differing(tmp_path, builder, [0], seed, preset=preset, batch=batch) == (0, 0)
 
 
@@ -120,12 +123,32 @@ def test_norms_of_few_and_large_squares(tmp_path: Path, channels: int, zero: int
     np.testing.assert_array_equal(result.ravel(), litert_codes(file.read_bytes(), [codes])[0])
 
 
-def test_norm_of_too_many_channels(tmp_path: Path) -> None:
-    b = FileBuilder()
-    x, y = b.tensor((1, 2065)), b.tensor((1, 2065), 1 / 128, 0)
-    b.operator("L2_NORMALIZATION", [x], y, FusedActivationFunction=0)
-    with pytest.raises(InputError, match=r"norm of 2065 channels is not possible, only 2064"):
-        import_tflite(b.save(tmp_path))
+def test_logarithms_of_any_sums(tmp_path: Path) -> None:
+    """Scales of every size, with many differences that a kernel leaves out, or hardly does."""
+    for seed, step in enumerate([0.25, 0.5, 1.0, 0.13, *np.geomspace(0.0005, 3, 20).tolist()]):
+        b, rng = FileBuilder(), np.random.default_rng(seed)
+        shape = (1, 16, 16, int(rng.choice([2, 5, 40])))
+        x, y = b.tensor(shape, step, 3), b.tensor(shape, 1 / 16, 127)
+        file = b.operator("LOG_SOFTMAX", [x], y).save(tmp_path)
+        codes = rng.integers(-128, 128, shape)
+        graph = import_tflite(file)
+        result = run_outputs(graph, codes)[graph.outputs[0]]
+        np.testing.assert_array_equal(result.ravel(), litert_codes(file.read_bytes(), [codes])[0])
+
+
+@pytest.mark.parametrize("step", [0.25, 0.51])
+def test_logarithms_of_what_is_left_out(tmp_path: Path, step: float) -> None:
+    b, shape = FileBuilder(), (1, 8, 8, 9)
+    x, y = b.tensor(shape, step, 3), b.tensor(shape, 1 / 16, 127)
+    assert differing(tmp_path, b.operator("LOG_SOFTMAX", [x], y), [x], 1) == (0, 0)
+
+
+@pytest.mark.parametrize(("kind", "most"), [("L2_NORMALIZATION", 2064), ("LOG_SOFTMAX", 4095)])
+def test_functions_of_too_many_channels(tmp_path: Path, kind: str, most: int) -> None:
+    b, shape = FileBuilder(), (1, most + 1)
+    x, y = b.tensor(shape), b.tensor(shape, *ROWS[kind])
+    with pytest.raises(InputError, match=f"of {most + 1} channels is not possible, only {most}"):
+        import_tflite(b.operator(kind, [x], y).save(tmp_path))
 
 
 @pytest.mark.parametrize("order", [*permutations((1, 2, 3))])

@@ -30,7 +30,9 @@ def test_networks(tmp_path: Path, first: int) -> None:
 
 
 def test_channels_of_a_map_that_stays_on_chip_are_joined(tmp_path: Path) -> None:
-    kinds = tuple(kind for kind in KINDS if kind != "norm")  # Another kind changes what is drawn.
+    kinds = tuple(
+        kind for kind in KINDS if kind != "channels"
+    )  # Another kind changes what is drawn.
     faults = differing(tmp_path, draw_network(1_000_508, kinds), [0], 1, preset="base", runs=1)
     assert faults == (0, 0)
 

@@ -206,9 +206,13 @@ def draw_softmax(rng: Random) -> FileBuilder:
     return b.operator("MAXIMUM", [y, y], z)
 
 
-def draw_norm(rng: Random, batch: int) -> FileBuilder:
-    """An L2_NORMALIZATION."""
+ROWS = {"L2_NORMALIZATION": (1 / 128, 0), "LOG_SOFTMAX": (1 / 16, 127)}
+"""Functions of each pixel's channels, and how results are quantized."""
+
+
+def draw_rows(rng: Random, kind: str, batch: int) -> FileBuilder:
+    """A function of each pixel's channels."""
     b, rank = FileBuilder(), int(rng.integers(1, 4))
-    shape = (batch, *_image(rng, int(rng.choice([6, 40, 300])))[-rank:])
-    x, y = b.tensor(shape, scale(rng), zero(rng)), b.tensor(shape, 1 / 128, 0)
-    return b.operator("L2_NORMALIZATION", [x], y, FusedActivationFunction=0)
+    shape = (batch, *_image(rng, int(rng.choice([6, 40, 120])))[-rank:])
+    x, y = b.tensor(shape, scale(rng, 0.002, 1.0), zero(rng)), b.tensor(shape, *ROWS[kind])
+    return b.operator(kind, [x], y)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tests.compiler.tflite_cases import scale, zero
+from tests.compiler.tflite_cases import ROWS, scale, zero
 from tests.compiler.tflite_files import SAME, VALID, FileBuilder
 
 __all__ = ["KINDS", "Drawing", "draw_network"]
@@ -115,9 +115,10 @@ def _softmax(d: Drawing, x: int) -> int:
     return y
 
 
-def _norm(d: Drawing, x: int) -> int:
-    y = d.new(d.shape(x), (1 / 128, 0))
-    d.b.operator("L2_NORMALIZATION", [x], y, FusedActivationFunction=0)
+def _channels(d: Drawing, x: int) -> int:
+    kind = str(d.rng.choice([*ROWS]))
+    y = d.new(d.shape(x), ROWS[kind])
+    d.b.operator(kind, [x], y)
     return y
 
 
@@ -306,6 +307,7 @@ def _convolution(d: Drawing, x: int) -> int | None:
 
 KINDS: dict[str, Callable[[Drawing, int], int | None]] = {
     "blocks": _blocks,
+    "channels": _channels,
     "concat": _concat,
     "convolution": _convolution,
     "dense": _dense,
@@ -314,7 +316,6 @@ KINDS: dict[str, Callable[[Drawing, int], int | None]] = {
     "gather": _gather,
     "matmul": _matmul,
     "mirror": _mirror,
-    "norm": _norm,
     "pack": _pack,
     "pad": _pad,
     "pair": _pair,

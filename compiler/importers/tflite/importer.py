@@ -73,7 +73,6 @@ UNTAKEN = {
     **dict.fromkeys(("IF", "WHILE"), "which operators run depends on the input"),
     **dict.fromkeys(("WHERE", "UNIQUE"), _COMPUTED),
     **dict.fromkeys(("NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5"), _COMPUTED),
-    "LOG_SOFTMAX": "a logarithm of 31 bits has no program, and any other would give other codes",
     **dict.fromkeys(("CONV_3D", "CONV_3D_TRANSPOSE"), "maps have two axes of pixels"),
     **dict.fromkeys(("TOPK_V2", "BUCKETIZE"), "the machine does not sort"),
     **dict.fromkeys(("SHAPE", "RANK"), "sizes of its operand are not known"),

@@ -43,7 +43,7 @@ from pulsarray.compiler.importers.tflite.sizes import (
     resize,
     space_to_depth,
 )
-from pulsarray.compiler.importers.tflite.softmax import softmax
+from pulsarray.compiler.importers.tflite.softmax import log_softmax, softmax
 from pulsarray.compiler.importers.tflite.windows import (
     average_pool,
     max_pool,
@@ -184,6 +184,7 @@ OPERATORS: dict[str, Callable[[Network, Operator], None]] = {
     "EXPAND_DIMS": reshape,
     "FULLY_CONNECTED": dense,
     "L2_NORMALIZATION": normalize,
+    "LOG_SOFTMAX": log_softmax,
     "MAXIMUM": larger,
     "MAX_POOL_2D": max_pool,
     "MEAN": total,

@@ -4,6 +4,7 @@ from pulsarray.compiler.ops.integer.add import Add, TfliteAdd
 from pulsarray.compiler.ops.integer.chain import Chain
 from pulsarray.compiler.ops.integer.concat import Concat, Reshape
 from pulsarray.compiler.ops.integer.elementwise import Copy, Elementwise, Multiply
+from pulsarray.compiler.ops.integer.log_softmax import LogSoftmax
 from pulsarray.compiler.ops.integer.matmul import MatMul
 from pulsarray.compiler.ops.integer.moving import Join, Repeat, Split, Swap
 from pulsarray.compiler.ops.integer.normalize import Normalize
@@ -21,6 +22,7 @@ __all__ = [
     "Copy",
     "Elementwise",
     "Join",
+    "LogSoftmax",
     "MatMul",
     "MaxPool",
     "Multiply",

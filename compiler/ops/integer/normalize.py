@@ -31,6 +31,9 @@ class Normalize(
 ):
     """Channels divided by the root of the sum of their squares: codes count steps of 1 / 128."""
 
+    def __str__(self) -> str:
+        return "int8_l2_normalization"
+
     def shape(self, *shapes: Shape) -> Shape:
         """The input's."""
         if not 1 <= (channels := shapes[0][2]) <= _MOST:
