@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.mutation.blocks import BLOCKS, Block
+from benchmarks.mutation.equivalence import Prover
 from benchmarks.mutation.forked import settings
-from benchmarks.mutation.mutants import NETLIST, draw, equivalent, netlist
+from benchmarks.mutation.mutants import NETLIST, draw, netlist
 from pulsarray.sim import toolchain
 from pulsarray.sim.toolchain import failed
 from tests.hw.harness import TOP, Subject
@@ -78,7 +79,8 @@ def score(block: Block, number: int, seed: int, jobs: int) -> Score:
         mutants = draw(subject.verilog, number, seed, folder)
         netlist(mutants, folder)
         left = [mutants[n - 1] for n in unnoticed(block, subject, folder, len(mutants), jobs)]
-        survivors = [mutant for mutant in left if not equivalent(mutant, folder)]
+        prover = Prover(block.views, folder)
+        survivors = [mutant for mutant in left if not prover.equivalent(mutant)]
     return Score(len(mutants), len(left) - len(survivors), survivors)
 
 

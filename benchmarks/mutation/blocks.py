@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from amaranth.lib import wiring
 
+from benchmarks.mutation import views
+from benchmarks.mutation.equivalence import Views
 from pulsarray.config import Config
 from pulsarray.hw.blocks.addressing import AddressGenerator
 from pulsarray.hw.blocks.memory import Memory1R1W
@@ -43,22 +45,34 @@ class Block:
         Module of ``tests/hw`` with its tests.
     settings
         Numbers for the bench.
+    views
+        What of it is looked at.
     """
 
     component: Callable[[], wiring.Component[Any]]
     bench: str
     settings: Mapping[str, int]
+    views: Views = field(default_factory=Views)
 
 
 def _of_machine(
-    component: Callable[[Config], wiring.Component[Any]], bench: str, name: str
+    component: Callable[[Config], wiring.Component[Any]],
+    bench: str,
+    name: str,
+    seen: Views | None = None,
 ) -> Block:
     config = CONFIGS[name]
-    return Block(lambda: component(config), bench, settings(config))
+    return Block(lambda: component(config), bench, settings(config), seen or Views())
 
 
-def _of_sizes(component: Callable[..., wiring.Component[Any]], bench: str, **sizes: int) -> Block:
-    return Block(lambda: component(*sizes.values()), bench, {**sizes, "seed": 1})
+def _of_sizes(
+    component: Callable[..., wiring.Component[Any]],
+    bench: str,
+    seen: Views | None = None,
+    **sizes: int,
+) -> Block:
+    settings = {**sizes, "seed": 1}
+    return Block(lambda: component(*sizes.values()), bench, settings, seen or Views())
 
 
 _LANES = Config(dim=2, bus_bits=16, parameter_depth=8)
@@ -67,26 +81,29 @@ BLOCKS = {
         lambda: AddressGenerator(3, 1, window=True),
         "addressing_bench",
         {"levels": 3, "streams": 1, "window": 1, "seed": 3},
+        views.ADDRESSES,
     ),
     "array": _of_sizes(Array, "array_bench", dim=3, operand_bits=8, psum_bits=18),
     "banks": _of_machine(Banks, "banks_bench", "d5-wide"),
     "counters": Block(Counters, "counters_bench", {}),
     "errors": _of_machine(Errors, "errors_bench", "d5-wide"),
-    "fetch": _of_machine(Fetch, "fetch_bench", "d2-word"),
-    "load": _of_machine(LoadUnit, "load_bench", "d3-half"),
+    "fetch": _of_machine(Fetch, "fetch_bench", "d2-word", views.FETCH),
+    "load": _of_machine(LoadUnit, "load_bench", "d3-half", views.LOAD),
     "memory": _of_sizes(Memory1R1W, "memory_bench", bits=8, depth=13),
     "read arbiter": _of_machine(ReadArbiter, "read_arbiter_bench", "d3-half"),
-    "registers": _of_machine(Registers, "registers_bench", "d3-half"),
+    "registers": _of_machine(Registers, "registers_bench", "d3-half", views.REGISTERS),
     "semaphores": _of_sizes(Semaphores, "semaphores_bench", units=5),
     "sequencer": Block(
         lambda: Sequencer([64, 40], 16, 2, blocks=True),
         "sequencer_bench",
         {"part0": 64, "part1": 40, "part2": 0, "wait": 16, "depth": 2},
     ),
-    "store": _of_machine(StoreUnit, "store_bench", "d5-wide"),
+    "store": _of_machine(StoreUnit, "store_bench", "d5-wide", views.STORE),
     "stream": _of_machine(StreamUnit, "stream_bench", "d5-wide"),
-    "transposer": _of_sizes(Transposer, "transposer_bench", dim=3, operand_bits=8),
+    "transposer": _of_sizes(
+        Transposer, "transposer_bench", views.TRANSPOSER, dim=3, operand_bits=8
+    ),
     "vector": Block(lambda: VectorUnit(_LANES), "vector_bench", {**settings(_LANES), "seed": 1}),
-    "weight": _of_machine(WeightUnit, "weight_bench", "d4-quarter"),
+    "weight": _of_machine(WeightUnit, "weight_bench", "d4-quarter", views.WEIGHT),
 }
 """By name."""

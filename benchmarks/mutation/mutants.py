@@ -1,8 +1,9 @@
-"""Mutants of a block: Yosys draws them, one netlist holds them all, and proves some equivalent.
+"""Mutants of a block: Yosys draws them, one netlist holds them all.
 
 A mutant is one bit of one cell's port that is inverted, constant, or inverted where another bit is
 0 or 1 (Yosys' ``mutate``). In the netlist ``mutant`` is a register that the simulation sets once:
-0 is the block as it is.
+0 is the block as it is. Where nothing is written a memory's
+address and data are what they are in the block, not x: a write there is one, as in hardware.
 """
 
 from __future__ import annotations
@@ -11,48 +12,29 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pulsarray.errors import CheckFailed
 from pulsarray.synth.tools import find_yosys, run_tool
 from tests.hw.harness import TOP
 
-__all__ = ["NETLIST", "draw", "equivalent", "netlist"]
+__all__ = ["NETLIST", "READ", "draw", "netlist", "run"]
 
 NETLIST = "netlist.v"
 """The file with all mutants, in a block's folder."""
 
-_READ = f"""\
+READ = f"""\
 read_verilog block.v
 hierarchy -top {TOP}
 proc -norom
 flatten
 opt_clean
 """
+"""Commands that read a block."""
 _DRAW = "mutate -list {number} -seed {seed} -o mutants.txt t:* t:$meminit* %d\n"
 _ALL = """\
 {mutants}
+opt_expr -mux_undef
 delete -port w:mutant
 write_verilog -noattr {netlist}
 """
-_PROVE = f"""\
-design -save plain
-{{mutant}}
-memory_collect
-memory_map
-rename {TOP} mutated
-expose -dff -evert-dff
-design -stash mutated
-design -load plain
-memory_collect
-memory_map
-expose -dff -evert-dff
-design -copy-from mutated mutated
-miter -equiv -flatten {TOP} mutated miter
-hierarchy -top miter
-opt -full
-sat -timeout 60 -prove trigger 0 miter
-"""
-_PROVEN = "SAT proof finished - no model found: SUCCESS!"
-_NO_PROOF = ("No matching port in", "No SAT model available")
 _DECLARED = re.compile(r"^  wire (\[\d+:0\] )mutant;$", re.MULTILINE)
 _REGISTER = r"  reg \1mutant = 0;"
 _FIRST_VALUE = re.compile(r"^  reg .* = \d+'[bh][0-9a-fx]+;$", re.MULTILINE)
@@ -70,7 +52,7 @@ def draw(verilog: str, number: int, seed: int, folder: Path) -> list[str]:
         Where Yosys works; the functions below use the same.
     """
     (folder / "block.v").write_text(verilog, encoding="utf-8")
-    _run(folder, "draw", _READ + _DRAW.format(number=number, seed=seed))
+    run(folder, "draw", READ + _DRAW.format(number=number, seed=seed))
     return (folder / "mutants.txt").read_text(encoding="utf-8").splitlines()
 
 
@@ -78,7 +60,7 @@ def netlist(mutants: Sequence[str], folder: Path) -> None:
     """Verilog of the block with its mutants, of which 1 is the first."""
     bits = len(mutants).bit_length()
     lines = [f"{line} -ctrl mutant {bits} {place}" for place, line in enumerate(mutants, 1)]
-    _run(folder, "netlist", _READ + _ALL.format(mutants="\n".join(lines), netlist=NETLIST))
+    run(folder, "netlist", READ + _ALL.format(mutants="\n".join(lines), netlist=NETLIST))
     path = folder / NETLIST
     text, changed = _DECLARED.subn(_REGISTER, path.read_text(encoding="utf-8"))
     assert changed == 1, "the netlist has no wire named mutant"
@@ -91,21 +73,14 @@ def _known(declaration: re.Match[str]) -> str:
     return f"{name}'{value.replace('x', '0')}"
 
 
-def equivalent(mutant: str, folder: Path) -> bool:
-    """Whether a mutant computes the same outputs and next states, whatever the inputs and states.
+def run(folder: Path, name: str, script: str) -> str:
+    """What Yosys prints when it runs a script in a folder.
 
-    Some mutants that no input reveals are not proven so: those that differ only in states that
-    are never reached, and those of a register's output, which has no counterpart to compare with.
+    Raises
+    ------
+    CheckFailed
+        If it ends with an error.
     """
-    try:
-        return _PROVEN in _run(folder, "prove", _READ + _PROVE.format(mutant=mutant))
-    except CheckFailed as error:
-        if any(reason in str(error) for reason in _NO_PROOF):
-            return False
-        raise
-
-
-def _run(folder: Path, name: str, script: str) -> str:
     (folder / f"{name}.ys").write_text(script, encoding="utf-8")
     arguments = ["-Q", "-T", f"{name}.ys"]
     return run_tool(find_yosys(), arguments, folder, f"{name}.log", lambda _: None)

@@ -86,6 +86,13 @@ class Bench:
             self._dut.rst.value = 0
             await RisingEdge(self._dut.clk)
 
+    async def reset(self) -> None:
+        """One cycle of reset."""
+        self._dut.rst.value = 1
+        await RisingEdge(self._dut.clk)
+        self._dut.rst.value = 0
+        self.now += 1
+
     async def cycle(
         self, inputs: Mapping[str, int] | None = None, outputs: Iterable[str] = ()
     ) -> dict[str, int]:

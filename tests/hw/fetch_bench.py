@@ -48,7 +48,7 @@ class Fetches:
         self.program = program
         self.image = b"".join(program)
         self.units = len(self.image) // UNIT_BYTES
-        self.address = generator.randrange(1 << 20) << 12
+        self.address = generator.getrandbits(32)
         self.per_fetch = config.fetch_bytes // UNIT_BYTES
         self.image += generator.randbytes(4096)
         self.memory: deque[tuple[int, int]] = deque()  # first cycle of a beat, its place
@@ -162,7 +162,7 @@ async def fetches(dut: Any) -> None:
     await bench.start()
     for pace, queue_pace in ((1.0, 1.0), (1.0, 0.05), (0.4, 0.4)):
         for program in programs(generator, config):
-            await bench.cycle({"clear": 1})
+            await (bench.reset() if generator.randrange(2) else bench.cycle({"clear": 1}))
             model = Fetches(generator, config, program, pace, queue_pace)
             model.units += generator.choice([0, 0, 1, 1 << generator.randrange(5, 32)])
             while not model.over or model.memory:

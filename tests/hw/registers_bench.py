@@ -46,9 +46,10 @@ class Manager:
         self.writes = self.reads = 0
 
     def address(self) -> int:
-        """Mostly of a register; the two lowest bits do not matter."""
+        """Mostly of a register, or one bit from it; the two lowest bits do not matter."""
         last = COUNTER_BASE + 4 * len(COUNTERS)
         known = [*self.values, CONTROL, 0x30, 0xFC, 0x7FC, last - 4, last, 0xFFC]
+        known += [address ^ 1 << self.generator.randrange(2, 12) for address in STORED]
         return self.generator.choice(known) + self.generator.choice([0, 0, 0, 1, 2, 3])
 
     def inputs(self) -> dict[str, int]:

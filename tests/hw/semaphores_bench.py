@@ -36,7 +36,9 @@ class Counts:
 
 @cocotb.test()
 async def counts(dut: Any) -> None:
-    """Random walks up to the largest count and down to nothing, and beyond both."""
+    """Random walks up to the largest count and down to nothing, and beyond both; every count
+    that is left is taken one by one.
+    """
     generator, units = random.Random(parameters()["seed"]), parameters()["units"]
     bench = Bench(dut)
     await bench.start()
@@ -44,7 +46,7 @@ async def counts(dut: Any) -> None:
     for rising in (3, 8, 4, 9):
         await bench.cycle({"clear": 1})
         model = Counts(units)
-        for _ in range(300):
+        for _ in range(250):
             take, signal = [0] * units, [0] * units
             for number in range(SEMAPHORES):
                 taker = generator.randrange(units)
@@ -63,18 +65,25 @@ async def counts(dut: Any) -> None:
                 errors += 1
                 await bench.cycle({"clear": 1})
                 model = Counts(units)
+        while any(model.counts):
+            take = pack([count > 0 for count in model.counts], 1)
+            inputs, expected = model.cycle([take, *[0] * (units - 1)], [0] * units)
+            assert await bench.cycle(inputs, OUTPUTS) == expected
+        inputs, expected = model.cycle([0] * units, [0] * units)
+        assert await bench.cycle(inputs, OUTPUTS) == expected
     assert errors
 
 
 @cocotb.test()
 async def limits(dut: Any) -> None:
-    """255 is allowed, and one more with one taken; 256 is not."""
-    bench = Bench(dut)
+    """255 is allowed, and one more with one taken; 256 is not, of any semaphore."""
+    bench, every = Bench(dut), (1 << SEMAPHORES) - 1
     await bench.start()
     for _ in range(SEMAPHORE_MAX):
-        got = await bench.cycle({"signal": 1}, OUTPUTS)
+        got = await bench.cycle({"signal": every}, OUTPUTS)
         assert got["error"] == 0
-    got = await bench.cycle({"signal": 1, "take": 1 << SEMAPHORES}, OUTPUTS)
-    assert (got["error"], got["available"]) == (0, 1)
-    got = await bench.cycle({"signal": 1}, OUTPUTS)
-    assert got["error"] == 1
+    got = await bench.cycle({"signal": every, "take": every << SEMAPHORES}, OUTPUTS)
+    assert (got["error"], got["available"]) == (0, every)
+    for number in range(SEMAPHORES):
+        got = await bench.cycle({"signal": 1 << number}, OUTPUTS)
+        assert got["error"] == 1

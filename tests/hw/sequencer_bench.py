@@ -9,6 +9,7 @@ from typing import Any
 import cocotb
 
 from pulsarray.config import SEMAPHORES
+from pulsarray.hw.blocks.ports import INDEX_BITS
 from tests.hw.bench import Bench, parameters
 
 OUTPUTS = (
@@ -27,20 +28,20 @@ class Sequence:
         self.bits = sum(parts)
         self.places = [(sum(parts[:number]), bits) for number, bits in enumerate(parts)]
         self.shown = 0  # part of the next instruction that comes next
-        self.gathering = self.instruction()
+        self.gathering = self.entry()
         self.queue: deque[tuple[int, int]] = deque()
         self.holds: tuple[int, int] | None = None  # IR: instruction and index
-        self.pushed = 0
 
     def chance(self) -> bool:
         """Whether something that may happen happens now."""
         return self.generator.random() < self.pace
 
-    def instruction(self) -> int:
-        """Noise, that waits for two semaphores at most."""
+    def entry(self) -> tuple[int, int]:
+        """An instruction of noise, that waits for two semaphores at most, and an index."""
         noise = self.generator.getrandbits(self.bits) & ~(0xFFFF << self.wait)
         waits = [1 << self.generator.randrange(SEMAPHORES) for _ in range(2)]
-        return noise | self.generator.choice([0, waits[0], waits[0] | waits[1]]) << self.wait
+        waiting = self.generator.choice([0, waits[0], waits[0] | waits[1]]) << self.wait
+        return noise | waiting, self.generator.getrandbits(INDEX_BITS)
 
     def cycle(self, halt: bool) -> tuple[dict[str, int], dict[str, int]]:
         """Inputs and expected outputs of a cycle."""
@@ -69,37 +70,40 @@ class Sequence:
 
     def _gather(self, level: int) -> dict[str, int]:
         """What FETCH shows: a part of the next instruction beside noise, or none; with the last
-        part, which it may show again, the instruction is pushed when there is room.
+        part, which it may show again, the instruction is pushed when there is room. The index
+        is shown with part 0.
         """
-        inputs = {"part": self.generator.getrandbits(self.bits), "part_index": self.pushed}
+        sizes = {"part": self.bits, "part_index": INDEX_BITS}
+        inputs = {name: self.generator.getrandbits(bits) for name, bits in sizes.items()}
         if not self.chance():
             return inputs
         place, (first, bits) = self.shown, self.places[self.shown]
-        part = self.gathering >> first & (1 << bits) - 1
+        instruction, index = self.gathering
+        part = instruction >> first & (1 << bits) - 1
         noise = inputs["part"] & ~((1 << bits) - 1 << first)
         inputs |= {"write": 1 << place, "part": noise | part << first}
+        inputs |= {} if place else {"part_index": index}
         if place + 1 < len(self.places):
             self.shown += 1
         elif level < self.depth and self.chance():
             inputs["push"] = 1
-            self.queue.append((self.gathering, self.pushed))
-            self.pushed += 1
-            self.shown, self.gathering = 0, self.instruction()
+            self.queue.append(self.gathering)
+            self.shown, self.gathering = 0, self.entry()
         return inputs
 
 
 @cocotb.test()
 async def sequences(dut: Any) -> None:
-    """Random traffic, full and empty queues, a halt, and a clear with the queue in use."""
+    """Random traffic, full and empty queues, a halt, and a clear with the queue full."""
     generator = random.Random(parameters()["seed"])
     bench = Bench(dut)
     await bench.start()
     for pace in (1.0, 0.9, 0.5, 0.2):
-        await bench.cycle({"clear": 1, "halt": 1})
         model = Sequence(generator, parameters(), pace)
         for number in range(300):
-            inputs, expected = model.cycle(halt=200 <= number < 240)
+            inputs, expected = model.cycle(halt=200 <= number < 240 or number >= 280)
             got = await bench.cycle(inputs, OUTPUTS)
             for name, value in expected.items():
                 text = f"cycle {number}: {name} is {got[name]:x}, not {int(value):x}"
                 assert got[name] == value, text
+        await bench.cycle({"clear": 1, "halt": 1})
