@@ -10,10 +10,12 @@ import numpy as np
 from pulsarray import compiler
 from pulsarray.compiler.importers.tflite.importer import import_tflite
 from pulsarray.config import PRESETS
+from pulsarray.program import Program
 from pulsarray.sim.compare import compare
 from pulsarray.sim.device import run_model, simulate
+from pulsarray.sim.random.cases import Case, differences
 from pulsarray.sim.random.maps import with_inputs
-from tests.compiler.tflite_cases import spread_codes
+from tests.compiler.tflite_cases import ROWS, draw_rows, spread_codes
 from tests.compiler.tflite_files import FileBuilder
 
 PAIRS = ("SUB", "MUL", "SQUARED_DIFFERENCE")
@@ -53,9 +55,24 @@ def with_means(b: FileBuilder, y: int) -> FileBuilder:
     return b
 
 
+def with_codes(b: FileBuilder, folder: Path, batch: int = 1) -> Program:
+    """A network's program for ``tiny`` with random inputs."""
+    graph = import_tflite(b.save(folder))
+    program = compiler.compile(graph, PRESETS["tiny"], batch=batch)
+    codes = spread_codes(np.random.default_rng(1), (batch, *graph.input.shape))
+    return replace(program, memory=with_inputs(program, codes))
+
+
+def test_functions_of_channels_on_rtl(tmp_path: Path) -> None:
+    """Sums over channels, what gemmlowp's iterations make of them, and the factor of each pixel."""
+    cases = []
+    for number, kind in enumerate([*ROWS, *ROWS]):
+        batch = 1 + number % 3
+        program = with_codes(draw_rows(np.random.default_rng(number), kind, batch), tmp_path, batch)
+        cases.append(Case(f"{kind} {number}", program, 1 + 20 * number, 1))
+    assert not any(differences(cases, PRESETS["tiny"], "verilator"))
+
+
 def test_attention_on_rtl(tmp_path: Path) -> None:
-    graph = import_tflite(attention().save(tmp_path))
-    program = compiler.compile(graph, PRESETS["tiny"])
-    codes = spread_codes(np.random.default_rng(1), (1, *graph.input.shape))
-    program = replace(program, memory=with_inputs(program, codes))
+    program = with_codes(attention(), tmp_path)
     assert compare(run_model(program), simulate(program, "verilator"), program) == []
