@@ -2,7 +2,8 @@
 
 Usage: make bench-synth, or python scripts/bench_synth.py [MACHINE/TARGET[/UNIT] ...]; a unit is
 placed and routed too. A machine is a preset without trace, which is for simulation, or tiny-fast:
-that of tiny with fast_clock; least is the smallest machine that there is. The presets of boards
+that of tiny with fast_clock; base-quarter that of base with a lane for four columns; least is the
+smallest machine that there is. The presets of boards
 must fit theirs, with room left. What was measured before and is not named stays in
 benchmarks/synthesis.json with its date and commit; the page is written from that file, and so are
 the figures that pulsarray shows beside a machine.
@@ -44,6 +45,8 @@ UNITS = (
 FAST = "tiny-fast"
 MACHINES = {name: replace(config, trace=False) for name, config in PRESETS.items()}
 MACHINES[FAST] = replace(MACHINES["tiny"], fast_clock=True)
+QUARTER = "base-quarter"
+MACHINES[QUARTER] = replace(MACHINES["base"], vector_lanes=MACHINES["base"].dim // 4)
 LEAST, LANE = "least", "vector.datapath.lane0"
 MACHINES[LEAST] = replace(
     MACHINES["tiny"],
@@ -80,7 +83,8 @@ row says when, and of which commit. Look-up table equivalents are LUT4 + 2 CCU2C
 on ECP5, and LUT + distributed RAM on Xilinx 7. *Hierarchy kept* maps every module by itself, so
 that each unit's share is known; *as one module* is what is placed: it is optimized across units
 (machines of {BIG} rows and more, where that takes hours, have the hierarchy kept in all columns).
-Gates are NAND2 equivalents, without memories. What has no row here was not measured yet. All are
+Gates are NAND2 equivalents, without memories; multipliers are in Booth's form. `base-quarter` is
+`base` with `vector_lanes` of a quarter of D. What has no row here was not measured yet. All are
 without `trace`, which is for simulation. On ECP5 mapping aims at {MHZ:.0f} MHz, of machines without
 `fast_clock` at {SLOW_MHZ:.0f}: what is faster anyway takes few cells.
 """
@@ -269,7 +273,7 @@ def _clocks(rows: dict[str, Report]) -> Iterator[list[str]]:
 def _every() -> Iterator[str]:
     yield from (f"{FAST}/ecp5/{unit}" for unit in (TOP, *UNITS))
     yield from (f"{board}/{family}/{TOP}" for board, family in BOARDS.items())
-    yield from (f"{LEAST}/ecp5/{TOP}", f"tiny/ecp5/{LANE}")
+    yield from (f"{LEAST}/ecp5/{TOP}", f"tiny/ecp5/{LANE}", f"{QUARTER}/gates/{TOP}")
     for preset in (name for name in PRESETS if name not in BOARDS):
         yield from (f"{preset}/{target}/{TOP}" for target in TARGETS)
 
